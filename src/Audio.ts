@@ -1,0 +1,2 @@
+/** Spans, timeline arithmetic and WAV: pure. */
+export * as Span from "./Audio/Span.ts"

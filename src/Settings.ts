@@ -1,0 +1,211 @@
+/** Settings from the environment: declared beside what they configure, read once at start, every mistake reported at once. */
+import { ByteSize, Config, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
+import type { Context } from "effect"
+
+/** One environment variable. `parse` answers the value, or what is wrong with it. */
+export interface Setting<out A> {
+  readonly env: string
+  readonly doc: string
+  readonly expected: string
+  /** As a user would write it; `undefined` when there is no default. */
+  readonly defaultText: string | undefined
+  readonly secret: boolean
+  readonly parse: (raw: string | undefined) => Result.Result<A, string>
+}
+
+/** What a configuration service of shape `V` is read from. */
+export type Settings<V> = { readonly [K in keyof V]: Setting<V[K]> }
+
+/** The shape that a record of settings is read to. */
+export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer A> ? A : never }
+
+/** A configuration class: its settings, for the README's table, and its layer. */
+export interface Group {
+  readonly key: string
+  readonly settings: Readonly<Record<string, Setting<unknown>>>
+  readonly layer: Layer.Layer<never, SettingsInvalid>
+}
+
+type Provided<G> = G extends { readonly layer: Layer.Layer<infer A, infer _E, infer _R> } ? A : never
+
+const Problem = Schema.Struct({ env: Schema.String, found: Schema.String, expected: Schema.String })
+
+/** Some settings can't be used. Secrets are never shown: `found` is `set` for them. */
+export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
+  problems: Schema.Array(Problem)
+}) {
+  override get message() {
+    return this.problems.map((p) => `${p.env}: expected ${p.expected}, found ${p.found}`).join("\n")
+  }
+}
+
+const setting = <A>(
+  options: Omit<Setting<A>, "parse" | "secret" | "defaultText"> & {
+    readonly secret?: boolean
+    readonly default: string | undefined
+    readonly absent?: A
+    readonly decode: (raw: string) => Option.Option<A>
+  }
+): Setting<A> => ({
+  env: options.env,
+  doc: options.doc,
+  expected: options.expected,
+  defaultText: options.default,
+  secret: options.secret ?? false,
+  parse: (raw) => {
+    const text = raw ?? options.default
+    if (text === undefined)
+      return options.absent === undefined ? Result.fail("nothing") : Result.succeed(options.absent)
+    const shown = options.secret === true ? "another value (not shown)" : JSON.stringify(text)
+    return Option.match(options.decode(text), { onNone: () => Result.fail(shown), onSome: Result.succeed })
+  }
+})
+
+const fromSchema =
+  <A>(schema: Schema.Codec<A, string>) =>
+  (raw: string) =>
+    Schema.decodeUnknownOption(schema)(raw)
+
+/** A span of time, such as `500 millis`, `30 seconds`, `2 hours`; more than zero. */
+export const duration = (env: string, standard: string, doc: string): Setting<Duration.Duration> =>
+  setting({
+    env,
+    doc,
+    expected: "a duration such as `500 millis`, `30 seconds` or `2 hours`",
+    default: standard,
+    decode: (raw) =>
+      Option.filter(fromSchema(Schema.DurationFromString)(raw), (d) => Duration.isFinite(d) && Duration.toMillis(d) > 0)
+  })
+
+/** An amount of bytes, such as `64 KiB` or `10 GiB`, as a number; at least 1. */
+export const bytes = (env: string, standard: string, doc: string): Setting<number> =>
+  setting({
+    env,
+    doc,
+    expected: "a size such as `64 KiB`, `4 MiB` or `10 GiB`",
+    default: standard,
+    decode: (raw) =>
+      ByteSize.fromString(raw).pipe(
+        Option.flatMap(ByteSize.toNumber),
+        Option.filter((n) => n >= 1)
+      )
+  })
+
+/** A whole number between two bounds, both allowed. */
+export const integer = (
+  env: string,
+  standard: number,
+  range: { readonly min: number; readonly max: number },
+  doc: string
+): Setting<number> =>
+  setting({
+    env,
+    doc,
+    expected: `a whole number from ${range.min} to ${range.max}`,
+    default: String(standard),
+    decode: (raw) =>
+      /^-?\d+$/.test(raw)
+        ? Option.filter(Option.some(Number(raw)), (n) => n >= range.min && n <= range.max)
+        : Option.none()
+  })
+
+/** Text that is not empty. */
+export const text = (env: string, standard: string, doc: string): Setting<string> =>
+  setting({
+    env,
+    doc,
+    expected: "a text that is not empty",
+    default: standard,
+    decode: fromSchema(Schema.NonEmptyString)
+  })
+
+/** One of a few words. */
+export const choice = <const A extends string>(
+  env: string,
+  standard: A,
+  words: ReadonlyArray<A>,
+  doc: string
+): Setting<A> =>
+  setting({
+    env,
+    doc,
+    expected: `one of ${words.join(", ")}`,
+    default: standard,
+    decode: (raw) => Option.fromNullishOr(words.find((word) => word === raw))
+  })
+
+/** A secret that may be left out; `expected` says what it looks like, `accepts` checks it. */
+export const optionalSecret = (
+  env: string,
+  expected: string,
+  accepts: (raw: string) => boolean,
+  doc: string
+): Setting<Option.Option<Redacted.Redacted>> =>
+  setting({
+    env,
+    doc,
+    expected,
+    secret: true,
+    default: undefined,
+    absent: Option.none(),
+    decode: (raw) => (accepts(raw) ? Option.some(Option.some(Redacted.make(raw))) : Option.none())
+  })
+
+const raw = (env: string) =>
+  Config.String(env).pipe(
+    Config.option,
+    Config.map((value) => Option.getOrUndefined(Option.filter(value, (text) => text !== "")))
+  )
+
+const problemOf = (s: Setting<unknown>) =>
+  Effect.gen(function* () {
+    const parsed = s.parse(yield* raw(s.env))
+    return Result.isFailure(parsed) ? [{ env: s.env, found: parsed.failure, expected: s.expected }] : []
+  }).pipe(
+    Effect.catchTag("ConfigError", () =>
+      Effect.succeed([{ env: s.env, found: "no readable text", expected: s.expected }])
+    )
+  )
+
+const valueOf = <A>(s: Setting<A>): Effect.Effect<A, SettingsInvalid> =>
+  Effect.flatMap(
+    Effect.catchTag(raw(s.env), "ConfigError", () => Effect.succeed(undefined)),
+    (text) =>
+      Result.match(s.parse(text), {
+        onFailure: (found) => new SettingsInvalid({ problems: [{ env: s.env, found, expected: s.expected }] }),
+        onSuccess: Effect.succeed
+      })
+  )
+
+/** The layer of one configuration class. Fails with the first mistake; `layerAll` reports them together. */
+export const layer = <Self, const S extends Readonly<Record<string, Setting<unknown>>>>(
+  key: Context.Key<Self, Values<S>>,
+  settings: S
+): Layer.Layer<Self, SettingsInvalid> => Layer.effect(key, read(settings))
+
+/** Reads a record of settings. */
+export function read<const S extends Readonly<Record<string, Setting<unknown>>>>(
+  settings: S
+): Effect.Effect<Values<S>, SettingsInvalid>
+export function read(settings: Readonly<Record<string, Setting<unknown>>>) {
+  return Effect.all(Object.fromEntries(Object.entries(settings).map(([name, s]) => [name, valueOf(s)])))
+}
+
+/** All configuration of a program: checks every setting of every group first, so that one run shows all mistakes. */
+export function layerAll<G extends ReadonlyArray<Group>>(
+  ...groups: G
+): Layer.Layer<Provided<G[number]>, SettingsInvalid>
+export function layerAll(...groups: ReadonlyArray<Group>): Layer.Layer<never, SettingsInvalid> {
+  const checked = Effect.gen(function* () {
+    const problems = yield* Effect.forEach(
+      groups.flatMap((group) => Object.values(group.settings)),
+      problemOf
+    )
+    if (problems.some((p) => p.length > 0)) return yield* new SettingsInvalid({ problems: problems.flat() })
+    return groups.reduce<Layer.Layer<never, SettingsInvalid>>(
+      (all, group) => Layer.merge(all, group.layer),
+      Layer.empty
+    )
+  })
+  return Layer.unwrap(checked)
+}

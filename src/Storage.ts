@@ -1,0 +1,75 @@
+/** The object store port. Adapters: `Storage/DiskStorage.ts`, `Storage/MemoryStorage.ts`. */
+import { Context, Schema } from "effect"
+import type { Effect, Stream } from "effect"
+
+const where = { operation: Schema.String, bucket: Schema.String, key: Schema.String }
+
+/** There is no object under this key. */
+export class ObjectNotFound extends Schema.TaggedError<ObjectNotFound>()("ObjectNotFound", where) {}
+
+/** There is an object with other bytes under this key; objects are never overwritten. */
+export class ObjectConflict extends Schema.TaggedError<ObjectConflict>()("ObjectConflict", where) {}
+
+/** The store could not answer for now; the same call may work later. */
+export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()("StorageUnavailable", {
+  ...where,
+  cause: Schema.Defect()
+}) {}
+
+/** The store will not do this, however often it is asked (permission, bad name, corrupt object). */
+export class StorageRefused extends Schema.TaggedError<StorageRefused>()("StorageRefused", {
+  ...where,
+  reason: Schema.String
+}) {}
+
+export type StorageError = ObjectNotFound | ObjectConflict | StorageUnavailable | StorageRefused
+
+/** What the store knows of an object. `crc32c` is unsigned, `generation` changes when the key gets a new object. */
+export interface ObjectHead {
+  readonly key: string
+  readonly size: number
+  readonly crc32c: number
+  readonly generation: string
+  readonly contentType: string
+  readonly metadata: Readonly<Record<string, string>>
+  readonly createdAt: Date
+}
+
+export interface NewObject {
+  readonly key: string
+  /** Whole, or as a stream of exactly `size` bytes. */
+  readonly body: Uint8Array | { readonly size: number; readonly stream: Stream.Stream<Uint8Array, StorageUnavailable> }
+  readonly contentType: string
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** Bytes `start` to `end`, `end` not included. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+export interface ObjectPage {
+  readonly objects: ReadonlyArray<ObjectHead>
+  /** Hand it back as `after` to go on; `undefined` on the last page. */
+  readonly next: string | undefined
+}
+
+export class Storage extends Context.Service<
+  Storage,
+  {
+    readonly bucket: string
+    /** Create-only and durable when it returns. The same bytes again under the same key is success. */
+    put(object: NewObject): Effect.Effect<ObjectHead, ObjectConflict | StorageUnavailable | StorageRefused>
+    /** Whole objects are checked against their CRC32C while they stream; a range past the end is clipped. */
+    get(key: string, range?: ByteRange): Stream.Stream<Uint8Array, ObjectNotFound | StorageUnavailable | StorageRefused>
+    head(key: string): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused>
+    /** By key, ascending, at most 1,000 a page. A prefix ends in `/`. */
+    list(
+      prefix: string,
+      options?: { readonly after?: string; readonly limit?: number }
+    ): Effect.Effect<ObjectPage, StorageUnavailable | StorageRefused>
+    /** A missing object is success. */
+    remove(key: string): Effect.Effect<void, StorageUnavailable | StorageRefused>
+  }
+>()("spillway/Storage") {}
