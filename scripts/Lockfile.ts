@@ -1,0 +1,64 @@
+/**
+ * Completes package-lock.json. npm leaves out the optional packages of other platforms that the registry in use can't
+ * serve, and `npm ci` then refuses the lockfile on every machine. An entry with its platform and no integrity is enough:
+ * it is only ever fetched on that platform. `npm install --package-lock-only` then puts the file into npm's own order.
+ */
+import * as fs from "node:fs"
+
+interface Entry {
+  readonly version?: string
+  readonly dev?: boolean
+  readonly optional?: boolean
+  readonly os?: ReadonlyArray<string>
+  readonly cpu?: ReadonlyArray<string>
+  readonly libc?: ReadonlyArray<string>
+  readonly resolved?: string
+  readonly optionalDependencies?: Readonly<Record<string, string>>
+}
+
+export interface Lock {
+  readonly packages: Readonly<Record<string, Entry>>
+}
+
+const systems = ["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "openharmony", "sunos", "win32"]
+const processors = ["arm", "arm64", "ia32", "loong64", "mips64el", "ppc64", "riscv64", "s390x", "x64"]
+
+const platformOf = (name: string): Pick<Entry, "os" | "cpu" | "libc"> | undefined => {
+  const words = name.split(/[/-]/)
+  const os = systems.find((word) => words.includes(word))
+  const cpu = processors.find((word) => words.includes(word))
+  if (os === undefined || cpu === undefined) return undefined
+  const last = words.at(-1) ?? ""
+  const libc = os === "linux" && /^(gnu|musl)/.test(last) ? { libc: [last.startsWith("musl") ? "musl" : "glibc"] } : {}
+  return { cpu: [cpu], ...libc, os: [os] }
+}
+
+/** The entries that are missing, by path. Packages whose name does not tell their platform are left to npm. */
+export const missing = (lock: Lock): Record<string, Entry> =>
+  Object.fromEntries(
+    Object.entries(lock.packages).flatMap(([parent, entry]) =>
+      Object.entries(entry.optionalDependencies ?? {}).flatMap(([name, version]): ReadonlyArray<[string, Entry]> => {
+        const platform = platformOf(name)
+        const places = [`${parent}/node_modules/${name}`, `node_modules/${name}`]
+        if (platform === undefined || places.some((place) => lock.packages[place] !== undefined)) return []
+        const dev = entry.dev === true ? { dev: true } : {}
+        return [[`node_modules/${name}`, { version, ...dev, ...platform, optional: true }]]
+      })
+    )
+  )
+
+/** What is wrong with the lockfile, one line each. */
+export const problems = (lock: Lock): ReadonlyArray<string> => [
+  ...Object.keys(missing(lock)).map((path) => `package-lock.json lacks ${path} (node scripts/Lockfile.ts adds it)`),
+  ...Object.entries(lock.packages)
+    .filter(([, entry]) => entry.resolved !== undefined)
+    .map(
+      ([path]) => `package-lock.json names the registry's host for ${path} (npm config omit-lockfile-registry-resolved)`
+    )
+]
+
+if (import.meta.main) {
+  const lock: Lock = JSON.parse(fs.readFileSync("package-lock.json", "utf8"))
+  const packages = { ...lock.packages, ...missing(lock) }
+  fs.writeFileSync("package-lock.json", `${JSON.stringify({ ...lock, packages }, null, 2)}\n`)
+}

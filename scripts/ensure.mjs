@@ -1,0 +1,260 @@
+/**
+ * Makes sure that the dependencies of package-lock.json are installed, and that npm's scripts run on Node 22.19 or newer.
+ * Runs on any Node from 18 on, without dependencies. With nothing to do it reads two files.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const OLDEST = [22, 19]
+/** One `npm ci` may take this long; a lock that is older was left behind. */
+const INSTALL_MS = 10 * 60_000
+const POLL_MS = 200
+/** Without a terminal, a sign of life this often. */
+const PROGRESS_MS = 15_000
+
+const root = path.resolve(
+  process.env.SPILLWAY_ENSURE_ROOT ?? path.join(path.dirname(fileURLToPath(import.meta.url)), "..")
+)
+const modules = path.join(root, "node_modules")
+const stampFile = path.join(modules, ".spillway-installed")
+const lockFile = path.join(root, ".cache", "ensure.lock")
+const pinnedNode = path.join(modules, ".bin", "node")
+
+class Failure extends Error {}
+
+const readText = (file) => {
+  try {
+    return fs.readFileSync(file, "utf8")
+  } catch {
+    return undefined
+  }
+}
+
+const readJson = (file) => {
+  try {
+    return JSON.parse(fs.readFileSync(file, "utf8"))
+  } catch {
+    return undefined
+  }
+}
+
+const recent = (version) => {
+  const [major = 0, minor = 0] = version.replace(/^v/, "").split(".").map(Number)
+  return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])
+}
+
+const lockText = () => {
+  const text = readText(path.join(root, "package-lock.json"))
+  if (text === undefined) throw new Failure(`There is no package-lock.json in ${root}.`)
+  return text
+}
+
+/** The platform is part of it: a node_modules folder that was copied from another kind of machine is of no use. */
+const stampOf = (lock) => `${createHash("sha256").update(lock).digest("hex")} ${process.platform}-${process.arch}\n`
+
+const forThisMachine = (entry) =>
+  (entry.os === undefined || entry.os.includes(process.platform)) &&
+  (entry.cpu === undefined || entry.cpu.includes(process.arch))
+
+/** npm goes on when an optional package can't be fetched; the ones that the lockfile's root names are not optional here. */
+const missingOptional = (lock) =>
+  Object.keys(lock.packages?.[""]?.optionalDependencies ?? {}).filter((name) => {
+    const entry = lock.packages[`node_modules/${name}`]
+    return (
+      entry !== undefined &&
+      forThisMachine(entry) &&
+      !fs.existsSync(path.join(modules, ...name.split("/"), "package.json"))
+    )
+  })
+
+/** npm writes this file last, so it names what a finished `npm install` or `npm ci` has left. */
+const finishedInstall = (lock) => {
+  const done = readJson(path.join(modules, ".package-lock.json"))
+  if (done === undefined) return false
+  const wanted = Object.entries(lock.packages ?? {}).filter(([name]) => name !== "")
+  const same = ([name, entry]) => {
+    const installed = done.packages?.[name]
+    return installed === undefined
+      ? entry.optional === true || entry.devOptional === true || entry.peer === true
+      : installed.version === entry.version && installed.integrity === entry.integrity
+  }
+  return wanted.every(same) && missingOptional(lock).length === 0
+}
+
+const say = (line) => process.stderr.write(`${line}\n`)
+
+const npmCi = () =>
+  new Promise((resolve, reject) => {
+    const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    const npm = process.env.npm_execpath
+    const direct = npm !== undefined && /\.c?js$/.test(npm)
+    const child = direct
+      ? spawn(process.env.npm_node_execpath ?? process.execPath, [npm, ...args], {
+          cwd: root,
+          stdio: ["ignore", "pipe", "pipe"]
+        })
+      : spawn("npm", args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], shell: process.platform === "win32" })
+    const started = Date.now()
+    const seconds = () => Math.round((Date.now() - started) / 1000)
+    let output = ""
+    const keep = (data) => {
+      output = (output + data).slice(-64 * 1024)
+    }
+    child.stdout.on("data", keep)
+    child.stderr.on("data", keep)
+    say("Installing dependencies (npm ci) …")
+    const tty = process.stderr.isTTY === true
+    const progress = setInterval(
+      () => (tty ? process.stderr.write(`\r  ${seconds()} s`) : say(`  … ${seconds()} s`)),
+      tty ? 1000 : PROGRESS_MS
+    )
+    const deadline = setTimeout(() => child.kill("SIGTERM"), INSTALL_MS)
+    const stop = (signal) => {
+      child.kill(signal)
+      release()
+      process.exit(signal === "SIGINT" ? 130 : 143)
+    }
+    process.once("SIGINT", stop)
+    process.once("SIGTERM", stop)
+    const settle = () => {
+      clearInterval(progress)
+      clearTimeout(deadline)
+      process.removeListener("SIGINT", stop)
+      process.removeListener("SIGTERM", stop)
+      if (tty) process.stderr.write("\r")
+    }
+    child.once("error", (cause) => {
+      settle()
+      reject(new Failure(`npm could not be started (${cause.message}). Install npm, or put it on the path.`))
+    })
+    child.once("close", (code, signal) => {
+      settle()
+      if (code === 0) {
+        say(`Installed in ${seconds()} s.`)
+        resolve()
+        return
+      }
+      process.stderr.write(output)
+      const how = signal === null ? `exit code ${code}` : seconds() * 1000 >= INSTALL_MS ? "took too long" : signal
+      reject(new Failure(`The dependencies could not be installed: npm ci failed (${how}); its output is above.`))
+    })
+  })
+
+/** Where the Node of node_modules does not run (musl, an old libc), the system's own serves if it is recent. */
+const checkPinnedNode = () => {
+  if (!fs.existsSync(pinnedNode)) return
+  const run = spawnSync(pinnedNode, ["--version"], { encoding: "utf8", timeout: 30_000 })
+  if (run.status === 0 && recent(run.stdout.trim())) return
+  fs.rmSync(pinnedNode, { force: true })
+}
+
+const checkNode = () => {
+  if (fs.existsSync(pinnedNode) || recent(process.version)) return
+  throw new Failure(
+    `Spillway needs Node ${OLDEST.join(".")} or newer; this is ${process.version}, and there is no Node on npm that runs on this ${process.platform}-${process.arch}. Install a newer one from your package manager or nodejs.org.`
+  )
+}
+
+const alive = (pid) => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return cause.code === "EPERM"
+  }
+}
+
+let held = false
+
+const take = () => {
+  fs.mkdirSync(path.dirname(lockFile), { recursive: true })
+  // Linked into place with its content, so that nobody ever reads a lock without a pid.
+  const mine = `${lockFile}.${process.pid}`
+  fs.writeFileSync(mine, String(process.pid))
+  try {
+    fs.linkSync(mine, lockFile)
+    held = true
+  } catch (cause) {
+    if (cause.code !== "EEXIST") throw cause
+  } finally {
+    fs.rmSync(mine, { force: true })
+  }
+  return held
+}
+
+const release = () => {
+  if (held) fs.rmSync(lockFile, { force: true })
+  held = false
+}
+
+/** Moved aside before it is judged again: of two that find a lock stale only one gets it, and a fresh one is put back. */
+const dropStale = () => {
+  const stale = () => {
+    const pid = Number(readText(lockFile))
+    const age = Date.now() - (fs.statSync(lockFile, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
+    return Number.isInteger(pid) && pid > 0 && (!alive(pid) || age > INSTALL_MS + 60_000) ? pid : undefined
+  }
+  const pid = stale()
+  if (pid === undefined) return
+  const aside = `${lockFile}.${process.pid}.stale`
+  try {
+    fs.renameSync(lockFile, aside)
+    if (Number(readText(aside)) !== pid) fs.linkSync(aside, lockFile)
+  } catch {
+    // Somebody else was faster: the next look decides.
+  }
+  fs.rmSync(aside, { force: true })
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+const locked = async (body) => {
+  let told = false
+  while (!take()) {
+    if (!told) say("Another npm ci is running here; waiting for it …")
+    told = true
+    await pause(POLL_MS)
+    dropStale()
+  }
+  try {
+    await body()
+  } finally {
+    release()
+  }
+}
+
+const install = async () => {
+  const lock = lockText()
+  const stamp = stampOf(lock)
+  if (readText(stampFile) === stamp) return
+  const parsed = JSON.parse(lock)
+  if (!finishedInstall(parsed)) {
+    fs.rmSync(stampFile, { force: true })
+    await npmCi()
+    const missing = missingOptional(parsed)
+    if (missing.length > 0) {
+      // So that the next run does not take this install for a finished one.
+      fs.rmSync(path.join(modules, ".package-lock.json"), { force: true })
+      throw new Failure(
+        `npm ci left out ${missing.join(" and ")}: it could not be fetched. Try again when the registry can be reached.`
+      )
+    }
+  }
+  checkPinnedNode()
+  const temporary = `${stampFile}.${process.pid}`
+  fs.writeFileSync(temporary, stamp)
+  fs.renameSync(temporary, stampFile)
+}
+
+const main = async () => {
+  if (readText(stampFile) !== stampOf(lockText())) await locked(install)
+  checkNode()
+}
+
+main().catch((cause) => {
+  say(cause instanceof Failure ? cause.message : (cause?.stack ?? String(cause)))
+  process.exitCode = 1
+})
