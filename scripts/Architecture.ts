@@ -1,3 +1,34 @@
-/** The rules of how the code is laid out, as far as a script can see them. */
-export const filesOf = (_root: string): ReadonlyArray<never> => []
-export const problems = (_files: ReadonlyArray<never>): ReadonlyArray<string> => []
+/** The rules of how the code is laid out, as far as a script can see them: each has a test that sees it fail. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as Imports from "./Architecture/Imports.ts"
+import * as Layout from "./Architecture/Layout.ts"
+import { parse, type Source } from "./Architecture/Source.ts"
+import * as Syntax from "./Architecture/Syntax.ts"
+
+const folders = ["src", "test", "scripts", "bench"]
+
+export const rules = [...Layout.rules, ...Imports.rules, ...Syntax.rules]
+
+/** Every TypeScript file of the project, by its path from the root. */
+export const sources = (root: string): ReadonlyMap<string, Source> =>
+  new Map(
+    folders
+      .filter((folder) => fs.existsSync(path.join(root, folder)))
+      .flatMap((folder) =>
+        fs
+          .readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" })
+          .map((file) => `${folder}/${file}`)
+      )
+      .filter((file) => /\.m?ts$/.test(file) || file.endsWith(".mjs"))
+      .toSorted()
+      .map((file) => [file, parse(file, fs.readFileSync(path.join(root, file), "utf8"))] as const)
+  )
+
+/** What is against the rules, one line each. */
+export const problems = (all: ReadonlyMap<string, Source>): ReadonlyArray<string> =>
+  [...all.values()].flatMap((source) =>
+    rules.flatMap((rule) =>
+      rule.check(source, all).map(({ line, message, path: file }) => `${file}:${line} [${rule.name}] ${message}`)
+    )
+  )

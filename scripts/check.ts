@@ -45,7 +45,7 @@ const checks: Readonly<Record<string, Check>> = {
     "error,warning",
     "--strict"
   ),
-  architecture: lines(() => Architecture.problems(Architecture.filesOf(root))),
+  architecture: lines(() => Architecture.problems(Architecture.sources(root))),
   lockfile: lines(() => Lockfile.problems(JSON.parse(fs.readFileSync(path.join(root, "package-lock.json"), "utf8"))))
 }
 

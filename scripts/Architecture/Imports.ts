@@ -1,0 +1,102 @@
+/** Which file may import which: one way, through faces. */
+import { composition, inSource, isEdge, isFace, moduleOf, type Problem, type Rule, whole } from "./Rule.ts"
+import type { Import, Source } from "./Source.ts"
+
+const eachImport =
+  (judge: (source: Source, target: string, each: Import) => string | undefined): Rule["check"] =>
+  (source) =>
+    source.imports.flatMap((each): ReadonlyArray<Problem> => {
+      const message = each.target === undefined ? undefined : judge(source, each.target, each)
+      return message === undefined ? [] : [{ path: source.path, line: each.line, message }]
+    })
+
+const sourceOnly: Rule = {
+  name: "source-only",
+  check: eachImport((source, target) =>
+    inSource(source.path) && !inSource(target) ? `src does not import ${target}` : undefined
+  )
+}
+
+const facesOnly: Rule = {
+  name: "faces-only",
+  check: eachImport((source, target) =>
+    inSource(source.path) &&
+    inSource(target) &&
+    !composition.includes(source.path) &&
+    !isFace(target) &&
+    moduleOf(source.path) !== moduleOf(target)
+      ? `another module imports only the face, src/${moduleOf(target)}.ts, not ${target}`
+      : undefined
+  )
+}
+
+const edgesOutside: Rule = {
+  name: "edges-outside",
+  check: eachImport((source, target) =>
+    inSource(source.path) && !composition.includes(source.path) && isEdge(target)
+      ? `only ${composition.join(", ")} and tests import the edge ${target}`
+      : undefined
+  )
+}
+
+const compositionLast: Rule = {
+  name: "composition-last",
+  check: eachImport((source, target) =>
+    inSource(source.path) && !composition.includes(source.path) && composition.includes(target)
+      ? `${target} puts modules together; no module imports it`
+      : undefined
+  )
+}
+
+/** The way from `from` back to itself, if there is one. */
+const cycle = (from: string, next: (name: string) => ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+  const seen = new Set<string>()
+  const search = (way: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+    for (const name of next(way.at(-1) ?? from)) {
+      if (name === from) return [...way, name]
+      if (seen.has(name)) continue
+      seen.add(name)
+      const found = search([...way, name])
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  return search([from])
+}
+
+const noFileCycle: Rule = {
+  name: "no-file-cycle",
+  check: (source, all) => {
+    const next = (path: string) =>
+      (all.get(path)?.imports ?? []).flatMap(({ target, typeOnly }) =>
+        target === undefined || typeOnly ? [] : [target]
+      )
+    const way = cycle(source.path, next)
+    return way === undefined ? [] : [whole(source, `imports itself: ${way.join(" → ")}`)]
+  }
+}
+
+/** Between modules a type is a dependency too. Edges and composition stand outside of the modules. */
+const noModuleCycle: Rule = {
+  name: "no-module-cycle",
+  check: (source, all) => {
+    if (!isFace(source.path) || composition.includes(source.path)) return []
+    const files = [...all.values()].filter(({ path }) => inSource(path) && !isEdge(path) && !composition.includes(path))
+    const next = (module: string) =>
+      files
+        .filter(({ path }) => moduleOf(path) === module)
+        .flatMap(({ imports }) => imports.flatMap(({ target }) => (target === undefined ? [] : [moduleOf(target)])))
+        .filter((target) => target !== module)
+    const way = cycle(moduleOf(source.path), next)
+    return way === undefined ? [] : [whole(source, `the module depends on itself: ${way.join(" → ")}`)]
+  }
+}
+
+export const rules: ReadonlyArray<Rule> = [
+  sourceOnly,
+  facesOnly,
+  edgesOutside,
+  compositionLast,
+  noFileCycle,
+  noModuleCycle
+]

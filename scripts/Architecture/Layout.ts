@@ -1,0 +1,126 @@
+/** Where files are, how they are called, and how long they may be. */
+import { at, inSource, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
+import { chain, child, type Source, walk } from "./Source.ts"
+
+const technical = ["common", "controllers", "helpers", "layers", "lib", "repositories", "services", "types", "utils"]
+const maxLinesOfCode = 400
+const maxLinesOfMain = 45
+
+/** Lines that hold anything but blanks and comments. */
+const linesOfCode = ({ comments, text }: Source): number =>
+  comments
+    .toReversed()
+    .reduce(
+      (rest, { end, start }) =>
+        rest.slice(0, start) + rest.slice(start, end).replaceAll(/[^\n]/g, "") + rest.slice(end),
+      text
+    )
+    .split("\n")
+    .filter((line) => line.trim() !== "").length
+
+const noIndex: Rule = {
+  name: "no-index",
+  check: (source) => (nameOf(source.path) === "index" ? [whole(source, "name the file for its main export")] : [])
+}
+
+const domainFolders: Rule = {
+  name: "domain-folders",
+  check: (source) =>
+    source.path
+      .split("/")
+      .slice(1, -1)
+      .filter((folder) => technical.includes(folder.toLowerCase()))
+      .map((folder) => whole(source, `folders are domain nouns, not \`${folder}\``))
+}
+
+const depth: Rule = {
+  name: "depth",
+  check: (source) =>
+    inSource(source.path) && source.path.split("/").length > 3 && !source.path.startsWith("src/Db/Migrations/")
+      ? [whole(source, "at most src/X/Y.ts")]
+      : []
+}
+
+const fileName: Rule = {
+  name: "file-name",
+  check: (source, all) => {
+    const name = nameOf(source.path)
+    if (!inSource(source.path) || name === "main" || source.path.startsWith("src/Db/Migrations/")) return []
+    if (!/^[A-Z][A-Za-z0-9]*$/.test(name)) return [whole(source, "the name is PascalCase")]
+    const byName = [...all.values()].some((other) =>
+      other.imports.some((each) => each.target === source.path && !each.namespace && !each.typeOnly)
+    )
+    const onlyParts = source.ownExports === 0
+    return source.exports.includes(name) || onlyParts || !byName
+      ? []
+      : [whole(source, `exports no \`${name}\`: export one, or import the file only as \`* as ${name}\``)]
+  }
+}
+
+const fileLength: Rule = {
+  name: "file-length",
+  check: (source) => {
+    const lines = linesOfCode(source)
+    return lines > maxLinesOfCode ? [whole(source, `${lines} lines of code, at most ${maxLinesOfCode}`)] : []
+  }
+}
+
+const header: Rule = {
+  name: "header",
+  check: (source) => (/^(#!.*\n)?\/\*\*\s/.test(source.text) ? [] : [whole(source, "begins with a line `/** … */`")])
+}
+
+const oneService: Rule = {
+  name: "one-service",
+  check: (source) =>
+    [...walk(source.root)]
+      .filter(([node]) => node.type === "ClassDeclaration" || node.type === "ClassExpression")
+      .filter(([node]) => chain(child(node, "superClass")).join(".") === "Context.Service")
+      .slice(1)
+      .filter(() => inSource(source.path))
+      .map(([node]) => at(source, node.start, "a second service in the same file"))
+}
+
+const main: Rule = {
+  name: "main",
+  check: (source) => {
+    if (source.path !== "src/main.ts") return []
+    const lines = source.text.trimEnd().split("\n").length
+    const long = lines > maxLinesOfMain ? [whole(source, `${lines} lines, at most ${maxLinesOfMain}`)] : []
+    const branches = ["IfStatement", "ConditionalExpression", "SwitchStatement", "LogicalExpression"]
+    return [
+      ...long,
+      ...[...walk(source.root)]
+        .filter(([node]) => branches.includes(node.type))
+        .map(([node]) => at(source, node.start, "decides nothing: layers choose"))
+    ]
+  }
+}
+
+/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk.ts`, or about all of a module: `test/Storage/Crash.test.ts`. */
+const mirror: Rule = {
+  name: "mirror",
+  check: (source, all) => {
+    const { path } = source
+    if (!isTest(path) || !path.endsWith(".test.ts")) return []
+    const about = path.replace(/\.test\.ts$/, "").slice("test/".length)
+    const folder = moduleOf(path)
+    const files = [...all.keys()]
+    const subject = [`src/${about}`, about].some((name) => all.has(`${name}.ts`) || all.has(`${name}.mjs`))
+    const ofModule =
+      about.includes("/") && files.some((file) => file === `src/${folder}.ts` || file.startsWith(`src/${folder}/`))
+    return subject || ofModule ? [] : [whole(source, "mirrors no file and no module of src")]
+  }
+}
+
+export const rules: ReadonlyArray<Rule> = [
+  noIndex,
+  domainFolders,
+  depth,
+  fileName,
+  fileLength,
+  header,
+  oneService,
+  main,
+  mirror
+]

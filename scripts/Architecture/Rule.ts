@@ -1,0 +1,48 @@
+/** What a rule is, and the words that several rules need. */
+import type { Source } from "./Source.ts"
+
+export interface Problem {
+  readonly path: string
+  readonly line: number
+  readonly message: string
+}
+
+/** One promise about the code. `check` sees one file, and all files for what lies between them. */
+export interface Rule {
+  readonly name: string
+  readonly check: (source: Source, all: ReadonlyMap<string, Source>) => ReadonlyArray<Problem>
+}
+
+/** The only files that put modules together; they may import edges, adapters and parts. */
+export const composition = ["src/main.ts", "src/Cli.ts", "src/Configuration.ts"]
+
+/** Parts that belong to the outside of a module: what calls it, and when. */
+const edges = ["Http", "Janitor", "Socket", "Sweeper"]
+
+export const inSource = (path: string): boolean => path.startsWith("src/")
+
+export const isTest = (path: string): boolean => path.startsWith("test/")
+
+/** `Disk` of `src/Storage/Disk.ts`. */
+export const nameOf = (path: string): string => (path.split("/").at(-1) ?? "").replace(/\.(test\.)?m?ts$/, "")
+
+/** `Storage` of `src/Storage.ts` and of everything in `src/Storage/`. */
+export const moduleOf = (path: string): string => nameOf(path.split("/")[1] ?? "")
+
+/** `src/Storage.ts`. */
+export const isFace = (path: string): boolean => inSource(path) && path.split("/").length === 2
+
+/** `X/Http.ts` and the like, and the adapters of a port: `Storage/DiskStorage.ts`. */
+export const isEdge = (path: string): boolean => {
+  const [name, module] = [nameOf(path), moduleOf(path)]
+  if (!inSource(path) || isFace(path)) return false
+  return edges.includes(name) || (name !== module && name.endsWith(module))
+}
+
+export const at = (source: Source, offset: number, message: string): Problem => ({
+  path: source.path,
+  line: source.lineOf(offset),
+  message
+})
+
+export const whole = (source: Source, message: string): Problem => ({ path: source.path, line: 1, message })

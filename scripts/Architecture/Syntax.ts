@@ -1,0 +1,130 @@
+/** What may not be written, or only at a wrapped foreign library's edge with the reason beside it. */
+import { at, inSource, isTest, type Rule } from "./Rule.ts"
+import { chain, child, type Node, type Source, textOf, walk } from "./Source.ts"
+
+/** A line comment that begins with this gives the reason for the escape on its line, or in the statement below. */
+const marker = "edge:"
+
+const escapes = (node: Node): string | undefined => {
+  const { fields, type } = node
+  switch (type) {
+    case "TSAnyKeyword":
+      return "any"
+    case "TSAsExpression": {
+      const to = child(node, "typeAnnotation")
+      return to?.type === "TSTypeReference" && textOf(child(to, "typeName"), "name") === "const" ? undefined : "as"
+    }
+    case "TSTypeAssertion":
+      return "<type>"
+    case "TSNonNullExpression":
+      return "!"
+    case "PropertyDefinition":
+    case "VariableDeclarator":
+      return fields.definite === true ? "!:" : undefined
+    case "FunctionDeclaration":
+    case "FunctionExpression":
+    case "ArrowFunctionExpression":
+      return fields.async === true ? "async" : undefined
+    case "AwaitExpression":
+      return "await"
+    case "ForOfStatement":
+      return fields.await === true ? "for await" : undefined
+    case "TryStatement":
+      return "try"
+    case "NewExpression": {
+      const name = chain(child(node, "callee")).join(".")
+      const now = name === "Date" && Array.isArray(fields.arguments) && fields.arguments.length === 0
+      return name === "Promise" || now ? `new ${name}` : undefined
+    }
+    case "CallExpression": {
+      const [first = "", ...rest] = chain(child(node, "callee"))
+      const timers = ["setTimeout", "setInterval", "setImmediate"]
+      return rest.length === 0 && timers.includes(first) ? first : undefined
+    }
+    case "MemberExpression": {
+      const [first = "", second = "", ...more] = chain(node).filter((word, at) => at > 0 || word !== "globalThis")
+      const name = `${first}.${second}`
+      return more.length === 0 &&
+        second !== "" &&
+        (first === "console" || name === "Date.now" || name === "process.env")
+        ? name
+        : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+/** The last lines of the comments that give a reason: one may go on in the lines below it. */
+const reasons = (source: Source): ReadonlySet<number> => {
+  const lines = source.comments.filter(({ type }) => type === "Line")
+  const commented = new Set(lines.map(({ start }) => source.lineOf(start)))
+  const covered = lines
+    .filter(({ value }) => value.trim().startsWith(marker) && value.trim().length > marker.length)
+    .map(({ start }) => {
+      let line = source.lineOf(start)
+      while (commented.has(line + 1)) line += 1
+      return line
+    })
+  return new Set(covered)
+}
+
+const holders = /(Statement|Declaration|Definition|^Property|^TSPropertySignature)$/
+
+const reasoned = (source: Source): ((node: Node, above: ReadonlyArray<Node>) => boolean) => {
+  const covered = reasons(source)
+  return (node, above) => {
+    const holder = above.findLast(({ type }) => holders.test(type) && type !== "BlockStatement") ?? node
+    return [node, holder].some(({ start }) => {
+      const line = source.lineOf(start)
+      return covered.has(line) || covered.has(line - 1)
+    })
+  }
+}
+
+const noEscape: Rule = {
+  name: "no-escape",
+  check: (source) => {
+    if (!inSource(source.path)) return []
+    const isReasoned = reasoned(source)
+    return [...walk(source.root)].flatMap(([node, above]) => {
+      const what = escapes(node)
+      return what === undefined || isReasoned(node, above)
+        ? []
+        : [at(source, node.start, `\`${what}\` needs its reason above it: \`// ${marker} …\``)]
+    })
+  }
+}
+
+const unfinished = /\b(TODO|FIXME|XXX|HACK)\b/
+const switchedOff = /@ts-(ignore|nocheck|expect-error)|(eslint|oxlint|prettier|oxfmt)-(disable|ignore)/
+
+const finished: Rule = {
+  name: "finished",
+  check: (source) =>
+    source.comments.flatMap(({ start, value }) => {
+      const found = unfinished.exec(value) ?? switchedOff.exec(value)
+      return found === null ? [] : [at(source, start, `${found[0]} in a comment`)]
+    })
+}
+
+const nothingSkipped: Rule = {
+  name: "nothing-skipped",
+  check: (source) =>
+    [...walk(source.root)].flatMap(([node]) => {
+      if (!isTest(source.path) || node.type !== "MemberExpression") return []
+      const name = chain(node)
+      const last = name.at(-1) ?? ""
+      return ["it", "test", "describe", "suite", "layer"].includes(name[0] ?? "") &&
+        ["only", "skip", "skipIf", "todo", "fails"].includes(last)
+        ? [at(source, node.start, `every test runs: no \`.${last}\``)]
+        : []
+    })
+}
+
+const parses: Rule = {
+  name: "parses",
+  check: (source) => source.errors.map((message) => at(source, 0, message))
+}
+
+export const rules: ReadonlyArray<Rule> = [parses, noEscape, finished, nothingSkipped]

@@ -1,0 +1,303 @@
+/** Every rule of the architecture check is seen to fail once, and to let the right way pass. */
+import { assert, describe, it } from "@effect/vitest"
+import { problems, rules } from "../../scripts/Architecture.ts"
+import { parse } from "../../scripts/Architecture/Source.ts"
+
+type Files = Readonly<Record<string, string>>
+
+interface Case {
+  readonly rule: string
+  readonly promise: string
+  readonly bad: Files
+  /** Where the rule must point at. */
+  readonly where: string
+  readonly good: Files
+}
+
+const found = (files: Files) =>
+  problems(new Map(Object.entries(files).map(([path, text]) => [path, parse(path, text)] as const)))
+
+const file = (body: string) => `/** A file. */\n${body}\n`
+
+const lines = (count: number) => Array.from({ length: count }, (_, i) => `const x${i} = ${i}`).join("\n")
+
+const escape = (code: string) => ({ "src/A.ts": file(code) })
+
+const cases: ReadonlyArray<Case> = [
+  {
+    rule: "no-index",
+    promise: "refuses a file called index",
+    bad: { "test/support/index.ts": file("") },
+    where: "test/support/index.ts:1",
+    good: { "test/support/Server.ts": file("") }
+  },
+  {
+    rule: "domain-folders",
+    promise: "refuses technical folders",
+    bad: { "src/utils/Text.ts": file("export const Text = 1") },
+    where: "src/utils/Text.ts:1",
+    good: { "src/Text/Line.ts": file("export const Line = 1") }
+  },
+  {
+    rule: "depth",
+    promise: "refuses a third level of folders",
+    bad: { "src/A/B/C.ts": file("export const C = 1") },
+    where: "src/A/B/C.ts:1",
+    good: { "src/A/C.ts": file("export const C = 1"), "src/Db/Migrations/M1.ts": file("") }
+  },
+  {
+    rule: "file-name",
+    promise: "refuses a file that others import by a name that is not the file's",
+    bad: { "src/A.ts": file("export const make = 1"), "src/B.ts": file('import { make } from "./A.ts"') },
+    where: "src/A.ts:1",
+    good: {
+      "src/A.ts": file("export const make = 1"),
+      "src/B.ts": file('import * as A from "./A.ts"\nimport type { T } from "./A.ts"'),
+      "src/C.ts": file("export class C {}\nexport const other = 1"),
+      "src/D.ts": file('import { C, other } from "./C.ts"')
+    }
+  },
+  {
+    rule: "file-name",
+    promise: "refuses a name in lower case",
+    bad: { "src/storage.ts": file("export const storage = 1") },
+    where: "src/storage.ts:1",
+    good: { "src/Storage.ts": file("export const Storage = 1"), "src/main.ts": file("") }
+  },
+  {
+    rule: "file-length",
+    promise: "refuses 401 lines of code, and does not count comments and blanks",
+    bad: { "src/A.ts": file(lines(401)) },
+    where: "src/A.ts:1",
+    good: { "src/A.ts": file(`${lines(400)}\n\n// more\n/*\n\n*/`) }
+  },
+  {
+    rule: "header",
+    promise: "refuses a file without a header",
+    bad: { "src/A.ts": "export const A = 1\n/** Late. */" },
+    where: "src/A.ts:1",
+    good: { "src/A.ts": file("export const A = 1"), "scripts/a.mjs": `#!/usr/bin/env node\n${file("")}` }
+  },
+  {
+    rule: "one-service",
+    promise: "refuses a second service tag in a file",
+    bad: {
+      "src/A.ts": file(
+        'export class A extends Context.Service<A, {}>()("A") {}\nexport class B extends Context.Service<B>()("B", {}) {}'
+      )
+    },
+    where: "src/A.ts:3",
+    good: {
+      "src/A.ts": file(
+        'export class A extends Context.Service<A, {}>()("A") {}\nexport class B extends Other.Service<B>() {}'
+      )
+    }
+  },
+  {
+    rule: "main",
+    promise: "refuses a main that decides",
+    bad: { "src/main.ts": file("if (1) run()") },
+    where: "src/main.ts:2",
+    good: { "src/main.ts": file('const text = "if (x) a ? b : c"\nrun() // if') }
+  },
+  {
+    rule: "main",
+    promise: "refuses a main of more than 45 lines",
+    bad: { "src/main.ts": file(lines(45)) },
+    where: "src/main.ts:1",
+    good: { "src/main.ts": file(lines(44)) }
+  },
+  {
+    rule: "mirror",
+    promise: "refuses a test of nothing",
+    bad: { "test/Gone/Thing.test.ts": file("") },
+    where: "test/Gone/Thing.test.ts:1",
+    good: {
+      "test/A.test.ts": file(""),
+      "test/A/B.test.ts": file(""),
+      "test/A/Crash.test.ts": file(""),
+      "test/scripts/Docs.test.ts": file(""),
+      "scripts/Docs.ts": file(""),
+      "src/A.ts": file("export const A = 1"),
+      "src/A/B.ts": file("export const B = 1")
+    }
+  },
+  {
+    rule: "source-only",
+    promise: "refuses tests and scripts in src",
+    bad: { "src/A.ts": file('import "../test/A.ts"'), "test/A.ts": file("") },
+    where: "src/A.ts:2",
+    good: { "src/A.ts": file('import "effect"'), "test/A.ts": file('import "../src/A.ts"') }
+  },
+  {
+    rule: "faces-only",
+    promise: "refuses the parts of another module, types and dynamic imports too",
+    bad: { "src/A/B.ts": file('import type { D } from "../C/D.ts"'), "src/C/D.ts": file("export type D = 1") },
+    where: "src/A/B.ts:2",
+    good: {
+      "src/A/B.ts": file('import type { C } from "../C.ts"\nimport type { E } from "./E.ts"'),
+      "src/main.ts": file('import "./C/D.ts"'),
+      "test/A.ts": file('import "../src/C/D.ts"')
+    }
+  },
+  {
+    rule: "faces-only",
+    promise: "sees a dynamic import",
+    bad: { "src/A.ts": file('const d = import("./C/D.ts")') },
+    where: "src/A.ts:2",
+    good: { "src/A.ts": file('const d = import("./C.ts")\nconst text = `import("./C/D.ts")`') }
+  },
+  {
+    rule: "edges-outside",
+    promise: "refuses a face that imports its edge, and adapters outside of composition",
+    bad: { "src/Storage.ts": file('export * as GcsStorage from "./Storage/GcsStorage.ts"') },
+    where: "src/Storage.ts:2",
+    good: {
+      "src/Storage.ts": file('import * as Rules from "./Storage/Rules.ts"'),
+      "src/Storage/GcsStorage.ts": file('import { Storage } from "../Storage.ts"'),
+      "src/main.ts": file('import "./Storage/GcsStorage.ts"\nimport "./Deletion/Janitor.ts"')
+    }
+  },
+  {
+    rule: "composition-last",
+    promise: "refuses a module that imports the composition",
+    bad: { "src/A.ts": file('import { groups } from "./Configuration.ts"') },
+    where: "src/A.ts:2",
+    good: { "src/Cli.ts": file('import { groups } from "./Configuration.ts"') }
+  },
+  {
+    rule: "no-file-cycle",
+    promise: "refuses files that import each other",
+    bad: {
+      "src/A/B.ts": file('import { C } from "./C.ts"\nexport const B = 1'),
+      "src/A/C.ts": file('import { B } from "./B.ts"\nexport const C = 1')
+    },
+    where: "src/A/B.ts:1",
+    good: {
+      "src/A/B.ts": file('import { C } from "./C.ts"\nexport const B = 1'),
+      "src/A/C.ts": file('import type { B } from "./B.ts"\nexport const C = 1')
+    }
+  },
+  {
+    rule: "no-module-cycle",
+    promise: "refuses modules that depend on each other, if only for a type",
+    bad: {
+      "src/A.ts": file('import { B } from "./B.ts"\nexport const A = 1'),
+      "src/B.ts": file("export const B = 1"),
+      "src/B/Part.ts": file('import type { A } from "../A.ts"\nexport const Part = 1')
+    },
+    where: "src/A.ts:1",
+    good: {
+      "src/A.ts": file('import { B } from "./B.ts"\nexport const A = 1'),
+      "src/B.ts": file("export const B = 1"),
+      "src/B/Http.ts": file('import type { A } from "../A.ts"\nexport const Http = 1')
+    }
+  },
+  {
+    rule: "parses",
+    promise: "refuses what does not parse",
+    bad: escape("const = 1"),
+    where: "src/A.ts:1",
+    good: escape("const a = 1")
+  },
+  {
+    rule: "finished",
+    promise: "refuses unfinished work and checks that are switched off, in comments only",
+    bad: { "test/support/A.ts": file("// TODO later") },
+    where: "test/support/A.ts:2",
+    good: { "test/support/A.ts": file('const text = "// TODO later"') }
+  },
+  {
+    rule: "finished",
+    promise: "refuses a suppressed type error",
+    bad: escape("// @ts-expect-error it works\nconst a: string = 1"),
+    where: "src/A.ts:2",
+    good: escape('const a = "@ts-expect-error"')
+  },
+  {
+    rule: "nothing-skipped",
+    promise: "refuses tests that do not run, or that keep others from it",
+    bad: { "test/support/A.ts": file('it.effect.skip("x", () => {})') },
+    where: "test/support/A.ts:2",
+    good: { "test/support/A.ts": file('it.effect("x", () => Stream.skip(1).only)') }
+  }
+]
+
+const escapes: ReadonlyArray<readonly [what: string, code: string]> = [
+  ["any", "const a: any = 1"],
+  ["as", "const a = b as string"],
+  ["<type>", "const a = <string>b"],
+  ["!", "const a = b!.c"],
+  ["!:", "class A { b!: string }"],
+  ["async", "const a = async () => 1"],
+  ["async", "async function a() {}"],
+  ["await", "const a = await b"],
+  ["for await", "for await (const a of b) c()"],
+  ["try", "try { a() } catch {}"],
+  ["new Promise", "const a = new Promise(b)"],
+  ["new Date", "const a = new Date()"],
+  ["Date.now", "const a = Date.now()"],
+  ["Date.now", "const a = { clock: Date.now }"],
+  ["setTimeout", "setTimeout(a, 1)"],
+  ["setInterval", "setInterval(a, 1)"],
+  ["console.log", "console.log(1)"],
+  ["console.log", 'globalThis["console"].log(1)'],
+  ["process.env", "const a = process.env.HOME"]
+]
+
+const harmless = `
+const a = { ok: true } as const
+const b = "x as any, await, console.log, process.env, Date.now()"
+const c = \`try { \${b} } catch {} new Promise\`
+// await, any, as, try, console.log
+import * as Name from "effect"
+import { Date as Other } from "effect"
+const d = new Date(0)
+const e = Other.console.log(1)
+const f = !a && a !== b
+const g = Effect.try({ try: () => 1, catch: () => 2 })
+const h = service.setTimeout(1)
+`
+
+describe("Architecture", () => {
+  for (const { bad, good, promise, rule, where } of cases) {
+    it(`${rule}: ${promise}`, () => {
+      const hits = found(bad).filter((line) => line.includes(`[${rule}]`))
+      assert.isTrue(hits[0]?.startsWith(where), `found instead: ${hits.join("; ")}`)
+      assert.deepStrictEqual(
+        found(good).filter((line) => line.includes(`[${rule}]`)),
+        []
+      )
+    })
+  }
+
+  it.each(escapes)("no-escape: refuses `%s` in src without a reason: %s", (what, code) => {
+    const hits = (text: string) => found(escape(text)).filter((line) => line.includes("[no-escape]"))
+    assert.lengthOf(hits(code), 1)
+    assert.include(hits(code)[0], `src/A.ts:2 [no-escape] \`${what}\``)
+    assert.lengthOf(hits(`// edge: the library wants it\n// as it is\n${code}`), 0)
+    assert.lengthOf(hits(`${code} // edge: the library wants it`), 0)
+    assert.lengthOf(hits(`// edge:\n${code}`), 1)
+    assert.lengthOf(hits(`// edge: for another line\nconst z = 1\n\n${code}`), 1)
+    assert.lengthOf(hits(`const z = "// edge: no comment"\n${code}`), 1)
+    assert.deepStrictEqual(found({ "test/support/A.ts": file(code) }), [])
+  })
+
+  it("no-escape: a reason covers its own statement and not what stands in the block below", () => {
+    const code = "// edge: the callback is the library's\non(() => {\n  const a = 1\n  const b = a as string\n})"
+    assert.lengthOf(found(escape(code)), 1)
+    assert.lengthOf(found(escape("// edge: untyped\nconst a =\n  b as string")), 0)
+  })
+
+  it("no-escape: is not fooled by strings, comments and names", () => {
+    assert.deepStrictEqual(found(escape(harmless)), [])
+  })
+
+  it("sees every rule fail", () => {
+    const seen = new Set([...cases.map(({ rule }) => rule), "no-escape"])
+    assert.deepStrictEqual(
+      rules.map(({ name }) => name).filter((name) => !seen.has(name)),
+      []
+    )
+  })
+})
