@@ -1,9 +1,23 @@
 /** Conversations and their audio: from the first acknowledged sample to the object in the store. */
-import { Context, Schema } from "effect"
-import type { Effect, Option, Scope, Stream } from "effect"
-import type { Span } from "./Audio.ts"
+import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Schema, Stream } from "effect"
+import type { Scope } from "effect"
+import * as Crypto from "node:crypto"
 import type { DbError } from "./Db.ts"
-import type { StorageUnavailable } from "./Storage.ts"
+import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
+import type { Chunk } from "./Recording/Chunk.ts"
+import { ChunkRows } from "./Recording/ChunkRows.ts"
+import { type ConversationRow, ConversationRows } from "./Recording/ConversationRows.ts"
+import { Journal, type JournalStats } from "./Recording/Journal.ts"
+import { type CaptureHost, LiveCapture } from "./Recording/LiveCapture.ts"
+import type { LiveConversation } from "./Recording/LiveConversation.ts"
+import { LiveConversations } from "./Recording/LiveConversations.ts"
+import { RecordingConfig } from "./Recording/RecordingConfig.ts"
+import { Uploads } from "./Recording/Uploads.ts"
+import { Storage, type StorageUnavailable } from "./Storage.ts"
+
+export type { Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
+export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
+export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
 /** uid, conversation, job and person ids: 1–128 characters, safe in object names and URLs. */
 export const Id = Schema.String.check(
@@ -12,32 +26,13 @@ export const Id = Schema.String.check(
   })
 )
 
-/** A chunk's bytes can't be had: corrupt, or gone from both the journal and the store. */
+/** A chunk's bytes can't be had: corrupt, given up, or gone from both the journal and the store. */
 export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("ChunkUnreadable", {
   uid: Schema.String,
   conversation: Schema.String,
   key: Schema.String,
   cause: Schema.Defect()
 }) {}
-
-/** Ingest can't take a new capture now: `reason` is `captures` (node is full), `user` (too many of this user) or `draining`. */
-export class CaptureRefused extends Schema.TaggedError<CaptureRefused>()("CaptureRefused", {
-  reason: Schema.Literals(["captures", "user", "draining"])
-}) {}
-
-/** Where a chunk's audio is now. A lost chunk has a span and no audio (silence in playback). */
-export type ChunkState = "open" | "sealed" | "stored" | "lost"
-
-/** Up to 60 s of contiguous audio. `samples` counts what is durable. */
-export interface Chunk extends Span.Span {
-  readonly id: string
-  readonly uid: string
-  readonly conversation: string
-  readonly codec: Span.Codec
-  readonly state: ChunkState
-  /** The object's key, also before it is stored. */
-  readonly key: string
-}
 
 export interface Conversation {
   readonly uid: string
@@ -50,33 +45,11 @@ export interface Conversation {
   readonly chunks: ReadonlyArray<Chunk>
 }
 
-export interface CaptureOptions {
-  readonly uid: string
-  readonly sampleRate: number
-  readonly codec: Span.Codec
-  /** `audio_timeline=2`: spans are exact, gaps of more than 1 ms are real. */
-  readonly exact: boolean
-  /** Called after the fsync that made audio up to unix second `through` durable; `bytes` in all of this capture and conversation. */
-  readonly onAck: (ack: { readonly conversation: string; readonly through: number; readonly bytes: number }) => void
-  /** Called when the buffer has room again after `append` answered `full`. */
-  readonly onRoom: () => void
-  /** Called when the capture can't go on (its audio could not be written); nothing unacknowledged is kept. */
-  readonly onFailure: (cause: unknown) => void
-}
-
-/** One live socket session. `append` is synchronous and copies: it is called in the socket's own message event. */
-export interface Capture {
-  /** `full`: accepted, but read no more until `onRoom`. `refused`: no conversation was chosen yet. */
-  readonly append: (start: number, audio: Uint8Array) => "ok" | "full" | "refused"
-  /** Seals the chunk of the previous conversation; audio appended after it returns belongs to the new one. */
-  readonly switchTo: (conversation: string) => Effect.Effect<void>
-}
-
 export class Recording extends Context.Service<
   Recording,
   {
     /** The capture ends with the scope: its chunk is sealed and what was appended is made durable. */
-    open(options: CaptureOptions): Effect.Effect<Capture, CaptureRefused, Scope.Scope>
+    open(options: CaptureOptions): Effect.Effect<Capture, never, Scope.Scope>
     /** Newest first. `before` is the `next` of the page before. */
     conversations(
       uid: string,
@@ -91,6 +64,213 @@ export class Recording extends Context.Service<
     read(
       chunk: Chunk,
       range: { readonly start: number; readonly end: number }
-    ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable>
+    ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable | DbError>
+    /** What the journal holds and may hold. */
+    readonly journal: () => JournalStats
   }
->()("spillway/Recording") {}
+>()("spillway/Recording") {
+  static readonly layer = Layer.effect(
+    Recording,
+    Effect.suspend(() => make)
+  ).pipe(
+    Layer.provide(Uploads.layer),
+    Layer.provide(LiveConversations.layer),
+    Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer])
+  )
+}
+
+const openCaptures = Metric.gauge("spillway_captures", { description: "Captures that are open" })
+const overlapSeconds = Metric.counter("spillway_overlap_seconds_total", {
+  description: "Seconds of audio that lay on what was recorded already, and were dropped"
+})
+
+/** Read from the journal at once, for playback while live. */
+const journalReadBytes = 256 * 1024
+
+const byStart = (a: Chunk, b: Chunk) => a.start - b.start
+
+const make = Effect.gen(function* () {
+  const config = yield* RecordingConfig
+  const journal = yield* Journal
+  const live = yield* LiveConversations
+  const uploads = yield* Uploads
+  const chunkRows = yield* ChunkRows
+  const conversationRows = yield* ConversationRows
+  const storage = yield* Storage
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
+  const captures = new Set<LiveCapture>()
+
+  /** Without the database a capture records all the same; what it replays is then stored twice and trimmed in playback. */
+  const load = (conversation: LiveConversation) =>
+    conversationRows.ensure(conversation.uid, conversation.id).pipe(
+      Effect.andThen(chunkRows.of(conversation.uid, [conversation.id])),
+      Effect.map((chunks) => {
+        for (const chunk of chunks) {
+          if (chunk.state === "lost") continue
+          conversation.coverage.add(chunk.start, chunk.start + chunk.samples / chunk.sampleRate)
+        }
+        conversation.chunkCount += chunks.length
+        conversation.loaded = true
+      }),
+      Effect.timeout(config.conversationLookup),
+      Effect.catch((cause) =>
+        Effect.logWarning("recording without what is stored of the conversation", cause).pipe(
+          Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id })
+        )
+      )
+    )
+
+  const host: CaptureHost = {
+    bufferBytes: config.captureBuffer,
+    backlogBytes: config.captureBacklog,
+    chunkSeconds: Duration.toSeconds(config.chunkDuration),
+    chunksPerConversation: config.chunksPerConversation,
+    now: () => clock.currentTimeMillisUnsafe(),
+    newId: () => Crypto.randomBytes(16),
+    markDirty: journal.markDirty,
+    markUrgent: journal.markUrgent,
+    enter: (capture, id) => {
+      const conversation = live.ensure(capture.options.uid, id)
+      conversation.captures++
+      fork(
+        Effect.suspend(() => (conversation.loaded ? Effect.void : load(conversation))).pipe(
+          Effect.andThen(Effect.sync(() => capture.entered(conversation)))
+        )
+      )
+    },
+    leave: (conversation) => {
+      conversation.captures--
+      live.settle(conversation)
+    },
+    sealed: uploads.offer,
+    abandoned: (chunk) => {
+      fork(live.release(chunk))
+    },
+    overlapped: (_conversation, seconds) => {
+      fork(Metric.update(overlapSeconds, seconds))
+    }
+  }
+
+  yield* Effect.sync(() => {
+    for (const capture of captures) capture.sealIfOld()
+  }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
+
+  const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
+    [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
+
+  /** Live chunks are looked at before the database is asked: one that is stored in between is then in both, never in none. */
+  const assemble = (
+    uid: string,
+    row: Pick<ConversationRow, "id" | "createdAt" | "finishedAt">,
+    stored: ReadonlyArray<Chunk>,
+    liveChunks: ReadonlyArray<Chunk>
+  ): Conversation => {
+    const ids = new Set(stored.map((chunk) => chunk.id))
+    return {
+      uid,
+      id: row.id,
+      createdAt: row.createdAt,
+      finishedAt: Option.fromNullishOr(row.finishedAt),
+      live: (live.get(uid, row.id)?.captures ?? 0) > 0,
+      chunks: [...stored, ...liveChunks.filter((chunk) => !ids.has(chunk.id))].sort(byStart)
+    }
+  }
+
+  const unreadable = (chunk: Chunk, cause: unknown) =>
+    new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
+
+  const readStored = (chunk: Chunk, start: number, end: number) =>
+    storage.get(chunk.key, { start, end }).pipe(
+      Stream.catchTags({
+        ObjectNotFound: (cause) => Stream.fail(unreadable(chunk, cause)),
+        StorageRefused: (cause) => Stream.fail(unreadable(chunk, cause))
+      })
+    )
+
+  /** The row knows the object's name; the one that a live chunk had may have moved. */
+  const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
+    const rows = yield* chunkRows.of(chunk.uid, [chunk.conversation])
+    const row = rows.find((row) => row.id === chunk.id && row.state === "stored")
+    return row === undefined
+      ? Stream.fail(unreadable(chunk, new Error("neither in the journal nor stored")))
+      : readStored(row, start, end)
+  })
+
+  const read = (
+    chunk: Chunk,
+    start: number,
+    end: number
+  ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable | DbError> => {
+    if (start >= end) return Stream.empty
+    if (chunk.state === "stored") return readStored(chunk, start, end)
+    const piece = Math.min(end, start + journalReadBytes)
+    return Stream.unwrap(
+      Effect.suspend(() => {
+        const liveChunk = live.chunk(chunk.uid, chunk.conversation, chunk.id)
+        if (liveChunk === undefined) return readMoved(chunk, start, end)
+        return journal.read(liveChunk, start, piece).pipe(
+          Effect.map((bytes) =>
+            Stream.concat(
+              Stream.make(bytes),
+              Stream.suspend(() => read(chunk, piece, end))
+            )
+          ),
+          Effect.catch((error): Effect.Effect<ReturnType<typeof read>, ChunkUnreadable | DbError> =>
+            live.chunk(chunk.uid, chunk.conversation, chunk.id) === undefined
+              ? readMoved(chunk, start, end)
+              : Effect.fail(unreadable(chunk, error))
+          )
+        )
+      })
+    )
+  }
+
+  return Recording.of({
+    open: (options) =>
+      Effect.acquireRelease(
+        Effect.gen(function* () {
+          const capture = new LiveCapture(options, host)
+          captures.add(capture)
+          yield* Metric.update(openCaptures, captures.size)
+          return capture
+        }),
+        (capture) =>
+          Effect.callback<void>((resume) => capture.close(() => resume(Effect.void))).pipe(
+            Effect.timeoutOption(config.drainTimeout),
+            Effect.andThen(
+              Effect.suspend(() => {
+                captures.delete(capture)
+                return Metric.update(openCaptures, captures.size)
+              })
+            )
+          )
+      ),
+    conversations: Effect.fn("Recording.conversations")(function* (uid, { before, limit }) {
+      const rows = yield* conversationRows.latest(uid, before, limit + 1)
+      const page = rows.slice(0, limit)
+      const liveChunks = new Map(page.map((row) => [row.id, snapshot(live.get(uid, row.id))]))
+      const stored = yield* chunkRows.of(
+        uid,
+        page.map((row) => row.id)
+      )
+      const storedOf = Map.groupBy(stored, (chunk) => chunk.conversation)
+      return {
+        conversations: page.map((row) => assemble(uid, row, storedOf.get(row.id) ?? [], liveChunks.get(row.id) ?? [])),
+        next: rows.length > limit ? page.at(-1)?.seq : undefined
+      }
+    }),
+    conversation: Effect.fn("Recording.conversation")(function* (uid, id) {
+      const liveConversation = live.get(uid, id)
+      const liveChunks = snapshot(liveConversation)
+      const row = Option.getOrUndefined(yield* conversationRows.find(uid, id))
+      if (row === undefined && liveConversation === undefined) return Option.none()
+      const known = row ?? { id, createdAt: liveConversation?.createdAt ?? new Date(0), finishedAt: null }
+      return Option.some(assemble(uid, known, yield* chunkRows.of(uid, [id]), liveChunks))
+    }),
+    read: (chunk, range) => read(chunk, range.start, range.end),
+    journal: journal.stats
+  })
+})

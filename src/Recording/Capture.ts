@@ -1,0 +1,32 @@
+/** One live socket session, as the socket sees it. */
+import type { Span } from "../Audio.ts"
+
+/** Why a capture can't go on. Nothing acknowledged is lost by it. */
+export type CaptureFailure =
+  | { readonly _tag: "NotWritten"; readonly cause: Error }
+  | { readonly _tag: "BacklogFull" }
+  | { readonly _tag: "ConversationFull" }
+
+export interface CaptureOptions {
+  readonly uid: string
+  readonly sampleRate: number
+  readonly codec: Span.Codec
+  /** Spans are exact: gaps of more than 1 ms are real. Else frames are appended as they come, up to a jump of 2 s. */
+  readonly exact: boolean
+  /**
+   * After the fsync that made audio up to unix second `through` durable; at most once a second. `bytes`: all audio of this
+   * capture and conversation so far, replays included.
+   */
+  readonly onAck: (ack: { readonly conversation: string; readonly through: number; readonly bytes: number }) => void
+  /** There is room again after `append` answered `full`, or after `switchTo`. */
+  readonly onRoom: () => void
+  readonly onFailure: (failure: CaptureFailure) => void
+}
+
+/** Both are synchronous and are called in the socket's own message event. */
+export interface Capture {
+  /** Copies. `full`: accepted, but read no more until `onRoom`. `refused`: no conversation was chosen yet. */
+  readonly append: (start: number, audio: Uint8Array) => "ok" | "full" | "refused"
+  /** Seals the chunk of the previous conversation. Read no more until `onRoom`. */
+  readonly switchTo: (conversation: string) => void
+}

@@ -1,0 +1,20 @@
+/** A chunk as the rest of the program sees it, wherever its audio is. */
+import type { Span } from "../Audio.ts"
+
+/** `open` and `sealed`: in the journal. `stored`: an object. `lost`: a span without audio, silence in playback. */
+export type ChunkState = "open" | "sealed" | "stored" | "lost"
+
+/** Up to 60 s of contiguous audio. `samples` counts what is durable. */
+export interface Chunk extends Span.Span {
+  readonly id: string
+  readonly uid: string
+  readonly conversation: string
+  readonly codec: Span.Codec
+  readonly state: ChunkState
+  /** The object's key, also before it is stored. */
+  readonly key: string
+}
+
+/** The object's name: seconds of the first sample with three decimals; `shift` milliseconds later if that name is taken. */
+export const objectKey = (chunk: { uid: string; conversation: string; start: number }, shift = 0): string =>
+  `chunks/${chunk.uid}/${chunk.conversation}/${(Math.round(chunk.start * 1000 + shift) / 1000).toFixed(3)}.batch.bin`

@@ -1,0 +1,121 @@
+/** Chunks that are stored or lost, in the database. */
+import { Context, Effect, Layer, Schema } from "effect"
+import { SqlSchema } from "effect/sql"
+import { Codec } from "../Audio/Span.ts"
+import { Db, type DbError } from "../Db.ts"
+import type { Chunk } from "./Chunk.ts"
+import { type LiveChunk, uuidText } from "./LiveChunk.ts"
+import { RecordingConfig } from "./RecordingConfig.ts"
+
+const Row = Schema.Struct({
+  id: Schema.String,
+  conversation: Schema.String,
+  start: Schema.Finite,
+  samples: Schema.Finite,
+  sampleRate: Schema.Int,
+  codec: Codec,
+  key: Schema.NullOr(Schema.String),
+  lost: Schema.Boolean
+})
+
+const ConversationIds = Schema.Struct({ uid: Schema.String, conversations: Schema.Array(Schema.String) })
+
+/** What the store answered for the object of a chunk. */
+export interface StoredObject {
+  readonly key: string
+  readonly bytes: number
+  readonly crc32c: number
+}
+
+export class ChunkRows extends Context.Service<
+  ChunkRows,
+  {
+    /** Also makes the conversation's row if it is missing. The same chunk again is no change. */
+    insertStored(chunk: LiveChunk, object: StoredObject): Effect.Effect<void, DbError>
+    /** A span whose audio was given up. */
+    insertLost(chunk: LiveChunk): Effect.Effect<void, DbError>
+    /** Those of `chunks` that have a row. */
+    existing(chunks: ReadonlyArray<LiveChunk>): Effect.Effect<ReadonlySet<string>, DbError>
+    /** By conversation and start, at most the configured number for each conversation. */
+    of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
+  }
+>()("spillway/Recording/ChunkRows") {
+  static readonly layer = Layer.effect(
+    ChunkRows,
+    Effect.suspend(() => make)
+  )
+}
+
+const existingBatch = 1_000
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const config = yield* RecordingConfig
+
+  const insert = (operation: string, chunk: LiveChunk, object: StoredObject | undefined) =>
+    db.writeIdempotent(
+      operation,
+      (sql) => sql`
+        with conversation as (
+          insert into conversations (uid, id) values (${chunk.uid}, ${chunk.conversation}) on conflict do nothing
+        )
+        insert into chunks
+          (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost)
+        values (
+          ${chunk.uid}, ${chunk.conversation}, ${chunk.start}::float8, ${uuidText(chunk.id)}::uuid, ${chunk.durable / 2},
+          ${chunk.sampleRate}, ${chunk.codec}, ${object?.key ?? null}, ${object?.bytes ?? 0}, ${object?.crc32c ?? null},
+          ${object === undefined}
+        )
+        on conflict do nothing`
+    )
+
+  const find = (sql: Parameters<Parameters<typeof db.read>[1]>[0]) =>
+    SqlSchema.findAll({
+      Request: ConversationIds,
+      Result: Row,
+      execute: ({ uid, conversations }) => sql`
+        select c.id::text as id, c.conversation_id as conversation, c.start_at as start, c.samples::float8 as samples,
+               c.sample_rate as "sampleRate", c.codec, c.object_key as key, c.lost
+        from unnest(${conversations}::text[]) as wanted(id)
+        cross join lateral (
+          select * from chunks where uid = ${uid} and conversation_id = wanted.id
+          order by start_at, id limit ${config.chunksPerConversation}
+        ) as c`
+    })
+
+  return ChunkRows.of({
+    insertStored: Effect.fn("ChunkRows.insertStored")(function* (chunk, object) {
+      yield* insert("ChunkRows.insertStored", chunk, object)
+    }),
+    insertLost: Effect.fn("ChunkRows.insertLost")(function* (chunk) {
+      yield* insert("ChunkRows.insertLost", chunk, undefined)
+    }),
+    existing: Effect.fn("ChunkRows.existing")(function* (chunks) {
+      const found = new Set<string>()
+      for (let at = 0; at < chunks.length; at += existingBatch) {
+        const batch = chunks.slice(at, at + existingBatch)
+        const rows = yield* db.read(
+          "ChunkRows.existing",
+          (sql) => sql<{ readonly id: string }>`
+            select c.id::text as id
+            from unnest(
+              ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
+              ${batch.map((c) => c.start)}::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
+            ) as wanted(uid, conversation_id, start_at, id)
+            join chunks c using (uid, conversation_id, start_at, id)`
+        )
+        for (const row of rows) found.add(row.id)
+      }
+      return found
+    }),
+    of: Effect.fn("ChunkRows.of")(function* (uid, conversations) {
+      if (conversations.length === 0) return []
+      const rows = yield* db
+        .read("ChunkRows.of", (sql) => find(sql)({ uid, conversations }))
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return rows.map(({ lost, key, ...row }): Chunk =>
+        Object.assign(row, { uid, key: key ?? "", state: lost ? ("lost" as const) : ("stored" as const) })
+      )
+    })
+  })
+})

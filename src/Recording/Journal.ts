@@ -1,0 +1,262 @@
+/**
+ * The node's write-ahead log: one group commit for all captures, one fsync, then the acknowledgements.
+ *
+ * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
+ */
+import { Clock, Context, Effect, FileSystem, Layer, Metric, Path, Schedule, Semaphore } from "effect"
+import { NodeConfig } from "../NodeConfig.ts"
+import { Batch } from "./Batch.ts"
+import { maxHeadBytes } from "./JournalRecord.ts"
+import type { LiveChunk } from "./LiveChunk.ts"
+import { RecordingConfig } from "./RecordingConfig.ts"
+import { recover } from "./Recovery.ts"
+import { create, JournalError, openAll, type Segment } from "./Segment.ts"
+
+/** Who has audio to commit. Both calls are synchronous. */
+export interface Source {
+  /** Moves what fits of its audio into the batch; answers whether nothing is left. `all`: every dirty source takes part in this commit. */
+  readonly drainInto: (batch: Batch, all: boolean) => boolean
+  /** What was drained is fsynced, or will never be. */
+  readonly settled: (error: JournalError | undefined) => void
+}
+
+/** `wait`: some of it is on its way to the store, or can't be recorded as lost yet. `nothing`: what is left is still open. */
+export type GaveUp = "freed" | "wait" | "nothing"
+
+export interface JournalStats {
+  readonly segments: number
+  readonly bytes: number
+  readonly budget: number
+}
+
+export class Journal extends Context.Service<
+  Journal,
+  {
+    /** What a previous process left, sealed, by start. */
+    readonly recovered: ReadonlyArray<LiveChunk>
+    /** Takes part in the next commit. */
+    readonly markDirty: (source: Source) => void
+    /** Is committed at once, without the others. */
+    readonly markUrgent: (source: Source) => void
+    /** One group commit of everything that is dirty. */
+    readonly commit: Effect.Effect<void>
+    /** Bytes `start` to `end` of what is durable of a chunk. */
+    readonly read: (chunk: LiveChunk, start: number, end: number) => Effect.Effect<Uint8Array, JournalError>
+    /** Its extents are dead; segments without live ones are deleted. */
+    readonly release: (chunk: LiveChunk) => Effect.Effect<void>
+    /** Who gives up audio of a segment when the budget is spent, oldest segment first. */
+    readonly whenFull: (giveUp: (segment: Segment) => Effect.Effect<GaveUp>) => void
+    readonly stats: () => JournalStats
+  }
+>()("spillway/Recording/Journal") {
+  static readonly layer = Layer.effect(
+    Journal,
+    Effect.suspend(() => make)
+  )
+}
+
+const commits = Metric.timer("spillway_journal_commit_duration", { description: "Group commits, from copy to fsync" })
+const committed = Metric.counter("spillway_journal_bytes_total", {
+  description: "Bytes written to the journal",
+  incremental: true
+})
+const tornRecords = Metric.counter("spillway_journal_torn_total", {
+  description: "Segments whose recovery ended at a torn or corrupt record",
+  incremental: true
+})
+const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
+
+/** Audio younger than this is in the page cache, where a synchronous read is cheaper than the thread pool. */
+const hotMillis = 180_000
+
+/** Between two attempts to free the oldest segment. */
+const fullPause = "100 millis"
+
+const make = Effect.gen(function* () {
+  const config = yield* RecordingConfig
+  const { dataDir } = yield* NodeConfig
+  const directory = (yield* Path.Path).join(dataDir, "journal")
+  yield* (yield* FileSystem.FileSystem)
+    .makeDirectory(dataDir, { recursive: true })
+    .pipe(Effect.mapError((cause) => new JournalError({ operation: "make", path: dataDir, cause })))
+  const clock = yield* Clock.Clock
+
+  const segments = yield* openAll(directory)
+  const recovered = yield* recover(segments)
+  for (const { segment, bytes } of recovered.torn) {
+    yield* Metric.update(tornRecords, 1)
+    yield* segment.damaged
+      ? Effect.logError(`journal segment ${segment.path} is damaged: ${bytes} bytes can't be read; the file is kept`)
+      : Effect.logInfo(`cut ${bytes} bytes of an unfinished write from the journal`)
+  }
+  let current = yield* create(directory, (segments.at(-1)?.number ?? 0) + 1)
+  segments.push(current)
+  yield* Effect.addFinalizer(() => Effect.forEach(segments, (segment) => segment.close, { discard: true }))
+
+  const total = () => segments.reduce((sum, segment) => sum + segment.size, 0)
+  const retireDead = Effect.suspend(() =>
+    Effect.forEach(
+      segments.filter((segment) => segment !== current && segment.live.size === 0),
+      (segment) =>
+        Effect.suspend(() => {
+          const index = segments.indexOf(segment)
+          if (index === -1) return Effect.void
+          segments.splice(index, 1)
+          return Effect.catch(segment.retire, (error) => Effect.logWarning(error.message))
+        }),
+      { discard: true }
+    )
+  )
+  yield* retireDead
+
+  let giveUp = (_segment: Segment): Effect.Effect<GaveUp> => Effect.succeed("nothing")
+  const overBudget = () => total() + config.segmentBytes > config.journalBytes
+  /** Until a new segment fits the budget. Commits wait meanwhile, and so do the sockets. */
+  const makeRoom: Effect.Effect<void> = Effect.gen(function* () {
+    for (const segment of segments.filter((segment) => segment !== current)) {
+      if (!overBudget()) return
+      const answer = yield* giveUp(segment)
+      yield* retireDead
+      if (answer === "wait") {
+        yield* Effect.sleep(fullPause)
+        return yield* makeRoom
+      }
+    }
+    if (overBudget())
+      yield* Effect.logWarning("the journal is over its budget, and everything in it is still being recorded")
+  })
+  const rotate = Effect.gen(function* () {
+    yield* current.sync
+    if (overBudget()) yield* makeRoom
+    current = yield* create(directory, current.number + 1)
+    segments.push(current)
+    yield* retireDead
+  })
+
+  const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
+  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, all: boolean) {
+    const written: Array<{ chunk: LiveChunk; segment: Segment; position: number; length: number }> = []
+    let next = 0
+    while (next < sources.length) {
+      batch.clear()
+      while (sources[next]?.drainInto(batch, all) === true) next++
+      if (batch.runs.length === 0) continue
+      if (current.size >= config.segmentBytes) yield* rotate
+      const segment = current
+      const base = segment.size
+      yield* segment.append(batch.bytes)
+      for (const run of batch.runs) {
+        segment.live.add(run.chunk)
+        written.push({ chunk: run.chunk, segment, position: base + run.position, length: run.length })
+      }
+      yield* Metric.update(committed, batch.bytes.length)
+    }
+    if (written.length > 0) yield* current.sync
+    return written
+  })
+
+  const lock = yield* Semaphore.make(1)
+  const dirty = new Set<Source>()
+  const urgent = new Set<Source>()
+  const commitOf = (set: Set<Source>) =>
+    Effect.gen(function* () {
+      const sources = [...set]
+      set.clear()
+      if (sources.length === 0) return
+      const error = yield* writeAll(sources, set === dirty).pipe(
+        Effect.map((written) => {
+          for (const { chunk, segment, position, length } of written) chunk.addExtent({ segment, position, length })
+          return undefined
+        }),
+        Effect.trackDuration(commits),
+        Effect.catch((error) => Effect.as(Effect.logError(error.message), error))
+      )
+      if (error !== undefined) yield* startAfresh
+      for (const source of sources) source.settled(error)
+      yield* Metric.update(journalBytes, total())
+    }).pipe(lock.withPermit)
+
+  /** After a failed write or fsync nothing is known of the segment's end: later audio must not depend on it. */
+  const startAfresh = create(directory, current.number + 1).pipe(
+    Effect.tap((segment) =>
+      Effect.sync(() => {
+        current = segment
+        segments.push(segment)
+      })
+    ),
+    Effect.ignore
+  )
+
+  const services = yield* Effect.context<never>()
+  const scope = yield* Effect.scope
+  let urgentRunning = false
+  const commitUrgent = Effect.suspend(() => commitOf(urgent)).pipe(
+    Effect.repeat({ while: () => urgent.size > 0 }),
+    Effect.ensuring(
+      Effect.sync(() => {
+        urgentRunning = false
+      })
+    ),
+    Effect.forkIn(scope)
+  )
+  const commit = commitOf(dirty)
+  yield* commit.pipe(
+    Effect.catchCause((cause) => Effect.logError("a commit of the journal died", cause)),
+    Effect.repeat(Schedule.fixed(config.commitInterval)),
+    Effect.forkScoped
+  )
+
+  const read = Effect.fnUntraced(function* (chunk: LiveChunk, start: number, end: number) {
+    const target = Buffer.allocUnsafeSlow(Math.max(0, Math.min(end, chunk.durable) - start))
+    const hot = clock.currentTimeMillisUnsafe() - chunk.openedAt < hotMillis
+    let offset = 0
+    for (const extent of chunk.extents) {
+      const from = Math.max(start, offset)
+      const to = Math.min(start + target.length, offset + extent.length)
+      if (from < to) {
+        const position = extent.position + from - offset
+        const count = hot
+          ? yield* Effect.try({
+              try: () => extent.segment.readNow(target, from - start, to - from, position),
+              catch: (cause) => new JournalError({ operation: "read", path: extent.segment.path, cause })
+            })
+          : yield* extent.segment.read(target.subarray(from - start, to - start), position)
+        if (count !== to - from) {
+          return yield* new JournalError({
+            operation: "read",
+            path: extent.segment.path,
+            cause: new Error("the file is shorter than its records")
+          })
+        }
+      }
+      offset += extent.length
+      if (offset >= start + target.length) break
+    }
+    return target
+  })
+
+  return Journal.of({
+    recovered: recovered.chunks,
+    markDirty: (source) => {
+      dirty.add(source)
+    },
+    markUrgent: (source) => {
+      urgent.add(source)
+      if (urgentRunning) return
+      urgentRunning = true
+      Effect.runForkWith(services)(commitUrgent)
+    },
+    commit,
+    read,
+    release: (chunk) =>
+      Effect.suspend(() => {
+        chunk.state = "released"
+        for (const segment of segments) segment.live.delete(chunk)
+        return retireDead
+      }),
+    whenFull: (handler) => {
+      giveUp = handler
+    },
+    stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes })
+  })
+})

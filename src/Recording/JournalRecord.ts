@@ -1,0 +1,91 @@
+/**
+ * One record of the journal: a run of one chunk's audio, with everything needed to place it after a crash.
+ *
+ * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
+ * chunk u32, sample rate u32, start of the chunk f64 (unix seconds), chunk id 16 bytes, codec u8, uid length u8,
+ * conversation length u8, reserved u8, uid, conversation; then the audio. The lengths are under the CRC as well.
+ */
+import { crc32c } from "@node-rs/crc32"
+import type { Span } from "../Audio.ts"
+
+const magic = 0x314a5053 // "SPJ1"
+const fixedBytes = 52
+const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
+
+/** What is the same in all records of a chunk. */
+export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
+  readonly id: Uint8Array
+  readonly uid: string
+  readonly conversation: string
+  readonly codec: Span.Codec
+}
+
+export interface JournalRecord extends ChunkHead {
+  /** Byte offset of the audio in its chunk. */
+  readonly chunkOffset: number
+  /** Where the audio lies in the buffer that was decoded. */
+  readonly audioOffset: number
+  readonly audioLength: number
+}
+
+/** The head of a chunk's records, encoded once; offset, length and CRC are filled in per record. */
+export const encodeHead = (head: ChunkHead): Buffer => {
+  const uid = Buffer.from(head.uid, "latin1")
+  const conversation = Buffer.from(head.conversation, "latin1")
+  const bytes = Buffer.alloc(fixedBytes + uid.length + conversation.length)
+  bytes.writeUInt32LE(magic, 0)
+  bytes.writeUInt32LE(bytes.length, 8)
+  bytes.writeUInt32LE(head.sampleRate, 20)
+  bytes.writeDoubleLE(head.start, 24)
+  bytes.set(head.id, 32)
+  bytes[48] = codecs.indexOf(head.codec)
+  bytes[49] = uid.length
+  bytes[50] = conversation.length
+  bytes.set(uid, fixedBytes)
+  bytes.set(conversation, fixedBytes + uid.length)
+  return bytes
+}
+
+/** Writes a record at `at`; answers the offset after it. `target` must have room for head and audio. */
+export const write = (target: Buffer, at: number, head: Buffer, chunkOffset: number, audio: Uint8Array): number => {
+  const end = at + head.length + audio.length
+  target.set(head, at)
+  target.writeUInt32LE(audio.length, at + 12)
+  target.writeUInt32LE(chunkOffset, at + 16)
+  target.set(audio, at + head.length)
+  target.writeUInt32LE(crc32c(target.subarray(at + 8, end)), at + 4)
+  return end
+}
+
+/** The record at `at`; `undefined` when it is torn or corrupt, `"more"` when the buffer ends before the record does. */
+export const read = (source: Buffer, at: number): JournalRecord | "more" | undefined => {
+  if (source.length - at < fixedBytes) return "more"
+  const headLength = source.readUInt32LE(at + 8)
+  const audioLength = source.readUInt32LE(at + 12)
+  const uidLength = source[at + 49] ?? 0
+  const conversationLength = source[at + 50] ?? 0
+  const codec = codecs[source[at + 48] ?? -1]
+  if (source.readUInt32LE(at) !== magic || codec === undefined) return undefined
+  if (headLength !== fixedBytes + uidLength + conversationLength || audioLength > maxAudioBytes) return undefined
+  const end = at + headLength + audioLength
+  if (source.length < end) return "more"
+  if (crc32c(source.subarray(at + 8, end)) !== source.readUInt32LE(at + 4)) return undefined
+  const names = at + fixedBytes
+  return {
+    id: Uint8Array.from(source.subarray(at + 32, at + 48)),
+    uid: source.toString("latin1", names, names + uidLength),
+    conversation: source.toString("latin1", names + uidLength, names + uidLength + conversationLength),
+    start: source.readDoubleLE(at + 24),
+    sampleRate: source.readUInt32LE(at + 20),
+    codec,
+    chunkOffset: source.readUInt32LE(at + 16),
+    audioOffset: at + headLength,
+    audioLength
+  }
+}
+
+/** Longest audio in one record; a length beyond it is corruption. */
+export const maxAudioBytes = 8 * 1024 * 1024
+
+/** Longest head: the fixed part and two ids of 128 characters. */
+export const maxHeadBytes = fixedBytes + 256

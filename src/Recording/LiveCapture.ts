@@ -1,0 +1,344 @@
+/**
+ * The hot path: takes frames in the socket's own message event, places them on the timeline and keeps them until the
+ * journal's next commit. Plain code, no fiber, one copy per frame.
+ */
+import type { Batch } from "./Batch.ts"
+import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
+import { toleranceSeconds } from "./Coverage.ts"
+import type { Source } from "./Journal.ts"
+import { LiveChunk } from "./LiveChunk.ts"
+import type { LiveConversation } from "./LiveConversation.ts"
+
+/** What a capture needs of the node. */
+export interface CaptureHost {
+  readonly bufferBytes: number
+  readonly backlogBytes: number
+  readonly chunkSeconds: number
+  readonly chunksPerConversation: number
+  readonly now: () => number
+  readonly newId: () => Uint8Array
+  readonly markDirty: (source: Source) => void
+  readonly markUrgent: (source: Source) => void
+  /** Answers later, through `entered`. */
+  readonly enter: (capture: LiveCapture, conversation: string) => void
+  readonly leave: (conversation: LiveConversation) => void
+  /** A sealed chunk is whole in the journal. */
+  readonly sealed: (capture: LiveCapture, chunk: LiveChunk) => void
+  /** Nothing of the chunk became durable. */
+  readonly abandoned: (chunk: LiveChunk) => void
+  /** Audio that lay on what is recorded already, and was dropped. */
+  readonly overlapped: (conversation: LiveConversation, seconds: number) => void
+}
+
+type Waiting =
+  | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
+  | { readonly _tag: "Switch"; readonly conversation: string }
+
+interface Run {
+  readonly chunk: LiveChunk
+  readonly chunkOffset: number
+  readonly from: number
+  to: number
+}
+
+/** A jump of the clock that starts a new chunk when spans are not exact. */
+const looseGapSeconds = 2
+/** Time between two acknowledgements of a capture. */
+const ackMillis = 1_000
+
+export class LiveCapture implements Source, Capture {
+  readonly options: CaptureOptions
+  readonly #host: CaptureHost
+  #buffer: Buffer | undefined
+  #used = 0
+  #runs: Array<Run> = []
+  #backlog: Array<Waiting> = []
+  #backlogBytes = 0
+  #entering = false
+  #conversation: LiveConversation | undefined
+  #chunk: LiveChunk | undefined
+  #sealing: Array<LiveChunk> = []
+  #inFlight = false
+  #failure: CaptureFailure | undefined
+  #gaveUp = false
+  #onClosed: (() => void) | undefined
+  #closing = false
+  #through = 0
+  #bytes = 0
+  #skipped = false
+  #drained = { through: 0, bytes: 0 }
+  #acked = { through: 0, bytes: 0 }
+  #ackedAt = 0
+
+  constructor(options: CaptureOptions, host: CaptureHost) {
+    this.options = options
+    this.#host = host
+  }
+
+  append(start: number, audio: Uint8Array): "ok" | "full" | "refused" {
+    if (this.#failure !== undefined || this.#closing) return "full"
+    if (this.#conversation === undefined && !this.#entering && this.#backlog.length === 0) return "refused"
+    if (this.#backlog.length > 0 || this.#entering || audio.length > this.#room) {
+      this.#wait({ _tag: "Audio", start, audio: Uint8Array.from(audio) }, audio.length)
+      return "full"
+    }
+    this.#place(start, audio)
+    return "ok"
+  }
+
+  switchTo(conversation: string): void {
+    if (this.#failure !== undefined || this.#closing) return
+    this.#wait({ _tag: "Switch", conversation }, conversation.length)
+  }
+
+  /** Seals the chunk if it is older than a chunk may be. */
+  sealIfOld(): void {
+    const chunk = this.#chunk
+    if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
+  }
+
+  /** Seals and commits what was received; `done` is called when nothing is left to do. */
+  close(done: () => void): void {
+    this.#closing = true
+    this.#onClosed = done
+    this.#advance()
+  }
+
+  /** The conversation that `enter` was asked for. */
+  entered(conversation: LiveConversation): void {
+    this.#entering = false
+    if (this.#failure !== undefined) return this.#host.leave(conversation)
+    this.#conversation = conversation
+    this.#through = 0
+    this.#bytes = 0
+    this.#drained = { through: 0, bytes: 0 }
+    this.#acked = { through: 0, bytes: 0 }
+    this.#advance()
+    if (this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
+  }
+
+  drainInto(batch: Batch, all: boolean): boolean {
+    this.#inFlight = true
+    const buffer = this.#buffer
+    let added = 0
+    for (const run of this.#runs) {
+      if (buffer === undefined || !batch.fits(run.to - run.from)) break
+      batch.add(run.chunk, run.chunkOffset, buffer.subarray(run.from, run.to))
+      added++
+    }
+    if (added > 0) this.#runs.splice(0, added)
+    if (this.#runs.length > 0) return false
+    this.#used = 0
+    if (all) this.#skipped = false
+    // A dropped replay may lie on another capture's audio that only a commit of all makes durable.
+    if (!this.#skipped) this.#drained = { through: this.#through, bytes: this.#bytes }
+    return true
+  }
+
+  settled(error: Error | undefined): void {
+    this.#inFlight = false
+    if (error !== undefined) this.#failure ??= { _tag: "NotWritten", cause: error }
+    if (this.#failure !== undefined) {
+      this.#giveUp(this.#failure)
+      if (this.#closing) this.#end()
+      return
+    }
+    const whole = this.#sealing.filter((chunk) => chunk.durable === chunk.appended)
+    if (whole.length > 0) {
+      this.#sealing = this.#sealing.filter((chunk) => chunk.durable !== chunk.appended)
+      for (const chunk of whole) this.#host.sealed(this, chunk)
+    }
+    this.#acknowledge()
+    const full = this.#backlog.length > 0
+    this.#advance()
+    if (full && this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
+  }
+
+  get #room(): number {
+    return this.#host.bufferBytes - this.#used
+  }
+
+  #wait(item: Waiting, bytes: number): void {
+    this.#backlogBytes += bytes
+    this.#backlog.push(item)
+    if (this.#backlogBytes > this.#host.backlogBytes) return this.#fail({ _tag: "BacklogFull" })
+    if (this.#backlog.length === 1 && !this.#entering) this.#advance()
+    if (this.#used > 0) this.#host.markUrgent(this)
+  }
+
+  /** Works off the backlog as far as there is room; ends a closing capture. */
+  #advance(): void {
+    while (!this.#entering && this.#failure === undefined) {
+      const item = this.#backlog[0]
+      if (item === undefined) break
+      if (item._tag === "Switch") {
+        this.#backlog.shift()
+        this.#backlogBytes -= item.conversation.length
+        this.#leave()
+        this.#entering = true
+        this.#host.enter(this, item.conversation)
+        continue
+      }
+      const length = Math.min(item.audio.length, this.#room - (this.#room % 2))
+      if (length === 0) return this.#host.markUrgent(this)
+      this.#backlogBytes -= length
+      if (length === item.audio.length) this.#backlog.shift()
+      else {
+        const start = item.start + length / 2 / this.options.sampleRate
+        this.#backlog[0] = { _tag: "Audio", start, audio: item.audio.subarray(length) }
+      }
+      this.#place(item.start, item.audio.subarray(0, length))
+    }
+    if (!this.#closing || this.#entering || this.#backlog.length > 0) return
+    this.#leave()
+    if (this.#sealing.length > 0 || this.#runs.length > 0) this.#host.markUrgent(this)
+    else if (!this.#inFlight) this.#end()
+  }
+
+  #end(): void {
+    const done = this.#onClosed
+    this.#onClosed = undefined
+    this.#buffer = undefined
+    done?.()
+  }
+
+  #leave(): void {
+    if (this.#chunk !== undefined) this.#seal()
+    if (this.#conversation !== undefined) this.#host.leave(this.#conversation)
+    this.#conversation = undefined
+  }
+
+  #seal(): void {
+    if (this.#chunk === undefined) return
+    this.#chunk.state = "waiting"
+    this.#sealing.push(this.#chunk)
+    this.#chunk = undefined
+    this.#host.markDirty(this)
+  }
+
+  #place(start: number, audio: Uint8Array): void {
+    const conversation = this.#conversation
+    if (conversation === undefined) return
+    const rate = this.options.sampleRate
+    const end = start + audio.length / 2 / rate
+    this.#bytes += audio.length
+    this.#host.markDirty(this)
+    const chunkEnd = this.#chunk?.appendedEnd
+    if (!this.options.exact) {
+      const near = chunkEnd !== undefined && Math.abs(start - chunkEnd) <= looseGapSeconds
+      this.#write(conversation, near ? chunkEnd : start, audio, near)
+      this.#through = Math.max(this.#through, this.#chunk?.appendedEnd ?? end)
+      return
+    }
+    this.#through = Math.max(this.#through, end)
+    const last = conversation.coverage.last
+    const next = chunkEnd !== undefined && Math.abs(start - chunkEnd) <= toleranceSeconds
+    if (next && last !== undefined && Math.abs(last.end - chunkEnd) <= toleranceSeconds) {
+      return this.#write(conversation, start, audio, true)
+    }
+    let kept = 0
+    for (const part of conversation.coverage.uncovered(start, end)) {
+      if (this.#failure !== undefined) return
+      const from = part.start - start <= toleranceSeconds ? 0 : Math.round((part.start - start) * rate)
+      const to = end - part.end <= toleranceSeconds ? audio.length / 2 : Math.round((part.end - start) * rate)
+      if (to <= from) continue
+      const at = this.#chunk?.appendedEnd
+      const contiguous = at !== undefined && Math.abs(part.start - at) <= toleranceSeconds
+      this.#write(conversation, part.start, audio.subarray(from * 2, to * 2), contiguous)
+      kept += to - from
+    }
+    if (kept === audio.length / 2) return
+    this.#skipped = true
+    this.#host.overlapped(conversation, (audio.length / 2 - kept) / rate)
+  }
+
+  /** Appends to the chunk, or to a new one, cutting where a chunk is full. */
+  #write(conversation: LiveConversation, start: number, audio: Uint8Array, contiguous: boolean): void {
+    if (!contiguous) this.#seal()
+    const rate = this.options.sampleRate
+    const chunkBytes = Math.floor(this.#host.chunkSeconds * rate) * 2
+    let done = 0
+    while (done < audio.length) {
+      if (this.#chunk !== undefined && this.#chunk.appended >= chunkBytes) this.#seal()
+      if (this.#chunk === undefined && conversation.chunkCount >= this.#host.chunksPerConversation) {
+        return this.#fail({ _tag: "ConversationFull" })
+      }
+      const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
+      const length = Math.min(audio.length - done, chunkBytes - chunk.appended)
+      this.#copy(chunk, audio.subarray(done, done + length))
+      done += length
+      const last = conversation.coverage.last
+      if (
+        last !== undefined &&
+        last.end >= chunk.start &&
+        Math.abs(last.end - chunk.appendedEnd) <= length / 2 / rate + 0.002
+      ) {
+        last.end = Math.max(last.end, chunk.appendedEnd)
+      } else conversation.coverage.add(chunk.start, chunk.appendedEnd)
+    }
+    if (this.#used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
+  }
+
+  #open(conversation: LiveConversation, start: number): LiveChunk {
+    const { codec, sampleRate, uid } = this.options
+    const chunk = new LiveChunk(
+      { id: this.#host.newId(), uid, conversation: conversation.id, start, sampleRate, codec },
+      this.#host.now()
+    )
+    this.#chunk = chunk
+    conversation.addChunk(chunk)
+    return chunk
+  }
+
+  #copy(chunk: LiveChunk, audio: Uint8Array): void {
+    this.#buffer ??= Buffer.allocUnsafeSlow(this.#host.bufferBytes)
+    this.#buffer.set(audio, this.#used)
+    const from = this.#used
+    this.#used += audio.length
+    const last = this.#runs.at(-1)
+    if (last?.chunk === chunk) last.to = this.#used
+    else this.#runs.push({ chunk, chunkOffset: chunk.appended, from, to: this.#used })
+    chunk.appended += audio.length
+  }
+
+  /** At most one a second, and always one for the end. */
+  #acknowledge(): void {
+    const conversation = this.#conversation
+    if (conversation === undefined || this.#drained.bytes === this.#acked.bytes) return
+    const now = this.#host.now()
+    if (now - this.#ackedAt < ackMillis) return this.#host.markDirty(this)
+    this.#ackedAt = now
+    this.#acked = this.#drained
+    this.options.onAck({ conversation: conversation.id, ...this.#acked })
+  }
+
+  #fail(failure: CaptureFailure): void {
+    this.#failure ??= failure
+    if (!this.#inFlight) this.#giveUp(this.#failure)
+  }
+
+  /** Keeps what is durable, forgets the rest: it was never acknowledged. */
+  #giveUp(failure: CaptureFailure): void {
+    if (this.#gaveUp) return
+    this.#gaveUp = true
+    const conversation = this.#conversation
+    const chunks = this.#chunk === undefined ? this.#sealing : [...this.#sealing, this.#chunk]
+    this.#chunk = undefined
+    this.#sealing = []
+    this.#runs = []
+    this.#used = 0
+    this.#backlog = []
+    this.#backlogBytes = 0
+    this.#buffer = undefined
+    for (const chunk of chunks) {
+      conversation?.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
+      chunk.appended = chunk.durable
+      chunk.state = "waiting"
+      if (chunk.durable === 0) this.#host.abandoned(chunk)
+      else this.#host.sealed(this, chunk)
+    }
+    if (conversation !== undefined) this.#host.leave(conversation)
+    this.#conversation = undefined
+    if (!this.#closing) this.options.onFailure(failure)
+  }
+}

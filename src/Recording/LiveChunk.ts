@@ -1,0 +1,100 @@
+/** A chunk whose audio is in the journal: where it lies there, and how far it has come on its way to the store. */
+import type { Span } from "../Audio.ts"
+import { type Chunk, objectKey } from "./Chunk.ts"
+import { encodeHead } from "./JournalRecord.ts"
+import type { Segment } from "./Segment.ts"
+
+/** A run of the chunk's audio in one segment of the journal. */
+export interface Extent {
+  readonly segment: Segment
+  /** Byte offset of the audio in the segment. */
+  readonly position: number
+  readonly length: number
+}
+
+/**
+ * `open`: a capture appends to it. `waiting`: sealed, for a queue or the sweeper. `queued`, `uploading`: in the hands of
+ * the uploads. `released`: stored and in the database, or given up; its extents are dead.
+ */
+export type LiveState = "open" | "waiting" | "queued" | "uploading" | "released"
+
+export class LiveChunk {
+  readonly id: Uint8Array
+  readonly uid: string
+  readonly conversation: string
+  readonly start: number
+  readonly sampleRate: number
+  readonly codec: Span.Codec
+  readonly head: Buffer
+  /** Clock milliseconds at which it was opened. */
+  readonly openedAt: number
+  /** By position in the chunk, contiguous from 0: together `durable` bytes. */
+  readonly extents: Array<Extent> = []
+  state: LiveState = "open"
+  /** Bytes handed to the journal's next commit, or already in it. */
+  appended = 0
+  /** Bytes that are fsynced. */
+  durable = 0
+  /** Milliseconds added to the object's name because another object had it. */
+  nameShift = 0
+
+  constructor(
+    head: {
+      readonly id: Uint8Array
+      readonly uid: string
+      readonly conversation: string
+      readonly start: number
+      readonly sampleRate: number
+      readonly codec: Span.Codec
+    },
+    openedAt: number
+  ) {
+    this.id = head.id
+    this.uid = head.uid
+    this.conversation = head.conversation
+    this.start = head.start
+    this.sampleRate = head.sampleRate
+    this.codec = head.codec
+    this.head = encodeHead(head)
+    this.openedAt = openedAt
+  }
+
+  get key(): string {
+    return objectKey(this, this.nameShift)
+  }
+
+  /** Unix seconds after the last sample that was handed over. */
+  get appendedEnd(): number {
+    return this.start + this.appended / 2 / this.sampleRate
+  }
+
+  /** Unix seconds after the last sample that is fsynced. */
+  get durableEnd(): number {
+    return this.start + this.durable / 2 / this.sampleRate
+  }
+
+  addExtent(extent: Extent): void {
+    this.extents.push(extent)
+    this.durable += extent.length
+  }
+
+  toChunk(): Chunk {
+    return {
+      id: uuidText(this.id),
+      uid: this.uid,
+      conversation: this.conversation,
+      start: this.start,
+      samples: this.durable / 2,
+      sampleRate: this.sampleRate,
+      codec: this.codec,
+      state: this.state === "open" ? "open" : "sealed",
+      key: this.key
+    }
+  }
+}
+
+/** Lowercase and hyphenated, as PostgreSQL prints a uuid. */
+export const uuidText = (id: Uint8Array): string => {
+  const hex = Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString("hex")
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

@@ -1,0 +1,81 @@
+/** What this node records now, or still holds in its journal: the part of the truth that is not in the database yet. */
+import { Clock, Context, Effect, Layer } from "effect"
+import { Journal } from "./Journal.ts"
+import type { LiveChunk } from "./LiveChunk.ts"
+import { uuidText } from "./LiveChunk.ts"
+import { LiveConversation } from "./LiveConversation.ts"
+import { RecordingConfig } from "./RecordingConfig.ts"
+
+/** Bounded by the node's captures and by what its journal holds. */
+export class LiveConversations extends Context.Service<
+  LiveConversations,
+  {
+    readonly get: (uid: string, id: string) => LiveConversation | undefined
+    /** Makes it if it is missing. */
+    readonly ensure: (uid: string, id: string) => LiveConversation
+    /** Forgets it when nothing records it and the journal has nothing of it. */
+    readonly settle: (conversation: LiveConversation) => void
+    /** All chunks whose audio is in the journal. */
+    readonly chunks: () => Iterable<LiveChunk>
+    /** A chunk of this conversation, by its id. */
+    readonly chunk: (uid: string, conversation: string, id: string) => LiveChunk | undefined
+    /** The journal lets go of the chunk. */
+    readonly release: (chunk: LiveChunk) => Effect.Effect<void>
+  }
+>()("spillway/Recording/LiveConversations") {
+  static readonly layer = Layer.effect(
+    LiveConversations,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const { coverageSpans } = yield* RecordingConfig
+  const journal = yield* Journal
+  const clock = yield* Clock.Clock
+  const users = new Map<string, Map<string, LiveConversation>>()
+
+  const get = (uid: string, id: string) => users.get(uid)?.get(id)
+  const ensure = (uid: string, id: string) => {
+    const ofUser = users.get(uid) ?? new Map<string, LiveConversation>()
+    users.set(uid, ofUser)
+    const conversation =
+      ofUser.get(id) ?? new LiveConversation(uid, id, coverageSpans, new Date(clock.currentTimeMillisUnsafe()))
+    ofUser.set(id, conversation)
+    return conversation
+  }
+  const settle = (conversation: LiveConversation) => {
+    if (conversation.captures > 0 || conversation.chunks.size > 0) return
+    const ofUser = users.get(conversation.uid)
+    ofUser?.delete(conversation.id)
+    if (ofUser?.size === 0) users.delete(conversation.uid)
+  }
+  const chunks = function* () {
+    for (const ofUser of users.values()) for (const conversation of ofUser.values()) yield* conversation.chunks
+  }
+  for (const chunk of journal.recovered) {
+    const conversation = ensure(chunk.uid, chunk.conversation)
+    conversation.addChunk(chunk)
+    conversation.coverage.add(chunk.start, chunk.durableEnd)
+  }
+
+  return LiveConversations.of({
+    get,
+    ensure,
+    settle,
+    chunks,
+    chunk: (uid, conversation, id) => {
+      for (const chunk of get(uid, conversation)?.chunks ?? []) if (uuidText(chunk.id) === id) return chunk
+      return undefined
+    },
+    release: (chunk) =>
+      Effect.suspend(() => {
+        const conversation = get(chunk.uid, chunk.conversation)
+        if (conversation !== undefined) {
+          conversation.chunks.delete(chunk)
+          settle(conversation)
+        }
+        return journal.release(chunk)
+      })
+  })
+})

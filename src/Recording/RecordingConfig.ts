@@ -1,0 +1,98 @@
+/** Bounds and timings of ingest. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  commitInterval: Settings.duration(
+    "SPILLWAY_COMMIT_INTERVAL",
+    "500 millis",
+    "Longest time that received audio waits for its fsync"
+  ),
+  commitBytes: Settings.bytes(
+    "SPILLWAY_COMMIT_BYTES",
+    "4 MiB",
+    "Size of one write to the journal; a commit of more is several writes before one fsync"
+  ),
+  segmentBytes: Settings.bytes(
+    "SPILLWAY_SEGMENT_BYTES",
+    "64 MiB",
+    "Size at which a journal segment is followed by a new one"
+  ),
+  journalBytes: Settings.bytes(
+    "SPILLWAY_JOURNAL_BYTES",
+    "10 GiB",
+    "Disk budget of the journal; beyond it the oldest sealed audio that the store has not taken is given up, recorded as lost"
+  ),
+  captureBuffer: Settings.bytes(
+    "SPILLWAY_CAPTURE_BUFFER",
+    "64 KiB",
+    "Unwritten audio per capture; when it is full the socket is not read"
+  ),
+  captureBacklog: Settings.bytes(
+    "SPILLWAY_CAPTURE_BACKLOG",
+    "2 MiB",
+    "What may arrive between a full buffer and the socket's pause; beyond it the capture is closed"
+  ),
+  chunkDuration: Settings.duration(
+    "SPILLWAY_CHUNK_DURATION",
+    "60 seconds",
+    "Audio in one chunk; also its age at which it is sealed"
+  ),
+  queuedChunks: Settings.integer(
+    "SPILLWAY_QUEUED_CHUNKS",
+    20,
+    { min: 1, max: 10_000 },
+    "Sealed chunks of one capture that wait for upload; the oldest slides out and waits in the journal for the sweeper"
+  ),
+  sweepInterval: Settings.duration(
+    "SPILLWAY_SWEEP_INTERVAL",
+    "30 seconds",
+    "Time between two offers of what waits in the journal"
+  ),
+  sweepChunks: Settings.integer(
+    "SPILLWAY_SWEEP_CHUNKS",
+    1_000,
+    { min: 1, max: 100_000 },
+    "Chunks that one sweep offers, oldest first; the rest waits for the next"
+  ),
+  uploads: Settings.integer(
+    "SPILLWAY_UPLOADS",
+    16,
+    { min: 1, max: 1_000 },
+    "Chunks read from the journal and uploaded at once"
+  ),
+  uploadDeadline: Settings.duration(
+    "SPILLWAY_UPLOAD_DEADLINE",
+    "60 seconds",
+    "Time for one upload with its retries; then the chunk waits for the next sweep"
+  ),
+  drainTimeout: Settings.duration(
+    "SPILLWAY_DRAIN_TIMEOUT",
+    "30 seconds",
+    "Time for uploads when the server stops; the rest stays in the journal"
+  ),
+  conversationLookup: Settings.duration(
+    "SPILLWAY_CONVERSATION_LOOKUP",
+    "5 seconds",
+    "Time that a capture waits for the database when it enters a conversation; then it records without what was stored before"
+  ),
+  coverageSpans: Settings.integer(
+    "SPILLWAY_COVERAGE_SPANS",
+    1_000,
+    { min: 1, max: 100_000 },
+    "Contiguous spans of a conversation that a replay is compared with; replays of older audio are stored again"
+  ),
+  chunksPerConversation: Settings.integer(
+    "SPILLWAY_CHUNKS_PER_CONVERSATION",
+    50_000,
+    { min: 1, max: 1_000_000 },
+    "Chunks of one conversation; a capture that would add more is closed"
+  )
+}
+
+export class RecordingConfig extends Context.Service<RecordingConfig, Settings.Values<typeof settings>>()(
+  "spillway/Recording/RecordingConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

@@ -1,0 +1,195 @@
+/**
+ * From sealed chunk to stored object: put, then row, then the journal lets go. A kill after any step repeats the steps
+ * before it, which change nothing the second time.
+ */
+import { Context, Effect, FiberSet, Layer, Metric, Schedule } from "effect"
+import type { DbError } from "../Db.ts"
+import { Storage, type StorageError } from "../Storage.ts"
+import { ChunkRows } from "./ChunkRows.ts"
+import { type GaveUp, Journal } from "./Journal.ts"
+import { type LiveChunk, uuidText } from "./LiveChunk.ts"
+import { LiveConversations } from "./LiveConversations.ts"
+import { RecordingConfig } from "./RecordingConfig.ts"
+import type { Segment } from "./Segment.ts"
+import { UploadQueue } from "./UploadQueue.ts"
+
+export class Uploads extends Context.Service<
+  Uploads,
+  {
+    /** Hands a sealed chunk over; the capture's oldest slides out when it has too many. */
+    readonly offer: (capture: object, chunk: LiveChunk) => void
+    /** Offers what waits in the journal, oldest first; answers how many. */
+    readonly sweep: Effect.Effect<number>
+    /** Waits until nothing that was offered is queued or going on. */
+    readonly idle: Effect.Effect<void>
+  }
+>()("spillway/Recording/Uploads") {
+  static readonly layer = Layer.effect(
+    Uploads,
+    Effect.suspend(() => make)
+  )
+}
+
+const deferredChunks = Metric.counter("spillway_upload_deferred_total", {
+  description: "Chunks that slid out of their capture's queue and wait in the journal for the sweeper",
+  incremental: true
+})
+const queuedChunks = Metric.gauge("spillway_upload_queued", { description: "Chunks that wait for upload" })
+const storedChunks = Metric.counter("spillway_upload_chunks_total", { description: "Chunks stored", incremental: true })
+const failedUploads = Metric.counter("spillway_upload_failed_total", {
+  description: "Uploads put off until the next sweep",
+  incremental: true
+})
+const lostSeconds = Metric.counter("spillway_lost_seconds_total", {
+  description: "Seconds of audio given up because the journal's budget was spent"
+})
+const uploadDuration = Metric.timer("spillway_upload_duration", {
+  description: "From the journal to the committed row"
+})
+
+/** Milliseconds that a chunk's name may move because other objects have it. */
+const maxNameShift = 100
+
+const make = Effect.gen(function* () {
+  const config = yield* RecordingConfig
+  const storage = yield* Storage
+  const rows = yield* ChunkRows
+  const journal = yield* Journal
+  const live = yield* LiveConversations
+  const queue = new UploadQueue()
+  const workers = yield* FiberSet.make<void>()
+  const fork = yield* FiberSet.runtime(workers)<never>()
+  let running = 0
+
+  const retry = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("8 seconds")]).pipe(
+    Schedule.jittered,
+    Schedule.setInputType<StorageError | DbError>(),
+    Schedule.while(({ input }) => input._tag === "StorageUnavailable")
+  )
+
+  const put = (chunk: LiveChunk, body: Uint8Array): Effect.Effect<void, StorageError | DbError> =>
+    storage
+      .put({
+        key: chunk.key,
+        body,
+        contentType: "application/octet-stream",
+        metadata: {
+          v2_start: String(chunk.start),
+          v2_samples: String(body.length / 2),
+          v2_sample_rate: String(chunk.sampleRate),
+          codec: chunk.codec
+        }
+      })
+      .pipe(
+        Effect.retry(retry),
+        Effect.flatMap((head) => rows.insertStored(chunk, { key: head.key, bytes: head.size, crc32c: head.crc32c })),
+        Effect.catchTag("ObjectConflict", (conflict) => {
+          if (chunk.nameShift >= maxNameShift) return conflict
+          chunk.nameShift++
+          return put(chunk, body)
+        })
+      )
+
+  const upload = Effect.fnUntraced(function* (chunk: LiveChunk) {
+    if (chunk.state !== "queued") return
+    chunk.state = "uploading"
+    yield* journal.read(chunk, 0, chunk.durable).pipe(
+      Effect.flatMap((body) => put(chunk, body)),
+      Effect.timeout(config.uploadDeadline),
+      Effect.andThen(live.release(chunk)),
+      Effect.andThen(Metric.update(storedChunks, 1)),
+      Effect.trackDuration(uploadDuration),
+      Effect.catchCause((cause) =>
+        Effect.logWarning("an upload is put off until the next sweep", cause).pipe(
+          Effect.annotateLogs({ key: chunk.key }),
+          Effect.andThen(Metric.update(failedUploads, 1))
+        )
+      ),
+      Effect.ensuring(
+        Effect.sync(() => {
+          if (chunk.state === "uploading") chunk.state = "waiting"
+        })
+      )
+    )
+  })
+
+  const work = Effect.suspend(() => {
+    const chunk = queue.take()
+    return chunk === undefined ? Effect.succeed(false) : Effect.as(upload(chunk), true)
+  }).pipe(
+    Effect.repeat({ while: (more) => more }),
+    Effect.tap(Effect.suspend(() => Metric.update(queuedChunks, queue.size))),
+    Effect.ensuring(
+      Effect.sync(() => {
+        running--
+      })
+    ),
+    Effect.asVoid
+  )
+
+  const add = (lane: object, chunk: LiveChunk, capacity: number): void => {
+    const evicted = queue.offer(lane, chunk, capacity)
+    if (evicted !== undefined) fork(Metric.update(deferredChunks, 1))
+    if (running >= config.uploads) return
+    running++
+    fork(work)
+  }
+
+  const sweepLane = {}
+  const sweep = Effect.sync(() => {
+    const waiting = [...live.chunks()]
+      .filter((chunk) => chunk.state === "waiting" && chunk.durable === chunk.appended)
+      .sort((a, b) => a.start - b.start)
+      .slice(0, config.sweepChunks)
+    for (const chunk of waiting) add(sweepLane, chunk, config.sweepChunks)
+    return waiting.length
+  })
+
+  const giveUp = Effect.fnUntraced(function* (segment: Segment): Effect.fn.Return<GaveUp> {
+    let answer: GaveUp = "nothing"
+    for (const chunk of [...segment.live].sort((a, b) => a.start - b.start)) {
+      if (chunk.state === "open" || chunk.durable !== chunk.appended) continue
+      if (chunk.state === "uploading") {
+        answer = "wait"
+        continue
+      }
+      const seconds = chunk.durable / 2 / chunk.sampleRate
+      const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
+      const recorded = yield* Effect.isSuccess(rows.insertLost(chunk))
+      if (!recorded) {
+        yield* Effect.logError(
+          "the journal is full and the database does not take the note of what would be lost",
+          lost
+        )
+        return "wait"
+      }
+      yield* live.release(chunk)
+      yield* Metric.update(lostSeconds, seconds)
+      yield* Effect.logError("audio was given up: the journal's budget is spent", {
+        ...lost,
+        chunk: uuidText(chunk.id)
+      })
+      if (answer === "nothing") answer = "freed"
+    }
+    return answer
+  })
+  journal.whenFull(giveUp)
+
+  /** A kill after the row and before the journal let go left these. */
+  const recovered = [...live.chunks()]
+  const stored = yield* rows.existing(recovered)
+  for (const chunk of recovered) if (stored.has(uuidText(chunk.id))) yield* live.release(chunk)
+  if (recovered.length > 0) {
+    yield* Effect.logInfo(`recovered ${recovered.length - stored.size} chunks from the journal that are not stored yet`)
+  }
+
+  const idle = FiberSet.awaitEmpty(workers)
+  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(idle, config.drainTimeout)))
+  yield* sweep.pipe(Effect.repeat(Schedule.spaced(config.sweepInterval)), Effect.forkScoped)
+
+  return Uploads.of({
+    offer: (capture, chunk) => add(capture, chunk, config.queuedChunks),
+    sweep,
+    idle
+  })
+})
