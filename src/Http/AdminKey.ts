@@ -1,0 +1,72 @@
+/**
+ * The first start's admin key. The file is durable before the row is written, so that a kill in between leaves a key that
+ * the next start puts into the database, and never one in the database that nobody knows.
+ */
+import { Console, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
+import { NodeConfig } from "../NodeConfig.ts"
+import { Keys, makeSecret } from "./Keys.ts"
+import { KeysConfig } from "./KeysConfig.ts"
+
+const FILE = "admin-key"
+
+const readKey = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* fs.readFileString(file).pipe(
+    Effect.map(Option.some),
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeedNone)
+  )
+  return Option.map(text, (text) => Redacted.make(text.trim()))
+})
+
+/** Mode 0600 from its first byte, and whole under its name: written beside, synced, renamed, the directory synced. */
+const writeKey = Effect.fnUntraced(function* (file: string, secret: Redacted.Redacted) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const directory = path.dirname(file)
+  yield* fs.makeDirectory(directory, { recursive: true })
+  yield* fs.remove(`${file}.new`, { force: true })
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const handle = yield* fs.open(`${file}.new`, { flag: "wx", mode: 0o600 })
+      yield* handle.writeAll(new TextEncoder().encode(`${Redacted.value(secret)}\n`))
+      yield* handle.sync
+    })
+  )
+  yield* fs.rename(`${file}.new`, file)
+  yield* Effect.scoped(Effect.flatMap(fs.open(directory), (handle) => handle.sync))
+})
+
+const preset = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
+  yield* (yield* Keys).putAdmin(secret, true)
+})
+
+const fromFile = Effect.fnUntraced(function* (file: string, secret: Redacted.Redacted) {
+  if (yield* (yield* Keys).putAdmin(secret, false)) return
+  yield* Effect.logWarning(
+    `The key in ${file} is not the admin key of this database. To choose the admin key, set SPILLWAY_ADMIN_KEY.`
+  )
+})
+
+const firstStart = Effect.fnUntraced(function* (file: string) {
+  const keys = yield* Keys
+  if (yield* keys.hasAdmin) {
+    return yield* Effect.logInfo(
+      "The database has an admin key from another node's first start; SPILLWAY_ADMIN_KEY replaces it."
+    )
+  }
+  const secret = yield* makeSecret
+  yield* writeKey(file, secret)
+  if (!(yield* keys.putAdmin(secret, false))) return yield* (yield* FileSystem.FileSystem).remove(file)
+  yield* Console.log(`Admin key (shown this once, kept in ${file}): ${Redacted.value(secret)}`)
+})
+
+export const layer = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { adminKey } = yield* KeysConfig
+    if (Option.isSome(adminKey)) return yield* preset(adminKey.value)
+    const path = yield* Path.Path
+    const file = path.resolve((yield* NodeConfig).dataDir, FILE)
+    const stored = yield* readKey(file)
+    return Option.isSome(stored) ? yield* fromFile(file, stored.value) : yield* firstStart(file)
+  })
+)

@@ -1,0 +1,12 @@
+/** For groups of an `HttpApi`: needs a key, gives the handlers a `Principal`. Free of server code, so contracts can name it. */
+import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
+import { Principal } from "./Principal.ts"
+import { Problem } from "./Problem.ts"
+
+export class Authorization extends HttpApiMiddleware.Service<Authorization, { provides: Principal }>()(
+  "spillway/Http/Authorization",
+  {
+    error: Problem.documented(400, 401, 403, 500, 503),
+    security: { bearer: HttpApiSecurity.bearer }
+  }
+) {}

@@ -1,0 +1,52 @@
+/** What the HTTP framework itself fails with, as problems: no route, a body that is too large, a request that does not decode. */
+import { Schema, SchemaIssue } from "effect"
+import { HttpServerError, Multipart } from "effect/http"
+import { HttpApiError } from "effect/http-api"
+import { Problem } from "./Problem.ts"
+import type { Mistake } from "./Problem.ts"
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const segment = (part: PropertyKey | { readonly key: PropertyKey }): string | number => {
+  const key = typeof part === "object" ? part.key : part
+  return typeof key === "number" ? key : String(key)
+}
+
+const mistakes = (error: Schema.SchemaError, slot: ReadonlyArray<string>): ReadonlyArray<Mistake> =>
+  format(error.issue).issues.map(({ message, path }) => ({ path: [...slot, ...(path ?? []).map(segment)], message }))
+
+const invalid = (errors: ReadonlyArray<Mistake>) => {
+  const [first] = errors
+  const detail = first === undefined ? "It does not decode." : `${first.path.join(".")}: ${first.message}`
+  return Problem.badRequest(detail, errors)
+}
+
+const ofServer = ({ reason }: HttpServerError.HttpServerError): Problem | undefined => {
+  if (reason._tag === "RouteNotFound") return Problem.notFound("There is no such path.")
+  if (reason._tag !== "RequestParseError") return undefined
+  return reason.reason === "BodyTooLarge"
+    ? Problem.tooLarge("The body is larger than the server takes.")
+    : Problem.badRequest("The request could not be read to its end.")
+}
+
+const ofMultipart = ({ reason }: Multipart.MultipartError): Problem | undefined => {
+  if (reason._tag === "InternalError") return undefined
+  return reason._tag === "Parse"
+    ? Problem.badRequest("The body is not valid multipart/form-data.")
+    : Problem.tooLarge(`The body is larger than the server takes (${reason._tag}).`)
+}
+
+/** `undefined` for what is no fault of the request. */
+export const frameworkRule = (error: unknown): Problem | undefined => {
+  if (HttpServerError.isHttpServerError(error)) return ofServer(error)
+  if (HttpApiError.HttpApiPayloadTooLarge.is(error))
+    return Problem.tooLarge("The body is larger than the server takes.")
+  if (error instanceof Multipart.MultipartError) return ofMultipart(error)
+  if (!HttpApiError.HttpApiSchemaError.is(error)) return undefined
+  const ours = error.kind === "Body" || error.kind === "ResponseHeaders"
+  return ours ? undefined : invalid(mistakes(error.cause, [error.kind.toLowerCase()]))
+}
+
+/** For a raw route that decodes by itself: what is wrong in this part of the request. */
+export const invalidInput = (slot: "query" | "params" | "headers" | "payload", error: Schema.SchemaError): Problem =>
+  invalid(mistakes(error, [slot]))

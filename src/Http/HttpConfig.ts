@@ -1,0 +1,65 @@
+/** The HTTP server's settings and bounds. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  host: Settings.text(
+    "SPILLWAY_HOST",
+    "127.0.0.1",
+    "Address to listen on; `0.0.0.0` or `::` for every interface of the machine."
+  ),
+  port: Settings.integer(
+    "SPILLWAY_PORT",
+    8080,
+    { min: 0, max: 65_535 },
+    "Port to listen on; 0 takes a free one and prints it."
+  ),
+  maxConnections: Settings.integer(
+    "SPILLWAY_MAX_CONNECTIONS",
+    12_000,
+    { min: 1, max: 1_000_000 },
+    "Open connections, WebSockets included; one more is closed at once."
+  ),
+  maxBody: Settings.bytes(
+    "SPILLWAY_MAX_BODY",
+    "1 MiB",
+    "Largest request body that is read into memory; a larger one is answered with 413."
+  ),
+  maxHeaders: Settings.bytes(
+    "SPILLWAY_MAX_HEADERS",
+    "16 KiB",
+    "Largest head of a request (request line and headers); a larger one is answered with 431."
+  ),
+  maxFrame: Settings.bytes(
+    "SPILLWAY_MAX_FRAME",
+    "1 MiB",
+    "Largest WebSocket message; a larger one closes the socket with 1009."
+  ),
+  headersTimeout: Settings.duration(
+    "SPILLWAY_HEADERS_TIMEOUT",
+    "15 seconds",
+    "Time for a client to send a request's head; a slower one is answered with 408."
+  ),
+  requestTimeout: Settings.duration(
+    "SPILLWAY_REQUEST_TIMEOUT",
+    "1 hour",
+    "Time for a client to send a whole request, body included; a slower one is cut. Responses may take longer."
+  ),
+  keepAliveTimeout: Settings.duration(
+    "SPILLWAY_KEEP_ALIVE_TIMEOUT",
+    "65 seconds",
+    "Time that an idle connection is kept open; longer than the 60 seconds of common load balancers."
+  ),
+  shutdownTimeout: Settings.duration(
+    "SPILLWAY_HTTP_SHUTDOWN_TIMEOUT",
+    "5 seconds",
+    "Time for running requests to end when the server stops; those that are left are cut."
+  )
+}
+
+export class HttpConfig extends Context.Service<HttpConfig, Settings.Values<typeof settings>>()(
+  "spillway/Http/HttpConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

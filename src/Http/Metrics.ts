@@ -1,0 +1,57 @@
+/** `/metrics` in Prometheus' text form: what the program counts, and the process itself, sampled when asked. */
+import { monitorEventLoopDelay } from "node:perf_hooks"
+import { Effect, Metric } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+
+const gauge = (name: string, description: string) => Metric.gauge(name, { description })
+
+const rss = gauge("process_resident_memory_bytes", "Memory of the process in RAM")
+const heap = gauge("nodejs_heap_size_used_bytes", "JavaScript heap in use")
+const external = gauge("nodejs_external_memory_bytes", "Buffers outside of the JavaScript heap")
+const started = gauge("process_start_time_seconds", "Unix time of the start")
+const lagMean = gauge("nodejs_eventloop_lag_mean_seconds", "Mean delay of the event loop since the last scrape")
+const lagP99 = gauge("nodejs_eventloop_lag_p99_seconds", "99th percentile of that delay since the last scrape")
+const lagMax = gauge("nodejs_eventloop_lag_max_seconds", "Longest delay since the last scrape")
+const cpu = Metric.gauge("process_cpu_seconds", { description: "CPU time used since the start" })
+
+const RESOLUTION_MS = 20
+const NANOS = 1e9
+
+const lagMonitor = Effect.acquireRelease(
+  Effect.sync(() => {
+    const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+    histogram.enable()
+    return histogram
+  }),
+  (histogram) => Effect.sync(() => histogram.disable())
+)
+
+export const layer = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const lag = yield* lagMonitor
+    /** The timer itself is due every `RESOLUTION_MS`; what is over it is the delay. */
+    const delay = (nanos: number) => (Number.isFinite(nanos) ? Math.max(0, nanos / NANOS - RESOLUTION_MS / 1000) : 0)
+    const sample = Effect.gen(function* () {
+      const memory = process.memoryUsage()
+      const { system, user } = process.cpuUsage()
+      yield* Metric.update(rss, memory.rss)
+      yield* Metric.update(heap, memory.heapUsed)
+      yield* Metric.update(external, memory.external)
+      yield* Metric.update(cpu, (system + user) / 1e6)
+      yield* Metric.update(started, performance.timeOrigin / 1000)
+      yield* Metric.update(lagMean, delay(lag.mean))
+      yield* Metric.update(lagP99, delay(lag.percentile(99)))
+      yield* Metric.update(lagMax, delay(lag.max))
+      lag.reset()
+    })
+    const contentType = "text/plain; version=0.0.4; charset=utf-8"
+    yield* router.add(
+      "GET",
+      "/metrics",
+      Effect.map(Effect.andThen(sample, PrometheusMetrics.format()), (text) =>
+        HttpServerResponse.text(text, { contentType })
+      )
+    )
+  })
+)

@@ -1,0 +1,151 @@
+/** What a request is answered when it fails: one error class for every edge, rendered as RFC 9457 problem details. */
+import { Effect, Schema, SchemaTransformation } from "effect"
+import { HttpServerRespondable, HttpServerResponse, ProblemDetails } from "effect/http"
+import { HttpApiSchema } from "effect/http-api"
+
+/** One thing that is wrong with a request: where (`["query", "limit"]`), and what was expected. */
+const Mistake = Schema.Struct({
+  path: Schema.Array(Schema.Union([Schema.String, Schema.Number])),
+  message: Schema.String
+})
+export type Mistake = typeof Mistake.Type
+
+/** The JSON body. `type` is `urn:spillway:problem:` and a code that stays; `title` and `detail` are for people. */
+export const ProblemBody = Schema.Struct({
+  type: Schema.String,
+  title: Schema.String,
+  status: Schema.Int,
+  detail: Schema.optionalKey(Schema.String),
+  errors: Schema.optionalKey(Schema.Array(Mistake)),
+  id: Schema.optionalKey(Schema.String)
+}).annotate({ identifier: "Problem" })
+
+const prefix = "urn:spillway:problem:"
+
+interface Extra {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly errors?: ReadonlyArray<Mistake>
+  readonly id?: string
+}
+
+/** `headers` go with the response; `id` names the log line of an internal failure. */
+export class Problem extends Schema.TaggedError<Problem>()("Problem", {
+  status: Schema.Int,
+  code: Schema.String,
+  title: Schema.String,
+  detail: Schema.optionalKey(Schema.String),
+  errors: Schema.optionalKey(Schema.Array(Mistake)),
+  id: Schema.optionalKey(Schema.String),
+  headers: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
+}) {
+  override get message() {
+    return this.detail ?? this.title
+  }
+
+  get body(): typeof ProblemBody.Type {
+    const { detail, errors, id, status, title } = this
+    return {
+      type: prefix + this.code,
+      title,
+      status,
+      ...(detail === undefined ? {} : { detail }),
+      ...(errors === undefined ? {} : { errors }),
+      ...(id === undefined ? {} : { id })
+    }
+  }
+
+  get response(): HttpServerResponse.HttpServerResponse {
+    return HttpServerResponse.jsonUnsafe(this.body, {
+      status: this.status,
+      contentType: ProblemDetails.contentType,
+      headers: { "cache-control": "no-store", ...this.headers }
+    })
+  }
+
+  [HttpServerRespondable.symbol]() {
+    return Effect.succeed(this.response)
+  }
+
+  /** The response schemas of these statuses, for the `error` of an endpoint; a handler fails with `Problem`. */
+  static documented(...statuses: ReadonlyArray<number>) {
+    return statuses.map((status) =>
+      ProblemBody.pipe(
+        Schema.decodeTo(
+          Schema.declare((u): u is Problem => u instanceof Problem && u.status === status),
+          SchemaTransformation.transform({
+            decode: ({ type, ...rest }) => new Problem({ ...rest, code: type.replace(prefix, "") }),
+            encode: (problem) => problem.body
+          })
+        ),
+        HttpApiSchema.status(status),
+        HttpApiSchema.asJson({ contentType: ProblemDetails.contentType })
+      )
+    )
+  }
+
+  static badRequest(detail: string, errors?: ReadonlyArray<Mistake>) {
+    return make(400, "bad-request", "The request is not valid", detail, errors === undefined ? {} : { errors })
+  }
+
+  static unauthorized(detail: string) {
+    return make(401, "unauthorized", "A valid key is needed", detail, { headers: { "www-authenticate": "Bearer" } })
+  }
+
+  static forbidden(detail: string) {
+    return make(403, "forbidden", "The key may not do this", detail)
+  }
+
+  /** Also for what exists and is somebody else's. */
+  static notFound(detail: string) {
+    return make(404, "not-found", "There is nothing here", detail)
+  }
+
+  static methodNotAllowed(allowed: ReadonlyArray<string>) {
+    const allow = allowed.join(", ")
+    return make(405, "method-not-allowed", "The path does not take this method", `It takes ${allow}.`, {
+      headers: { allow }
+    })
+  }
+
+  static conflict(code: string, title: string, detail: string) {
+    return make(409, code, title, detail)
+  }
+
+  /** The connection is closed: what is left of the body is not read. */
+  static tooLarge(detail: string) {
+    return make(413, "too-large", "The body is too large", detail, { headers: { connection: "close" } })
+  }
+
+  static unsupportedMediaType(detail: string) {
+    return make(415, "unsupported-media-type", "The body has a type that is not understood here", detail)
+  }
+
+  /** `size` in bytes of what was asked for. */
+  static rangeNotSatisfiable(size: number) {
+    return make(416, "range-not-satisfiable", "The range lies outside", `There are ${size} bytes.`, {
+      headers: { "content-range": `bytes */${size}` }
+    })
+  }
+
+  /** `retryAfter` in seconds. */
+  static tooMany(code: string, title: string, detail: string, retryAfter = 1) {
+    return make(429, code, title, detail, { headers: { "retry-after": String(retryAfter) } })
+  }
+
+  /** Works later, as it is. `retryAfter` in seconds. */
+  static unavailable(code: string, title: string, detail: string, retryAfter = 1) {
+    return make(503, code, title, detail, { headers: { "retry-after": String(retryAfter) } })
+  }
+
+  static internal(id: string) {
+    return make(500, "internal", "The server failed", `It is logged under the id ${id}.`, { id })
+  }
+
+  /** For a status that the framework answered without a body. */
+  static ofStatus(status: number, title: string) {
+    return make(status, `http-${status}`, title, undefined)
+  }
+}
+
+const make = (status: number, code: string, title: string, detail: string | undefined, extra: Extra = {}) =>
+  new Problem({ status, code, title, ...(detail === undefined ? {} : { detail }), ...extra })

@@ -1,0 +1,54 @@
+/** The last stop of every failure: no response with an error status leaves without a problem body. */
+import { Cause, Effect } from "effect"
+import type { Types } from "effect"
+import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Methods } from "./Methods.ts"
+import { Problem } from "./Problem.ts"
+import { Problems } from "./Problems.ts"
+
+const titles: Readonly<Record<number, string>> = {
+  400: "The request is not valid",
+  408: "The request took too long",
+  415: "The body has a type that is not understood here",
+  426: "The connection must be upgraded"
+}
+
+/** An error that was answered without a body, or with a line of text. */
+const isBare = ({ body, status }: HttpServerResponse.HttpServerResponse) =>
+  status >= 400 && (body._tag === "Empty" || body.contentType?.startsWith("text/plain") === true)
+
+const dress = (response: HttpServerResponse.HttpServerResponse) => {
+  if (!isBare(response)) return response
+  if (response.status === 413) return Problem.tooLarge("The body is larger than the server takes.").response
+  return Problem.ofStatus(response.status, titles[response.status] ?? "The request failed").response
+}
+
+const isResponse = (reason: Cause.Reason<unknown>): boolean =>
+  HttpServerResponse.isHttpServerResponse(reason._tag === "Die" ? reason.defect : undefined)
+
+const isRouteNotFound = (cause: Cause.Cause<unknown>) =>
+  cause.reasons.some(
+    (reason) =>
+      reason._tag === "Fail" &&
+      HttpServerError.isHttpServerError(reason.error) &&
+      reason.error.reason._tag === "RouteNotFound"
+  )
+
+export const layer = HttpRouter.middleware(
+  Effect.gen(function* () {
+    const problems = yield* Problems
+    const { allowed } = yield* Methods
+
+    const recover = Effect.fnUntraced(function* (cause: Cause.Cause<Types.unhandled>) {
+      if (Cause.hasInterruptsOnly(cause) || cause.reasons.some(isResponse)) return yield* Effect.failCause(cause)
+      if (isRouteNotFound(cause)) {
+        const methods = allowed((yield* HttpServerRequest.HttpServerRequest).url)
+        if (methods.length > 0) return Problem.methodNotAllowed(methods).response
+      }
+      return (yield* problems.of(cause)).response
+    })
+
+    return (effect) => effect.pipe(Effect.map(dress), Effect.catchCause(recover))
+  }),
+  { global: true }
+)

@@ -1,0 +1,25 @@
+/** How the program logs. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  format: Settings.choice(
+    "SPILLWAY_LOG_FORMAT",
+    "auto",
+    ["auto", "pretty", "json"],
+    "`pretty` for people, `json` for machines (one object a line); `auto` is `pretty` on a terminal, else `json`."
+  ),
+  level: Settings.choice(
+    "SPILLWAY_LOG_LEVEL",
+    "Info",
+    ["Trace", "Debug", "Info", "Warn", "Error", "Fatal", "None"],
+    "What is logged: this level and all that is more severe."
+  )
+}
+
+export class TelemetryConfig extends Context.Service<TelemetryConfig, Settings.Values<typeof settings>>()(
+  "spillway/Telemetry/TelemetryConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

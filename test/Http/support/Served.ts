@@ -1,0 +1,28 @@
+/** A real server on a free port, with an `HttpClient` that points at it. */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { ConfigProvider, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { Access } from "../../../src/Http/Access.ts"
+import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
+import { Problems } from "../../../src/Http/Problems.ts"
+import { Readiness } from "../../../src/Http/Readiness.ts"
+import { ReadinessConfig } from "../../../src/Http/ReadinessConfig.ts"
+import * as Server from "../../../src/Http/Server.ts"
+
+export const environment = (env: Record<string, string>) =>
+  ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SPILLWAY_PORT: "0", ...env }))
+
+const shared = Layer.mergeAll(Access.layer, Access.layerAuthorization.pipe(Layer.provide(Access.layer))).pipe(
+  Layer.provideMerge(Layer.merge(Problems.layer, Readiness.layer))
+)
+
+/** Routes served with the real access, problems and readiness; `Keys` is left to the test. */
+export const served = <A, E, R>(routes: Layer.Layer<A, E, R>, env: Record<string, string> = {}) =>
+  HttpServer.layerTestClient.pipe(
+    Layer.provide(NodeHttpClient.layerUndici),
+    Layer.provideMerge(Server.serve(routes)),
+    Layer.provideMerge(Server.layer),
+    Layer.provideMerge(shared),
+    Layer.provide(Layer.mergeAll(HttpConfig.layer, ReadinessConfig.layer)),
+    Layer.provide(environment(env))
+  )
