@@ -1,0 +1,157 @@
+/** scripts/ensure.mjs against a stand-in for npm: what it does on a fresh clone, twice at once, and after a failure. */
+import { assert, describe, it } from "@effect/vitest"
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { onTestFinished } from "vitest"
+
+const script = path.join(import.meta.dirname, "../../scripts/ensure.mjs")
+
+/** Counts its calls, does what `FAKE_NPM` says, and leaves what `npm ci` leaves. */
+const fakeNpm = `
+const fs = require("fs")
+const path = require("path")
+fs.appendFileSync("calls", process.argv.slice(2).join(" ") + "\\n")
+fs.rmSync("node_modules", { recursive: true, force: true })
+const what = process.env.FAKE_NPM
+if (what === "fail") { console.error("npm error code E404"); process.exit(1) }
+const lock = JSON.parse(fs.readFileSync("package-lock.json", "utf8"))
+for (const name of Object.keys(lock.packages)) {
+  if (name === "" || (what === "leave-out" && lock.packages[name].optional)) continue
+  fs.mkdirSync(name, { recursive: true })
+  fs.writeFileSync(path.join(name, "package.json"), "{}")
+}
+if (what === "die") process.kill(process.pid, "SIGKILL")
+if (what === "no-node") {
+  fs.mkdirSync("node_modules/.bin")
+  fs.writeFileSync("node_modules/.bin/node", "#!/bin/sh\\nexit 127\\n", { mode: 0o755 })
+}
+setTimeout(() => fs.writeFileSync("node_modules/.package-lock.json", JSON.stringify(lock)), 300)
+`
+
+const lockOf = (version: string) =>
+  JSON.stringify({
+    packages: {
+      "": { optionalDependencies: { tool: version, "tool-elsewhere": version } },
+      "node_modules/a": { version, integrity: version },
+      "node_modules/tool": { version, optional: true, os: [process.platform], cpu: [process.arch] },
+      "node_modules/tool-elsewhere": { version, optional: true, os: ["elsewhere"] }
+    }
+  })
+
+const project = () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-ensure-"))
+  onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }))
+  fs.mkdirSync(path.join(root, "scripts"))
+  fs.copyFileSync(script, path.join(root, "scripts/ensure.mjs"))
+  fs.writeFileSync(path.join(root, "npm.cjs"), fakeNpm)
+  fs.writeFileSync(path.join(root, "old.cjs"), 'Object.defineProperty(process, "version", { value: "v20.20.2" })')
+  const lock = (version: string) => fs.writeFileSync(path.join(root, "package-lock.json"), lockOf(version))
+  lock("1")
+  const calls = () => {
+    const file = path.join(root, "calls")
+    return fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n") : []
+  }
+  const ensure = (options: { readonly npm?: string; readonly args?: ReadonlyArray<string> } = {}) =>
+    new Promise<{ readonly code: number | null; readonly shown: string }>((resolve) => {
+      const env = { ...process.env, npm_execpath: path.join(root, "npm.cjs"), FAKE_NPM: options.npm ?? "" }
+      const child = spawn(process.execPath, [...(options.args ?? []), path.join(root, "scripts/ensure.mjs")], {
+        env: { ...env, npm_node_execpath: process.execPath }
+      })
+      let shown = ""
+      child.stdout.on("data", (data) => (shown += data))
+      child.stderr.on("data", (data) => (shown += data))
+      child.once("close", (code) => resolve({ code, shown }))
+    })
+  return { root, lock, calls, ensure }
+}
+
+describe("ensure", () => {
+  it("installs on a fresh clone, without install scripts, and then has nothing to do", async () => {
+    const { calls, ensure } = project()
+    const first = await ensure()
+    assert.strictEqual(first.code, 0, first.shown)
+    assert.match(first.shown, /Installing dependencies[^]*Installed in \d+ s/)
+    assert.deepStrictEqual(await ensure(), { code: 0, shown: "" })
+    assert.lengthOf(calls(), 1)
+    assert.match(calls()[0] ?? "", /^ci .*--ignore-scripts/)
+  })
+
+  it("installs again when the lockfile has changed", async () => {
+    const { calls, ensure, lock } = project()
+    await ensure()
+    lock("2")
+    assert.strictEqual((await ensure()).code, 0)
+    assert.lengthOf(calls(), 2)
+  })
+
+  it("takes what npm install has finished as it is", async () => {
+    const { calls, ensure, lock, root } = project()
+    await ensure()
+    lock("2")
+    fs.copyFileSync(path.join(root, "package-lock.json"), path.join(root, "node_modules/.package-lock.json"))
+    assert.deepStrictEqual(await ensure(), { code: 0, shown: "" })
+    assert.lengthOf(calls(), 1)
+  })
+
+  it("installs once when two start at the same time", async () => {
+    const { calls, ensure } = project()
+    const both = await Promise.all([ensure(), ensure()])
+    assert.deepStrictEqual(
+      both.map(({ code }) => code),
+      [0, 0]
+    )
+    assert.lengthOf(calls(), 1)
+    assert.include(both.map(({ shown }) => shown).join(""), "waiting for it")
+  })
+
+  it("takes over from one that was killed", async () => {
+    const { calls, ensure, root } = project()
+    const gone = spawn(process.execPath, ["-e", ""])
+    await new Promise((resolve) => gone.once("close", resolve))
+    fs.mkdirSync(path.join(root, ".cache"))
+    fs.writeFileSync(path.join(root, ".cache/ensure.lock"), String(gone.pid))
+    assert.strictEqual((await ensure()).code, 0)
+    assert.lengthOf(calls(), 1)
+    assert.deepStrictEqual(fs.readdirSync(path.join(root, ".cache")), [])
+  })
+
+  it("shows npm's output and one clear line when npm ci fails, and tries again the next time", async () => {
+    const { calls, ensure } = project()
+    const { code, shown } = await ensure({ npm: "fail" })
+    assert.strictEqual(code, 1)
+    assert.match(shown, /npm error code E404\n[^\n]*could not be installed: npm ci failed \(exit code 1\)[^\n]*\n$/)
+    assert.strictEqual((await ensure()).code, 0)
+    assert.lengthOf(calls(), 2)
+  })
+
+  it("does not take an install that broke off for a finished one", async () => {
+    const { calls, ensure } = project()
+    assert.strictEqual((await ensure({ npm: "die" })).code, 1)
+    assert.strictEqual((await ensure()).code, 0)
+    assert.lengthOf(calls(), 2)
+  })
+
+  it("names a package for this machine that npm has silently left out", async () => {
+    const { calls, ensure } = project()
+    const { code, shown } = await ensure({ npm: "leave-out" })
+    assert.strictEqual(code, 1)
+    assert.match(shown, /npm ci left out tool:/)
+    assert.strictEqual((await ensure()).code, 0)
+    assert.lengthOf(calls(), 2)
+  })
+
+  it("says what to do where Node is too old and none came with the packages", async () => {
+    const { ensure, root } = project()
+    const { code, shown } = await ensure({ args: ["--require", path.join(root, "old.cjs")] })
+    assert.strictEqual(code, 1)
+    assert.match(shown, /needs Node 22\.19 or newer; this is v20\.20\.2/)
+  })
+
+  it("puts a Node that does not run here out of the way of the system's", async () => {
+    const { ensure, root } = project()
+    assert.strictEqual((await ensure({ npm: "no-node" })).code, 0)
+    assert.isFalse(fs.existsSync(path.join(root, "node_modules/.bin/node")))
+  })
+})
