@@ -1,0 +1,16 @@
+/** What belongs to this one machine. */
+import { Context } from "effect"
+import * as Settings from "./Settings.ts"
+
+const settings = {
+  dataDir: Settings.text(
+    "SPILLWAY_DATA_DIR",
+    "./data",
+    "Directory for everything this node keeps on disk. Two nodes must not share one."
+  )
+}
+
+export class NodeConfig extends Context.Service<NodeConfig, Settings.Values<typeof settings>>()("spillway/NodeConfig") {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

@@ -1,0 +1,92 @@
+/**
+ * node:fs as effects. Not Effect's `FileSystem`: it has no link, no gathered write, and hides the errno. No call here
+ * can be interrupted half way: a descriptor must not be closed, and so reused, under a call that is still running.
+ */
+import { Data, Effect } from "effect"
+import * as fs from "node:fs"
+
+/** A system call failed; `code` is the errno's name. */
+export class DiskFault extends Data.TaggedError("DiskFault")<{
+  readonly code: string
+  readonly cause: unknown
+}> {}
+
+const fault = (cause: NodeJS.ErrnoException) => new DiskFault({ code: cause.code ?? "UNKNOWN", cause })
+
+type Callback<A> = (error: NodeJS.ErrnoException | null, value: A) => void
+
+const call = <A = void>(register: (callback: Callback<A>) => void): Effect.Effect<A, DiskFault> =>
+  Effect.uninterruptible(
+    Effect.callback<A, DiskFault>((resume) =>
+      register((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(fault(error))))
+    )
+  )
+
+/** A new file that only this process's user can read. Fails with EEXIST if there is one. */
+export const create = (path: string) => call<number>((done) => fs.open(path, "wx", 0o600, done))
+export const open = (path: string) => call<number>((done) => fs.open(path, "r", done))
+export const close = (fd: number) => call((done) => fs.close(fd, (error) => done(error ?? null)))
+export const link = (from: string, to: string) => call((done) => fs.link(from, to, (error) => done(error)))
+export const unlink = (path: string) => call((done) => fs.unlink(path, (error) => done(error)))
+export const removeDirectory = (path: string) => call((done) => fs.rmdir(path, (error) => done(error)))
+export const names = (path: string) => call<Array<string>>((done) => fs.readdir(path, done))
+export const modifiedAt = (path: string) =>
+  Effect.map(
+    call<fs.Stats>((done) => fs.stat(path, done)),
+    (stats) => stats.mtimeMs
+  )
+
+/** One directory; fails with EEXIST if there is one. Not recursive: Node's recursion errs when others remove. */
+export const makeDirectory = (path: string) => call((done) => fs.mkdir(path, 0o700, (error) => done(error)))
+
+/** The directory and what is missing above it. */
+export const makeDirectories = (path: string) =>
+  call((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, (error) => done(error)))
+
+/** Synchronous: the answer is in memory for an open file. */
+export const sizeOf = (fd: number): Effect.Effect<number> => Effect.sync(() => fs.fstatSync(fd).size)
+
+/** Makes the file's bytes and size durable. */
+export const syncData = (fd: number) => call((done) => fs.fdatasync(fd, (error) => done(error)))
+
+/** Makes the directory's entries durable. */
+export const syncDirectory = (path: string): Effect.Effect<void, DiskFault> =>
+  Effect.acquireUseRelease(
+    open(path),
+    (fd) => call((done) => fs.fsync(fd, (error) => done(error))),
+    (fd) => Effect.ignore(close(fd))
+  )
+
+/** Up to `length` bytes from `position`; fewer only at the end of the file. */
+export const read = (fd: number, length: number, position: number): Effect.Effect<Uint8Array, DiskFault> =>
+  Effect.suspend(() => {
+    const buffer = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+    const fill = (filled: number): Effect.Effect<Uint8Array, DiskFault> =>
+      Effect.flatMap(
+        call<number>((done) => fs.read(fd, buffer, filled, length - filled, position + filled, done)),
+        (count) => {
+          if (count === 0) return Effect.succeed(buffer.subarray(0, filled))
+          return filled + count === length ? Effect.succeed(buffer) : fill(filled + count)
+        }
+      )
+    return length === 0 ? Effect.succeed(buffer) : fill(0)
+  })
+
+/** All the bytes, at the file's end, in one call unless the disk takes only some of them. */
+export const append = (fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, DiskFault> =>
+  Effect.flatMap(
+    call<number>((done) => fs.writev(fd, parts, done)),
+    (count) => {
+      const rest = after(parts, count)
+      return rest.length === 0 ? Effect.void : append(fd, rest)
+    }
+  )
+
+const after = (parts: ReadonlyArray<Uint8Array>, count: number): ReadonlyArray<Uint8Array> => {
+  let skip = count
+  return parts.flatMap((part) => {
+    const rest = part.subarray(Math.min(skip, part.length))
+    skip -= part.length - rest.length
+    return rest.length === 0 ? [] : [rest]
+  })
+}

@@ -1,0 +1,35 @@
+/** Bounds of the object store on disk. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  readChunk: Settings.bytes(
+    "SPILLWAY_STORAGE_READ_CHUNK",
+    "256 KiB",
+    "Objects on disk are read in pieces of this size; a reader holds one or two of them, whatever the object's size."
+  ),
+  listHeads: Settings.integer(
+    "SPILLWAY_STORAGE_LIST_HEADS",
+    4,
+    { min: 1, max: 64 },
+    "Objects on disk whose metadata one listing reads at the same time; the rest of the page waits."
+  ),
+  knownDirectories: Settings.integer(
+    "SPILLWAY_STORAGE_KNOWN_DIRECTORIES",
+    4_096,
+    { min: 1, max: 1_000_000 },
+    "Directories remembered as durable; the oldest is forgotten and costs one or two fsyncs when it is next written to."
+  ),
+  leftoverAge: Settings.duration(
+    "SPILLWAY_STORAGE_LEFTOVER_AGE",
+    "1 hour",
+    "Unfinished writes untouched for this long (their process was killed) are deleted; looked for as often."
+  )
+}
+
+export class StorageConfig extends Context.Service<StorageConfig, Settings.Values<typeof settings>>()(
+  "spillway/Storage/StorageConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

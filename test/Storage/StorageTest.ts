@@ -1,0 +1,380 @@
+/** What every object store must do, whatever it is made of. */
+import { assert, layer as block } from "@effect/vitest"
+import { crc32c } from "@node-rs/crc32"
+import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
+import type { Layer } from "effect"
+import { Storage, StorageUnavailable } from "../../src/Storage.ts"
+import type { NewObject } from "../../src/Storage.ts"
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+const object = (key: string, body: NewObject["body"], metadata: NewObject["metadata"] = {}): NewObject => ({
+  key,
+  body,
+  metadata,
+  contentType: "application/octet-stream"
+})
+
+const noise = (size: number): Uint8Array => Uint8Array.from({ length: size }, (_, i) => (i * 2_654_435_761) >>> 13)
+
+const read = (key: string, range?: { readonly start: number; readonly end: number }) =>
+  Effect.flatMap(Storage, (storage) => Stream.mkUint8Array(storage.get(key, range)))
+
+const streamOf = (bytes: Uint8Array, piece: number) =>
+  Stream.fromIterable(
+    Array.from({ length: Math.ceil(bytes.length / piece) }, (_, i) => bytes.subarray(i * piece, (i + 1) * piece))
+  )
+
+/** Every key under the prefix, read in pages of `limit`. */
+const pages = Effect.fnUntraced(function* (prefix: string, limit: number) {
+  const storage = yield* Storage
+  const keys: Array<Array<string>> = []
+  let after: string | undefined = ""
+  while (after !== undefined) {
+    const page: { objects: ReadonlyArray<{ key: string }>; next: string | undefined } = yield* storage.list(prefix, {
+      after,
+      limit
+    })
+    keys.push(page.objects.map(({ key }) => key))
+    after = page.next
+  }
+  return keys
+})
+
+const badKeys = [
+  "",
+  "/",
+  "/a",
+  "a/",
+  "a//b",
+  ".",
+  "..",
+  "a/../b",
+  "../../etc/passwd",
+  "a/./b",
+  "a\\b",
+  "a\0b",
+  "a b",
+  "a+b",
+  "a=",
+  "é",
+  "~tmp/x",
+  "x".repeat(201),
+  `${"x/".repeat(512)}y`
+]
+
+const KeyPart = Schema.String.check(Schema.isPattern(/^[abAB0_-]{1,2}(\.[ab])?$/))
+const Keys = Schema.Array(Schema.Array(KeyPart).check(Schema.isBetweenLength(1, 3))).check(
+  Schema.isBetweenLength(1, 25)
+)
+const Amount = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 700_000 }))
+
+export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
+  /** Prefixes for the runs of a property, which share one store. */
+  let runs = 0
+
+  block(layer)(name, (it) => {
+    it.effect("gives back the bytes, type and metadata that were put", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const bytes = noise(1_000_003)
+        const metadata = { v2_start: "1700000000.125", note: "grün – 日本" }
+        const put = yield* storage.put(object("whole/a.bin", bytes, metadata))
+        assert.deepStrictEqual(
+          { ...put, generation: "", createdAt: 0 },
+          {
+            key: "whole/a.bin",
+            size: bytes.length,
+            crc32c: crc32c(bytes),
+            generation: "",
+            contentType: "application/octet-stream",
+            metadata,
+            createdAt: 0
+          }
+        )
+        assert.deepStrictEqual(yield* storage.head("whole/a.bin"), put)
+        assert.deepStrictEqual(yield* read("whole/a.bin"), bytes)
+      })
+    )
+
+    it.effect("takes an empty object", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        yield* storage.put(object("empty/a", new Uint8Array(0)))
+        yield* storage.put(object("empty/b", { size: 0, stream: Stream.empty }))
+        assert.strictEqual((yield* storage.head("empty/b")).size, 0)
+        assert.deepStrictEqual(yield* read("empty/a"), new Uint8Array(0))
+        assert.deepStrictEqual(yield* read("empty/b"), new Uint8Array(0))
+      })
+    )
+
+    it.effect("takes a stream of the announced size", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const bytes = noise(700_001)
+        const head = yield* storage.put(
+          object("stream/a", { size: bytes.length, stream: streamOf(bytes, 65_536) }, { a: "b" })
+        )
+        assert.strictEqual(head.crc32c, crc32c(bytes))
+        assert.deepStrictEqual(yield* storage.head("stream/a"), head)
+        assert.deepStrictEqual(yield* read("stream/a"), bytes)
+      })
+    )
+
+    it.effect("refuses a stream that is shorter or longer than announced, and shows nothing of it", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        for (const size of [9, 11]) {
+          const body = { size, stream: streamOf(noise(10), 3) }
+          assert.strictEqual((yield* Effect.flip(storage.put(object("wrong/a", body))))._tag, "StorageRefused")
+        }
+        assert.strictEqual((yield* Effect.flip(storage.head("wrong/a")))._tag, "ObjectNotFound")
+        assert.deepStrictEqual((yield* storage.list("wrong/")).objects, [])
+      })
+    )
+
+    it.effect("reads no more of an endless stream than was announced", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const stream = Stream.forever(Stream.succeed(noise(100)))
+        const refused = yield* Effect.flip(storage.put(object("endless/a", { size: 1_000, stream })))
+        assert.strictEqual(refused._tag, "StorageRefused")
+      })
+    )
+
+    it.effect("fails as its stream fails, and shows nothing of it", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const failure = new StorageUnavailable({ operation: "get", bucket: "other", key: "x", cause: "cut" })
+        const stream = Stream.concat(Stream.make(noise(5)), Stream.fail(failure))
+        assert.strictEqual(yield* Effect.flip(storage.put(object("cut/a", { size: 10, stream }))), failure)
+        assert.deepStrictEqual((yield* storage.list("cut/")).objects, [])
+      })
+    )
+
+    it.effect("shows nothing of a put that is interrupted", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const started = yield* Deferred.make<void>()
+        const stream = Stream.concat(
+          Stream.make(noise(5)),
+          Stream.fromEffect(Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
+        )
+        const put = yield* Effect.forkChild(storage.put(object("interrupted/a", { size: 10, stream })))
+        yield* Deferred.await(started)
+        yield* Fiber.interrupt(put)
+        assert.deepStrictEqual((yield* storage.list("interrupted/")).objects, [])
+        yield* storage.put(object("interrupted/a", noise(10)))
+      })
+    )
+
+    it.effect("answers the same put again with the object that is there", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const first = yield* storage.put(object("again/a", noise(1_000), { take: "1" }))
+        const body = { size: 1_000, stream: streamOf(noise(1_000), 400) }
+        assert.deepStrictEqual(yield* storage.put(object("again/a", body, { take: "2" })), first)
+        assert.deepStrictEqual(yield* storage.head("again/a"), first)
+      })
+    )
+
+    it.effect("never overwrites an object with other bytes", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        yield* storage.put(object("taken/a", noise(1_000)))
+        for (const other of [noise(999), noise(1_000).reverse()]) {
+          const conflict = yield* Effect.flip(storage.put(object("taken/a", other)))
+          assert.deepStrictEqual(
+            [conflict._tag, conflict.key, conflict.operation],
+            ["ObjectConflict", "taken/a", "put"]
+          )
+        }
+        assert.deepStrictEqual(yield* read("taken/a"), noise(1_000))
+      })
+    )
+
+    it.effect("lets exactly one of several puts at once have the name", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const puts = Array.from({ length: 12 }, (_, i) => storage.put(object("race/a", noise(50_000 + i))))
+        const [conflicts, winners] = yield* Effect.partition(puts, (put) => Effect.flip(put), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(winners.length, 1)
+        assert.deepStrictEqual(new Set(conflicts.map(({ _tag }) => _tag)), new Set(["ObjectConflict"]))
+        assert.deepStrictEqual(yield* storage.head("race/a"), winners[0])
+        assert.deepStrictEqual(yield* read("race/a"), noise(winners[0]?.size ?? 0))
+      })
+    )
+
+    it.effect.prop(
+      "gives any range of an object, clipped to its end",
+      { size: Amount, from: Amount, length: Amount },
+      Effect.fnUntraced(function* ({ from, length, size }) {
+        const storage = yield* Storage
+        const bytes = noise(size)
+        yield* storage.put(object(`range/${size}`, bytes))
+        const part = yield* read(`range/${size}`, { start: from, end: from + length })
+        assert.deepStrictEqual(part, bytes.slice(from, from + length))
+      }),
+      { arbitrary: { runs: 25 } }
+    )
+
+    it.effect("refuses what is no range", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        yield* storage.put(object("ranges/a", noise(10)))
+        for (const [start, end] of [
+          [-1, 5],
+          [5, 4],
+          [0.5, 2],
+          [0, Number.NaN],
+          [0, Number.POSITIVE_INFINITY]
+        ] as const) {
+          assert.strictEqual((yield* Effect.flip(read("ranges/a", { start, end })))._tag, "StorageRefused")
+        }
+      })
+    )
+
+    it.effect("has no object that was not put", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        yield* storage.put(object("dir/a", noise(1)))
+        for (const key of ["none", "dir", "dir/b", "dir/a/b"]) {
+          assert.strictEqual((yield* Effect.flip(storage.head(key)))._tag, "ObjectNotFound")
+          assert.strictEqual((yield* Effect.flip(read(key)))._tag, "ObjectNotFound")
+        }
+      })
+    )
+
+    it.effect("removes an object, and takes a missing one for removed", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const first = yield* storage.put(object("gone/deep/a", noise(10)))
+        yield* storage.remove("gone/deep/a")
+        assert.strictEqual((yield* Effect.flip(storage.head("gone/deep/a")))._tag, "ObjectNotFound")
+        assert.deepStrictEqual((yield* storage.list("gone/")).objects, [])
+        yield* storage.remove("gone/deep/a")
+        yield* storage.remove("never/was")
+        const second = yield* storage.put(object("gone/deep/a", noise(11)))
+        assert.notStrictEqual(second.generation, first.generation)
+      })
+    )
+
+    it.effect("keeps puts and removes of neighbours apart", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const job = Effect.fnUntraced(function* (i: number) {
+          const key = `busy/${i % 3}/x/${i}`
+          for (let round = 0; round < 8; round++) {
+            yield* storage.put(object(key, noise(10)))
+            yield* storage.remove(key)
+          }
+          yield* storage.put(object(key, noise(10)))
+        })
+        yield* Effect.forEach([0, 1, 2, 3, 4, 5, 6, 7], job, { concurrency: "unbounded", discard: true })
+        assert.strictEqual((yield* storage.list("busy/")).objects.length, 8)
+      })
+    )
+
+    it.effect.each(badKeys)("refuses %j as a name, in every operation", (key) =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const refusals = yield* Effect.all([
+          Effect.flip(storage.put(object(key, noise(1)))),
+          Effect.flip(storage.head(key)),
+          Effect.flip(read(key)),
+          Effect.flip(storage.remove(key))
+        ])
+        for (const refusal of refusals) {
+          assert.deepStrictEqual([refusal._tag, refusal.key], ["StorageRefused", key])
+        }
+      })
+    )
+
+    it.effect("refuses a prefix that is no name with a / at its end", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        for (const prefix of ["a", "/", "a//", "../", "a/.", "a b/"]) {
+          assert.strictEqual((yield* Effect.flip(storage.list(prefix)))._tag, "StorageRefused")
+        }
+      })
+    )
+
+    it.effect("refuses more than 8 KiB of metadata", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const fits = { a: "é".repeat(4_000) }
+        assert.deepStrictEqual((yield* storage.put(object("meta/a", noise(1), fits))).metadata, fits)
+        assert.deepStrictEqual((yield* storage.head("meta/a")).metadata, fits)
+        const refused = yield* Effect.flip(storage.put(object("meta/b", noise(1), { a: "x".repeat(8_192) })))
+        assert.strictEqual(refused._tag, "StorageRefused")
+      })
+    )
+
+    it.effect("keeps names apart that differ only in case, or start alike, or are long", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const keys = [
+          "case/Abc",
+          "case/abc",
+          "case/abC",
+          "case/ABC",
+          "case/abc/ABC",
+          "case/abc/abc",
+          "case/abc.",
+          "case/...",
+          `case/${"x".repeat(200)}`,
+          `case/${"X".repeat(200)}`,
+          `case/${"X".repeat(199)}/${"Yz".repeat(100)}`,
+          `case/${"Z/".repeat(509)}Z`
+        ]
+        yield* Effect.forEach(keys, (key) => storage.put(object(key, bytesOf(key))))
+        for (const key of keys) assert.deepStrictEqual(yield* read(key), bytesOf(key))
+        assert.deepStrictEqual((yield* pages("case/", 1_000)).flat(), [...keys].sort())
+      })
+    )
+
+    it.effect.prop(
+      "lists every object under a prefix once, by name, page by page",
+      { parts: Keys, limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 7 })) },
+      Effect.fnUntraced(function* ({ limit, parts }) {
+        const storage = yield* Storage
+        const root = `list/${runs++}`
+        const names = [...new Set(parts.map((segments) => segments.join("/")))].sort()
+        yield* Effect.forEach(names, (key) => storage.put(object(`${root}/${key}`, bytesOf(key))), { concurrency: 4 })
+        for (const prefix of ["", "a/", "A/", "b/a/", "a.b/"]) {
+          const keys = names.filter((key) => key.startsWith(prefix)).map((key) => `${root}/${key}`)
+          const found = yield* pages(`${root}/${prefix}`, limit)
+          assert.deepStrictEqual(found.flat(), keys)
+          assert.strictEqual(found.length, Math.max(1, Math.ceil(keys.length / limit)))
+        }
+      }),
+      { arbitrary: { runs: 20 } }
+    )
+
+    it.effect("lists at most 1,000 objects a page, with what is known of them", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const names = Array.from({ length: 1_003 }, (_, i) => `many/${String(i).padStart(5, "0")}`)
+        yield* Effect.forEach(names, (key) => storage.put(object(key, bytesOf(key), { key })), {
+          concurrency: 16,
+          discard: true
+        })
+        const page = yield* storage.list("many/", { limit: 5_000 })
+        assert.deepStrictEqual([page.objects.length, page.next], [1_000, names[999]])
+        assert.deepStrictEqual(page.objects[7], yield* storage.head(names[7] ?? ""))
+        const rest = yield* storage.list("many/", { after: page.next ?? "" })
+        assert.deepStrictEqual([rest.objects.map(({ key }) => key), rest.next], [names.slice(1_000), undefined])
+      })
+    )
+
+    it.effect("lists from the whole store when the prefix is empty", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        yield* storage.put(object("0000", noise(1)))
+        assert.strictEqual((yield* storage.list("", { limit: 1 })).objects[0]?.key, "0000")
+      })
+    )
+  })
+}

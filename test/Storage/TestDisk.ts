@@ -1,0 +1,25 @@
+/** A disk store in a directory of its own that goes with the test. */
+import { NodeFileSystem } from "@effect/platform-node"
+import { Duration, Effect, FileSystem, Layer } from "effect"
+import { NodeConfig } from "../../src/NodeConfig.ts"
+import * as DiskStorage from "../../src/Storage/DiskStorage.ts"
+import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
+
+/** Small bounds, so that they are reached. */
+const config = Layer.succeed(StorageConfig, {
+  readChunk: 65_536,
+  listHeads: 4,
+  knownDirectories: 3,
+  leftoverAge: Duration.hours(1)
+})
+
+/** A store in this directory; anew each time it is called. */
+export const diskStorage = (dataDir: string) =>
+  Layer.fresh(DiskStorage.layer).pipe(Layer.provide([config, Layer.succeed(NodeConfig, { dataDir })]))
+
+export const temporaryDirectory = FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped()).pipe(
+  Effect.orDie,
+  Effect.provide(NodeFileSystem.layer)
+)
+
+export const layer = Layer.unwrap(Effect.map(temporaryDirectory, diskStorage))
