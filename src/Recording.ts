@@ -15,7 +15,7 @@ import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { Uploads } from "./Recording/Uploads.ts"
 import { Storage, type StorageUnavailable } from "./Storage.ts"
 
-export type { Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
+export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
 export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 

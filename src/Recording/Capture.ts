@@ -7,17 +7,21 @@ export type CaptureFailure =
   | { readonly _tag: "BacklogFull" }
   | { readonly _tag: "ConversationFull" }
 
+/** Audio up to unix second `through` is fsynced. `bytes`: all audio of this capture and conversation so far, replays included. */
+export interface Acknowledgement {
+  readonly conversation: string
+  readonly through: number
+  readonly bytes: number
+}
+
 export interface CaptureOptions {
   readonly uid: string
   readonly sampleRate: number
   readonly codec: Span.Codec
   /** Spans are exact: gaps of more than 1 ms are real. Else frames are appended as they come, up to a jump of 2 s. */
   readonly exact: boolean
-  /**
-   * After the fsync that made audio up to unix second `through` durable; at most once a second. `bytes`: all audio of this
-   * capture and conversation so far, replays included.
-   */
-  readonly onAck: (ack: { readonly conversation: string; readonly through: number; readonly bytes: number }) => void
+  /** At most one a second, and one for the end of each conversation. */
+  readonly onAck: (ack: Acknowledgement) => void
   /** There is room again after `append` answered `full`, or after `switchTo`. */
   readonly onRoom: () => void
   readonly onFailure: (failure: CaptureFailure) => void

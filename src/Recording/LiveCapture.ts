@@ -3,7 +3,7 @@
  * journal's next commit. Plain code, no fiber, one copy per frame.
  */
 import type { Batch } from "./Batch.ts"
-import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
+import type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { toleranceSeconds } from "./Coverage.ts"
 import type { Source } from "./Journal.ts"
 import { LiveChunk } from "./LiveChunk.ts"
@@ -66,6 +66,9 @@ export class LiveCapture implements Source, Capture {
   #through = 0
   #bytes = 0
   #skipped = false
+  /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
+  #owed: Array<Acknowledgement> = []
+  #owedDrained: Array<Acknowledgement> = []
   #drained = { through: 0, bytes: 0 }
   #acked = { through: 0, bytes: 0 }
   #ackedAt = 0
@@ -131,7 +134,10 @@ export class LiveCapture implements Source, Capture {
     this.#used = 0
     if (all) this.#skipped = false
     // A dropped replay may lie on another capture's audio that only a commit of all makes durable.
-    if (!this.#skipped) this.#drained = { through: this.#through, bytes: this.#bytes }
+    if (!this.#skipped) {
+      this.#drained = { through: this.#through, bytes: this.#bytes }
+      this.#owedDrained.push(...this.#owed.splice(0))
+    }
     return true
   }
 
@@ -148,6 +154,7 @@ export class LiveCapture implements Source, Capture {
       this.#sealing = this.#sealing.filter((chunk) => chunk.durable !== chunk.appended)
       for (const chunk of whole) this.#host.sealed(this, chunk)
     }
+    for (const owed of this.#owedDrained.splice(0)) this.options.onAck(owed)
     this.#acknowledge()
     const full = this.#backlog.length > 0
     this.#advance()
@@ -192,6 +199,7 @@ export class LiveCapture implements Source, Capture {
     if (!this.#closing || this.#entering || this.#backlog.length > 0) return
     this.#leave()
     if (this.#sealing.length > 0 || this.#runs.length > 0) this.#host.markUrgent(this)
+    else if (this.#owed.length > 0) this.#host.markDirty(this)
     else if (!this.#inFlight) this.#end()
   }
 
@@ -204,7 +212,11 @@ export class LiveCapture implements Source, Capture {
 
   #leave(): void {
     if (this.#chunk !== undefined) this.#seal()
-    if (this.#conversation !== undefined) this.#host.leave(this.#conversation)
+    if (this.#conversation === undefined) return
+    if (this.#bytes > this.#acked.bytes) {
+      this.#owed.push({ conversation: this.#conversation.id, through: this.#through, bytes: this.#bytes })
+    }
+    this.#host.leave(this.#conversation)
     this.#conversation = undefined
   }
 
@@ -330,6 +342,8 @@ export class LiveCapture implements Source, Capture {
     this.#backlog = []
     this.#backlogBytes = 0
     this.#buffer = undefined
+    this.#owed = []
+    this.#owedDrained = []
     for (const chunk of chunks) {
       conversation?.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
       chunk.appended = chunk.durable

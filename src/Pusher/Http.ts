@@ -1,0 +1,103 @@
+/** The route of the capture socket. It takes the upgrade itself: Effect's `Socket` costs twice as much per message. */
+import { NodeHttpServerRequest } from "@effect/platform-node"
+import { Clock, Duration, Effect, Layer, Option } from "effect"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { IncomingMessage } from "node:http"
+import { type WebSocket, WebSocketServer } from "ws"
+import { Access, Problem, Problems, Readiness, rule } from "../Http.ts"
+import { Recording } from "../Recording.ts"
+import * as Protocol from "./Protocol.ts"
+import { PusherConfig } from "./PusherConfig.ts"
+import { Session } from "./Session.ts"
+import { Sockets, TooManyCaptures } from "./Sockets.ts"
+
+const tooMany = rule(TooManyCaptures, ({ limit, of }) =>
+  of === "node"
+    ? Problem.unavailable("captures", "The node is full", `It takes ${limit} captures at once.`, 5)
+    : Problem.tooMany("captures-of-user", "The user has too many captures", `One user may have ${limit} at once.`, 5)
+)
+
+const make = Effect.gen(function* () {
+  const config = yield* PusherConfig
+  const access = yield* Access
+  const problems = yield* Problems
+  const recording = yield* Recording
+  const sockets = yield* Sockets
+  const readiness = yield* Readiness
+  const router = yield* HttpRouter.HttpRouter
+  const clock = yield* Clock.Clock
+  yield* problems.add([tooMany])
+
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: config.frameBytes,
+    // A key is not echoed: of the offered protocols, `bearer.` is never the one that is chosen.
+    handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false
+  })
+  const upgrade = (request: HttpServerRequest.HttpServerRequest) =>
+    Effect.callback<WebSocket>((resume) => {
+      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+      if (!(incoming instanceof IncomingMessage) || incoming.socket.destroyed) return resume(Effect.interrupt)
+      incoming.socket.once("close", () => resume(Effect.interrupt))
+      server.handleUpgrade(incoming, incoming.socket, Buffer.alloc(0), (socket) => resume(Effect.succeed(socket)))
+    })
+
+  const limits = {
+    framesPerSecond: config.framesPerSecond,
+    receiveTimeoutMillis: Duration.toMillis(config.receiveTimeout)
+  }
+
+  const listen = Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const { uid } = yield* access.authenticate(request, { query: true, subprotocol: true })
+    if (request.headers["upgrade"]?.toLowerCase() !== "websocket") {
+      return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
+    }
+    const query = Protocol.query(request.url)
+    yield* sockets.place(uid)
+    const socket = yield* Effect.acquireRelease(upgrade(request), (socket) =>
+      Effect.sync(() => socket.close(Protocol.closeCodes.goingAway, "the server is stopping"))
+    )
+    // A broken frame or connection: `ws` closes the socket with the right code by itself.
+    socket.on("error", () => {})
+    const closed = Effect.callback<void>((resume) => {
+      if (socket.readyState === socket.CLOSED) return resume(Effect.void)
+      socket.once("close", () => resume(Effect.void))
+    })
+    if (Option.isNone(query)) {
+      socket.close(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
+      yield* closed
+      return HttpServerResponse.empty()
+    }
+    const { acks, exact, sampleRate } = query.value
+    const session = new Session(socket, { ...limits, acks }, sockets.received, () => clock.currentTimeMillisUnsafe())
+    yield* sockets.watch(session)
+    const capture = yield* recording.open({
+      uid,
+      sampleRate,
+      codec: "pcm16",
+      exact,
+      onAck: (ack) => session.onAck(ack),
+      onRoom: () => session.onRoom(),
+      onFailure: (failure) => session.onFailure(failure)
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
+    if (exact) socket.send(Protocol.timeline)
+    session.start(capture)
+    yield* Effect.raceFirst(
+      closed,
+      Effect.andThen(
+        readiness.draining,
+        Effect.sync(() => session.notice("draining", "the server is stopping; what was received is being written"))
+      )
+    )
+    return HttpServerResponse.empty()
+  }).pipe(Effect.scoped, problems.answer)
+
+  yield* router.add("GET", "/v1/trigger/listen", listen)
+})
+
+/** `WS /v1/trigger/listen`. */
+export const layer = Layer.effectDiscard(make)

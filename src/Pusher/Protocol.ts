@@ -1,0 +1,91 @@
+/**
+ * The messages of `WS /v1/trigger/listen`: binary, a u32 LE opcode first. Wire-compatible with omi's pusher; 203 and 204 are
+ * sent only to clients that ask with `ack=1`.
+ */
+import { Option, Schema } from "effect"
+import { Id } from "../Recording.ts"
+
+export const opcodes = { heartbeat: 100, audio: 101, conversation: 103, timeline: 202, ack: 203, notice: 204 } as const
+
+/** Why a socket is closed; the numbers are RFC 6455's. */
+export const closeCodes = { goingAway: 1001, badFrame: 1003, policy: 1008, tooBig: 1009, internal: 1011 } as const
+
+export type Inbound =
+  | { readonly _tag: "Heartbeat" }
+  /** `start`: unix seconds of the first sample. `audio` is a view of the message. */
+  | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
+  | { readonly _tag: "Conversation"; readonly id: string }
+  | { readonly _tag: "Malformed"; readonly reason: string }
+
+/** Year 2286: object names keep ten digits before the point. */
+const maxStart = 9_999_999_999
+
+const audioHead = 12
+
+const malformed = (reason: string): Inbound => ({ _tag: "Malformed", reason })
+const heartbeat: Inbound = { _tag: "Heartbeat" }
+const isId = Schema.is(Id)
+
+/** Never throws. The reasons fit a close frame (123 bytes). */
+export const decode = (message: Buffer): Inbound => {
+  if (message.length < 4) return malformed("a message starts with a 4-byte opcode")
+  const opcode = message.readUInt32LE(0)
+  if (opcode === opcodes.audio) {
+    if (message.length < audioHead)
+      return malformed("audio (101) starts with the unix seconds of its first sample, f64")
+    const start = message.readDoubleLE(4)
+    if (!(start >= 0 && start <= maxStart)) return malformed("audio (101) has a start that is not in unix seconds")
+    if (message.length % 2 !== 0) return malformed("audio (101) has half a sample: PCM16 has 2 bytes each")
+    return { _tag: "Audio", start, audio: message.subarray(audioHead) }
+  }
+  if (opcode === opcodes.conversation) {
+    const id = message.toString("utf8", 4)
+    return isId(id) ? { _tag: "Conversation", id } : malformed("a conversation id has 1-128 characters A-Za-z0-9._-")
+  }
+  if (opcode === opcodes.heartbeat) {
+    return message.length === 4 ? heartbeat : malformed("a heartbeat (100) has nothing after its opcode")
+  }
+  return malformed(`unknown opcode ${opcode}`)
+}
+
+const withJson = (opcode: number, json: unknown): Buffer => {
+  const text = Buffer.from(JSON.stringify(json))
+  const message = Buffer.allocUnsafe(4 + text.length)
+  message.writeUInt32LE(opcode, 0)
+  message.set(text, 4)
+  return message
+}
+
+export const timeline: Buffer = withJson(opcodes.timeline, { type: "audio_timeline_ack", version: 2 })
+
+export const ack = (ack: { readonly conversation: string; readonly through: number; readonly bytes: number }): Buffer =>
+  withJson(opcodes.ack, { conversation_id: ack.conversation, through: ack.through, bytes: ack.bytes })
+
+export const notice = (type: "draining" | "limit" | "lost", detail: string): Buffer =>
+  withJson(opcodes.notice, { type, detail })
+
+const flag = (on: string) => Schema.optionalKey(Schema.Literals([on, "0"]))
+
+/** The query of the upgrade; what is not listed is ignored. */
+export const Query = Schema.Struct({
+  sample_rate: Schema.optionalKey(
+    Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 8_000, maximum: 48_000 }))
+  ),
+  codec: Schema.optionalKey(Schema.Literals(["pcm16"])),
+  audio_timeline: flag("2"),
+  ack: flag("1")
+})
+
+const decodeQuery = Schema.decodeUnknownOption(Query)
+
+/** None when it is not valid. */
+export const query = (
+  url: string
+): Option.Option<{ readonly sampleRate: number; readonly exact: boolean; readonly acks: boolean }> =>
+  Option.map(decodeQuery(Object.fromEntries(new URL(url, "ws://node").searchParams)), (query) => ({
+    sampleRate: query.sample_rate ?? 16_000,
+    exact: query.audio_timeline === "2",
+    acks: query.ack === "1"
+  }))
+
+export const queryHelp = "sample_rate 8000-48000, codec pcm16, audio_timeline 2, ack 1"

@@ -1,0 +1,47 @@
+/** Bounds of the capture sockets. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  frameBytes: Settings.bytes(
+    "SPILLWAY_FRAME_BYTES",
+    "1 MiB",
+    "Largest WebSocket message; a larger one closes the socket (1009)"
+  ),
+  framesPerSecond: Settings.integer(
+    "SPILLWAY_FRAMES_PER_SECOND",
+    200,
+    { min: 1, max: 100_000 },
+    "Messages of one capture in a second, on average over ten; more close the socket (1008)"
+  ),
+  receiveTimeout: Settings.duration(
+    "SPILLWAY_RECEIVE_TIMEOUT",
+    "300 seconds",
+    "Silence after which a capture socket is closed (1011)"
+  ),
+  pingInterval: Settings.duration("SPILLWAY_PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket"),
+  drainTimeout: Settings.duration(
+    "SPILLWAY_CAPTURE_DRAIN_TIMEOUT",
+    "10 seconds",
+    "Time for open captures to be written when the server stops"
+  ),
+  capturesPerNode: Settings.integer(
+    "SPILLWAY_CAPTURES",
+    5_000,
+    { min: 1, max: 1_000_000 },
+    "Capture sockets of this node; the next one is answered 503"
+  ),
+  capturesPerUser: Settings.integer(
+    "SPILLWAY_CAPTURES_PER_USER",
+    5,
+    { min: 1, max: 1_000_000 },
+    "Capture sockets of one user on this node; the next one is answered 429"
+  )
+}
+
+export class PusherConfig extends Context.Service<PusherConfig, Settings.Values<typeof settings>>()(
+  "spillway/Pusher/PusherConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}
