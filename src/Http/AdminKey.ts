@@ -12,7 +12,7 @@ const FILE = "admin-key"
 const readKey = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(
-    Effect.map(Option.some),
+    Effect.asSome,
     Effect.catchReason("PlatformError", "NotFound", () => Effect.succeedNone)
   )
   return Option.map(text, (text) => Redacted.make(text.trim()))

@@ -1,25 +1,7 @@
 /** What the HTTP framework itself fails with, as problems: no route, a body that is too large, a request that does not decode. */
-import { Schema, SchemaIssue } from "effect"
 import { HttpServerError, Multipart } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 import { Problem } from "./Problem.ts"
-import type { Mistake } from "./Problem.ts"
-
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const segment = (part: PropertyKey | { readonly key: PropertyKey }): string | number => {
-  const key = typeof part === "object" ? part.key : part
-  return typeof key === "number" ? key : String(key)
-}
-
-const mistakes = (error: Schema.SchemaError, slot: ReadonlyArray<string>): ReadonlyArray<Mistake> =>
-  format(error.issue).issues.map(({ message, path }) => ({ path: [...slot, ...(path ?? []).map(segment)], message }))
-
-const invalid = (errors: ReadonlyArray<Mistake>) => {
-  const [first] = errors
-  const detail = first === undefined ? "It does not decode." : `${first.path.join(".")}: ${first.message}`
-  return Problem.badRequest(detail, errors)
-}
 
 const ofServer = ({ reason }: HttpServerError.HttpServerError): Problem | undefined => {
   if (reason._tag === "RouteNotFound") return Problem.notFound("There is no such path.")
@@ -37,16 +19,12 @@ const ofMultipart = ({ reason }: Multipart.MultipartError): Problem | undefined 
 }
 
 /** `undefined` for what is no fault of the request. */
-export const frameworkRule = (error: unknown): Problem | undefined => {
+export const rule = (error: unknown): Problem | undefined => {
   if (HttpServerError.isHttpServerError(error)) return ofServer(error)
   if (HttpApiError.HttpApiPayloadTooLarge.is(error))
     return Problem.tooLarge("The body is larger than the server takes.")
   if (error instanceof Multipart.MultipartError) return ofMultipart(error)
   if (!HttpApiError.HttpApiSchemaError.is(error)) return undefined
   const ours = error.kind === "Body" || error.kind === "ResponseHeaders"
-  return ours ? undefined : invalid(mistakes(error.cause, [error.kind.toLowerCase()]))
+  return ours ? undefined : Problem.invalid(error.kind.toLowerCase(), error.cause)
 }
-
-/** For a raw route that decodes by itself: what is wrong in this part of the request. */
-export const invalidInput = (slot: "query" | "params" | "headers" | "payload", error: Schema.SchemaError): Problem =>
-  invalid(mistakes(error, [slot]))

@@ -1,11 +1,11 @@
 /** What a request is answered when it fails: one error class for every edge, rendered as RFC 9457 problem details. */
-import { Effect, Schema, SchemaTransformation } from "effect"
+import { Effect, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import { HttpServerRespondable, HttpServerResponse, ProblemDetails } from "effect/http"
 import { HttpApiSchema } from "effect/http-api"
 
 /** One thing that is wrong with a request: where (`["query", "limit"]`), and what was expected. */
 const Mistake = Schema.Struct({
-  path: Schema.Array(Schema.Union([Schema.String, Schema.Number])),
+  path: Schema.Array(Schema.Union([Schema.String, Schema.Finite])),
   message: Schema.String
 })
 export type Mistake = typeof Mistake.Type
@@ -87,6 +87,15 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(400, "bad-request", "The request is not valid", detail, errors === undefined ? {} : { errors })
   }
 
+  /** What does not decode in one part of a request (`query`, `params`, `headers`, `payload`), and what was expected there. */
+  static invalid(part: string, error: Schema.SchemaError) {
+    const errors = format(error.issue).issues.map(({ message, path }) => ({
+      path: [part, ...(path ?? []).map(segment)],
+      message
+    }))
+    return Problem.badRequest(errors.map(({ message, path }) => `${path.join(".")}: ${message}`).join("; "), errors)
+  }
+
   static unauthorized(detail: string) {
     return make(401, "unauthorized", "A valid key is needed", detail, { headers: { "www-authenticate": "Bearer" } })
   }
@@ -127,6 +136,12 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     })
   }
 
+  static upgradeRequired(detail: string) {
+    return make(426, "upgrade-required", "The connection must be upgraded", detail, {
+      headers: { upgrade: "websocket", connection: "upgrade" }
+    })
+  }
+
   /** `retryAfter` in seconds. */
   static tooMany(code: string, title: string, detail: string, retryAfter = 1) {
     return make(429, code, title, detail, { headers: { "retry-after": String(retryAfter) } })
@@ -149,3 +164,10 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
 
 const make = (status: number, code: string, title: string, detail: string | undefined, extra: Extra = {}) =>
   new Problem({ status, code, title, ...(detail === undefined ? {} : { detail }), ...extra })
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const segment = (part: PropertyKey | { readonly key: PropertyKey }): string | number => {
+  const key = typeof part === "object" ? part.key : part
+  return typeof key === "number" ? key : String(key)
+}

@@ -3,7 +3,7 @@ import { Cause, Context, Effect, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { DbTimeout, DbUnavailable } from "../Db.ts"
 import { StorageRefused, StorageUnavailable } from "../Storage.ts"
-import { frameworkRule } from "./FrameworkProblems.ts"
+import * as FrameworkProblems from "./FrameworkProblems.ts"
 import { Problem } from "./Problem.ts"
 
 /** Answers the problem that an error is, or `undefined` when it is not this rule's error. */
@@ -19,15 +19,13 @@ const again = "Try again in a second."
 
 const shared: ReadonlyArray<Rule> = [
   (error) => (error instanceof Problem ? error : undefined),
-  rule(DbUnavailable, () =>
-    Problem.unavailable("database-unavailable", "The database does not answer", `Nothing was done. ${again}`)
-  ),
+  rule(DbUnavailable, () => Problem.unavailable("database-unavailable", "The database does not answer", again)),
   rule(DbTimeout, () => Problem.unavailable("database-timeout", "The database is too slow", again)),
   rule(StorageUnavailable, () => Problem.unavailable("storage-unavailable", "The object store does not answer", again)),
   rule(StorageRefused, () =>
     Problem.unavailable("storage-refused", "The object store refuses", "The operator finds the reason in the log.", 60)
   ),
-  frameworkRule
+  FrameworkProblems.rule
 ]
 
 export class Problems extends Context.Service<
