@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Architecture from "./Architecture.ts"
+import * as Docs from "./Docs.ts"
 import * as Lockfile from "./Lockfile.ts"
 
 const root = path.join(import.meta.dirname, "..")
@@ -25,9 +26,9 @@ const command =
     })
 
 const lines =
-  (body: () => ReadonlyArray<string>): Check =>
+  (body: () => ReadonlyArray<string> | Promise<ReadonlyArray<string>>): Check =>
   async () =>
-    body().join("\n")
+    (await body()).join("\n")
 
 const checks: Readonly<Record<string, Check>> = {
   format: command(bin("oxfmt"), "--check"),
@@ -46,6 +47,7 @@ const checks: Readonly<Record<string, Check>> = {
     "--strict"
   ),
   architecture: lines(() => Architecture.problems(Architecture.sources(root))),
+  docs: lines(() => Docs.problems(root)),
   lockfile: lines(() => Lockfile.problems(JSON.parse(fs.readFileSync(path.join(root, "package-lock.json"), "utf8"))))
 }
 

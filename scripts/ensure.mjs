@@ -236,8 +236,6 @@ const install = async () => {
     await npmCi()
     const missing = missingOptional(parsed)
     if (missing.length > 0) {
-      // So that the next run does not take this install for a finished one.
-      fs.rmSync(path.join(modules, ".package-lock.json"), { force: true })
       throw new Failure(
         `npm ci left out ${missing.join(" and ")}: it could not be fetched. Try again when the registry can be reached.`
       )
