@@ -1,0 +1,106 @@
+/** A node's ingest without database and sockets: a real journal in a temporary directory, and captures on it. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, FileSystem, Layer } from "effect"
+import { NodeConfig } from "../../../src/NodeConfig.ts"
+import { RecordingConfig } from "../../../src/Recording.ts"
+import { Journal } from "../../../src/Recording/Journal.ts"
+import { type CaptureHost, LiveCapture } from "../../../src/Recording/LiveCapture.ts"
+import type { LiveChunk } from "../../../src/Recording/LiveChunk.ts"
+import { LiveConversation } from "../../../src/Recording/LiveConversation.ts"
+import * as Settings from "../../../src/Settings.ts"
+
+/** The defaults, but for what a test says. */
+export const recordingConfig = (overrides: Partial<RecordingConfig["Service"]> = {}) =>
+  Layer.effect(
+    RecordingConfig,
+    Effect.map(Settings.read(RecordingConfig.settings), (config) => ({ ...config, ...overrides }))
+  )
+
+export const temporaryDirectory = Effect.flatMap(FileSystem.FileSystem, (fs) =>
+  fs.makeTempDirectoryScoped({ prefix: "spillway-test-" })
+).pipe(Effect.provide(NodeServices.layer))
+
+/** The journal in `dataDir`, as a process that starts there finds it. */
+export const journalIn = (dataDir: string, overrides: Partial<RecordingConfig["Service"]> = {}) =>
+  Journal.layer.pipe(
+    Layer.provide([recordingConfig(overrides), Layer.succeed(NodeConfig, { dataDir }), NodeServices.layer])
+  )
+
+let ids = 0
+
+/** Ids that differ from call to call. */
+export const newId = (): Uint8Array => {
+  const id = Buffer.alloc(16)
+  id.writeUInt32BE(++ids, 12)
+  return id
+}
+
+export interface Heard {
+  readonly acks: Array<{ readonly conversation: string; readonly through: number; readonly bytes: number }>
+  readonly failures: Array<string>
+  rooms: number
+}
+
+/** Captures on a journal. `now` is the clock; sealed chunks are collected in order. */
+export class TestNode {
+  readonly journal: Journal["Service"]
+  readonly conversations = new Map<string, LiveConversation>()
+  readonly sealed: Array<LiveChunk> = []
+  readonly abandoned: Array<LiveChunk> = []
+  overlapped = 0
+  now = 0
+  readonly #overrides: Partial<CaptureHost>
+
+  constructor(journal: Journal["Service"], overrides: Partial<CaptureHost> = {}) {
+    this.journal = journal
+    this.#overrides = overrides
+  }
+
+  conversation(id: string): LiveConversation {
+    const found = this.conversations.get(id) ?? new LiveConversation("u", id, 1000, new Date(0))
+    this.conversations.set(id, found)
+    return found
+  }
+
+  capture(options: { readonly exact?: boolean; readonly sampleRate?: number } = {}) {
+    const heard: Heard = { acks: [], failures: [], rooms: 0 }
+    const capture: LiveCapture = new LiveCapture(
+      {
+        uid: "u",
+        sampleRate: options.sampleRate ?? 8000,
+        codec: "pcm16",
+        exact: options.exact ?? true,
+        onAck: (ack) => heard.acks.push(ack),
+        onRoom: () => heard.rooms++,
+        onFailure: (failure) => heard.failures.push(failure._tag)
+      },
+      {
+        bufferBytes: 65_536,
+        backlogBytes: 2_097_152,
+        chunkSeconds: 60,
+        chunksPerConversation: 1000,
+        now: () => this.now,
+        newId,
+        markDirty: this.journal.markDirty,
+        markUrgent: this.journal.markUrgent,
+        enter: (capture, id) => capture.entered(this.conversation(id)),
+        leave: () => {},
+        sealed: (_capture, chunk) => this.sealed.push(chunk),
+        abandoned: (chunk) => this.abandoned.push(chunk),
+        overlapped: (_conversation, seconds) => {
+          this.overlapped += seconds
+        },
+        ...this.#overrides
+      }
+    )
+    return { capture, heard }
+  }
+}
+
+/** `samples` samples that differ from their neighbours, from `from` on. */
+export const ramp = (samples: number, from = 0): Uint8Array => {
+  const bytes = Buffer.alloc(samples * 2)
+  for (let index = 0; index < samples; index++)
+    bytes.writeInt16LE((((from + index) * 7919) % 65_536) - 32_768, index * 2)
+  return bytes
+}
