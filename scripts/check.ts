@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Architecture from "./Architecture.ts"
 import * as Docs from "./Docs.ts"
+import * as Flake from "./Flake.ts"
 import * as Lockfile from "./Lockfile.ts"
 
 const root = path.join(import.meta.dirname, "..")
@@ -47,6 +48,7 @@ const checks: Readonly<Record<string, Check>> = {
     "--strict"
   ),
   architecture: lines(() => Architecture.problems(Architecture.sources(root))),
+  flake: lines(() => Flake.problems(root)),
   docs: lines(() => Docs.problems(root)),
   lockfile: lines(() => Lockfile.problems(JSON.parse(fs.readFileSync(path.join(root, "package-lock.json"), "utf8"))))
 }
