@@ -277,14 +277,11 @@ export class LiveCapture implements Source, Capture {
       }
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
       const length = Math.min(audio.length - done, chunkBytes - chunk.appended)
+      const before = chunk.appendedEnd
       this.#copy(chunk, audio.subarray(done, done + length))
       done += length
-      const last = conversation.coverage.last
-      if (
-        last !== undefined &&
-        last.end >= chunk.start &&
-        Math.abs(last.end - chunk.appendedEnd) <= length / 2 / rate + 0.002
-      ) {
+      const { last } = conversation.coverage
+      if (last !== undefined && last.start <= chunk.start && Math.abs(last.end - before) <= toleranceSeconds) {
         last.end = Math.max(last.end, chunk.appendedEnd)
       } else conversation.coverage.add(chunk.start, chunk.appendedEnd)
     }

@@ -1,0 +1,236 @@
+/** Frames become chunks on the timeline: every sample once, whatever is sent again. */
+import { assert, it } from "@effect/vitest"
+import { Arbitrary, Effect, Schema } from "effect"
+import { Journal } from "../../src/Recording/Journal.ts"
+import { JournalError } from "../../src/Recording/Segment.ts"
+import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+
+const rate = 8000
+const epoch = 1_700_000_000
+
+const onJournal = <A, E>(test: (node: TestNode, journal: Journal["Service"]) => Effect.Effect<A, E>) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    return yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      return yield* test(new TestNode(journal), journal)
+    }).pipe(Effect.provide(journalIn(dataDir)))
+  }).pipe(Effect.scoped)
+
+/** All chunks of a conversation, by start, with their audio. */
+const stored = (node: TestNode, conversation: string) =>
+  Effect.forEach(
+    [...node.conversation(conversation).chunks].toSorted((a, b) => a.start - b.start),
+    (chunk) => Effect.map(node.journal.read(chunk, 0, chunk.durable), (audio) => ({ start: chunk.start, audio }))
+  )
+
+const Frame = Schema.Struct({
+  at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3000 })),
+  samples: Schema.Int.check(Schema.isBetween({ minimum: 10, maximum: 900 })),
+  commit: Schema.Boolean
+})
+
+it.effect.prop(
+  "keeps every sample once, whatever overlaps, is replayed or comes out of order",
+  { frames: Arbitrary.array(Arbitrary.schema(Frame), { minLength: 1, maxLength: 25 }) },
+  ({ frames }) =>
+    onJournal((node, journal) =>
+      Effect.gen(function* () {
+        const { capture } = node.capture()
+        capture.switchTo("c")
+        const sent = new Set<number>()
+        for (const { at, commit, samples } of frames) {
+          // 16 samples are 2 ms: no two ends are within the tolerance of a millisecond without being equal.
+          const from = at * 16
+          const count = samples * 16
+          capture.append(epoch + from / rate, ramp(count, from))
+          for (let index = from; index < from + count; index++) sent.add(index)
+          if (commit) yield* journal.commit
+        }
+        yield* journal.commit
+        const kept = new Set<number>()
+        for (const { audio, start } of yield* stored(node, "c")) {
+          const from = Math.round((start - epoch) * rate)
+          assert.deepStrictEqual(Buffer.from(audio), Buffer.from(ramp(audio.length / 2, from)))
+          for (let index = from; index < from + audio.length / 2; index++) {
+            assert.isFalse(kept.has(index), `sample ${index} is stored twice`)
+            kept.add(index)
+          }
+        }
+        assert.strictEqual(kept.size, sent.size)
+      })
+    ),
+  { arbitrary: { runs: 60 } }
+)
+
+it.effect("cuts a chunk at 60 s to the sample and goes on without a gap", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture } = node.capture()
+      capture.switchTo("c")
+      for (let second = 0; second < 130; second += 0.7) {
+        capture.append(epoch + second, ramp(5600, Math.round(second * rate)))
+        yield* journal.commit
+      }
+      const chunks = yield* stored(node, "c")
+      assert.deepStrictEqual(
+        chunks.map((chunk) => chunk.audio.length / 2 / rate),
+        [60, 60, 10.2]
+      )
+      assert.deepStrictEqual(Buffer.concat(chunks.map((c) => c.audio)), Buffer.from(ramp(1_041_600)))
+      assert.strictEqual(node.sealed.length, 2)
+    })
+  )
+)
+
+it.effect("starts a chunk after a gap of more than a millisecond, and not after less", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture } = node.capture()
+      capture.switchTo("c")
+      capture.append(epoch, ramp(800))
+      capture.append(epoch + 0.1009, ramp(800))
+      capture.append(epoch + 0.2011, ramp(800))
+      yield* journal.commit
+      assert.deepStrictEqual(
+        (yield* stored(node, "c")).map((chunk) => chunk.audio.length / 2),
+        [1600, 800]
+      )
+    })
+  )
+)
+
+it.effect("appends as it comes when spans are not exact, up to a jump of 2 s", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture } = node.capture({ exact: false })
+      capture.switchTo("c")
+      for (const at of [0, 0.3, 0.05, 1.9, 4.5]) capture.append(epoch + at, ramp(800))
+      yield* journal.commit
+      assert.deepStrictEqual(
+        (yield* stored(node, "c")).map((chunk) => [chunk.start - epoch, chunk.audio.length / 2]),
+        [
+          [0, 3200],
+          [4.5, 800]
+        ]
+      )
+    })
+  )
+)
+
+it.effect("acknowledges what is fsynced, at most once a second, and the end of a conversation at once", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture, heard } = node.capture()
+      node.now = 10_000
+      capture.switchTo("a")
+      capture.append(epoch, ramp(800))
+      assert.deepStrictEqual(heard.acks, [])
+      yield* journal.commit
+      assert.deepStrictEqual(heard.acks.splice(0), [{ conversation: "a", through: epoch + 0.1, bytes: 1600 }])
+      capture.append(epoch + 0.1, ramp(800))
+      yield* journal.commit
+      assert.deepStrictEqual(heard.acks, [])
+      node.now = 11_000
+      yield* journal.commit
+      assert.deepStrictEqual(heard.acks.splice(0), [{ conversation: "a", through: epoch + 0.1 + 0.1, bytes: 3200 }])
+      capture.append(epoch + 0.2, ramp(800))
+      capture.switchTo("b")
+      capture.append(epoch, ramp(8))
+      yield* journal.commit
+      assert.deepStrictEqual(heard.acks, [{ conversation: "a", through: epoch + 0.2 + 0.1, bytes: 4800 }])
+    })
+  )
+)
+
+it.effect(
+  "acknowledges a replay only with a commit of everybody, because the original may still be in another buffer",
+  () =>
+    onJournal((node, journal) =>
+      Effect.gen(function* () {
+        const first = node.capture()
+        const second = node.capture()
+        first.capture.switchTo("c")
+        second.capture.switchTo("c")
+        node.now = 10_000
+        first.capture.append(epoch, ramp(800))
+        second.capture.append(epoch, ramp(800))
+        assert.strictEqual(node.overlapped, 0.1)
+        yield* journal.commit
+        assert.deepStrictEqual(second.heard.acks, [{ conversation: "c", through: epoch + 0.1, bytes: 1600 }])
+        assert.strictEqual((yield* stored(node, "c")).length, 1)
+      })
+    )
+)
+
+it.effect("takes a frame larger than its buffer in parts, and asks for no more meanwhile", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture, heard } = node.capture()
+      capture.switchTo("c")
+      assert.strictEqual(heard.rooms, 1)
+      assert.strictEqual(capture.append(epoch, ramp(100_000)), "full")
+      assert.strictEqual(capture.append(epoch + 100_000 / rate, ramp(10, 100_000)), "full")
+      while (heard.rooms < 2) yield* Effect.andThen(Effect.yieldNow, journal.commit)
+      yield* journal.commit
+      assert.deepStrictEqual(Buffer.concat((yield* stored(node, "c")).map((c) => c.audio)), Buffer.from(ramp(100_010)))
+    })
+  )
+)
+
+it.effect("ends when what it received is in the journal and sealed", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture, heard } = node.capture()
+      capture.switchTo("c")
+      capture.append(epoch, ramp(90_000))
+      yield* Effect.callback<void>((resume) => capture.close(() => resume(Effect.void)))
+      assert.deepStrictEqual(
+        node.sealed.map((chunk) => [chunk.state, chunk.durable]),
+        [["waiting", 180_000]]
+      )
+      assert.deepStrictEqual(heard.acks.at(-1), { conversation: "c", through: epoch + 11.25, bytes: 180_000 })
+      yield* journal.commit
+    })
+  )
+)
+
+it.effect("refuses audio before a conversation", () =>
+  onJournal((node) => Effect.sync(() => assert.strictEqual(node.capture().capture.append(epoch, ramp(8)), "refused")))
+)
+
+it.effect("fails when its audio can't be written, and takes the same audio from the next capture", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const first = node.capture()
+      first.capture.switchTo("c")
+      first.capture.append(epoch, ramp(800))
+      yield* journal.commit
+      first.capture.append(epoch + 0.1, ramp(800, 800))
+      first.capture.settled(new JournalError({ operation: "write", path: "x", cause: new Error("no space") }))
+      assert.deepStrictEqual(first.heard.failures, ["NotWritten"])
+      const second = node.capture()
+      second.capture.switchTo("c")
+      second.capture.append(epoch + 0.1, ramp(800, 800))
+      yield* journal.commit
+      assert.deepStrictEqual(Buffer.concat((yield* stored(node, "c")).map((c) => c.audio)), Buffer.from(ramp(1600)))
+      assert.strictEqual(node.overlapped, 0)
+    })
+  )
+)
+
+it.effect("fails when the conversation has as many chunks as it may have, and keeps those", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      const node = new TestNode(journal, { chunksPerConversation: 2 })
+      const { capture, heard } = node.capture()
+      capture.switchTo("c")
+      for (const at of [0, 10, 20, 30]) capture.append(epoch + at, ramp(800))
+      yield* journal.commit
+      yield* journal.commit
+      assert.deepStrictEqual(heard.failures, ["ConversationFull"])
+    }).pipe(Effect.provide(journalIn(dataDir)))
+  }).pipe(Effect.scoped)
+)
