@@ -1,0 +1,86 @@
+/** How the database is reached, and the bounds on every use of it. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const isPostgresUrl = (raw: string) => URL.canParse(raw) && /^postgres(ql)?:$/.test(new URL(raw).protocol)
+
+const settings = {
+  url: Settings.optionalSecret(
+    "DATABASE_URL",
+    "a URL such as `postgres://user:password@host:5432/database`",
+    isPostgresUrl,
+    "A PostgreSQL 15 or later to use. Without it the node runs its own PostgreSQL in its data directory."
+  ),
+  pool: Settings.integer(
+    "SPILLWAY_DB_POOL",
+    20,
+    { min: 2, max: 1000 },
+    "Connections. When all are in use, operations wait for one until their deadline."
+  ),
+  waiters: Settings.integer(
+    "SPILLWAY_DB_WAITERS",
+    1000,
+    { min: 1, max: 100_000 },
+    "Operations that may wait for a connection. One more is refused at once (503)."
+  ),
+  statementTimeout: Settings.duration(
+    "SPILLWAY_DB_STATEMENT_TIMEOUT",
+    "30 seconds",
+    "How long one operation may run. Then it is cancelled on the server, and not tried again (503)."
+  ),
+  deadline: Settings.duration(
+    "SPILLWAY_DB_DEADLINE",
+    "60 seconds",
+    "How long one operation may take with waiting and all retries. Then it fails (503)."
+  ),
+  retries: Settings.integer(
+    "SPILLWAY_DB_RETRIES",
+    5,
+    { min: 0, max: 100 },
+    "Retries after the first attempt, when the database refused for now. Then the operation fails (503)."
+  ),
+  retryBase: Settings.duration(
+    "SPILLWAY_DB_RETRY_BASE",
+    "100 millis",
+    "Wait before the first retry; doubles each time."
+  ),
+  retryCap: Settings.duration("SPILLWAY_DB_RETRY_CAP", "2 seconds", "Longest wait between two attempts."),
+  retryFloor: Settings.duration("SPILLWAY_DB_RETRY_FLOOR", "10 millis", "Shortest wait between two attempts."),
+  retryJitter: Settings.integer(
+    "SPILLWAY_DB_RETRY_JITTER",
+    25,
+    { min: 0, max: 100 },
+    "Percent by which each wait is made longer or shorter at random, so that nodes do not retry in step."
+  ),
+  connectTimeout: Settings.duration(
+    "SPILLWAY_DB_CONNECT_TIMEOUT",
+    "5 seconds",
+    "How long one connection may take to open. Then that attempt failed."
+  ),
+  startTimeout: Settings.duration(
+    "SPILLWAY_DB_START_TIMEOUT",
+    "10 seconds",
+    "How long to wait at start for an external database that does not answer yet. Then the program ends."
+  ),
+  postgresUser: Settings.integer(
+    "SPILLWAY_POSTGRES_UID",
+    65_534,
+    { min: 1, max: 4_294_967_294 },
+    "User and group id of the node's own PostgreSQL when Spillway runs as root, which PostgreSQL refuses to run as."
+  ),
+  postgresStartTimeout: Settings.duration(
+    "SPILLWAY_POSTGRES_START_TIMEOUT",
+    "5 minutes",
+    "How long the node's own PostgreSQL may take to start; after a crash it first replays its log. Then the program ends."
+  ),
+  postgresStopTimeout: Settings.duration(
+    "SPILLWAY_POSTGRES_STOP_TIMEOUT",
+    "10 seconds",
+    "How long the node's own PostgreSQL may take to stop. Then it is ended at once and replays its log at the next start."
+  )
+}
+
+export class DbConfig extends Context.Service<DbConfig, Settings.Values<typeof settings>>()("spillway/Db/DbConfig") {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

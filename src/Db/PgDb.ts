@@ -1,0 +1,108 @@
+/** `Db` on PostgreSQL. The same pool serves Effect's own modules as `SqlClient`, without the policy. */
+import { PgClient } from "@effect/sql-pg"
+import { Clock, Context, Duration, Effect, Layer } from "effect"
+import type { Scope } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { SqlClient, type SqlError } from "effect/sql"
+import { Db } from "../Db.ts"
+import { DbConfig } from "./DbConfig.ts"
+import * as DbMetrics from "./DbMetrics.ts"
+import { DbServer } from "./DbServer.ts"
+import * as Fault from "./Fault.ts"
+import * as Policy from "./Policy.ts"
+import * as Transaction from "./Transaction.ts"
+
+/**
+ * The server stops a statement by itself only when the client, which stops it first, is gone or cut off: the client's
+ * cancelling takes at most 5 s. Were both to act at once, a late cancel could hit the next statement.
+ */
+const serverGrace = Duration.seconds(5)
+
+/** A peer that vanished is noticed after 10 s of silence and ten probes, one a second. */
+const keepAlive = Duration.seconds(10)
+
+type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>
+
+const make = Effect.gen(function* () {
+  const config = yield* DbConfig
+  const sql = yield* PgClient.PgClient
+  const metrics = DbMetrics.make(config.pool, yield* Effect.context<never>())
+  const policy = Policy.make(config, metrics)
+  const withTransaction = Transaction.make(sql)
+
+  /** Inside a transaction nothing is tried again: a failure of the database ends it, and its owner decides. */
+  const joined = <A, E>(effect: Effect.Effect<A, E | SqlError.SqlError>) => {
+    const isSqlError = (error: E | SqlError.SqlError): error is SqlError.SqlError => Fault.isSqlError(error)
+    return Effect.catchIf(effect, isSqlError, Effect.die, Effect.fail)
+  }
+
+  const run = <A, E>(operation: Policy.Operation, effect: Effect.Effect<A, E | SqlError.SqlError>) =>
+    Effect.withFiber((fiber) => {
+      if (Context.getOrUndefined(fiber.context, sql.transactionService) !== undefined) return joined(effect)
+      const clock = fiber.getRef(Clock.Clock)
+      const start = clock.monotonicTimeNanosUnsafe()
+      return Effect.onExitPrimitive(policy.run(operation, effect), () => {
+        metrics.onEnd(operation.name, Number(clock.monotonicTimeNanosUnsafe() - start) / 1e9)
+        return undefined
+      })
+    })
+
+  const statement =
+    (repeatable: boolean) =>
+    <A, E>(name: string, query: Query<A, E>) =>
+      run(
+        { name, repeatable: () => repeatable },
+        Effect.suspend(() => query(sql))
+      )
+
+  const transaction =
+    (repeatable: boolean) =>
+    <A, E>(name: string, query: Query<A, E>) =>
+      Effect.suspend(() => {
+        // Until COMMIT is sent, a broken connection means that the server rolls back.
+        let committing = false
+        const whole = Effect.suspend(() => {
+          committing = false
+          return withTransaction(
+            Effect.tap(query(sql), () => {
+              committing = true
+              return Effect.void
+            })
+          )
+        })
+        return run({ name, repeatable: () => repeatable || !committing }, whole)
+      })
+
+  return Db.of({
+    read: statement(true),
+    write: statement(false),
+    writeIdempotent: statement(true),
+    transaction: transaction(false),
+    transactionIdempotent: transaction(true)
+  })
+})
+
+const client = Effect.gen(function* () {
+  const config = yield* DbConfig
+  const { login } = yield* DbServer
+  const serverTimeout = String(Duration.toMillis(Duration.sum(config.statementTimeout, serverGrace)))
+  return yield* PgClient.make({
+    ...login,
+    applicationName: "spillway",
+    maxConnections: config.pool,
+    connectTimeout: config.connectTimeout,
+    keepAlive,
+    transformJson: false,
+    startupParameters: {
+      statement_timeout: serverTimeout,
+      idle_in_transaction_session_timeout: serverTimeout
+    }
+  })
+})
+
+const layerClient = PgClient.layerFrom<SqlError.SqlError, DbConfig | DbServer | Scope.Scope | Reactivity.Reactivity>(
+  client
+)
+
+/** Opens connections when they are needed, none at start. */
+export const layer = Layer.effect(Db, make).pipe(Layer.provideMerge(layerClient))

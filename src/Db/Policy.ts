@@ -1,0 +1,117 @@
+/** When an operation on the database is tried again, and when it is given up. Knows nothing of the client. */
+import { Duration, Effect, Random, Semaphore } from "effect"
+import type { SqlError } from "effect/sql"
+import { DbTimeout, DbUnavailable } from "../Db.ts"
+import type { DbError } from "../Db.ts"
+import { attempt } from "./Attempt.ts"
+import type { DbConfig } from "./DbConfig.ts"
+import * as Fault from "./Fault.ts"
+
+export interface Operation {
+  readonly name: string
+  /** After a failure: may this operation be run again although the server may have applied it? */
+  readonly repeatable: (error: SqlError.SqlError) => boolean
+}
+
+/** What the policy tells of itself. Called synchronously: must not throw, must not block. */
+export interface Observer {
+  /** Operations that run or wait for their turn. */
+  readonly onInside: (inside: number) => void
+  readonly onRetry: (operation: string, fault: Fault.Fault) => void
+  readonly onFault: (operation: string, fault: Fault.Fault) => void
+}
+
+export interface Policy {
+  readonly run: <A, E>(
+    operation: Operation,
+    effect: Effect.Effect<A, E | SqlError.SqlError>
+  ) => Effect.Effect<A, Exclude<E, SqlError.SqlError> | DbError>
+}
+
+type Limits = Pick<
+  DbConfig["Service"],
+  | "pool"
+  | "waiters"
+  | "statementTimeout"
+  | "deadline"
+  | "retries"
+  | "retryBase"
+  | "retryCap"
+  | "retryFloor"
+  | "retryJitter"
+>
+
+/** Milliseconds before retry `n` (0 is the first), for `random` from 0 to 1. */
+export const delay = (limits: Limits, n: number, random: number): number => {
+  const spread = (limits.retryJitter / 100) * (2 * random - 1)
+  const backoff = Math.min(Duration.toMillis(limits.retryBase) * 2 ** n, Duration.toMillis(limits.retryCap))
+  return Math.max(backoff * (1 + spread), Duration.toMillis(limits.retryFloor))
+}
+
+/** One policy a pool: at most `pool` operations run at a time, at most `waiters` wait for their turn. */
+export const make = (limits: Limits, observer: Observer): Policy => {
+  const turns = Semaphore.makeUnsafe(limits.pool)
+  const statement = Duration.toMillis(limits.statementTimeout)
+  const deadline = Duration.toMillis(limits.deadline)
+  let inside = 0
+
+  const run: Policy["run"] = <A, E>(operation: Operation, effect: Effect.Effect<A, E | SqlError.SqlError>) => {
+    const name = operation.name
+    const isSqlError = (error: E | SqlError.SqlError | DbError): error is SqlError.SqlError => Fault.isSqlError(error)
+    type Failure = Exclude<E, SqlError.SqlError> | DbError
+    const timeout = (limit: "statement" | "deadline") => new DbTimeout({ operation: name, limit })
+
+    const failed = (error: SqlError.SqlError, tries: number, left: () => number): Effect.Effect<A, Failure> => {
+      const fault = Fault.of(error)
+      observer.onFault(name, fault)
+      if (fault === "bug") return Effect.die(error)
+      if (fault === "timeout") return Effect.fail(timeout("statement"))
+      const again = fault === "refused" || (fault === "broken" && operation.repeatable(error))
+      if (!again || tries > limits.retries)
+        return Effect.fail(new DbUnavailable({ operation: name, attempts: tries, cause: error }))
+      observer.onRetry(name, fault)
+      return Effect.flatMap(Random.next, (random) =>
+        Effect.andThen(
+          Effect.sleep(Duration.millis(Math.min(delay(limits, tries - 1, random), Math.max(left(), 0)))),
+          tryOnce(tries + 1, left)
+        )
+      )
+    }
+
+    const tryOnce = (tries: number, left: () => number): Effect.Effect<A, Failure> =>
+      Effect.suspend(() => {
+        const remaining = left()
+        if (remaining <= 0) return Effect.fail(timeout("deadline"))
+        const running = Math.min(statement, remaining)
+        const limited = attempt(effect, turns, {
+          waiting: remaining,
+          running,
+          onLimit: (ended) => timeout(ended === "running" && running === statement ? "statement" : "deadline")
+        })
+        // The client dies, instead of failing, of a `ROLLBACK` on a connection that has just broken.
+        const failing = Effect.catchDefect(limited, (defect) =>
+          Fault.isSqlError(defect) && Fault.of(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
+        )
+        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, left), Effect.fail)
+      })
+
+    return Effect.suspend(() => {
+      let entered = false
+      const all = Effect.clockWith((clock): Effect.Effect<A, Failure> => {
+        if (inside >= limits.pool + limits.waiters) {
+          const cause = new Error(`more than ${limits.waiters} operations wait for a connection`)
+          return Effect.fail(new DbUnavailable({ operation: name, attempts: 0, cause }))
+        }
+        entered = true
+        observer.onInside(++inside)
+        const start = clock.monotonicTimeNanosUnsafe()
+        return tryOnce(1, () => deadline - Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6)
+      })
+      return Effect.onExitPrimitive(all, () => {
+        if (entered) observer.onInside(--inside)
+        return undefined
+      })
+    })
+  }
+  return { run }
+}

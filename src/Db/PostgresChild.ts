@@ -1,0 +1,98 @@
+/** A child process under another user: Effect's own `ChildProcess` can't change the user. */
+import { type ChildProcess, spawn as spawnChild } from "node:child_process"
+import { Deferred, Effect, type Scope } from "effect"
+
+/** Bounds on what is kept of a child's output: enough to say why it ended. */
+const keptLines = 20
+const keptLineLength = 500
+
+/** `undefined` where Spillway is not root: the child then has our own user. */
+export type User = { readonly uid: number; readonly gid: number } | undefined
+
+export interface Child {
+  /** 0 when it could not be started. */
+  readonly pid: number
+  /** How it ended, for people: `exit code 1`, `signal SIGKILL`, or why it did not start. */
+  readonly ended: Effect.Effect<string>
+  readonly succeeded: Effect.Effect<boolean>
+  readonly isRunning: () => boolean
+  readonly signal: (name: NodeJS.Signals) => void
+  /** The latest lines of its standard error. */
+  readonly lastLines: () => ReadonlyArray<string>
+}
+
+interface Options {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  readonly user: User
+  /** Every complete line of standard error. */
+  readonly onLine?: (line: string) => void
+}
+
+const keepLines = (child: ChildProcess, lines: Array<string>, onLine: ((line: string) => void) | undefined) => {
+  let rest = ""
+  child.stderr?.setEncoding("utf8")
+  child.stderr?.on("data", (text: string) => {
+    const parts = (rest + text).split("\n")
+    rest = (parts.pop() ?? "").slice(-keptLineLength)
+    for (const part of parts) {
+      const line = part.slice(0, keptLineLength)
+      if (lines.push(line) > keptLines) lines.shift()
+      onLine?.(line)
+    }
+  })
+}
+
+/**
+ * In a session of its own, so that Ctrl-C reaches only Spillway, which then stops its children in order. Gets none of
+ * our environment, which holds secrets. Its standard input is a pipe that ends when this process does, however it does.
+ * Killed at once when the scope closes, if it still runs.
+ */
+export const spawn = (options: Options): Effect.Effect<Child, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const lines: Array<string> = []
+      const ended = Deferred.makeUnsafe<{ readonly success: boolean; readonly how: string }>()
+      const end = (success: boolean, how: string) => Deferred.doneUnsafe(ended, Effect.succeed({ success, how }))
+      // A foreign library's edge: node:child_process throws synchronously when the user may not be changed.
+      try {
+        const child = spawnChild(options.command, [...options.args], {
+          ...options.user,
+          cwd: "/",
+          detached: true,
+          env: { LC_ALL: "C", TZ: "UTC" },
+          stdio: ["pipe", "ignore", "pipe"]
+        })
+        keepLines(child, lines, options.onLine)
+        child.stdin.on("error", () => undefined)
+        child.once("error", (error) => end(false, error.message))
+        child.once("close", (code, signal) =>
+          end(code === 0, signal === null ? `exit code ${code}` : `signal ${signal}`)
+        )
+        return {
+          pid: child.pid ?? 0,
+          ended: Effect.map(Deferred.await(ended), ({ how }) => how),
+          succeeded: Effect.map(Deferred.await(ended), ({ success }) => success),
+          isRunning: () => child.exitCode === null && child.signalCode === null && child.pid !== undefined,
+          signal: (name: NodeJS.Signals) => void child.kill(name),
+          lastLines: () => lines
+        }
+      } catch (error) {
+        end(false, String(error))
+        return {
+          pid: 0,
+          ended: Effect.map(Deferred.await(ended), ({ how }) => how),
+          succeeded: Effect.succeed(false),
+          isRunning: () => false,
+          signal: () => undefined,
+          lastLines: () => lines
+        }
+      }
+    }),
+    (child) =>
+      Effect.suspend(() => {
+        if (!child.isRunning()) return Effect.void
+        child.signal("SIGKILL")
+        return child.ended
+      })
+  )

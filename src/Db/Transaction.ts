@@ -1,0 +1,62 @@
+/** Transactions that a caller can always leave: the client's own can't be interrupted in BEGIN, COMMIT and ROLLBACK. */
+import type { PgClient } from "@effect/sql-pg"
+import { Duration, Effect, Predicate } from "effect"
+import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
+
+/** How long a ROLLBACK may take before its connection is given up: only a broken one takes longer. */
+const rollbackTimeout = Duration.seconds(5)
+
+const control = (connection: SqlConnection.Connection, statement: string) =>
+  connection.execute(statement, [], undefined)
+
+const rollback = (connection: SqlConnection.Connection): Effect.Effect<void, SqlError.SqlError> =>
+  Effect.interruptible(control(connection, "ROLLBACK")).pipe(
+    Effect.timeoutOrElse({
+      duration: rollbackTimeout,
+      orElse: () =>
+        new SqlError.SqlError({
+          reason: new SqlError.ConnectionError({
+            cause: new Error("ROLLBACK was not answered"),
+            message: "ROLLBACK was not answered",
+            operation: "query"
+          })
+        })
+    }),
+    Effect.asVoid
+  )
+
+/** An interrupted BEGIN or COMMIT may have left a transaction open. */
+const leavable = <A>(connection: SqlConnection.Connection, effect: Effect.Effect<A, SqlError.SqlError>) =>
+  Effect.onInterrupt(Effect.interruptible(effect), () => Effect.ignore(rollback(connection)))
+
+/** PostgreSQL answers ROLLBACK to the COMMIT of a transaction in which a statement had failed. */
+const commit = (connection: SqlConnection.Connection) =>
+  Effect.flatMap(connection.executeRaw("COMMIT", []), (result) =>
+    Predicate.hasProperty(result, "command") && result.command === "COMMIT"
+      ? Effect.void
+      : new SqlError.SqlError({
+          reason: new SqlError.UnknownError({
+            cause: new Error("COMMIT rolled back an aborted transaction"),
+            message: "COMMIT rolled back an aborted transaction",
+            operation: "commit"
+          })
+        })
+  )
+
+/** As `sql.withTransaction`: commits when the effect succeeds, else rolls back; a nested one is a savepoint. */
+export const make = (sql: PgClient.PgClient) =>
+  SqlClient.makeWithTransaction({
+    transactionService: sql.transactionService,
+    spanAttributes: [["db.system.name", "postgresql"]],
+    acquireConnection: (restore) => restore(sql.reserve),
+    begin: (connection, statement) =>
+      leavable(
+        connection,
+        statement === undefined ? control(connection, "BEGIN") : connection.executeUnprepared(statement, [], undefined)
+      ),
+    savepoint: (connection, id) => control(connection, `SAVEPOINT effect_sql_${id}`),
+    releaseSavepoint: (connection, id) => control(connection, `RELEASE SAVEPOINT effect_sql_${id}`),
+    commit: (connection) => leavable(connection, commit(connection)),
+    rollback,
+    rollbackSavepoint: (connection, id) => control(connection, `ROLLBACK TO SAVEPOINT effect_sql_${id}`)
+  })
