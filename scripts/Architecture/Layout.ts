@@ -97,7 +97,7 @@ const main: Rule = {
   }
 }
 
-/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk.ts`, or about all of a module: `test/Storage/Crash.test.ts`. */
+/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk.ts`, or about a module as a whole: `test/Storage/Crash.test.ts`. */
 const mirror: Rule = {
   name: "mirror",
   check: (source, all) => {
@@ -108,7 +108,8 @@ const mirror: Rule = {
     const files = [...all.keys()]
     const subject = [`src/${about}`, about].some((name) => all.has(`${name}.ts`) || all.has(`${name}.mjs`))
     const ofModule =
-      about.includes("/") && files.some((file) => file === `src/${folder}.ts` || file.startsWith(`src/${folder}/`))
+      about.includes("/") &&
+      files.some((file) => [`src/${folder}.ts`, `src/${folder}/`, `${folder}/`].some((start) => file.startsWith(start)))
     return subject || ofModule ? [] : [whole(source, "mirrors no file and no module of src")]
   }
 }
