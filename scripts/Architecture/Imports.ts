@@ -30,13 +30,32 @@ const facesOnly: Rule = {
   )
 }
 
+/** Edges by name, and the parts that import one of them. A face is never one: it may not import any. */
+const edgesOf = (all: ReadonlyMap<string, Source>): ReadonlySet<string> => {
+  const edges = new Set([...all.keys()].filter(isEdge))
+  const parts = [...all.values()].filter(({ path }) => inSource(path) && !isFace(path))
+  let before = -1
+  while (edges.size > before) {
+    before = edges.size
+    for (const { imports, path } of parts) {
+      if (imports.some(({ target }) => target !== undefined && edges.has(target))) edges.add(path)
+    }
+  }
+  return edges
+}
+
 const edgesOutside: Rule = {
   name: "edges-outside",
-  check: eachImport((source, target) =>
-    inSource(source.path) && !composition.includes(source.path) && isEdge(target)
-      ? `only ${composition.join(", ")} and tests import the edge ${target}`
-      : undefined
-  )
+  check: (source, all) => {
+    const { path } = source
+    if (!inSource(path) || composition.includes(path)) return []
+    const edges = edgesOf(all)
+    return eachImport((_, target) =>
+      (isEdge(target) || edges.has(target)) && (isFace(path) || moduleOf(path) !== moduleOf(target))
+        ? `only ${composition.join(", ")}, tests and other edges of its module import the edge ${target}`
+        : undefined
+    )(source, all)
+  }
 }
 
 const compositionLast: Rule = {

@@ -51,7 +51,8 @@ const fileName: Rule = {
       other.imports.some((each) => each.target === source.path && !each.namespace && !each.typeOnly)
     )
     const onlyParts = source.ownExports === 0
-    return source.exports.includes(name) || onlyParts || !byName
+    const main = [name, name.slice(0, 1).toLowerCase() + name.slice(1)]
+    return main.some((each) => source.exports.includes(each)) || onlyParts || !byName
       ? []
       : [whole(source, `exports no \`${name}\`: export one, or import the file only as \`* as ${name}\``)]
   }

@@ -54,7 +54,8 @@ const cases: ReadonlyArray<Case> = [
       "src/A.ts": file("export const make = 1"),
       "src/B.ts": file('import * as A from "./A.ts"\nimport type { T } from "./A.ts"'),
       "src/C.ts": file("export class C {}\nexport const other = 1"),
-      "src/D.ts": file('import { C, other } from "./C.ts"')
+      "src/D.ts": file('import { C, other } from "./C.ts"\nimport { launch } from "./Launch.ts"'),
+      "src/Launch.ts": file("export const launch = 1")
     }
   },
   {
@@ -156,6 +157,21 @@ const cases: ReadonlyArray<Case> = [
       "src/Storage.ts": file('import * as Rules from "./Storage/Rules.ts"'),
       "src/Storage/GcsStorage.ts": file('import { Storage } from "../Storage.ts"'),
       "src/main.ts": file('import "./Storage/GcsStorage.ts"\nimport "./Deletion/Janitor.ts"')
+    }
+  },
+  {
+    rule: "edges-outside",
+    promise: "takes what imports an edge for an edge",
+    bad: {
+      "src/Db.ts": file('import * as Database from "./Db/Database.ts"'),
+      "src/Db/Database.ts": file('import * as PgDb from "./PgDb.ts"'),
+      "src/Db/PgDb.ts": file("export const layer = 1")
+    },
+    where: "src/Db.ts:2",
+    good: {
+      "src/Db/Database.ts": file('import * as PgDb from "./PgDb.ts"'),
+      "src/Db/PgDb.ts": file('import { Db } from "../Db.ts"'),
+      "src/main.ts": file('import * as Database from "./Db/Database.ts"')
     }
   },
   {
