@@ -1,0 +1,25 @@
+/** Composition: all settings of the program, for its start, for `spillway config` and for the README's tables. */
+import { DbConfig } from "./Db/DbConfig.ts"
+import { HttpConfig } from "./Http/HttpConfig.ts"
+import { KeysConfig } from "./Http/KeysConfig.ts"
+import { ReadinessConfig } from "./Http/ReadinessConfig.ts"
+import { NodeConfig } from "./NodeConfig.ts"
+import { PusherConfig } from "./Pusher/PusherConfig.ts"
+import { RecordingConfig } from "./Recording/RecordingConfig.ts"
+import * as Settings from "./Settings.ts"
+import { StorageConfig } from "./Storage/StorageConfig.ts"
+import { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
+
+export const groups = [
+  NodeConfig,
+  HttpConfig,
+  KeysConfig,
+  ReadinessConfig,
+  DbConfig,
+  StorageConfig,
+  RecordingConfig,
+  PusherConfig,
+  TelemetryConfig
+] as const
+
+export const layer = Settings.layerAll(...groups)
