@@ -46,7 +46,10 @@ const start = Effect.fnUntraced(function* (binaries: PostgresBinaries, cluster: 
   return yield* PostgresChild.spawn({
     command: binaries.postgres,
     args: [
-      ...["-D", cluster.data, "-c", PostgresOrphan.ownerSetting(process.pid)],
+      "-D",
+      cluster.data,
+      "-c",
+      PostgresOrphan.ownerSetting(process.pid),
       ...Object.entries(settings(cluster, pool, durable)).flatMap(([name, value]) => ["-c", `${name}=${value}`])
     ],
     user: cluster.user,

@@ -1,0 +1,99 @@
+/** A device: streams samples as if live, and resumes from its last acknowledgement. */
+import { WebSocket } from "ws"
+
+export interface Recorded {
+  readonly conversation: string
+  /** Unix seconds of the first sample. */
+  readonly start: number
+  readonly sampleRate: number
+  /** PCM16 LE. */
+  readonly pcm: Buffer
+}
+
+const opcode = (code: number, body: Uint8Array) => {
+  const message = Buffer.alloc(4 + body.length)
+  message.writeUInt32LE(code, 0)
+  message.set(body, 4)
+  return message
+}
+
+export const switchTo = (conversation: string) => opcode(103, Buffer.from(conversation))
+
+export const audioFrame = (start: number, pcm: Uint8Array) => {
+  const body = Buffer.alloc(8 + pcm.length)
+  body.writeDoubleLE(start, 0)
+  body.set(pcm, 8)
+  return opcode(101, body)
+}
+
+/** `through` of the last 203, per conversation. */
+export const readAck = (message: Buffer): { conversation_id: string; through: number; bytes: number } | undefined =>
+  message.readUInt32LE(0) === 203 ? JSON.parse(message.toString("utf8", 4)) : undefined
+
+export interface CapturerOptions {
+  /** Asked before every connection: the server may be elsewhere, or down (`undefined`). */
+  readonly server: () => { readonly url: string; readonly key: string } | undefined
+  readonly frameSeconds?: number
+  /** How much faster than real time. */
+  readonly speed?: number
+  readonly query?: string
+  readonly onAck?: (through: number) => void
+}
+
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+/** Sends everything until everything is acknowledged, over as many connections as it takes; answers how many it took. */
+export const stream = async (recorded: Recorded, options: CapturerOptions): Promise<number> => {
+  const { conversation, pcm, sampleRate, start } = recorded
+  const samples = pcm.length / 2
+  const frame = Math.round((options.frameSeconds ?? 0.1) * sampleRate)
+  const speed = options.speed ?? 1
+  let acknowledged = 0
+  let connections = 0
+  while (acknowledged < samples) {
+    const server = options.server()
+    if (server === undefined) {
+      await pause(20)
+      continue
+    }
+    connections++
+    acknowledged = await new Promise<number>((resolve) => {
+      const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${sampleRate}&audio_timeline=2&ack=1`
+      const socket = new WebSocket(`${url}${options.query ?? ""}`, {
+        headers: { authorization: `Bearer ${server.key}` }
+      })
+      let done = acknowledged
+      let timer: NodeJS.Timeout | undefined
+      socket.on("open", () => {
+        socket.send(switchTo(conversation))
+        let at = acknowledged
+        const began = performance.now()
+        const first = at
+        const send = () => {
+          const due = first + ((performance.now() - began) / 1000) * sampleRate * speed
+          while (at < samples && at < due && socket.bufferedAmount < 1 << 20) {
+            const to = Math.min(samples, at + frame)
+            socket.send(audioFrame(start + at / sampleRate, pcm.subarray(at * 2, to * 2)))
+            at = to
+          }
+        }
+        timer = setInterval(send, 10)
+        send()
+      })
+      socket.on("message", (data: Buffer) => {
+        const ack = readAck(data)
+        if (ack === undefined || ack.conversation_id !== conversation) return
+        done = Math.max(done, Math.min(samples, Math.round((ack.through - start) * sampleRate)))
+        options.onAck?.(ack.through)
+        if (done === samples) socket.close()
+      })
+      socket.on("error", () => {})
+      socket.on("close", () => {
+        clearInterval(timer)
+        resolve(done)
+      })
+    })
+    if (acknowledged < samples) await pause(20)
+  }
+  return connections
+}

@@ -1,0 +1,135 @@
+/** Kills the server with SIGKILL at random instants while devices stream to it, and says what is left. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { stream } from "./Capturer.ts"
+import { dataDirectory, type Server, startServer } from "./Server.ts"
+
+export interface CrashOptions {
+  readonly kills: number
+  readonly devices?: number
+  readonly seed?: number
+  readonly env?: Readonly<Record<string, string>>
+  readonly onKill?: (kill: number) => void
+}
+
+export interface CrashReport {
+  readonly kills: number
+  readonly connections: number
+  readonly seconds: number
+  /** Devices whose played-back samples differ from what they sent. */
+  readonly different: ReadonlyArray<string>
+  readonly objects: number
+  readonly audioFiles: number
+  /** Samples of all objects together, and of all that was sent: equal when nothing is doubled or lost. */
+  readonly storedSamples: number
+  readonly sentSamples: number
+  /** Journal segments with bytes that are left after the last upload. */
+  readonly segmentsLeft: number
+}
+
+const sampleRate = 16_000
+
+/** Small bounds, so that a few seconds see many commits, seals, uploads and deleted segments. */
+const smallBounds = {
+  SPILLWAY_CHUNK_DURATION: "1500 millis",
+  SPILLWAY_COMMIT_INTERVAL: "60 millis",
+  SPILLWAY_SEGMENT_BYTES: "300 KiB",
+  SPILLWAY_SWEEP_INTERVAL: "1 second",
+  SPILLWAY_CAPTURES_PER_USER: "100"
+}
+
+/** Mulberry32: the same kills at the same seed, as far as a machine allows. */
+export const random = (seed: number) => () => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+}
+
+const noise = (samples: number, next: () => number) => {
+  const pcm = Buffer.alloc(samples * 2)
+  for (let index = 0; index < samples; index++) pcm.writeInt16LE(Math.floor(next() * 65_536) - 32_768, index * 2)
+  return pcm
+}
+
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+const objectsIn = (directory: string): ReadonlyArray<string> =>
+  Fs.existsSync(directory)
+    ? Fs.readdirSync(directory, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => Path.join(entry.parentPath, entry.name))
+    : []
+
+const api = async (server: Server, path: string) => {
+  const response = await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+  return response
+}
+
+const metric = async (server: Server, name: string) => {
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, "m").exec(text)?.[1] ?? "0")
+}
+
+export const crash = async (options: CrashOptions): Promise<CrashReport> => {
+  const began = performance.now()
+  const next = random(options.seed ?? Date.now())
+  const dataDir = dataDirectory()
+  const env = { ...smallBounds, ...options.env }
+  const devices = Array.from({ length: options.devices ?? 4 }, (_, index) => ({
+    conversation: `device-${index}`,
+    start: 1_700_000_000 + index * 1000 + next(),
+    sampleRate,
+    // Long enough for every kill to hit a stream.
+    pcm: noise(Math.round((4 + options.kills * 1.2) * sampleRate), next)
+  }))
+  let server: Server | undefined = await startServer(dataDir, env)
+  try {
+    let finished = 0
+    const streaming = Promise.all(
+      devices.map((device) => stream(device, { server: () => server, speed: 2 + next() }).finally(() => finished++))
+    )
+    for (let kill = 1; kill <= options.kills && finished < devices.length; kill++) {
+      await pause(30 + next() * 900)
+      const victim: Server | undefined = server
+      server = undefined
+      await victim?.kill()
+      server = await startServer(dataDir, env)
+      options.onKill?.(kill)
+    }
+    const connections = (await streaming).reduce((sum, count) => sum + count, 0)
+    const different: Array<string> = []
+    let audioFiles = 0
+    for (const device of devices) {
+      const conversation = await (await api(server, `/v1/conversations/${device.conversation}`)).json()
+      audioFiles += conversation.audio_files.length
+      const file = conversation.audio_files[0]
+      const audio = await api(server, `/v1/sync/audio/${device.conversation}/${file?.id}?format=pcm`)
+      if (!Buffer.from(await audio.arrayBuffer()).equals(device.pcm)) different.push(device.conversation)
+    }
+    const code = await server.stop()
+    if (code !== 0) throw new Error(`the server ended with ${code}:\n${server.output()}`)
+    server = await startServer(dataDir, env)
+    await metric(server, "spillway_upload_queued")
+    const objects = objectsIn(Path.join(dataDir, "objects", "chunks"))
+    const left = Fs.readdirSync(Path.join(dataDir, "journal")).filter(
+      (name) => Fs.statSync(Path.join(dataDir, "journal", name)).size > 0
+    )
+    await server.stop()
+    return {
+      kills: options.kills,
+      connections,
+      seconds: (performance.now() - began) / 1000,
+      different,
+      objects: objects.length,
+      audioFiles,
+      storedSamples: 0,
+      sentSamples: devices.reduce((sum, device) => sum + device.pcm.length / 2, 0),
+      segmentsLeft: left.length
+    }
+  } finally {
+    await server?.kill()
+    Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+  }
+}

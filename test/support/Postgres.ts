@@ -1,0 +1,62 @@
+/** A real database for a test file: fresh, migrated, its own, and gone afterwards. */
+import { randomBytes } from "node:crypto"
+import { connect } from "node:net"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, Redacted, Schema } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { inject } from "vitest"
+import { DbConfig } from "../../src/Db/DbConfig.ts"
+import { DbServer } from "../../src/Db/DbServer.ts"
+import * as PgDb from "../../src/Db/PgDb.ts"
+import { Answer, open, template } from "./PostgresBroker.ts"
+
+/** The run's own, or where the run has none (no `globalSetup`), one for this place. */
+const broker = Effect.suspend(() => {
+  const shared: string | undefined = inject("postgresBroker")
+  if (shared !== undefined) return Effect.succeed(shared)
+  const own = Effect.acquireRelease(Effect.promise(open), ({ close }) => Effect.promise(close))
+  return Effect.map(own, ({ path }) => path)
+})
+
+const ask = (path: string) =>
+  Effect.callback<string>((resume) => {
+    const socket = connect(path)
+    let answer = ""
+    socket.setEncoding("utf8")
+    socket.on("data", (text) => (answer += text))
+    socket.on("error", (error) => resume(Effect.die(error)))
+    socket.on("end", () => resume(Effect.succeed(answer)))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const decode = Schema.decodeEffect(Schema.fromJsonString(Answer))
+
+const admin = <A, E>(login: PgClient.PgClientConfig, use: (sql: PgClient.PgClient) => Effect.Effect<A, E>) =>
+  PgClient.makeClient({ ...login, database: "postgres" }).pipe(
+    Effect.flatMap(use),
+    Effect.scoped,
+    Effect.provide(Reactivity.layer),
+    Effect.orDie
+  )
+
+const make = (from: string) =>
+  Effect.gen(function* () {
+    const answer = yield* ask(yield* broker)
+    const { sockets, username, password } = yield* Effect.catch(decode(answer), () => Effect.die(answer))
+    const login = { host: sockets, port: 5432, username, password: Redacted.make(password) }
+    const database = `t_${randomBytes(8).toString("hex")}`
+    yield* Effect.acquireRelease(
+      admin(login, (sql) => sql`CREATE DATABASE ${sql(database)} TEMPLATE ${sql(from)} STRATEGY file_copy`),
+      () => admin(login, (sql) => sql`DROP DATABASE ${sql(database)} WITH (FORCE)`)
+    )
+    return DbServer.of({ login: { ...login, database }, name: `of the test ${database}`, embedded: true })
+  })
+
+/** Where a fresh and migrated database is. */
+export const layerServer = Layer.effect(DbServer, make(template))
+
+/** Where an empty database is. */
+export const layerServerEmpty = Layer.effect(DbServer, make("template0"))
+
+/** `Db`, and `SqlClient` for looking past it, on a fresh and migrated database. One for each place that provides it. */
+export const layer = PgDb.layer.pipe(Layer.provideMerge(Layer.fresh(layerServer)), Layer.provideMerge(DbConfig.layer))

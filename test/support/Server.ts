@@ -1,0 +1,73 @@
+/** The real server as a real process, in a directory of its own. */
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+export interface Server {
+  readonly url: string
+  readonly key: string
+  readonly output: () => string
+  /** SIGKILL: nothing of the process gets to run. */
+  readonly kill: () => Promise<void>
+  /** SIGTERM; answers the exit code. */
+  readonly stop: () => Promise<number | null>
+}
+
+const main = Path.join(import.meta.dirname, "../../src/main.ts")
+
+const ended = (child: ChildProcess) =>
+  new Promise<number | null>((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve(child.exitCode)
+    else child.once("exit", (code) => resolve(code))
+  })
+
+const running = new Set<ChildProcess>()
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL")
+})
+
+export const spawnServer = (dataDir: string, env: Readonly<Record<string, string>> = {}) => {
+  const child = spawn(process.execPath, [main], {
+    env: { ...process.env, SPILLWAY_DATA_DIR: dataDir, SPILLWAY_PORT: "0", SPILLWAY_LOG_FORMAT: "json", ...env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  running.add(child)
+  child.once("exit", () => running.delete(child))
+  let output = ""
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text))
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text))
+  return { child, output: () => output }
+}
+
+/** Returns when the server listens; fails with its output when it ends before. */
+export const startServer = async (dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Server> => {
+  const { child, output } = spawnServer(dataDir, env)
+  const url = await new Promise<string>((resolve, reject) => {
+    const look = () => {
+      const found = /Spillway listens on (http:\S+)/.exec(output())
+      if (found?.[1] !== undefined) resolve(found[1])
+    }
+    child.stdout.on("data", look)
+    child.once("exit", (code) => reject(new Error(`the server ended with ${code}:\n${output()}`)))
+  })
+  return {
+    url,
+    key: env["SPILLWAY_ADMIN_KEY"] ?? Fs.readFileSync(Path.join(dataDir, "admin-key"), "utf8").trim(),
+    output,
+    kill: async () => {
+      child.kill("SIGKILL")
+      await ended(child)
+    },
+    stop: async () => {
+      child.kill("SIGTERM")
+      return ended(child)
+    }
+  }
+}
+
+/** A directory that the embedded database's own user can reach. */
+export const dataDirectory = (): string => {
+  const directory = Fs.mkdtempSync("/tmp/spillway-e2e-")
+  Fs.chmodSync(directory, 0o755)
+  return Path.join(directory, "data")
+}
