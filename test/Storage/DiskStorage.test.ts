@@ -22,7 +22,7 @@ const using = <A, E>(dataDir: string, use: (storage: Storage["Service"]) => Effe
 
 const unfinished = (dataDir: string) => fs.readdirSync(join(dataDir, "objects/~tmp"))
 
-const openFiles = Effect.sync(() => fs.readdirSync("/proc/self/fd").length)
+const openFiles = Effect.sync(() => fs.readdirSync("/dev/fd").length)
 
 it.effect("finds after a restart what was put before it", () =>
   Effect.gen(function* () {
@@ -63,6 +63,23 @@ it.effect("removes the directories of a removed object when nothing else is in t
         assert.deepStrictEqual(fs.readdirSync(join(dataDir, "objects/chunks")), ["other="])
         yield* storage.remove("chunks/other")
         assert.deepStrictEqual(fs.readdirSync(join(dataDir, "objects")), ["~tmp"])
+      })
+    )
+  })
+)
+
+it.effect("makes a directory again that was removed after it was remembered", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* using(dataDir, (storage) =>
+      Effect.gen(function* () {
+        yield* storage.put({ ...object, key: "a/b/1" })
+        fs.rmSync(join(dataDir, "objects/a"), { recursive: true })
+        yield* storage.put({ ...object, key: "a/b/2" })
+        assert.deepStrictEqual(
+          (yield* storage.list("")).objects.map((head) => head.key),
+          ["a/b/2"]
+        )
       })
     )
   })

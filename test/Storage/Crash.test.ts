@@ -1,0 +1,78 @@
+/** Killed at any instant, the store on disk has every acknowledged object, and nothing that is not whole. */
+import { assert, it } from "@effect/vitest"
+import { crc32c } from "@node-rs/crc32"
+import { Effect, Random, Stream } from "effect"
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import { join } from "node:path"
+import { Storage } from "../../src/Storage.ts"
+import type { ObjectHead } from "../../src/Storage.ts"
+import { diskStorage, temporaryDirectory } from "./TestDisk.ts"
+
+const kills = 20
+
+/** Runs the putting process until it has acknowledged `count` puts; answers what it said before it died of SIGKILL. */
+const killedAfter = (dataDir: string, take: string, count: number) =>
+  Effect.callback<string>((resume) => {
+    let said = ""
+    const child = spawn(process.execPath, [join(import.meta.dirname, "PutLoop.ts"), dataDir, take], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      said += text
+      if (said.split("\n").length > count) child.kill("SIGKILL")
+    })
+    child.on("close", (_code, signal) => {
+      resume(signal === "SIGKILL" ? Effect.succeed(said) : Effect.die(new Error("the putting process ended by itself")))
+    })
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+const everything = Effect.gen(function* () {
+  const storage = yield* Storage
+  const all: Array<ObjectHead> = []
+  let after: string | undefined = ""
+  while (after !== undefined) {
+    const page: { objects: ReadonlyArray<ObjectHead>; next: string | undefined } = yield* storage.list("", { after })
+    all.push(...page.objects)
+    after = page.next
+  }
+  return all
+})
+
+const check = Effect.fnUntraced(function* (said: string) {
+  const storage = yield* Storage
+  const heads = yield* everything
+  for (const head of heads) {
+    const bytes = yield* Stream.mkUint8Array(storage.get(head.key))
+    assert.deepStrictEqual([bytes.length, crc32c(bytes)], [head.size, head.crc32c])
+    assert.deepStrictEqual(head.metadata, { key: head.key })
+  }
+  const found = new Set(heads.map(({ crc32c, key, size }) => `${key} ${size} ${crc32c}`))
+  const missing = said
+    .split("\n")
+    .slice(0, -1)
+    .filter((line) => !found.has(line))
+  assert.deepStrictEqual(missing, [])
+})
+
+it.live(
+  `survives ${kills} kills`,
+  () =>
+    Effect.gen(function* () {
+      let unfinished = 0
+      const once = Effect.fnUntraced(function* (take: number) {
+        const dataDir = yield* temporaryDirectory
+        const said = yield* killedAfter(dataDir, String(take), yield* Random.nextIntBetween(1, 40))
+        unfinished += fs.readdirSync(join(dataDir, "objects/~tmp")).length
+        yield* check(said).pipe(Effect.provide(diskStorage(dataDir), { local: true }))
+      }, Effect.scoped)
+      yield* Effect.forEach(
+        Array.from({ length: kills }, (_, i) => i),
+        once,
+        { concurrency: 2, discard: true }
+      )
+      assert.isAbove(unfinished, 0, "no kill met an unfinished put")
+    }),
+  60_000
+)
