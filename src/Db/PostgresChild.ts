@@ -54,39 +54,24 @@ export const spawn = (options: Options): Effect.Effect<Child, never, Scope.Scope
       const lines: Array<string> = []
       const ended = Deferred.makeUnsafe<{ readonly success: boolean; readonly how: string }>()
       const end = (success: boolean, how: string) => Deferred.doneUnsafe(ended, Effect.succeed({ success, how }))
-      // A foreign library's edge: node:child_process throws synchronously when the user may not be changed.
-      try {
-        const child = spawnChild(options.command, [...options.args], {
-          ...options.user,
-          cwd: "/",
-          detached: true,
-          env: { LC_ALL: "C", TZ: "UTC" },
-          stdio: ["pipe", "ignore", "pipe"]
-        })
-        keepLines(child, lines, options.onLine)
-        child.stdin.on("error", () => undefined)
-        child.once("error", (error) => end(false, error.message))
-        child.once("close", (code, signal) =>
-          end(code === 0, signal === null ? `exit code ${code}` : `signal ${signal}`)
-        )
-        return {
-          pid: child.pid ?? 0,
-          ended: Effect.map(Deferred.await(ended), ({ how }) => how),
-          succeeded: Effect.map(Deferred.await(ended), ({ success }) => success),
-          isRunning: () => child.exitCode === null && child.signalCode === null && child.pid !== undefined,
-          signal: (name: NodeJS.Signals) => void child.kill(name),
-          lastLines: () => lines
-        }
-      } catch (error) {
-        end(false, String(error))
-        return {
-          pid: 0,
-          ended: Effect.map(Deferred.await(ended), ({ how }) => how),
-          succeeded: Effect.succeed(false),
-          isRunning: () => false,
-          signal: () => undefined,
-          lastLines: () => lines
-        }
+      const child = spawnChild(options.command, [...options.args], {
+        ...options.user,
+        cwd: "/",
+        detached: true,
+        env: { LC_ALL: "C", TZ: "UTC" },
+        stdio: ["pipe", "ignore", "pipe"]
+      })
+      keepLines(child, lines, options.onLine)
+      child.stdin.on("error", () => undefined)
+      child.once("error", (error) => end(false, error.message))
+      child.once("close", (code, signal) => end(code === 0, signal === null ? `exit code ${code}` : `signal ${signal}`))
+      return {
+        pid: child.pid ?? 0,
+        ended: Effect.map(Deferred.await(ended), ({ how }) => how),
+        succeeded: Effect.map(Deferred.await(ended), ({ success }) => success),
+        isRunning: () => child.exitCode === null && child.signalCode === null && child.pid !== undefined,
+        signal: (name: NodeJS.Signals) => void child.kill(name),
+        lastLines: () => lines
       }
     }),
     (child) =>

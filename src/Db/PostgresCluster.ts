@@ -1,7 +1,7 @@
 /** The node's own PostgreSQL on disk: made once, whole or not at all. */
 import { createHash, randomBytes } from "node:crypto"
 import { tmpdir } from "node:os"
-import { Effect, FileSystem, Path, Redacted } from "effect"
+import { Effect, FileSystem, Path, Predicate, Redacted, Result } from "effect"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import type { PostgresBinaries } from "./PostgresBinaries.ts"
@@ -25,15 +25,15 @@ const socketName = "/.s.PGSQL.5432"
 
 const staging = /^postgres\.new\.(\d+)$/
 
-const isAlive = (pid: number) => {
-  // A foreign library's edge: asking for a process is a signal that throws.
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM"
-  }
-}
+/** A process of somebody else's may not be signalled, but is there. */
+const isAlive = (pid: number) =>
+  Result.match(
+    Result.try(() => process.kill(pid, 0)),
+    {
+      onSuccess: () => true,
+      onFailure: (error) => Predicate.hasProperty(error, "code") && error.code === "EPERM"
+    }
+  )
 
 /** What a start that was killed while it made the cluster has left behind. */
 const removeHalfMade = Effect.fnUntraced(function* (parent: string) {
@@ -134,7 +134,7 @@ const checkVersion = Effect.fnUntraced(function* (binaries: PostgresBinaries, ta
   const path = yield* Path.Path
   const found = yield* fs.readFileString(path.join(target, "data", "PG_VERSION")).pipe(
     Effect.map((text) => text.trim()),
-    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(undefined))
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined)
   )
   if (found === binaries.major) return
   return yield* new DatabaseUnusable({

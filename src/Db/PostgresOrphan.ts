@@ -47,8 +47,8 @@ const lockedBy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   )
 })
 
-const signal = (pid: number, name: NodeJS.Signals) =>
-  Effect.ignore(Effect.try({ try: () => process.kill(pid, name), catch: (error) => error }))
+/** Signalling a process that has just gone throws; that is what we want of it. */
+const signal = (pid: number, name: NodeJS.Signals) => Effect.ignoreCause(Effect.sync(() => process.kill(pid, name)))
 
 const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster, patience: Duration.Duration) {
   const gone = Effect.map(look(pid), (found) => Option.isNone(Option.filter(found, (p) => isOurs(p, cluster))))
@@ -61,7 +61,7 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
   if (Option.isSome(yield* wait)) return
   yield* signal(pid, "SIGQUIT")
   if (Option.isSome(yield* wait)) return
-  yield* new DatabaseUnusable({
+  return yield* new DatabaseUnusable({
     problem: `PostgreSQL (process ${pid}) of a Spillway that was killed does not stop`,
     remedy: `end it (kill -QUIT ${pid}), then start again`
   })

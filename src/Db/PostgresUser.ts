@@ -10,7 +10,7 @@ export const find = Effect.fnUntraced(function* (directory: string, uid: number)
   const fs = yield* FileSystem.FileSystem
   const owner = yield* fs.stat(directory).pipe(
     Effect.map((info) => ({ uid: Option.getOrElse(info.uid, () => 0), gid: Option.getOrElse(info.gid, () => 0) })),
-    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed(undefined))
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined)
   )
   const self = process.getuid?.()
   if (!isRoot() && owner !== undefined && self !== undefined && owner.uid !== self)
