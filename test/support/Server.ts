@@ -4,6 +4,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 
 export interface Server {
+  readonly pid: number
   readonly url: string
   readonly key: string
   readonly output: () => string
@@ -51,6 +52,7 @@ export const startServer = async (dataDir: string, env: Readonly<Record<string, 
     child.once("exit", (code) => reject(new Error(`the server ended with ${code}:\n${output()}`)))
   })
   return {
+    pid: child.pid ?? 0,
     url,
     key: env["SPILLWAY_ADMIN_KEY"] ?? Fs.readFileSync(Path.join(dataDir, "admin-key"), "utf8").trim(),
     output,

@@ -1,0 +1,177 @@
+/**
+ * Captures that one server process on one core sustains, next to a raw `ws` server that only counts bytes, in the same run.
+ * The server is pinned to one core; its PostgreSQL and the load have the other. Uploads go to the disk store.
+ */
+import { execFileSync, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { dataDirectory, startServer } from "../test/support/Server.ts"
+import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
+
+interface Level {
+  readonly captures: number
+  readonly cpu: number
+  readonly rssMB: number
+  readonly baseMB: number
+  readonly load: LoadResult
+  readonly storedChunks: number
+}
+
+const serverCore = "0"
+const otherCore = "1"
+const ticksPerSecond = 100
+
+const pin = (pid: number, core: string) => execFileSync("taskset", ["-apc", core, String(pid)], { stdio: "ignore" })
+
+const descendants = (pid: number): ReadonlyArray<number> =>
+  fs
+    .readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .split(" ")
+    .filter((text) => text !== "")
+    .flatMap((text) => [Number(text), ...descendants(Number(text))])
+
+/** CPU seconds of user and system. */
+const cpuOf = (pid: number) => {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+}
+
+const rssOf = (pid: number) => {
+  const kilobytes = /VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
+  return Number(kilobytes ?? 0) / 1024
+}
+
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+const runLoad = (options: LoadOptions) =>
+  new Promise<LoadResult>((resolve, reject) => {
+    const script = path.join(import.meta.dirname, "ingest/Load.ts")
+    const child = spawn("taskset", ["-c", otherCore, process.execPath, script, JSON.stringify(options)], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    let output = ""
+    child.stdout.on("data", (data: Buffer) => (output += data.toString()))
+    child.once("exit", (code) =>
+      code === 0 ? resolve(JSON.parse(output)) : reject(new Error(`the load ended with ${code}`))
+    )
+  })
+
+/** One level on a running server: CPU over the steady part, RSS at its end. */
+const measure = async (
+  pid: number,
+  shape: Omit<LoadOptions, "port" | "key">,
+  target: { readonly port: number; readonly key: string },
+  storedChunks: () => Promise<number>
+): Promise<Level> => {
+  const baseMB = rssOf(pid)
+  const running = runLoad({ ...shape, ...target })
+  await pause(shape.rampSeconds * 1000)
+  const [cpuBefore, began] = [cpuOf(pid), performance.now()]
+  await pause(shape.seconds * 1000 - 500)
+  const cpu = (cpuOf(pid) - cpuBefore) / ((performance.now() - began) / 1000)
+  const rssMB = rssOf(pid)
+  const load = await running
+  return { captures: shape.captures, cpu, rssMB, baseMB, load, storedChunks: await storedChunks() }
+}
+
+const ours = async (
+  shape: Omit<LoadOptions, "port" | "key">,
+  env: Readonly<Record<string, string>>
+): Promise<Level> => {
+  const dataDir = dataDirectory()
+  const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", ...env })
+  try {
+    for (const child of descendants(server.pid)) pin(child, otherCore)
+    pin(server.pid, serverCore)
+    await pause(1_000)
+    return await measure(server.pid, shape, { port: Number(new URL(server.url).port), key: server.key }, async () => {
+      const text = await (await fetch(`${server.url}/metrics`)).text()
+      return Number(/^spillway_upload_chunks_total (\S+)/m.exec(text)?.[1] ?? 0)
+    })
+  } finally {
+    await server.kill()
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+  }
+}
+
+const raw = async (shape: Omit<LoadOptions, "port" | "key">): Promise<Level> => {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, "ingest/RawServer.ts")], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  try {
+    const port = await new Promise<number>((resolve) =>
+      child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
+    )
+    const pid = child.pid ?? 0
+    pin(pid, serverCore)
+    return await measure(pid, shape, { port, key: "none" }, async () => 0)
+  } finally {
+    child.kill("SIGKILL")
+  }
+}
+
+const row = (name: string, level: Level) =>
+  [
+    name.padEnd(9),
+    String(level.captures).padStart(8),
+    `${(level.cpu * 100).toFixed(0)} %`.padStart(7),
+    (((level.rssMB - level.baseMB) * 1024) / level.captures).toFixed(0).padStart(11),
+    level.load.ackMillis.p50.toFixed(0).padStart(8),
+    level.load.ackMillis.p99.toFixed(0).padStart(8),
+    String(level.load.broken).padStart(7),
+    ((level.load.sentBytes - level.load.acknowledgedBytes) / 1024).toFixed(0).padStart(12),
+    String(level.storedChunks).padStart(7),
+    `${((level.load.lateFrames / Math.max(1, level.load.frames)) * 100).toFixed(1)} %`.padStart(7)
+  ].join(" ")
+
+const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+
+/** Nothing broken, everything acknowledged, in time. */
+const sustained = ({ load }: Level) =>
+  load.broken === 0 && load.sentBytes === load.acknowledgedBytes && load.ackMillis.p99 <= 2_000
+
+export const run = async (args: ReadonlyArray<string>): Promise<void> => {
+  const quick = args.includes("--quick")
+  const given = args.filter((arg) => /^\d+$/.test(arg)).map(Number)
+  const levels = given.length > 0 ? given : quick ? [200] : [1_000, 1_500, 2_000, 2_500]
+  const shape = { sampleRate: 16_000, frameMillis: 100, rampSeconds: quick ? 3 : 20, seconds: quick ? 12 : 70 }
+  // A quick run is shorter than a chunk: smaller ones, so that uploads are part of it.
+  const env = { SPILLWAY_CAPTURES: "10000", ...(quick ? { SPILLWAY_CHUNK_DURATION: "5 seconds" } : {}) }
+  console.log(
+    "server    captures     CPU KB/capture  ack p50  ack p99  broken  unacked KB  chunks    late\n" +
+      "                            above base       ms       ms          at the end  stored  frames"
+  )
+  const results: Array<{ ours: Level; raw: Level }> = []
+  for (const captures of levels) {
+    const peer = await raw({ ...shape, captures })
+    console.log(row("raw ws", peer))
+    const level = await ours({ ...shape, captures }, env)
+    console.log(row("spillway", level))
+    results.push({ ours: level, raw: peer })
+    if (!sustained(level)) break
+  }
+  const best = results.filter((result) => sustained(result.ours)).at(-1)
+  const figures = best ?? results.at(-1)
+  if (figures === undefined) return
+  console.log(
+    JSON.stringify({
+      bench: "ingest",
+      captures: best?.ours.captures ?? 0,
+      cpu: Number(figures.ours.cpu.toFixed(3)),
+      rssPerCaptureKB: Math.round(((figures.ours.rssMB - figures.ours.baseMB) * 1024) / figures.ours.captures),
+      ackP99Ms: Math.round(figures.ours.load.ackMillis.p99),
+      // At the same load the ratio of CPU times is the ratio of what one core would carry.
+      vsRawWs: Number(median(results.map((result) => result.raw.cpu / result.ours.cpu)).toFixed(3)),
+      levels: results.map(({ ours, raw }) => ({
+        captures: ours.captures,
+        sustained: sustained(ours),
+        cpu: ours.cpu,
+        rawCpu: raw.cpu,
+        ackP50Ms: ours.load.ackMillis.p50,
+        ackP99Ms: ours.load.ackMillis.p99,
+        storedChunks: ours.storedChunks,
+        lateFrames: ours.load.lateFrames
+      }))
+    })
+  )
+}

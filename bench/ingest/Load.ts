@@ -1,0 +1,192 @@
+/**
+ * The load: paced captures over raw sockets, with ready-made WebSocket frames, so that it costs less than what it measures.
+ * Run as a process of its own: one JSON argument, one line of JSON back.
+ */
+import { createHash, randomBytes } from "node:crypto"
+import { connect, type Socket } from "node:net"
+
+export interface LoadOptions {
+  readonly port: number
+  readonly key: string
+  readonly captures: number
+  readonly sampleRate: number
+  readonly frameMillis: number
+  /** Captures join one after another within this time. */
+  readonly rampSeconds: number
+  /** After the ramp. */
+  readonly seconds: number
+}
+
+export interface LoadResult {
+  /** Sockets that were closed, refused or failed before the end. */
+  readonly broken: number
+  readonly sentBytes: number
+  readonly acknowledgedBytes: number
+  /** From handing the last sample of an acknowledged frame to the socket until its acknowledgement, milliseconds. */
+  readonly ackMillis: { readonly p50: number; readonly p99: number; readonly max: number; readonly count: number }
+  /** Bytes that a socket could not take at once, at most: above a few frames the server has stopped reading. */
+  readonly maxUnsentBytes: number
+  /** Frames that were sent more than 100 ms after they were due: the load itself was late. */
+  readonly lateFrames: number
+  readonly frames: number
+}
+
+interface Client {
+  readonly socket: Socket
+  readonly start: number
+  readonly startedAt: number
+  sent: number
+  acknowledged: number
+  received: Buffer
+  open: boolean
+}
+
+const now = () => performance.now()
+
+/** A masked frame whose mask is zero: the server unmasks it all the same. */
+const head = (payload: number) => {
+  const buffer = Buffer.alloc(8)
+  buffer[0] = 0x82
+  buffer[1] = 0x80 | 126
+  buffer.writeUInt16BE(payload, 2)
+  return buffer
+}
+
+const conversation = (id: string) => {
+  const body = Buffer.alloc(4 + id.length)
+  body.writeUInt32LE(103, 0)
+  body.write(id, 4, "latin1")
+  return Buffer.concat([Buffer.from([0x82, 0x80 | body.length, 0, 0, 0, 0]), body])
+}
+
+const percentile = (sorted: ReadonlyArray<number>, share: number) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+
+export const load = async (options: LoadOptions): Promise<LoadResult> => {
+  const { captures, frameMillis, key, port, rampSeconds, sampleRate, seconds } = options
+  const audio = randomBytes((sampleRate * 2 * frameMillis) / 1000)
+  const frameHead = head(12 + audio.length)
+  const clients: Array<Client> = []
+  const latencies: Array<number> = []
+  let broken = 0
+  let sentBytes = 0
+  let frames = 0
+  let lateFrames = 0
+  let maxUnsentBytes = 0
+  let ending = false
+  const run = randomBytes(4).toString("hex")
+
+  const onAck = (client: Client, ack: { readonly through: number; readonly bytes: number }) => {
+    client.acknowledged = ack.bytes
+    const frame = ack.bytes / audio.length
+    latencies.push(now() - (client.startedAt + (frame - 1) * frameMillis))
+  }
+
+  const onData = (client: Client, data: Buffer) => {
+    client.received = client.received.length === 0 ? data : Buffer.concat([client.received, data])
+    while (client.received.length >= 2) {
+      const short = (client.received[1] ?? 0) & 0x7f
+      const offset = short === 126 ? 4 : 2
+      if (client.received.length < offset) return
+      const length = short === 126 ? client.received.readUInt16BE(2) : short
+      if (client.received.length < offset + length) return
+      const opcode = (client.received[0] ?? 0) & 0x0f
+      const payload = client.received.subarray(offset, offset + length)
+      if (opcode === 9) client.socket.write(Buffer.from([0x8a, 0x80, 0, 0, 0, 0]))
+      else if (opcode === 2 && payload.readUInt32LE(0) === 203) onAck(client, JSON.parse(payload.toString("utf8", 4)))
+      client.received = client.received.subarray(offset + length)
+    }
+  }
+
+  const join = (index: number) => {
+    const socket = connect({ host: "127.0.0.1", port, noDelay: true })
+    socket.on("error", () => {})
+    socket.on("close", () => {
+      if (!ending) broken++
+    })
+    const nonce = randomBytes(16).toString("base64")
+    socket.write(
+      `GET /v1/trigger/listen?sample_rate=${sampleRate}&audio_timeline=2&ack=1&uid=bench-${index} HTTP/1.1\r\n` +
+        `Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n` +
+        `Sec-WebSocket-Key: ${nonce}\r\nAuthorization: Bearer ${key}\r\n\r\n`
+    )
+    let greeting = ""
+    const greet = (data: Buffer) => {
+      greeting += data.toString("latin1")
+      const end = greeting.indexOf("\r\n\r\n")
+      if (end === -1) return
+      const accept = createHash("sha1").update(`${nonce}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")
+      if (!greeting.startsWith("HTTP/1.1 101") || !greeting.includes(accept)) return socket.destroy()
+      socket.off("data", greet)
+      socket.write(conversation(`bench-${run}-${index}`))
+      const client: Client = {
+        socket,
+        start: Date.now() / 1000,
+        startedAt: now(),
+        sent: 0,
+        acknowledged: 0,
+        received: Buffer.from(greeting.slice(end + 4), "latin1"),
+        open: true
+      }
+      clients.push(client)
+      socket.on("data", (data) => onData(client, data))
+      socket.on("close", () => (client.open = false))
+    }
+    socket.on("data", greet)
+  }
+
+  const sendDue = (client: Client, at: number) => {
+    while (client.open && client.startedAt + client.sent * frameMillis <= at) {
+      const message = Buffer.allocUnsafe(frameHead.length + 12 + audio.length)
+      message.set(frameHead, 0)
+      message.writeUInt32LE(101, 8)
+      message.writeDoubleLE(client.start + (client.sent * frameMillis) / 1000, 12)
+      message.set(audio, 20)
+      client.socket.write(message)
+      if (at - (client.startedAt + client.sent * frameMillis) > 100) lateFrames++
+      client.sent++
+      frames++
+      sentBytes += audio.length
+      maxUnsentBytes = Math.max(maxUnsentBytes, client.socket.writableLength)
+    }
+  }
+
+  const began = now()
+  let joined = 0
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      const elapsed = (now() - began) / 1000
+      while (joined < captures && joined <= (elapsed / rampSeconds) * captures) join(joined++)
+      for (const client of clients) sendDue(client, now())
+      if (elapsed < rampSeconds + seconds) return
+      clearInterval(timer)
+      resolve()
+    }, 5)
+  })
+  // The last frames are acknowledged within a commit and the second between two acknowledgements.
+  await new Promise((resolve) => setTimeout(resolve, 5_000))
+  ending = true
+  const sorted = latencies.toSorted((a, b) => a - b)
+  const acknowledgedBytes = clients.reduce((sum, client) => sum + client.acknowledged, 0)
+  for (const { socket } of clients) socket.destroy()
+  return {
+    broken: broken + captures - clients.length,
+    sentBytes,
+    acknowledgedBytes,
+    ackMillis: {
+      p50: percentile(sorted, 0.5),
+      p99: percentile(sorted, 0.99),
+      max: sorted.at(-1) ?? 0,
+      count: sorted.length
+    },
+    maxUnsentBytes,
+    lateFrames,
+    frames
+  }
+}
+
+if (import.meta.main) {
+  const result = await load(JSON.parse(process.argv[2] ?? "{}"))
+  console.log(JSON.stringify(result))
+  process.exit(0)
+}
