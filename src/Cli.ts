@@ -1,0 +1,53 @@
+/** Composition: `npm run spillway -- COMMAND`. */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Console, Effect, Layer } from "effect"
+import { CliError, Command } from "effect/cli"
+import { CliConfig } from "./Cli/CliConfig.ts"
+import { configCommand } from "./Cli/ConfigCommand.ts"
+import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
+import { FetchCommand } from "./Cli/FetchCommand.ts"
+import { KeysCommand } from "./Cli/KeysCommand.ts"
+import { Screen } from "./Cli/Screen.ts"
+import { StreamCommand } from "./Cli/StreamCommand.ts"
+import { layerLocal } from "./Cli/Target.ts"
+import { groups } from "./Configuration.ts"
+import { HttpConfig } from "./Http/HttpConfig.ts"
+import { KeysConfig } from "./Http/KeysConfig.ts"
+import { NodeConfig } from "./NodeConfig.ts"
+
+const local = Effect.gen(function* () {
+  const { host, port } = yield* HttpConfig
+  return { host, port, dataDir: (yield* NodeConfig).dataDir, adminKey: (yield* KeysConfig).adminKey }
+})
+
+const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
+  Layer.provide(Layer.mergeAll(HttpConfig.layer, KeysConfig.layer, NodeConfig.layer))
+)
+
+const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
+
+const spillway = Command.make("spillway").pipe(
+  Command.withDescription("Send, list and fetch audio of a Spillway server, and manage its keys"),
+  Command.withSubcommands([
+    Command.provide(StreamCommand, talking),
+    Command.provide(ConversationsCommand, talking),
+    Command.provide(FetchCommand, talking),
+    Command.provide(KeysCommand, talking),
+    configCommand([...groups, CliConfig])
+  ])
+)
+
+/** One clear line for what was expected to fail, the whole cause for a bug; usage errors were shown with the help. */
+const report = (cause: Cause.Cause<Error>) => {
+  const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
+  if (error === undefined) return Cause.hasInterruptsOnly(cause) ? Effect.void : Console.error(Cause.pretty(cause))
+  return CliError.isCliError(error) ? Effect.void : Console.error(`spillway: ${error.message}`)
+}
+
+Command.run(spillway, { version: "0.1.0" }).pipe(
+  Effect.tapCause(report),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)

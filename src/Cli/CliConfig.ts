@@ -1,0 +1,59 @@
+/** Where the command line finds its server, and the bounds of what it sends. */
+import { Context, Option, Result } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  url: {
+    env: "SPILLWAY_URL",
+    doc: "Server that the commands talk to; without it the one of SPILLWAY_HOST and SPILLWAY_PORT.",
+    expected: "a URL such as `https://audio.example.org`",
+    defaultText: undefined,
+    secret: false,
+    parse: (raw: string | undefined) =>
+      raw === undefined || /^https?:\/\//.test(raw)
+        ? Result.succeed(Option.fromNullishOr(raw))
+        : Result.fail(JSON.stringify(raw))
+  },
+  key: Settings.optionalSecret(
+    "SPILLWAY_KEY",
+    "a key that is not empty",
+    (raw) => raw.length > 0,
+    "Key that the commands show; without it SPILLWAY_ADMIN_KEY, then `<data dir>/admin-key`."
+  ),
+  maxUnacknowledged: Settings.duration(
+    "SPILLWAY_CLI_MAX_UNACKNOWLEDGED",
+    "30 seconds",
+    "`stream`: audio that may be on its way without an acknowledgement; then it waits."
+  ),
+  maxBuffered: Settings.bytes(
+    "SPILLWAY_CLI_MAX_BUFFERED",
+    "1 MiB",
+    "`stream`: bytes that may wait in the socket; then it waits."
+  ),
+  framesPerSecond: Settings.integer(
+    "SPILLWAY_CLI_FRAMES_PER_SECOND",
+    150,
+    { min: 1, max: 10_000 },
+    "`stream --fast`: messages sent per second at most; a server closes a socket that sends more than 200."
+  ),
+  patience: Settings.duration(
+    "SPILLWAY_CLI_PATIENCE",
+    "30 seconds",
+    "Time that the server may let the commands wait for a connection, an acknowledgement or data; then they reconnect."
+  ),
+  tries: Settings.integer(
+    "SPILLWAY_CLI_TRIES",
+    20,
+    { min: 0, max: 1_000_000 },
+    "Reconnections in a row without progress; then the command fails."
+  ),
+  backoff: Settings.duration("SPILLWAY_CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles."),
+  maxBackoff: Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection.")
+}
+
+export class CliConfig extends Context.Service<CliConfig, Settings.Values<typeof settings>>()(
+  "spillway/Cli/CliConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

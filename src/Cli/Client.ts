@@ -1,0 +1,70 @@
+/** Requests to the server. */
+import { Effect, Option, Redacted, Schema } from "effect"
+import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import type { Target } from "./Target.ts"
+
+/** The server answered with an error. */
+export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
+  status: Schema.Int,
+  said: Schema.String
+}) {
+  override get message() {
+    return this.status === 401
+      ? "The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY."
+      : `The server answers ${this.status}: ${this.said}`
+  }
+}
+
+/** Nothing answers, or not in a way that is understood. */
+export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
+  url: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `No Spillway answers at ${this.url} (${this.reason}). Start one with \`npm start\`, or name another with --url.`
+  }
+}
+
+const Said = Schema.Struct({ title: Schema.String, detail: Schema.optional(Schema.String) })
+
+const saidOf = (response: HttpClientResponse.HttpClientResponse) =>
+  response.json.pipe(
+    Effect.flatMap(Schema.decodeUnknownEffect(Said)),
+    Effect.map(({ detail, title }) => (detail === undefined ? title : `${title}. ${detail}`)),
+    Effect.orElseSucceed(() => "no reason given"),
+    Effect.flatMap((said) => new ServerSaid({ status: response.status, said }))
+  )
+
+const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
+
+/** The response, whatever its status. */
+export const send = ({ key, url }: Target, request: HttpClientRequest.HttpClientRequest) =>
+  Effect.gen(function* () {
+    const client = yield* HttpClient.HttpClient
+    const asked = request.pipe(HttpClientRequest.prependUrl(url), HttpClientRequest.bearerToken(Redacted.value(key)))
+    return yield* client.execute(asked).pipe(Effect.mapError((error) => unreachable(url)(reasonOf(error.reason))))
+  })
+
+const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): string => {
+  const cause = reason.cause
+  return cause instanceof Error && cause.message !== "" ? cause.message : reason._tag
+}
+
+/** The response if its status is 2xx. */
+export const succeed = (target: Target, request: HttpClientRequest.HttpClientRequest) =>
+  Effect.flatMap(send(target, request), (response) =>
+    response.status >= 200 && response.status < 300 ? Effect.succeed(response) : saidOf(response)
+  )
+
+/** The body of a 2xx response. */
+export const json = <A>(
+  target: Target,
+  request: HttpClientRequest.HttpClientRequest,
+  schema: Schema.Codec<A, unknown>
+) =>
+  Effect.gen(function* () {
+    const response = yield* succeed(target, request)
+    const body = yield* Effect.option(Effect.flatMap(response.json, Schema.decodeUnknownEffect(schema)))
+    if (Option.isNone(body)) return yield* unreachable(target.url)("its answer is not Spillway's")
+    return body.value
+  })

@@ -1,0 +1,55 @@
+/** `spillway config` */
+import { Config, Console, Effect, Option, Result, Schema } from "effect"
+import { Command } from "effect/cli"
+import type { Group, Setting } from "../Settings.ts"
+import { table } from "./Table.ts"
+
+/** Some settings can't be used; which ones was printed. */
+export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
+  envs: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `The server would not start: ${this.envs.join(", ")} can't be used.`
+  }
+}
+
+const rowOf = Effect.fnUntraced(function* (setting: Setting<unknown>) {
+  const raw = yield* Config.String(setting.env).pipe(
+    Config.option,
+    Effect.map(Option.filter((text) => text !== "")),
+    Effect.orElseSucceed(() => Option.none<string>())
+  )
+  const parsed = setting.parse(Option.getOrUndefined(raw))
+  const shown = Option.match(raw, {
+    onNone: () => setting.defaultText ?? "not set",
+    onSome: (text) => (setting.secret ? "set" : text)
+  })
+  const from = Option.isSome(raw) ? "environment" : "default"
+  return {
+    env: setting.env,
+    valid: Result.isSuccess(parsed),
+    row: [setting.env, shown, Result.isSuccess(parsed) ? from : `expected ${setting.expected}`]
+  }
+})
+
+/** Of all groups that the composition knows. */
+export const configCommand = (groups: ReadonlyArray<Pick<Group, "settings">>) =>
+  Command.make(
+    "config",
+    {},
+    Effect.fnUntraced(function* () {
+      const settings = groups.flatMap((group) => Object.values(group.settings))
+      const rows = yield* Effect.forEach(
+        settings.toSorted((a, b) => a.env.localeCompare(b.env)),
+        rowOf
+      )
+      yield* Console.log(
+        table(
+          ["SETTING", "VALUE", "FROM"],
+          rows.map(({ row }) => row)
+        )
+      )
+      const envs = rows.filter(({ valid }) => !valid).map(({ env }) => env)
+      if (envs.length > 0) return yield* new ConfigInvalid({ envs })
+    })
+  ).pipe(Command.withDescription("Print the settings that the server would run with; secrets as `set`"))

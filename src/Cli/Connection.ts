@@ -1,0 +1,107 @@
+/** One WebSocket to the server. */
+import { Duration, Effect, Option, Redacted, Schema } from "effect"
+import type { Scope } from "effect"
+import { WebSocket } from "ws"
+import { decode, type Received } from "./Frames.ts"
+
+/** The connection failed or ended; another one may work. */
+export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", { reason: Schema.String }) {
+  override get message() {
+    return this.reason
+  }
+}
+
+/** The server will not take this, however often it is tried. */
+export class Refused extends Schema.TaggedError<Refused>()("Refused", { reason: Schema.String }) {
+  override get message() {
+    return this.reason
+  }
+}
+
+export interface Connection {
+  /** Waits while more than `maxBuffered` bytes lie in the socket. */
+  send(frame: Uint8Array): Effect.Effect<void, Disconnected>
+  /** Fails when the connection ends. */
+  readonly ended: Effect.Effect<never, Disconnected | Refused>
+}
+
+export interface Options {
+  readonly url: string
+  readonly key: Redacted.Redacted
+  readonly maxBuffered: number
+  /** For opening. */
+  readonly patience: Duration.Duration
+  /** Called in the socket's own event, in order. */
+  readonly onReceived: (received: Received) => void
+}
+
+/** RFC 6455: what was sent was not understood (1002, 1003, 1007), not allowed (1008), or too large (1009). */
+const permanent = [1002, 1003, 1007, 1008, 1009]
+
+const describeClose = (code: number, text: string) =>
+  code === 1006 ? "The connection broke" : `The server closed the connection (${code}${text === "" ? "" : `: ${text}`})`
+
+const describeStatus = (status: number) => {
+  if (status === 401) return "The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY"
+  return `The server answers ${status} instead of opening a stream`
+}
+
+/** The socket is closed with the scope. */
+export const open = (options: Options): Effect.Effect<Connection, Disconnected | Refused, Scope.Scope> =>
+  Effect.map(Effect.acquireRelease(connect(options), disconnect, { interruptible: true }), (socket) => ({
+    send: (frame) =>
+      Effect.callback<void, Disconnected>((resume) => {
+        if (socket.readyState !== WebSocket.OPEN)
+          return resume(new Disconnected({ reason: "The connection is closed" }))
+        const waits = socket.bufferedAmount > options.maxBuffered
+        socket.send(frame, (error) => {
+          if (waits) resume(error ? new Disconnected({ reason: error.message }) : Effect.void)
+        })
+        if (!waits) resume(Effect.void)
+      }),
+    ended: Effect.callback<never, Disconnected | Refused>((resume) => {
+      const end = (code: number, text: string) => {
+        const reason = describeClose(code, text)
+        resume(permanent.includes(code) ? new Refused({ reason }) : new Disconnected({ reason }))
+      }
+      if (socket.readyState === WebSocket.CLOSED) return end(1006, "")
+      const onClose = (code: number, text: Buffer) => end(code, text.toString())
+      socket.on("close", onClose)
+      return Effect.sync(() => socket.off("close", onClose))
+    })
+  }))
+
+/** Time for the server to answer a close. */
+const goodbye = Duration.seconds(1)
+
+const disconnect = (socket: WebSocket) =>
+  Effect.callback<void>((resume) => {
+    if (socket.readyState === WebSocket.CLOSED) return resume(Effect.void)
+    socket.once("close", () => resume(Effect.void))
+    socket.close(1000)
+  }).pipe(Effect.timeoutOption(goodbye), Effect.andThen(Effect.sync(() => socket.terminate())))
+
+const connect = ({ key, onReceived, patience, url }: Options) =>
+  Effect.callback<WebSocket, Disconnected | Refused>((resume) => {
+    const socket = new WebSocket(url, {
+      headers: { authorization: `Bearer ${Redacted.value(key)}` },
+      perMessageDeflate: false,
+      handshakeTimeout: Duration.toMillis(patience)
+    })
+    socket.on("message", (data, binary) => {
+      if (binary && Buffer.isBuffer(data)) Option.map(decode(data), onReceived)
+    })
+    socket.once("open", () => resume(Effect.succeed(socket)))
+    socket.once("unexpected-response", (request, { statusCode = 0 }) => {
+      request.destroy()
+      const later = statusCode === 429 || statusCode >= 500
+      const reason = describeStatus(statusCode)
+      resume(later ? new Disconnected({ reason }) : new Refused({ reason }))
+    })
+    socket.on("error", (error) => {
+      const reason =
+        error.message === "" ? "The server can't be reached" : `The server can't be reached (${error.message})`
+      resume(new Disconnected({ reason }))
+    })
+    return Effect.sync(() => socket.terminate())
+  })

@@ -1,0 +1,50 @@
+/** What the server says of conversations. */
+import { DateTime, Schema } from "effect"
+import { HttpClientRequest } from "effect/http"
+import { json } from "./Client.ts"
+import type { Target } from "./Target.ts"
+
+const AudioFile = Schema.Struct({
+  id: Schema.String,
+  started_at: Schema.DateTimeUtcFromString,
+  duration: Schema.Finite,
+  bytes: Schema.Finite
+})
+export type AudioFile = typeof AudioFile.Type
+
+const Conversation = Schema.Struct({
+  id: Schema.String,
+  live: Schema.Boolean,
+  started_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  captured_duration: Schema.Finite,
+  lost_seconds: Schema.Finite,
+  audio_files: Schema.Array(AudioFile)
+})
+export type Conversation = typeof Conversation.Type
+
+const Page = Schema.Struct({
+  conversations: Schema.Array(Conversation),
+  next: Schema.optional(Schema.NullOr(Schema.String))
+})
+
+export const path = (id: string) => `/v1/conversations/${encodeURIComponent(id)}`
+
+export const get = (target: Target, id: string) => json(target, HttpClientRequest.get(path(id)), Conversation)
+
+/** Newest first. */
+export const list = (target: Target, limit: number) =>
+  json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
+
+export const audioPath = (conversation: string, file: string) =>
+  `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`
+
+/** `4:07`, `1:02:09`. */
+export const clock = (seconds: number): string => {
+  const whole = Math.round(seconds)
+  const two = (n: number) => String(n).padStart(2, "0")
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60]
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
+}
+
+/** `2026-01-31 14:05:09`, UTC. */
+export const date = (at: DateTime.Utc): string => DateTime.formatIso(at).slice(0, 19).replace("T", " ")

@@ -1,0 +1,87 @@
+/** Brings one audio file to disk, goes on where a cut left it, and gives it its name when it is whole. */
+import { Effect, FileSystem, Option, Stream } from "effect"
+import { HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { CliConfig } from "./CliConfig.ts"
+import { send, ServerSaid } from "./Client.ts"
+import { Disconnected } from "./Connection.ts"
+import { reconnecting } from "./Reconnect.ts"
+import { Screen } from "./Screen.ts"
+import type { Target } from "./Target.ts"
+
+/** Bytes of the whole file, as a response to all or a range of it says. */
+const sizeOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): Option.Option<number> => {
+  const text = status === 206 ? /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1] : headers["content-length"]
+  return Option.filter(Option.some(Number(text)), Number.isSafeInteger)
+}
+
+/** What the next request asks for: all, or what is missing of the version that is begun. */
+const ask = (path: string, begun: { readonly bytes: number; readonly etag: string | undefined }) =>
+  HttpClientRequest.get(path).pipe(
+    begun.bytes > 0 && begun.etag !== undefined
+      ? HttpClientRequest.setHeaders({ range: `bytes=${begun.bytes}-`, "if-range": begun.etag })
+      : (all) => all
+  )
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+
+export const Download = {
+  run: Effect.fnUntraced(function* (options: { readonly target: Target; readonly path: string; readonly to: string }) {
+    const config = yield* CliConfig
+    const fs = yield* FileSystem.FileSystem
+    const screen = yield* Screen
+    const part = `${options.to}.part`
+    const file = yield* fs.open(part, { flag: "w" })
+    let bytes = 0
+    let etag: string | undefined
+
+    const attempt = Effect.gen(function* () {
+      const response = yield* send(options.target, ask(options.path, { bytes, etag })).pipe(
+        Effect.mapError(({ message }) => new Disconnected({ reason: message }))
+      )
+      if (response.status >= 500 || response.status === 429) {
+        return yield* new Disconnected({ reason: `The server answers ${response.status}` })
+      }
+      if (response.status !== 200 && response.status !== 206) {
+        return yield* new ServerSaid({ status: response.status, said: `it has no ${options.path}` })
+      }
+      // Another version than the one begun, or a server without ranges: from the start.
+      if (response.status === 200) {
+        yield* file.truncate(0)
+        yield* file.seek(0n, "start")
+        bytes = 0
+      }
+      etag = response.headers["etag"]
+      const size = sizeOf(response)
+      yield* response.stream.pipe(
+        Stream.mapError(() => new Disconnected({ reason: "The connection broke" })),
+        Stream.timeoutOrElse({
+          duration: config.patience,
+          orElse: () => Stream.fail(new Disconnected({ reason: "The server went silent" }))
+        }),
+        Stream.runForEach((chunk) =>
+          file.writeAll(chunk).pipe(
+            Effect.andThen(Effect.sync(() => void (bytes += chunk.length))),
+            Effect.andThen(
+              Effect.suspend(() => {
+                const whole = Option.getOrElse(size, () => bytes)
+                return screen.progress(bytes / whole, `${megabytes(bytes)} of ${megabytes(whole)}`)
+              })
+            )
+          )
+        )
+      )
+      if (Option.isSome(size) && bytes < size.value) {
+        return yield* new Disconnected({ reason: "The connection broke" })
+      }
+    })
+
+    yield* reconnecting(
+      attempt,
+      Effect.sync(() => bytes),
+      config
+    )
+    yield* file.sync
+    yield* fs.rename(part, options.to)
+    return bytes
+  }, Effect.scoped)
+}

@@ -1,0 +1,75 @@
+/** `spillway keys create|list|revoke` */
+import { Console, Effect, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { HttpClientRequest } from "effect/http"
+import { json, succeed } from "./Client.ts"
+import { date } from "./Conversations.ts"
+import { server } from "./Flags.ts"
+import { table } from "./Table.ts"
+import { target } from "./Target.ts"
+
+const stored = {
+  id: Schema.String,
+  uid: Schema.String,
+  scopes: Schema.Array(Schema.String),
+  expires_at: Schema.NullOr(Schema.DateTimeUtcFromString)
+}
+const NewKey = Schema.Struct({ ...stored, key: Schema.String })
+const KeyList = Schema.Struct({
+  keys: Schema.Array(Schema.Struct({ ...stored, created_at: Schema.DateTimeUtcFromString }))
+})
+
+const create = Command.make(
+  "create",
+  {
+    uid: Argument.String("uid").pipe(Argument.withDescription("The user that the key belongs to")),
+    scope: Flag.Literals("scope", ["admin", "service"]).pipe(
+      Flag.withDescription("`service` may act for any user, `admin` may manage keys; can be given twice"),
+      Flag.between(0, 2)
+    ),
+    expires: Flag.Date("expires").pipe(
+      Flag.withDescription("When it stops to work, such as 2030-01-31"),
+      Flag.withMetavar("DATE"),
+      Flag.optional
+    ),
+    ...server
+  },
+  Effect.fnUntraced(function* ({ expires, scope, uid, ...flags }) {
+    const expires_at = Option.getOrNull(Option.map(expires, (at) => at.toISOString()))
+    const request = HttpClientRequest.post("/v1/keys").pipe(
+      HttpClientRequest.bodyJsonUnsafe({ uid, scopes: scope, expires_at })
+    )
+    const { id, key } = yield* json(yield* target(flags), request, NewKey)
+    yield* Console.log(`${key}\nThis is shown only now. Its id is ${id}.`)
+  })
+).pipe(Command.withDescription("Make a key for a user; it is shown this once"))
+
+const list = Command.make(
+  "list",
+  server,
+  Effect.fnUntraced(function* (flags) {
+    const { keys } = yield* json(yield* target(flags), HttpClientRequest.get("/v1/keys"), KeyList)
+    const rows = keys.map((key) => [
+      key.id,
+      key.uid,
+      key.scopes.join(", "),
+      date(key.created_at),
+      key.expires_at === null ? "never" : date(key.expires_at)
+    ])
+    yield* Console.log(table(["ID", "USER", "SCOPES", "CREATED (UTC)", "EXPIRES (UTC)"], rows))
+  })
+).pipe(Command.withDescription("List the keys that work"))
+
+const revoke = Command.make(
+  "revoke",
+  { id: Argument.String("id"), ...server },
+  Effect.fnUntraced(function* ({ id, ...flags }) {
+    yield* succeed(yield* target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
+    yield* Console.log(`${id} is revoked.`)
+  })
+).pipe(Command.withDescription("Make a key stop working, at once"))
+
+export const KeysCommand = Command.make("keys").pipe(
+  Command.withDescription("Manage access keys (needs a key with the scope admin)"),
+  Command.withSubcommands([create, list, revoke])
+)

@@ -1,0 +1,52 @@
+/** What the commands show while they work: on standard error, so that results can be piped. */
+import { Clock, Context, Duration, Effect, Layer, Ref } from "effect"
+
+/** How often a moving line is drawn, on a terminal and in a log. */
+const redraw = { terminal: Duration.millis(100), log: Duration.seconds(10) }
+
+export class Screen extends Context.Service<
+  Screen,
+  {
+    /** A state that replaces the one before; drawn now and then. */
+    progress(fraction: number, text: string): Effect.Effect<void>
+    /** A line that stays. */
+    say(text: string): Effect.Effect<void>
+  }
+>()("spillway/Cli/Screen") {
+  static readonly layer = Layer.effect(
+    Screen,
+    Effect.gen(function* () {
+      const { stderr } = process
+      const interactive = stderr.isTTY
+      const pause = Duration.toMillis(interactive ? redraw.terminal : redraw.log)
+      const drawnAt = yield* Ref.make(-Infinity)
+      const write = (text: string) => Effect.sync(() => void stderr.write(text))
+      const clear = interactive ? "\r\u001b[K" : ""
+
+      const draw = (fraction: number, text: string) => {
+        if (!interactive) return write(`${percent(fraction)} ${text}\n`)
+        const width = Math.max(10, Math.min(40, stderr.columns - text.length - 10))
+        return write(`${clear}${bar(fraction, width)} ${percent(fraction)} ${text}`)
+      }
+      yield* Effect.addFinalizer(() => write(interactive ? clear : ""))
+
+      return Screen.of({
+        say: (text) => write(`${clear}${text}\n`),
+        progress: Effect.fnUntraced(function* (fraction, text) {
+          const now = yield* Clock.currentTimeMillis
+          const due = yield* Ref.modify(drawnAt, (at) =>
+            now - at >= pause || fraction >= 1 ? [true, now] : [false, at]
+          )
+          if (due) yield* draw(fraction, text)
+        })
+      })
+    })
+  )
+}
+
+const percent = (fraction: number) => `${String(Math.floor(fraction * 100)).padStart(3)} %`
+
+const bar = (fraction: number, width: number) => {
+  const full = Math.round(Math.min(1, fraction) * width)
+  return "█".repeat(full) + "░".repeat(width - full)
+}

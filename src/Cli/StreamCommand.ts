@@ -1,0 +1,59 @@
+/** `spillway stream FILE.wav` */
+import { randomUUID } from "node:crypto"
+import { Console, Effect, Option, Schedule } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import * as Conversations from "./Conversations.ts"
+import { server } from "./Flags.ts"
+import { target, type Target } from "./Target.ts"
+import { Upload } from "./Upload.ts"
+import * as Wav from "./Wav.ts"
+
+/** The capture ends with its socket; the list may lag behind that by a moment. */
+const listed = Schedule.max([Schedule.spaced("200 millis"), Schedule.recurs(10)])
+
+const playback = Effect.fnUntraced(function* (to: Target, id: string) {
+  const found = yield* Conversations.get(to, id).pipe(
+    Effect.filterOrElse(
+      ({ audio_files }) => audio_files.length > 0,
+      () => Effect.fail("not listed yet")
+    ),
+    Effect.retry(listed),
+    Effect.option
+  )
+  const files = Option.match(found, { onNone: () => [], onSome: ({ audio_files }) => audio_files })
+  const urls = files.map((file) => to.url + Conversations.audioPath(id, file.id))
+  const [first = `${to.url}${Conversations.path(id)}`] = urls
+  yield* Console.log(`conversation ${id}`)
+  for (const url of urls) yield* Console.log(`playback     ${url}`)
+  yield* Console.log(`fetch it     npm run spillway -- fetch ${id} -o out.wav`)
+  yield* Console.log(`or           curl -H "Authorization: Bearer $SPILLWAY_KEY" -o out.wav '${first}'`)
+})
+
+export const StreamCommand = Command.make(
+  "stream",
+  {
+    file: Argument.String("file.wav").pipe(Argument.withDescription("16-bit PCM, one channel, 8000 to 48000 Hz")),
+    fast: Flag.Boolean("fast").pipe(
+      Flag.withDescription("As fast as the server acknowledges, instead of at the pace of speech"),
+      Flag.withDefault(false)
+    ),
+    realtime: Flag.Boolean("realtime").pipe(
+      Flag.withDescription("At the pace of speech (the default)"),
+      Flag.withDefault(false)
+    ),
+    conversation: Flag.String("conversation").pipe(
+      Flag.withDescription("Its id; a new one by default"),
+      Flag.withMetavar("ID"),
+      Flag.optional
+    ),
+    ...server
+  },
+  Effect.fnUntraced(function* ({ conversation, fast, file, realtime, ...flags }) {
+    const to = yield* target(flags)
+    const wav = yield* Wav.open(file)
+    const id = Option.getOrElse(conversation, () => randomUUID())
+    const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast })
+    yield* Console.log(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
+    yield* playback(to, id)
+  }, Effect.scoped)
+).pipe(Command.withDescription("Send a WAV file as live audio, until the server has acknowledged all of it"))

@@ -1,0 +1,101 @@
+/**
+ * Streams a WAV file into a conversation until the server acknowledged its last sample. After a break it goes on with the
+ * first sample that was not acknowledged.
+ */
+import { Clock, Duration, Effect, Queue, Redacted } from "effect"
+import { CliConfig } from "./CliConfig.ts"
+import { Disconnected, open } from "./Connection.ts"
+import * as Frames from "./Frames.ts"
+import { reconnecting } from "./Reconnect.ts"
+import { Screen } from "./Screen.ts"
+import type { Wav } from "./Wav.ts"
+
+const FRAME_SECONDS = 0.1
+
+export interface Job {
+  readonly wav: Wav
+  readonly conversation: string
+  /** `http(s)://host:port` */
+  readonly url: string
+  readonly key: Redacted.Redacted
+  /** Paced as if it were spoken now; otherwise as fast as the server acknowledges. */
+  readonly realtime: boolean
+}
+
+const endpoint = ({ url, wav }: Job) =>
+  `${url.replace(/^http/, "ws").replace(/\/$/, "")}/v1/trigger/listen?sample_rate=${wav.sampleRate}&audio_timeline=2&ack=1`
+
+const seconds = (n: number) => `${n.toFixed(1)} s`
+
+export const Upload = {
+  run: Effect.fnUntraced(function* (job: Job) {
+    const config = yield* CliConfig
+    const screen = yield* Screen
+    const { conversation, key, realtime, wav } = job
+    const { sampleRate, samples } = wav
+    const frameSamples = Math.round(sampleRate * FRAME_SECONDS)
+    const window = Math.max(frameSamples, Math.floor(Duration.toSeconds(config.maxUnacknowledged) * sampleRate))
+    /** Unix seconds of sample 0, chosen once: sample i is at `startedAt + i / sampleRate`, also after a break. */
+    const startedAt = (yield* Clock.currentTimeMillis) / 1000
+    const news = yield* Queue.sliding<void>(1)
+    let acknowledged = 0
+    let sent = 0
+
+    const show = Effect.suspend(() =>
+      screen.progress(
+        samples === 0 ? 1 : acknowledged / samples,
+        `sent ${seconds(sent / sampleRate)}, acknowledged ${seconds(acknowledged / sampleRate)} of ${seconds(samples / sampleRate)}`
+      )
+    )
+
+    const onReceived = (received: Frames.Received) => {
+      if (received._tag === "Ack" && received.conversation === conversation) {
+        const through = Math.round((received.through - startedAt) * sampleRate)
+        acknowledged = Math.min(samples, Math.max(acknowledged, through))
+        Queue.offerUnsafe(news, undefined)
+      }
+    }
+
+    const silent = () => new Disconnected({ reason: `No acknowledgement for ${Duration.format(config.patience)}` })
+    const acknowledgement = Queue.take(news).pipe(
+      Effect.timeoutOrElse({ duration: config.patience, orElse: silent }),
+      Effect.andThen(show)
+    )
+
+    /** A frame is spoken when its last sample is; fast, it only keeps the server's bound on messages. */
+    const due = (frame: { readonly to: number; readonly index: number; readonly openedAt: number }) =>
+      realtime ? startedAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
+
+    const attempt = Effect.gen(function* () {
+      const { maxBuffered, patience } = config
+      const connection = yield* open({ url: endpoint(job), key, maxBuffered, patience, onReceived })
+      const sending = Effect.gen(function* () {
+        yield* connection.send(Frames.conversation(conversation))
+        const openedAt = (yield* Clock.currentTimeMillis) / 1000
+        sent = acknowledged
+        for (let index = 0; sent < samples; index++) {
+          while (sent - acknowledged >= window) yield* acknowledgement
+          // The server had more than it could say before the break.
+          sent = Math.max(sent, acknowledged)
+          if (sent >= samples) break
+          const to = Math.min(samples, sent + frameSamples)
+          const wait = due({ to, index, openedAt }) - (yield* Clock.currentTimeMillis) / 1000
+          if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
+          yield* connection.send(Frames.audio(startedAt + sent / sampleRate, yield* wav.read(sent, to)))
+          sent = to
+          yield* show
+        }
+        while (acknowledged < samples) yield* acknowledgement
+      })
+      yield* Effect.raceFirst(sending, connection.ended)
+    }).pipe(Effect.scoped)
+
+    yield* reconnecting(
+      attempt,
+      Effect.sync(() => acknowledged),
+      config
+    )
+    yield* show
+    return { seconds: samples / sampleRate }
+  })
+}
