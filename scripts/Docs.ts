@@ -5,6 +5,8 @@ import * as path from "node:path"
 const begin = "<!-- configuration: written by `npm run docs` -->"
 const end = "<!-- end of configuration -->"
 const configuration = "src/Configuration.ts"
+/** The module whose settings the server does not read. */
+const commandLine = "Cli"
 
 /** As much of a setting as a reader needs. */
 export interface Setting {
@@ -74,29 +76,33 @@ const isGroup = (value: unknown): value is Group =>
 
 const groupsIn = (module: object): ReadonlyArray<Group> => Object.values(module).filter(isGroup)
 
-/** Configuration classes that exist in src and are in no program. */
-const forgotten = async (root: string, groups: ReadonlyArray<Group>): Promise<ReadonlyArray<string>> => {
+interface Loaded {
+  /** In the README, in this order: the server's groups, then the command line's own. */
+  readonly groups: ReadonlyArray<Group>
+  /** Configuration classes that exist in src and are in no program. */
+  readonly forgotten: ReadonlyArray<Group>
+}
+
+const load = async (root: string): Promise<Loaded> => {
+  const composed: { readonly groups?: unknown } = await import(path.join(root, configuration))
+  const groups = Array.isArray(composed.groups) ? composed.groups.filter(isGroup) : []
   const files = fs
     .readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith("Config.ts"))
+    .toSorted()
   const modules = await Promise.all(
     files.map(async (file): Promise<object> => await import(path.join(root, "src", file)))
   )
-  const known = new Set(groups.map(({ key }) => key))
-  return modules
-    .flatMap(groupsIn)
-    .filter(({ key }) => !known.has(key))
-    .map(({ key }) => `${key} is not among the groups of ${configuration}`)
-}
-
-const load = async (root: string): Promise<ReadonlyArray<Group>> => {
-  const module: { readonly groups?: unknown } = await import(path.join(root, configuration))
-  return Array.isArray(module.groups) ? module.groups.filter(isGroup) : []
+  const others = modules.flatMap((module) => groupsIn(module)).filter((group) => !groups.includes(group))
+  return {
+    groups: [...groups, ...others.filter((group) => moduleOf(group) === commandLine)],
+    forgotten: others.filter((group) => moduleOf(group) !== commandLine)
+  }
 }
 
 /** What is wrong with the README's tables, one line each. */
 export const problems = async (root: string): Promise<ReadonlyArray<string>> => {
-  const groups = await load(root)
+  const { forgotten, groups } = await load(root)
   const readme = fs.readFileSync(path.join(root, "README.md"), "utf8")
   const wanted = replace(readme, render(groups))
   const drift =
@@ -105,13 +111,17 @@ export const problems = async (root: string): Promise<ReadonlyArray<string>> => 
       : wanted === readme
         ? []
         : ["README.md's configuration tables are not what the code says: run `npm run docs`"]
-  return [...drift, ...twice(groups), ...(await forgotten(root, groups))]
+  return [
+    ...drift,
+    ...twice(groups),
+    ...forgotten.map(({ key }) => `${key} is not among the groups of ${configuration}`)
+  ]
 }
 
 if (import.meta.main) {
   const root = path.join(import.meta.dirname, "..")
   const file = path.join(root, "README.md")
-  const wanted = replace(fs.readFileSync(file, "utf8"), render(await load(root)))
+  const wanted = replace(fs.readFileSync(file, "utf8"), render((await load(root)).groups))
   if (wanted === undefined) throw new Error(`README.md lacks the lines ${begin} and ${end}`)
   fs.writeFileSync(file, wanted)
 }

@@ -76,6 +76,21 @@ describe("Docs", () => {
     ])
   })
 
+  it("has a table for the command line, whose settings are not the server's", async () => {
+    const root = project(replace(markers, render([])) ?? "", config, "")
+    fs.mkdirSync(path.join(root, "src/Cli"))
+    const cli = { key: "spillway/Cli/CliConfig", settings: { a: setting } }
+    fs.rmSync(path.join(root, "src/Storage/StorageConfig.ts"))
+    fs.writeFileSync(path.join(root, "src/Configuration.ts"), "export const groups = []")
+    fs.writeFileSync(
+      path.join(root, "src/Cli/CliConfig.ts"),
+      config.replace("class StorageConfig", "class CliConfig").replace("Storage/StorageConfig", "Cli/CliConfig")
+    )
+    assert.include((await problems(root))[0], "run `npm run docs`")
+    fs.writeFileSync(path.join(root, "README.md"), replace(markers, render([cli])) ?? "")
+    assert.deepStrictEqual(await problems(root), [])
+  })
+
   it("finds a variable that two settings read", async () => {
     const double = replace(markers, render([group, group])) ?? ""
     assert.deepStrictEqual(await problems(project(double, config, "StorageConfig, StorageConfig")), [
