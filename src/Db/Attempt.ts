@@ -1,15 +1,13 @@
 /** One attempt of an operation: waits for its turn within one limit, then runs within another. */
 import { Clock, Duration, Effect, Fiber, Semaphore } from "effect"
 
-export type Ended = "waiting" | "running"
-
 interface Limits<E> {
   /** Milliseconds until it must have its turn. */
-  readonly waiting: number
-  /** Milliseconds it may run, counted from its turn. */
-  readonly running: number
-  /** The failure, by what it was doing when its time was up. */
-  readonly onLimit: (ended: Ended) => E
+  readonly waiting: () => number
+  /** Milliseconds it may run, asked when it has its turn. */
+  readonly running: () => number
+  /** The failure when its time is up. */
+  readonly onLimit: () => E
 }
 
 /**
@@ -27,14 +25,13 @@ export const attempt = <A, E, E2>(
     const fork = Effect.runForkWith(parent.context)
     return Effect.callback<A, E | E2>((resume) => {
       let timer: Fiber.Fiber<void> | undefined
-      let state: Ended = "waiting"
+      let state: "waiting" | "running" = "waiting"
       const arm = () => {
         timer?.interruptUnsafe()
-        const armed = state
-        timer = fork(clock.sleep(Duration.millis(limits[armed])))
+        timer = fork(clock.sleep(Duration.millis(limits[state]())))
         timer.addObserver((exit) => {
           if (exit._tag === "Failure") return
-          resume(Effect.fail(limits.onLimit(armed)))
+          resume(Effect.fail(limits.onLimit()))
           work.interruptUnsafe()
         })
       }

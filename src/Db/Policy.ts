@@ -45,7 +45,7 @@ type Limits = Pick<
 export const delay = (limits: Limits, n: number, random: number): number => {
   const spread = (limits.retryJitter / 100) * (2 * random - 1)
   const backoff = Math.min(Duration.toMillis(limits.retryBase) * 2 ** n, Duration.toMillis(limits.retryCap))
-  return Math.max(backoff * (1 + spread), Duration.toMillis(limits.retryFloor))
+  return Math.max(Math.round(backoff * (1 + spread)), Duration.toMillis(limits.retryFloor))
 }
 
 /** One policy a pool: at most `pool` operations run at a time, at most `waiters` wait for their turn. */
@@ -80,13 +80,11 @@ export const make = (limits: Limits, observer: Observer): Policy => {
 
     const tryOnce = (tries: number, left: () => number): Effect.Effect<A, Failure> =>
       Effect.suspend(() => {
-        const remaining = left()
-        if (remaining <= 0) return Effect.fail(timeout("deadline"))
-        const running = Math.min(statement, remaining)
+        if (left() <= 0) return Effect.fail(timeout("deadline"))
         const limited = attempt(effect, turns, {
-          waiting: remaining,
-          running,
-          onLimit: (ended) => timeout(ended === "running" && running === statement ? "statement" : "deadline")
+          waiting: left,
+          running: () => Math.min(statement, left()),
+          onLimit: () => timeout(left() < 1 ? "deadline" : "statement")
         })
         // The client dies, instead of failing, of a `ROLLBACK` on a connection that has just broken.
         const failing = Effect.catchDefect(limited, (defect) =>

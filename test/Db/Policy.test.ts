@@ -1,0 +1,259 @@
+/** The policy alone, on a virtual clock. */
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Schema } from "effect"
+import type { SqlError } from "effect/sql"
+import { TestClock } from "effect/testing"
+import { DbTimeout, DbUnavailable } from "../../src/Db.ts"
+import { DbConfig } from "../../src/Db/DbConfig.ts"
+import * as Policy from "../../src/Db/Policy.ts"
+import * as Settings from "../../src/Settings.ts"
+import { answered, broke } from "./Errors.ts"
+
+const standard = Settings.read(DbConfig.settings)
+const silent: Policy.Observer = { onInside: () => undefined, onRetry: () => undefined, onFault: () => undefined }
+const repeatable: Policy.Operation = { name: "Test.read", repeatable: () => true }
+const once: Policy.Operation = { name: "Test.write", repeatable: () => false }
+
+type Limits = Parameters<typeof Policy.make>[0]
+
+const make = (changes: Partial<Limits> = {}) =>
+  Effect.map(standard, (limits) => Policy.make({ ...limits, ...changes }, silent))
+
+/** An effect that notes when it was run, and then does the next of `results`, the last one for ever. */
+const script = <A>(...results: ReadonlyArray<Effect.Effect<A, SqlError.SqlError>>) => {
+  const at: Array<number> = []
+  const effect = Effect.clockWith((clock) => {
+    at.push(clock.currentTimeMillisUnsafe())
+    return results[Math.min(at.length, results.length) - 1] ?? Effect.die("no result")
+  })
+  return { at, effect }
+}
+
+/** Runs it while the clock advances by `time`, and answers with how it ended and when. */
+const during = <A, E>(time: Duration.Input, effect: Effect.Effect<A, E>) =>
+  Effect.gen(function* () {
+    const ended = Effect.all([Effect.exit(effect), Effect.clockWith((clock) => clock.currentTimeMillis)])
+    const fiber = yield* Effect.forkChild(ended)
+    yield* TestClock.adjust(time)
+    const exit = fiber.pollUnsafe()
+    assert.isDefined(exit, "has not ended")
+    const [result, at] = yield* Fiber.join(fiber)
+    return { result, at }
+  })
+
+const refuse = Effect.fail(answered("40001"))
+
+describe("Policy", () => {
+  it.effect("passes on what succeeds", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      assert.strictEqual(yield* policy.run(once, Effect.succeed(7)), 7)
+    })
+  )
+
+  it.effect(
+    "tries a refused operation six times, waiting twice as long each time up to 2 s, then names the attempts",
+    () =>
+      Effect.gen(function* () {
+        const policy = yield* make()
+        const { at, effect } = script(refuse)
+        const { result } = yield* during("30 seconds", policy.run(once, effect))
+        assert.deepStrictEqual(
+          result,
+          Exit.fail(new DbUnavailable({ operation: "Test.write", attempts: 6, cause: answered("40001") }))
+        )
+        const waits = at.slice(1).map((time, n) => time - (at[n] ?? 0))
+        assert.strictEqual(waits.length, 5)
+        for (const [n, wait] of waits.entries()) {
+          const middle = Math.min(100 * 2 ** n, 2000)
+          assert.isAtLeast(wait, middle * 0.75 - 1)
+          assert.isAtMost(wait, middle * 1.25 + 1)
+        }
+      })
+  )
+
+  it.effect("succeeds as soon as one attempt does", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { at, effect } = script(refuse, refuse, Effect.succeed("done"))
+      const { result } = yield* during("10 seconds", policy.run(once, effect))
+      assert.deepStrictEqual(result, Exit.succeed("done"))
+      assert.strictEqual(at.length, 3)
+    })
+  )
+
+  it.effect.prop(
+    "waits within the jitter, never under the floor, never over the cap with its jitter",
+    {
+      n: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
+      random: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+    },
+    Effect.fnUntraced(function* ({ n, random }) {
+      const wait = Policy.delay(yield* standard, n, random)
+      assert.isAtLeast(wait, 75)
+      assert.isAtMost(wait, 2500)
+      const short = Policy.delay({ ...(yield* standard), retryBase: Duration.millis(1) }, 0, random)
+      assert.strictEqual(short, 10)
+    })
+  )
+
+  it.effect("runs a write again only when its connection broke before it was sent", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const sent = script(Effect.fail(broke("query")), Effect.succeed(1))
+      const { result } = yield* during("10 seconds", policy.run(once, sent.effect))
+      assert.deepStrictEqual(
+        result,
+        Exit.fail(new DbUnavailable({ operation: "Test.write", attempts: 1, cause: broke("query") }))
+      )
+      assert.strictEqual(sent.at.length, 1)
+      const unsent = script(Effect.fail(broke("connect")), Effect.succeed(1))
+      assert.deepStrictEqual((yield* during("10 seconds", policy.run(once, unsent.effect))).result, Exit.succeed(1))
+    })
+  )
+
+  it.effect("runs what may be repeated again, whenever its connection breaks", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { effect } = script(Effect.fail(broke("query")), Effect.fail(broke("connect")), Effect.succeed(1))
+      assert.deepStrictEqual((yield* during("10 seconds", policy.run(repeatable, effect))).result, Exit.succeed(1))
+    })
+  )
+
+  it.effect("treats a connection that broke under a ROLLBACK, of which the client dies, as broken", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { effect } = script<number>(Effect.die(broke("query")), Effect.succeed(1))
+      assert.deepStrictEqual((yield* during("10 seconds", policy.run(repeatable, effect))).result, Exit.succeed(1))
+    })
+  )
+
+  it.effect("stops an operation after 30 s and never tries it again", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { at, effect } = script<never>(Effect.never)
+      const { result, at: end } = yield* during("2 minutes", policy.run(repeatable, effect))
+      assert.deepStrictEqual(result, Exit.fail(new DbTimeout({ operation: "Test.read", limit: "statement" })))
+      assert.deepStrictEqual([end, at.length], [30_000, 1])
+    })
+  )
+
+  it.effect("never tries again what the server stopped", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { at, effect } = script(Effect.fail(answered("57014")))
+      const { result } = yield* during("1 minute", policy.run(repeatable, effect))
+      assert.deepStrictEqual(result, Exit.fail(new DbTimeout({ operation: "Test.read", limit: "statement" })))
+      assert.strictEqual(at.length, 1)
+    })
+  )
+
+  it.effect("ends at the deadline, in an attempt as well as between two", () =>
+    Effect.gen(function* () {
+      const deadline = Exit.fail(new DbTimeout({ operation: "Test.read", limit: "deadline" }))
+      const policy = yield* make({ retries: 100 })
+      const slow = script(Effect.andThen(Effect.sleep("7 seconds"), refuse))
+      const first = yield* during("61 seconds", policy.run(repeatable, slow.effect))
+      assert.deepStrictEqual(first, { result: deadline, at: 60_000 })
+      const fast = script(refuse)
+      const second = yield* during("61 seconds", policy.run(repeatable, fast.effect))
+      assert.deepStrictEqual(second, { result: deadline, at: 61_000 + 60_000 })
+      const late = fast.at.filter((time) => time >= 61_000 + 60_000)
+      assert.deepStrictEqual(late, [], "no attempt begins after the deadline")
+    })
+  )
+
+  it.effect("answers in time although what it stopped is slow to end, and keeps its turn until it has", () =>
+    Effect.gen(function* () {
+      const policy = yield* make({ pool: 1 })
+      const stubborn = Effect.onInterrupt(Effect.never, () => Effect.sleep("5 seconds"))
+      const { at } = yield* during("31 seconds", policy.run(repeatable, stubborn))
+      assert.strictEqual(at, 30_000)
+      const next = script(Effect.succeed("next"))
+      yield* during("10 seconds", policy.run(repeatable, next.effect))
+      assert.deepStrictEqual(next.at, [35_000])
+    })
+  )
+
+  it.effect("counts a statement's 30 s from its turn, and gives up waiting for a turn only at the deadline", () =>
+    Effect.gen(function* () {
+      const policy = yield* make({ pool: 1, statementTimeout: Duration.seconds(30) })
+      const forty = Effect.forkChild(policy.run({ ...repeatable, name: "Test.first" }, Effect.sleep("29 seconds")))
+      yield* forty
+      yield* Effect.yieldNow
+      const second = yield* Effect.forkChild(Effect.exit(policy.run(repeatable, Effect.sleep("29 seconds"))))
+      yield* Effect.yieldNow
+      const third = yield* Effect.forkChild(
+        Effect.all([Effect.exit(policy.run(repeatable, Effect.never)), Effect.clockWith((c) => c.currentTimeMillis)])
+      )
+      yield* TestClock.adjust("61 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(second), Exit.void)
+      assert.deepStrictEqual(yield* Fiber.join(third), [
+        Exit.fail(new DbTimeout({ operation: "Test.read", limit: "deadline" })),
+        60_000
+      ])
+    })
+  )
+
+  it.effect("refuses at once what would wait behind more than the bound", () =>
+    Effect.gen(function* () {
+      const policy = yield* make({ pool: 2, waiters: 3 })
+      const fibers = yield* Effect.forEach([1, 2, 3, 4, 5], () =>
+        Effect.forkChild(policy.run(repeatable, Effect.sleep("1 second")), { startImmediately: true })
+      )
+      const refused = yield* Effect.flip(policy.run(repeatable, Effect.void))
+      assert.deepInclude(refused, { _tag: "DbUnavailable", attempts: 0 })
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.joinAll(fibers)
+      yield* policy.run(repeatable, Effect.void)
+    })
+  )
+
+  it.effect("gives back its place when a waiting caller is interrupted", () =>
+    Effect.gen(function* () {
+      const policy = yield* make({ pool: 1, waiters: 1 })
+      const first = yield* Effect.forkChild(policy.run(repeatable, Effect.never), { startImmediately: true })
+      const second = yield* Effect.forkChild(policy.run(repeatable, Effect.never), { startImmediately: true })
+      yield* Fiber.interrupt(second)
+      yield* Fiber.interrupt(first)
+      assert.strictEqual(yield* policy.run(repeatable, Effect.succeed(1)), 1)
+    })
+  )
+
+  it.effect("stops what it runs when its caller is interrupted, and waits until that has ended", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      let ended = false
+      const work = Effect.onInterrupt(Effect.never, () =>
+        Effect.andThen(
+          Effect.sleep("1 second"),
+          Effect.sync(() => (ended = true))
+        )
+      )
+      const fiber = yield* Effect.forkChild(policy.run(repeatable, work), { startImmediately: true })
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(fiber), { startImmediately: true })
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(stopping)
+      assert.isTrue(ended)
+    })
+  )
+
+  it.effect("dies of a mistake in the program, at once", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { at, effect } = script(Effect.fail(answered("23505")))
+      const { result } = yield* during("10 seconds", policy.run(repeatable, effect))
+      assert.deepStrictEqual(result, Exit.die(answered("23505")))
+      assert.strictEqual(at.length, 1)
+    })
+  )
+
+  it.effect("passes on the caller's own failures, at once", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      assert.strictEqual(yield* Effect.flip(policy.run(repeatable, Effect.fail("mine"))), "mine")
+    })
+  )
+})
