@@ -36,9 +36,12 @@ const cell = (text: string): string =>
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`)
 
+/** How durations and sizes are written stands above the tables. */
+const accepted = (expected: string): string => expected.replace(/^(a duration|a size) such as .*/, "$1")
+
 const rowOf = ({ defaultText, doc, env, expected, secret }: Setting): string => {
   const standard = defaultText === undefined ? (secret ? "none (a secret)" : "none") : `\`${defaultText}\``
-  return `| \`${env}\` | ${cell(standard)} | ${cell(sentence(doc))} Expects ${cell(sentence(expected))} |`
+  return `| \`${env}\` | ${cell(standard)} | ${cell(accepted(expected))} | ${cell(sentence(doc))} |`
 }
 
 /** A table for each module, in the order of the groups. */
@@ -48,8 +51,8 @@ export const render = (groups: ReadonlyArray<Group>): string =>
       [
         `**${module}**`,
         "",
-        "| variable | default | meaning |",
-        "| --- | --- | --- |",
+        "| variable | default | accepts | meaning |",
+        "| --- | --- | --- | --- |",
         ...of.flatMap((group) => Object.values(group.settings)).map(rowOf)
       ].join("\n")
     )

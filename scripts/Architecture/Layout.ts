@@ -1,5 +1,5 @@
 /** Where files are, how they are called, and how long they may be. */
-import { at, inSource, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
+import { at, composition, inSource, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
 import { chain, child, type Source, walk } from "./Source.ts"
 
 const technical = ["common", "controllers", "helpers", "layers", "lib", "repositories", "services", "types", "utils"]
@@ -45,7 +45,8 @@ const fileName: Rule = {
   name: "file-name",
   check: (source, all) => {
     const name = nameOf(source.path)
-    if (!inSource(source.path) || name === "main" || source.path.startsWith("src/Db/Migrations/")) return []
+    if (!inSource(source.path) || composition.includes(source.path) || source.path.startsWith("src/Db/Migrations/"))
+      return []
     if (!/^[A-Z][A-Za-z0-9]*$/.test(name)) return [whole(source, "the name is PascalCase")]
     const byName = [...all.values()].some((other) =>
       other.imports.some((each) => each.target === source.path && !each.namespace && !each.typeOnly)

@@ -38,15 +38,15 @@ const escapes = (node: Node): string | undefined => {
     }
     case "CallExpression": {
       const [first = "", ...rest] = chain(child(node, "callee"))
-      const timers = ["setTimeout", "setInterval", "setImmediate"]
-      return rest.length === 0 && timers.includes(first) ? first : undefined
+      const globals = ["fetch", "setTimeout", "setInterval", "setImmediate"]
+      return rest.length === 0 && globals.includes(first) ? first : undefined
     }
     case "MemberExpression": {
       const [first = "", second = "", ...more] = chain(node).filter((word, at) => at > 0 || word !== "globalThis")
       const name = `${first}.${second}`
       return more.length === 0 &&
         second !== "" &&
-        (first === "console" || name === "Date.now" || name === "process.env")
+        (first === "console" || ["Date.now", "Math.random", "process.env"].includes(name))
         ? name
         : undefined
     }

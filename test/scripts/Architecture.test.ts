@@ -256,6 +256,8 @@ const escapes: ReadonlyArray<readonly [what: string, code: string]> = [
   ["Date.now", "const a = { clock: Date.now }"],
   ["setTimeout", "setTimeout(a, 1)"],
   ["setInterval", "setInterval(a, 1)"],
+  ["fetch", "const a = fetch(b)"],
+  ["Math.random", "const a = Math.random()"],
   ["console.log", "console.log(1)"],
   ["console.log", 'globalThis["console"].log(1)'],
   ["process.env", "const a = process.env.HOME"]

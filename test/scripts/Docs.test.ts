@@ -6,7 +6,13 @@ import * as path from "node:path"
 import { onTestFinished } from "vitest"
 import { type Group, problems, render, replace } from "../../scripts/Docs.ts"
 
-const setting = { env: "SPILLWAY_A", doc: "One | two", expected: "a size", defaultText: "1 MiB", secret: false }
+const setting = {
+  env: "SPILLWAY_A",
+  doc: "One | two",
+  expected: "a size such as `4 MiB`",
+  defaultText: "1 MiB",
+  secret: false
+}
 const group: Group = { key: "spillway/Storage/StorageConfig", settings: { a: setting } }
 
 const project = (readme: string, config: string, groups: string) => {
@@ -37,15 +43,15 @@ describe("Docs", () => {
       [
         "**Storage**",
         "",
-        "| variable | default | meaning |",
-        "| --- | --- | --- |",
-        String.raw`| ${"`SPILLWAY_A`"} | ${"`1 MiB`"} | One \| two. Expects a size. |`,
+        "| variable | default | accepts | meaning |",
+        "| --- | --- | --- | --- |",
+        String.raw`| ${"`SPILLWAY_A`"} | ${"`1 MiB`"} | a size | One \| two. |`,
         "",
         "**Node**",
         "",
-        "| variable | default | meaning |",
-        "| --- | --- | --- |",
-        String.raw`| ${"`SPILLWAY_B`"} | none (a secret) | One \| two. Expects a size. |`
+        "| variable | default | accepts | meaning |",
+        "| --- | --- | --- | --- |",
+        String.raw`| ${"`SPILLWAY_B`"} | none (a secret) | a size | One \| two. |`
       ].join("\n")
     )
   })
