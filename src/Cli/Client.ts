@@ -1,7 +1,7 @@
 /** Requests to the server. */
 import { Effect, Option, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import type { Target } from "./Target.ts"
+import type * as Target from "./Target.ts"
 
 /** The server answered with an error. */
 export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
@@ -38,7 +38,7 @@ const saidOf = (response: HttpClientResponse.HttpClientResponse) =>
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
 /** The response, whatever its status. */
-export const send = ({ key, url }: Target, request: HttpClientRequest.HttpClientRequest) =>
+export const send = ({ key, url }: Target.Target, request: HttpClientRequest.HttpClientRequest) =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const asked = request.pipe(HttpClientRequest.prependUrl(url), HttpClientRequest.bearerToken(Redacted.value(key)))
@@ -51,14 +51,14 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
 }
 
 /** The response if its status is 2xx. */
-export const succeed = (target: Target, request: HttpClientRequest.HttpClientRequest) =>
+export const succeed = (target: Target.Target, request: HttpClientRequest.HttpClientRequest) =>
   Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : saidOf(response)
   )
 
 /** The body of a 2xx response. */
 export const json = <A>(
-  target: Target,
+  target: Target.Target,
   request: HttpClientRequest.HttpClientRequest,
   schema: Schema.Codec<A, unknown>
 ) =>

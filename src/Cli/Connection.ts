@@ -2,7 +2,7 @@
 import { Duration, Effect, Option, Redacted, Schema } from "effect"
 import type { Scope } from "effect"
 import { WebSocket } from "ws"
-import { decode, type Received } from "./Frames.ts"
+import * as Frames from "./Frames.ts"
 
 /** The connection failed or ended; another one may work. */
 export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", { reason: Schema.String }) {
@@ -32,7 +32,7 @@ export interface Options {
   /** For opening. */
   readonly patience: Duration.Duration
   /** Called in the socket's own event, in order. */
-  readonly onReceived: (received: Received) => void
+  readonly onReceived: (received: Frames.Received) => void
 }
 
 /** RFC 6455: what was sent was not understood (1002, 1003, 1007), not allowed (1008), or too large (1009). */
@@ -89,7 +89,7 @@ const connect = ({ key, onReceived, patience, url }: Options) =>
       handshakeTimeout: Duration.toMillis(patience)
     })
     socket.on("message", (data, binary) => {
-      if (binary && Buffer.isBuffer(data)) Option.map(decode(data), onReceived)
+      if (binary && Buffer.isBuffer(data)) Option.map(Frames.decode(data), onReceived)
     })
     socket.once("open", () => resume(Effect.succeed(socket)))
     socket.once("unexpected-response", (request, { statusCode = 0 }) => {

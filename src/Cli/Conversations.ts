@@ -1,8 +1,8 @@
 /** What the server says of conversations. */
 import { DateTime, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
-import { json } from "./Client.ts"
-import type { Target } from "./Target.ts"
+import * as Client from "./Client.ts"
+import type * as Target from "./Target.ts"
 
 const AudioFile = Schema.Struct({
   id: Schema.String,
@@ -29,11 +29,12 @@ const Page = Schema.Struct({
 
 export const path = (id: string) => `/v1/conversations/${encodeURIComponent(id)}`
 
-export const get = (target: Target, id: string) => json(target, HttpClientRequest.get(path(id)), Conversation)
+export const get = (target: Target.Target, id: string) =>
+  Client.json(target, HttpClientRequest.get(path(id)), Conversation)
 
 /** Newest first. */
-export const list = (target: Target, limit: number) =>
-  json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
+export const list = (target: Target.Target, limit: number) =>
+  Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
 
 export const audioPath = (conversation: string, file: string) =>
   `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`

@@ -2,9 +2,9 @@
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
-import { server } from "./Flags.ts"
+import * as Flags from "./Flags.ts"
 import { table } from "./Table.ts"
-import { target } from "./Target.ts"
+import * as Target from "./Target.ts"
 
 const row = (c: Conversations.Conversation) => [
   c.id,
@@ -18,10 +18,10 @@ export const ConversationsCommand = Command.make(
   "conversations",
   {
     limit: Flag.Int("limit").pipe(Flag.withDescription("How many, newest first"), Flag.withDefault(20)),
-    ...server
+    ...Flags.server
   },
   Effect.fnUntraced(function* ({ limit, ...flags }) {
-    const { conversations } = yield* Conversations.list(yield* target(flags), limit)
+    const { conversations } = yield* Conversations.list(yield* Target.target(flags), limit)
     yield* conversations.length === 0
       ? Console.log("There are no conversations yet: `npm run spillway -- stream FILE.wav` makes one.")
       : Console.log(table(["CONVERSATION", "STARTED (UTC)", "LENGTH", "FILES", "STATE"], conversations.map(row)))

@@ -2,11 +2,11 @@
 import { Effect, FileSystem, Option, Stream } from "effect"
 import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "./CliConfig.ts"
-import { send, ServerSaid } from "./Client.ts"
+import * as Client from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
-import { reconnecting } from "./Reconnect.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
-import type { Target } from "./Target.ts"
+import type * as Target from "./Target.ts"
 
 /** Bytes of the whole file, as a response to all or a range of it says. */
 const sizeOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): Option.Option<number> => {
@@ -25,7 +25,11 @@ const ask = (path: string, begun: { readonly bytes: number; readonly etag: strin
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
 export const Download = {
-  run: Effect.fnUntraced(function* (options: { readonly target: Target; readonly path: string; readonly to: string }) {
+  run: Effect.fnUntraced(function* (options: {
+    readonly target: Target.Target
+    readonly path: string
+    readonly to: string
+  }) {
     const config = yield* CliConfig
     const fs = yield* FileSystem.FileSystem
     const screen = yield* Screen
@@ -35,14 +39,14 @@ export const Download = {
     let etag: string | undefined
 
     const attempt = Effect.gen(function* () {
-      const response = yield* send(options.target, ask(options.path, { bytes, etag })).pipe(
+      const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
         Effect.mapError(({ message }) => new Disconnected({ reason: message }))
       )
       if (response.status >= 500 || response.status === 429) {
         return yield* new Disconnected({ reason: `The server answers ${response.status}` })
       }
       if (response.status !== 200 && response.status !== 206) {
-        return yield* new ServerSaid({ status: response.status, said: `it has no ${options.path}` })
+        return yield* new Client.ServerSaid({ status: response.status, said: `it has no ${options.path}` })
       }
       // Another version than the one begun, or a server without ranges: from the start.
       if (response.status === 200) {
@@ -75,7 +79,7 @@ export const Download = {
       }
     })
 
-    yield* reconnecting(
+    yield* Reconnect.reconnecting(
       attempt,
       Effect.sync(() => bytes),
       config

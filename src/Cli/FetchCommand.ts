@@ -3,8 +3,8 @@ import { Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
 import { Download } from "./Download.ts"
-import { server } from "./Flags.ts"
-import { target } from "./Target.ts"
+import * as Flags from "./Flags.ts"
+import * as Target from "./Target.ts"
 
 /** The conversation has no such audio file. */
 export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
@@ -37,10 +37,10 @@ export const FetchCommand = Command.make(
       Flag.withMetavar("N"),
       Flag.optional
     ),
-    ...server
+    ...Flags.server
   },
   Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
-    const from = yield* target(flags)
+    const from = yield* Target.target(flags)
     const { audio_files: files } = yield* Conversations.get(from, id)
     const wanted = files
       .map((each, index) => ({ each, number: index + 1 }))

@@ -2,11 +2,11 @@
 import { Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { HttpClientRequest } from "effect/http"
-import { json, succeed } from "./Client.ts"
-import { date } from "./Conversations.ts"
-import { server } from "./Flags.ts"
+import * as Client from "./Client.ts"
+import * as Conversations from "./Conversations.ts"
+import * as Flags from "./Flags.ts"
 import { table } from "./Table.ts"
-import { target } from "./Target.ts"
+import * as Target from "./Target.ts"
 
 const stored = {
   id: Schema.String,
@@ -32,29 +32,29 @@ const create = Command.make(
       Flag.withMetavar("DATE"),
       Flag.optional
     ),
-    ...server
+    ...Flags.server
   },
   Effect.fnUntraced(function* ({ expires, scope, uid, ...flags }) {
     const expires_at = Option.getOrNull(Option.map(expires, (at) => at.toISOString()))
     const request = HttpClientRequest.post("/v1/keys").pipe(
       HttpClientRequest.bodyJsonUnsafe({ uid, scopes: scope, expires_at })
     )
-    const { id, key } = yield* json(yield* target(flags), request, NewKey)
+    const { id, key } = yield* Client.json(yield* Target.target(flags), request, NewKey)
     yield* Console.log(`${key}\nThis is shown only now. Its id is ${id}.`)
   })
 ).pipe(Command.withDescription("Make a key for a user; it is shown this once"))
 
 const list = Command.make(
   "list",
-  server,
+  Flags.server,
   Effect.fnUntraced(function* (flags) {
-    const { keys } = yield* json(yield* target(flags), HttpClientRequest.get("/v1/keys"), KeyList)
+    const { keys } = yield* Client.json(yield* Target.target(flags), HttpClientRequest.get("/v1/keys"), KeyList)
     const rows = keys.map((key) => [
       key.id,
       key.uid,
       key.scopes.join(", "),
-      date(key.created_at),
-      key.expires_at === null ? "never" : date(key.expires_at)
+      Conversations.date(key.created_at),
+      key.expires_at === null ? "never" : Conversations.date(key.expires_at)
     ])
     yield* Console.log(table(["ID", "USER", "SCOPES", "CREATED (UTC)", "EXPIRES (UTC)"], rows))
   })
@@ -62,9 +62,9 @@ const list = Command.make(
 
 const revoke = Command.make(
   "revoke",
-  { id: Argument.String("id"), ...server },
+  { id: Argument.String("id"), ...Flags.server },
   Effect.fnUntraced(function* ({ id, ...flags }) {
-    yield* succeed(yield* target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
+    yield* Client.succeed(yield* Target.target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
     yield* Console.log(`${id} is revoked.`)
   })
 ).pipe(Command.withDescription("Make a key stop working, at once"))

@@ -3,15 +3,15 @@ import { randomUUID } from "node:crypto"
 import { Console, Effect, Option, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
-import { server } from "./Flags.ts"
-import { target, type Target } from "./Target.ts"
+import * as Flags from "./Flags.ts"
+import * as Target from "./Target.ts"
 import { Upload } from "./Upload.ts"
 import * as Wav from "./Wav.ts"
 
 /** The capture ends with its socket; the list may lag behind that by a moment. */
 const listed = Schedule.max([Schedule.spaced("200 millis"), Schedule.recurs(10)])
 
-const playback = Effect.fnUntraced(function* (to: Target, id: string) {
+const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
   const found = yield* Conversations.get(to, id).pipe(
     Effect.filterOrElse(
       ({ audio_files }) => audio_files.length > 0,
@@ -22,9 +22,10 @@ const playback = Effect.fnUntraced(function* (to: Target, id: string) {
   )
   const files = Option.match(found, { onNone: () => [], onSome: ({ audio_files }) => audio_files })
   const urls = files.map((file) => to.url + Conversations.audioPath(id, file.id))
-  const [first = `${to.url}${Conversations.path(id)}`] = urls
+  const [first] = urls
   yield* Console.log(`conversation ${id}`)
   for (const url of urls) yield* Console.log(`playback     ${url}`)
+  if (first === undefined) return
   yield* Console.log(`fetch it     npm run spillway -- fetch ${id} -o out.wav`)
   yield* Console.log(`or           curl -H "Authorization: Bearer $SPILLWAY_KEY" -o out.wav '${first}'`)
 })
@@ -46,10 +47,10 @@ export const StreamCommand = Command.make(
       Flag.withMetavar("ID"),
       Flag.optional
     ),
-    ...server
+    ...Flags.server
   },
   Effect.fnUntraced(function* ({ conversation, fast, file, realtime, ...flags }) {
-    const to = yield* target(flags)
+    const to = yield* Target.target(flags)
     const wav = yield* Wav.open(file)
     const id = Option.getOrElse(conversation, () => randomUUID())
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast })

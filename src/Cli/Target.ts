@@ -18,7 +18,7 @@ export class LocalServer extends Context.Service<
     readonly dataDir: string
     readonly adminKey: Option.Option<Redacted.Redacted>
   }
->()("spillway/Cli/LocalServer") {}
+>()("spillway/Cli/Target/LocalServer") {}
 
 export interface Target {
   /** Without a slash at its end. */

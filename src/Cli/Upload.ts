@@ -6,7 +6,7 @@ import { Clock, Duration, Effect, Queue, Redacted } from "effect"
 import { CliConfig } from "./CliConfig.ts"
 import { Disconnected, open } from "./Connection.ts"
 import * as Frames from "./Frames.ts"
-import { reconnecting } from "./Reconnect.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
 import type { Wav } from "./Wav.ts"
 
@@ -62,6 +62,10 @@ export const Upload = {
       Effect.andThen(show)
     )
 
+    const until = Effect.fnUntraced(function* (met: () => boolean) {
+      while (!met()) yield* acknowledgement
+    })
+
     /** A frame is spoken when its last sample is; fast, it only keeps the server's bound on messages. */
     const due = (frame: { readonly to: number; readonly index: number; readonly openedAt: number }) =>
       realtime ? startedAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
@@ -74,7 +78,7 @@ export const Upload = {
         const openedAt = (yield* Clock.currentTimeMillis) / 1000
         sent = acknowledged
         for (let index = 0; sent < samples; index++) {
-          while (sent - acknowledged >= window) yield* acknowledgement
+          yield* until(() => sent - acknowledged < window)
           // The server had more than it could say before the break.
           sent = Math.max(sent, acknowledged)
           if (sent >= samples) break
@@ -85,17 +89,16 @@ export const Upload = {
           sent = to
           yield* show
         }
-        while (acknowledged < samples) yield* acknowledgement
+        yield* until(() => acknowledged >= samples)
       })
       yield* Effect.raceFirst(sending, connection.ended)
     }).pipe(Effect.scoped)
 
-    yield* reconnecting(
+    yield* Reconnect.reconnecting(
       attempt,
       Effect.sync(() => acknowledged),
       config
     )
-    yield* show
     return { seconds: samples / sampleRate }
   })
 }

@@ -8,7 +8,19 @@ export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("Unsupp
   found: Schema.String
 }) {
   override get message() {
-    return `${this.file} is ${this.found}; what can be sent is a WAV file with 16-bit PCM, one channel, 8000 to 48000 Hz. Convert it: ffmpeg -i '${this.file}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
+    return `${this.file} is ${this.found}; what can be sent is a WAV file with 16-bit PCM, one channel, 8000 to 48000 Hz. Convert it: ffmpeg -i '${this.file.replaceAll("'", "'\\''")}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
+  }
+}
+
+/** The file can't be opened or read. */
+export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("UnreadableFile", {
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason === "NotFound"
+      ? `There is no file ${this.file}.`
+      : `${this.file} can't be read (${this.reason}).`
   }
 }
 
@@ -17,7 +29,7 @@ export interface Wav {
   readonly sampleRate: number
   readonly samples: number
   /** Audio from sample `from` to sample `to`, `to` not included. */
-  read(from: number, to: number): Effect.Effect<Uint8Array, PlatformError.PlatformError | UnsupportedWav>
+  read(from: number, to: number): Effect.Effect<Uint8Array, UnreadableFile | UnsupportedWav>
 }
 
 interface Format {
@@ -60,10 +72,11 @@ const name = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes)
 /** The file stays open as long as the scope. */
 export const open = Effect.fnUntraced(function* (
   file: string
-): Effect.fn.Return<Wav, PlatformError.PlatformError | UnsupportedWav, FileSystem.FileSystem | Scope.Scope> {
+): Effect.fn.Return<Wav, UnreadableFile | UnsupportedWav, FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
-  const handle = yield* fs.open(file)
-  const fileSize = Number((yield* handle.stat).size)
+  const unreadable = ({ reason }: PlatformError.PlatformError) => new UnreadableFile({ file, reason: reason._tag })
+  const handle = yield* Effect.mapError(fs.open(file), unreadable)
+  const fileSize = Number((yield* Effect.mapError(handle.stat, unreadable)).size)
   const unsupported = (found: string) => new UnsupportedWav({ file, found })
 
   /** At most `count` bytes, fewer only at the end of the file. */
@@ -78,7 +91,7 @@ export const open = Effect.fnUntraced(function* (
       filled += read
     }
     return bytes.subarray(0, filled)
-  })
+  }, Effect.mapError(unreadable))
 
   const head = yield* bytesAt(0, 12)
   const riff = name(head.subarray(0, 4))

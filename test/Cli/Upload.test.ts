@@ -1,0 +1,116 @@
+/** Everything arrives, once and in its place, whatever the connection does. */
+import { assert, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { CliConfig } from "../../src/Cli/CliConfig.ts"
+import { Screen } from "../../src/Cli/Screen.ts"
+import { Upload } from "../../src/Cli/Upload.ts"
+import { type Behaviour, fakeServer } from "./support/FakeServer.ts"
+
+const RATE = 16_000
+const SECONDS = 6
+
+const pcm = Buffer.alloc(RATE * SECONDS * 2)
+for (let i = 0; i < pcm.length / 2; i++) pcm.writeInt16LE(((i * 7919) % 65_536) - 32_768, i * 2)
+const wav = {
+  sampleRate: RATE,
+  samples: pcm.length / 2,
+  read: (from: number, to: number) => Effect.succeed(new Uint8Array(pcm.subarray(from * 2, to * 2)))
+}
+
+const quiet = Layer.mock(Screen, { say: () => Effect.void, progress: () => Effect.void })
+
+const upload = (url: string, env: Record<string, string> = {}, key = "k", realtime = false) =>
+  Upload.run({ wav, conversation: "c", url, key: Redacted.make(key), realtime }).pipe(
+    Effect.provide(
+      Layer.merge(CliConfig.layer, quiet).pipe(
+        Layer.provide(
+          ConfigProvider.layer(
+            ConfigProvider.fromEnvRecord({
+              SPILLWAY_CLI_BACKOFF: "1 millis",
+              SPILLWAY_CLI_MAX_BACKOFF: "5 millis",
+              SPILLWAY_CLI_PATIENCE: "300 millis",
+              SPILLWAY_CLI_FRAMES_PER_SECOND: "10000",
+              ...env
+            })
+          )
+        )
+      )
+    )
+  )
+
+const patterns: ReadonlyArray<Behaviour> = [
+  {},
+  { ackEvery: 7 },
+  { breakAfter: [1, 1, 1, 5] },
+  { ackEvery: 4, breakAfter: [3, 30, 2, 17] },
+  { ackEvery: 100, breakAfter: [59] }
+]
+
+for (const behaviour of patterns) {
+  it.live(`the audio is bit for bit what was sent, with ${JSON.stringify(behaviour)}`, () =>
+    Effect.gen(function* () {
+      const { seen, url } = yield* fakeServer(behaviour)
+      yield* upload(url)
+      assert.isTrue(seen.stored.equals(pcm))
+      assert.strictEqual(seen.connections, 1 + (behaviour.breakAfter?.length ?? 0))
+    })
+  )
+}
+
+it.live("a sample keeps its time after a break, without drift", () =>
+  Effect.gen(function* () {
+    const { seen, url } = yield* fakeServer({ ackEvery: 3, breakAfter: [10, 20] })
+    yield* upload(url)
+    const first = seen.starts[0]?.start ?? 0
+    for (const { start } of seen.starts) {
+      const sample = (start - first) * RATE
+      assert.isBelow(Math.abs(sample - Math.round(sample)), 0.02)
+      assert.strictEqual(Math.round(sample) % 1600, 0)
+    }
+  })
+)
+
+it.live("no more is on its way than may be unacknowledged", () =>
+  Effect.gen(function* () {
+    const { seen, url } = yield* fakeServer({ ackAtMost: RATE })
+    const error = yield* Effect.flip(
+      upload(url, { SPILLWAY_CLI_MAX_UNACKNOWLEDGED: "2 seconds", SPILLWAY_CLI_TRIES: "0" })
+    )
+    assert.strictEqual(error._tag, "GaveUp")
+    assert.strictEqual(seen.acknowledged, RATE)
+    assert.strictEqual(seen.mostPending, 2 * RATE)
+  })
+)
+
+it.live("is not done while the last frame is unacknowledged", () =>
+  Effect.gen(function* () {
+    const { url } = yield* fakeServer({ ackAtMost: wav.samples - 1 })
+    const error = yield* Effect.flip(upload(url, { SPILLWAY_CLI_TRIES: "2" }))
+    assert.match(error.message, /^No acknowledgement for 300ms\. Gave up after 2 tries without progress\.$/)
+  })
+)
+
+it.live("a break after progress does not count towards giving up", () =>
+  Effect.gen(function* () {
+    const { seen, url } = yield* fakeServer({ breakAfter: Array.from({ length: 12 }, () => 3) })
+    yield* upload(url, { SPILLWAY_CLI_TRIES: "1" })
+    assert.isTrue(seen.stored.equals(pcm))
+  })
+)
+
+it.live("what the server will never take is not tried again", () =>
+  Effect.gen(function* () {
+    const closing = yield* fakeServer({ closeWith: 1008 })
+    assert.match((yield* Effect.flip(upload(closing.url))).message, /1008: as told/)
+    assert.strictEqual(closing.seen.connections, 1)
+    const { url } = yield* fakeServer({})
+    assert.match((yield* Effect.flip(upload(url, {}, "wrong"))).message, /does not accept the key/)
+  })
+)
+
+it.live("a server that is full or away is tried again, a bounded number of times", () =>
+  Effect.gen(function* () {
+    const { url } = yield* fakeServer({ refuseWith: 503 })
+    assert.match((yield* Effect.flip(upload(url, { SPILLWAY_CLI_TRIES: "3" }))).message, /503.*Gave up after 3 tries/)
+  })
+)

@@ -1,0 +1,145 @@
+/** A server that speaks the capture protocol and serves ranges, and fails as it is told. */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import { Effect, Predicate } from "effect"
+import { type WebSocket, WebSocketServer } from "ws"
+
+export interface Behaviour {
+  /** Audio frames after which connection 1, 2, … breaks; what was not acknowledged is then forgotten. */
+  readonly breakAfter?: ReadonlyArray<number>
+  /** Frames that one acknowledgement covers. */
+  readonly ackEvery?: number
+  /** Samples beyond which nothing is acknowledged. */
+  readonly ackAtMost?: number
+  /** Closes every socket with this code after its first audio. */
+  readonly closeWith?: number
+  /** Answers every upgrade with this status. */
+  readonly refuseWith?: number
+  readonly file?: Uint8Array
+  /** Bytes after which response 1, 2, … to a download breaks. */
+  readonly cutAfter?: ReadonlyArray<number>
+  /** Version of the file in response 1, 2, …; the last one stays. */
+  readonly versions?: ReadonlyArray<string>
+}
+
+export interface Seen {
+  connections: number
+  readonly starts: Array<{ readonly start: number; readonly samples: number }>
+  /** Durable audio by sample number. */
+  stored: Buffer
+  acknowledged: number
+  /** Most samples that were ever on their way without acknowledgement. */
+  mostPending: number
+  readonly ranges: Array<string | undefined>
+}
+
+const withJson = (opcode: number, json: unknown) => {
+  const head = Buffer.alloc(4)
+  head.writeUInt32LE(opcode)
+  return Buffer.concat([head, Buffer.from(JSON.stringify(json))])
+}
+
+const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Seen, state: { first?: number }) => {
+  const limit = behaviour.breakAfter?.[seen.connections - 1] ?? Infinity
+  let conversation = ""
+  let frames = 0
+  let pending: Array<{ readonly at: number; readonly pcm: Buffer }> = []
+  socket.send(withJson(202, { type: "audio_timeline_ack", version: 2 }))
+  const acknowledge = () => {
+    for (const { at, pcm } of pending) {
+      if (at + pcm.length / 2 > (behaviour.ackAtMost ?? Infinity)) continue
+      const end = at * 2 + pcm.length
+      if (seen.stored.length < end) seen.stored = Buffer.concat([seen.stored, Buffer.alloc(end - seen.stored.length)])
+      pcm.copy(seen.stored, at * 2)
+      seen.acknowledged = Math.max(seen.acknowledged, at + pcm.length / 2)
+    }
+    pending = []
+    const through = (state.first ?? 0) + seen.acknowledged / rate
+    if (seen.acknowledged > 0)
+      socket.send(withJson(203, { conversation_id: conversation, through, bytes: seen.acknowledged * 2 }))
+  }
+  let unsaid: NodeJS.Immediate | undefined
+  socket.on("message", (data) => {
+    if (!Buffer.isBuffer(data)) return
+    const opcode = data.readUInt32LE(0)
+    if (opcode === 103) conversation = data.toString("utf8", 4)
+    if (opcode !== 101) return
+    if (conversation === "") return socket.close(1008, "no conversation")
+    if (behaviour.closeWith !== undefined) return socket.close(behaviour.closeWith, "as told")
+    const start = data.readDoubleLE(4)
+    const pcm = Buffer.from(data.subarray(12))
+    state.first ??= start
+    seen.starts.push({ start, samples: pcm.length / 2 })
+    const at = Math.round((start - state.first) * rate)
+    pending.push({ at, pcm })
+    seen.mostPending = Math.max(seen.mostPending, at + pcm.length / 2 - seen.acknowledged)
+    if (++frames >= limit) return socket.terminate()
+    if (frames % (behaviour.ackEvery ?? 1) === 0) return acknowledge()
+    clearImmediate(unsaid)
+    unsaid = setImmediate(() => socket.readyState === socket.OPEN && acknowledge())
+  })
+}
+
+const download = (request: IncomingMessage, response: ServerResponse, behaviour: Behaviour, seen: Seen) => {
+  const { cutAfter = [], file = new Uint8Array(), versions = ["v1"] } = behaviour
+  const etag = `"${versions[Math.min(seen.ranges.length, versions.length - 1)]}"`
+  const cut = cutAfter[seen.ranges.length]
+  seen.ranges.push(request.headers.range)
+  const from =
+    request.headers["if-range"] === etag ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1]) : NaN
+  const start = Number.isNaN(from) ? 0 : from
+  response.writeHead(Number.isNaN(from) ? 200 : 206, {
+    etag,
+    "content-length": file.length - start,
+    ...(Number.isNaN(from) ? {} : { "content-range": `bytes ${start}-${file.length - 1}/${file.length}` })
+  })
+  if (cut === undefined) return response.end(file.subarray(start))
+  response.write(file.subarray(start, start + cut), () => response.destroy())
+}
+
+/** Lives as long as the scope. */
+export const fakeServer = (behaviour: Behaviour) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly url: string; readonly seen: Seen; readonly close: () => void }>((resume) => {
+      const seen: Seen = {
+        connections: 0,
+        starts: [],
+        stored: Buffer.alloc(0),
+        acknowledged: 0,
+        mostPending: 0,
+        ranges: []
+      }
+      const state: { first?: number } = {}
+      const sockets = new WebSocketServer({ noServer: true })
+      const server = createServer((request, response) => {
+        if (request.url?.startsWith("/v1/sync/audio/c/")) return download(request, response, behaviour, seen)
+        response.writeHead(404, { "content-type": "application/problem+json" }).end(`{"title":"There is nothing here"}`)
+      })
+      server.on("upgrade", (request, socket, head) => {
+        if (behaviour.refuseWith !== undefined)
+          return socket.end(`HTTP/1.1 ${behaviour.refuseWith} No\r\nContent-Length: 0\r\n\r\n`)
+        const query = new URL(request.url ?? "", "ws://x").searchParams
+        if (
+          request.headers.authorization !== "Bearer k" ||
+          query.get("audio_timeline") !== "2" ||
+          query.get("ack") !== "1"
+        ) {
+          return socket.end("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+        }
+        seen.connections++
+        sockets.handleUpgrade(request, socket, head, (ws) =>
+          capture(ws, Number(query.get("sample_rate")), behaviour, seen, state)
+        )
+      })
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        const port = Predicate.isObject(address) && "port" in address ? Number(address.port) : 0
+        const close = () => {
+          for (const socket of sockets.clients) socket.terminate()
+          server.closeAllConnections()
+          server.close()
+        }
+        resume(Effect.succeed({ url: `http://127.0.0.1:${port}`, seen, close }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
