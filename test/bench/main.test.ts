@@ -1,0 +1,47 @@
+/** `npm run bench`: what it says when it is not told, or told wrong, what to run. */
+import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { onTestFinished } from "vitest"
+
+const main = path.join(import.meta.dirname, "../../bench/main.ts")
+
+/** A folder of benches: two that print their name and arguments, a part of one, and a file that is none. */
+const bench = (...args: ReadonlyArray<string>) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-bench-"))
+  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+  const write = (name: string, text: string) => fs.writeFileSync(path.join(folder, name), text)
+  fs.copyFileSync(main, path.join(folder, "main.ts"))
+  write("package.json", '{ "type": "module" }')
+  for (const name of ["one", "two"]) {
+    write(`${name}.ts`, `export const run = async (args) => console.log("${name}", args.join())`)
+  }
+  write("Part.ts", "export const part = 1")
+  write("wrong.ts", "export const go = 1")
+  const { status, stderr, stdout } = spawnSync(process.execPath, [path.join(folder, "main.ts"), ...args], {
+    encoding: "utf8"
+  })
+  return { status, stderr, stdout }
+}
+
+describe("bench", () => {
+  it("runs the bench that is named, with its arguments", () => {
+    assert.deepStrictEqual(bench("one", "--quick"), { status: 0, stderr: "", stdout: "one --quick\n" })
+  })
+
+  it("lists the benches when none is named, or one that there is not", () => {
+    const none = bench()
+    assert.strictEqual(none.status, 1)
+    assert.include(none.stderr, "one of: one, two, wrong, all")
+    assert.include(bench("three").stderr, 'There is no bench "three".')
+  })
+
+  it("runs all one after the other, and names a file that is no bench", () => {
+    const { status, stderr, stdout } = bench("all", "--quick")
+    assert.strictEqual(stdout, "\n== one\none --quick\n\n== two\ntwo --quick\n")
+    assert.include(stderr, "bench/wrong.ts does not export a function `run`.")
+    assert.strictEqual(status, 1)
+  })
+})
