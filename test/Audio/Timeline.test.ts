@@ -1,0 +1,147 @@
+/** Where chunks are heard. */
+import { assert, describe, it } from "@effect/vitest"
+import { fileId } from "../../src/Audio/FileId.ts"
+import { layout, type TimelineChunk } from "../../src/Audio/Timeline.ts"
+
+const rate = 16_000
+const maxGap = 90
+const t0 = 1_700_000_000.123
+
+const chunk = (start: number, samples: number, more: Partial<TimelineChunk> = {}): TimelineChunk => ({
+  start: t0 + start,
+  samples,
+  sampleRate: rate,
+  codec: "pcm16",
+  ...more
+})
+
+const pieces = (...chunks: ReadonlyArray<TimelineChunk>) =>
+  layout(chunks, maxGap).map((file) => file.pieces.map(({ offset, samples, skip }) => [offset, skip, samples]))
+
+describe("Timeline", () => {
+  it("takes what begins within a millisecond of the end as contiguous, to the sample", () => {
+    const whole = [
+      [0, 0, rate],
+      [rate, 0, rate]
+    ]
+    for (const off of [0, 0.001, -0.001, 0.0004, -0.0009]) {
+      assert.deepStrictEqual(pieces(chunk(0, rate), chunk(1 + off, rate)), [whole], `${off}`)
+    }
+  })
+
+  it("leaves silence for a gap over a millisecond, rounded to the sample", () => {
+    for (const [off, silence] of [
+      [0.00102, 16],
+      [0.00106, 17],
+      [0.5, 8000],
+      [89.9999, 89.9999 * rate]
+    ] as const) {
+      const expected = [
+        [0, 0, rate],
+        [rate + Math.round(silence), 0, rate]
+      ]
+      assert.deepStrictEqual(pieces(chunk(0, rate), chunk(1 + off, rate)), [expected], `${off}`)
+    }
+  })
+
+  it("trims the head of a chunk that overlaps by more than a millisecond", () => {
+    assert.deepStrictEqual(pieces(chunk(0, rate), chunk(0.25, rate)), [
+      [
+        [0, 0, rate],
+        [rate, 0.75 * rate, 0.25 * rate]
+      ]
+    ])
+  })
+
+  it("leaves out a chunk that is covered", () => {
+    assert.deepStrictEqual(pieces(chunk(0, rate), chunk(0.25, rate / 2), chunk(0, rate), chunk(1, 10)), [
+      [
+        [0, 0, rate],
+        [rate, 0, 10]
+      ]
+    ])
+  })
+
+  it("begins an audio file after a gap over 90 s, and not before", () => {
+    assert.lengthOf(pieces(chunk(0, rate), chunk(91, rate)), 1)
+    assert.lengthOf(pieces(chunk(0, rate), chunk(91.01, rate)), 2)
+    assert.lengthOf(pieces(chunk(0, 200 * rate), chunk(1, rate), chunk(250, rate)), 1)
+  })
+
+  it("begins an audio file where the sample rate or the codec changes, and drops nothing there", () => {
+    const files = layout([chunk(0, rate), chunk(0.5, 8000, { sampleRate: 8000 }), chunk(2, 960, { codec: "opus" })], {
+      maxGap
+    })
+    assert.deepStrictEqual(
+      files.map(({ capturedSamples, codec, sampleRate, start }) => [start, sampleRate, codec, capturedSamples]),
+      [
+        [t0, rate, "pcm16", rate],
+        [t0 + 0.5, 8000, "pcm16", 8000],
+        [t0 + 2, rate, "opus", 960]
+      ]
+    )
+  })
+
+  it("stays within a millisecond of the clock over a day of drifting chunks", () => {
+    // A device whose crystal is 20 ppm slow: every chunk starts 1.2 ms later than its samples say.
+    const drift = 60 * 20e-6
+    const day = Array.from({ length: 1440 }, (_, i) => chunk(i * (60 + drift), 60 * rate))
+    const [file] = layout(day, maxGap)
+    for (const piece of file?.pieces ?? []) {
+      const clock = piece.chunk.start - t0
+      assert.isAtMost(Math.abs(piece.offset / rate - clock), 0.001_001)
+    }
+    assert.strictEqual(file?.pieces.length, 1440)
+  })
+
+  it("adds no rounding to rounding: a day of chunks with gaps of a third of a sample more than 2 ms", () => {
+    const step = 60 + 0.002 + 1 / 3 / rate
+    const day = Array.from({ length: 1440 }, (_, i) => chunk(i * step, 60 * rate))
+    const last = layout(day, maxGap)[0]?.pieces.at(-1)
+    assert.strictEqual(last?.offset, Math.round(1439 * step * rate))
+  })
+
+  it("takes a lost chunk as silence, counts it, and lets what was heard at the same time be heard", () => {
+    const lost = { state: "lost" } as const
+    const [file, ...others] = layout(
+      [chunk(0, rate, lost), chunk(0.5, rate), chunk(1.25, rate, lost), chunk(60, rate, lost), chunk(140, rate)],
+      maxGap
+    )
+    assert.deepStrictEqual(others, [])
+    assert.deepStrictEqual(
+      file?.pieces.map(({ offset, samples }) => [offset, samples]),
+      [
+        [rate / 2, rate],
+        [140 * rate, rate]
+      ]
+    )
+    assert.strictEqual(file?.start, t0)
+    assert.strictEqual(file?.lostSamples, (0.5 + 0.75 + 1) * rate)
+    assert.strictEqual(file?.capturedSamples, 2 * rate)
+    assert.strictEqual(file?.samples, 141 * rate)
+  })
+
+  it("has no audio file without audio", () => {
+    assert.deepStrictEqual(layout([], maxGap), [])
+    assert.deepStrictEqual(layout([chunk(0, 0)], maxGap), [])
+  })
+
+  it("names an audio file for what never changes: as it grows, and when its first chunk is lost", () => {
+    const id = (...chunks: ReadonlyArray<TimelineChunk>) =>
+      layout(chunks, maxGap).map((file) => fileId("ada", "standup", file))
+    const [first] = id(chunk(0, rate))
+    assert.match(first ?? "", /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    assert.deepStrictEqual(id(chunk(1, rate), chunk(0, rate)), [first])
+    assert.deepStrictEqual(id(chunk(0, rate, { state: "lost" }), chunk(3, rate)), [first])
+    const file = { start: t0, sampleRate: rate, codec: "pcm16" } as const
+    const others = [
+      fileId("ada", "standup", file),
+      fileId("grace", "standup", file),
+      fileId("ada", "review", file),
+      fileId("ada", "standup", { ...file, start: t0 + 1e-6 }),
+      fileId("ada", "standup", { ...file, sampleRate: 8000 })
+    ]
+    assert.strictEqual(others[0], first)
+    assert.strictEqual(new Set(others).size, others.length)
+  })
+})
