@@ -69,9 +69,10 @@ describe("Timeline", () => {
   })
 
   it("begins an audio file where the sample rate or the codec changes, and drops nothing there", () => {
-    const files = layout([chunk(0, rate), chunk(0.5, 8000, { sampleRate: 8000 }), chunk(2, 960, { codec: "opus" })], {
+    const files = layout(
+      [chunk(0, rate), chunk(0.5, 8000, { sampleRate: 8000 }), chunk(2, 960, { codec: "opus" })],
       maxGap
-    })
+    )
     assert.deepStrictEqual(
       files.map(({ capturedSamples, codec, sampleRate, start }) => [start, sampleRate, codec, capturedSamples]),
       [

@@ -11,6 +11,7 @@ const sourced = (segment: Wav.Segment<Cut>): Uint8Array => {
   if (segment._tag === "Header") return segment.bytes
   if (segment._tag === "Silence") return new Uint8Array(segment.length)
   assert.isAtLeast(segment.start, 0)
+  assert.isBelow(segment.start, segment.end, "no segment is empty")
   assert.isAtMost(segment.end, segment.chunk.pcm.length)
   return segment.chunk.pcm.subarray(segment.start, segment.end)
 }
