@@ -2,7 +2,7 @@
 import type { PgClient } from "@effect/sql-pg"
 import { Context } from "effect"
 
-type Login = Pick<PgClient.PgClientConfig, "url" | "host" | "port" | "database" | "username" | "password">
+type Login = Pick<PgClient.PgClientConfig, "url" | "host" | "port" | "path" | "database" | "username" | "password">
 
 export class DbServer extends Context.Service<
   DbServer,

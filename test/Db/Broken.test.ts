@@ -1,0 +1,206 @@
+/** Connections that break at the worst moment: nothing is applied twice, nothing confirmed is lost, nobody waits for ever. */
+import { assert, layer } from "@effect/vitest"
+import { Deferred, Duration, Effect, Exit, Fiber, Random } from "effect"
+import { SqlClient } from "effect/sql"
+import { DbTimeout } from "../../src/Db.ts"
+import { DbServer } from "../../src/Db/DbServer.ts"
+import * as Postgres from "../support/Postgres.ts"
+import { dbOn } from "./Fixture.ts"
+import * as Proxy from "./Proxy.ts"
+
+/** A pool through a proxy, and an empty table whose rows are counted past both. */
+const setUp = Effect.fnUntraced(function* (changes: Parameters<typeof dbOn>[1] = {}) {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`DROP TABLE IF EXISTS ledger`
+  yield* sql`CREATE TABLE ledger (id int NOT NULL)`
+  const { proxy, server } = yield* Proxy.through(yield* DbServer)
+  const { db } = yield* dbOn(server, changes)
+  const rows = Effect.map(sql<{ n: number }>`SELECT count(*)::int AS n FROM ledger`, (rows) => rows[0]?.n)
+  const idle = Effect.map(
+    sql<{ n: number }>`
+      SELECT count(*)::int AS n FROM pg_stat_activity
+      WHERE datname = current_database() AND state LIKE 'idle in transaction%'`,
+    (rows) => rows[0]?.n
+  )
+  /** Breaks the connection the first time that the client sends `mark`. */
+  const once = (mark: string, verdict: Proxy.Verdict) => {
+    let done = false
+    proxy.onClient = (text) => {
+      if (done || !text.includes(mark)) return "pass"
+      done = true
+      return verdict
+    }
+  }
+  return { db, proxy, rows, idle, once }
+})
+
+const insert = (sql: SqlClient.SqlClient) => sql`INSERT INTO ledger (id) VALUES (1)`
+
+layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection", (it) => {
+  it.effect("applies a write at most once", () =>
+    Effect.gen(function* () {
+      const { db, once, rows } = yield* setUp()
+      once("INSERT", "breakAfter")
+      const error = yield* Effect.flip(db.write("Test.insert", insert))
+      assert.deepInclude(error, { _tag: "DbUnavailable", attempts: 1 })
+      assert.strictEqual(yield* rows, 1)
+    })
+  )
+
+  it.effect("runs an idempotent write again", () =>
+    Effect.gen(function* () {
+      const { db, once, rows } = yield* setUp()
+      once("INSERT", "breakAfter")
+      yield* db.writeIdempotent("Test.insert", insert)
+      assert.strictEqual(yield* rows, 2)
+    })
+  )
+
+  it.effect("runs a transaction again when it breaks before its COMMIT", () =>
+    Effect.gen(function* () {
+      const { db, once, rows } = yield* setUp()
+      once("INSERT", "breakAfter")
+      yield* db.transaction("Test.insert", insert)
+      assert.strictEqual(yield* rows, 1)
+      once("BEGIN", "breakAfter")
+      yield* db.transaction("Test.insert", insert)
+      assert.strictEqual(yield* rows, 2)
+    })
+  )
+
+  it.effect("does not guess whether a COMMIT was applied", () =>
+    Effect.gen(function* () {
+      for (const [verdict, expected] of [
+        ["breakAfter", 1],
+        ["breakBefore", 0]
+      ] as const) {
+        const { db, once, rows } = yield* setUp()
+        once("COMMIT", verdict)
+        const error = yield* Effect.flip(db.transaction("Test.insert", insert))
+        assert.deepInclude(error, { _tag: "DbUnavailable", attempts: 1 })
+        assert.strictEqual(yield* rows, expected)
+      }
+    })
+  )
+
+  it.effect("runs an idempotent transaction again, even when its COMMIT breaks", () =>
+    Effect.gen(function* () {
+      const { db, once, rows } = yield* setUp()
+      once("COMMIT", "breakAfter")
+      yield* db.transactionIdempotent("Test.insert", insert)
+      assert.strictEqual(yield* rows, 2)
+    })
+  )
+
+  it.effect("rolls back the BEGIN of a caller who gave up while it was sent", () =>
+    Effect.gen(function* () {
+      const { db, idle, proxy } = yield* setUp()
+      const sent = yield* Deferred.make<void>()
+      proxy.onClient = (text) => {
+        if (text.includes("BEGIN")) Deferred.doneUnsafe(sent, Exit.void)
+        return "pass"
+      }
+      const fiber = yield* Effect.forkChild(db.transaction("Test.insert", insert))
+      yield* Deferred.await(sent)
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(yield* idle, 0)
+    })
+  )
+
+  it.effect("rolls back for a caller who gave up just before the COMMIT", () =>
+    Effect.gen(function* () {
+      const { db, idle, rows } = yield* setUp()
+      const fiber = yield* Effect.forkChild(
+        db.transaction("Test.insert", (sql) =>
+          Effect.andThen(
+            insert(sql),
+            Effect.withFiber((self) => Effect.sync(() => self.interruptUnsafe()))
+          )
+        )
+      )
+      yield* Effect.exit(Fiber.join(fiber))
+      assert.strictEqual(yield* idle, 0)
+      assert.strictEqual(yield* rows, 0)
+    })
+  )
+
+  it.effect("answers in time on a half-open connection, and has it replaced", () =>
+    Effect.gen(function* () {
+      const limits = { pool: 1, statementTimeout: Duration.millis(300), deadline: Duration.seconds(20) }
+      const inWrite = yield* setUp(limits)
+      const inCommit = yield* setUp(limits)
+      yield* inWrite.db.write("Test.insert", insert)
+      inWrite.proxy.freeze()
+      inCommit.once("COMMIT", "silence")
+      const [took, exits] = yield* Effect.timed(
+        Effect.all(
+          [
+            Effect.exit(inWrite.db.write("Test.insert", insert)),
+            Effect.exit(inCommit.db.transaction("Test.insert", insert))
+          ],
+          { concurrency: 2 }
+        )
+      )
+      const timeout = Exit.fail(new DbTimeout({ operation: "Test.insert", limit: "statement" }))
+      assert.deepStrictEqual(exits, [timeout, timeout])
+      assert.isBelow(Duration.toMillis(took), 600)
+      yield* Effect.all([inWrite.db.write("Test.insert", insert), inCommit.db.write("Test.insert", insert)], {
+        concurrency: 2
+      })
+      assert.strictEqual(yield* inWrite.rows, 3)
+    })
+  )
+
+  it.effect("keeps its promises while the server ends connections at random", () =>
+    Effect.gen(function* () {
+      const { db } = yield* setUp({ pool: 8, retryBase: Duration.millis(10) })
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE promised (id int NOT NULL, kind text NOT NULL)`
+      const kinds = ["write", "writeIdempotent", "transaction", "transactionIdempotent"] as const
+      const confirmed = new Set<string>()
+      const write = (id: number) => {
+        const kind = kinds[id % kinds.length] ?? "write"
+        return db[kind](`Test.${kind}`, (sql) =>
+          kind.endsWith("Idempotent")
+            ? sql`
+                INSERT INTO promised SELECT ${id}::int, ${kind}
+                WHERE NOT EXISTS (SELECT FROM promised WHERE id = ${id}) RETURNING pg_sleep(0.001)::text`
+            : sql`INSERT INTO promised VALUES (${id}, ${kind}) RETURNING pg_sleep(0.001)::text`
+        ).pipe(
+          Effect.tap(() => Effect.sync(() => confirmed.add(`${id} ${kind}`))),
+          Effect.catchTag("DbUnavailable", (error) =>
+            Effect.sync(() => assert.isFalse(kind.endsWith("Idempotent"), String(error.cause)))
+          )
+        )
+      }
+      const kill = sql`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'spillway' AND pid <> pg_backend_pid()
+        ORDER BY random() LIMIT 2`
+      const killer = yield* Effect.forkScoped(
+        Effect.forever(
+          Effect.andThen(
+            kill,
+            Effect.flatMap(Random.nextBetween(5, 30), (n) => Effect.sleep(Duration.millis(n)))
+          )
+        )
+      )
+      yield* Effect.forEach(
+        Array.from({ length: 2000 }, (_, id) => id),
+        write,
+        { concurrency: 16 }
+      )
+      yield* Fiber.interrupt(killer)
+      const stored = yield* sql<{ key: string; n: number }>`
+        SELECT id || ' ' || kind AS key, count(*)::int AS n FROM promised GROUP BY id, kind`
+      const doubled = stored.filter(({ n }) => n > 1)
+      assert.deepStrictEqual(doubled, [])
+      const keys = new Set(stored.map(({ key }) => key))
+      assert.deepStrictEqual(
+        [...confirmed].filter((key) => !keys.has(key)),
+        []
+      )
+      assert.isAbove(confirmed.size, 1500)
+    })
+  )
+})
