@@ -125,6 +125,7 @@ const make = Effect.gen(function* () {
 
   const host: CaptureHost = {
     bufferBytes: config.captureBuffer,
+    usualSeconds: Duration.toSeconds(config.commitInterval) * 1.4,
     backlogBytes: config.captureBacklog,
     chunkSeconds: Duration.toSeconds(config.chunkDuration),
     chunksPerConversation: config.chunksPerConversation,

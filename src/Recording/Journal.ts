@@ -40,8 +40,13 @@ export class Journal extends Context.Service<
     readonly markUrgent: (source: Source) => void
     /** One group commit of everything that is dirty. */
     readonly commit: Effect.Effect<void>
-    /** Bytes `start` to `end` of what is durable of a chunk. */
-    readonly read: (chunk: LiveChunk, start: number, end: number) => Effect.Effect<Uint8Array, JournalError>
+    /** Bytes `start` to `end` of what is durable of a chunk; in `into` if it is given and large enough. */
+    readonly read: (
+      chunk: LiveChunk,
+      start: number,
+      end: number,
+      into?: Buffer
+    ) => Effect.Effect<Uint8Array, JournalError>
     /** Its extents are dead; segments without live ones are deleted. */
     readonly release: (chunk: LiveChunk) => Effect.Effect<void>
     /** Who gives up audio of a segment when the budget is spent, oldest segment first. */
@@ -206,8 +211,9 @@ const make = Effect.gen(function* () {
     Effect.forkScoped
   )
 
-  const read = Effect.fnUntraced(function* (chunk: LiveChunk, start: number, end: number) {
-    const target = Buffer.allocUnsafeSlow(Math.max(0, Math.min(end, chunk.durable) - start))
+  const read = Effect.fnUntraced(function* (chunk: LiveChunk, start: number, end: number, into?: Buffer) {
+    const length = Math.max(0, Math.min(end, chunk.durable) - start)
+    const target = into !== undefined && into.length >= length ? into.subarray(0, length) : Buffer.allocUnsafe(length)
     const hot = clock.currentTimeMillisUnsafe() - chunk.openedAt < hotMillis
     let offset = 0
     for (const extent of chunk.extents) {

@@ -12,6 +12,8 @@ import type { LiveConversation } from "./LiveConversation.ts"
 /** What a capture needs of the node. */
 export interface CaptureHost {
   readonly bufferBytes: number
+  /** Seconds of audio that usually wait for a commit. */
+  readonly usualSeconds: number
   readonly backlogBytes: number
   readonly chunkSeconds: number
   readonly chunksPerConversation: number
@@ -300,14 +302,23 @@ export class LiveCapture implements Source, Capture {
   }
 
   #copy(chunk: LiveChunk, audio: Uint8Array): void {
-    this.#buffer ??= Buffer.allocUnsafeSlow(this.#host.bufferBytes)
-    this.#buffer.set(audio, this.#used)
+    this.#bufferFor(this.#used + audio.length).set(audio, this.#used)
     const from = this.#used
     this.#used += audio.length
     const last = this.#runs.at(-1)
     if (last?.chunk === chunk) last.to = this.#used
     else this.#runs.push({ chunk, chunkOffset: chunk.appended, from, to: this.#used })
     chunk.appended += audio.length
+  }
+
+  /** As small as real time needs, whole for who sends faster. */
+  #bufferFor(bytes: number): Buffer {
+    if (this.#buffer !== undefined && this.#buffer.length >= bytes) return this.#buffer
+    const usual = Math.ceil(this.options.sampleRate * 2 * this.#host.usualSeconds)
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.#host.bufferBytes, bytes <= usual ? usual : Infinity))
+    if (this.#buffer !== undefined) grown.set(this.#buffer.subarray(0, this.#used))
+    this.#buffer = grown
+    return grown
   }
 
   /** At most one a second, and always one for the end. */

@@ -50,6 +50,9 @@ const uploadDuration = Metric.timer("spillway_upload_duration", {
 /** Milliseconds that a chunk's name may move because other objects have it. */
 const maxNameShift = 100
 
+/** A minute of PCM16 at 16 kHz. */
+const usualBytes = 60 * 16_000 * 2
+
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
@@ -60,6 +63,8 @@ const make = Effect.gen(function* () {
   const workers = yield* FiberSet.make<void>()
   const fork = yield* FiberSet.runtime(workers)<never>()
   let running = 0
+  /** One per upload at most, used again and again; not after a failure, when a write may still be reading it. */
+  const buffers: Array<Buffer> = []
 
   const retry = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("8 seconds")]).pipe(
     Schedule.jittered,
@@ -93,8 +98,10 @@ const make = Effect.gen(function* () {
   const upload = Effect.fnUntraced(function* (chunk: LiveChunk) {
     if (chunk.state !== "queued") return
     chunk.state = "uploading"
-    yield* journal.read(chunk, 0, chunk.durable).pipe(
+    const buffer = buffers.pop() ?? Buffer.allocUnsafeSlow(Math.max(chunk.durable, usualBytes))
+    yield* journal.read(chunk, 0, chunk.durable, buffer).pipe(
       Effect.flatMap((body) => put(chunk, body)),
+      Effect.tap(Effect.sync(() => buffers.push(buffer))),
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),

@@ -67,9 +67,15 @@ const api = async (server: Server, path: string) => {
   return response
 }
 
-const metric = async (server: Server, name: string) => {
-  const text = await (await fetch(`${server.url}/metrics`)).text()
-  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, "m").exec(text)?.[1] ?? "0")
+/** What the object's own metadata says. */
+const samplesOf = (file: string) => {
+  const samples = /"v2_samples":"(\d+)"/.exec(Fs.readFileSync(file).subarray(-1024).toString("latin1"))?.[1]
+  if (samples === undefined) throw new Error(`${file} has no metadata`)
+  return Number(samples)
+}
+
+interface ConversationBody {
+  readonly audio_files: ReadonlyArray<{ readonly id: string }>
 }
 
 export const crash = async (options: CrashOptions): Promise<CrashReport> => {
@@ -102,7 +108,8 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     const different: Array<string> = []
     let audioFiles = 0
     for (const device of devices) {
-      const conversation = await (await api(server, `/v1/conversations/${device.conversation}`)).json()
+      const body = await api(server, `/v1/conversations/${device.conversation}`)
+      const conversation: ConversationBody = JSON.parse(await body.text())
       audioFiles += conversation.audio_files.length
       const file = conversation.audio_files[0]
       const audio = await api(server, `/v1/sync/audio/${device.conversation}/${file?.id}?format=pcm`)
@@ -111,7 +118,6 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     const code = await server.stop()
     if (code !== 0) throw new Error(`the server ended with ${code}:\n${server.output()}`)
     server = await startServer(dataDir, env)
-    await metric(server, "spillway_upload_queued")
     const objects = objectsIn(Path.join(dataDir, "objects", "chunks"))
     const left = Fs.readdirSync(Path.join(dataDir, "journal")).filter(
       (name) => Fs.statSync(Path.join(dataDir, "journal", name)).size > 0
@@ -124,7 +130,7 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
       different,
       objects: objects.length,
       audioFiles,
-      storedSamples: 0,
+      storedSamples: objects.reduce((sum, file) => sum + samplesOf(file), 0),
       sentSamples: devices.reduce((sum, device) => sum + device.pcm.length / 2, 0),
       segmentsLeft: left.length
     }

@@ -14,7 +14,10 @@ export interface Server {
   readonly stop: () => Promise<number | null>
 }
 
-const main = Path.join(import.meta.dirname, "../../src/main.ts")
+const root = Path.join(import.meta.dirname, "../..")
+/** What `npm start` runs, without the install step. */
+const command = /node (--.*)$/.exec(JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).scripts.start)
+const [...nodeArguments] = (command?.[1] ?? "src/main.ts").split(" ")
 
 const ended = (child: ChildProcess) =>
   new Promise<number | null>((resolve) => {
@@ -28,7 +31,8 @@ process.once("exit", () => {
 })
 
 export const spawnServer = (dataDir: string, env: Readonly<Record<string, string>> = {}) => {
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, nodeArguments, {
+    cwd: root,
     env: { ...process.env, SPILLWAY_DATA_DIR: dataDir, SPILLWAY_PORT: "0", SPILLWAY_LOG_FORMAT: "json", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })

@@ -76,6 +76,7 @@ export class TestNode {
       },
       {
         bufferBytes: 65_536,
+        usualSeconds: 0.7,
         backlogBytes: 2_097_152,
         chunkSeconds: 60,
         chunksPerConversation: 1000,
