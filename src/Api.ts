@@ -1,6 +1,40 @@
 /** Composition: the HTTP contract of all modules, for `/openapi.json` and `/docs`. */
+import { Predicate } from "effect"
 import { HttpApi, OpenApi } from "effect/http-api"
 import { KeysGroup } from "./Http/KeysApi.ts"
+
+const query = (name: string, description: string) => ({
+  name,
+  in: "query",
+  required: false,
+  schema: { type: "string" },
+  description
+})
+
+/** The capture socket is no `HttpApi` endpoint: its upgrade is described by hand, its messages in the README. */
+const listen = {
+  get: {
+    tags: ["capture"],
+    operationId: "capture.listen",
+    summary: "Open a capture socket (WebSocket)",
+    description:
+      "Binary messages, a u32 LE opcode first. The key may also be `?access_token=` or the subprotocol `bearer.<key>`.",
+    security: [{ bearer: [] }],
+    parameters: [
+      query("sample_rate", "8000 to 48000 Hz, default 16000"),
+      query("audio_timeline", "`2`: spans are exact"),
+      query("ack", "`1`: the server says what is durable"),
+      query("uid", "Another user, with a service key")
+    ],
+    responses: {
+      101: { description: "The socket is open" },
+      401: { description: "No valid key" },
+      426: { description: "Not a WebSocket upgrade" },
+      429: { description: "The user has too many captures" },
+      503: { description: "The node is full, or stopping" }
+    }
+  }
+}
 
 export class Api extends HttpApi.make("spillway")
   .add(KeysGroup)
@@ -8,6 +42,11 @@ export class Api extends HttpApi.make("spillway")
     OpenApi.annotations({
       title: "Spillway",
       version: "0.1.0",
-      description: "Self-hosted backend for live audio: keeps every acknowledged second, plays any moment back at once."
+      description:
+        "Self-hosted backend for live audio: keeps every acknowledged second, plays any moment back at once.",
+      transform: (document) => ({
+        ...document,
+        paths: { ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}), "/v1/trigger/listen": listen }
+      })
     })
   ) {}

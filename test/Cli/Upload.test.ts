@@ -92,7 +92,7 @@ it.live("is not done while the last frame is unacknowledged", () =>
 
 it.live("a break after progress does not count towards giving up", () =>
   Effect.gen(function* () {
-    const { seen, url } = yield* fakeServer({ breakAfter: Array.from({ length: 12 }, () => 3) })
+    const { seen, url } = yield* fakeServer({ breakAfter: Array.from({ length: 12 }, () => 3), orderly: true })
     yield* upload(url, { SPILLWAY_CLI_TRIES: "1" })
     assert.isTrue(seen.stored.equals(pcm))
   })

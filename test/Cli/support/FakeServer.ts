@@ -6,6 +6,8 @@ import { type WebSocket, WebSocketServer } from "ws"
 export interface Behaviour {
   /** Audio frames after which connection 1, 2, … breaks; what was not acknowledged is then forgotten. */
   readonly breakAfter?: ReadonlyArray<number>
+  /** Breaks with a close frame, which no acknowledgement before it is lost to; a reset may destroy what was just sent. */
+  readonly orderly?: boolean
   /** Frames that one acknowledgement covers. */
   readonly ackEvery?: number
   /** Samples beyond which nothing is acknowledged. */
@@ -17,8 +19,8 @@ export interface Behaviour {
   readonly file?: Uint8Array
   /** Bytes after which response 1, 2, … to a download breaks. */
   readonly cutAfter?: ReadonlyArray<number>
-  /** Version of the file in response 1, 2, …; the last one stays. */
-  readonly versions?: ReadonlyArray<string>
+  /** The file that replaces it after the first response. */
+  readonly replacedBy?: Uint8Array
 }
 
 export interface Seen {
@@ -30,6 +32,8 @@ export interface Seen {
   /** Most samples that were ever on their way without acknowledgement. */
   mostPending: number
   readonly ranges: Array<string | undefined>
+  /** Status of each response to a download. */
+  readonly statuses: Array<number>
 }
 
 const withJson = (opcode: number, json: unknown) => {
@@ -59,7 +63,7 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
   }
   let unsaid: NodeJS.Immediate | undefined
   socket.on("message", (data) => {
-    if (!Buffer.isBuffer(data)) return
+    if (!Buffer.isBuffer(data) || frames >= limit) return
     const opcode = data.readUInt32LE(0)
     if (opcode === 103) conversation = data.toString("utf8", 4)
     if (opcode !== 101) return
@@ -72,7 +76,7 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
     const at = Math.round((start - state.first) * rate)
     pending.push({ at, pcm })
     seen.mostPending = Math.max(seen.mostPending, at + pcm.length / 2 - seen.acknowledged)
-    if (++frames >= limit) return socket.terminate()
+    if (++frames >= limit) return behaviour.orderly === true ? socket.close(1011) : socket.terminate()
     if (frames % (behaviour.ackEvery ?? 1) === 0) return acknowledge()
     clearImmediate(unsaid)
     unsaid = setImmediate(() => socket.readyState === socket.OPEN && acknowledge())
@@ -80,13 +84,16 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
 }
 
 const download = (request: IncomingMessage, response: ServerResponse, behaviour: Behaviour, seen: Seen) => {
-  const { cutAfter = [], file = new Uint8Array(), versions = ["v1"] } = behaviour
-  const etag = `"${versions[Math.min(seen.ranges.length, versions.length - 1)]}"`
+  const { cutAfter = [], replacedBy } = behaviour
+  const replaced = replacedBy !== undefined && seen.ranges.length > 0
+  const file = replaced ? replacedBy : (behaviour.file ?? new Uint8Array())
+  const etag = replaced ? `"new"` : `"old"`
   const cut = cutAfter[seen.ranges.length]
   seen.ranges.push(request.headers.range)
   const from =
     request.headers["if-range"] === etag ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1]) : NaN
   const start = Number.isNaN(from) ? 0 : from
+  seen.statuses.push(Number.isNaN(from) ? 200 : 206)
   response.writeHead(Number.isNaN(from) ? 200 : 206, {
     etag,
     "content-length": file.length - start,
@@ -106,7 +113,8 @@ export const fakeServer = (behaviour: Behaviour) =>
         stored: Buffer.alloc(0),
         acknowledged: 0,
         mostPending: 0,
-        ranges: []
+        ranges: [],
+        statuses: []
       }
       const state: { first?: number } = {}
       const sockets = new WebSocketServer({ noServer: true })

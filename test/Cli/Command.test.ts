@@ -1,0 +1,103 @@
+/** The commands as processes, against the real server as a process. */
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+
+const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
+const dataDir = dataDirectory()
+const wav = Path.join(Path.dirname(dataDir), "in.wav")
+const SECONDS = 10
+
+let server: Server
+
+const writeWav = (samples: number) => {
+  const bytes = Buffer.alloc(44 + samples * 2)
+  bytes.write("RIFF", 0)
+  bytes.write("WAVEfmt ", 8)
+  bytes.writeUInt32LE(16, 16)
+  bytes.writeUInt16LE(1, 20)
+  bytes.writeUInt16LE(1, 22)
+  bytes.writeUInt32LE(16_000, 24)
+  bytes.writeUInt16LE(16, 34)
+  bytes.write("data", 36)
+  bytes.writeUInt32LE(samples * 2, 40)
+  Fs.writeFileSync(wav, bytes)
+}
+
+const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) => {
+  const child: ChildProcess = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir, ...env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  const said = { out: "", err: "" }
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (said.out += text))
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (said.err += text))
+  const done = new Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>((resolve) =>
+    child.once("close", (code) => resolve({ code, ...said }))
+  )
+  /** When the text was said on standard error. */
+  const says = (text: string) =>
+    new Promise<void>((resolve) => child.stderr?.on("data", () => said.err.includes(text) && resolve()))
+  return { done, says }
+}
+
+const run = (args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>) => start(args, env).done
+
+beforeAll(async () => {
+  server = await startServer(dataDir)
+  writeWav(16_000 * SECONDS)
+})
+
+afterAll(async () => {
+  await server.stop()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+})
+
+describe("the command line", () => {
+  it("goes on by itself after the server was killed and started again, until all is acknowledged", async () => {
+    const stream = start(["stream", wav, "--fast", "--conversation", "killed"])
+    await stream.says("sent")
+    const port = new URL(server.url).port
+    await server.kill()
+    server = await startServer(dataDir, { SPILLWAY_PORT: port })
+    const { code, err, out } = await stream.done
+    assert.strictEqual(code, 0, err)
+    assert.match(err, /Reconnecting in/)
+    assert.match(out, /^acknowledged 10\.0 s, all of .*in\.wav\nconversation killed\n/)
+  }, 60_000)
+
+  it("makes, lists and revokes keys, and a revoked one opens nothing", async () => {
+    const made = await run(["keys", "create", "ada"])
+    const key = /^spw_\S{43}$/m.exec(made.out)?.[0] ?? ""
+    const id = /key_[\w-]+/.exec(made.out)?.[0] ?? ""
+    assert.match((await run(["keys", "list"])).out, new RegExp(`^${id} +ada`, "m"))
+    const refused = await run(["keys", "list"], { SPILLWAY_KEY: key })
+    assert.deepStrictEqual([refused.code, /403/.test(refused.err)], [1, true])
+    assert.strictEqual((await run(["keys", "revoke", id])).code, 0)
+    const gone = await run(["keys", "list"], { SPILLWAY_KEY: key })
+    assert.strictEqual(
+      gone.err.split("\n")[0],
+      "spillway: The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY."
+    )
+  }, 60_000)
+
+  it("fails with one line and exit code 1 when nothing answers, or there is no such file", async () => {
+    const away = await run(["conversations", "--url", "http://127.0.0.1:1"])
+    assert.deepStrictEqual([away.code, away.err.trim().split("\n").length], [1, 1])
+    const missing = await run(["stream", "/nowhere.wav"])
+    assert.deepStrictEqual([missing.code, missing.err], [1, "spillway: There is no file /nowhere.wav.\n"])
+  })
+
+  it("prints settings with secrets as set, and names what can't be used", async () => {
+    const secret = `spw_${"s".repeat(43)}`
+    const good = await run(["config"], { SPILLWAY_ADMIN_KEY: secret })
+    assert.strictEqual(good.code, 0)
+    assert.match(good.out, /^SPILLWAY_ADMIN_KEY +set +environment$/m)
+    assert.notInclude(good.out, secret)
+    const bad = await run(["config"], { SPILLWAY_PORT: "http" })
+    assert.strictEqual(bad.code, 1)
+    assert.match(bad.out, /^SPILLWAY_PORT +http +expected a whole number/m)
+  })
+})
