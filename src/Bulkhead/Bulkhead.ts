@@ -1,0 +1,167 @@
+/** A bound on concurrent work: fair between keys, bounded in who may wait, and safe from waiting for itself. */
+import { Clock, Duration, Effect } from "effect"
+import type { Fiber, Scope } from "effect"
+import { Held, isHeld } from "./Held.ts"
+import { NestedTake, Saturated } from "./Saturated.ts"
+import * as Turns from "./Turns.ts"
+import { watch } from "./Watch.ts"
+
+export interface Stats {
+  readonly permits: number
+  /** Hold a permit now. */
+  readonly active: number
+  readonly waiting: number
+  /** How many runs had to wait, since the start, those that gave up included. */
+  readonly waits: number
+  /** How long they waited, together. */
+  readonly waited: Duration.Duration
+  /** How many were turned away, since the start. */
+  readonly rejected: number
+}
+
+export interface Bulkhead {
+  readonly name: string
+  /**
+   * Runs the effect with a permit, at once or when the key has its turn. Only for leaves: the effect must not wait for
+   * other work that needs a permit of this bulkhead; asking for one itself, or in a fiber it forked, is a defect.
+   */
+  readonly run: (key: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Saturated, R>
+  readonly stats: Effect.Effect<Stats>
+}
+
+export interface Options {
+  readonly name: string
+  /** How many run at the same time; at least 1. */
+  readonly permits: number
+  /** More than this many waiters in all are turned away. */
+  readonly maxWaiting: number
+  /** More than this many waiters of one key are turned away. */
+  readonly maxWaitingPerKey: number
+  /** Who waited this long is turned away; for ever by default. */
+  readonly waitTimeout?: Duration.Duration
+  /** What those turned away are told. */
+  readonly retryAfter: Duration.Duration
+  /** Between two warnings that it is full. */
+  readonly warnEvery: Duration.Duration
+}
+
+interface Waiter {
+  readonly key: string
+  readonly since: number
+  readonly resume: (effect: Effect.Effect<void, Saturated>) => void
+  hasPermit: boolean
+}
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** Its metrics and its warnings end with the scope; runs do not depend on it. */
+export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Bulkhead, never, Scope.Scope> {
+  const { maxWaiting, maxWaitingPerKey, name, permits, retryAfter, waitTimeout } = options
+  const clock = yield* Clock.Clock
+  const turns = Turns.make<Waiter>()
+  let free = permits
+  let isHandingOver = false
+  let waits = 0
+  let waitedMillis = 0
+  let rejected = 0
+
+  const reject = (key: string, limit: Saturated["limit"]) => {
+    rejected++
+    return new Saturated({ bulkhead: name, key, limit, retryAfter })
+  }
+
+  const handOver = () => {
+    isHandingOver = false
+    for (let count = free; count > 0; count--) {
+      const waiter = turns.next()
+      if (waiter === undefined) return
+      free--
+      waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
+      waiter.hasPermit = true
+      waiter.resume(Effect.void)
+    }
+  }
+
+  /** In a task of its own: waiters run on where they are resumed, and would run here on each other's stacks. */
+  const scheduleHandOver = (fiber: Fiber.Fiber<unknown, unknown>) => {
+    if (isHandingOver || free === 0 || turns.size() === 0) return
+    isHandingOver = true
+    fiber.currentDispatcher.scheduleTask(handOver, 0)
+  }
+
+  const release = Effect.withFiber((fiber) => {
+    free++
+    scheduleHandOver(fiber)
+    return Effect.void
+  })
+
+  const leave = (waiter: Waiter): boolean => {
+    if (!turns.remove(waiter.key, waiter)) return false
+    waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
+    return true
+  }
+
+  /** Ends with a permit. Interrupted at any moment, it leaves nothing behind: neither a waiter nor a permit. */
+  const wait = (key: string, onWaiting: (waiter: Waiter) => void) =>
+    Effect.withFiber((fiber) =>
+      Effect.callback<void, Saturated>((resume) => {
+        if (turns.size() >= maxWaiting) return resume(reject(key, "waiting"))
+        if (turns.sizeOf(key) >= maxWaitingPerKey) return resume(reject(key, "waitingPerKey"))
+        const waiter: Waiter = { key, resume, since: clock.currentTimeMillisUnsafe(), hasPermit: false }
+        waits++
+        turns.add(key, waiter)
+        onWaiting(waiter)
+        scheduleHandOver(fiber)
+        return Effect.suspend(() => {
+          leave(waiter)
+          return waiter.hasPermit ? release : Effect.void
+        })
+      })
+    )
+
+  const waitAtMost = (key: string, timeout: Duration.Duration, restore: Restore) =>
+    Effect.suspend(() => {
+      let waiting: Waiter | undefined
+      const expire = Effect.sync(() => {
+        if (waiting !== undefined && leave(waiting)) waiting.resume(reject(key, "waitTimeout"))
+      })
+      return Effect.flatMap(Effect.forkChild(Effect.delay(expire, timeout)), (timer) =>
+        Effect.onExit(restore(wait(key, (waiter) => (waiting = waiter))), () =>
+          Effect.sync(() => timer.interruptUnsafe())
+        )
+      )
+    })
+
+  const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: Held | undefined) => {
+    const held: Held = { of: turns, outer, isReleased: false }
+    return Effect.onExit(Effect.provideService(work, Held, held), () => {
+      held.isReleased = true
+      return release
+    })
+  }
+
+  const run: Bulkhead["run"] = (key) => (effect) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.withFiber((fiber) => {
+        const outer = fiber.getRef(Held)
+        if (isHeld(outer, turns)) return Effect.die(new NestedTake({ bulkhead: name }))
+        if (free > 0 && turns.size() === 0) {
+          free--
+          return withPermit(restore(effect), outer)
+        }
+        const waited = waitTimeout === undefined ? restore(wait(key, () => {})) : waitAtMost(key, waitTimeout, restore)
+        return Effect.flatMap(waited, () => withPermit(restore(effect), outer))
+      })
+    )
+
+  const stats = (): Stats => ({
+    permits,
+    active: permits - free,
+    waiting: turns.size(),
+    waits,
+    waited: Duration.millis(waitedMillis),
+    rejected
+  })
+  yield* watch(name, options.warnEvery, stats)
+  return { name, run, stats: Effect.sync(stats) }
+})

@@ -1,0 +1,56 @@
+/** How much runs at the same time on this node, and how much may wait for it. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const permits = { min: 1, max: 10_000 }
+const waiters = { min: 0, max: 1_000_000 }
+
+const settings = {
+  storageRead: Settings.integer(
+    "SPILLWAY_STORAGE_READ_PERMITS",
+    32,
+    permits,
+    "Reads from the object store at the same time; more wait, the users taking turns."
+  ),
+  storageWrite: Settings.integer(
+    "SPILLWAY_STORAGE_WRITE_PERMITS",
+    16,
+    permits,
+    "Writes to and removals from the object store at the same time; more wait, the users taking turns."
+  ),
+  precache: Settings.integer(
+    "SPILLWAY_PRECACHE_PERMITS",
+    4,
+    permits,
+    "Artifacts made at the same time; more wait, the users taking turns."
+  ),
+  waiting: Settings.integer(
+    "SPILLWAY_BULKHEAD_WAITING",
+    1_000,
+    waiters,
+    "What may wait for each of these; more is turned away with 503."
+  ),
+  waitingPerUser: Settings.integer(
+    "SPILLWAY_BULKHEAD_WAITING_PER_USER",
+    64,
+    waiters,
+    "What one user may have waiting for each of these; more is turned away with 503."
+  ),
+  retryAfter: Settings.duration(
+    "SPILLWAY_BULKHEAD_RETRY_AFTER",
+    "1 second",
+    "Those turned away are told to come back after this time."
+  ),
+  warnEvery: Settings.duration(
+    "SPILLWAY_BULKHEAD_WARN_EVERY",
+    "1 minute",
+    "How often the log says that one is full, while it is."
+  )
+}
+
+export class BulkheadConfig extends Context.Service<BulkheadConfig, Settings.Values<typeof settings>>()(
+  "spillway/Bulkhead/BulkheadConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

@@ -1,0 +1,57 @@
+/** Keys take turns, whatever comes and goes. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import * as Turns from "../../src/Bulkhead/Turns.ts"
+
+const Step = Schema.Struct({
+  do: Schema.Literals(["add", "add", "next", "remove"]),
+  key: Schema.Literals(["a", "b", "c", "d"]),
+  which: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 }))
+})
+
+it.effect.prop(
+  "passes over nobody twice: each key in line is served before any other is served a second time",
+  { steps: Schema.Array(Step).check(Schema.isBetweenLength(20, 80)) },
+  Effect.fnUntraced(function* ({ steps }) {
+    const turns = Turns.make<number>()
+    const lines = new Map<string, Array<number>>()
+    /** For each key in line, whom it saw served since it came or was served itself. */
+    const seen = new Map<string, Set<string>>()
+    let count = 0
+    const leave = (key: string, at: number) => {
+      const line = lines.get(key) ?? []
+      line.splice(at, 1)
+      if (line.length > 0) return
+      lines.delete(key)
+      seen.delete(key)
+    }
+    for (const step of steps) {
+      const line = lines.get(step.key) ?? []
+      if (step.do === "add") {
+        count++
+        turns.add(step.key, count)
+        lines.set(step.key, [...line, count])
+        if (line.length === 0) seen.set(step.key, new Set())
+      } else if (step.do === "remove") {
+        const at = step.which % 4
+        assert.strictEqual(turns.remove(step.key, line[at] ?? -1), at < line.length)
+        if (at < line.length) leave(step.key, at)
+      } else {
+        const waiter = turns.next()
+        const key = [...lines].find(([, line]) => waiter !== undefined && line[0] === waiter)?.[0]
+        assert.strictEqual(key === undefined, lines.size === 0)
+        if (key === undefined) continue
+        for (const [other, served] of seen) {
+          assert.isFalse(other !== key && served.has(key), `${key} was served twice while ${other} waited`)
+          served.add(key)
+        }
+        seen.set(key, new Set())
+        leave(key, 0)
+      }
+      assert.strictEqual(turns.size(), [...lines.values()].flat().length)
+      for (const key of ["a", "b", "c", "d"]) assert.strictEqual(turns.sizeOf(key), lines.get(key)?.length ?? 0)
+    }
+    yield* Effect.void
+  }),
+  { arbitrary: { runs: 500 } }
+)
