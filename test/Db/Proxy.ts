@@ -25,11 +25,12 @@ const relay = (client: Socket, target: string, proxy: Proxy, frozen: () => boole
   }
   client.on("error", close)
   server.on("error", close)
-  client.on("close", () => (frozen() ? undefined : server.end()))
-  server.on("close", () => (frozen() ? undefined : client.destroy()))
   let silent = false
+  const passes = () => !frozen() && !silent
+  client.on("close", () => (passes() ? server.end() : undefined))
+  server.on("close", () => (passes() ? client.destroy() : undefined))
   client.on("data", (data) => {
-    if (frozen() || silent) return
+    if (!passes()) return
     const verdict = proxy.onClient(data.toString("latin1"))
     if (verdict === "silence") silent = true
     if (verdict === "breakBefore") return close()
@@ -41,7 +42,7 @@ const relay = (client: Socket, target: string, proxy: Proxy, frozen: () => boole
     if (verdict !== "silence") server.write(data)
   })
   server.on("data", (data) => {
-    if (!frozen() && !silent) client.write(data)
+    if (passes()) client.write(data)
   })
   return close
 }
