@@ -1,5 +1,5 @@
 /** One WebSocket to the server. */
-import { Duration, Effect, Option, Redacted, Schema } from "effect"
+import { Duration, Effect, Fiber, Option, Redacted, Schema } from "effect"
 import type { Scope } from "effect"
 import { WebSocket } from "ws"
 import * as Frames from "./Frames.ts"
@@ -20,7 +20,7 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", { reason: 
 
 export interface Connection {
   /** Waits while more than `maxBuffered` bytes lie in the socket. */
-  send(frame: Uint8Array): Effect.Effect<void, Disconnected>
+  send(frame: Uint8Array): Effect.Effect<void, Disconnected | Refused>
   /** Fails when the connection ends. */
   readonly ended: Effect.Effect<never, Disconnected | Refused>
 }
@@ -46,30 +46,38 @@ const describeStatus = (status: number) => {
   return `The server answers ${status} instead of opening a stream`
 }
 
+const ended = (socket: WebSocket) =>
+  Effect.callback<never, Disconnected | Refused>((resume) => {
+    const end = (code: number, text: string) => {
+      const reason = describeClose(code, text)
+      resume(permanent.includes(code) ? new Refused({ reason }) : new Disconnected({ reason }))
+    }
+    const onClose = (code: number, text: Buffer) => end(code, text.toString())
+    socket.on("close", onClose)
+    return Effect.sync(() => socket.off("close", onClose))
+  })
+
 /** The socket is closed with the scope. */
 export const open = (options: Options): Effect.Effect<Connection, Disconnected | Refused, Scope.Scope> =>
-  Effect.map(Effect.acquireRelease(connect(options), disconnect, { interruptible: true }), (socket) => ({
-    send: (frame) =>
-      Effect.callback<void, Disconnected>((resume) => {
-        if (socket.readyState !== WebSocket.OPEN)
-          return resume(new Disconnected({ reason: "The connection is closed" }))
-        const waits = socket.bufferedAmount > options.maxBuffered
-        socket.send(frame, (error) => {
-          if (waits) resume(error ? new Disconnected({ reason: error.message }) : Effect.void)
-        })
-        if (!waits) resume(Effect.void)
-      }),
-    ended: Effect.callback<never, Disconnected | Refused>((resume) => {
-      const end = (code: number, text: string) => {
-        const reason = describeClose(code, text)
-        resume(permanent.includes(code) ? new Refused({ reason }) : new Disconnected({ reason }))
-      }
-      if (socket.readyState === WebSocket.CLOSED) return end(1006, "")
-      const onClose = (code: number, text: Buffer) => end(code, text.toString())
-      socket.on("close", onClose)
-      return Effect.sync(() => socket.off("close", onClose))
-    })
-  }))
+  Effect.gen(function* () {
+    const socket = yield* Effect.acquireRelease(connect(options), disconnect, { interruptible: true })
+    // Listens from the start, so that the reason is known whoever asks first, and when.
+    const end = yield* Effect.forkScoped(ended(socket), { startImmediately: true })
+    const reason = Fiber.join(end)
+    return {
+      ended: reason,
+      // A socket that is closing takes nothing more, but why it closes is said only later: that is what a send fails with.
+      send: (frame) =>
+        Effect.callback<boolean>((resume) => {
+          if (socket.readyState !== WebSocket.OPEN) return resume(Effect.succeed(false))
+          const waits = socket.bufferedAmount > options.maxBuffered
+          socket.send(frame, (error) => {
+            if (waits) resume(Effect.succeed(!error))
+          })
+          if (!waits) resume(Effect.succeed(true))
+        }).pipe(Effect.flatMap((taken) => (taken ? Effect.void : reason)))
+    }
+  })
 
 /** Time for the server to answer a close. */
 const goodbye = Duration.seconds(1)
