@@ -8,15 +8,7 @@ import { inject } from "vitest"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as PgDb from "../../src/Db/PgDb.ts"
-import { Answer, open, template } from "./PostgresBroker.ts"
-
-/** The run's own, or where the run has none (no `globalSetup`), one for this place. */
-const broker = Effect.suspend(() => {
-  const shared: string | undefined = inject("postgresBroker")
-  if (shared !== undefined) return Effect.succeed(shared)
-  const own = Effect.acquireRelease(Effect.promise(open), ({ close }) => Effect.promise(close))
-  return Effect.map(own, ({ path }) => path)
-})
+import { Answer, template } from "./PostgresBroker.ts"
 
 const ask = (path: string) =>
   Effect.callback<string>((resume) => {
@@ -41,7 +33,7 @@ const admin = <A, E>(login: PgClient.PgClientConfig, use: (sql: PgClient.PgClien
 
 const make = (from: string) =>
   Effect.gen(function* () {
-    const answer = yield* ask(yield* broker)
+    const answer = yield* ask(inject("postgresBroker"))
     const { sockets, username, password } = yield* Effect.catch(decode(answer), () => Effect.die(answer))
     const login = { host: sockets, port: 5432, username, password: Redacted.make(password) }
     const database = `t_${randomBytes(8).toString("hex")}`

@@ -1,0 +1,68 @@
+/** The schema comes up to date once, whoever starts first. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import { DbConfig } from "../../src/Db/DbConfig.ts"
+import { DbServer } from "../../src/Db/DbServer.ts"
+import * as Migrations from "../../src/Db/Migrations.ts"
+import * as Postgres from "../support/Postgres.ts"
+import { dbOn } from "./Fixture.ts"
+
+const empty = Layer.fresh(Postgres.layerServerEmpty)
+const all = Object.keys(Migrations.migrations).map((key) => {
+  const [id = "", ...name] = key.split("_")
+  return [Number(id), name.join("_")] as const
+})
+
+layer(DbConfig.layer, { excludeTestServices: true })("Migrations", (it) => {
+  it.effect("make the whole schema from nothing, once", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Migrations.run, all)
+      assert.deepStrictEqual(yield* Migrations.run, [])
+    }).pipe(Effect.provide(empty))
+  )
+
+  it.effect("are run by one of several nodes that start at the same time; the others wait for it", () =>
+    Effect.gen(function* () {
+      const ran = yield* Effect.all(
+        Array.from({ length: 6 }, () => Migrations.run),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        ran.filter((list) => list.length > 0),
+        [all]
+      )
+      const { sql } = yield* dbOn(yield* DbServer)
+      assert.deepStrictEqual(yield* sql`SELECT count(*)::int AS n FROM spillway_migrations`, [{ n: all.length }])
+    }).pipe(Effect.provide(empty))
+  )
+})
+
+layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
+  it.effect("finds the latest conversations of one user without looking at others'", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`
+        INSERT INTO conversations (uid, id)
+        SELECT 'u' || (n % 100), 'c' || n FROM generate_series(1, 20000) AS n`
+      yield* sql`ANALYZE conversations`
+      const plan = yield* sql<{ "QUERY PLAN": string }>`
+        EXPLAIN SELECT id FROM conversations WHERE uid = 'u7' AND seq < 15000 ORDER BY seq DESC LIMIT 50`
+      const text = plan.map((row) => row["QUERY PLAN"]).join("\n")
+      assert.match(text, /Index Scan Backward using conversations_uid_seq_key/)
+      assert.notMatch(text, /Sort|Seq Scan/)
+    })
+  )
+
+  it.effect("takes a chunk only with its object, or as lost", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'c')`
+      const insert = (lost: boolean) => sql`
+        INSERT INTO chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, lost)
+        VALUES ('u', 'c', 1.5, gen_random_uuid(), 10, 16000, 'pcm16', ${lost})`
+      yield* insert(true)
+      assert.strictEqual((yield* Effect.flip(insert(false))).reason._tag, "ConstraintError")
+    })
+  )
+})
