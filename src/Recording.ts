@@ -69,10 +69,11 @@ export class Recording extends Context.Service<
     readonly journal: () => JournalStats
   }
 >()("spillway/Recording") {
-  static readonly layer = Layer.effect(
+  static readonly layerNoDeps = Layer.effect(
     Recording,
     Effect.suspend(() => make)
-  ).pipe(
+  )
+  static readonly layer = this.layerNoDeps.pipe(
     Layer.provide(Uploads.layer),
     Layer.provide(LiveConversations.layer),
     Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer])

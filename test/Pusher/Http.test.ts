@@ -1,0 +1,163 @@
+/** The capture socket of the real server: what it accepts, and how it says no. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { WebSocket } from "ws"
+import { audioFrame, readAck, stream, switchTo } from "../support/Capturer.ts"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+
+let server: Server
+let dataDir: string
+
+beforeAll(async () => {
+  dataDir = dataDirectory()
+  server = await startServer(dataDir, { SPILLWAY_FRAME_BYTES: "100 kB", SPILLWAY_FRAMES_PER_SECOND: "50" })
+})
+
+afterAll(async () => {
+  assert.strictEqual(await server.stop(), 0)
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+})
+
+interface Opened {
+  readonly socket: WebSocket
+  /** HTTP status when the upgrade is refused. */
+  readonly status: number
+  readonly closed: Promise<{ readonly code: number; readonly reason: string }>
+  readonly messages: Array<Buffer>
+}
+
+const open = (
+  query: string,
+  options: { readonly key?: string | null; readonly protocols?: ReadonlyArray<string> } = {}
+) =>
+  new Promise<Opened>((resolve, reject) => {
+    const key = options.key === undefined ? server.key : options.key
+    const socket = new WebSocket(
+      `${server.url.replace("http", "ws")}/v1/trigger/listen${query}`,
+      [...(options.protocols ?? [])],
+      key === null ? {} : { headers: { authorization: `Bearer ${key}` } }
+    )
+    const messages: Array<Buffer> = []
+    socket.on("message", (data: Buffer) => messages.push(data))
+    const closed = new Promise<{ code: number; reason: string }>((done) =>
+      socket.on("close", (code, reason) => done({ code, reason: reason.toString() }))
+    )
+    socket.on("open", () => resolve({ socket, status: 101, closed, messages }))
+    socket.on("unexpected-response", (_request, response) => {
+      response.resume()
+      resolve({ socket, status: response.statusCode ?? 0, closed, messages })
+    })
+    socket.on("error", (error) => (socket.readyState === socket.CONNECTING ? reject(error) : undefined))
+  })
+
+const frame = (opcode: number, body: Uint8Array = new Uint8Array(0)) => {
+  const message = Buffer.alloc(4 + body.length)
+  message.writeUInt32LE(opcode, 0)
+  message.set(body, 4)
+  return message
+}
+
+const closeCodeAfter = async (query: string, ...frames: ReadonlyArray<Uint8Array | string>) => {
+  const { closed, socket } = await open(query)
+  for (const each of frames) socket.send(each)
+  return (await closed).code
+}
+
+it("refuses to upgrade without a valid key, and takes it in each of the three places", async () => {
+  assert.strictEqual((await open("", { key: null })).status, 401)
+  assert.strictEqual((await open("", { key: "spw_wrong" })).status, 401)
+  assert.strictEqual((await open("?access_token=spw_wrong", { key: null })).status, 401)
+  const byQuery = await open(`?access_token=${server.key}`, { key: null })
+  const byProtocol = await open("", { key: null, protocols: ["spillway", `bearer.${server.key}`] })
+  assert.deepStrictEqual([byQuery.status, byProtocol.status, byProtocol.socket.protocol], [101, 101, "spillway"])
+  byQuery.socket.close()
+  byProtocol.socket.close()
+})
+
+it("answers a plain request with 426", async () => {
+  const response = await fetch(`${server.url}/v1/trigger/listen`, {
+    headers: { authorization: `Bearer ${server.key}` }
+  })
+  assert.strictEqual(response.status, 426)
+  assert.include(response.headers.get("content-type"), "application/problem+json")
+})
+
+it("closes with 1008 on a bad query", async () => {
+  for (const query of ["?sample_rate=7999", "?sample_rate=x", "?codec=mp3", "?audio_timeline=3", "?ack=yes"]) {
+    assert.strictEqual(await closeCodeAfter(query), 1008, query)
+  }
+})
+
+it("closes with 1003 on what is no message of the protocol", async () => {
+  const bad: ReadonlyArray<ReadonlyArray<Uint8Array | string>> = [
+    ["text"],
+    [Buffer.from([1, 2])],
+    [frame(999)],
+    [frame(100, Buffer.from("x"))],
+    [frame(103)],
+    [frame(103, Buffer.from("../etc"))],
+    [frame(103, Buffer.alloc(129, "a"))],
+    [audioFrame(1, Buffer.alloc(2))],
+    [switchTo("c"), audioFrame(1, Buffer.alloc(3))],
+    [switchTo("c"), audioFrame(Number.NaN, Buffer.alloc(2))],
+    [switchTo("c"), audioFrame(-1, Buffer.alloc(2))],
+    [switchTo("c"), frame(101, Buffer.alloc(7))]
+  ]
+  for (const frames of bad) assert.strictEqual(await closeCodeAfter("", ...frames), 1003, String(frames))
+})
+
+it("closes with 1009 on a message over the limit, and with 1008 on too many of them", async () => {
+  assert.strictEqual(await closeCodeAfter("", switchTo("c"), audioFrame(1, Buffer.alloc(100_000))), 1009)
+  const flood = Array.from({ length: 600 }, () => frame(100))
+  assert.strictEqual(await closeCodeAfter("", ...flood), 1008)
+})
+
+it("refuses a user's sixth capture with 429 and takes one again when another has ended", async () => {
+  const five = await Promise.all(Array.from({ length: 5 }, () => open("?uid=many")))
+  assert.deepStrictEqual(
+    five.map((each) => each.status),
+    [101, 101, 101, 101, 101]
+  )
+  assert.strictEqual((await open("?uid=many")).status, 429)
+  assert.strictEqual((await open("?uid=another")).status, 101)
+  five[0]?.socket.close()
+  await five[0]?.closed
+  let status = 429
+  while (status === 429) status = (await open("?uid=many")).status
+  assert.strictEqual(status, 101)
+  for (const each of five) each.socket.close()
+})
+
+it("greets a client with exact spans, and sends acknowledgements only to who asks", async () => {
+  const quiet = await open("?audio_timeline=2")
+  quiet.socket.send(switchTo("quiet"))
+  quiet.socket.send(audioFrame(1_700_000_000, Buffer.alloc(3200)))
+  const asking = await open("?ack=1")
+  asking.socket.send(switchTo("asking"))
+  asking.socket.send(audioFrame(1_700_000_000, Buffer.alloc(3200)))
+  while (asking.messages.length === 0) await new Promise((resolve) => asking.socket.once("message", resolve))
+  const [first] = asking.messages
+  assert.deepStrictEqual(first && readAck(first), { conversation_id: "asking", through: 1_700_000_000.1, bytes: 3200 })
+  assert.strictEqual(quiet.messages.length, 1)
+  assert.strictEqual(quiet.messages[0]?.readUInt32LE(0), 202)
+  assert.strictEqual(quiet.messages[0]?.toString("utf8", 4), `{"type":"audio_timeline_ack","version":2}`)
+  quiet.socket.close()
+  asking.socket.close()
+})
+
+it("takes a device that sends a hundred times faster than real time, without losing a sample", async () => {
+  const pcm = Buffer.alloc(16_000 * 2 * 120)
+  for (let index = 0; index < pcm.length / 2; index++) pcm.writeInt16LE(((index * 7919) % 65_536) - 32_768, index * 2)
+  const recorded = { conversation: "fast", start: 1_700_000_000.25, sampleRate: 16_000, pcm }
+  const connections = await stream(recorded, { server: () => server, speed: 100, frameSeconds: 2 })
+  assert.strictEqual(connections, 1)
+  const body = await fetch(`${server.url}/v1/conversations/fast`, {
+    headers: { authorization: `Bearer ${server.key}` }
+  })
+  const { audio_files: files } = JSON.parse(await body.text())
+  const audio = await fetch(`${server.url}/v1/sync/audio/fast/${files[0].id}?format=pcm`, {
+    headers: { authorization: `Bearer ${server.key}` }
+  })
+  assert.isTrue(Buffer.from(await audio.arrayBuffer()).equals(pcm))
+})

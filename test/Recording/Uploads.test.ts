@@ -1,0 +1,237 @@
+/** From sealed chunk to object, row and free journal, whatever breaks in between. */
+import { assert, it } from "@effect/vitest"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Deferred, Duration, Effect, Layer, Option, References, Stream } from "effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { Db } from "../../src/Db.ts"
+import { NodeConfig } from "../../src/NodeConfig.ts"
+import { Recording, type RecordingConfig } from "../../src/Recording.ts"
+import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
+import { ConversationRows } from "../../src/Recording/ConversationRows.ts"
+import { Journal } from "../../src/Recording/Journal.ts"
+import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
+import { Uploads } from "../../src/Recording/Uploads.ts"
+import { Storage, StorageUnavailable } from "../../src/Storage.ts"
+import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
+import * as Postgres from "../support/Postgres.ts"
+import { ramp, recordingConfig, temporaryDirectory } from "./support/TestNode.ts"
+
+const rate = 8000
+const epoch = 1_700_000_000
+
+interface Hooks {
+  /** Around a put and around a row: what it does instead. */
+  readonly put?: <A, E>(put: Effect.Effect<A, E>) => Effect.Effect<A, E | StorageUnavailable>
+  readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+}
+
+const fast = {
+  commitInterval: Duration.millis(10),
+  conversationLookup: Duration.seconds(5),
+  drainTimeout: Duration.millis(50),
+  sweepInterval: Duration.hours(1)
+}
+
+/** A node on `dataDir` with the storage and database of the test. */
+const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfig["Service"]> = {}) => {
+  const hooked = Layer.effect(
+    Storage,
+    Effect.map(Storage, (storage) => ({
+      ...storage,
+      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object))
+    }))
+  )
+  const rows = Layer.effect(
+    ChunkRows,
+    Effect.map(ChunkRows, (rows) => ({
+      ...rows,
+      insertStored: (chunk, object) => (hooks.row ?? ((row) => row))(rows.insertStored(chunk, object))
+    }))
+  ).pipe(Layer.provide(ChunkRows.layer))
+  return Recording.layerNoDeps.pipe(
+    Layer.provideMerge(Uploads.layer),
+    Layer.provideMerge(LiveConversations.layer),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, ConversationRows.layer)),
+    Layer.provide(hooked),
+    Layer.provide([
+      recordingConfig({ ...fast, ...config }),
+      Layer.succeed(NodeConfig, { dataDir }),
+      NodeServices.layer
+    ]),
+    Layer.fresh
+  )
+}
+
+/** Records `samples` and ends the capture: when it returns they are in the journal and sealed. */
+const record = (samples: number, from = 0, conversation = "c") =>
+  Effect.gen(function* () {
+    const recording = yield* Recording
+    const room = yield* Deferred.make<void>()
+    const capture = yield* recording.open({
+      uid: "u",
+      sampleRate: rate,
+      codec: "pcm16",
+      exact: true,
+      onAck: () => {},
+      onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+      onFailure: () => {}
+    })
+    capture.switchTo(conversation)
+    yield* Deferred.await(room)
+    capture.append(epoch + from / rate, ramp(samples, from))
+  }).pipe(Effect.scoped)
+
+const playback = Effect.gen(function* () {
+  const recording = yield* Recording
+  const conversation = Option.getOrThrow(yield* recording.conversation("u", "c"))
+  const audio = yield* Effect.forEach(conversation.chunks, (chunk) =>
+    Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
+  )
+  return { states: conversation.chunks.map((chunk) => chunk.state), audio: Buffer.concat(audio.flat()) }
+})
+
+const idle = Effect.flatMap(Uploads, (uploads) => uploads.idle)
+const sweep = Effect.flatMap(Uploads, (uploads) => Effect.andThen(uploads.sweep, uploads.idle))
+const liveChunks = Effect.map(LiveConversations, (live) => [...live.chunks()].length)
+const segments = Effect.map(Journal, (journal) => journal.stats().segments)
+const objects = Effect.flatMap(Storage, (storage) => Effect.map(storage.list("chunks/"), (page) => page.objects))
+const rowCount = Effect.flatMap(Db, (db) =>
+  Effect.map(
+    db.read("test", (sql) => sql<{ readonly count: number }>`select count(*)::int as count from chunks`),
+    (rows) => rows[0]?.count
+  )
+)
+
+const world = Layer.mergeAll(MemoryStorage.layer, Postgres.layer, Layer.succeed(References.MinimumLogLevel, "None"))
+const inWorld = <A, E, R>(test: Effect.Effect<A, E, R>) => test.pipe(Effect.provide(Layer.fresh(world)), Effect.scoped)
+
+it.live("stores a sealed chunk as an object and a row, then the journal lets go of it", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
+      yield* idle
+      assert.strictEqual(yield* liveChunks, 0)
+      const { audio, states } = yield* playback
+      assert.deepStrictEqual(states, ["stored"])
+      assert.isTrue(audio.equals(Buffer.from(ramp(8000))))
+      const [object] = yield* objects
+      assert.strictEqual(object?.key, "chunks/u/c/1700000000.000.batch.bin")
+      assert.deepStrictEqual(object?.metadata, {
+        v2_start: "1700000000",
+        v2_samples: "8000",
+        v2_sample_rate: "8000",
+        codec: "pcm16"
+      })
+    }).pipe(Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+const killPoints = ["before the put", "after the put", "before the row", "after the row"] as const
+
+it.live.each(killPoints)("keeps the audio exactly once when it is killed %s", (point) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const reached = yield* Deferred.make<void>()
+    const stop = Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
+    const before = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(stop, effect)
+    const after = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(effect, stop)
+    const hooks: Hooks =
+      point === "before the put"
+        ? { put: before }
+        : point === "after the put"
+          ? { put: after }
+          : point === "before the row"
+            ? { row: before }
+            : { row: after }
+    const copy = Path.join(dataDir, "copy")
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* Deferred.await(reached)
+      // What the disk has at the instant of the kill; nothing that the first node does later reaches it.
+      Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+    }).pipe(Effect.provide(node(dataDir, hooks)))
+    yield* Effect.gen(function* () {
+      yield* sweep
+      yield* idle
+      const { audio, states } = yield* playback
+      assert.deepStrictEqual(states, ["stored"])
+      assert.isTrue(audio.equals(Buffer.from(ramp(8000))))
+      assert.strictEqual((yield* objects).length, 1)
+      assert.strictEqual(yield* rowCount, 1)
+      assert.strictEqual(yield* liveChunks, 0)
+      assert.strictEqual(yield* segments, 1)
+    }).pipe(Effect.provide(node(copy)))
+  }).pipe(inWorld)
+)
+
+it.live("plays a chunk from the journal while the store is down, and stores it at a later sweep", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    let down = true
+    const put = <A, E>(put: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
+      Effect.suspend((): Effect.Effect<A, E | StorageUnavailable> =>
+        down ? new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" }) : put
+      )
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* idle
+      assert.strictEqual(yield* liveChunks, 1)
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
+      down = false
+      yield* sweep
+      assert.strictEqual(yield* liveChunks, 0)
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
+    }).pipe(Effect.provide(node(dataDir, { put }, { uploadDeadline: Duration.millis(300) })))
+  }).pipe(inWorld)
+)
+
+it.live("gives another name to a chunk whose name another object has", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const storage = yield* Storage
+    const taken = { contentType: "a/b", metadata: {} }
+    yield* storage.put({ key: "chunks/u/c/1700000000.000.batch.bin", body: new Uint8Array(3), ...taken })
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* idle
+      assert.deepStrictEqual(
+        (yield* objects).map((object) => [object.key, object.size]),
+        [
+          ["chunks/u/c/1700000000.000.batch.bin", 3],
+          ["chunks/u/c/1700000000.001.batch.bin", 16_000]
+        ]
+      )
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
+    }).pipe(Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+it.live("gives up the oldest sealed audio when the journal's budget is spent, and says so", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const put = () => new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+    const small = {
+      segmentBytes: 20_000,
+      journalBytes: 100_000,
+      uploadDeadline: Duration.millis(1)
+    }
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      for (let index = 0; index < 12; index++) {
+        yield* record(8000, index * 8000)
+        yield* idle
+        assert.isAtMost(journal.stats().bytes, 120_000)
+      }
+      const recording = yield* Recording
+      const { chunks } = Option.getOrThrow(yield* recording.conversation("u", "c"))
+      const states = chunks.map((chunk) => chunk.state)
+      const lost = states.filter((state) => state === "lost").length
+      assert.isAbove(lost, 3)
+      assert.deepStrictEqual(states, [...states.slice(0, lost).fill("lost"), ...states.slice(lost).fill("sealed")])
+      assert.strictEqual(chunks.length, 12)
+    }).pipe(Effect.provide(node(dataDir, { put }, small)))
+  }).pipe(inWorld)
+)
