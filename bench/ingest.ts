@@ -27,8 +27,7 @@ const descendants = (pid: number): ReadonlyArray<number> =>
   fs
     .readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
     .split(" ")
-    .filter((text) => text !== "")
-    .flatMap((text) => [Number(text), ...descendants(Number(text))])
+    .flatMap((text) => (text === "" ? [] : [Number(text), ...descendants(Number(text))]))
 
 /** CPU seconds of user and system. */
 const cpuOf = (pid: number) => {
@@ -150,7 +149,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     results.push({ ours: level, raw: peer })
     if (!sustained(level)) break
   }
-  const best = results.filter((result) => sustained(result.ours)).at(-1)
+  const best = results.findLast((result) => sustained(result.ours))
   const figures = best ?? results.at(-1)
   if (figures === undefined) return
   console.log(

@@ -19,13 +19,6 @@ export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from ".
 export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
-/** uid, conversation, job and person ids: 1–128 characters, safe in object names and URLs. */
-export const Id = Schema.String.check(
-  Schema.makeFilter((id) => /^[A-Za-z0-9._-]{1,128}$/.test(id) && id !== "." && id !== "..", {
-    expected: "1 to 128 characters of A-Z a-z 0-9 . _ -, not . or .."
-  })
-)
-
 /** A chunk's bytes can't be had: corrupt, given up, or gone from both the journal and the store. */
 export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("ChunkUnreadable", {
   uid: Schema.String,

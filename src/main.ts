@@ -6,6 +6,7 @@ import * as Configuration from "./Configuration.ts"
 import * as Database from "./Db/Database.ts"
 import * as AdminKey from "./Http/AdminKey.ts"
 import * as Announcement from "./Http/Announcement.ts"
+import * as Checks from "./Http/Checks.ts"
 import * as Docs from "./Http/Docs.ts"
 import * as Health from "./Http/Health.ts"
 import * as Keys from "./Http/Keys.ts"
@@ -26,7 +27,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provideMerge(Server.serve(Routes)),
   Layer.provide(Server.layer),
   Layer.provide(Access.layerAuthorization),
-  Layer.provide([Access.layer, Sockets.layer, AdminKey.layer]),
+  Layer.provide([Access.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
   Layer.provide([Database.layer, DiskStorage.layer]),
   Layer.provide(Telemetry.layer),

@@ -1,7 +1,7 @@
 /** The contract of `/v1/keys`, for keys with the scope `admin`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Id } from "../Recording.ts"
+import { Id } from "../Id.ts"
 import { Authorization } from "./Authorization.ts"
 import { Scope } from "./Principal.ts"
 import { Problem } from "./Problem.ts"

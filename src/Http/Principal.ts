@@ -1,6 +1,6 @@
 /** Who makes a request, and for whom. */
 import { Context, Effect, Option, Schema } from "effect"
-import { Id } from "../Recording.ts"
+import { Id } from "../Id.ts"
 import { Problem } from "./Problem.ts"
 
 /** `service`: may act for any user with `?uid=`. `admin`: may manage keys and see everything. */

@@ -3,7 +3,7 @@
  * sent only to clients that ask with `ack=1`.
  */
 import { Option, Schema } from "effect"
-import { Id } from "../Recording.ts"
+import { Id } from "../Id.ts"
 
 export const opcodes = { heartbeat: 100, audio: 101, conversation: 103, timeline: 202, ack: 203, notice: 204 } as const
 

@@ -1,7 +1,7 @@
 /** Chunks that are stored or lost, in the database. */
 import { Context, Effect, Layer, Schema } from "effect"
 import { SqlSchema } from "effect/sql"
-import { Codec } from "../Audio/Span.ts"
+import { Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
 import type { Chunk } from "./Chunk.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
@@ -13,7 +13,7 @@ const Row = Schema.Struct({
   start: Schema.Finite,
   samples: Schema.Finite,
   sampleRate: Schema.Int,
-  codec: Codec,
+  codec: Span.Codec,
   key: Schema.NullOr(Schema.String),
   lost: Schema.Boolean
 })

@@ -9,7 +9,7 @@ import { Batch } from "./Batch.ts"
 import { maxHeadBytes } from "./JournalRecord.ts"
 import type { LiveChunk } from "./LiveChunk.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
-import { recover } from "./Recovery.ts"
+import * as Recovery from "./Recovery.ts"
 import { create, JournalError, openAll, type Segment } from "./Segment.ts"
 
 /** Who has audio to commit. Both calls are synchronous. */
@@ -87,7 +87,7 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
 
   const segments = yield* openAll(directory)
-  const recovered = yield* recover(segments)
+  const recovered = yield* Recovery.recover(segments)
   for (const { segment, bytes } of recovered.torn) {
     yield* Metric.update(tornRecords, 1)
     yield* segment.damaged

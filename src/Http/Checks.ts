@@ -1,0 +1,30 @@
+/** What `/health/ready` asks: can this node take audio, find it again, and put it where it belongs. */
+import { Effect, Layer } from "effect"
+import { Db } from "../Db.ts"
+import { Recording } from "../Recording.ts"
+import { Storage } from "../Storage.ts"
+import { Readiness } from "./Readiness.ts"
+
+export const layer = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const readiness = yield* Readiness
+    const db = yield* Db
+    const storage = yield* Storage
+    const recording = yield* Recording
+    yield* readiness.add(
+      "database",
+      db.read("Readiness", (sql) => sql`select 1`)
+    )
+    yield* readiness.add(
+      "storage",
+      Effect.catchTag(storage.head("readiness/probe"), "ObjectNotFound", () => Effect.void)
+    )
+    yield* readiness.add(
+      "journal",
+      Effect.suspend(() => {
+        const { budget, bytes } = recording.journal()
+        return bytes < budget ? Effect.void : Effect.fail(`The journal's budget of ${budget} bytes is spent.`)
+      })
+    )
+  })
+)
