@@ -1,0 +1,18 @@
+/** A Spillway's database alone, as a process that a test can kill: says when it is ready, then waits. */
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Console, Effect, Layer } from "effect"
+import * as Database from "../../src/Db/Database.ts"
+import { DbConfig } from "../../src/Db/DbConfig.ts"
+import * as EmbeddedPostgres from "../../src/Db/EmbeddedPostgres.ts"
+import { NodeConfig } from "../../src/NodeConfig.ts"
+
+const server = process.argv[2] === "durable" ? EmbeddedPostgres.layer : EmbeddedPostgres.layerNotDurable
+
+Layer.effectDiscard(Console.log("ready")).pipe(
+  Layer.provide(Database.layerNoDeps),
+  Layer.provide(server),
+  Layer.provide([DbConfig.layer, NodeConfig.layer, NodeServices.layer]),
+  Layer.launch,
+  Effect.tapError((error) => Console.log(error.message)),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)
