@@ -1,13 +1,13 @@
 /** Where chunks are heard. */
 import { assert, describe, it } from "@effect/vitest"
 import { fileId } from "../../src/Audio/FileId.ts"
-import { layout, type TimelineChunk } from "../../src/Audio/Timeline.ts"
+import * as Timeline from "../../src/Audio/Timeline.ts"
 
 const rate = 16_000
 const maxGap = 90
 const t0 = 1_700_000_000.123
 
-const chunk = (start: number, samples: number, more: Partial<TimelineChunk> = {}): TimelineChunk => ({
+const chunk = (start: number, samples: number, more: Partial<Timeline.TimelineChunk> = {}): Timeline.TimelineChunk => ({
   start: t0 + start,
   samples,
   sampleRate: rate,
@@ -15,8 +15,8 @@ const chunk = (start: number, samples: number, more: Partial<TimelineChunk> = {}
   ...more
 })
 
-const pieces = (...chunks: ReadonlyArray<TimelineChunk>) =>
-  layout(chunks, maxGap).map((file) => file.pieces.map(({ offset, samples, skip }) => [offset, skip, samples]))
+const pieces = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
+  Timeline.layout(chunks, maxGap).map((file) => file.pieces.map(({ offset, samples, skip }) => [offset, skip, samples]))
 
 describe("Timeline", () => {
   it("takes what begins within a millisecond of the end as contiguous, to the sample", () => {
@@ -69,7 +69,7 @@ describe("Timeline", () => {
   })
 
   it("begins an audio file where the sample rate or the codec changes, and drops nothing there", () => {
-    const files = layout(
+    const files = Timeline.layout(
       [chunk(0, rate), chunk(0.5, 8000, { sampleRate: 8000 }), chunk(2, 960, { codec: "opus" })],
       maxGap
     )
@@ -87,7 +87,7 @@ describe("Timeline", () => {
     // A device whose crystal is 20 ppm slow: every chunk starts 1.2 ms later than its samples say.
     const drift = 60 * 20e-6
     const day = Array.from({ length: 1440 }, (_, i) => chunk(i * (60 + drift), 60 * rate))
-    const [file] = layout(day, maxGap)
+    const [file] = Timeline.layout(day, maxGap)
     for (const piece of file?.pieces ?? []) {
       const clock = piece.chunk.start - t0
       assert.isAtMost(Math.abs(piece.offset / rate - clock), 0.001_001)
@@ -98,13 +98,13 @@ describe("Timeline", () => {
   it("adds no rounding to rounding: a day of chunks with gaps of a third of a sample more than 2 ms", () => {
     const step = 60 + 0.002 + 1 / 3 / rate
     const day = Array.from({ length: 1440 }, (_, i) => chunk(i * step, 60 * rate))
-    const last = layout(day, maxGap)[0]?.pieces.at(-1)
+    const last = Timeline.layout(day, maxGap)[0]?.pieces.at(-1)
     assert.strictEqual(last?.offset, Math.round(1439 * step * rate))
   })
 
   it("takes a lost chunk as silence, counts it, and lets what was heard at the same time be heard", () => {
     const lost = { state: "lost" } as const
-    const [file, ...others] = layout(
+    const [file, ...others] = Timeline.layout(
       [chunk(0, rate, lost), chunk(0.5, rate), chunk(1.25, rate, lost), chunk(60, rate, lost), chunk(140, rate)],
       maxGap
     )
@@ -123,13 +123,13 @@ describe("Timeline", () => {
   })
 
   it("has no audio file without audio", () => {
-    assert.deepStrictEqual(layout([], maxGap), [])
-    assert.deepStrictEqual(layout([chunk(0, 0)], maxGap), [])
+    assert.deepStrictEqual(Timeline.layout([], maxGap), [])
+    assert.deepStrictEqual(Timeline.layout([chunk(0, 0)], maxGap), [])
   })
 
   it("names an audio file for what never changes: as it grows, and when its first chunk is lost", () => {
-    const id = (...chunks: ReadonlyArray<TimelineChunk>) =>
-      layout(chunks, maxGap).map((file) => fileId("ada", "standup", file))
+    const id = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
+      Timeline.layout(chunks, maxGap).map((file) => fileId("ada", "standup", file))
     const [first] = id(chunk(0, rate))
     assert.match(first ?? "", /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     assert.deepStrictEqual(id(chunk(1, rate), chunk(0, rate)), [first])

@@ -1,7 +1,7 @@
 /** Any range of an audio file equals the same range of the whole. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { type AudioFile, layout } from "../../src/Audio/Timeline.ts"
+import * as Timeline from "../../src/Audio/Timeline.ts"
 import * as Wav from "../../src/Audio/Wav.ts"
 import { type Cut, Jittered, jittered, Overlapping, overlapping, type Recorded } from "./support/Cuts.ts"
 
@@ -16,7 +16,7 @@ const sourced = (segment: Wav.Segment<Cut>): Uint8Array => {
   return segment.chunk.pcm.subarray(segment.start, segment.end)
 }
 
-const read = (file: AudioFile<Cut>, format: Wav.Format, range: Wav.Range) =>
+const read = (file: Timeline.AudioFile<Cut>, format: Wav.Format, range: Wav.Range) =>
   Buffer.concat([...Wav.render(file, format, range)].map(sourced))
 
 /** Written out by hand: a PCM16 mono WAV as every player knows it. */
@@ -36,7 +36,7 @@ const Millionth = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000
 const Ranges = Schema.Array(Schema.Struct({ a: Millionth, b: Millionth })).check(Schema.isMaxLength(8))
 
 const check = ({ chunks, lostSamples, pcm }: Recorded, rate: number, ranges: typeof Ranges.Type) => {
-  const files = layout(chunks, maxGap)
+  const files = Timeline.layout(chunks, maxGap)
   const [file] = files
   if (file === undefined || files.length > 1) return assert.fail(`${files.length} audio files`)
   assert.strictEqual(file.samples, pcm.length / 2)
@@ -82,7 +82,7 @@ describe("Wav", () => {
         { move: -1, ticks: 2, lost: false }
       ]
     })
-    const [file] = layout(recorded.chunks, maxGap)
+    const [file] = Timeline.layout(recorded.chunks, maxGap)
     if (file === undefined) return assert.fail("no audio file")
     const whole = wavOf(recorded.pcm, 16_000)
     for (let at = 0; at <= whole.length; at++) {
@@ -125,7 +125,7 @@ describe("Wav", () => {
       sampleRate: 48_000,
       codec: "pcm16" as const
     }))
-    const [file] = layout(chunks, maxGap)
+    const [file] = Timeline.layout(chunks, maxGap)
     if (file === undefined) return assert.fail("no audio file")
     const bytes = 60 * 48_000 * 2
     assert.strictEqual(Wav.size(file, "wav"), 80 + 20_000 * bytes)

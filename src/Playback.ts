@@ -1,0 +1,85 @@
+/** What was recorded, as it is listed and heard: audio files over the timeline of chunks, read without merging them. */
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { fileId, Timeline, type Wav } from "./Audio.ts"
+import type { DbError } from "./Db.ts"
+import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
+import * as Rendition from "./Playback/Rendition.ts"
+import { type Chunk, type Conversation, Recording } from "./Recording.ts"
+
+export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
+export type { Rendition } from "./Playback/Rendition.ts"
+
+/** The audio file holds Opus, which is not decoded here. */
+export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable", {
+  conversation: Schema.String,
+  file: Schema.String,
+  codec: Schema.String,
+  format: Schema.String
+}) {}
+
+export interface AudioFile extends Timeline.AudioFile<Chunk> {
+  /** Stays the same while the file grows. */
+  readonly id: string
+}
+
+export interface Recorded {
+  readonly conversation: Conversation
+  /** By start. */
+  readonly files: ReadonlyArray<AudioFile>
+}
+
+export class Playback extends Context.Service<
+  Playback,
+  {
+    /** Newest first. `before` is the `next` of the page before. */
+    conversations(
+      uid: string,
+      page: { readonly before?: string; readonly limit: number }
+    ): Effect.Effect<{ readonly conversations: ReadonlyArray<Recorded>; readonly next: string | undefined }, DbError>
+    /** None when it does not exist or is somebody else's. */
+    conversation(uid: string, id: string): Effect.Effect<Option.Option<Recorded>, DbError>
+    /** All that is durable of the audio file now; none when there is no such file, or it is somebody else's. */
+    open(
+      uid: string,
+      conversation: string,
+      file: string,
+      format: Wav.Format
+    ): Effect.Effect<Option.Option<Rendition.Rendition>, NotPlayable | DbError>
+  }
+>()("spillway/Playback") {
+  static readonly layer = Layer.effect(
+    Playback,
+    Effect.gen(function* () {
+      const recording = yield* Recording
+      const gapSeconds = Duration.toSeconds((yield* PlaybackConfig).audioFileGap)
+
+      const recorded = (conversation: Conversation): Recorded => ({
+        conversation,
+        files: Timeline.layout(conversation.chunks, gapSeconds).map((file) => ({
+          ...file,
+          id: fileId(conversation.uid, conversation.id, file)
+        }))
+      })
+
+      const conversation = Effect.fn("Playback.conversation")(function* (uid: string, id: string) {
+        return Option.map(yield* recording.conversation(uid, id), recorded)
+      })
+
+      return Playback.of({
+        conversation,
+        conversations: Effect.fn("Playback.conversations")(function* (uid, page) {
+          const { conversations, next } = yield* recording.conversations(uid, page)
+          return { conversations: conversations.map(recorded), next }
+        }),
+        open: Effect.fn("Playback.open")(function* (uid, id, fileId, format) {
+          const files = Option.match(yield* conversation(uid, id), { onNone: () => [], onSome: ({ files }) => files })
+          const file = files.find((file) => file.id === fileId)
+          if (file === undefined) return Option.none()
+          const { codec } = file
+          if (codec !== "pcm16") return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
+          return Option.some(Rendition.make(recording.read, file, format))
+        })
+      })
+    })
+  )
+}

@@ -1,0 +1,40 @@
+/** The contract of `/v1/sync/audio`. */
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Problem } from "../Http.ts"
+import { Id } from "../Id.ts"
+
+export const Format = Schema.Literals(["wav", "pcm"])
+
+export const contentTypes = { wav: "audio/wav", pcm: "application/octet-stream" } as const
+
+/** The key may also be in `?access_token=`, because media elements can't send headers; so this group has no `Authorization`. */
+export class AudioGroup extends HttpApiGroup.make("audio")
+  .add(
+    HttpApiEndpoint.get("play", "/:conversation/:file", {
+      params: { conversation: Id, file: Schema.String },
+      query: {
+        format: Schema.optionalKey(Format),
+        access_token: Schema.optionalKey(Schema.String),
+        uid: Schema.optionalKey(Id)
+      },
+      headers: {
+        range: Schema.optionalKey(Schema.String),
+        "if-range": Schema.optionalKey(Schema.String),
+        "if-match": Schema.optionalKey(Schema.String),
+        "if-none-match": Schema.optionalKey(Schema.String)
+      },
+      success: [
+        HttpApiSchema.StreamUint8Array({ contentType: Object.values(contentTypes) }),
+        Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
+      ],
+      error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 500, 503)
+    }).annotate(OpenApi.Summary, "An audio file as WAV or PCM, whole or one range of its bytes")
+  )
+  .prefix("/v1/sync/audio")
+  .annotate(
+    OpenApi.Description,
+    "Audio. Needs a key, as `Authorization: Bearer` or `?access_token=`. While the conversation is live, an audio file is what is durable of it."
+  ) {}
+
+export class AudioApi extends HttpApi.make("spillway-audio").add(AudioGroup) {}

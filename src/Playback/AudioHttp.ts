@@ -1,0 +1,93 @@
+/** `/v1/sync/audio` over HTTP: ranges and conditions of RFC 9110, a body that is read as it is sent. */
+import { DateTime, Effect, Layer, Option } from "effect"
+import { HttpServerResponse } from "effect/http"
+import type { HttpServerRequest } from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
+import { Access, Problem, Problems, rule } from "../Http.ts"
+import { NotPlayable, Playback, type Rendition } from "../Playback.ts"
+import { AudioApi, contentTypes } from "./AudioApi.ts"
+import { byteRange } from "./ByteRange.ts"
+import * as EntityTag from "./EntityTag.ts"
+
+const notPlayable = rule(
+  NotPlayable,
+  ({ codec, format }) =>
+    new Problem({
+      status: 406,
+      code: "format-not-available",
+      title: "The audio file is not available in this format",
+      detail: `It was recorded as ${codec}, which can't be had as ${format}.`
+    })
+)
+
+const changed = new Problem({
+  status: 412,
+  code: "changed",
+  title: "The audio file is another one than was expected",
+  detail: "It has another ETag than the request's If-Match."
+})
+
+/** Ids have no character that means something in a header or a file name. */
+const fileName = (conversation: string, { file, format }: Rendition): string => {
+  const start = DateTime.formatIso(DateTime.makeUnsafe(Math.round(file.start * 1000)))
+  return `${conversation}-${start.slice(0, 19).replaceAll(/[-:]/g, "")}Z.${format}`
+}
+
+const headersOf = (conversation: string, rendition: Rendition) => {
+  const { etag, file } = rendition
+  return {
+    etag,
+    "accept-ranges": "bytes",
+    "cache-control": "private",
+    "content-disposition": `inline; filename="${fileName(conversation, rendition)}"`,
+    ...(file.lostSamples > 0 ? { "spillway-lost-seconds": String(file.lostSamples / file.sampleRate) } : {})
+  }
+}
+
+const respond = (
+  request: HttpServerRequest.HttpServerRequest,
+  conversation: string,
+  rendition: Rendition
+): HttpServerResponse.HttpServerResponse => {
+  const { bytes, etag, format, size } = rendition
+  const asks = request.headers
+  const headers = headersOf(conversation, rendition)
+  if (!EntityTag.isMatch(asks["if-match"], etag)) return changed.response
+  if (!EntityTag.isNoneMatch(asks["if-none-match"], etag)) return HttpServerResponse.empty({ status: 304, headers })
+  // Ranges are defined for GET alone: HEAD is answered as if it had asked for all.
+  const header = request.method === "GET" && EntityTag.isSameRange(asks["if-range"], etag) ? asks["range"] : undefined
+  const asked = byteRange(header, size)
+  if (asked === "unsatisfiable") return Problem.rangeNotSatisfiable(size).response
+  const range = asked === "whole" ? { start: 0, end: size } : asked
+  return HttpServerResponse.stream(bytes(range), {
+    status: asked === "whole" ? 200 : 206,
+    contentType: contentTypes[format],
+    contentLength: range.end - range.start,
+    headers:
+      asked === "whole" ? headers : { ...headers, "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
+  })
+}
+
+const group = HttpApiBuilder.group(
+  AudioApi,
+  "audio",
+  Effect.fn(function* (handlers) {
+    const access = yield* Access
+    const playback = yield* Playback
+    const problems = yield* Problems
+    return handlers.handleRaw("play", ({ params: { conversation, file }, query: { format = "wav" }, request }) =>
+      Effect.gen(function* () {
+        const { uid } = yield* access.authenticate(request, { query: true })
+        const rendition = yield* playback.open(uid, conversation, file, format)
+        if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
+        return respond(request, conversation, rendition.value)
+      }).pipe(
+        problems.answer,
+        // As a response, because a documented error leaves without its headers.
+        Effect.catchTag("Problem", (problem) => Effect.succeed(problem.response))
+      )
+    )
+  })
+)
+
+export const layer = HttpApiBuilder.layer(AudioApi).pipe(Layer.provide(group), Layer.merge(Problems.rules(notPlayable)))

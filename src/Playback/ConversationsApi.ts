@@ -1,0 +1,63 @@
+/** The contract of `/v1/conversations`. */
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { Span } from "../Audio.ts"
+import { Authorization, Problem } from "../Http.ts"
+import { Id } from "../Id.ts"
+
+/** Times are RFC 3339, durations seconds; `bytes` is the size as WAV. */
+export const AudioFileInfo = Schema.Struct({
+  id: Schema.String,
+  started_at: Schema.DateTimeUtcFromString,
+  duration: Schema.Finite,
+  codec: Span.Codec,
+  sample_rate: Schema.Int,
+  bytes: Schema.Int
+}).annotate({ identifier: "AudioFile" })
+
+/** `duration`: from the first sample to the last. `captured_duration`: without silence. `started_at`: null before the first sample. */
+export const ConversationInfo = Schema.Struct({
+  id: Schema.String,
+  uid: Schema.String,
+  live: Schema.Boolean,
+  started_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  finished_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  duration: Schema.Finite,
+  captured_duration: Schema.Finite,
+  lost_seconds: Schema.Finite,
+  audio_files: Schema.Array(AudioFileInfo)
+}).annotate({ identifier: "Conversation" })
+
+/** `next`: the `before` of the next page, null on the last one. */
+export const ConversationsPage = Schema.Struct({
+  conversations: Schema.Array(ConversationInfo),
+  next: Schema.NullOr(Schema.String)
+}).annotate({ identifier: "Conversations" })
+
+const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 }))
+
+const Cursor = Schema.String.check(
+  Schema.makeFilter((text) => /^\d{1,18}$/.test(text), { expected: "the `next` of the page before" })
+)
+
+/** The user to act for, with a key of the scope `service`. */
+const uid = Schema.optionalKey(Id)
+
+export class ConversationsGroup extends HttpApiGroup.make("conversations")
+  .add(
+    HttpApiEndpoint.get("list", "/", {
+      query: { limit: Schema.optionalKey(Limit), before: Schema.optionalKey(Cursor), uid },
+      success: ConversationsPage
+    }).annotate(OpenApi.Summary, "Conversations, newest first; 20 on a page unless told otherwise"),
+    HttpApiEndpoint.get("get", "/:id", {
+      params: { id: Id },
+      query: { uid },
+      success: ConversationInfo,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "A conversation and its audio files")
+  )
+  .middleware(Authorization)
+  .prefix("/v1/conversations")
+  .annotate(OpenApi.Description, "What was recorded.") {}
+
+export class ConversationsApi extends HttpApi.make("spillway-conversations").add(ConversationsGroup) {}

@@ -1,0 +1,16 @@
+/** Comparisons of entity tags (RFC 9110, sections 8.8.3 and 13.1). */
+
+/** Tags of a list such as `"a", W/"b"`; a tag may hold commas. */
+const tags = (list: string): ReadonlyArray<string> => list.match(/(?:W\/)?"[^"]*"/g) ?? []
+
+/** `If-None-Match`: `*`, or a list that holds the tag; whether tags are weak makes no difference. */
+export const isNoneMatch = (header: string | undefined, etag: string): boolean =>
+  header === undefined || !(header.trim() === "*" || tags(header).some((tag) => tag.replace(/^W\//, "") === etag))
+
+/** `If-Match`: `*`, or a list that holds the strong tag. */
+export const isMatch = (header: string | undefined, etag: string): boolean =>
+  header === undefined || header.trim() === "*" || tags(header).includes(etag)
+
+/** `If-Range`: the strong tag. Dates never match: there is no `Last-Modified`. */
+export const isSameRange = (header: string | undefined, etag: string): boolean =>
+  header === undefined || header.trim() === etag

@@ -1,0 +1,76 @@
+/** An audio file in one format, as it was at one moment: its size, its fingerprint, and any range of its bytes. */
+import { Effect, Stream } from "effect"
+import { createHash } from "node:crypto"
+import { type Timeline, Wav } from "../Audio.ts"
+import { type Chunk, ChunkUnreadable, type Recording } from "../Recording.ts"
+
+type Read = Recording["Service"]["read"]
+
+export interface Rendition {
+  readonly file: Timeline.AudioFile<Chunk>
+  readonly format: Wav.Format
+  /** In bytes. */
+  readonly size: number
+  /** A strong entity tag (RFC 9110, section 8.8.3), quotes included: other bytes have another one. */
+  readonly etag: string
+  /**
+   * Fails at the first chunk that can't be read, and logs its key; never fills in for it. A piece of the store's size
+   * is in memory at a time, and the next one is read when it is gone.
+   */
+  bytes(range: Wav.Range): Stream.Stream<Uint8Array, Stream.Error<ReturnType<Read>>>
+}
+
+/** All silence is made of this. Nobody writes to what is sent. */
+const zeros = new Uint8Array(64 * 1024)
+
+const silence = (length: number): Stream.Stream<Uint8Array> =>
+  Stream.unfold(length, (left) =>
+    Effect.succeed(
+      left > 0 ? ([zeros.subarray(0, Math.min(left, zeros.length)), left - zeros.length] as const) : undefined
+    )
+  )
+
+/** Fewer bytes than the span says would shift all that follows. */
+const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
+  Stream.suspend(() => {
+    let missing = range.end - range.start
+    const counted = Stream.map(read(chunk, range), (bytes) => {
+      missing -= bytes.length
+      return bytes
+    })
+    const check = Stream.suspend(() => {
+      if (missing === 0) return Stream.empty
+      const { conversation, key, uid } = chunk
+      const cause = new Error(`${missing} of ${range.end - range.start} bytes are missing`)
+      return Stream.fail(new ChunkUnreadable({ uid, conversation, key, cause }))
+    })
+    return Stream.concat(counted, check).pipe(
+      Stream.tapError((error) =>
+        Effect.logError("a chunk can't be read, its listener is cut off", error).pipe(
+          Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
+        )
+      )
+    )
+  })
+
+const fingerprint = ({ pieces, sampleRate, samples }: Timeline.AudioFile<Chunk>, format: Wav.Format): string => {
+  const parts = pieces.map(({ chunk, offset, skip, samples }) => `${chunk.id} ${offset} ${skip} ${samples}`)
+  return createHash("sha256")
+    .update([`${format} ${sampleRate} ${samples}`, ...parts].join("\n"))
+    .digest("base64url")
+}
+
+export const make = (read: Read, file: Timeline.AudioFile<Chunk>, format: Wav.Format): Rendition => ({
+  file,
+  format,
+  size: Wav.size(file, format),
+  etag: `"${fingerprint(file, format)}"`,
+  // One segment at a time: what a stream holds as one array is sent as one buffer.
+  bytes: (range) =>
+    Stream.suspend(() => Stream.fromIterable(Wav.render(file, format, range), { chunkSize: 1 })).pipe(
+      Stream.flatMap((segment) => {
+        if (segment._tag === "Header") return Stream.succeed(segment.bytes)
+        return segment._tag === "Silence" ? silence(segment.length) : exactly(read, segment.chunk, segment)
+      })
+    )
+})

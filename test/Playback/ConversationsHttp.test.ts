@@ -1,0 +1,131 @@
+/** What was recorded, over HTTP. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
+import { get, servedPlayback } from "./support/ServedPlayback.ts"
+
+const recording = new MemoryRecording()
+recording.put("other", [{}], { uid: "grace" })
+recording.put("empty", [], { live: true })
+recording.put(
+  "standup",
+  [
+    { start: t0 },
+    { start: t0 + 2, samples: rate / 2, state: "lost" },
+    { start: t0 + 3.25 },
+    { start: t0 + 200, samples: 8000, sampleRate: 8000 }
+  ],
+  { finishedAt: Option.some(new Date("2024-01-02T03:04:05Z")) }
+)
+
+const json = (path: string, headers: Record<string, string> = {}) =>
+  Effect.map(get(path, headers), ({ body, status }) => ({ status, body: JSON.parse(body.toString()) }))
+
+layer(servedPlayback(recording))("conversations", (it) => {
+  it.effect("shows a conversation with its durations and audio files", () =>
+    Effect.gen(function* () {
+      const { body, status } = yield* json("/v1/conversations/standup")
+      assert.strictEqual(status, 200)
+      const ids = body.audio_files.map(({ id }: { readonly id: string }) => id)
+      assert.strictEqual(new Set(ids).size, 2)
+      assert.deepStrictEqual(body, {
+        id: "standup",
+        uid: "ada",
+        live: false,
+        started_at: "2023-11-14T22:13:20.000Z",
+        finished_at: "2024-01-02T03:04:05.000Z",
+        duration: 201,
+        captured_duration: 3,
+        lost_seconds: 0.5,
+        audio_files: [
+          {
+            id: ids[0],
+            started_at: "2023-11-14T22:13:20.000Z",
+            duration: 4.25,
+            codec: "pcm16",
+            sample_rate: rate,
+            bytes: 44 + 4.25 * rate * 2
+          },
+          {
+            id: ids[1],
+            started_at: "2023-11-14T22:16:40.000Z",
+            duration: 1,
+            codec: "pcm16",
+            sample_rate: 8000,
+            bytes: 44 + 16_000
+          }
+        ]
+      })
+      for (const { bytes, id } of body.audio_files) {
+        const audio = yield* get(`/v1/sync/audio/standup/${id}`)
+        assert.deepStrictEqual([audio.status, audio.body.length], [200, bytes])
+      }
+    })
+  )
+
+  it.effect("shows one without audio as not started", () =>
+    Effect.gen(function* () {
+      const { body } = yield* json("/v1/conversations/empty")
+      assert.deepStrictEqual(body, {
+        id: "empty",
+        uid: "ada",
+        live: true,
+        started_at: null,
+        finished_at: null,
+        duration: 0,
+        captured_duration: 0,
+        lost_seconds: 0,
+        audio_files: []
+      })
+    })
+  )
+
+  it.effect("lists the user's own, newest first, page by page", () =>
+    Effect.gen(function* () {
+      const first = yield* json("/v1/conversations?limit=1")
+      assert.deepStrictEqual(
+        first.body.conversations.map(({ id }: { readonly id: string }) => id),
+        ["standup"]
+      )
+      const second = yield* json(`/v1/conversations?limit=1&before=${first.body.next}`)
+      assert.deepStrictEqual([second.body.conversations[0].id, second.body.next], ["empty", null])
+      const all = yield* json("/v1/conversations")
+      assert.deepStrictEqual([all.body.conversations.length, all.body.next], [2, null])
+    })
+  )
+
+  it.effect("shows nobody what is not theirs, but what a service asks for by user", () =>
+    Effect.gen(function* () {
+      const grace = { authorization: "Bearer spw_grace" }
+      const service = { authorization: "Bearer spw_backend" }
+      assert.strictEqual((yield* json("/v1/conversations/standup", grace)).status, 404)
+      assert.strictEqual((yield* json("/v1/conversations", grace)).body.conversations.length, 1)
+      assert.strictEqual((yield* json("/v1/conversations", service)).body.conversations.length, 0)
+      assert.strictEqual((yield* json("/v1/conversations?uid=grace", service)).body.conversations[0].uid, "grace")
+      assert.strictEqual((yield* json("/v1/conversations/standup?uid=ada", service)).status, 200)
+      assert.strictEqual((yield* json("/v1/conversations/standup?uid=ada", grace)).status, 403)
+      assert.strictEqual((yield* json("/v1/conversations", { authorization: "" })).status, 401)
+    })
+  )
+
+  it.effect("refuses limits, cursors and ids that are none", () =>
+    Effect.gen(function* () {
+      for (const path of [
+        "?limit=0",
+        "?limit=101",
+        "?limit=1.5",
+        "?limit=x",
+        "?before=x",
+        "?before=",
+        "?before=-1",
+        `?before=${"9".repeat(19)}`,
+        "/a%2Fb",
+        "/..%2F",
+        `/${"a".repeat(129)}`
+      ]) {
+        assert.strictEqual((yield* json(`/v1/conversations${path}`)).status, 400, path)
+      }
+      assert.strictEqual((yield* json("/v1/conversations/unknown")).status, 404)
+    })
+  )
+})

@@ -1,0 +1,108 @@
+/** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
+import { DateTime, Effect, Layer, Option, Stream } from "effect"
+import { type Chunk, ChunkUnreadable, type Conversation, Recording } from "../../../src/Recording.ts"
+import { DbUnavailable } from "../../../src/Db.ts"
+import { spoken } from "../../Audio/support/Cuts.ts"
+
+export const rate = 16_000
+export const t0 = 1_700_000_000
+
+interface Kept {
+  readonly uid: string
+  readonly id: string
+  readonly finishedAt: Option.Option<Date>
+  readonly live: boolean
+  readonly chunks: ReadonlyArray<Chunk>
+}
+
+const pieceSize = 64 * 1024
+
+/** As reading from a disk or a socket does, lets the loop turn. */
+const nextTurn = Effect.callback<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+export class MemoryRecording {
+  /** Newest first. */
+  readonly kept: Array<Kept> = []
+  readonly unreadable = new Set<string>()
+  /** Chunks whose last bytes are gone. */
+  readonly short = new Set<string>()
+  /** Bytes handed out. */
+  bytesRead = 0
+  /** A read was closed before its end. */
+  onAbandoned: Effect.Effect<unknown> = Effect.void
+  /** What is spoken in a chunk depends on its start alone. */
+  sound: (chunk: Chunk) => Uint8Array = MemoryRecording.pcm
+  databaseDown = false
+
+  put(id: string, chunks: ReadonlyArray<Partial<Chunk>>, more: Partial<Kept> = {}): void {
+    const uid = more.uid ?? "ada"
+    const all = chunks.map((chunk, index): Chunk => {
+      const start = chunk.start ?? t0 + index
+      return {
+        id: `${uid}-${id}-${index}`,
+        uid,
+        conversation: id,
+        start,
+        samples: rate,
+        sampleRate: rate,
+        codec: "pcm16",
+        state: "stored",
+        key: `chunks/${uid}/${id}/${start.toFixed(3)}.batch.bin`,
+        ...chunk
+      }
+    })
+    const old = this.kept.findIndex((each) => each.uid === uid && each.id === id)
+    if (old >= 0) this.kept.splice(old, 1)
+    this.kept.unshift({ uid, id, finishedAt: Option.none(), live: false, ...more, chunks: all })
+  }
+
+  static pcm(chunk: Pick<Chunk, "start" | "samples">): Buffer {
+    return spoken(Math.round((chunk.start - t0) * rate), chunk.samples)
+  }
+
+  readonly #all = Effect.suspend((): Effect.Effect<ReadonlyArray<Conversation>, DbUnavailable> =>
+    this.databaseDown
+      ? Effect.fail(new DbUnavailable({ operation: "test", attempts: 1, cause: new Error("down") }))
+      : Effect.succeed(this.kept.map((each) => ({ ...each, createdAt: DateTime.toDate(DateTime.makeUnsafe(0)) })))
+  )
+
+  readonly #read = (chunk: Chunk, range: { readonly start: number; readonly end: number }) =>
+    Stream.unwrap(
+      Effect.gen({ self: this }, function* () {
+        yield* nextTurn
+        if (this.unreadable.has(chunk.id)) {
+          const { conversation, key, uid } = chunk
+          return yield* new ChunkUnreadable({ uid, conversation, key, cause: new Error("gone") })
+        }
+        const bytes = this.sound(chunk).subarray(range.start, range.end - (this.short.has(chunk.id) ? 2 : 0))
+        let left = bytes.length
+        const pieces = Array.from({ length: Math.ceil(left / pieceSize) }, (_, index) =>
+          bytes.subarray(index * pieceSize, (index + 1) * pieceSize)
+        )
+        return Stream.fromIterable(pieces, { chunkSize: 1 }).pipe(
+          Stream.map((piece) => {
+            left -= piece.length
+            this.bytesRead += piece.length
+            return piece
+          }),
+          Stream.ensuring(Effect.suspend(() => (left > 0 ? this.onAbandoned : Effect.void)))
+        )
+      })
+    )
+
+  readonly layer = Layer.mock(Recording, {
+    conversations: (uid, { before, limit }) =>
+      Effect.map(this.#all, (all) => {
+        const mine = all.filter((each) => each.uid === uid)
+        const from = before === undefined ? 0 : mine.length - Number(before)
+        const next = from + limit < mine.length ? String(mine.length - from - limit) : undefined
+        return { conversations: mine.slice(from, from + limit), next }
+      }),
+    conversation: (uid, id) =>
+      Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id))),
+    read: (chunk, range) => this.#read(chunk, range),
+    journal: () => ({ bytes: 0, budget: 0, segments: 0 })
+  })
+}

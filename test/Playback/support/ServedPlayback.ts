@@ -1,0 +1,45 @@
+/** Playback over a real socket, on recordings in memory, for three keys: two users and a service. */
+import { DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { HttpClient, HttpClientRequest } from "effect/http"
+import { Keys } from "../../../src/Http/Keys.ts"
+import * as Http from "../../../src/Playback/Http.ts"
+import { Playback, PlaybackConfig } from "../../../src/Playback.ts"
+import { environment, served } from "../../Http/support/Served.ts"
+import type { MemoryRecording } from "./MemoryRecording.ts"
+
+const key = (uid: string) => ({
+  id: `key_${uid}`,
+  uid,
+  scopes: uid === "backend" ? (["service"] as const) : [],
+  createdAt: DateTime.makeUnsafe(0),
+  expiresAt: Option.none()
+})
+
+/** The key of `ada` is `spw_ada`. */
+const keys = Layer.mock(Keys, {
+  find: (secret) => {
+    const uid = /^spw_(ada|grace|backend)$/.exec(Redacted.value(secret))?.[1]
+    return Effect.succeed(Option.map(Option.fromNullishOr(uid), key))
+  }
+})
+
+export const servedPlayback = (recording: MemoryRecording) =>
+  served(Http.layer).pipe(
+    Layer.provide([keys, Playback.layer.pipe(Layer.provide([recording.layer, PlaybackConfig.layer]))]),
+    Layer.provide(environment({}))
+  )
+
+export const request = (path: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") =>
+  HttpClient.execute(
+    HttpClientRequest.make(method)(path).pipe(
+      HttpClientRequest.setHeaders({ authorization: "Bearer spw_ada", ...headers })
+    )
+  )
+
+/** The response, its whole body read. */
+export const get = (path: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") =>
+  Effect.gen(function* () {
+    const response = yield* request(path, headers, method)
+    const body = Buffer.from(yield* response.arrayBuffer)
+    return { status: response.status, headers: response.headers, body }
+  })
