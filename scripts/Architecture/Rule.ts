@@ -19,6 +19,9 @@ export const composition = ["src/main.ts", "src/Cli.ts", "src/Configuration.ts",
 /** Parts that belong to the outside of a module, by the end of their name: what calls it, and when. */
 const edges = ["Http", "Janitor", "Socket", "Sweeper"]
 
+/** Modules that are ports: a part that is called for one, `Storage/DiskStorage.ts`, is an adapter. */
+const ports = ["Db", "Storage"]
+
 export const inSource = (path: string): boolean => path.startsWith("src/")
 
 export const isTest = (path: string): boolean => path.startsWith("test/")
@@ -36,7 +39,9 @@ export const isFace = (path: string): boolean => inSource(path) && path.split("/
 export const isEdge = (path: string): boolean => {
   const [name, module] = [nameOf(path), moduleOf(path)]
   if (!inSource(path) || isFace(path)) return false
-  return edges.some((edge) => name.endsWith(edge)) || (name !== module && name.endsWith(module))
+  return (
+    edges.some((edge) => name.endsWith(edge)) || (ports.includes(module) && name !== module && name.endsWith(module))
+  )
 }
 
 export const at = (source: Source, offset: number, message: string): Problem => ({

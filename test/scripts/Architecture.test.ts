@@ -155,6 +155,7 @@ const cases: ReadonlyArray<Case> = [
     where: "src/Storage.ts:2",
     good: {
       "src/Storage.ts": file('import * as Rules from "./Storage/Rules.ts"'),
+      "src/Bulkhead.ts": file('import * as NodeBulkhead from "./Bulkhead/NodeBulkhead.ts"'),
       "src/Storage/GcsStorage.ts": file('import { Storage } from "../Storage.ts"'),
       "src/main.ts": file('import "./Storage/GcsStorage.ts"\nimport "./Deletion/Janitor.ts"')
     }
