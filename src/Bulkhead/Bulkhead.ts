@@ -60,7 +60,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const clock = yield* Clock.Clock
   const turns = Turns.make<Waiter>()
   let free = permits
-  let isHandingOver = false
   let waits = 0
   let waitedMillis = 0
   let rejected = 0
@@ -71,7 +70,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 
   const handOver = () => {
-    isHandingOver = false
     for (let count = free; count > 0; count--) {
       const waiter = turns.next()
       if (waiter === undefined) return
@@ -84,9 +82,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   /** In a task of its own: waiters run on where they are resumed, and would run here on each other's stacks. */
   const scheduleHandOver = (fiber: Fiber.Fiber<unknown, unknown>) => {
-    if (isHandingOver || free === 0 || turns.size() === 0) return
-    isHandingOver = true
-    fiber.currentDispatcher.scheduleTask(handOver, 0)
+    if (free > 0 && turns.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
   }
 
   const release = Effect.withFiber((fiber) => {

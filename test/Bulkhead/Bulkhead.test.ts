@@ -1,6 +1,6 @@
 /** What a bulkhead promises to those who run, and to those who wait. */
 import { assert, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Result } from "effect"
+import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Result } from "effect"
 import { TestClock } from "effect/testing"
 import { NestedTake, PrecachePermits, StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
@@ -137,6 +137,37 @@ it.effect("turns away who has waited too long, and gives the place to others", (
   })
 )
 
+it.effect("keeps no timer of a run that has its turn, or was interrupted", () =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    let timers = 0
+    const sleep = (duration: Duration.Duration) =>
+      Effect.suspend(() => {
+        timers++
+        return Effect.ensuring(
+          clock.sleep(duration),
+          Effect.sync(() => timers--)
+        )
+      })
+    const bulkhead = yield* make({ waitTimeout: Duration.seconds(5) })
+    yield* Effect.gen(function* () {
+      const running = yield* start(bulkhead.run("a")(Effect.never))
+      const next = yield* start(bulkhead.run("b")(Effect.never))
+      const other = yield* start(bulkhead.run("c")(Effect.never))
+      yield* ticks
+      assert.strictEqual(timers, 2)
+      yield* Fiber.interrupt(running)
+      yield* ticks
+      assert.strictEqual(timers, 1)
+      yield* Fiber.interrupt(other)
+      yield* ticks
+      assert.strictEqual(timers, 0)
+      assert.strictEqual((yield* bulkhead.stats).active, 1)
+      yield* Fiber.interrupt(next)
+    }).pipe(Effect.provideService(Clock.Clock, Object.assign(Object.create(clock), { sleep })))
+  })
+)
+
 it.effect("lets the waiting be interrupted, and not the work of a caller that can't be", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({})
@@ -149,6 +180,26 @@ it.effect("lets the waiting be interrupted, and not the work of a caller that ca
     yield* TestClock.adjust("1 second")
     yield* Fiber.join(interruption)
     assert.strictEqual((yield* bulkhead.stats).active, 0)
+  })
+)
+
+it.effect("lets a caller that can't be interrupted wait, and run, to the end", () =>
+  Effect.gen(function* () {
+    const bulkhead = yield* make({})
+    const running = yield* start(bulkhead.run("a")(Effect.never))
+    let ran = false
+    const job = Effect.andThen(
+      Effect.sleep("1 second"),
+      Effect.sync(() => (ran = true))
+    )
+    const waiting = yield* start(Effect.uninterruptible(bulkhead.run("b")(job)))
+    const interruption = yield* start(Fiber.interrupt(waiting))
+    yield* Fiber.interrupt(running)
+    yield* ticks
+    assert.strictEqual((yield* bulkhead.stats).active, 1)
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.join(interruption)
+    assert.isTrue(ran)
   })
 )
 

@@ -1,6 +1,6 @@
 /** Whatever is interrupted, fails or gives up, and whenever: no permit is lost, and no place in line. */
 import { assert, it } from "@effect/vitest"
-import { Cause, Duration, Effect, Exit, Fiber, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, References, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { Saturated } from "../../src/Bulkhead.ts"
 import { make } from "./TestBulkhead.ts"
@@ -18,13 +18,15 @@ const Step = Schema.Struct({
 const Program = {
   steps: Schema.Array(Step).check(Schema.isBetweenLength(10, 50)),
   permits: Schema.Literals([1, 2, 3]),
-  timeout: Schema.Literals([0, 2])
+  timeout: Schema.Literals([0, 2]),
+  /** After so many operations a fiber lets others run, who may interrupt it just there. */
+  operations: Schema.Literals([3, 4, 5, 7, 2_048])
 }
 
 it.effect.prop(
   "ends every run, never has more than its permits at work, and has all permits at the end",
   Program,
-  Effect.fnUntraced(function* ({ permits, steps, timeout }) {
+  Effect.fnUntraced(function* ({ operations, permits, steps, timeout }) {
     const bulkhead = yield* make({
       permits,
       maxWaiting: 6,
@@ -53,7 +55,7 @@ it.effect.prop(
 
     for (const step of steps) {
       if (step.do === "start") {
-        const run = bulkhead.run(step.key)(work(step))
+        const run = Effect.provideService(bulkhead.run(step.key)(work(step)), References.MaxOpsBeforeYield, operations)
         fibers.push(yield* Effect.forkChild(run, { startImmediately: step.isHurried }))
       } else if (step.do === "interrupt") {
         const fiber = fibers[step.which]
