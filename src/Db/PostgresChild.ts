@@ -7,7 +7,14 @@ const keptLines = 20
 const keptLineLength = 500
 
 /** `undefined` where Spillway is not root: the child then has our own user. */
-export type User = { readonly uid: number; readonly gid: number } | undefined
+export type User =
+  | {
+      readonly uid: number
+      readonly gid: number
+      /** util-linux's `setpriv`, and a privilege that the child keeps. */
+      readonly pass?: { readonly setpriv: string; readonly capability: string }
+    }
+  | undefined
 
 export interface Child {
   /** 0 when it could not be started. */
@@ -43,6 +50,15 @@ const keepLines = (child: ChildProcess, lines: Array<string>, onLine: ((line: st
   })
 }
 
+/** Node changes the user, which drops all privileges; `setpriv` changes it and keeps one. It replaces itself: same process. */
+const commandLine = ({ args, command, user }: Options): readonly [string, ReadonlyArray<string>] => {
+  if (user?.pass === undefined) return [command, args]
+  const { capability, setpriv } = user.pass
+  const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,+${capability}`)
+  const identity = [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups", "--no-new-privs"]
+  return [setpriv, [...identity, ...sets, "--", command, ...args]]
+}
+
 /**
  * In a session of its own, so that Ctrl-C reaches only Spillway, which then stops its children in order. Gets none of
  * our environment, which holds secrets. Its standard input is a pipe that ends when this process does, however it does.
@@ -54,8 +70,10 @@ export const spawn = (options: Options): Effect.Effect<Child, never, Scope.Scope
       const lines: Array<string> = []
       const ended = Deferred.makeUnsafe<{ readonly success: boolean; readonly how: string }>()
       const end = (success: boolean, how: string) => Deferred.doneUnsafe(ended, Effect.succeed({ success, how }))
-      const child = spawnChild(options.command, [...options.args], {
-        ...options.user,
+      const [command, args] = commandLine(options)
+      const identity = options.user?.pass === undefined ? options.user : undefined
+      const child = spawnChild(command, [...args], {
+        ...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
         cwd: "/",
         detached: true,
         env: { LC_ALL: "C", TZ: "UTC" },

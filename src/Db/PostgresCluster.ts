@@ -126,6 +126,7 @@ const socketDirectory = Effect.fnUntraced(function* (target: string, user: Postg
       remedy: "remove it, or use a shorter SPILLWAY_DATA_DIR"
     })
   yield* PostgresUser.own(sockets, user, 0o700)
+  if (!isShort) yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(sockets, { recursive: true })))
   return sockets
 })
 
@@ -166,10 +167,9 @@ export const prepare = Effect.fnUntraced(
     yield* fs.makeDirectory(dataDir, { recursive: true })
     const absolute = yield* fs.realPath(dataDir)
     const target = path.join(absolute, "postgres")
-    const user = yield* PostgresUser.find(target, config.postgresUser)
-    yield* letThrough(absolute, user)
-    yield* PostgresUser.requireReachable(target, user)
-    yield* PostgresUser.requireReachable(binaries.postgres, user)
+    const owner = yield* PostgresUser.find(target, config.postgresUser)
+    yield* letThrough(absolute, owner)
+    const user = yield* PostgresUser.reach(owner, [target, binaries.postgres])
     yield* removeHalfMade(absolute)
     if (!(yield* fs.exists(target))) yield* create(binaries, target, user, durable)
     yield* checkVersion(binaries, target)

@@ -99,15 +99,21 @@ const gone = (pid: number) =>
     (running) => !running
   )
 
+const spawnProgram = (dataDir: string, wrapper: ReadonlyArray<string> = []) => {
+  const [command = "", ...args] = [...wrapper, process.execPath, join(import.meta.dirname, "EmbeddedProgram.ts")]
+  const child = spawn(command, args, {
+    env: { ...process.env, SPILLWAY_DATA_DIR: dataDir, DATABASE_URL: "" },
+    stdio: ["ignore", "pipe", "ignore"]
+  })
+  children.add(child)
+  child.once("close", () => children.delete(child))
+  return child
+}
+
 /** A Spillway of its own process; answers with the first line it says. */
-const program = (dataDir: string, ...args: ReadonlyArray<string>) =>
+const program = (dataDir: string, wrapper?: ReadonlyArray<string>) =>
   Effect.promise(async () => {
-    const child = spawn(process.execPath, [join(import.meta.dirname, "EmbeddedProgram.ts"), ...args], {
-      env: { ...process.env, SPILLWAY_DATA_DIR: dataDir, DATABASE_URL: "" },
-      stdio: ["ignore", "pipe", "ignore"]
-    })
-    children.add(child)
-    child.once("close", () => children.delete(child))
+    const child = spawnProgram(dataDir, wrapper)
     const [line]: Array<unknown> = await once(createInterface(child.stdout), "line")
     return { child, line: String(line) }
   })
@@ -147,11 +153,7 @@ describe("EmbeddedPostgres", () => {
     Effect.gen(function* () {
       const dataDir = directory()
       for (const patience of [0, 50, 150, 400]) {
-        const child = spawn(process.execPath, [join(import.meta.dirname, "EmbeddedProgram.ts"), "durable"], {
-          env: { ...process.env, SPILLWAY_DATA_DIR: dataDir, DATABASE_URL: "" },
-          stdio: "ignore"
-        })
-        children.add(child)
+        const child = spawnProgram(dataDir)
         const half = Effect.sync(() => readdirSync(dataDir).some((name) => /^postgres(\.new\.\d+)?$/.test(name)))
         yield* until(half, (begun) => begun)
         yield* Effect.sleep(Duration.millis(patience))
@@ -283,13 +285,16 @@ describe("EmbeddedPostgres", () => {
       const dataDir = join(yield* copy, "x".repeat(120))
       mkdirSync(dataDir)
       execFileSync("mv", [join(dataDir, "..", "postgres"), dataDir])
+      const sockets = () => readdirSync(tmpdir()).filter((name) => /^spillway-[0-9a-f]{16}$/.test(name))
+      const before = sockets()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          yield* start(dataDir)
+          assert.strictEqual(yield* count(yield* start(dataDir)), 0)
+          const [made = ""] = sockets().filter((name) => !before.includes(name))
+          assert.strictEqual(statSync(join(tmpdir(), made)).mode & 0o777, 0o700)
         })
       )
-      const sockets = readdirSync(tmpdir()).filter((name) => /^spillway-[0-9a-f]{16}$/.test(name))
-      for (const name of sockets) assert.strictEqual(statSync(join(tmpdir(), name)).mode & 0o777, 0o700)
+      assert.deepStrictEqual(sockets(), before)
     })
   )
 
@@ -329,22 +334,35 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live.skipIf(!asRoot)("runs under another user where Spillway is root, and says who can't get through", () =>
+  it.live.skipIf(!asRoot)("runs under another user where Spillway is root, and passes where root lets nobody in", () =>
     Effect.gen(function* () {
-      const dataDir = yield* copy
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          yield* start(dataDir)
-          assert.strictEqual(statSync(`/proc/${pidIn(dataDir)}`).uid, 65_534)
-        })
-      )
       const closed = directory()
       const inside = join(closed, "data")
-      mkdirSync(inside)
+      execFileSync("cp", ["-a", yield* copy, inside])
       chmodSync(closed, 0o700)
-      const message = yield* failure(inside)
+      for (const dataDir of [yield* copy, inside])
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            assert.strictEqual(yield* count(yield* start(dataDir)), 0)
+            assert.strictEqual(statSync(`/proc/${pidIn(dataDir)}`).uid, 65_534)
+            const status = readFileSync(`/proc/${pidIn(dataDir)}/status`, "utf8")
+            assert.match(status, dataDir === inside ? /^CapEff:\s0{15}4$/m : /^CapEff:\s0{16}$/m)
+          })
+        )
+    })
+  )
+
+  it.live.skipIf(!asRoot)("says what is closed to it where it has no privilege to pass", () =>
+    Effect.gen(function* () {
+      const closed = directory()
+      chmodSync(closed, 0o700)
+      const { line } = yield* program(join(closed, "data"), [
+        "setpriv",
+        "--bounding-set=-dac_read_search,-dac_override",
+        "--inh-caps=-dac_read_search,-dac_override"
+      ])
       assert.include(
-        message,
+        line,
         `user 65534, whom it runs as, can't enter ${closed}: let others through (chmod o+x ${closed})`
       )
     })

@@ -6,11 +6,9 @@ import { DbConfig } from "../../src/Db/DbConfig.ts"
 import * as EmbeddedPostgres from "../../src/Db/EmbeddedPostgres.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 
-const server = process.argv[2] === "durable" ? EmbeddedPostgres.layer : EmbeddedPostgres.layerNotDurable
-
 Layer.effectDiscard(Console.log("ready")).pipe(
   Layer.provide(Database.layerNoDeps),
-  Layer.provide(server),
+  Layer.provide(EmbeddedPostgres.layer),
   Layer.provide([DbConfig.layer, NodeConfig.layer, NodeServices.layer]),
   Layer.launch,
   Effect.tapError((error) => Console.log(error.message)),
