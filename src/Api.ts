@@ -2,6 +2,8 @@
 import { Predicate } from "effect"
 import { HttpApi, OpenApi } from "effect/http-api"
 import { KeysGroup } from "./Http/KeysApi.ts"
+import { AudioGroup } from "./Playback/AudioApi.ts"
+import { ConversationsGroup } from "./Playback/ConversationsApi.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -37,6 +39,8 @@ const listen = {
 }
 
 export class Api extends HttpApi.make("spillway")
+  .add(ConversationsGroup)
+  .add(AudioGroup)
   .add(KeysGroup)
   .annotateMerge(
     OpenApi.annotations({

@@ -4,6 +4,7 @@ import { HttpConfig } from "./Http/HttpConfig.ts"
 import { KeysConfig } from "./Http/KeysConfig.ts"
 import { ReadinessConfig } from "./Http/ReadinessConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
+import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import { PusherConfig } from "./Pusher/PusherConfig.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import * as Settings from "./Settings.ts"
@@ -19,6 +20,7 @@ export const groups = [
   StorageConfig,
   RecordingConfig,
   PusherConfig,
+  PlaybackConfig,
   TelemetryConfig
 ] as const
 

@@ -15,19 +15,28 @@ import * as Metrics from "./Http/Metrics.ts"
 import * as Server from "./Http/Server.ts"
 import { Access, Problems, Readiness } from "./Http.ts"
 import { launch } from "./Launch.ts"
+import * as PlaybackHttp from "./Playback/Http.ts"
+import { Playback } from "./Playback.ts"
 import * as PusherHttp from "./Pusher/Http.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
 import { Recording } from "./Recording.ts"
 import * as DiskStorage from "./Storage/DiskStorage.ts"
 import * as Telemetry from "./Telemetry.ts"
 
-const Routes = Layer.mergeAll(PusherHttp.layer, KeysHttp.layer, Health.layer, Metrics.layer, Docs.layer(Api))
+const Routes = Layer.mergeAll(
+  PusherHttp.layer,
+  PlaybackHttp.layer,
+  KeysHttp.layer,
+  Health.layer,
+  Metrics.layer,
+  Docs.layer(Api)
+)
 
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provideMerge(Server.serve(Routes)),
   Layer.provide(Server.layer),
   Layer.provide(Access.layerAuthorization),
-  Layer.provide([Access.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
+  Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
   Layer.provide([Database.layer, DiskStorage.layer]),
   Layer.provide(Telemetry.layer),

@@ -20,6 +20,9 @@ const Row = Schema.Struct({
 
 const ConversationIds = Schema.Struct({ uid: Schema.String, conversations: Schema.Array(Schema.String) })
 
+/** The key of a chunk's row. */
+export type ChunkName = Pick<LiveChunk, "uid" | "conversation" | "start" | "id">
+
 /** What the store answered for the object of a chunk. */
 export interface StoredObject {
   readonly key: string
@@ -34,8 +37,8 @@ export class ChunkRows extends Context.Service<
     insertStored(chunk: LiveChunk, object: StoredObject): Effect.Effect<void, DbError>
     /** A span whose audio was given up. */
     insertLost(chunk: LiveChunk): Effect.Effect<void, DbError>
-    /** Those of `chunks` that have a row. */
-    existing(chunks: ReadonlyArray<LiveChunk>): Effect.Effect<ReadonlySet<string>, DbError>
+    /** Samples of those of `chunks` that have a row, by id. */
+    existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
     /** By conversation and start, at most the configured number for each conversation. */
     of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
   }
@@ -91,20 +94,20 @@ const make = Effect.gen(function* () {
       yield* insert("ChunkRows.insertLost", chunk, undefined)
     }),
     existing: Effect.fn("ChunkRows.existing")(function* (chunks) {
-      const found = new Set<string>()
+      const found = new Map<string, number>()
       for (let at = 0; at < chunks.length; at += existingBatch) {
         const batch = chunks.slice(at, at + existingBatch)
         const rows = yield* db.read(
           "ChunkRows.existing",
-          (sql) => sql<{ readonly id: string }>`
-            select c.id::text as id
+          (sql) => sql<{ readonly id: string; readonly samples: number }>`
+            select c.id::text as id, c.samples::float8 as samples
             from unnest(
               ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
               ${batch.map((c) => c.start)}::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
             ) as wanted(uid, conversation_id, start_at, id)
             join chunks c using (uid, conversation_id, start_at, id)`
         )
-        for (const row of rows) found.add(row.id)
+        for (const row of rows) found.set(row.id, row.samples)
       }
       return found
     }),

@@ -28,6 +28,8 @@ export class LiveChunk {
   readonly head: Buffer
   /** Clock milliseconds at which it was opened. */
   readonly openedAt: number
+  /** The chunk that the journal's records name, and the byte of it at which this one begins: another one only after a hole. */
+  readonly origin: { readonly id: Uint8Array; readonly start: number; readonly offset: number }
   /** By position in the chunk, contiguous from 0: together `durable` bytes. */
   readonly extents: Array<Extent> = []
   state: LiveState = "open"
@@ -47,7 +49,8 @@ export class LiveChunk {
       readonly sampleRate: number
       readonly codec: Span.Codec
     },
-    openedAt: number
+    openedAt: number,
+    origin: LiveChunk["origin"] = { id: head.id, start: head.start, offset: 0 }
   ) {
     this.id = head.id
     this.uid = head.uid
@@ -57,6 +60,7 @@ export class LiveChunk {
     this.codec = head.codec
     this.head = encodeHead(head)
     this.openedAt = openedAt
+    this.origin = origin
   }
 
   get key(): string {

@@ -61,7 +61,8 @@ const assemble = ({ head, pieces }: Found): ReadonlyArray<LiveChunk> => {
           id: whole ? head.id : idAfterHole(head.id, piece.chunkOffset),
           start: head.start + piece.chunkOffset / 2 / head.sampleRate
         },
-        0
+        0,
+        { id: head.id, start: head.start, offset: piece.chunkOffset }
       )
       chunk.state = "waiting"
       chunks.push(chunk)

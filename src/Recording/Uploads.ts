@@ -182,13 +182,20 @@ const make = Effect.gen(function* () {
   })
   journal.whenFull(giveUp)
 
-  /** A kill after the row and before the journal let go left these. */
+  /**
+   * Chunks that are stored, or of which the rest is: a segment of a released chunk is deleted when nothing else in it is
+   * needed, so that of several segments some may be left.
+   */
   const recovered = [...live.chunks()]
-  const stored = yield* rows.existing(recovered)
-  for (const chunk of recovered) if (stored.has(uuidText(chunk.id))) yield* live.release(chunk)
-  if (recovered.length > 0) {
-    yield* Effect.logInfo(`recovered ${recovered.length - stored.size} chunks from the journal that are not stored yet`)
-  }
+  const stored = yield* rows.existing([
+    ...recovered,
+    ...recovered.map(({ conversation, origin, uid }) => ({ uid, conversation, ...origin }))
+  ])
+  const isStored = ({ durable, id, origin }: LiveChunk) =>
+    stored.has(uuidText(id)) || origin.offset + durable <= (stored.get(uuidText(origin.id)) ?? 0) * 2
+  for (const chunk of recovered.filter(isStored)) yield* live.release(chunk)
+  const waiting = [...live.chunks()].length
+  if (waiting > 0) yield* Effect.logInfo(`recovered ${waiting} chunks from the journal that are not stored yet`)
 
   const idle = FiberSet.awaitEmpty(workers)
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(idle, config.drainTimeout)))

@@ -167,6 +167,51 @@ it.live.each(killPoints)("keeps the audio exactly once when it is killed %s", (p
   }).pipe(inWorld)
 )
 
+it.live("does not take the rest of a stored chunk for a new one when the journal has deleted its first segment", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const copy = Path.join(dataDir, "copy")
+    const small = { segmentBytes: 10_000, commitInterval: Duration.hours(1) }
+    const reached = yield* Deferred.make<void>()
+    const row = <A, E>(row: Effect.Effect<A, E>) =>
+      row.pipe(Effect.andThen(Deferred.succeed(reached, undefined)), Effect.andThen(Effect.never))
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      const recording = yield* Recording
+      yield* Effect.gen(function* () {
+        const room = yield* Deferred.make<void>()
+        const capture = yield* recording.open({
+          uid: "u",
+          sampleRate: rate,
+          codec: "pcm16",
+          exact: true,
+          onAck: () => {},
+          onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+          onFailure: () => {}
+        })
+        capture.switchTo("c")
+        yield* Deferred.await(room)
+        for (let part = 0; part < 4; part++) {
+          capture.append(epoch + part, ramp(8000, part * 8000))
+          yield* journal.commit
+        }
+      }).pipe(Effect.scoped)
+      yield* Deferred.await(reached)
+      Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+    }).pipe(Effect.provide(node(dataDir, { row }, small)))
+    const files = Fs.readdirSync(Path.join(copy, "journal")).sort()
+    assert.isAbove(files.length, 3)
+    Fs.rmSync(Path.join(copy, "journal", files[0] ?? ""))
+    yield* Effect.gen(function* () {
+      yield* sweep
+      assert.strictEqual((yield* objects).length, 1)
+      assert.strictEqual(yield* rowCount, 1)
+      assert.strictEqual(yield* liveChunks, 0)
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(32_000))))
+    }).pipe(Effect.provide(node(copy)))
+  }).pipe(inWorld)
+)
+
 it.live("plays a chunk from the journal while the store is down, and stores it at a later sweep", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

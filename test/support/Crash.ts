@@ -1,6 +1,13 @@
 /** Kills the server with SIGKILL at random instants while devices stream to it, and says what is left. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, Layer, References, Schema } from "effect"
+import { SqlSchema } from "effect/sql"
+import { Db } from "../../src/Db.ts"
+import * as Database from "../../src/Db/Database.ts"
+import { DbConfig } from "../../src/Db/DbConfig.ts"
+import { NodeConfig } from "../../src/NodeConfig.ts"
 import { stream } from "./Capturer.ts"
 import { dataDirectory, type Server, startServer } from "./Server.ts"
 
@@ -19,6 +26,10 @@ export interface CrashReport {
   /** Devices whose played-back samples differ from what they sent. */
   readonly different: ReadonlyArray<string>
   readonly objects: number
+  /** Chunks that the database knows. */
+  readonly rows: number
+  readonly samples: number
+  readonly lost: number
   readonly audioFiles: number
   /** Samples of all objects together, and of all that was sent: equal when nothing is doubled or lost. */
   readonly storedSamples: number
@@ -74,9 +85,41 @@ const samplesOf = (file: string) => {
   return Number(samples)
 }
 
+/** Asks the database of a server that is stopped. */
+const rowsIn = (dataDir: string): Promise<Rows> => {
+  const database = Database.layer.pipe(
+    Layer.provide([DbConfig.layer, Layer.succeed(NodeConfig, { dataDir }), NodeServices.layer])
+  )
+  return Effect.flatMap(Db, (db) =>
+    db.read("Crash.rows", (sql) =>
+      SqlSchema.findOne({
+        Request: Schema.Void,
+        Result: Rows,
+        execute: () => sql`
+          select count(*)::int as rows, coalesce(sum(samples), 0)::float8 as samples, count(*) filter (where lost)::int as lost
+          from chunks`
+      })(undefined)
+    )
+  ).pipe(Effect.provide(database), Effect.provideService(References.MinimumLogLevel, "Warn"), Effect.runPromise)
+}
+
+const Rows = Schema.Struct({ rows: Schema.Int, samples: Schema.Finite, lost: Schema.Int })
+type Rows = typeof Rows.Type
+
 interface ConversationBody {
   readonly audio_files: ReadonlyArray<{ readonly id: string }>
 }
+
+/** What a report must say; empty when all is well. */
+export const complaints = (report: CrashReport): ReadonlyArray<string> =>
+  [
+    report.different.length > 0 ? `${report.different.join(", ")} play back other samples than were sent` : "",
+    report.storedSamples === report.sentSamples ? "" : "the objects hold another number of samples than was sent",
+    report.samples === report.sentSamples ? "" : "the rows count another number of samples than was sent",
+    report.objects === report.rows ? "" : "there are not as many objects as rows",
+    report.lost === 0 ? "" : "some audio is recorded as lost",
+    report.segmentsLeft === 0 ? "" : "the journal still has segments"
+  ].filter((complaint) => complaint !== "")
 
 export const crash = async (options: CrashOptions): Promise<CrashReport> => {
   const began = performance.now()
@@ -118,17 +161,20 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     const code = await server.stop()
     if (code !== 0) throw new Error(`the server ended with ${code}:\n${server.output()}`)
     server = await startServer(dataDir, env)
+    // The first thing a start does is to offer what the journal still has, and the last thing a stop does is to wait for it.
+    await server.stop()
+    const rows = await rowsIn(dataDir)
     const objects = objectsIn(Path.join(dataDir, "objects", "chunks"))
     const left = Fs.readdirSync(Path.join(dataDir, "journal")).filter(
       (name) => Fs.statSync(Path.join(dataDir, "journal", name)).size > 0
     )
-    await server.stop()
     return {
       kills: options.kills,
       connections,
       seconds: (performance.now() - began) / 1000,
       different,
       objects: objects.length,
+      ...rows,
       audioFiles,
       storedSamples: objects.reduce((sum, file) => sum + samplesOf(file), 0),
       sentSamples: devices.reduce((sum, device) => sum + device.pcm.length / 2, 0),

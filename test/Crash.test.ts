@@ -1,0 +1,13 @@
+/** Nothing acknowledged is lost or doubled, though the server is killed again and again. */
+import { assert, it } from "@effect/vitest"
+import { complaints, crash } from "./support/Crash.ts"
+
+/** `npm run crash` makes a thousand. */
+const kills = 30
+
+it(`plays back exactly what was sent after ${kills} kills`, { timeout: 240_000 }, async () => {
+  const report = await crash({ kills, seed: 20_261_121 })
+  console.log(JSON.stringify(report))
+  assert.deepStrictEqual(complaints(report), [])
+  assert.isAbove(report.connections, kills)
+})
