@@ -2,25 +2,44 @@
 import { Context, Schema } from "effect"
 import type { Effect, Stream } from "effect"
 
+const place = (at: { readonly operation: string; readonly bucket: string; readonly key: string }) =>
+  `can't ${at.operation} ${at.bucket}${at.key === "" ? "" : `/${at.key}`}`
+
 const where = { operation: Schema.String, bucket: Schema.String, key: Schema.String }
 
 /** There is no object under this key. */
-export class ObjectNotFound extends Schema.TaggedError<ObjectNotFound>()("ObjectNotFound", where) {}
+export class ObjectNotFound extends Schema.TaggedError<ObjectNotFound>()("ObjectNotFound", where) {
+  override get message() {
+    return `${place(this)}: there is no such object`
+  }
+}
 
 /** There is an object with other bytes under this key; objects are never overwritten. */
-export class ObjectConflict extends Schema.TaggedError<ObjectConflict>()("ObjectConflict", where) {}
+export class ObjectConflict extends Schema.TaggedError<ObjectConflict>()("ObjectConflict", where) {
+  override get message() {
+    return `${place(this)}: there is an object with other bytes`
+  }
+}
 
 /** The store could not answer for now; the same call may work later. */
 export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()("StorageUnavailable", {
   ...where,
   cause: Schema.Defect()
-}) {}
+}) {
+  override get message() {
+    return `${place(this)}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
 
 /** The store will not do this, however often it is asked (permission, bad name, corrupt object). */
 export class StorageRefused extends Schema.TaggedError<StorageRefused>()("StorageRefused", {
   ...where,
   reason: Schema.String
-}) {}
+}) {
+  override get message() {
+    return `${place(this)}: ${this.reason}`
+  }
+}
 
 export type StorageError = ObjectNotFound | ObjectConflict | StorageUnavailable | StorageRefused
 
