@@ -52,6 +52,8 @@ interface Waiter {
   hasPermit: boolean
 }
 
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** Its metrics and its warnings end with the scope; runs do not depend on it. */
@@ -81,7 +83,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 
   /** In a task of its own: waiters run on where they are resumed, and would run here on each other's stacks. */
-  const scheduleHandOver = (fiber: Fiber.Fiber<unknown, unknown>) => {
+  const scheduleHandOver = (fiber: AnyFiber) => {
     if (free > 0 && turns.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
   }
 
@@ -98,31 +100,29 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 
   /** Ends with a permit. Interrupted at any moment, it leaves nothing behind: neither a waiter nor a permit. */
-  const wait = (key: string, onWaiting: (waiter: Waiter) => void) =>
-    Effect.withFiber((fiber) =>
-      Effect.callback<void, Saturated>((resume) => {
-        if (turns.size() >= maxWaiting) return resume(reject(key, "waiting"))
-        if (turns.sizeOf(key) >= maxWaitingPerKey) return resume(reject(key, "waitingPerKey"))
-        const waiter: Waiter = { key, resume, since: clock.currentTimeMillisUnsafe(), hasPermit: false }
-        waits++
-        turns.add(key, waiter)
-        onWaiting(waiter)
-        scheduleHandOver(fiber)
-        return Effect.suspend(() => {
-          leave(waiter)
-          return waiter.hasPermit ? release : Effect.void
-        })
+  const wait = (fiber: AnyFiber, key: string, onWaiting?: (waiter: Waiter) => void) =>
+    Effect.callback<void, Saturated>((resume) => {
+      if (turns.size() >= maxWaiting) return resume(reject(key, "waiting"))
+      if (turns.sizeOf(key) >= maxWaitingPerKey) return resume(reject(key, "waitingPerKey"))
+      const waiter: Waiter = { key, resume, since: clock.currentTimeMillisUnsafe(), hasPermit: false }
+      waits++
+      turns.add(key, waiter)
+      onWaiting?.(waiter)
+      scheduleHandOver(fiber)
+      return Effect.suspend(() => {
+        leave(waiter)
+        return waiter.hasPermit ? release : Effect.void
       })
-    )
+    })
 
-  const waitAtMost = (key: string, timeout: Duration.Duration, restore: Restore) =>
+  const waitAtMost = (fiber: AnyFiber, key: string, timeout: Duration.Duration, restore: Restore) =>
     Effect.suspend(() => {
       let waiting: Waiter | undefined
       const expire = Effect.sync(() => {
         if (waiting !== undefined && leave(waiting)) waiting.resume(reject(key, "waitTimeout"))
       })
       return Effect.flatMap(Effect.forkChild(Effect.delay(expire, timeout)), (timer) =>
-        Effect.onExit(restore(wait(key, (waiter) => (waiting = waiter))), () =>
+        Effect.onExit(restore(wait(fiber, key, (waiter) => (waiting = waiter))), () =>
           Effect.sync(() => timer.interruptUnsafe())
         )
       )
@@ -145,7 +145,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
           free--
           return withPermit(restore(effect), outer)
         }
-        const waited = waitTimeout === undefined ? restore(wait(key, () => {})) : waitAtMost(key, waitTimeout, restore)
+        const waited =
+          waitTimeout === undefined ? restore(wait(fiber, key)) : waitAtMost(fiber, key, waitTimeout, restore)
         return Effect.flatMap(waited, () => withPermit(restore(effect), outer))
       })
     )

@@ -1,8 +1,8 @@
 /** For whoever writes to the object store or removes from it; the key is the uid. */
 import { Context, Layer } from "effect"
 import type { Bulkhead } from "./Bulkhead.ts"
-import { makeNode } from "./NodeBulkhead.ts"
+import * as NodeBulkhead from "./NodeBulkhead.ts"
 
 export class StorageWrite extends Context.Service<StorageWrite, Bulkhead>()("spillway/Bulkhead/StorageWrite") {
-  static readonly layer = Layer.effect(this, makeNode("storage.write", "storageWrite"))
+  static readonly layer = Layer.effect(this, NodeBulkhead.make("storage.write", "storageWrite"))
 }

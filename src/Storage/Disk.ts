@@ -2,14 +2,9 @@
  * node:fs as effects. Not Effect's `FileSystem`: it has no link, no gathered write, and hides the errno. No call here
  * can be interrupted half way: a descriptor must not be closed, and so reused, under a call that is still running.
  */
-import { Data, Effect } from "effect"
+import { Effect } from "effect"
 import * as fs from "node:fs"
-
-/** A system call failed; `code` is the errno's name. */
-export class DiskFault extends Data.TaggedError("DiskFault")<{
-  readonly code: string
-  readonly cause: unknown
-}> {}
+import { DiskFault } from "./DiskFault.ts"
 
 const fault = (cause: NodeJS.ErrnoException) => new DiskFault({ code: cause.code ?? "UNKNOWN", cause })
 

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { dirname } from "node:path"
 import * as Disk from "./Disk.ts"
-import type { DiskFault } from "./Disk.ts"
+import type { DiskFault } from "./DiskFault.ts"
 
 /** How often a directory may disappear under a put, because its last object was removed at that moment. */
 const attempts = 16

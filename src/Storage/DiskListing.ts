@@ -2,7 +2,7 @@
 import { Effect, Option } from "effect"
 import { join } from "node:path"
 import * as Disk from "./Disk.ts"
-import type { DiskFault } from "./Disk.ts"
+import type { DiskFault } from "./DiskFault.ts"
 import * as DiskName from "./DiskName.ts"
 
 interface Entry {

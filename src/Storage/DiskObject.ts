@@ -3,18 +3,16 @@
  * (u32 LE each) and a magic word. One file has one fsync and one name, so an object can't be had without its metadata.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Data, Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import type { ObjectHead } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
+import { DiskCorrupt } from "./DiskFault.ts"
 
 const magic = Buffer.from("SPWYOBJ1")
 const footSize = 16
 
 /** Enough for the tail of nearly every object in one read. */
 const guess = 1_024
-
-/** This file is not what was written. */
-export class Corrupt extends Data.TaggedError("Corrupt")<{ readonly reason: string }> {}
 
 const Tail = Schema.fromJsonString(
   Schema.Struct({
@@ -52,14 +50,15 @@ export const head = Effect.fnUntraced(function* (fd: number, key: string) {
   const start = Math.max(0, fileSize - guess)
   const end = Buffer.from(yield* Disk.read(fd, fileSize - start, start))
   const foot = end.subarray(-footSize)
-  if (foot.length < footSize || !foot.subarray(8).equals(magic)) return yield* new Corrupt({ reason: "no metadata" })
+  if (foot.length < footSize || !foot.subarray(8).equals(magic))
+    return yield* new DiskCorrupt({ reason: "no metadata" })
   const length = foot.readUInt32LE(0)
   const jsonStart = fileSize - footSize - length
-  if (jsonStart < 0) return yield* new Corrupt({ reason: "damaged metadata" })
+  if (jsonStart < 0) return yield* new DiskCorrupt({ reason: "damaged metadata" })
   const json =
     jsonStart >= start
       ? end.subarray(jsonStart - start, -footSize)
       : Buffer.from(yield* Disk.read(fd, length, jsonStart))
   const found = Option.filter(parse(json, foot.readUInt32LE(4), fileSize), (head) => head.key === key)
-  return yield* Effect.mapError(Effect.fromOption(found), () => new Corrupt({ reason: "damaged metadata" }))
+  return yield* Effect.mapError(Effect.fromOption(found), () => new DiskCorrupt({ reason: "damaged metadata" }))
 })

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { ObjectNotFound, StorageRefused } from "../Storage.ts"
 import type { ByteRange, ObjectHead, StorageUnavailable } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
-import { translate } from "./DiskFailure.ts"
+import { translate } from "./DiskFault.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskObject from "./DiskObject.ts"
 import * as Rules from "./Rules.ts"
@@ -26,7 +26,7 @@ const open = (root: string, at: Rules.At): Effect.Effect<Open, ReadError, Scope.
     ),
     Effect.flatMap((fd) => Effect.map(DiskObject.head(fd, at.key), (head) => ({ fd, head }))),
     Effect.catchTags({
-      Corrupt: (corrupt) => Effect.fail(translate(at)(corrupt)),
+      DiskCorrupt: (corrupt) => Effect.fail(translate(at)(corrupt)),
       DiskFault: (fault) => Effect.fail(fault.code === "ENOENT" ? new ObjectNotFound(at) : translate(at)(fault))
     })
   )

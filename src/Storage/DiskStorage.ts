@@ -5,7 +5,7 @@ import { NodeConfig } from "../NodeConfig.ts"
 import { Storage } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import * as DiskDirectories from "./DiskDirectories.ts"
-import { translate } from "./DiskFailure.ts"
+import { translate } from "./DiskFault.ts"
 import * as DiskListing from "./DiskListing.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskReader from "./DiskReader.ts"
@@ -31,7 +31,9 @@ const make = Effect.gen(function* () {
   const root = resolve(dataDir, "objects")
   const unfinished = join(root, DiskName.leftovers)
   yield* Disk.makeDirectories(unfinished)
-  yield* Effect.forEach([root, dirname(root), dirname(dirname(root))], Disk.syncDirectory)
+  yield* Effect.forEach([root, dirname(root)], Disk.syncDirectory)
+  // Not ours, and perhaps not readable.
+  yield* Effect.ignore(Disk.syncDirectory(dirname(dirname(root))))
 
   yield* sweep(unfinished, config.leftoverAge).pipe(
     Effect.catchTag("DiskFault", (fault) => Effect.logWarning("unfinished writes could not be swept", fault)),

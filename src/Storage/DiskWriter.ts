@@ -10,7 +10,7 @@ import { ObjectConflict, StorageRefused, StorageUnavailable } from "../Storage.t
 import type { NewObject, ObjectHead } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import type { DiskDirectories } from "./DiskDirectories.ts"
-import { translate } from "./DiskFailure.ts"
+import { translate } from "./DiskFault.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskObject from "./DiskObject.ts"
 import * as DiskReader from "./DiskReader.ts"

@@ -84,7 +84,8 @@ it.effect("lets nobody who comes later overtake those who wait", () =>
     const job = (name: string) => bulkhead.run(name)(Effect.sync(() => served.push(name)))
     const first = yield* start(bulkhead.run("first")(Effect.sleep("1 second")))
     yield* start(job("second"))
-    first.addObserver(() => Effect.runFork(job("third")))
+    const context = yield* Effect.context<never>()
+    first.addObserver(() => Effect.runForkWith(context)(job("third")))
     yield* TestClock.adjust("1 second")
     yield* ticks
     assert.deepStrictEqual(served, ["second", "third"])

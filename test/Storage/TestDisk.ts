@@ -1,5 +1,5 @@
 /** A disk store in a directory of its own that goes with the test. */
-import { NodeFileSystem } from "@effect/platform-node"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Duration, Effect, FileSystem, Layer } from "effect"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import * as DiskStorage from "../../src/Storage/DiskStorage.ts"

@@ -1,8 +1,7 @@
 /** Which failures of the disk may pass, and which will not. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { DiskFault } from "../../src/Storage/Disk.ts"
-import { translate } from "../../src/Storage/DiskFailure.ts"
+import { DiskFault, translate } from "../../src/Storage/DiskFault.ts"
 
 const at = { operation: "put", bucket: "disk", key: "a" }
 
