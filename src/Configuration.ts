@@ -1,4 +1,5 @@
 /** Composition: all settings of the program, for its start, for `spillway config` and for the README's tables. */
+import { BulkheadConfig } from "./Bulkhead/BulkheadConfig.ts"
 import { DbConfig } from "./Db/DbConfig.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
 import { KeysConfig } from "./Http/KeysConfig.ts"
@@ -18,6 +19,7 @@ export const groups = [
   ReadinessConfig,
   DbConfig,
   StorageConfig,
+  BulkheadConfig,
   RecordingConfig,
   PusherConfig,
   PlaybackConfig,

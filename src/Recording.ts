@@ -2,6 +2,7 @@
 import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Schema, Stream } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
+import { type Saturated, StorageRead } from "./Bulkhead.ts"
 import type { DbError } from "./Db.ts"
 import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
 import type { Chunk } from "./Recording/Chunk.ts"
@@ -13,7 +14,7 @@ import type { LiveConversation } from "./Recording/LiveConversation.ts"
 import { LiveConversations } from "./Recording/LiveConversations.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { Uploads } from "./Recording/Uploads.ts"
-import { Storage, type StorageUnavailable } from "./Storage.ts"
+import { Storage, type StorageError, type StorageUnavailable } from "./Storage.ts"
 
 export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
 export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
@@ -26,6 +27,9 @@ export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("Chun
   key: Schema.String,
   cause: Schema.Defect()
 }) {}
+
+/** Why a chunk can't be read, for now or at all. */
+export type ReadError = ChunkUnreadable | StorageUnavailable | Saturated | DbError
 
 export interface Conversation {
   readonly uid: string
@@ -54,10 +58,7 @@ export class Recording extends Context.Service<
     /** None when it does not exist or is somebody else's. */
     conversation(uid: string, id: string): Effect.Effect<Option.Option<Conversation>, DbError>
     /** Bytes `start` to `end` (not included) of a chunk's audio, from the journal while it is there, else from the store. */
-    read(
-      chunk: Chunk,
-      range: { readonly start: number; readonly end: number }
-    ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable | DbError>
+    read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
     /** What the journal holds and may hold. */
     readonly journal: () => JournalStats
   }
@@ -81,6 +82,13 @@ const overlapSeconds = Metric.counter("spillway_overlap_seconds_total", {
 /** Read from the journal at once, for playback while live. */
 const journalReadBytes = 256 * 1024
 
+/** Somebody who is already listening waits up to 10 s for a permit while more than may wait do. */
+const whileSaturated = Schedule.spaced("500 millis").pipe(
+  Schedule.upTo({ times: 20 }),
+  Schedule.setInputType<StorageError | Saturated>(),
+  Schedule.while(({ input }) => input._tag === "Saturated")
+)
+
 const byStart = (a: Chunk, b: Chunk) => a.start - b.start
 
 const make = Effect.gen(function* () {
@@ -91,6 +99,7 @@ const make = Effect.gen(function* () {
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const storage = yield* Storage
+  const storageRead = yield* StorageRead
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
@@ -177,13 +186,24 @@ const make = Effect.gen(function* () {
   const unreadable = (chunk: Chunk, cause: unknown) =>
     new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
 
-  const readStored = (chunk: Chunk, start: number, end: number) =>
-    storage.get(chunk.key, { start, end }).pipe(
-      Stream.catchTags({
-        ObjectNotFound: (cause) => Stream.fail(unreadable(chunk, cause)),
-        StorageRefused: (cause) => Stream.fail(unreadable(chunk, cause))
-      })
-    )
+  /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
+  const readStored = (
+    chunk: Chunk,
+    start: number,
+    end: number
+  ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable | Saturated> =>
+    Stream.paginate(start, (from) => {
+      const to = Math.min(end, from + config.readPiece)
+      return Stream.runCollect(storage.get(chunk.key, { start: from, end: to })).pipe(
+        storageRead.run(chunk.uid),
+        Effect.retry(whileSaturated),
+        Effect.catchTags({
+          ObjectNotFound: (cause) => Effect.fail(unreadable(chunk, cause)),
+          StorageRefused: (cause) => Effect.fail(unreadable(chunk, cause))
+        }),
+        Effect.map((pieces) => [pieces, to < end ? Option.some(to) : Option.none()] as const)
+      )
+    })
 
   /** The row knows the object's name; the one that a live chunk had may have moved. */
   const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
@@ -194,11 +214,7 @@ const make = Effect.gen(function* () {
       : readStored(row, start, end)
   })
 
-  const read = (
-    chunk: Chunk,
-    start: number,
-    end: number
-  ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable | DbError> => {
+  const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {
     if (start >= end) return Stream.empty
     if (chunk.state === "stored") return readStored(chunk, start, end)
     const piece = Math.min(end, start + journalReadBytes)

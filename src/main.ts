@@ -2,6 +2,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Layer } from "effect"
 import { Api } from "./Api.ts"
+import { StorageRead, StorageWrite } from "./Bulkhead.ts"
 import * as Configuration from "./Configuration.ts"
 import * as DataDirectory from "./DataDirectory.ts"
 import * as Database from "./Db/Database.ts"
@@ -39,6 +40,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
+  Layer.provide([StorageRead.layer, StorageWrite.layer]),
   Layer.provide([Database.layer, DiskStorage.layer]),
   Layer.provide(DataDirectory.layer),
   Layer.provide(Telemetry.layer),

@@ -1,6 +1,7 @@
 /** Which failure is which problem: one table, to which every module's edge adds its own errors. */
-import { Cause, Context, Effect, Layer } from "effect"
+import { Cause, Context, Duration, Effect, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
+import { Saturated } from "../Bulkhead.ts"
 import { DbTimeout, DbUnavailable } from "../Db.ts"
 import { StorageRefused, StorageUnavailable } from "../Storage.ts"
 import * as FrameworkProblems from "./FrameworkProblems.ts"
@@ -20,6 +21,14 @@ const again = "Try again in a second."
 const shared: ReadonlyArray<Rule> = [
   (error) => (error instanceof Problem ? error : undefined),
   rule(DbUnavailable, () => Problem.unavailable("database-unavailable", "The database does not answer", again)),
+  rule(Saturated, ({ bulkhead, retryAfter }) =>
+    Problem.unavailable(
+      "saturated",
+      "The node is busy",
+      `As many wait for ${bulkhead} as may. Try again later.`,
+      Math.ceil(Duration.toSeconds(retryAfter))
+    )
+  ),
   rule(DbTimeout, () => Problem.unavailable("database-timeout", "The database is too slow", again)),
   rule(StorageUnavailable, () => Problem.unavailable("storage-unavailable", "The object store does not answer", again)),
   rule(StorageRefused, () =>

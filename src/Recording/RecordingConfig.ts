@@ -66,6 +66,11 @@ const settings = {
     "60 seconds",
     "Time for one upload with its retries; then the chunk waits for the next sweep"
   ),
+  readPiece: Settings.bytes(
+    "SPILLWAY_READ_PIECE",
+    "512 KiB",
+    "Read from the store at once for a listener, who holds one or two pieces"
+  ),
   drainTimeout: Settings.duration(
     "SPILLWAY_DRAIN_TIMEOUT",
     "30 seconds",

@@ -3,6 +3,7 @@
  * before it, which change nothing the second time.
  */
 import { Context, Effect, FiberSet, Layer, Metric, Schedule } from "effect"
+import { type Saturated, StorageWrite } from "../Bulkhead.ts"
 import type { DbError } from "../Db.ts"
 import { Storage, type StorageError } from "../Storage.ts"
 import { ChunkRows } from "./ChunkRows.ts"
@@ -56,6 +57,7 @@ const usualBytes = 60 * 16_000 * 2
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
+  const storageWrite = yield* StorageWrite
   const rows = yield* ChunkRows
   const journal = yield* Journal
   const live = yield* LiveConversations
@@ -68,11 +70,11 @@ const make = Effect.gen(function* () {
 
   const retry = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("8 seconds")]).pipe(
     Schedule.jittered,
-    Schedule.setInputType<StorageError | DbError>(),
-    Schedule.while(({ input }) => input._tag === "StorageUnavailable")
+    Schedule.setInputType<StorageError | Saturated>(),
+    Schedule.while(({ input }) => input._tag === "StorageUnavailable" || input._tag === "Saturated")
   )
 
-  const put = (chunk: LiveChunk, body: Uint8Array): Effect.Effect<void, StorageError | DbError> =>
+  const put = (chunk: LiveChunk, body: Uint8Array): Effect.Effect<void, StorageError | Saturated | DbError> =>
     storage
       .put({
         key: chunk.key,
@@ -86,6 +88,7 @@ const make = Effect.gen(function* () {
         }
       })
       .pipe(
+        storageWrite.run(chunk.uid),
         Effect.retry(retry),
         Effect.flatMap((head) => rows.insertStored(chunk, { key: head.key, bytes: head.size, crc32c: head.crc32c })),
         Effect.catchTag("ObjectConflict", (conflict) => {

@@ -4,6 +4,8 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option, References, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
+import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { Db } from "../../src/Db.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { Recording, type RecordingConfig } from "../../src/Recording.ts"
@@ -54,6 +56,7 @@ const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfi
     Layer.provideMerge(LiveConversations.layer),
     Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, ConversationRows.layer)),
     Layer.provide(hooked),
+    Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([
       recordingConfig({ ...fast, ...config }),
       Layer.succeed(NodeConfig, { dataDir }),
