@@ -1,7 +1,6 @@
 /** Composition: the server. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Layer } from "effect"
-import { Api } from "./Api.ts"
 import { StorageRead, StorageWrite } from "./Bulkhead.ts"
 import * as Configuration from "./Configuration.ts"
 import * as DataDirectory from "./DataDirectory.ts"
@@ -9,33 +8,19 @@ import * as Database from "./Db/Database.ts"
 import * as AdminKey from "./Http/AdminKey.ts"
 import * as Announcement from "./Http/Announcement.ts"
 import * as Checks from "./Http/Checks.ts"
-import * as Docs from "./Http/Docs.ts"
-import * as Health from "./Http/Health.ts"
 import * as Keys from "./Http/Keys.ts"
-import * as KeysHttp from "./Http/KeysHttp.ts"
-import * as Metrics from "./Http/Metrics.ts"
 import * as Server from "./Http/Server.ts"
 import { Access, Problems, Readiness } from "./Http.ts"
 import { launch } from "./Launch.ts"
-import * as PlaybackHttp from "./Playback/Http.ts"
 import { Playback } from "./Playback.ts"
-import * as PusherHttp from "./Pusher/Http.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
 import { Recording } from "./Recording.ts"
+import * as Routes from "./Routes.ts"
 import * as DiskStorage from "./Storage/DiskStorage.ts"
 import * as Telemetry from "./Telemetry.ts"
 
-const Routes = Layer.mergeAll(
-  PusherHttp.layer,
-  PlaybackHttp.layer,
-  KeysHttp.layer,
-  Health.layer,
-  Metrics.layer,
-  Docs.layer(Api)
-)
-
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
-  Layer.provideMerge(Server.serve(Routes)),
+  Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide(Server.layer),
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),

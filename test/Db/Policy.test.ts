@@ -10,14 +10,14 @@ import * as Settings from "../../src/Settings.ts"
 import { answered, broke } from "./Errors.ts"
 
 const standard = Settings.read(DbConfig.settings)
-const silent: Policy.Observer = { onInside: () => undefined, onRetry: () => undefined, onFault: () => undefined }
+const silent: Policy.Observer = { onEnd: () => undefined, onRetry: () => undefined, onFault: () => undefined }
 const repeatable: Policy.Operation = { name: "Test.read", repeatable: () => true }
 const once: Policy.Operation = { name: "Test.write", repeatable: () => false }
 
 type Limits = Parameters<typeof Policy.make>[0]
 
 const make = (changes: Partial<Limits> = {}) =>
-  Effect.map(standard, (limits) => Policy.make({ ...limits, ...changes }, silent))
+  Effect.flatMap(standard, (limits) => Policy.make({ ...limits, ...changes }, silent))
 
 /** An effect that notes when it was run, and then does the next of `results`, the last one for ever. */
 const script = <A>(...results: ReadonlyArray<Effect.Effect<A, SqlError.SqlError>>) => {

@@ -1,6 +1,6 @@
 /** Nothing acknowledged is lost or doubled, though the server is killed again and again. */
 import { assert, it } from "@effect/vitest"
-import { complaints, crash } from "./support/Crash.ts"
+import { complaints, crash } from "../support/Crash.ts"
 
 /** `npm run crash` makes a thousand. */
 const kills = 30

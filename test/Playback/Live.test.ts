@@ -2,9 +2,9 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import { stream } from "./support/Capturer.ts"
-import { random } from "./support/Crash.ts"
-import { dataDirectory, type Server, startServer } from "./support/Server.ts"
+import { stream } from "../support/Capturer.ts"
+import { random } from "../support/Crash.ts"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
 let server: Server
 let dataDir: string
@@ -46,7 +46,7 @@ it(
     const pcm = tone(8)
     const recorded = { conversation: "live", start: 1_760_000_000.123, sampleRate: 16_000, pcm }
     const wav = Buffer.concat([wavHeader(pcm.length), pcm])
-    let done = false
+    const progress = { done: false }
     let heardLive = 0
     const streaming = stream(recorded, { server: () => server }).then(() => (done = true))
     while (!done) {

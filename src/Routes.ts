@@ -1,0 +1,18 @@
+/** Composition: everything that is served over HTTP. */
+import { Layer } from "effect"
+import { Api } from "./Api.ts"
+import * as Docs from "./Http/Docs.ts"
+import * as Health from "./Http/Health.ts"
+import * as KeysHttp from "./Http/KeysHttp.ts"
+import * as Metrics from "./Http/Metrics.ts"
+import * as PlaybackHttp from "./Playback/Http.ts"
+import * as PusherHttp from "./Pusher/Http.ts"
+
+export const layer = Layer.mergeAll(
+  PusherHttp.layer,
+  PlaybackHttp.layer,
+  KeysHttp.layer,
+  Health.layer,
+  Metrics.layer,
+  Docs.layer(Api)
+)
