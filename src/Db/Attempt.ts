@@ -1,11 +1,14 @@
-/** One attempt of an operation: waits for its turn within one limit, then runs within another. */
-import { Clock, Duration, Effect, Fiber, Semaphore } from "effect"
+/** One attempt of an operation: waits for its turn until one time, then runs until another. */
+import { Effect, Fiber, Semaphore } from "effect"
+import type { Deadline, Deadlines } from "./Deadlines.ts"
 
-interface Limits<E> {
-  /** Milliseconds until it must have its turn. */
-  readonly waiting: () => number
-  /** Milliseconds it may run, asked when it has its turn. */
-  readonly running: () => number
+interface Options<E> {
+  readonly turns: Semaphore.Semaphore
+  readonly deadlines: Deadlines
+  /** When it must have its turn. */
+  readonly waitsUntil: number
+  /** When it must have ended, asked when it has its turn. */
+  readonly runsUntil: () => number
   /** The failure when its time is up. */
   readonly onLimit: () => E
 }
@@ -15,42 +18,34 @@ interface Limits<E> {
  * that. Here the caller has its answer at once, and the permit is given back when the statement has really stopped. A
  * caller that is interrupted does wait, so that closing a scope ends everything in it.
  */
-export const attempt = <A, E, E2>(
-  effect: Effect.Effect<A, E>,
-  turns: Semaphore.Semaphore,
-  limits: Limits<E2>
-): Effect.Effect<A, E | E2> =>
-  Effect.withFiber((parent) => {
-    const clock = parent.getRef(Clock.Clock)
-    const fork = Effect.runForkWith(parent.context)
-    return Effect.callback<A, E | E2>((resume) => {
-      let timer: Fiber.Fiber<void> | undefined
-      let state: "waiting" | "running" = "waiting"
-      const arm = () => {
-        timer?.interruptUnsafe()
-        timer = fork(clock.sleep(Duration.millis(limits[state]())))
-        timer.addObserver((exit) => {
-          if (exit._tag === "Failure") return
-          resume(Effect.fail(limits.onLimit()))
-          work.interruptUnsafe()
-        })
+export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<E2>): Effect.Effect<A, E | E2> =>
+  Effect.withFiber((parent) =>
+    Effect.callback<A, E | E2>((resume) => {
+      const { deadlines, onLimit, runsUntil, turns, waitsUntil } = options
+      let deadline: Deadline | undefined
+      let hasTurn = false
+      const limit = (at: number) => {
+        if (deadline !== undefined) deadlines.drop(deadline)
+        deadline = { at, expire }
+        deadlines.add(deadline)
+      }
+      const expire = () => {
+        resume(Effect.fail(onLimit()))
+        work.interruptUnsafe()
       }
       const turn = Effect.suspend(() => {
-        state = "running"
-        if (timer !== undefined) arm()
+        hasTurn = true
+        if (deadline !== undefined) limit(runsUntil())
         return effect
       })
-      const work = fork(Semaphore.withPermit(turns, turn))
+      const work = Effect.runForkWith(parent.context)(Semaphore.withPermit(turns, turn))
       const done = work.pollUnsafe()
       if (done !== undefined) return resume(done)
-      arm()
+      limit(hasTurn ? runsUntil() : waitsUntil)
       work.addObserver((exit) => {
-        timer?.interruptUnsafe()
+        if (deadline !== undefined) deadlines.drop(deadline)
         resume(exit)
       })
-      return Effect.suspend(() => {
-        timer?.interruptUnsafe()
-        return Fiber.interrupt(work)
-      })
+      return Fiber.interrupt(work)
     })
-  })
+  )

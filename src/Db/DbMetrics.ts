@@ -24,8 +24,9 @@ const waiting = Metric.gauge("spillway_db_pool_waiting", { description: "Operati
 const capacity = Metric.gauge("spillway_db_pool_capacity", { description: "Connections there may be" })
 
 export interface DbMetrics {
-  readonly onInside: (inside: number) => void
-  readonly onEnd: (operation: string, seconds: number) => void
+  /** How many operations run or wait now; sampled, as it changes with every query. */
+  readonly pool: (inside: number) => void
+  readonly onEnd: (operation: string, millis: number) => void
   readonly onRetry: (operation: string, fault: Fault.Fault) => void
   readonly onFault: (operation: string, fault: Fault.Fault) => void
 }
@@ -43,11 +44,11 @@ export const make = (pool: number, context: Context.Context<never>): DbMetrics =
   }
   capacity.updateUnsafe(pool, context)
   return {
-    onInside: (inside) => {
+    pool: (inside) => {
       active.updateUnsafe(Math.min(inside, pool), context)
       waiting.updateUnsafe(Math.max(inside - pool, 0), context)
     },
-    onEnd: (operation, seconds) => timer(operation).updateUnsafe(seconds, context),
+    onEnd: (operation, millis) => timer(operation).updateUnsafe(millis / 1000, context),
     onRetry: (_operation, fault) => Metric.withAttributes(retries, { fault }).updateUnsafe(1, context),
     onFault: (_operation, fault) => Metric.withAttributes(faults, { fault }).updateUnsafe(1, context)
   }

@@ -1,6 +1,6 @@
 /** `Db` on PostgreSQL. The same pool serves Effect's own modules as `SqlClient`, without the policy. */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -21,13 +21,20 @@ const serverGrace = Duration.seconds(5)
 /** A peer that vanished is noticed after 10 s of silence and ten probes, one a second. */
 const keepAlive = Duration.seconds(10)
 
+/** How often the pool's use is written to the metrics. */
+const samplePool = Duration.seconds(1)
+
 type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>
 
 const make = Effect.gen(function* () {
   const config = yield* DbConfig
   const sql = yield* PgClient.PgClient
   const metrics = DbMetrics.make(config.pool, yield* Effect.context<never>())
-  const policy = Policy.make(config, metrics)
+  const policy = yield* Policy.make(config, metrics)
+  yield* Effect.sync(() => metrics.pool(policy.inside())).pipe(
+    Effect.repeat(Schedule.spaced(samplePool)),
+    Effect.forkScoped
+  )
   const withTransaction = Transaction.make(sql)
 
   /** Inside a transaction nothing is tried again: a failure of the database ends it, and its owner decides. */
@@ -37,15 +44,11 @@ const make = Effect.gen(function* () {
   }
 
   const run = <A, E>(operation: Policy.Operation, effect: Effect.Effect<A, E | SqlError.SqlError>) =>
-    Effect.withFiber((fiber) => {
-      if (Context.getOrUndefined(fiber.context, sql.transactionService) !== undefined) return joined(effect)
-      const clock = fiber.getRef(Clock.Clock)
-      const start = clock.monotonicTimeNanosUnsafe()
-      return Effect.onExitPrimitive(policy.run(operation, effect), () => {
-        metrics.onEnd(operation.name, Number(clock.monotonicTimeNanosUnsafe() - start) / 1e9)
-        return undefined
-      })
-    })
+    Effect.withFiber((fiber) =>
+      Context.getOrUndefined(fiber.context, sql.transactionService) === undefined
+        ? policy.run(operation, effect)
+        : joined(effect)
+    )
 
   const statement =
     (repeatable: boolean) =>

@@ -1,10 +1,11 @@
 /** When an operation on the database is tried again, and when it is given up. Knows nothing of the client. */
-import { Duration, Effect, Random, Semaphore } from "effect"
+import { Duration, Effect, Random, type Scope, Semaphore } from "effect"
 import type { SqlError } from "effect/sql"
 import { DbTimeout, DbUnavailable } from "../Db.ts"
 import type { DbError } from "../Db.ts"
 import { attempt } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
+import * as Deadlines from "./Deadlines.ts"
 import * as Fault from "./Fault.ts"
 
 export interface Operation {
@@ -15,13 +16,14 @@ export interface Operation {
 
 /** What the policy tells of itself. Called synchronously: must not throw, must not block. */
 export interface Observer {
-  /** Operations that run or wait for their turn. */
-  readonly onInside: (inside: number) => void
+  readonly onEnd: (operation: string, millis: number) => void
   readonly onRetry: (operation: string, fault: Fault.Fault) => void
   readonly onFault: (operation: string, fault: Fault.Fault) => void
 }
 
 export interface Policy {
+  /** Operations that run, wait for their turn, or wait to be tried again. */
+  readonly inside: () => number
   readonly run: <A, E>(
     operation: Operation,
     effect: Effect.Effect<A, E | SqlError.SqlError>
@@ -49,10 +51,14 @@ export const delay = (limits: Limits, n: number, random: number): number => {
 }
 
 /** One policy a pool: at most `pool` operations run at a time, at most `waiters` wait for their turn. */
-export const make = (limits: Limits, observer: Observer): Policy => {
+export const make = Effect.fnUntraced(function* (
+  limits: Limits,
+  observer: Observer
+): Effect.fn.Return<Policy, never, Scope.Scope> {
   const turns = Semaphore.makeUnsafe(limits.pool)
+  const deadlines = yield* Deadlines.make
   const statement = Duration.toMillis(limits.statementTimeout)
-  const deadline = Duration.toMillis(limits.deadline)
+  const total = Duration.toMillis(limits.deadline)
   let inside = 0
 
   const run: Policy["run"] = <A, E>(operation: Operation, effect: Effect.Effect<A, E | SqlError.SqlError>) => {
@@ -61,7 +67,7 @@ export const make = (limits: Limits, observer: Observer): Policy => {
     type Failure = Exclude<E, SqlError.SqlError> | DbError
     const timeout = (limit: "statement" | "deadline") => new DbTimeout({ operation: name, limit })
 
-    const failed = (error: SqlError.SqlError, tries: number, left: () => number): Effect.Effect<A, Failure> => {
+    const failed = (error: SqlError.SqlError, tries: number, end: number): Effect.Effect<A, Failure> => {
       const fault = Fault.of(error)
       observer.onFault(name, fault)
       if (fault === "bug") return Effect.die(error)
@@ -70,46 +76,47 @@ export const make = (limits: Limits, observer: Observer): Policy => {
       if (!again || tries > limits.retries)
         return Effect.fail(new DbUnavailable({ operation: name, attempts: tries, cause: error }))
       observer.onRetry(name, fault)
-      return Effect.flatMap(Random.next, (random) =>
-        Effect.andThen(
-          Effect.sleep(Duration.millis(Math.min(delay(limits, tries - 1, random), Math.max(left(), 0)))),
-          tryOnce(tries + 1, left)
-        )
-      )
+      return Effect.flatMap(Random.next, (random) => {
+        const wait = Math.min(delay(limits, tries - 1, random), Math.max(end - deadlines.now(), 0))
+        return Effect.andThen(Effect.sleep(Duration.millis(wait)), tryOnce(tries + 1, end))
+      })
     }
 
-    const tryOnce = (tries: number, left: () => number): Effect.Effect<A, Failure> =>
+    const tryOnce = (tries: number, end: number): Effect.Effect<A, Failure> =>
       Effect.suspend(() => {
-        if (left() <= 0) return Effect.fail(timeout("deadline"))
-        const limited = attempt(effect, turns, {
-          waiting: left,
-          running: () => Math.min(statement, left()),
-          onLimit: () => timeout(left() < 1 ? "deadline" : "statement")
+        if (tries > 1 && deadlines.now() >= end) return Effect.fail(timeout("deadline"))
+        const limited = attempt(effect, {
+          turns,
+          deadlines,
+          waitsUntil: end,
+          runsUntil: () => Math.min(deadlines.now() + statement, end),
+          onLimit: () => timeout(deadlines.now() >= end ? "deadline" : "statement")
         })
         // The client dies, instead of failing, of a `ROLLBACK` on a connection that has just broken.
         const failing = Effect.catchDefect(limited, (defect) =>
           Fault.isSqlError(defect) && Fault.of(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
         )
-        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, left), Effect.fail)
+        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, end), Effect.fail)
       })
 
     return Effect.suspend(() => {
-      let entered = false
-      const all = Effect.clockWith((clock): Effect.Effect<A, Failure> => {
+      let start: number | undefined
+      const all = Effect.suspend((): Effect.Effect<A, Failure> => {
         if (inside >= limits.pool + limits.waiters) {
           const cause = new Error(`more than ${limits.waiters} operations wait for a connection`)
           return Effect.fail(new DbUnavailable({ operation: name, attempts: 0, cause }))
         }
-        entered = true
-        observer.onInside(++inside)
-        const start = clock.monotonicTimeNanosUnsafe()
-        return tryOnce(1, () => deadline - Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6)
+        inside++
+        start = deadlines.now()
+        return tryOnce(1, start + total)
       })
       return Effect.onExitPrimitive(all, () => {
-        if (entered) observer.onInside(--inside)
+        if (start === undefined) return undefined
+        inside--
+        observer.onEnd(name, deadlines.now() - start)
         return undefined
       })
     })
   }
-  return { run }
-}
+  return { run, inside: () => inside }
+})

@@ -35,14 +35,21 @@ const settings = (cluster: PostgresCluster, pool: number, durable: boolean) => (
   timezone: "UTC",
   log_timezone: "UTC",
   jit: "off",
-  // Statements hold what users said; they do not belong in a log.
+  // Our logger has the time. Statements hold what users said; they do not belong in a log.
+  log_line_prefix: "",
   log_min_error_statement: "panic",
   ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" })
 })
 
+/** Errors of statements are the business of who sent them; what ends a connection or the server is the operator's. */
+const log = (line: string) =>
+  (/^(WARNING|FATAL|PANIC):/.test(line) ? Effect.logWarning(line) : Effect.logDebug(line)).pipe(
+    Effect.annotateLogs({ component: "PostgreSQL" })
+  )
+
 const start = Effect.fnUntraced(function* (binaries: PostgresBinaries, cluster: PostgresCluster, durable: boolean) {
   const { pool } = yield* DbConfig
-  const log = Effect.runForkWith(yield* Effect.context<never>())
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
   return yield* PostgresChild.spawn({
     command: binaries.postgres,
     args: [
@@ -53,7 +60,7 @@ const start = Effect.fnUntraced(function* (binaries: PostgresBinaries, cluster: 
       ...Object.entries(settings(cluster, pool, durable)).flatMap(([name, value]) => ["-c", `${name}=${value}`])
     ],
     user: cluster.user,
-    onLine: (line) => void log(Effect.logDebug(line).pipe(Effect.annotateLogs({ component: "PostgreSQL" })))
+    onLine: (line) => void fork(log(line))
   })
 })
 

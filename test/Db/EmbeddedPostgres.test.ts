@@ -22,6 +22,7 @@ import { Cause, Context, Duration, Effect, Exit, Layer, Option, References } fro
 import { Db } from "../../src/Db.ts"
 import * as Database from "../../src/Db/Database.ts"
 import { DatabaseUnusable } from "../../src/Db/DatabaseUnusable.ts"
+import { DbServer } from "../../src/Db/DbServer.ts"
 import * as EmbeddedPostgres from "../../src/Db/EmbeddedPostgres.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { configWith, until } from "./Fixture.ts"
@@ -56,7 +57,7 @@ const copy = Effect.map(made, (path) => {
   return target
 })
 
-const start = (
+const build = (
   dataDir: string,
   layer = EmbeddedPostgres.layerNotDurable,
   changes: Parameters<typeof configWith>[0] = {}
@@ -68,10 +69,9 @@ const start = (
       Layer.provide(Layer.succeed(NodeConfig, { dataDir })),
       Layer.provide(NodeServices.layer)
     )
-  ).pipe(
-    Effect.map((context) => Context.get(context, Db)),
-    Effect.provideService(References.MinimumLogLevel, "None")
-  )
+  ).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
+
+const start = (...args: Parameters<typeof build>) => Effect.map(build(...args), (context) => Context.get(context, Db))
 
 const failure = (dataDir: string) =>
   Effect.gen(function* () {
@@ -285,16 +285,17 @@ describe("EmbeddedPostgres", () => {
       const dataDir = join(yield* copy, "x".repeat(120))
       mkdirSync(dataDir)
       execFileSync("mv", [join(dataDir, "..", "postgres"), dataDir])
-      const sockets = () => readdirSync(tmpdir()).filter((name) => /^spillway-[0-9a-f]{16}$/.test(name))
-      const before = sockets()
-      yield* Effect.scoped(
+      const sockets = yield* Effect.scoped(
         Effect.gen(function* () {
-          assert.strictEqual(yield* count(yield* start(dataDir)), 0)
-          const [made = ""] = sockets().filter((name) => !before.includes(name))
-          assert.strictEqual(statSync(join(tmpdir(), made)).mode & 0o777, 0o700)
+          const context = yield* build(dataDir)
+          assert.strictEqual(yield* count(Context.get(context, Db)), 0)
+          const { host = "" } = Context.get(context, DbServer).login
+          assert.notInclude(host, dataDir)
+          assert.strictEqual(statSync(host).mode & 0o777, 0o700)
+          return host
         })
       )
-      assert.deepStrictEqual(sockets(), before)
+      assert.isFalse(existsSync(sockets))
     })
   )
 

@@ -178,8 +178,7 @@ describe("Policy", () => {
   it.effect("counts a statement's 30 s from its turn, and gives up waiting for a turn only at the deadline", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 1, statementTimeout: Duration.seconds(30) })
-      const forty = Effect.forkChild(policy.run({ ...repeatable, name: "Test.first" }, Effect.sleep("29 seconds")))
-      yield* forty
+      yield* Effect.forkChild(policy.run(repeatable, Effect.sleep("29 seconds")))
       yield* Effect.yieldNow
       const second = yield* Effect.forkChild(Effect.exit(policy.run(repeatable, Effect.sleep("29 seconds"))))
       yield* Effect.yieldNow
