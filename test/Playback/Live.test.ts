@@ -48,8 +48,8 @@ it(
     const wav = Buffer.concat([wavHeader(pcm.length), pcm])
     const progress = { done: false }
     let heardLive = 0
-    const streaming = stream(recorded, { server: () => server }).then(() => (done = true))
-    while (!done) {
+    const streaming = stream(recorded, { server: () => server }).then(() => (progress.done = true))
+    while (!progress.done) {
       const conversation = await (await get("/v1/conversations/live")).text()
       const file = JSON.parse(conversation).audio_files?.[0]
       if (file === undefined) {
