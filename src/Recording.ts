@@ -2,6 +2,7 @@
 import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Schema, Stream } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
+import { Span } from "./Audio.ts"
 import { type Saturated, StorageRead } from "./Bulkhead.ts"
 import type { DbError } from "./Db.ts"
 import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
@@ -12,6 +13,7 @@ import { Journal, type JournalStats } from "./Recording/Journal.ts"
 import { type CaptureHost, LiveCapture } from "./Recording/LiveCapture.ts"
 import type { LiveConversation } from "./Recording/LiveConversation.ts"
 import { LiveConversations } from "./Recording/LiveConversations.ts"
+import { type Overlap, Overlaps } from "./Recording/Overlaps.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { Uploads } from "./Recording/Uploads.ts"
 import { Storage, type StorageError, type StorageUnavailable } from "./Storage.ts"
@@ -70,7 +72,7 @@ export class Recording extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(
     Layer.provide(Uploads.layer),
     Layer.provide(LiveConversations.layer),
-    Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer])
+    Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer])
   )
 }
 
@@ -96,6 +98,7 @@ const make = Effect.gen(function* () {
   const journal = yield* Journal
   const live = yield* LiveConversations
   const uploads = yield* Uploads
+  const overlaps = yield* Overlaps
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const storage = yield* Storage
@@ -113,7 +116,7 @@ const make = Effect.gen(function* () {
       Effect.map((chunks) => {
         for (const chunk of chunks) {
           if (chunk.state === "lost") continue
-          conversation.coverage.add(chunk.start, chunk.start + chunk.samples / chunk.sampleRate)
+          conversation.coverage.add(chunk.start, Span.end(chunk))
         }
         conversation.chunkCount += chunks.length
         conversation.loaded = true
@@ -153,8 +156,10 @@ const make = Effect.gen(function* () {
     abandoned: (chunk) => {
       fork(live.release(chunk))
     },
-    overlapped: (_conversation, seconds) => {
-      fork(Metric.update(overlapSeconds, seconds))
+    overlapped: (capture, conversation, start, audio, kept) => {
+      const { sampleRate, uid } = capture.options
+      overlaps.note({ uid, conversation, start, sampleRate, audio })
+      fork(Metric.update(overlapSeconds, (audio.length / 2 - kept) / sampleRate))
     }
   }
 
@@ -239,6 +244,30 @@ const make = Effect.gen(function* () {
     )
   }
 
+  const conversationOf = Effect.fn("Recording.conversation")(function* (uid: string, id: string) {
+    const liveConversation = live.get(uid, id)
+    const liveChunks = snapshot(liveConversation)
+    const row = Option.getOrUndefined(yield* conversationRows.find(uid, id))
+    if (row === undefined && liveConversation === undefined) return Option.none()
+    const known = row ?? { id, createdAt: liveConversation?.createdAt ?? new Date(0), finishedAt: null }
+    return Option.some(assemble(uid, known, yield* chunkRows.of(uid, [id]), liveChunks))
+  })
+
+  const endOf = (overlap: Overlap) => overlap.start + overlap.audio.length / 2 / overlap.sampleRate
+  yield* Effect.forkScoped(
+    overlaps.check({
+      read,
+      chunks: (overlap) =>
+        Effect.map(conversationOf(overlap.uid, overlap.conversation), (found) =>
+          Option.match(found, {
+            onNone: () => [],
+            onSome: ({ chunks }) =>
+              chunks.filter((chunk) => chunk.start < endOf(overlap) && Span.end(chunk) > overlap.start)
+          })
+        )
+    })
+  )
+
   return Recording.of({
     open: (options) =>
       Effect.acquireRelease(
@@ -273,14 +302,7 @@ const make = Effect.gen(function* () {
         next: rows.length > limit ? page.at(-1)?.seq : undefined
       }
     }),
-    conversation: Effect.fn("Recording.conversation")(function* (uid, id) {
-      const liveConversation = live.get(uid, id)
-      const liveChunks = snapshot(liveConversation)
-      const row = Option.getOrUndefined(yield* conversationRows.find(uid, id))
-      if (row === undefined && liveConversation === undefined) return Option.none()
-      const known = row ?? { id, createdAt: liveConversation?.createdAt ?? new Date(0), finishedAt: null }
-      return Option.some(assemble(uid, known, yield* chunkRows.of(uid, [id]), liveChunks))
-    }),
+    conversation: conversationOf,
     read: (chunk, range) => read(chunk, range.start, range.end),
     journal: journal.stats
   })

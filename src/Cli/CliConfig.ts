@@ -22,7 +22,7 @@ const settings = {
   ),
   maxUnacknowledged: Settings.duration(
     "SPILLWAY_CLI_MAX_UNACKNOWLEDGED",
-    "30 seconds",
+    "300 seconds",
     "`stream`: audio that may be on its way without an acknowledgement; then it waits."
   ),
   maxBuffered: Settings.bytes(

@@ -28,8 +28,14 @@ export interface CaptureHost {
   readonly sealed: (capture: LiveCapture, chunk: LiveChunk) => void
   /** Nothing of the chunk became durable. */
   readonly abandoned: (chunk: LiveChunk) => void
-  /** Audio that lay on what is recorded already, and was dropped. */
-  readonly overlapped: (conversation: LiveConversation, seconds: number) => void
+  /** Some of this audio lay on what is recorded already, and was dropped; `kept` samples were not. */
+  readonly overlapped: (
+    capture: LiveCapture,
+    conversation: string,
+    start: number,
+    audio: Uint8Array,
+    kept: number
+  ) => void
 }
 
 type Waiting =
@@ -263,7 +269,7 @@ export class LiveCapture implements Source, Capture {
     }
     if (kept === audio.length / 2) return
     this.#skipped = true
-    this.#host.overlapped(conversation, (audio.length / 2 - kept) / rate)
+    this.#host.overlapped(this, conversation.id, start, audio, kept)
   }
 
   /** Appends to the chunk, or to a new one, cutting where a chunk is full. */

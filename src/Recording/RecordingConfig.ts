@@ -66,6 +66,12 @@ const settings = {
     "60 seconds",
     "Time for one upload with its retries; then the chunk waits for the next sweep"
   ),
+  overlapChecks: Settings.integer(
+    "SPILLWAY_OVERLAP_CHECKS",
+    64,
+    { min: 1, max: 10_000 },
+    "Frames sent for a second time that wait to be compared with what is recorded; more are dropped unchecked, and counted"
+  ),
   readPiece: Settings.bytes(
     "SPILLWAY_READ_PIECE",
     "512 KiB",

@@ -13,6 +13,7 @@ import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
 import { ConversationRows } from "../../src/Recording/ConversationRows.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
+import { Overlaps } from "../../src/Recording/Overlaps.ts"
 import { Uploads } from "../../src/Recording/Uploads.ts"
 import { Storage, StorageUnavailable } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
@@ -54,7 +55,7 @@ const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfi
   return Recording.layerNoDeps.pipe(
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(LiveConversations.layer),
-    Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, ConversationRows.layer)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer)),
     Layer.provide(hooked),
     Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([

@@ -88,8 +88,8 @@ export class TestNode {
         leave: () => {},
         sealed: (_capture, chunk) => this.sealed.push(chunk),
         abandoned: (chunk) => this.abandoned.push(chunk),
-        overlapped: (_conversation, seconds) => {
-          this.overlapped += seconds
+        overlapped: (capture, _conversation, _start, audio, kept) => {
+          this.overlapped += (audio.length / 2 - kept) / capture.options.sampleRate
         },
         ...this.#overrides
       }
