@@ -1,7 +1,7 @@
 /** The node's own PostgreSQL on disk: made once, whole or not at all. */
 import { createHash, randomBytes } from "node:crypto"
 import { tmpdir } from "node:os"
-import { Effect, FileSystem, Path, Predicate, Redacted, Result } from "effect"
+import { Effect, FileSystem, Path, Predicate, Redacted, Result, Schedule } from "effect"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import type { PostgresBinaries } from "./PostgresBinaries.ts"
@@ -35,6 +35,9 @@ const isAlive = (pid: number) =>
     }
   )
 
+/** A killed start's `initdb` goes on for up to a second, and makes files in what is being removed. */
+const removeAgain = Schedule.max([Schedule.spaced("50 millis"), Schedule.recurs(40)])
+
 /** What a start that was killed while it made the cluster has left behind. */
 const removeHalfMade = Effect.fnUntraced(function* (parent: string) {
   const fs = yield* FileSystem.FileSystem
@@ -42,7 +45,7 @@ const removeHalfMade = Effect.fnUntraced(function* (parent: string) {
   for (const name of yield* fs.readDirectory(parent)) {
     const pid = Number(staging.exec(name)?.[1] ?? process.pid)
     if (pid === process.pid ? staging.test(name) : !isAlive(pid))
-      yield* fs.remove(path.join(parent, name), { recursive: true, force: true })
+      yield* Effect.retry(fs.remove(path.join(parent, name), { recursive: true, force: true }), removeAgain)
   }
 })
 

@@ -33,7 +33,7 @@ const children = new Set<ChildProcess>()
 
 afterAll(() => {
   for (const child of children) child.kill("SIGKILL")
-  rmSync(root, { recursive: true, force: true })
+  rmSync(root, { recursive: true, force: true, maxRetries: 10 })
 })
 
 let directories = 0
@@ -158,6 +158,10 @@ describe("EmbeddedPostgres", () => {
         yield* until(half, (begun) => begun)
         yield* Effect.sleep(Duration.millis(patience))
         child.kill("SIGKILL")
+        yield* until(
+          Effect.sync(() => child.signalCode),
+          (signal) => signal !== null
+        )
       }
       yield* Effect.scoped(Effect.flatMap(start(dataDir), count))
       assert.deepStrictEqual(readdirSync(dataDir), ["postgres"])
