@@ -1,6 +1,6 @@
 /** The object store port. Adapters: `Storage/DiskStorage.ts`, `Storage/MemoryStorage.ts`. */
 import { Context, Schema } from "effect"
-import type { Effect, Stream } from "effect"
+import type { Duration, Effect, Stream } from "effect"
 
 const place = (at: { readonly operation: string; readonly bucket: string; readonly key: string }) =>
   `can't ${at.operation} ${at.bucket}${at.key === "" ? "" : `/${at.key}`}`
@@ -74,6 +74,14 @@ export interface ObjectPage {
   readonly next: string | undefined
 }
 
+/** An object but for its bytes. */
+export type NewObjectHead = Pick<NewObject, "key" | "contentType" | "metadata">
+
+export interface SignedUrl {
+  readonly url: string
+  readonly expiresAt: Date
+}
+
 export class Storage extends Context.Service<
   Storage,
   {
@@ -88,7 +96,30 @@ export class Storage extends Context.Service<
       prefix: string,
       options?: { readonly after?: string; readonly limit?: number }
     ): Effect.Effect<ObjectPage, StorageUnavailable | StorageRefused>
-    /** A missing object is success. */
-    remove(key: string): Effect.Effect<void, StorageUnavailable | StorageRefused>
+    /** Existing objects, one after the other, as a new one: a put of their bytes, which do not pass through the caller. */
+    compose(
+      target: NewObjectHead,
+      sources: ReadonlyArray<string>
+    ): Effect.Effect<ObjectHead, ObjectNotFound | ObjectConflict | StorageUnavailable | StorageRefused>
+    /** All of the custom metadata, at once: a reader sees the old or the new. The generation stays. */
+    setMetadata(
+      key: string,
+      metadata: Readonly<Record<string, string>>
+    ): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused>
+    /** Success without deleting: a missing object, or one of another generation than the given. */
+    remove(
+      key: string,
+      options?: { readonly generation?: string }
+    ): Effect.Effect<void, StorageUnavailable | StorageRefused>
+    /** A bounded number at a time. One that can't be removed does not keep the others; the first failure is the answer. */
+    removeMany(keys: ReadonlyArray<string>): Effect.Effect<void, StorageUnavailable | StorageRefused>
+    /**
+     * For a GET of the object by whoever has the URL, ranges included, until it expires: after the lifetime, and no later
+     * than the object does by its metadata's `expires_at`. At least half of what it lived for is left when it is handed out.
+     */
+    signedUrl(
+      key: string,
+      options: { readonly lifetime: Duration.Duration }
+    ): Effect.Effect<SignedUrl, StorageRefused | StorageUnavailable>
   }
 >()("spillway/Storage") {}

@@ -20,8 +20,16 @@ const call = <A = void>(register: (callback: Callback<A>) => void): Effect.Effec
 /** A new file that only this process's user can read. Fails with EEXIST if there is one. */
 export const create = (path: string) => call<number>((done) => fs.open(path, "wx", 0o600, done))
 export const open = (path: string) => call<number>((done) => fs.open(path, "r", done))
+/** A file that is there, to write at its end. */
+export const openAtEnd = (path: string) => call<number>((done) => fs.open(path, "a", done))
+/** A new file with the bytes of another, which share their place on the disk where the file system can. */
+export const copy = (from: string, to: string) =>
+  call((done) => fs.copyFile(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE, (e) => done(e)))
+export const truncate = (fd: number, size: number) => call((done) => fs.ftruncate(fd, size, (error) => done(error)))
 export const close = (fd: number) => call((done) => fs.close(fd, (error) => done(error ?? null)))
 export const link = (from: string, to: string) => call((done) => fs.link(from, to, (error) => done(error)))
+/** `to` is the file `from` from now on, and at no moment missing. */
+export const rename = (from: string, to: string) => call((done) => fs.rename(from, to, (error) => done(error)))
 export const unlink = (path: string) => call((done) => fs.unlink(path, (error) => done(error)))
 export const removeDirectory = (path: string) => call((done) => fs.rmdir(path, (error) => done(error)))
 export const names = (path: string) => call<Array<string>>((done) => fs.readdir(path, done))

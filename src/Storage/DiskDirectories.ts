@@ -13,6 +13,8 @@ export interface DiskDirectories {
    * then too: the put that took it may have been killed before it synced.
    */
   readonly publish: (from: string, to: string) => Effect.Effect<void, DiskFault>
+  /** The name `to`, which is there, is the file `from` from now on, durably. */
+  readonly replace: (from: string, to: string) => Effect.Effect<void, DiskFault>
   /** Removes the name, durably, and the directories that are empty then. A missing name is success. */
   readonly remove: (path: string) => Effect.Effect<void, DiskFault>
 }
@@ -100,6 +102,7 @@ export const make = (root: string, bound: number): DiskDirectories => {
         onSuccess: () => durable
       })
     },
+    replace: (from, to) => Effect.andThen(Disk.rename(from, to), Disk.syncDirectory(dirname(to))),
     remove: (path) =>
       Disk.unlink(path).pipe(
         Effect.catchTag("DiskFault", (fault) => (fault.code === "ENOENT" ? Effect.void : Effect.fail(fault))),

@@ -1,8 +1,9 @@
 /** The object store in a directory of this machine. */
-import { Clock, Duration, Effect, Layer, Option, Schedule } from "effect"
+import { crc32c } from "@node-rs/crc32"
+import { Clock, Duration, Effect, Layer, Option, Schedule, Semaphore } from "effect"
 import { dirname, join, resolve } from "node:path"
 import { NodeConfig } from "../NodeConfig.ts"
-import { Storage } from "../Storage.ts"
+import { Storage, StorageRefused } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import * as DiskDirectories from "./DiskDirectories.ts"
 import { translate } from "./DiskFault.ts"
@@ -10,6 +11,7 @@ import * as DiskListing from "./DiskListing.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskReader from "./DiskReader.ts"
 import * as DiskWriter from "./DiskWriter.ts"
+import * as Many from "./Many.ts"
 import * as Rules from "./Rules.ts"
 import { StorageConfig } from "./StorageConfig.ts"
 
@@ -24,6 +26,16 @@ const sweep = Effect.fn("DiskStorage.sweep")(function* (unfinished: string, age:
     if (touched < oldest) yield* Effect.ignore(Disk.unlink(path))
   }
 })
+
+/**
+ * What changes or removes an object does so alone, so that what was looked at is what is changed. Keys share a few locks;
+ * a put needs none, as it never touches what is there.
+ */
+const lockedBy = () => {
+  const locks = Array.from({ length: 64 }, () => Semaphore.makeUnsafe(1))
+  const spare = Semaphore.makeUnsafe(1)
+  return (key: string) => (locks[crc32c(key) % locks.length] ?? spare).withPermit
+}
 
 const make = Effect.gen(function* () {
   const { dataDir } = yield* NodeConfig
@@ -43,15 +55,34 @@ const make = Effect.gen(function* () {
 
   const directories = DiskDirectories.make(root, config.knownDirectories)
   const place = { root, unfinished, directories }
+  const alone = lockedBy()
+  const fileOf = (key: string) => join(root, DiskName.fileOf(key))
 
   const listed = (key: string) =>
     Effect.catchTag(Effect.asSome(DiskReader.head(root, at("list", key))), "ObjectNotFound", () => Effect.succeedNone)
 
+  const get: Storage["Service"]["get"] = (key, range) => DiskReader.get(root, config.readChunk, at("get", key), range)
+  const head = Effect.fn("DiskStorage.head")((key: string) => DiskReader.head(root, at("head", key)))
+
+  const remove = Effect.fn("DiskStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
+    const here = at("remove", key)
+    yield* Rules.key(here)
+    const isMeant =
+      options?.generation === undefined
+        ? Effect.succeed(true)
+        : DiskReader.head(root, here).pipe(
+            Effect.map(({ generation }) => generation === options.generation),
+            Effect.catchTag("ObjectNotFound", () => Effect.succeed(false))
+          )
+    const unlink = Effect.mapError(directories.remove(fileOf(key)), translate(here))
+    yield* alone(key)(Effect.flatMap(isMeant, (meant) => (meant ? unlink : Effect.void)))
+  })
+
   return Storage.of({
     bucket: "disk",
     put: Effect.fn("DiskStorage.put")((object) => DiskWriter.put(place, at("put", object.key), object)),
-    get: (key, range) => DiskReader.get(root, config.readChunk, at("get", key), range),
-    head: Effect.fn("DiskStorage.head")((key) => DiskReader.head(root, at("head", key))),
+    get,
+    head,
     list: Effect.fn("DiskStorage.list")(function* (prefix, options) {
       yield* Rules.prefix(at("list", prefix))
       const limit = Rules.limit(options?.limit)
@@ -62,10 +93,21 @@ const make = Effect.gen(function* () {
       const heads = yield* Effect.forEach(page, listed, { concurrency: config.listHeads })
       return { objects: heads.flatMap(Option.toArray), next: keys.length > limit ? page.at(-1) : undefined }
     }),
-    remove: Effect.fn("DiskStorage.remove")(function* (key) {
-      yield* Rules.key(at("remove", key))
-      yield* Effect.mapError(directories.remove(join(root, DiskName.fileOf(key))), translate(at("remove", key)))
-    })
+    compose: Effect.fn("DiskStorage.compose")((target, sources) =>
+      Many.compose({ get, head }, config.window, target, at("compose", target.key), sources, (object) =>
+        DiskWriter.put(place, at("compose", target.key), object)
+      )
+    ),
+    setMetadata: Effect.fn("DiskStorage.setMetadata")((key, metadata) =>
+      Rules.key(at("setMetadata", key)).pipe(
+        Effect.andThen(alone(key)(DiskWriter.setMetadata(place, at("setMetadata", key), metadata)))
+      )
+    ),
+    remove,
+    removeMany: Effect.fn("DiskStorage.removeMany")((keys) => Many.removeMany(keys, config.window, remove)),
+    signedUrl: Effect.fn("DiskStorage.signedUrl")((key) =>
+      Effect.fail(new StorageRefused({ ...at("signedUrl", key), reason: "not yet" }))
+    )
   })
 })
 

@@ -7,7 +7,7 @@ import { DateTime, Effect, Stream } from "effect"
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import { ObjectConflict, StorageRefused, StorageUnavailable } from "../Storage.ts"
-import type { NewObject, ObjectHead } from "../Storage.ts"
+import type { ObjectHead } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import type { DiskDirectories } from "./DiskDirectories.ts"
 import { translate } from "./DiskFault.ts"
@@ -15,11 +15,10 @@ import * as DiskName from "./DiskName.ts"
 import * as DiskObject from "./DiskObject.ts"
 import * as DiskReader from "./DiskReader.ts"
 import * as Rules from "./Rules.ts"
-
-type StreamBody = Exclude<NewObject["body"], Uint8Array>
+import type { Source, StreamBody } from "./Source.ts"
 
 /** Answers the CRC32C of what was written. */
-const appendStream = Effect.fnUntraced(function* (at: Rules.At, fd: number, body: StreamBody) {
+const appendStream = Effect.fnUntraced(function* <E>(at: Rules.At, fd: number, body: StreamBody<E>) {
   const refusal = new StorageRefused({ ...at, reason: `the body is not of ${body.size} bytes, as announced` })
   let written = 0
   let sum = 0
@@ -36,7 +35,7 @@ const appendStream = Effect.fnUntraced(function* (at: Rules.At, fd: number, body
 })
 
 /** Writes the whole file and makes it durable. Bytes that are all there go in one call together with the metadata. */
-const write = Effect.fnUntraced(function* (at: Rules.At, object: NewObject, fd: number, generation: string) {
+const write = Effect.fnUntraced(function* <E>(at: Rules.At, object: Source<E>, fd: number, generation: string) {
   const { body, contentType, key, metadata } = object
   const isBytes = body instanceof Uint8Array
   const head: ObjectHead = {
@@ -79,7 +78,7 @@ const publish = Effect.fnUntraced(function* (place: Place, at: Rules.At, from: s
 })
 
 /** Durable when it returns. */
-export const put = Effect.fnUntraced(function* (place: Place, at: Rules.At, object: NewObject) {
+export const put = Effect.fnUntraced(function* <E>(place: Place, at: Rules.At, object: Source<E>) {
   yield* Rules.key(at)
   yield* Rules.metadata(at, object)
   const id = randomUUID()
@@ -89,4 +88,28 @@ export const put = Effect.fnUntraced(function* (place: Place, at: Rules.At, obje
     (fd) => Effect.flatMap(write(at, object, fd, id), (head) => publish(place, at, path, head)),
     (fd) => Effect.andThen(Effect.ignore(Disk.close(fd)), Effect.ignore(Disk.unlink(path)))
   )
+})
+
+/** Durable when it returns. The object must stay until then: a removed one would be there again. */
+export const setMetadata = Effect.fnUntraced(function* (
+  place: Place,
+  at: Rules.At,
+  metadata: Readonly<Record<string, string>>
+) {
+  const head = { ...(yield* DiskReader.head(place.root, at)), metadata }
+  yield* Rules.metadata(at, head)
+  const file = join(place.root, DiskName.fileOf(at.key))
+  const path = join(place.unfinished, randomUUID())
+  const rewrite = (fd: number) =>
+    Disk.truncate(fd, head.size).pipe(
+      Effect.andThen(Disk.append(fd, [DiskObject.tail(head)])),
+      Effect.andThen(Disk.syncData(fd))
+    )
+  yield* Disk.copy(file, path).pipe(
+    Effect.andThen(Effect.acquireUseRelease(Disk.openAtEnd(path), rewrite, (fd) => Effect.ignore(Disk.close(fd)))),
+    Effect.andThen(place.directories.replace(path, file)),
+    Effect.onError(() => Effect.ignore(Disk.unlink(path))),
+    Effect.mapError(translate(at))
+  )
+  return head
 })

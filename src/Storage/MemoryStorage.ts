@@ -2,8 +2,10 @@
 import { crc32c } from "@node-rs/crc32"
 import { DateTime, Effect, Layer, Stream } from "effect"
 import { ObjectConflict, ObjectNotFound, Storage, StorageRefused, StorageUnavailable } from "../Storage.ts"
-import type { NewObject, ObjectHead } from "../Storage.ts"
+import type { NewObjectHead, ObjectHead } from "../Storage.ts"
+import * as Many from "./Many.ts"
 import * as Rules from "./Rules.ts"
+import type { Source } from "./Source.ts"
 
 interface Stored {
   readonly head: ObjectHead
@@ -12,11 +14,14 @@ interface Stored {
 
 const at = (operation: string, key: string): Rules.At => ({ operation, bucket: "memory", key })
 
-const collect = Effect.fnUntraced(function* ({ body, key }: NewObject) {
+/** Few, as objects are not written side by side here. */
+const window = 8
+
+const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
   if (body instanceof Uint8Array) return body.slice()
   const reason = `the body is not of ${body.size} bytes, as announced`
   const refusal = new StorageRefused({ ...at("put", key), reason })
-  const stream: Stream.Stream<Uint8Array, StorageUnavailable | StorageRefused> = body.stream
+  const stream: Stream.Stream<Uint8Array, E | StorageRefused> = body.stream
   const limited = Stream.limitBytes(stream, body.size, () => Stream.fail(refusal))
   const bytes = yield* Stream.mkUint8Array(limited)
   return bytes.length === body.size ? bytes : yield* refusal
@@ -37,37 +42,65 @@ export const make = (capacity: number): Storage["Service"] => {
       })
     )
 
+  /** The key and the metadata are looked at before the body is. */
+  const put = Effect.fnUntraced(function* <E>(
+    at: Rules.At,
+    { contentType, key, metadata }: NewObjectHead,
+    body: Effect.Effect<Uint8Array, E>
+  ) {
+    yield* Rules.key(at)
+    yield* Rules.metadata(at, { contentType, metadata })
+    const bytes = yield* body
+    const sum = { size: bytes.length, crc32c: crc32c(bytes) }
+    const createdAt = DateTime.toDateUtc(yield* DateTime.now)
+    const existing = objects.get(key)
+    if (existing !== undefined) {
+      return Rules.isSamePut(existing.head, sum) ? existing.head : yield* new ObjectConflict(at)
+    }
+    if (used + bytes.length > capacity) return yield* new StorageUnavailable({ ...at, cause: new Error("full") })
+    const generation = String(++generations)
+    const head = { key, ...sum, generation, contentType, metadata: { ...metadata }, createdAt }
+    objects.set(key, { head, bytes })
+    used += bytes.length
+    return head
+  })
+
+  const get: Storage["Service"]["get"] = (key, range) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const { bytes } = yield* stored("get", key)
+        const { end, start } = yield* Rules.range(at("get", key), range, bytes.length)
+        return start === end ? Stream.empty : Stream.succeed(bytes.slice(start, end))
+      })
+    )
+
+  const head = Effect.fn("MemoryStorage.head")((key: string) => Effect.map(stored("head", key), ({ head }) => head))
+
+  const remove = Effect.fn("MemoryStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
+    yield* Rules.key(at("remove", key))
+    const existing = objects.get(key)
+    if (existing === undefined || existing.head.generation !== (options?.generation ?? existing.head.generation)) return
+    used -= existing.bytes.length
+    objects.delete(key)
+  })
+
   return {
     bucket: "memory",
-    put: Effect.fn("MemoryStorage.put")(function* (object) {
-      const { contentType, key, metadata } = object
-      yield* Rules.key(at("put", key))
-      yield* Rules.metadata(at("put", key), object)
-      const bytes = yield* collect(object)
-      const sum = { size: bytes.length, crc32c: crc32c(bytes) }
-      const createdAt = DateTime.toDateUtc(yield* DateTime.now)
-      const existing = objects.get(key)
-      if (existing !== undefined) {
-        return Rules.isSamePut(existing.head, sum) ? existing.head : yield* new ObjectConflict(at("put", key))
-      }
-      if (used + bytes.length > capacity) {
-        return yield* new StorageUnavailable({ ...at("put", key), cause: new Error("full") })
-      }
-      const generation = String(++generations)
-      const head = { key, ...sum, generation, contentType, metadata: { ...metadata }, createdAt }
-      objects.set(key, { head, bytes })
-      used += bytes.length
-      return head
+    put: Effect.fn("MemoryStorage.put")((object) => put(at("put", object.key), object, collect(object))),
+    get,
+    head,
+    compose: Effect.fn("MemoryStorage.compose")((target, sources) =>
+      Many.compose({ get, head }, window, target, at("compose", target.key), sources, (object) =>
+        put(at("compose", target.key), object, collect(object))
+      )
+    ),
+    setMetadata: Effect.fn("MemoryStorage.setMetadata")(function* (key, metadata) {
+      const { bytes, head } = yield* stored("setMetadata", key)
+      yield* Rules.metadata(at("setMetadata", key), { ...head, metadata })
+      const changed = { ...head, metadata: { ...metadata } }
+      objects.set(key, { head: changed, bytes })
+      return changed
     }),
-    get: (key, range) =>
-      Stream.unwrap(
-        Effect.gen(function* () {
-          const { bytes } = yield* stored("get", key)
-          const { end, start } = yield* Rules.range(at("get", key), range, bytes.length)
-          return start === end ? Stream.empty : Stream.succeed(bytes.slice(start, end))
-        })
-      ),
-    head: Effect.fn("MemoryStorage.head")((key) => Effect.map(stored("head", key), ({ head }) => head)),
     list: Effect.fn("MemoryStorage.list")(function* (prefix, options) {
       yield* Rules.prefix(at("list", prefix))
       const limit = Rules.limit(options?.limit)
@@ -76,10 +109,14 @@ export const make = (capacity: number): Storage["Service"] => {
       const heads = page.flatMap((key) => objects.get(key)?.head ?? [])
       return { objects: heads, next: keys.length > limit ? page.at(-1) : undefined }
     }),
-    remove: Effect.fn("MemoryStorage.remove")(function* (key) {
-      yield* Rules.key(at("remove", key))
-      used -= objects.get(key)?.bytes.length ?? 0
-      objects.delete(key)
+    remove,
+    removeMany: Effect.fn("MemoryStorage.removeMany")((keys) => Many.removeMany(keys, window, remove)),
+    signedUrl: Effect.fn("MemoryStorage.signedUrl")(function* (key, { lifetime }) {
+      yield* Rules.key(at("signedUrl", key))
+      const now = yield* DateTime.now
+      const ends = Rules.expiresAt(objects.get(key)?.head.metadata)
+      const expiresAt = yield* Rules.lifetime(at("signedUrl", key), lifetime, DateTime.toEpochMillis(now), ends)
+      return { url: `memory:${key}?expires=${expiresAt}`, expiresAt: new Date(expiresAt) }
     })
   }
 }

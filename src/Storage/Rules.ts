@@ -1,5 +1,5 @@
 /** What every adapter accepts: names, prefixes, ranges and metadata, checked before the store is touched. */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { StorageRefused } from "../Storage.ts"
 import type { ByteRange, NewObject, ObjectHead } from "../Storage.ts"
 
@@ -14,6 +14,9 @@ const segmentSize = 200
 
 /** Google Cloud Storage keeps at most 8 KiB of custom metadata per object. */
 const metadataSize = 8_192
+
+/** More than a day of chunks of a minute; so many heads are held while they are composed. */
+const sourcesSize = 10_000
 
 const segment = new RegExp(`^[A-Za-z0-9._-]{1,${segmentSize}}$`)
 
@@ -48,7 +51,10 @@ export const range = (at: At, asked: ByteRange | undefined, size: number): Effec
 }
 
 /** Metadata of at most 8 KiB, names and values together. */
-export const metadata = (at: At, object: NewObject): Effect.Effect<void, StorageRefused> => {
+export const metadata = (
+  at: At,
+  object: Pick<NewObject, "contentType" | "metadata">
+): Effect.Effect<void, StorageRefused> => {
   const text = Object.entries(object.metadata).flat().join("") + object.contentType
   return refuseUnless(Buffer.byteLength(text) <= metadataSize, at, `more than ${metadataSize} bytes of metadata`)
 }
@@ -60,3 +66,36 @@ export const limit = (asked: number | undefined): number =>
 /** A put that found an object under its key: the same put, if the bytes are the same. */
 export const isSamePut = (existing: ObjectHead, put: { readonly size: number; readonly crc32c: number }): boolean =>
   existing.size === put.size && existing.crc32c === put.crc32c
+
+/** 1 to 10,000 names. */
+export const sources = (at: At, keys: ReadonlyArray<string>): Effect.Effect<void, StorageRefused> =>
+  refuseUnless(keys.length >= 1 && keys.length <= sourcesSize, at, `not 1 to ${sourcesSize} objects`).pipe(
+    Effect.andThen(Effect.forEach(keys, (source) => key({ ...at, key: source }), { discard: true }))
+  )
+
+/** When an object expires by its metadata, in unix milliseconds; infinity if it says nothing that is a time. */
+export const expiresAt = (metadata: ObjectHead["metadata"] | undefined): number => {
+  const at = Date.parse(metadata?.["expires_at"] ?? "")
+  return Number.isNaN(at) ? Number.POSITIVE_INFINITY : at
+}
+
+/** What V4 signatures of Google Cloud Storage allow at most. */
+const longestLifetime = Duration.days(7)
+
+/** When a URL signed at `now` ends, in unix milliseconds, whole seconds: after the lifetime, and not after `ends`. */
+export const lifetime = (
+  at: At,
+  asked: Duration.Duration,
+  now: number,
+  ends: number
+): Effect.Effect<number, StorageRefused> => {
+  const until = Math.floor(Math.min(now + Duration.toMillis(asked), ends) / 1_000) * 1_000
+  return Effect.as(
+    refuseUnless(
+      Duration.between(asked, { minimum: Duration.seconds(1), maximum: longestLifetime }),
+      at,
+      "not a lifetime"
+    ).pipe(Effect.andThen(refuseUnless(until > now, at, "the object has expired"))),
+    until
+  )
+}

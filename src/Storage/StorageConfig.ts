@@ -1,4 +1,4 @@
-/** Bounds of the object store on disk. */
+/** Bounds of the object store. */
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
@@ -13,6 +13,12 @@ const settings = {
     4,
     { min: 1, max: 64 },
     "Objects on disk whose metadata one listing reads at the same time; the rest of the page waits."
+  ),
+  window: Settings.integer(
+    "SPILLWAY_STORAGE_WINDOW",
+    8,
+    { min: 1, max: 256 },
+    "Objects that one operation on many of them (removing, composing) touches at the same time; the rest waits."
   ),
   knownDirectories: Settings.integer(
     "SPILLWAY_STORAGE_KNOWN_DIRECTORIES",

@@ -9,6 +9,7 @@ import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
 const config = Layer.succeed(StorageConfig, {
   readChunk: 65_536,
   listHeads: 4,
+  window: 8,
   knownDirectories: 3,
   leftoverAge: Duration.hours(1)
 })

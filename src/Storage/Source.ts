@@ -1,0 +1,12 @@
+/** A new object as adapters take it: its stream may fail in its own way. */
+import type { Stream } from "effect"
+import type { NewObjectHead } from "../Storage.ts"
+
+export interface StreamBody<E> {
+  readonly size: number
+  readonly stream: Stream.Stream<Uint8Array, E>
+}
+
+export interface Source<E> extends NewObjectHead {
+  readonly body: Uint8Array | StreamBody<E>
+}
