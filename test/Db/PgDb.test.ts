@@ -1,6 +1,7 @@
 /** `Db` against a real server. */
 import { assert, layer } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber } from "effect"
+import { PrometheusMetrics } from "effect/observability"
 import { SqlClient } from "effect/sql"
 import { Db, DbTimeout } from "../../src/Db.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
@@ -178,6 +179,22 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
         { id: "a" },
         { id: "b" }
       ])
+    })
+  )
+
+  it.effect("counts what it does, by operation, and what goes wrong, by kind", () =>
+    Effect.gen(function* () {
+      const { db } = yield* dbOn(yield* DbServer, { retries: 1, retryBase: Duration.millis(10) })
+      yield* db.read("Test.counted", (sql) => sql`SELECT 1`)
+      const refused = (sql: SqlClient.SqlClient) =>
+        sql`DO $$ BEGIN RAISE EXCEPTION 'try again' USING ERRCODE = '40001'; END $$`
+      assert.deepInclude(yield* Effect.flip(db.write("Test.refused", refused)), { attempts: 2 })
+      const text = yield* PrometheusMetrics.format()
+      assert.match(text, /^spillway_db_operation_seconds_count\{operation="Test.counted"\} 1$/m)
+      assert.match(text, /^spillway_db_operation_seconds_count\{operation="Test.refused"\} 1$/m)
+      assert.match(text, /^spillway_db_faults_total\{fault="refused"\} [2-9]\d*$/m)
+      assert.match(text, /^spillway_db_retries_total\{fault="refused"\} \d+$/m)
+      assert.match(text, /^spillway_db_pool_capacity 20$/m)
     })
   )
 
