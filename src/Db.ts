@@ -23,6 +23,10 @@ type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.S
 /**
  * `operation` names the query in errors, logs and metrics (`"Chunks.insert"`). What a query fails with besides
  * `SqlError` passes through; a `SqlError` that is no fault of the database's availability (a constraint, bad SQL) is a defect.
+ *
+ * Operations that run inside the query of a transaction join it: they are never tried again by themselves, and a failure
+ * of the database in one of them ends the whole, which is tried again. A fiber that outlives the transaction must not
+ * use them.
  */
 export class Db extends Context.Service<
   Db,
