@@ -7,10 +7,11 @@ import { type Saturated, StorageRead } from "./Bulkhead.ts"
 import type { DbError } from "./Db.ts"
 import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
 import type { Chunk } from "./Recording/Chunk.ts"
-import { ChunkRows } from "./Recording/ChunkRows.ts"
+import { type ChunkPeaks, ChunkRows } from "./Recording/ChunkRows.ts"
 import { type ConversationRow, ConversationRows } from "./Recording/ConversationRows.ts"
 import { Journal, type JournalStats } from "./Recording/Journal.ts"
 import { type CaptureHost, LiveCapture } from "./Recording/LiveCapture.ts"
+import { uuidText } from "./Recording/LiveChunk.ts"
 import type { LiveConversation } from "./Recording/LiveConversation.ts"
 import { LiveConversations } from "./Recording/LiveConversations.ts"
 import { type Overlap, Overlaps } from "./Recording/Overlaps.ts"
@@ -20,6 +21,7 @@ import { Storage, type StorageError, type StorageUnavailable } from "./Storage.t
 
 export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
 export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
+export type { ChunkPeaks } from "./Recording/ChunkRows.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
 /** A chunk's bytes can't be had: corrupt, given up, or gone from both the journal and the store. */
@@ -32,6 +34,29 @@ export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("Chun
 
 /** Why a chunk can't be read, for now or at all. */
 export type ReadError = ChunkUnreadable | StorageUnavailable | Saturated | DbError
+
+/** An open capture at one moment. */
+export interface CaptureStats {
+  /** Its own as long as the process. */
+  readonly id: number
+  readonly uid: string
+  readonly conversation: string | undefined
+  readonly sampleRate: number
+  readonly openedAt: Date
+  /** Received since it was opened. */
+  readonly bytes: number
+  readonly bytesPerSecond: number
+  /** Received and not in the journal yet. */
+  readonly waitingBytes: number
+  /** Seconds since the oldest audio came that is not acknowledged. */
+  readonly ackLag: number
+  /** Seconds since the oldest of the conversation's chunks was sealed that the store does not have. */
+  readonly uploadLag: number
+  /** Its chunks that wait for upload. */
+  readonly queued: number
+  /** Its chunks that slid out of that queue, since it was opened. */
+  readonly deferred: number
+}
 
 export interface Conversation {
   readonly uid: string
@@ -61,8 +86,14 @@ export class Recording extends Context.Service<
     conversation(uid: string, id: string): Effect.Effect<Option.Option<Conversation>, DbError>
     /** Bytes `start` to `end` (not included) of a chunk's audio, from the journal while it is there, else from the store. */
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
+    /** `Peaks` of the chunks: what is in the journal first, then what is stored; a chunk may be in both. */
+    peaks(uid: string, conversation: string, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
     /** What the journal holds and may hold. */
     readonly journal: () => JournalStats
+    /** Captures that are open. */
+    readonly captures: () => ReadonlyArray<CaptureStats>
+    /** Chunks that wait for upload, and uploads that go on, of as many as may. */
+    readonly uploads: () => { readonly queued: number; readonly active: number; readonly limit: number }
   }
 >()("spillway/Recording") {
   static readonly layerNoDeps = Layer.effect(
@@ -107,7 +138,9 @@ const make = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
-  const captures = new Set<LiveCapture>()
+  /** With their numbers. */
+  const captures = new Map<LiveCapture, number>()
+  let opened = 0
 
   /** Without the database a capture records all the same; what it replays is then stored twice and trimmed in playback. */
   const load = (conversation: LiveConversation) =>
@@ -152,7 +185,9 @@ const make = Effect.gen(function* () {
       conversation.captures--
       live.settle(conversation)
     },
-    sealed: uploads.offer,
+    sealed: (capture, chunk) => {
+      if (uploads.offer(capture, chunk)) capture.deferred++
+    },
     abandoned: (chunk) => {
       fork(live.release(chunk))
     },
@@ -164,7 +199,10 @@ const make = Effect.gen(function* () {
   }
 
   yield* Effect.sync(() => {
-    for (const capture of captures) capture.sealIfOld()
+    for (const capture of captures.keys()) {
+      capture.sealIfOld()
+      capture.measure()
+    }
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
 
   const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
@@ -187,6 +225,28 @@ const make = Effect.gen(function* () {
       chunks: [...stored, ...liveChunks.filter((chunk) => !ids.has(chunk.id))].sort(byStart)
     }
   }
+
+  const startedAt = clock.currentTimeMillisUnsafe()
+  const uploadLag = (conversation: LiveConversation | undefined): number => {
+    const sealed = [...(conversation?.chunks ?? [])].filter(({ state }) => state !== "open")
+    const now = clock.currentTimeMillisUnsafe()
+    const since = sealed.reduce((since, { sealedAt }) => Math.min(since, sealedAt === 0 ? startedAt : sealedAt), now)
+    return (now - since) / 1000
+  }
+  const statsOf = (capture: LiveCapture, id: number): CaptureStats => ({
+    id,
+    uid: capture.options.uid,
+    conversation: capture.conversation?.id,
+    sampleRate: capture.options.sampleRate,
+    openedAt: new Date(capture.openedAt),
+    bytes: capture.received,
+    bytesPerSecond: capture.bytesPerSecond,
+    waitingBytes: capture.waitingBytes,
+    ackLag: capture.ackLag,
+    uploadLag: uploadLag(capture.conversation),
+    queued: uploads.queuedOf(capture.options.uid, capture),
+    deferred: capture.deferred
+  })
 
   const unreadable = (chunk: Chunk, cause: unknown) =>
     new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
@@ -273,7 +333,7 @@ const make = Effect.gen(function* () {
       Effect.acquireRelease(
         Effect.gen(function* () {
           const capture = new LiveCapture(options, host)
-          captures.add(capture)
+          captures.set(capture, ++opened)
           yield* Metric.update(openCaptures, captures.size)
           return capture
         }),
@@ -304,6 +364,14 @@ const make = Effect.gen(function* () {
     }),
     conversation: conversationOf,
     read: (chunk, range) => read(chunk, range.start, range.end),
-    journal: journal.stats
+    peaks: (uid, conversation, detail) =>
+      Stream.suspend(() => {
+        const chunks = [...(live.get(uid, conversation)?.chunks ?? [])].filter(({ peaks }) => peaks.samples > 0)
+        const now = chunks.map(({ id, peaks }) => ({ id: uuidText(id), peaks: peaks.encode() }))
+        return Stream.concat(Stream.fromIterable(now), chunkRows.peaks(uid, conversation, detail))
+      }),
+    journal: journal.stats,
+    captures: () => [...captures].map(([capture, id]) => statsOf(capture, id)),
+    uploads: () => ({ ...uploads.stats(), limit: config.uploads })
   })
 })

@@ -8,10 +8,12 @@ import { DbConfig } from "./DbConfig.ts"
 import { DbServer } from "./DbServer.ts"
 import * as Fault from "./Fault.ts"
 import { recordings } from "./Migrations/0001_recordings.ts"
+import { peaks } from "./Migrations/0002_peaks.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
 export const migrations = {
-  "0001_recordings": recordings
+  "0001_recordings": recordings,
+  "0002_peaks": peaks
 }
 
 const table = "spillway_migrations"

@@ -1,7 +1,7 @@
 /** Chunks that are stored or lost, in the database. */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
-import { Span } from "../Audio.ts"
+import { Peaks, Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
 import type { Chunk } from "./Chunk.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
@@ -28,7 +28,17 @@ export interface StoredObject {
   readonly key: string
   readonly bytes: number
   readonly crc32c: number
+  /** None for what is not PCM16. */
+  readonly peaks: Uint8Array | undefined
 }
+
+/** A chunk's `Peaks`: of the whole, then of its tenths of a second unless only the whole was asked for. */
+export interface ChunkPeaks {
+  readonly id: string
+  readonly peaks: Uint8Array
+}
+
+const PeaksRow = Schema.Struct({ id: Schema.String, start: Schema.Finite, peaks: Schema.NullOr(Schema.Uint8Array) })
 
 export class ChunkRows extends Context.Service<
   ChunkRows,
@@ -41,6 +51,8 @@ export class ChunkRows extends Context.Service<
     existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
     /** By conversation and start, at most the configured number for each conversation. */
     of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
+    /** By start, a page of the table at a time. */
+    peaks(uid: string, conversation: string, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
   }
 >()("spillway/Recording/ChunkRows") {
   static readonly layer = Layer.effect(
@@ -50,6 +62,12 @@ export class ChunkRows extends Context.Service<
 }
 
 const existingBatch = 1_000
+
+/** Rows with the peaks of a minute each: 600 KiB. */
+const peaksBatch = 500
+
+/** Where the first page of peaks begins. */
+const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -63,11 +81,11 @@ const make = Effect.gen(function* () {
           insert into conversations (uid, id) values (${chunk.uid}, ${chunk.conversation}) on conflict do nothing
         )
         insert into chunks
-          (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost)
+          (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, peaks)
         values (
           ${chunk.uid}, ${chunk.conversation}, ${chunk.start}::float8, ${uuidText(chunk.id)}::uuid, ${chunk.durable / 2},
           ${chunk.sampleRate}, ${chunk.codec}, ${object?.key ?? null}, ${object?.bytes ?? 0}, ${object?.crc32c ?? null},
-          ${object === undefined}
+          ${object === undefined}, ${object?.peaks ?? null}
         )
         on conflict do nothing`
     )
@@ -85,6 +103,29 @@ const make = Effect.gen(function* () {
           order by start_at, id limit ${config.chunksPerConversation}
         ) as c`
     })
+
+  const peaksAfter = Effect.fnUntraced(function* (
+    uid: string,
+    conversation: string,
+    after: { readonly start: number; readonly id: string } | undefined,
+    detail: "tenths" | "whole"
+  ) {
+    return yield* db
+      .read("ChunkRows.peaks", (sql) =>
+        SqlSchema.findAll({
+          Request: Schema.Void,
+          Result: PeaksRow,
+          execute: () => sql`
+            select id::text as id, start_at as start,
+                   ${detail === "whole" ? sql`substring(peaks for ${Peaks.pairBytes})` : sql`peaks`} as peaks
+            from chunks
+            where uid = ${uid} and conversation_id = ${conversation}
+              and ${after === undefined ? sql`true` : sql`(start_at, id) > (${after.start}::float8, ${after.id}::uuid)`}
+            order by start_at, id limit ${peaksBatch}`
+        })(undefined)
+      )
+      .pipe(Effect.catchTag("SchemaError", Effect.die))
+  })
 
   return ChunkRows.of({
     insertStored: Effect.fn("ChunkRows.insertStored")(function* (chunk, object) {
@@ -119,6 +160,14 @@ const make = Effect.gen(function* () {
       return rows.map(({ lost, key, ...row }): Chunk =>
         Object.assign(row, { uid, key: key ?? "", state: lost ? ("lost" as const) : ("stored" as const) })
       )
-    })
+    }),
+    peaks: (uid, conversation, detail) =>
+      Stream.paginate(initialPage(), (after) =>
+        Effect.map(peaksAfter(uid, conversation, after, detail), (rows) => {
+          const last = rows.length < peaksBatch ? undefined : rows.at(-1)
+          const known = rows.flatMap(({ id, peaks }) => (peaks === null ? [] : [{ id, peaks }]))
+          return [known, last === undefined ? Option.none() : Option.some(last)] as const
+        })
+      )
   })
 })

@@ -53,9 +53,18 @@ interface Run {
 const looseGapSeconds = 2
 /** Time between two acknowledgements of a capture. */
 const ackMillis = 1_000
+/** Of the last second in the rate. */
+const rateWeight = 0.25
 
 export class LiveCapture implements Source, Capture {
   readonly options: CaptureOptions
+  readonly openedAt: number
+  /** Bytes of audio since it was opened. */
+  received = 0
+  /** Of late. */
+  bytesPerSecond = 0
+  /** Its sealed chunks that slid out of the upload queue. */
+  deferred = 0
   readonly #host: CaptureHost
   #buffer: Buffer | undefined
   #used = 0
@@ -80,15 +89,23 @@ export class LiveCapture implements Source, Capture {
   #drained = { through: 0, bytes: 0 }
   #acked = { through: 0, bytes: 0 }
   #ackedAt = 0
+  /** Clock milliseconds at which the oldest audio came that is not drained, and not acknowledged; 0 if there is none. */
+  #undrainedSince = 0
+  #unackedSince = 0
+  #measured = { at: 0, received: 0 }
 
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
     this.#host = host
+    this.openedAt = host.now()
+    this.#measured.at = this.openedAt
   }
 
   append(start: number, audio: Uint8Array): "ok" | "full" | "refused" {
     if (this.#failure !== undefined || this.#closing) return "full"
     if (this.#conversation === undefined && !this.#entering && this.#backlog.length === 0) return "refused"
+    this.received += audio.length
+    if (this.#undrainedSince === 0) this.#undrainedSince = this.#host.now()
     if (this.#backlog.length > 0 || this.#entering || audio.length > this.#room) {
       this.#wait({ _tag: "Audio", start, audio: Uint8Array.from(audio) }, audio.length)
       return "full"
@@ -106,6 +123,31 @@ export class LiveCapture implements Source, Capture {
   sealIfOld(): void {
     const chunk = this.#chunk
     if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
+  }
+
+  /** Called about once a second. */
+  measure(): void {
+    const now = this.#host.now()
+    const { at, received } = this.#measured
+    if (now <= at) return
+    const current = ((this.received - received) * 1000) / (now - at)
+    this.bytesPerSecond += (current - this.bytesPerSecond) * (received === 0 ? 1 : rateWeight)
+    this.#measured = { at: now, received: this.received }
+  }
+
+  get conversation(): LiveConversation | undefined {
+    return this.#conversation
+  }
+
+  /** Bytes that wait for the journal. */
+  get waitingBytes(): number {
+    return this.#used + this.#backlogBytes
+  }
+
+  /** Seconds since the oldest audio came that is not acknowledged. */
+  get ackLag(): number {
+    const since = this.#unackedSince === 0 ? this.#undrainedSince : this.#unackedSince
+    return since === 0 ? 0 : Math.max(0, this.#host.now() - since) / 1000
   }
 
   /** Seals and commits what was received; `done` is called when nothing is left to do. */
@@ -134,12 +176,16 @@ export class LiveCapture implements Source, Capture {
     let added = 0
     for (const run of this.#runs) {
       if (buffer === undefined || !batch.fits(run.to - run.from)) break
-      batch.add(run.chunk, run.chunkOffset, buffer.subarray(run.from, run.to))
+      const audio = buffer.subarray(run.from, run.to)
+      batch.add(run.chunk, run.chunkOffset, audio)
+      if (run.chunk.codec === "pcm16") run.chunk.peaks.add(audio)
       added++
     }
     if (added > 0) this.#runs.splice(0, added)
     if (this.#runs.length > 0) return false
     this.#used = 0
+    if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
+    this.#undrainedSince = this.#backlog.length === 0 ? 0 : this.#host.now()
     if (all) this.#skipped = false
     // A dropped replay may lie on another capture's audio that only a commit of all makes durable.
     if (!this.#skipped) {
@@ -231,6 +277,7 @@ export class LiveCapture implements Source, Capture {
   #seal(): void {
     if (this.#chunk === undefined) return
     this.#chunk.state = "waiting"
+    this.#chunk.sealedAt = this.#host.now()
     this.#sealing.push(this.#chunk)
     this.#chunk = undefined
     this.#host.markDirty(this)
@@ -330,11 +377,15 @@ export class LiveCapture implements Source, Capture {
   /** At most one a second, and always one for the end. */
   #acknowledge(): void {
     const conversation = this.#conversation
-    if (conversation === undefined || this.#drained.bytes === this.#acked.bytes) return
+    if (conversation === undefined || this.#drained.bytes === this.#acked.bytes) {
+      this.#unackedSince = 0
+      return
+    }
     const now = this.#host.now()
     if (now - this.#ackedAt < ackMillis) return this.#host.markDirty(this)
     this.#ackedAt = now
     this.#acked = this.#drained
+    this.#unackedSince = 0
     this.options.onAck({ conversation: conversation.id, ...this.#acked })
   }
 

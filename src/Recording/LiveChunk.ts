@@ -1,5 +1,5 @@
 /** A chunk whose audio is in the journal: where it lies there, and how far it has come on its way to the store. */
-import type { Span } from "../Audio.ts"
+import { Peaks, type Span } from "../Audio.ts"
 import { type Chunk, objectKey } from "./Chunk.ts"
 import { encodeHead } from "./JournalRecord.ts"
 import type { Segment } from "./Segment.ts"
@@ -32,6 +32,8 @@ export class LiveChunk {
   readonly origin: { readonly id: Uint8Array; readonly start: number; readonly offset: number }
   /** By position in the chunk, contiguous from 0: together `durable` bytes. */
   readonly extents: Array<Extent> = []
+  /** Of what was handed to the journal by this process. */
+  readonly peaks: Peaks.Peaks
   state: LiveState = "open"
   /** Bytes handed to the journal's next commit, or already in it. */
   appended = 0
@@ -39,6 +41,8 @@ export class LiveChunk {
   durable = 0
   /** Milliseconds added to the object's name because another object had it. */
   nameShift = 0
+  /** Clock milliseconds at which it was sealed; 0 if that was in another process. */
+  sealedAt = 0
 
   constructor(
     head: {
@@ -58,6 +62,7 @@ export class LiveChunk {
     this.start = head.start
     this.sampleRate = head.sampleRate
     this.codec = head.codec
+    this.peaks = new Peaks.Peaks(head.sampleRate)
     this.head = encodeHead(head)
     this.openedAt = openedAt
     this.origin = origin

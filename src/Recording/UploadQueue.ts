@@ -15,6 +15,11 @@ export class UploadQueue {
     return this.#size
   }
 
+  /** Chunks of this capture. */
+  sizeOf(uid: string, capture: object): number {
+    return this.#users.get(uid)?.get(capture)?.chunks.length ?? 0
+  }
+
   /** Answers the chunk that slid out, if the capture's queue had `capacity` chunks. */
   offer(capture: object, chunk: LiveChunk, capacity: number): LiveChunk | undefined {
     const lanes = this.#users.get(chunk.uid) ?? new Map<object, Lane>()

@@ -4,6 +4,7 @@
  */
 import { Context, Effect, FiberSet, Layer, Metric, Schedule } from "effect"
 import { type Saturated, StorageWrite } from "../Bulkhead.ts"
+import { Peaks } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
 import { Storage, type StorageError } from "../Storage.ts"
 import { ChunkRows } from "./ChunkRows.ts"
@@ -17,8 +18,12 @@ import { UploadQueue } from "./UploadQueue.ts"
 export class Uploads extends Context.Service<
   Uploads,
   {
-    /** Hands a sealed chunk over; the capture's oldest slides out when it has too many. */
-    readonly offer: (capture: object, chunk: LiveChunk) => void
+    /** Hands a sealed chunk over; answers whether the capture's oldest slid out because it has too many. */
+    readonly offer: (capture: object, chunk: LiveChunk) => boolean
+    /** Chunks of the capture that wait for upload. */
+    readonly queuedOf: (uid: string, capture: object) => number
+    /** Chunks that wait in queues, and uploads that go on. */
+    readonly stats: () => { readonly queued: number; readonly active: number }
     /** Offers what waits in the journal, oldest first; answers how many. */
     readonly sweep: Effect.Effect<number>
     /** Waits until nothing that was offered is queued or going on. */
@@ -53,6 +58,12 @@ const maxNameShift = 100
 
 /** A minute of PCM16 at 16 kHz. */
 const usualBytes = 60 * 16_000 * 2
+
+/** Taken in on the way to the journal; of what another process wrote, from the bytes that are uploaded. */
+const peaksFor = (chunk: LiveChunk, body: Uint8Array): Uint8Array | undefined => {
+  if (chunk.codec !== "pcm16") return undefined
+  return chunk.peaks.samples === body.length / 2 ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
+}
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
@@ -90,7 +101,14 @@ const make = Effect.gen(function* () {
       .pipe(
         storageWrite.run(chunk.uid),
         Effect.retry(retry),
-        Effect.flatMap((head) => rows.insertStored(chunk, { key: head.key, bytes: head.size, crc32c: head.crc32c })),
+        Effect.flatMap((head) =>
+          rows.insertStored(chunk, {
+            key: head.key,
+            bytes: head.size,
+            crc32c: head.crc32c,
+            peaks: peaksFor(chunk, body)
+          })
+        ),
         Effect.catchTag("ObjectConflict", (conflict) => {
           if (chunk.nameShift >= maxNameShift) return conflict
           chunk.nameShift++
@@ -137,12 +155,14 @@ const make = Effect.gen(function* () {
     Effect.asVoid
   )
 
-  const add = (lane: object, chunk: LiveChunk, capacity: number): void => {
+  const add = (lane: object, chunk: LiveChunk, capacity: number): boolean => {
     const evicted = queue.offer(lane, chunk, capacity)
     if (evicted !== undefined) fork(Metric.update(deferredChunks, 1))
-    if (running >= config.uploads) return
-    running++
-    fork(work)
+    if (running < config.uploads) {
+      running++
+      fork(work)
+    }
+    return evicted !== undefined
   }
 
   const sweepLane = {}
@@ -206,6 +226,8 @@ const make = Effect.gen(function* () {
 
   return Uploads.of({
     offer: (capture, chunk) => add(capture, chunk, config.queuedChunks),
+    queuedOf: (uid, capture) => queue.sizeOf(uid, capture),
+    stats: () => ({ queued: queue.size, active: running }),
     sweep,
     idle
   })

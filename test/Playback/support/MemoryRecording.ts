@@ -103,6 +103,8 @@ export class MemoryRecording {
     conversation: (uid, id) =>
       Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id))),
     read: (chunk, range) => this.#read(chunk, range),
-    journal: () => ({ bytes: 0, budget: 0, segments: 0 })
+    journal: () => ({ bytes: 0, budget: 0, segments: 0 }),
+    captures: () => [],
+    uploads: () => ({ queued: 0, active: 0, limit: 0 })
   })
 }

@@ -1,0 +1,83 @@
+/** What a waveform is drawn from: the lowest and the highest sample of every tenth of a second, in 8 bits each. */
+
+export const perSecond = 10
+
+/** Bytes of one pair: lowest, then highest, as i8 of the sample's upper byte. */
+export const pairBytes = 2
+
+const firstPairs = 64
+
+/** Every platform that Node runs on is little-endian, as the audio is. */
+const samplesOf = (pcm: Uint8Array): Int16Array =>
+  pcm.byteOffset % 2 === 0
+    ? new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length >> 1)
+    : new Int16Array(pcm.slice().buffer, 0, pcm.length >> 1)
+
+/** Rounded outwards, so that nothing but silence is drawn as silence. */
+const lowByte = (sample: number): number => sample >> 8
+const highByte = (sample: number): number => Math.min(127, (sample + 255) >> 8)
+
+export class Peaks {
+  /** Samples that were taken in. */
+  samples = 0
+  readonly #sampleRate: number
+  /** The pair of the whole, then one for each tenth of a second. */
+  #pairs = new Int8Array(pairBytes * (1 + firstPairs))
+  #count = 0
+  /** The first sample after the last pair. */
+  #end = 0
+
+  constructor(sampleRate: number) {
+    this.#sampleRate = sampleRate
+  }
+
+  /** Takes in the PCM16 that follows. */
+  add(pcm: Uint8Array): void {
+    const samples = samplesOf(pcm)
+    let at = 0
+    while (at < samples.length) {
+      const fresh = this.samples >= this.#end
+      if (fresh) this.#open()
+      const to = Math.min(samples.length, at + this.#end - this.samples)
+      let low = samples[at] ?? 0
+      let high = low
+      for (let index = at + 1; index < to; index++) {
+        const sample = samples[index] ?? 0
+        if (sample < low) low = sample
+        else if (sample > high) high = sample
+      }
+      this.#widen(this.#count, low, high, fresh)
+      this.#widen(0, low, high, this.samples === 0)
+      this.samples += to - at
+      at = to
+    }
+  }
+
+  /** The pair of the whole, then one for each tenth of a second; the last one may be of less. A copy. */
+  encode(): Uint8Array {
+    return new Uint8Array(this.#pairs.slice(0, pairBytes * (1 + this.#count)).buffer)
+  }
+
+  #open(): void {
+    this.#count++
+    this.#end = Math.ceil((this.#count * this.#sampleRate) / perSecond)
+    if (this.#pairs.length >= pairBytes * (1 + this.#count)) return
+    const grown = new Int8Array(this.#pairs.length * 2)
+    grown.set(this.#pairs)
+    this.#pairs = grown
+  }
+
+  #widen(pair: number, low: number, high: number, fresh: boolean): void {
+    const at = pair * pairBytes
+    const [lowest, highest] = [lowByte(low), highByte(high)]
+    if (fresh || lowest < (this.#pairs[at] ?? 0)) this.#pairs[at] = lowest
+    if (fresh || highest > (this.#pairs[at + 1] ?? 0)) this.#pairs[at + 1] = highest
+  }
+}
+
+/** The peaks of all of a chunk's PCM16. */
+export const peaksOf = (pcm: Uint8Array, sampleRate: number): Uint8Array => {
+  const peaks = new Peaks(sampleRate)
+  peaks.add(pcm)
+  return peaks.encode()
+}
