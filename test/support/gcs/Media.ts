@@ -1,0 +1,52 @@
+/** An object's bytes, or a range of them, with the headers that say what they are. */
+import { ApiError } from "./ApiError.ts"
+import { sumText } from "./Objects.ts"
+import type { StoredObject } from "./Objects.ts"
+
+export interface Reply {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer | string
+}
+
+/** First and last byte; undefined for the whole object, which is also the answer to what is no range. */
+const rangeOf = (header: string | undefined, size: number): readonly [number, number] | undefined => {
+  const asked = /^bytes=(\d*)-(\d*)$/.exec(header ?? "")
+  if (asked === null || asked[0] === "bytes=-") return undefined
+  const unsatisfiable = () =>
+    new ApiError(416, "The requested range cannot be satisfied.", { "content-range": `bytes */${size}` })
+  const [, from = "", to = ""] = asked
+  if (from === "") {
+    if (to === "0" || size === 0) throw unsatisfiable()
+    return [Math.max(0, size - Number(to)), size - 1]
+  }
+  if (to !== "" && Number(to) < Number(from)) return undefined
+  if (Number(from) >= size) throw unsatisfiable()
+  return [Number(from), to === "" ? size - 1 : Math.min(Number(to), size - 1)]
+}
+
+export const media = (object: StoredObject, range: string | undefined): Reply => {
+  const size = object.bytes.length
+  const headers = {
+    "content-type": object.contentType ?? "application/octet-stream",
+    ...(object.contentEncoding === undefined ? {} : { "content-encoding": object.contentEncoding }),
+    "accept-ranges": "bytes",
+    "cache-control": object.cacheControl ?? "private, max-age=0",
+    etag: `"${object.generation}"`,
+    "last-modified": object.updated.toUTCString(),
+    "x-goog-generation": String(object.generation),
+    "x-goog-metageneration": String(object.metageneration),
+    "x-goog-hash": `crc32c=${sumText(object.crc32c)}`,
+    "x-goog-storage-class": "STANDARD",
+    "x-goog-stored-content-encoding": object.contentEncoding ?? "identity",
+    "x-goog-stored-content-length": String(size)
+  }
+  const part = rangeOf(range, size)
+  if (part === undefined) return { status: 200, headers, body: object.bytes }
+  const [first, last] = part
+  return {
+    status: 206,
+    headers: { ...headers, "content-range": `bytes ${first}-${last}/${size}` },
+    body: object.bytes.subarray(first, last + 1)
+  }
+}
