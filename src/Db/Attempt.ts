@@ -1,9 +1,10 @@
 /** One attempt of an operation: waits for its turn until one time, then runs until another. */
-import { Effect, Fiber, Semaphore } from "effect"
+import { Effect, Fiber } from "effect"
 import type { Deadline, Deadlines } from "./Deadlines.ts"
+import type { Turns } from "./Turns.ts"
 
 interface Options<E> {
-  readonly turns: Semaphore.Semaphore
+  readonly turns: Turns
   readonly deadlines: Deadlines
   /** When it must have its turn. */
   readonly waitsUntil: number
@@ -15,37 +16,36 @@ interface Options<E> {
 
 /**
  * `Effect.timeoutOrElse` waits until what it interrupts has stopped; a statement on a half-open connection takes 5 s for
- * that. Here the caller has its answer at once, and the permit is given back when the statement has really stopped. A
+ * that. Here the caller has its answer at once, and the turn is given back when the statement has really stopped. A
  * caller that is interrupted does wait, so that closing a scope ends everything in it.
  */
 export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<E2>): Effect.Effect<A, E | E2> =>
   Effect.withFiber((parent) =>
     Effect.callback<A, E | E2>((resume) => {
-      const { deadlines, onLimit, runsUntil, turns, waitsUntil } = options
-      let deadline: Deadline | undefined
-      let hasTurn = false
-      const limit = (at: number) => {
-        if (deadline !== undefined) deadlines.drop(deadline)
-        deadline = { at, expire }
-        deadlines.add(deadline)
-      }
+      const { deadlines, turns } = options
+      let hasTurn = turns.tryTake()
       const expire = () => {
-        resume(Effect.fail(onLimit()))
+        resume(Effect.fail(options.onLimit()))
         work.interruptUnsafe()
       }
-      const turn = Effect.suspend(() => {
-        hasTurn = true
-        if (deadline !== undefined) limit(runsUntil())
-        return effect
+      let deadline: Deadline = { at: hasTurn ? options.runsUntil() : options.waitsUntil, expire }
+      const turn = Effect.callback<void>((granted) => {
+        const leave = turns.line(() => {
+          hasTurn = true
+          deadlines.drop(deadline)
+          deadline = { at: options.runsUntil(), expire }
+          deadlines.add(deadline)
+          granted(Effect.void)
+        })
+        return Effect.sync(leave)
       })
-      const work = Effect.runForkWith(parent.context)(Semaphore.withPermit(turns, turn))
-      const done = work.pollUnsafe()
-      if (done !== undefined) return resume(done)
-      limit(hasTurn ? runsUntil() : waitsUntil)
+      const work = Effect.runForkWith(parent.context)(hasTurn ? effect : Effect.andThen(turn, effect))
+      deadlines.add(deadline)
       work.addObserver((exit) => {
-        if (deadline !== undefined) deadlines.drop(deadline)
+        deadlines.drop(deadline)
+        if (hasTurn) turns.giveBack()
         resume(exit)
       })
-      return Fiber.interrupt(work)
+      return Effect.suspend(() => Fiber.interrupt(work))
     })
   )

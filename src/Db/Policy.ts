@@ -1,5 +1,5 @@
 /** When an operation on the database is tried again, and when it is given up. Knows nothing of the client. */
-import { Duration, Effect, Random, type Scope, Semaphore } from "effect"
+import { Duration, Effect, Random, type Scope } from "effect"
 import type { SqlError } from "effect/sql"
 import { DbTimeout, DbUnavailable } from "../Db.ts"
 import type { DbError } from "../Db.ts"
@@ -7,6 +7,7 @@ import { attempt } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
 import * as Deadlines from "./Deadlines.ts"
 import * as Fault from "./Fault.ts"
+import * as Turns from "./Turns.ts"
 
 export interface Operation {
   readonly name: string
@@ -55,7 +56,7 @@ export const make = Effect.fnUntraced(function* (
   limits: Limits,
   observer: Observer
 ): Effect.fn.Return<Policy, never, Scope.Scope> {
-  const turns = Semaphore.makeUnsafe(limits.pool)
+  const turns = Turns.make(limits.pool)
   const deadlines = yield* Deadlines.make
   const statement = Duration.toMillis(limits.statementTimeout)
   const total = Duration.toMillis(limits.deadline)
