@@ -9,6 +9,7 @@ import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import { PusherConfig } from "./Pusher/PusherConfig.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import * as Settings from "./Settings.ts"
+import { ProtectionConfig } from "./Storage/ProtectionConfig.ts"
 import { StorageConfig } from "./Storage/StorageConfig.ts"
 import { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
 
@@ -19,6 +20,7 @@ export const groups = [
   ReadinessConfig,
   DbConfig,
   StorageConfig,
+  ProtectionConfig,
   BulkheadConfig,
   RecordingConfig,
   PusherConfig,

@@ -1,13 +1,14 @@
 /** Conversations and their audio: from the first acknowledged sample to the object in the store. */
-import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Schema, Stream } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Stream } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
 import { Span } from "./Audio.ts"
-import { type Saturated, StorageRead } from "./Bulkhead.ts"
+import type { Saturated } from "./Bulkhead.ts"
 import type { DbError } from "./Db.ts"
 import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
 import type { Chunk } from "./Recording/Chunk.ts"
 import { type ChunkPeaks, ChunkRows } from "./Recording/ChunkRows.ts"
+import { ChunkUnreadable } from "./Recording/ChunkUnreadable.ts"
 import { type ConversationRow, ConversationRows } from "./Recording/ConversationRows.ts"
 import { Journal, type JournalStats } from "./Recording/Journal.ts"
 import { type CaptureHost, LiveCapture } from "./Recording/LiveCapture.ts"
@@ -16,21 +17,15 @@ import type { LiveConversation } from "./Recording/LiveConversation.ts"
 import { LiveConversations } from "./Recording/LiveConversations.ts"
 import { type Overlap, Overlaps } from "./Recording/Overlaps.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
+import { StoredAudio } from "./Recording/StoredAudio.ts"
 import { Uploads } from "./Recording/Uploads.ts"
-import { Storage, type StorageError, type StorageUnavailable } from "./Storage.ts"
+import type { StorageUnavailable } from "./Storage.ts"
 
 export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
 export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
+export { ChunkUnreadable } from "./Recording/ChunkUnreadable.ts"
 export type { ChunkPeaks } from "./Recording/ChunkRows.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
-
-/** A chunk's bytes can't be had: corrupt, given up, or gone from both the journal and the store. */
-export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("ChunkUnreadable", {
-  uid: Schema.String,
-  conversation: Schema.String,
-  key: Schema.String,
-  cause: Schema.Defect()
-}) {}
 
 /** Why a chunk can't be read, for now or at all. */
 export type ReadError = ChunkUnreadable | StorageUnavailable | Saturated | DbError
@@ -102,7 +97,7 @@ export class Recording extends Context.Service<
   )
   static readonly layer = this.layerNoDeps.pipe(
     Layer.provide(Uploads.layer),
-    Layer.provide(LiveConversations.layer),
+    Layer.provide([LiveConversations.layer, StoredAudio.layer]),
     Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer])
   )
 }
@@ -115,13 +110,6 @@ const overlapSeconds = Metric.counter("spillway_overlap_seconds_total", {
 /** Read from the journal at once, for playback while live. */
 const journalReadBytes = 256 * 1024
 
-/** Somebody who is already listening waits up to 10 s for a permit while more than may wait do. */
-const whileSaturated = Schedule.spaced("500 millis").pipe(
-  Schedule.upTo({ times: 20 }),
-  Schedule.setInputType<StorageError | Saturated>(),
-  Schedule.while(({ input }) => input._tag === "Saturated")
-)
-
 const byStart = (a: Chunk, b: Chunk) => a.start - b.start
 
 const make = Effect.gen(function* () {
@@ -132,8 +120,7 @@ const make = Effect.gen(function* () {
   const overlaps = yield* Overlaps
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
-  const storage = yield* Storage
-  const storageRead = yield* StorageRead
+  const stored = yield* StoredAudio
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
@@ -251,37 +238,18 @@ const make = Effect.gen(function* () {
   const unreadable = (chunk: Chunk, cause: unknown) =>
     new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
 
-  /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
-  const readStored = (
-    chunk: Chunk,
-    start: number,
-    end: number
-  ): Stream.Stream<Uint8Array, ChunkUnreadable | StorageUnavailable | Saturated> =>
-    Stream.paginate(start, (from) => {
-      const to = Math.min(end, from + config.readPiece)
-      return Stream.runCollect(storage.get(chunk.key, { start: from, end: to })).pipe(
-        storageRead.run(chunk.uid),
-        Effect.retry(whileSaturated),
-        Effect.catchTags({
-          ObjectNotFound: (cause) => Effect.fail(unreadable(chunk, cause)),
-          StorageRefused: (cause) => Effect.fail(unreadable(chunk, cause))
-        }),
-        Effect.map((pieces) => [pieces, to < end ? Option.some(to) : Option.none()] as const)
-      )
-    })
-
   /** The row knows the object's name; the one that a live chunk had may have moved. */
   const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
     const rows = yield* chunkRows.of(chunk.uid, [chunk.conversation])
     const row = rows.find((row) => row.id === chunk.id && row.state === "stored")
     return row === undefined
       ? Stream.fail(unreadable(chunk, new Error("neither in the journal nor stored")))
-      : readStored(row, start, end)
+      : stored.read(row, start, end)
   })
 
   const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {
     if (start >= end) return Stream.empty
-    if (chunk.state === "stored") return readStored(chunk, start, end)
+    if (chunk.state === "stored") return stored.read(chunk, start, end)
     const piece = Math.min(end, start + journalReadBytes)
     return Stream.unwrap(
       Effect.suspend(() => {

@@ -2,6 +2,9 @@
 import { Context, Schema } from "effect"
 import type { Duration, Effect, Stream } from "effect"
 
+export { NotSealed, Protection } from "./Storage/Protection.ts"
+export * as SealedRecords from "./Storage/SealedRecords.ts"
+
 const place = (at: { readonly operation: string; readonly bucket: string; readonly key: string }) =>
   `can't ${at.operation} ${at.bucket}${at.key === "" ? "" : `/${at.key}`}`
 

@@ -18,3 +18,6 @@ export interface Chunk extends Span.Span {
 /** The object's name: seconds of the first sample with three decimals; `shift` milliseconds later if that name is taken. */
 export const objectKey = (chunk: { uid: string; conversation: string; start: number }, shift = 0): string =>
   `chunks/${chunk.uid}/${chunk.conversation}/${(Math.round(chunk.start * 1000 + shift) / 1000).toFixed(3)}.batch.bin`
+
+/** The name of the object when its audio is encrypted. */
+export const sealedKey = (key: string): string => key.replace(/\.bin$/, ".enc")

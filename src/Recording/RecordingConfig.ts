@@ -77,6 +77,17 @@ const settings = {
     "512 KiB",
     "Read from the store at once for a listener, who holds one or two pieces"
   ),
+  decodedBytes: Settings.bytes(
+    "SPILLWAY_DECODED_BYTES",
+    "16 MiB",
+    "Largest stored chunk that is decoded (encrypted in other records than ours, or Opus); a larger one can't be read"
+  ),
+  decodedChunks: Settings.integer(
+    "SPILLWAY_DECODED_CHUNKS",
+    8,
+    { min: 1, max: 1_000 },
+    "Decoded chunks kept in memory for the next range of them; the least recently used goes"
+  ),
   drainTimeout: Settings.duration(
     "SPILLWAY_DRAIN_TIMEOUT",
     "30 seconds",

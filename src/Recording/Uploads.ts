@@ -2,11 +2,13 @@
  * From sealed chunk to stored object: put, then row, then the journal lets go. A kill after any step repeats the steps
  * before it, which change nothing the second time.
  */
-import { Context, Effect, FiberSet, Layer, Metric, Schedule } from "effect"
+import { crc32c } from "@node-rs/crc32"
+import { Context, Effect, FiberSet, Layer, Metric, Schedule, Stream } from "effect"
 import { type Saturated, StorageWrite } from "../Bulkhead.ts"
 import { Peaks } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
-import { Storage, type StorageError } from "../Storage.ts"
+import { Protection, SealedRecords, Storage, type StorageError } from "../Storage.ts"
+import { sealedKey } from "./Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { type GaveUp, Journal } from "./Journal.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
@@ -68,6 +70,7 @@ const peaksFor = (chunk: LiveChunk, body: Uint8Array): Uint8Array | undefined =>
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
+  const protection = yield* Protection
   const storageWrite = yield* StorageWrite
   const rows = yield* ChunkRows
   const journal = yield* Journal
@@ -85,15 +88,39 @@ const make = Effect.gen(function* () {
     Schedule.while(({ input }) => input._tag === "StorageUnavailable" || input._tag === "Saturated")
   )
 
-  const put = (chunk: LiveChunk, body: Uint8Array): Effect.Effect<void, StorageError | Saturated | DbError> =>
-    storage
+  /** Whether an object holds this audio: the same audio is other bytes each time it is sealed. */
+  const holds = (chunk: LiveChunk, key: string, audio: Uint8Array) =>
+    Stream.mkUint8Array(
+      Stream.limitBytes(storage.get(key), SealedRecords.sealedSize(audio.length), () => Stream.empty)
+    ).pipe(
+      storageWrite.run(chunk.uid),
+      Effect.retry(retry),
+      Effect.flatMap((sealed) => protection.open(chunk.uid, sealed)),
+      Effect.map((stored) => Buffer.compare(stored, audio) === 0),
+      Effect.catchTag(["NotSealed", "ObjectNotFound", "StorageRefused"], () => Effect.succeed(false))
+    )
+
+  /** `body` is what the store gets for the audio. */
+  const put = (
+    chunk: LiveChunk,
+    audio: Uint8Array,
+    body: Uint8Array
+  ): Effect.Effect<void, StorageError | Saturated | DbError> => {
+    const key = body === audio ? chunk.key : sealedKey(chunk.key)
+    const insert = rows.insertStored(chunk, {
+      key,
+      bytes: audio.length,
+      crc32c: crc32c(audio),
+      peaks: peaksFor(chunk, audio)
+    })
+    return storage
       .put({
-        key: chunk.key,
+        key,
         body,
         contentType: "application/octet-stream",
         metadata: {
           v2_start: String(chunk.start),
-          v2_samples: String(body.length / 2),
+          v2_samples: String(audio.length / 2),
           v2_sample_rate: String(chunk.sampleRate),
           codec: chunk.codec
         }
@@ -101,27 +128,27 @@ const make = Effect.gen(function* () {
       .pipe(
         storageWrite.run(chunk.uid),
         Effect.retry(retry),
-        Effect.flatMap((head) =>
-          rows.insertStored(chunk, {
-            key: head.key,
-            bytes: head.size,
-            crc32c: head.crc32c,
-            peaks: peaksFor(chunk, body)
+        Effect.andThen(insert),
+        Effect.catchTag("ObjectConflict", (conflict) =>
+          Effect.flatMap(body === audio ? Effect.succeed(false) : holds(chunk, key, audio), (isThere) => {
+            if (isThere) return insert
+            if (chunk.nameShift >= maxNameShift) return conflict
+            chunk.nameShift++
+            return put(chunk, audio, body)
           })
-        ),
-        Effect.catchTag("ObjectConflict", (conflict) => {
-          if (chunk.nameShift >= maxNameShift) return conflict
-          chunk.nameShift++
-          return put(chunk, body)
-        })
+        )
       )
+  }
 
   const upload = Effect.fnUntraced(function* (chunk: LiveChunk) {
     if (chunk.state !== "queued") return
     chunk.state = "uploading"
     const buffer = buffers.pop() ?? Buffer.allocUnsafeSlow(Math.max(chunk.durable, usualBytes))
     yield* journal.read(chunk, 0, chunk.durable, buffer).pipe(
-      Effect.flatMap((body) => put(chunk, body)),
+      Effect.flatMap((audio) => {
+        const body = protection.level === "enhanced" ? protection.seal(chunk.uid, audio) : Effect.succeed(audio)
+        return Effect.flatMap(body, (body) => put(chunk, audio, body))
+      }),
       Effect.tap(Effect.sync(() => buffers.push(buffer))),
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),

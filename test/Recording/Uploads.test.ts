@@ -1,7 +1,7 @@
 /** From sealed chunk to object, row and free journal, whatever breaks in between. */
 import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Deferred, Duration, Effect, Layer, Option, References, Stream } from "effect"
+import { Deferred, Duration, Effect, Layer, Option, Redacted, References, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
@@ -14,9 +14,11 @@ import { ConversationRows } from "../../src/Recording/ConversationRows.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import { Overlaps } from "../../src/Recording/Overlaps.ts"
+import { StoredAudio } from "../../src/Recording/StoredAudio.ts"
 import { Uploads } from "../../src/Recording/Uploads.ts"
-import { Storage, StorageUnavailable } from "../../src/Storage.ts"
+import { Protection, Storage, StorageUnavailable } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
+import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { ramp, recordingConfig, temporaryDirectory } from "./support/TestNode.ts"
 
@@ -27,7 +29,16 @@ interface Hooks {
   /** Around a put and around a row: what it does instead. */
   readonly put?: <A, E>(put: Effect.Effect<A, E>) => Effect.Effect<A, E | StorageUnavailable>
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly level?: Level
 }
+
+type Level = "standard" | "enhanced"
+
+const protectionConfig = (level: Level) =>
+  Layer.succeed(ProtectionConfig, {
+    level,
+    masterSecrets: Option.some(Redacted.make(Buffer.alloc(32, 1).toString("base64")))
+  })
 
 const fast = {
   commitInterval: Duration.millis(10),
@@ -54,9 +65,9 @@ const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfi
   ).pipe(Layer.provide(ChunkRows.layer))
   return Recording.layerNoDeps.pipe(
     Layer.provideMerge(Uploads.layer),
-    Layer.provideMerge(LiveConversations.layer),
+    Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
     Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer)),
-    Layer.provide(hooked),
+    Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
     Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([
       recordingConfig({ ...fast, ...config }),
@@ -133,42 +144,86 @@ it.live("stores a sealed chunk as an object and a row, then the journal lets go 
   }).pipe(inWorld)
 )
 
-const killPoints = ["before the put", "after the put", "before the row", "after the row"] as const
-
-it.live.each(killPoints)("keeps the audio exactly once when it is killed %s", (point) =>
+it.live("stores nothing but ciphertext when protection is enhanced, and plays it all the same", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
-    const reached = yield* Deferred.make<void>()
-    const stop = Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
-    const before = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(stop, effect)
-    const after = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(effect, stop)
-    const hooks: Hooks =
-      point === "before the put"
-        ? { put: before }
-        : point === "after the put"
-          ? { put: after }
-          : point === "before the row"
-            ? { row: before }
-            : { row: after }
-    const copy = Path.join(dataDir, "copy")
+    yield* Effect.gen(function* () {
+      yield* record(80_000)
+      yield* idle
+      const [object] = yield* objects
+      assert.strictEqual(object?.key, "chunks/u/c/1700000000.000.batch.enc")
+      assert.strictEqual(object?.size, 160_000 + 3 * 32)
+      assert.strictEqual(object?.metadata["v2_samples"], "80000")
+      const stored = Buffer.from(yield* Stream.mkUint8Array((yield* Storage).get(object?.key ?? "")))
+      for (let at = 0; at < 160_000; at += 1_000) {
+        assert.isFalse(stored.includes(Buffer.from(ramp(80_000).subarray(at, at + 16))), `plain audio at ${at}`)
+      }
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(80_000))))
+      const rows = yield* Effect.flatMap(Db, (db) =>
+        db.read("test", (sql) => sql<{ readonly bytes: number }>`select bytes::int as bytes from chunks`)
+      )
+      assert.deepStrictEqual(rows, [{ bytes: 160_000 }])
+    }).pipe(Effect.provide(node(dataDir, { level: "enhanced" })))
+  }).pipe(inWorld)
+)
+
+it.live("gives another name to an encrypted chunk whose name other audio has", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const storage = yield* Storage
+    const taken = { contentType: "a/b", metadata: {} }
+    yield* storage.put({ key: "chunks/u/c/1700000000.000.batch.enc", body: new Uint8Array(16_032), ...taken })
     yield* Effect.gen(function* () {
       yield* record(8000)
-      yield* Deferred.await(reached)
-      // What the disk has at the instant of the kill; nothing that the first node does later reaches it.
-      Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
-    }).pipe(Effect.provide(node(dataDir, hooks)))
-    yield* Effect.gen(function* () {
-      yield* sweep
       yield* idle
-      const { audio, states } = yield* playback
-      assert.deepStrictEqual(states, ["stored"])
-      assert.isTrue(audio.equals(Buffer.from(ramp(8000))))
-      assert.strictEqual((yield* objects).length, 1)
-      assert.strictEqual(yield* rowCount, 1)
-      assert.strictEqual(yield* liveChunks, 0)
-      assert.strictEqual(yield* segments, 1)
-    }).pipe(Effect.provide(node(copy)))
+      assert.strictEqual((yield* objects).at(-1)?.key, "chunks/u/c/1700000000.001.batch.enc")
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
+    }).pipe(Effect.provide(node(dataDir, { level: "enhanced" })))
   }).pipe(inWorld)
+)
+
+const points = ["before the put", "after the put", "before the row", "after the row"] as const
+const killPoints = [
+  ...points.map((point) => ({ point, level: "standard" as const })),
+  ...points.map((point) => ({ point, level: "enhanced" as const }))
+]
+
+it.live.each(killPoints)(
+  "keeps the audio exactly once when it is killed $point, protection $level",
+  ({ level, point }) =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const reached = yield* Deferred.make<void>()
+      const stop = Effect.andThen(Deferred.succeed(reached, undefined), Effect.never)
+      const before = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(stop, effect)
+      const after = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(effect, stop)
+      const hooks: Hooks =
+        point === "before the put"
+          ? { put: before }
+          : point === "after the put"
+            ? { put: after }
+            : point === "before the row"
+              ? { row: before }
+              : { row: after }
+      const copy = Path.join(dataDir, "copy")
+      yield* Effect.gen(function* () {
+        yield* record(8000)
+        yield* Deferred.await(reached)
+        // What the disk has at the instant of the kill; nothing that the first node does later reaches it.
+        Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+      }).pipe(Effect.provide(node(dataDir, { ...hooks, level })))
+      yield* Effect.gen(function* () {
+        yield* sweep
+        yield* idle
+        const { audio, states } = yield* playback
+        assert.deepStrictEqual(states, ["stored"])
+        assert.isTrue(audio.equals(Buffer.from(ramp(8000))))
+        assert.strictEqual((yield* objects).length, 1)
+        assert.strictEqual(yield* rowCount, 1)
+        assert.strictEqual(yield* liveChunks, 0)
+        assert.strictEqual(yield* segments, 1)
+      }).pipe(Effect.provide(node(copy, { level })))
+    }).pipe(inWorld)
 )
 
 it.live("does not take the rest of a stored chunk for a new one when the journal has deleted its first segment", () =>

@@ -1,0 +1,130 @@
+/**
+ * The audio of stored chunks as PCM, whatever it is stored as. Plain audio and our own encrypted one are read by range;
+ * what has to be read whole (other encrypted records) is decoded once, and kept for the next ranges of it.
+ */
+import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Stream } from "effect"
+import { type Saturated, StorageRead } from "../Bulkhead.ts"
+import { NotSealed, Protection, SealedRecords, Storage, type StorageError, StorageRefused } from "../Storage.ts"
+import type { StorageUnavailable } from "../Storage.ts"
+import type { Chunk } from "./Chunk.ts"
+import { ChunkUnreadable } from "./ChunkUnreadable.ts"
+import * as ObjectName from "./ObjectName.ts"
+import { RecordingConfig } from "./RecordingConfig.ts"
+
+type ReadError = ChunkUnreadable | StorageUnavailable | Saturated
+
+/** What of a chunk its decoded audio depends on. */
+interface Source extends Pick<Chunk, "uid" | "conversation" | "key" | "sampleRate"> {}
+
+export class StoredAudio extends Context.Service<
+  StoredAudio,
+  {
+    /** Bytes `start` to `end` (not included) of a stored chunk's PCM16. */
+    read(chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError>
+  }
+>()("spillway/Recording/StoredAudio") {
+  static readonly layer = Layer.effect(
+    StoredAudio,
+    Effect.suspend(() => make)
+  )
+}
+
+/** Somebody who is already listening waits up to 10 s for a permit while more than may wait do. */
+const whileSaturated = Schedule.spaced("500 millis").pipe(
+  Schedule.upTo({ times: 20 }),
+  Schedule.setInputType<StorageError | Saturated>(),
+  Schedule.while(({ input }) => input._tag === "Saturated")
+)
+
+const unreadable = ({ conversation, key, uid }: Source, cause: unknown) =>
+  new ChunkUnreadable({ uid, conversation, key, cause })
+
+const make = Effect.gen(function* () {
+  const config = yield* RecordingConfig
+  const storage = yield* Storage
+  const storageRead = yield* StorageRead
+  const protection = yield* Protection
+
+  /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
+  const fetch = (source: Source, bytes: Stream.Stream<Uint8Array, StorageError>) =>
+    Stream.runCollect(bytes).pipe(
+      storageRead.run(source.uid),
+      Effect.retry(whileSaturated),
+      Effect.catchTags({
+        ObjectNotFound: (cause) => Effect.fail(unreadable(source, cause)),
+        ObjectConflict: (cause) => Effect.fail(unreadable(source, cause)),
+        StorageRefused: (cause) => Effect.fail(unreadable(source, cause))
+      })
+    )
+
+  const decode = Effect.fnUntraced(function* (source: Source) {
+    const { key } = source
+    const tooLarge = new StorageRefused({
+      operation: "decode",
+      bucket: storage.bucket,
+      key,
+      reason: `it has more than ${config.decodedBytes} bytes`
+    })
+    const whole: Stream.Stream<Uint8Array, StorageError> = storage.get(key)
+    const limited = Stream.limitBytes(whole, config.decodedBytes, () => Stream.fail(tooLarge))
+    const stored = Buffer.concat(yield* fetch(source, limited))
+    return yield* protection.open(source.uid, stored).pipe(Effect.mapError((cause) => unreadable(source, cause)))
+  })
+
+  const decoded = yield* Cache.makeWith(decode, {
+    capacity: config.decodedChunks,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
+  })
+
+  const fromWhole = Effect.fnUntraced(function* (source: Source, start: number, end: number) {
+    const audio = yield* Cache.get(decoded, source)
+    if (audio.length >= end) return audio.subarray(start, end)
+    return yield* unreadable(source, new Error(`its audio has ${audio.length} bytes, ${end} were to be there`))
+  })
+
+  /** Pieces of about the size that is read at once; `unit` bytes stay together. */
+  const inPieces = <A extends ReadonlyArray<Uint8Array>>(
+    start: number,
+    end: number,
+    unit: number,
+    read: (from: number, to: number) => Effect.Effect<A, ReadError>
+  ): Stream.Stream<Uint8Array, ReadError> =>
+    Stream.paginate(start, (from) => {
+      const pieces = Math.max(1, Math.floor(config.readPiece / unit))
+      const to = Math.min(end, (Math.floor(from / unit) + pieces) * unit)
+      return Effect.map(read(from, to), (bytes) => [bytes, to < end ? Option.some(to) : Option.none()] as const)
+    })
+
+  const readPlain = (chunk: Chunk, start: number, end: number) =>
+    inPieces(start, end, 1, (from, to) => fetch(chunk, storage.get(chunk.key, { start: from, end: to })))
+
+  /** Fails with `NotSealed` when the records are not cut as ours are. */
+  const readRecords = Effect.fnUntraced(function* (chunk: Chunk, from: number, to: number) {
+    const size = chunk.samples * 2
+    const window = SealedRecords.windowOf(from, to, size)
+    const sealed = Buffer.concat(yield* fetch(chunk, storage.get(chunk.key, window)))
+    const audio = yield* protection.open(chunk.uid, sealed)
+    const wanted = audio.subarray(window.skip, window.skip + to - from)
+    if (SealedRecords.sealedSize(audio.length) === sealed.length && wanted.length === to - from) return wanted
+    return yield* new NotSealed({ uid: chunk.uid, reason: "records of another length" })
+  })
+
+  const readSealed = (chunk: Chunk, start: number, end: number) =>
+    inPieces(start, end, SealedRecords.recordSize, (from, to) =>
+      Effect.flatMap(Cache.has(decoded, sourceOf(chunk)), (has) =>
+        (has ? fromWhole(sourceOf(chunk), from, to) : readRecords(chunk, from, to)).pipe(
+          Effect.catchTag("NotSealed", () => fromWhole(sourceOf(chunk), from, to)),
+          Effect.map((bytes) => [bytes])
+        )
+      )
+    )
+
+  return StoredAudio.of({
+    read: (chunk, start, end) => {
+      const format = ObjectName.formatOf(chunk.key)
+      return format?.sealed === true ? readSealed(chunk, start, end) : readPlain(chunk, start, end)
+    }
+  })
+})
+
+const sourceOf = ({ conversation, key, sampleRate, uid }: Chunk): Source => ({ uid, conversation, key, sampleRate })
