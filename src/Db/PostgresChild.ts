@@ -50,12 +50,21 @@ const keepLines = (child: ChildProcess, lines: Array<string>, onLine: ((line: st
   })
 }
 
-/** Node changes the user, which drops all privileges; `setpriv` changes it and keeps one. It replaces itself: same process. */
+/**
+ * Node changes the user, which drops all privileges; `setpriv` changes it and keeps one. It replaces itself: same process.
+ * `no_setuid_fixup`, because `initdb` asks with access(2), which otherwise looks at the user and not at the privilege.
+ */
 const commandLine = ({ args, command, user }: Options): readonly [string, ReadonlyArray<string>] => {
   if (user?.pass === undefined) return [command, args]
   const { capability, setpriv } = user.pass
   const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,+${capability}`)
-  const identity = [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups", "--no-new-privs"]
+  const identity = [
+    `--reuid=${user.uid}`,
+    `--regid=${user.gid}`,
+    "--clear-groups",
+    "--no-new-privs",
+    "--securebits=+no_setuid_fixup"
+  ]
   return [setpriv, [...identity, ...sets, "--", command, ...args]]
 }
 
