@@ -4,6 +4,7 @@ import { HttpApi, OpenApi } from "effect/http-api"
 import { KeysGroup } from "./Http/KeysApi.ts"
 import { AudioGroup } from "./Playback/AudioApi.ts"
 import { ConversationsGroup } from "./Playback/ConversationsApi.ts"
+import { WaveformGroup } from "./Playback/WaveformApi.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -40,6 +41,7 @@ const listen = {
 
 export class Api extends HttpApi.make("spillway")
   .add(ConversationsGroup)
+  .add(WaveformGroup)
   .add(AudioGroup)
   .add(KeysGroup)
   .annotateMerge(

@@ -4,6 +4,7 @@ import { fileId, Timeline, type Wav } from "./Audio.ts"
 import type { DbError } from "./Db.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
+import { type Waveform, waveforms } from "./Playback/Waveform.ts"
 import { type Chunk, type Conversation, Recording } from "./Recording.ts"
 
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
@@ -38,6 +39,12 @@ export class Playback extends Context.Service<
     ): Effect.Effect<{ readonly conversations: ReadonlyArray<Recorded>; readonly next: string | undefined }, DbError>
     /** None when it does not exist or is somebody else's. */
     conversation(uid: string, id: string): Effect.Effect<Option.Option<Recorded>, DbError>
+    /** Of its audio files, by start, with about `points` points together. None when it does not exist or is somebody else's. */
+    waveform(
+      uid: string,
+      id: string,
+      points: number
+    ): Effect.Effect<Option.Option<{ readonly live: boolean; readonly files: ReadonlyArray<Waveform> }>, DbError>
     /** All that is durable of the audio file now; none when there is no such file, or it is somebody else's. */
     open(
       uid: string,
@@ -70,6 +77,12 @@ export class Playback extends Context.Service<
         conversations: Effect.fn("Playback.conversations")(function* (uid, page) {
           const { conversations, next } = yield* recording.conversations(uid, page)
           return { conversations: conversations.map(recorded), next }
+        }),
+        waveform: Effect.fn("Playback.waveform")(function* (uid, id, points) {
+          const found = yield* conversation(uid, id)
+          if (Option.isNone(found)) return Option.none()
+          const files = yield* waveforms(found.value, points, (detail) => recording.peaks(uid, id, detail))
+          return Option.some({ live: found.value.conversation.live, files })
         }),
         open: Effect.fn("Playback.open")(function* (uid, id, fileId, format) {
           const files = Option.match(yield* conversation(uid, id), { onNone: () => [], onSome: ({ files }) => files })

@@ -11,7 +11,7 @@ const firstPairs = 64
 const samplesOf = (pcm: Uint8Array): Int16Array =>
   pcm.byteOffset % 2 === 0
     ? new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length >> 1)
-    : new Int16Array(pcm.slice().buffer, 0, pcm.length >> 1)
+    : new Int16Array(Uint8Array.from(pcm).buffer, 0, pcm.length >> 1)
 
 /** Rounded outwards, so that nothing but silence is drawn as silence. */
 const lowByte = (sample: number): number => sample >> 8

@@ -2,5 +2,6 @@
 import { Layer } from "effect"
 import * as AudioHttp from "./AudioHttp.ts"
 import * as ConversationsHttp from "./ConversationsHttp.ts"
+import * as WaveformHttp from "./WaveformHttp.ts"
 
-export const layer = Layer.merge(AudioHttp.layer, ConversationsHttp.layer)
+export const layer = Layer.mergeAll(AudioHttp.layer, ConversationsHttp.layer, WaveformHttp.layer)

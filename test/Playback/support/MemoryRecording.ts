@@ -1,5 +1,6 @@
 /** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
 import { DateTime, Effect, Layer, Option, Stream } from "effect"
+import { Peaks } from "../../../src/Audio.ts"
 import { type Chunk, ChunkUnreadable, type Conversation, Recording } from "../../../src/Recording.ts"
 import { DbUnavailable } from "../../../src/Db.ts"
 import { spoken } from "../../Audio/support/Cuts.ts"
@@ -103,6 +104,14 @@ export class MemoryRecording {
     conversation: (uid, id) =>
       Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id))),
     read: (chunk, range) => this.#read(chunk, range),
+    peaks: (uid, id, detail) =>
+      Stream.fromIterable(this.kept.find((each) => each.uid === uid && each.id === id)?.chunks ?? []).pipe(
+        Stream.filter((chunk) => chunk.state !== "lost"),
+        Stream.map((chunk) => {
+          const peaks = Peaks.peaksOf(this.sound(chunk), chunk.sampleRate)
+          return { id: chunk.id, peaks: detail === "whole" ? peaks.slice(0, Peaks.pairBytes) : peaks }
+        })
+      ),
     journal: () => ({ bytes: 0, budget: 0, segments: 0 }),
     captures: () => [],
     uploads: () => ({ queued: 0, active: 0, limit: 0 })

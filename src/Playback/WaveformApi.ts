@@ -1,0 +1,51 @@
+/** The contract of `/v1/conversations/{id}/waveform`. */
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { Authorization, Problem } from "../Http.ts"
+import { Id } from "../Id.ts"
+
+const Level = Schema.Array(Schema.NullOr(Schema.Int))
+
+/**
+ * `low` and `high` have one value for each of the file's points, all of the same width: the lowest and the highest sample,
+ * -128 to 127, or null where there is nothing to draw: a gap, lost audio, or audio stored before there were waveforms.
+ * `lost`: from and to, in seconds from the file's start. `stored`: seconds from there that the object store has; what
+ * follows is in the journal.
+ */
+export const FileWaveform = Schema.Struct({
+  id: Schema.String,
+  started_at: Schema.DateTimeUtcFromString,
+  duration: Schema.Finite,
+  stored: Schema.Finite,
+  low: Level,
+  high: Level,
+  lost: Schema.Array(Schema.Tuple([Schema.Finite, Schema.Finite]))
+}).annotate({ identifier: "FileWaveform" })
+
+/** `live`: there will be more. */
+export const ConversationWaveform = Schema.Struct({
+  live: Schema.Boolean,
+  audio_files: Schema.Array(FileWaveform)
+}).annotate({ identifier: "Waveform" })
+
+const Points = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
+
+export class WaveformGroup extends HttpApiGroup.make("waveform")
+  .add(
+    HttpApiEndpoint.get("draw", "/:id/waveform", {
+      params: { id: Id },
+      query: { points: Schema.optionalKey(Points), uid: Schema.optionalKey(Id) },
+      success: ConversationWaveform,
+      error: Problem.documented(404)
+    })
+      .annotate(OpenApi.Summary, "What a conversation looks like, without reading its audio")
+      .annotate(
+        OpenApi.Description,
+        "1000 points unless told otherwise, shared between the audio files by their durations, at least one for each. Gaps within an audio file take their time, the time between two audio files takes none."
+      )
+  )
+  .middleware(Authorization)
+  .prefix("/v1/conversations")
+  .annotate(OpenApi.Description, "Peaks for drawing.") {}
+
+export class WaveformApi extends HttpApi.make("spillway-waveform").add(WaveformGroup) {}

@@ -1,0 +1,41 @@
+/** `/v1/conversations/{id}/waveform` over HTTP. */
+import { DateTime, Effect, Layer, Option } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Principal, Problem, Problems } from "../Http.ts"
+import { Playback } from "../Playback.ts"
+import type { Waveform } from "./Waveform.ts"
+import { type FileWaveform, WaveformApi } from "./WaveformApi.ts"
+
+const standardPoints = 1_000
+
+/** To the microsecond. */
+const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
+
+const fileWaveform = ({ file, high, lost, low, stored }: Waveform): typeof FileWaveform.Type => ({
+  id: file.id,
+  started_at: DateTime.makeUnsafe(Math.round(file.start * 1000)),
+  duration: seconds(file.samples / file.sampleRate),
+  stored: seconds(stored),
+  low,
+  high,
+  lost: lost.map(([from, to]) => [seconds(from), seconds(to)] as const)
+})
+
+const group = HttpApiBuilder.group(
+  WaveformApi,
+  "waveform",
+  Effect.fn(function* (handlers) {
+    const playback = yield* Playback
+    const { answer } = yield* Problems
+    return handlers.handleAll({
+      draw: Effect.fnUntraced(function* ({ params: { id }, query: { points = standardPoints } }) {
+        const { uid } = yield* Principal
+        const found = yield* answer(playback.waveform(uid, id, points))
+        if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation of this id.")
+        return { live: found.value.live, audio_files: found.value.files.map(fileWaveform) }
+      })
+    })
+  })
+)
+
+export const layer = HttpApiBuilder.layer(WaveformApi).pipe(Layer.provide(group))
