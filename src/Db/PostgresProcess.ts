@@ -42,12 +42,17 @@ const settings = (cluster: PostgresCluster, pool: number, durable: boolean) => (
 })
 
 /** Errors of statements are the business of who sent them; what ends a connection or the server is the operator's. */
-const log = (line: string) =>
-  (/^(WARNING|FATAL|PANIC):/.test(line) ? Effect.logWarning(line) : Effect.logDebug(line)).pipe(
+const log = (line: string, stopping: boolean) =>
+  (!stopping && /^(WARNING|FATAL|PANIC):/.test(line) ? Effect.logWarning(line) : Effect.logDebug(line)).pipe(
     Effect.annotateLogs({ component: "PostgreSQL" })
   )
 
-const start = Effect.fnUntraced(function* (binaries: PostgresBinaries, cluster: PostgresCluster, durable: boolean) {
+const start = Effect.fnUntraced(function* (
+  binaries: PostgresBinaries,
+  cluster: PostgresCluster,
+  durable: boolean,
+  isStopping: () => boolean
+) {
   const { pool } = yield* DbConfig
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   return yield* PostgresChild.spawn({
@@ -60,7 +65,7 @@ const start = Effect.fnUntraced(function* (binaries: PostgresBinaries, cluster: 
       ...Object.entries(settings(cluster, pool, durable)).flatMap(([name, value]) => ["-c", `${name}=${value}`])
     ],
     user: cluster.user,
-    onLine: (line) => void fork(log(line))
+    onLine: (line) => void fork(log(line, isStopping()))
   })
 })
 
@@ -100,14 +105,18 @@ export const run = Effect.fnUntraced(function* (
   durable: boolean
 ): Effect.fn.Return<PostgresChild.Child, DatabaseUnusable, DbConfig | FileSystem.FileSystem | Path.Path | Scope.Scope> {
   const config = yield* DbConfig
-  const child = yield* start(binaries, cluster, durable)
+  let stopping = false
+  const child = yield* start(binaries, cluster, durable, () => stopping)
   const patience = config.postgresStopTimeout
   yield* PostgresChild.spawn({
     command: "/bin/sh",
     args: ["-c", watchdog, "sh", String(child.pid), cluster.data, String(Math.ceil(Duration.toSeconds(patience) * 10))],
     user: cluster.user
   })
-  yield* Effect.addFinalizer(() => stop(child, patience))
+  yield* Effect.addFinalizer(() => {
+    stopping = true
+    return stop(child, patience)
+  })
   yield* awaitReady(child, cluster).pipe(
     Effect.raceFirst(Effect.flatMap(child.ended, (how) => failed(child, how))),
     Effect.timeoutOrElse({
