@@ -36,6 +36,11 @@ const settings = {
     { min: 1, max: 10_000 },
     "`stream --fast`: messages sent per second at most; a server closes a socket that sends more than 200."
   ),
+  fastFrame: Settings.duration(
+    "SPILLWAY_CLI_FAST_FRAME",
+    "1 second",
+    "`stream --fast`: audio in one message; a server takes messages up to its SPILLWAY_FRAME_BYTES."
+  ),
   patience: Settings.duration(
     "SPILLWAY_CLI_PATIENCE",
     "30 seconds",

@@ -12,7 +12,6 @@ import type { Wav } from "./Wav.ts"
 
 /** As a device would; fast, few large messages cost least. */
 const REALTIME_FRAME_SECONDS = 0.1
-const FAST_FRAME_SECONDS = 1
 
 export interface Job {
   readonly wav: Wav
@@ -35,7 +34,9 @@ export const Upload = {
     const screen = yield* Screen
     const { conversation, key, realtime, wav } = job
     const { sampleRate, samples } = wav
-    const frameSamples = Math.round(sampleRate * (realtime ? REALTIME_FRAME_SECONDS : FAST_FRAME_SECONDS))
+    const frameSamples = Math.round(
+      sampleRate * (realtime ? REALTIME_FRAME_SECONDS : Duration.toSeconds(config.fastFrame))
+    )
     const window = Math.max(frameSamples, Math.floor(Duration.toSeconds(config.maxUnacknowledged) * sampleRate))
     /** Unix seconds of sample 0, chosen once: sample i is at `startedAt + i / sampleRate`, also after a break. */
     const startedAt = (yield* Clock.currentTimeMillis) / 1000

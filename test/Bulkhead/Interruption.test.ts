@@ -78,7 +78,8 @@ it.effect.prop(
     const saturated = reasons.filter(Cause.isFailReason).filter(({ error }) => error !== "failed")
     const { rejected, waited: _, waits: __, ...rest } = yield* bulkhead.stats
     assert.deepStrictEqual(rest, { permits, active: 0, waiting: 0 })
-    assert.strictEqual(rejected, saturated.length)
+    // Who is interrupted in the moment of being turned away ends as interrupted.
+    assert.isAtLeast(rejected, saturated.length)
 
     const all = yield* Effect.forEach(Array.from({ length: permits }), () =>
       Effect.forkChild(bulkhead.run("a")(Effect.never), { startImmediately: true })

@@ -30,6 +30,7 @@ const upload = (url: string, env: Record<string, string> = {}, key = "k", realti
               SPILLWAY_CLI_MAX_BACKOFF: "5 millis",
               SPILLWAY_CLI_PATIENCE: "300 millis",
               SPILLWAY_CLI_FRAMES_PER_SECOND: "10000",
+              SPILLWAY_CLI_FAST_FRAME: "100 millis",
               ...env
             })
           )
