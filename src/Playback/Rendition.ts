@@ -34,7 +34,8 @@ const silence = (length: number): Stream.Stream<Uint8Array> =>
 const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
   Stream.suspend(() => {
     let missing = range.end - range.start
-    const counted = Stream.map(read(chunk, range), (bytes) => {
+    // Buffer by buffer: several that come as one array would be joined into a copy before they are sent.
+    const counted = Stream.map(Stream.rechunk(read(chunk, range), 1), (bytes) => {
       missing -= bytes.length
       return bytes
     })
@@ -65,7 +66,6 @@ export const make = (read: Read, file: Timeline.AudioFile<Chunk>, format: Wav.Fo
   format,
   size: Wav.size(file, format),
   etag: `"${fingerprint(file, format)}"`,
-  // One segment at a time: what a stream holds as one array is sent as one buffer.
   bytes: (range) =>
     Stream.suspend(() => Stream.fromIterable(Wav.render(file, format, range), { chunkSize: 1 })).pipe(
       Stream.flatMap((segment) => {

@@ -1,0 +1,268 @@
+/**
+ * Two hours of speech in 120 chunks, recorded through the real server and played by it, next to merge-first on the same store
+ * and to a plain file server with the finished WAV. No artifact is made. The operating system's page cache is warm for all.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as http from "node:http"
+import * as path from "node:path"
+import { stream } from "../test/support/Capturer.ts"
+import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
+
+interface Target {
+  readonly pid: number
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const sampleRate = 16_000
+const chunks = 120
+const listeners = 16
+const serverCore = "0"
+const otherCore = "1"
+const wavHeader = 44
+
+const agent = new http.Agent({ keepAlive: true })
+
+const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+const round = (value: number, digits = 2) => Number(value.toFixed(digits))
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+const pin = (pid: number, core: string) => execFileSync("taskset", ["-apc", core, String(pid)], { stdio: "ignore" })
+
+const childrenOf = (pid: number): ReadonlyArray<number> =>
+  fs
+    .readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .split(" ")
+    .flatMap((text) => (text === "" ? [] : [Number(text), ...childrenOf(Number(text))]))
+
+const rssMB = (pid: number) =>
+  Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
+
+const cpuSeconds = (pid: number) => {
+  const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+interface Heard {
+  /** Milliseconds to the first byte of audio, not of headers. */
+  readonly firstByteMs: number
+  readonly millis: number
+  readonly bytes: number
+}
+
+/** Reads the body, or hangs up after the first byte of audio. */
+const listen = (target: Target, range?: string, hangUp = false) =>
+  new Promise<Heard>((resolve, reject) => {
+    const began = performance.now()
+    const headers = { ...target.headers, ...(range === undefined ? {} : { range }) }
+    const request = http.get(target.url, { headers, agent: hangUp ? false : agent }, (response) => {
+      if (response.statusCode !== (range === undefined ? 200 : 206)) reject(new Error(`status ${response.statusCode}`))
+      let bytes = 0
+      let firstByteMs = Number.NaN
+      response.on("data", (data: Buffer) => {
+        bytes += data.length
+        if (Number.isNaN(firstByteMs) && bytes > wavHeader) {
+          firstByteMs = performance.now() - began
+          if (hangUp) {
+            request.destroy()
+            resolve({ firstByteMs, millis: firstByteMs, bytes })
+          }
+        }
+      })
+      response.on("end", () => resolve({ firstByteMs, millis: performance.now() - began, bytes }))
+      response.on("error", (error) => (hangUp ? undefined : reject(error)))
+    })
+    request.on("error", (error) => (hangUp ? undefined : reject(error)))
+  })
+
+const peers = new Set<ChildProcess>()
+
+const startPeer = async (script: string, ...args: ReadonlyArray<string>): Promise<Target> => {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, "playback", script), ...args], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  peers.add(child)
+  const port = await new Promise<number>((resolve, reject) => {
+    child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
+    child.once("exit", (code) => reject(new Error(`${script} ended with ${code}`)))
+  })
+  const pid = child.pid ?? 0
+  pin(pid, serverCore)
+  return { pid, url: `http://127.0.0.1:${port}/`, headers: {} }
+}
+
+/** Sentences of noise and quiet; what it sounds like makes no difference to any of the servers. */
+const speech = () => {
+  const pcm = Buffer.alloc(chunks * 60 * sampleRate * 2)
+  let seed = 1
+  for (let at = 0; at < pcm.length; at += 2) {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) | 0
+    pcm.writeInt16LE((at >> 16) % 3 === 0 ? 0 : seed >> 20, at)
+  }
+  return pcm
+}
+
+/** Records two hours through the capture socket, and waits until the store has all of it. */
+const record = async (server: Server, pcm: Buffer) => {
+  const recorded = { conversation: "bench", start: 1_700_000_000.125, sampleRate, pcm }
+  await stream(recorded, { server: () => server, frameSeconds: 1, speed: 1e9 })
+  for (;;) {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text()
+    if (Number(/^spillway_upload_chunks_total (\S+)/m.exec(metrics)?.[1] ?? 0) >= chunks) break
+    await pause(100)
+  }
+  const headers = { authorization: `Bearer ${server.key}` }
+  const conversation = await (await fetch(`${server.url}/v1/conversations/bench`, { headers })).text()
+  const id = /"audio_files":\[\{"id":"([^"]+)"/.exec(conversation)?.[1]
+  return { pid: server.pid, url: `${server.url}/v1/sync/audio/bench/${id}`, headers }
+}
+
+const keysIn = (objects: string) =>
+  fs
+    .readdirSync(path.join(objects, "chunks"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith("="))
+    .map((name) => `chunks/${name.slice(0, -1)}`)
+    .toSorted()
+
+/** The highest RSS of the server while `count` listeners read everything, over what it was before, for each of them. */
+const rssPerListener = async (target: Target, count: number) => {
+  const before = rssMB(target.pid)
+  let peak = before
+  const timer = setInterval(() => (peak = Math.max(peak, rssMB(target.pid))), 20)
+  await Promise.all(Array.from({ length: count }, () => listen(target)))
+  clearInterval(timer)
+  return { perListener: (peak - before) / count, peak }
+}
+
+const seeks = async (target: Target, size: number, count: number, seed: number) => {
+  const times: Array<number> = []
+  let state = seed
+  const began = performance.now()
+  for (let index = 0; index < count; index++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    const start = Math.floor((state / 2 ** 32) * (size - 65_536))
+    times.push((await listen(target, `bytes=${start}-${start + 65_535}`)).millis)
+  }
+  return { millis: median(times), perSecond: (count / (performance.now() - began)) * 1000 }
+}
+
+interface Measured {
+  readonly first: Array<number>
+  readonly rate: Array<number>
+  readonly cpu: Array<number>
+  readonly seek: Array<number>
+  readonly seekRate: Array<number>
+}
+
+const empty = (): Measured => ({ first: [], rate: [], cpu: [], seek: [], seekRate: [] })
+
+const measure = async (into: Measured, target: Target, size: number, count: number, seed: number, whole: boolean) => {
+  into.first.push((await listen(target, undefined, true)).firstByteMs)
+  if (!whole) return
+  const cpu = cpuSeconds(target.pid)
+  const heard = await listen(target)
+  if (heard.bytes !== size) throw new Error(`${target.url}: ${heard.bytes} bytes instead of ${size}`)
+  into.cpu.push(cpuSeconds(target.pid) - cpu)
+  into.rate.push(heard.bytes / 1e6 / (heard.millis / 1000))
+  const { millis, perSecond } = await seeks(target, size, count, seed)
+  into.seek.push(millis)
+  into.seekRate.push(perSecond)
+}
+
+const row = (name: string, { cpu, first, rate, seek, seekRate }: Measured) => {
+  const cell = (values: ReadonlyArray<number>, digits: number) =>
+    (values.length === 0 ? "–" : median(values).toFixed(digits)).padStart(12)
+  return name.padEnd(14) + cell(first, 2) + cell(rate, 0) + cell(cpu, 2) + cell(seek, 2) + cell(seekRate, 0)
+}
+
+export const run = async (args: ReadonlyArray<string>): Promise<void> => {
+  const quick = args.includes("--quick")
+  const [rounds, count] = quick ? [3, 100] : [9, 400]
+  const dataDir = dataDirectory()
+  const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_FRAMES_PER_SECOND: "100000" })
+  try {
+    const pcm = speech()
+    const recorded = await record(server, pcm)
+    // A new process, so that nothing of the recording is in its memory.
+    await server.stop()
+    const player = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_ADMIN_KEY: server.key })
+    for (const child of childrenOf(player.pid)) pin(child, otherCore)
+    pin(player.pid, serverCore)
+    pin(process.pid, otherCore)
+    try {
+      await compare({ ...recorded, pid: player.pid, url: recorded.url.replace(server.url, player.url) }, dataDir, {
+        pcm,
+        rounds,
+        count
+      })
+    } finally {
+      await player.kill()
+    }
+  } finally {
+    await server.kill()
+    for (const peer of peers) peer.kill("SIGKILL")
+    agent.destroy()
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+  }
+}
+
+const compare = async (
+  ours: Target,
+  dataDir: string,
+  { count, pcm, rounds }: { readonly pcm: Buffer; readonly rounds: number; readonly count: number }
+) => {
+  const coldFirstByteMs = (await listen(ours, undefined, true)).firstByteMs
+  const wav = Buffer.from(await (await fetch(ours.url, { headers: ours.headers })).arrayBuffer())
+  if (!wav.subarray(wavHeader).equals(pcm)) throw new Error("what is played differs from what was recorded")
+  const file = path.join(path.dirname(dataDir), "merged.wav")
+  const list = path.join(path.dirname(dataDir), "keys.json")
+  fs.writeFileSync(file, wav)
+  fs.writeFileSync(list, JSON.stringify(keysIn(path.join(dataDir, "objects"))))
+  const plain = await startPeer("FilePeer.ts", file)
+  const merge = await startPeer("MergePeer.ts", dataDir, list, String(sampleRate))
+
+  const results = { ours: empty(), plain: empty(), merge: empty() }
+  for (let index = 0; index < rounds; index++) {
+    const seed = index * 7919 + 1
+    await measure(results.ours, ours, wav.length, count, seed, true)
+    await measure(results.plain, plain, wav.length, count, seed, true)
+    await measure(results.merge, merge, wav.length, count, seed, false)
+  }
+  const rss = await rssPerListener(ours, listeners)
+  const plainRss = await rssPerListener(plain, listeners)
+  const mergeRss = await rssPerListener(merge, 1)
+
+  console.log("                first byte       whole         CPU  64 KiB seek       seeks")
+  console.log("                        ms        MB/s     seconds           ms  per second")
+  console.log(row("spillway", results.ours))
+  console.log(row("plain file", results.plain))
+  console.log(row("merge first", results.merge))
+  console.log(
+    `RSS for each of ${listeners} listeners at once: ${round(rss.perListener)} MB, plain file ${round(plainRss.perListener)} MB; ` +
+      `merge first for one: ${round(mergeRss.perListener, 0)} MB`
+  )
+  const of = (values: ReadonlyArray<number>) => median(values)
+  console.log(
+    JSON.stringify({
+      bench: "playback",
+      firstByteMs: round(of(results.ours.first)),
+      // Times as soon as merge-first.
+      vsMergeFirst: round(of(results.merge.first) / of(results.ours.first), 1),
+      rssPerRequestMB: round(rss.perListener),
+      // Bytes per second of a long read, and seeks per second, as parts of the plain file server's.
+      vsFile: round(of(results.ours.rate) / of(results.plain.rate)),
+      smallVsNode: round(of(results.ours.seekRate) / of(results.plain.seekRate)),
+      coldFirstByteMs: round(coldFirstByteMs),
+      mergeFirstByteMs: round(of(results.merge.first), 0),
+      fileFirstByteMs: round(of(results.plain.first)),
+      megabytesPerSecond: round(of(results.ours.rate), 0),
+      fileMegabytesPerSecond: round(of(results.plain.rate), 0),
+      cpuVsFile: round(of(results.ours.cpu) / of(results.plain.cpu)),
+      seekMs: round(of(results.ours.seek)),
+      fileSeekMs: round(of(results.plain.seek)),
+      peakRssMB: round(rss.peak, 0),
+      mergeRssPerRequestMB: round(mergeRss.perListener, 0)
+    })
+  )
+}
