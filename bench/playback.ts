@@ -2,7 +2,7 @@
  * Two hours of speech in 120 chunks, recorded through the real server and played by it, next to merge-first on the same store
  * and to a plain file server with the finished WAV. No artifact is made. The operating system's page cache is warm for all.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import * as path from "node:path"
@@ -18,8 +18,6 @@ interface Target {
 const sampleRate = 16_000
 const chunks = 120
 const listeners = 16
-const serverCore = "0"
-const otherCore = "1"
 const wavHeader = 44
 
 const agent = new http.Agent({ keepAlive: true })
@@ -27,14 +25,6 @@ const agent = new http.Agent({ keepAlive: true })
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 const round = (value: number, digits = 2) => Number(value.toFixed(digits))
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
-
-const pin = (pid: number, core: string) => execFileSync("taskset", ["-apc", core, String(pid)], { stdio: "ignore" })
-
-const childrenOf = (pid: number): ReadonlyArray<number> =>
-  fs
-    .readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-    .split(" ")
-    .flatMap((text) => (text === "" ? [] : [Number(text), ...childrenOf(Number(text))]))
 
 const rssMB = (pid: number) =>
   Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
@@ -87,9 +77,7 @@ const startPeer = async (script: string, ...args: ReadonlyArray<string>): Promis
     child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
     child.once("exit", (code) => reject(new Error(`${script} ended with ${code}`)))
   })
-  const pid = child.pid ?? 0
-  pin(pid, serverCore)
-  return { pid, url: `http://127.0.0.1:${port}/`, headers: {} }
+  return { pid: child.pid ?? 0, url: `http://127.0.0.1:${port}/`, headers: {} }
 }
 
 /** Sentences of noise and quiet; what it sounds like makes no difference to any of the servers. */
@@ -187,9 +175,6 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     // A new process, so that nothing of the recording is in its memory.
     await server.stop()
     const player = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_ADMIN_KEY: server.key })
-    for (const child of childrenOf(player.pid)) pin(child, otherCore)
-    pin(player.pid, serverCore)
-    pin(process.pid, otherCore)
     try {
       await compare({ ...recorded, pid: player.pid, url: recorded.url.replace(server.url, player.url) }, dataDir, {
         pcm,
@@ -253,6 +238,7 @@ const compare = async (
       // Bytes per second of a long read, and seeks per second, as parts of the plain file server's.
       vsFile: round(of(results.ours.rate) / of(results.plain.rate)),
       smallVsNode: round(of(results.ours.seekRate) / of(results.plain.seekRate)),
+      bestFirstByteMs: round(Math.min(...results.ours.first)),
       coldFirstByteMs: round(coldFirstByteMs),
       mergeFirstByteMs: round(of(results.merge.first), 0),
       fileFirstByteMs: round(of(results.plain.first)),
