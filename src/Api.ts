@@ -5,6 +5,7 @@ import { KeysGroup } from "./Http/KeysApi.ts"
 import { AudioGroup } from "./Playback/AudioApi.ts"
 import { ConversationsGroup } from "./Playback/ConversationsApi.ts"
 import { WaveformGroup } from "./Playback/WaveformApi.ts"
+import { CapturesGroup } from "./Pusher/CapturesApi.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -42,6 +43,7 @@ const listen = {
 export class Api extends HttpApi.make("spillway")
   .add(ConversationsGroup)
   .add(WaveformGroup)
+  .add(CapturesGroup)
   .add(AudioGroup)
   .add(KeysGroup)
   .annotateMerge(

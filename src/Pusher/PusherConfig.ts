@@ -36,6 +36,18 @@ const settings = {
     5,
     { min: 1, max: 1_000_000 },
     "Capture sockets of one user on this node; the next one is answered 429"
+  ),
+  viewers: Settings.integer(
+    "SPILLWAY_CAPTURE_VIEWERS",
+    100,
+    { min: 1, max: 100_000 },
+    "Live views (`/v1/captures/events`) of this node; the next one is answered 503"
+  ),
+  capturesShown: Settings.integer(
+    "SPILLWAY_CAPTURES_SHOWN",
+    500,
+    { min: 1, max: 100_000 },
+    "Captures in one answer of `/v1/captures`; of more, those with the most trouble"
   )
 }
 

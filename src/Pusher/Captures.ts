@@ -1,0 +1,176 @@
+/** How the open captures and the node's bounds are doing: looked at when somebody asks, at most twice a second. */
+import { Clock, Context, Effect, Layer, Metric, Schema, Stream } from "effect"
+import { type Failing, Readiness } from "../Http.ts"
+import { type CaptureStats, Recording } from "../Recording.ts"
+import { PusherConfig } from "./PusherConfig.ts"
+
+/** As many watch this node as may. */
+export class TooManyViewers extends Schema.TaggedError<TooManyViewers>()("TooManyViewers", { limit: Schema.Int }) {}
+
+/** Something that has a limit. */
+export interface Bound {
+  readonly name: string
+  readonly unit: "count" | "bytes"
+  readonly used: number
+  readonly limit: number
+  /** What waits for it. */
+  readonly waiting: number
+}
+
+export interface NodeState {
+  readonly captures: number
+  readonly bytesPerSecond: number
+  readonly bounds: ReadonlyArray<Bound>
+  /** Since the start, whatever was dropped, deferred or turned away, by what it is called. */
+  readonly troubles: ReadonlyArray<{ readonly name: string; readonly count: number }>
+  readonly failing: ReadonlyArray<Failing>
+  readonly memory: { readonly rss: number; readonly heap: number; readonly external: number }
+}
+
+export interface CapturesNow {
+  /** Unix milliseconds. */
+  readonly at: number
+  /** Captures that there are; those with the most trouble are among `captures` when not all are. */
+  readonly total: number
+  readonly captures: ReadonlyArray<CaptureStats>
+  readonly node: NodeState | undefined
+}
+
+/** `uid`: of this user only. `node`: with the state of the node. */
+export interface View {
+  readonly uid: string | undefined
+  readonly node: boolean
+}
+
+export class Captures extends Context.Service<
+  Captures,
+  {
+    now(view: View): Effect.Effect<CapturesNow>
+    /** Once a second until the node drains. A reader that does not keep up is sent fewer. */
+    events(view: View): Effect.Effect<Stream.Stream<CapturesNow>, TooManyViewers>
+  }
+>()("spillway/Pusher/Captures") {
+  static readonly layer = Layer.effect(
+    Captures,
+    Effect.suspend(() => make)
+  )
+}
+
+const keptMillis = 450
+
+/** Counters that should stay where they are, by what people call them. */
+const troubles: Readonly<Record<string, string>> = {
+  spillway_upload_deferred_total: "chunks deferred",
+  spillway_upload_failed_total: "uploads put off",
+  spillway_lost_seconds_total: "seconds lost",
+  spillway_captures_refused_total: "captures refused",
+  spillway_bulkhead_rejected_total: "operations turned away",
+  spillway_journal_torn_total: "torn journal segments"
+}
+
+const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
+  if ("count" in state) return Number(state.count)
+  return "value" in state ? Number(state.value) : 0
+}
+
+const countTroubles = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): NodeState["troubles"] => {
+  const counts = new Map(Object.values(troubles).map((name) => [name, 0]))
+  for (const metric of metrics) {
+    const name = troubles[metric.id]
+    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + valueOf(metric))
+  }
+  return [...counts].map(([name, count]) => ({ name, count }))
+}
+
+/** Every bulkhead is in the metrics, with its name as an attribute. */
+const bulkheads = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArray<Bound> => {
+  const of = (id: string) =>
+    new Map(
+      metrics
+        .filter((metric) => metric.id === `spillway_bulkhead_${id}`)
+        .map((metric) => [metric.attributes?.["bulkhead"] ?? "", valueOf(metric)])
+    )
+  const [permits, active, waiting] = [of("permits"), of("active"), of("waiting")]
+  return [...permits].map(([name, limit]) => ({
+    name,
+    unit: "count",
+    used: active.get(name) ?? 0,
+    limit,
+    waiting: waiting.get(name) ?? 0
+  }))
+}
+
+const trouble = ({ ackLag, deferred, queued, uploadLag }: CaptureStats): number =>
+  deferred * 1000 + queued * 10 + ackLag + uploadLag / 60
+
+const make = Effect.gen(function* () {
+  const config = yield* PusherConfig
+  const recording = yield* Recording
+  const readiness = yield* Readiness
+  const clock = yield* Clock.Clock
+  let viewers = 0
+  let kept:
+    | { readonly at: number; readonly captures: ReadonlyArray<CaptureStats>; readonly node: NodeState }
+    | undefined
+
+  const look = Effect.gen(function* () {
+    const at = clock.currentTimeMillisUnsafe()
+    if (kept !== undefined && at - kept.at < keptMillis) return kept
+    const metrics = yield* Metric.snapshot
+    const captures = recording.captures()
+    const journal = recording.journal()
+    const uploads = recording.uploads()
+    const memory = process.memoryUsage()
+    const count = (name: string, used: number, limit: number, waiting = 0): Bound => ({
+      name,
+      unit: "count",
+      used,
+      limit,
+      waiting
+    })
+    const node: NodeState = {
+      captures: captures.length,
+      bytesPerSecond: captures.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0),
+      bounds: [
+        count("captures", captures.length, config.capturesPerNode),
+        { name: "journal", unit: "bytes", used: journal.bytes, limit: journal.budget, waiting: 0 },
+        count("uploads", uploads.active, uploads.limit, uploads.queued),
+        ...bulkheads(metrics),
+        count("live views", viewers, config.viewers)
+      ],
+      troubles: countTroubles(metrics),
+      failing: yield* readiness.failing,
+      memory: { rss: memory.rss, heap: memory.heapUsed, external: memory.external }
+    }
+    kept = { at, captures, node }
+    return kept
+  })
+
+  const now = Effect.fnUntraced(function* ({ node, uid }: View) {
+    const found = yield* look
+    const all = uid === undefined ? found.captures : found.captures.filter((capture) => capture.uid === uid)
+    const shown =
+      all.length <= config.capturesShown
+        ? all
+        : [...all].sort((a, b) => trouble(b) - trouble(a)).slice(0, config.capturesShown)
+    return { at: found.at, total: all.length, captures: shown, node: node ? found.node : undefined }
+  })
+
+  return Captures.of({
+    now,
+    events: (view) =>
+      Effect.suspend(() => {
+        if (viewers >= config.viewers) return new TooManyViewers({ limit: config.viewers })
+        const counted = Effect.acquireRelease(
+          Effect.sync(() => viewers++),
+          () => Effect.sync(() => viewers--)
+        )
+        return Effect.succeed(
+          Stream.unwrap(Effect.as(counted, Stream.tick("1 second"))).pipe(
+            Stream.mapEffect(() => now(view)),
+            Stream.interruptWhen(readiness.draining)
+          )
+        )
+      })
+  })
+})

@@ -1,0 +1,69 @@
+/** The contract of `/v1/captures`. */
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Authorization } from "../Http.ts"
+import { Id } from "../Id.ts"
+
+/** Lags are seconds; `queued` and `deferred` count chunks. */
+export const CaptureInfo = Schema.Struct({
+  id: Schema.Int,
+  uid: Schema.String,
+  conversation: Schema.NullOr(Schema.String),
+  sample_rate: Schema.Int,
+  opened_at: Schema.DateTimeUtcFromString,
+  bytes: Schema.Int,
+  bytes_per_second: Schema.Finite,
+  waiting_bytes: Schema.Int,
+  ack_lag: Schema.Finite,
+  upload_lag: Schema.Finite,
+  queued: Schema.Int,
+  deferred: Schema.Int
+}).annotate({ identifier: "Capture" })
+
+const Bound = Schema.Struct({
+  name: Schema.String,
+  unit: Schema.Literals(["count", "bytes"]),
+  used: Schema.Finite,
+  limit: Schema.Finite,
+  waiting: Schema.Finite
+}).annotate({ identifier: "Bound" })
+
+/** `troubles`: counted since the node started. `failing`: why the node is not ready. */
+const NodeInfo = Schema.Struct({
+  captures: Schema.Int,
+  bytes_per_second: Schema.Finite,
+  bounds: Schema.Array(Bound),
+  troubles: Schema.Array(Schema.Struct({ name: Schema.String, count: Schema.Finite })),
+  failing: Schema.Array(Schema.Struct({ name: Schema.String, reason: Schema.String })),
+  memory: Schema.Struct({ rss: Schema.Int, heap: Schema.Int, external: Schema.Int })
+}).annotate({ identifier: "Node" })
+
+/** `node` is null for keys that are neither `admin` nor `service`. `total` may be more than the captures shown. */
+export const CapturesInfo = Schema.Struct({
+  at: Schema.DateTimeUtcFromString,
+  total: Schema.Int,
+  captures: Schema.Array(CaptureInfo),
+  node: Schema.NullOr(NodeInfo)
+}).annotate({ identifier: "Captures" })
+
+const query = { uid: Schema.optionalKey(Id) }
+
+export class CapturesGroup extends HttpApiGroup.make("captures")
+  .add(
+    HttpApiEndpoint.get("now", "/", { query, success: CapturesInfo }).annotate(
+      OpenApi.Summary,
+      "The captures that are open on this node, and the node's bounds"
+    ),
+    HttpApiEndpoint.get("events", "/events", {
+      query,
+      success: HttpApiSchema.StreamSse({ data: CapturesInfo })
+    }).annotate(OpenApi.Summary, "The same as Server-Sent Events, one a second")
+  )
+  .middleware(Authorization)
+  .prefix("/v1/captures")
+  .annotate(
+    OpenApi.Description,
+    "What is recorded now. A key with the scope `admin` or `service` sees all captures, or those of `?uid=`; others see their own."
+  ) {}
+
+export class CapturesApi extends HttpApi.make("spillway-captures").add(CapturesGroup) {}

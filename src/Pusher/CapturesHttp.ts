@@ -1,0 +1,91 @@
+/** `/v1/captures` over HTTP. */
+import { DateTime, Effect, Layer, Stream } from "effect"
+import { HttpEffect, HttpServerResponse } from "effect/http"
+import type { HttpServerRequest } from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
+import { Principal, Problem, Problems, rule } from "../Http.ts"
+import type { CaptureStats } from "../Recording.ts"
+import { Captures, type CapturesNow, type NodeState, TooManyViewers, type View } from "./Captures.ts"
+import { type CaptureInfo, CapturesApi, type CapturesInfo } from "./CapturesApi.ts"
+
+/** To the millisecond, and to the byte. */
+const thousandths = (value: number): number => Math.round(value * 1000) / 1000
+
+const capture = (stats: CaptureStats): typeof CaptureInfo.Type => ({
+  id: stats.id,
+  uid: stats.uid,
+  conversation: stats.conversation ?? null,
+  sample_rate: stats.sampleRate,
+  opened_at: DateTime.fromDateUnsafe(stats.openedAt),
+  bytes: stats.bytes,
+  bytes_per_second: Math.round(stats.bytesPerSecond),
+  waiting_bytes: stats.waitingBytes,
+  ack_lag: thousandths(stats.ackLag),
+  upload_lag: thousandths(stats.uploadLag),
+  queued: stats.queued,
+  deferred: stats.deferred
+})
+
+const nodeInfo = ({ bounds, bytesPerSecond, captures, failing, memory, troubles }: NodeState) => ({
+  captures,
+  bytes_per_second: Math.round(bytesPerSecond),
+  bounds,
+  troubles,
+  failing,
+  memory
+})
+
+const info = ({ at, captures, node, total }: CapturesNow): typeof CapturesInfo.Type => ({
+  at: DateTime.makeUnsafe(at),
+  total,
+  captures: captures.map(capture),
+  node: node === undefined ? null : nodeInfo(node)
+})
+
+/** What a key may see: everything, or what is of the user that it acts for. */
+const viewOf = (uid: string | undefined): Effect.Effect<View, never, Principal> =>
+  Effect.map(Principal, (principal) => {
+    const everything = principal.scopes.length > 0
+    return { uid: everything ? uid : principal.uid, node: everything }
+  })
+
+/** Proxies pass each event on at once, and the connection ends with the stream, so that a stop does not wait for it. */
+const unbuffered = (_: HttpServerRequest.HttpServerRequest, response: HttpServerResponse.HttpServerResponse) =>
+  Effect.succeed(
+    HttpServerResponse.setHeaders(response, {
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+      connection: "close"
+    })
+  )
+
+const group = HttpApiBuilder.group(
+  CapturesApi,
+  "captures",
+  Effect.fn(function* (handlers) {
+    const captures = yield* Captures
+    const { answer } = yield* Problems
+    return handlers.handleAll({
+      now: ({ query: { uid } }) => Effect.map(Effect.flatMap(viewOf(uid), captures.now), info),
+      events: ({ query: { uid } }) =>
+        answer(Effect.flatMap(viewOf(uid), captures.events)).pipe(
+          Effect.map(Stream.map(info)),
+          Effect.tap(HttpEffect.appendPreResponseHandler(unbuffered)),
+          // As a response, because a documented error leaves without its headers.
+          Effect.catchTag("Problem", (problem) => Effect.die(problem.response))
+        )
+    })
+  })
+)
+
+const rules = Problems.rules(
+  rule(TooManyViewers, ({ limit }) =>
+    Problem.unavailable("viewers", "As many watch this node as may", `It takes ${limit} live views at once.`, 5)
+  )
+)
+
+export const layer = HttpApiBuilder.layer(CapturesApi).pipe(
+  Layer.provide(group),
+  Layer.merge(rules),
+  Layer.provide(Captures.layer)
+)

@@ -1,0 +1,132 @@
+/** What an operator sees of the captures of a real server, and what a user sees. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { stream } from "../support/Capturer.ts"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+
+interface Now {
+  readonly total: number
+  readonly captures: ReadonlyArray<Record<string, unknown>>
+  readonly node: {
+    readonly bounds: ReadonlyArray<{ readonly name: string; readonly used: number; readonly limit: number }>
+    readonly troubles: ReadonlyArray<{ readonly name: string; readonly count: number }>
+    readonly memory: { readonly rss: number }
+  } | null
+}
+
+let server: Server
+let dataDir: string
+let ada = ""
+
+const ask = (path: string, key: string, more: RequestInit = {}) =>
+  fetch(`${server.url}/v1/${path}`, { ...more, headers: { authorization: `Bearer ${key}`, ...more.headers } })
+
+const now = async (key: string, query = ""): Promise<Now> =>
+  JSON.parse(await (await ask(`captures${query}`, key)).text())
+
+/** The events of a stream, one by one. */
+async function* events(response: Response): AsyncGenerator<Now> {
+  let text = ""
+  for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += piece
+    const parts = text.split("\n\n")
+    text = parts.pop() ?? ""
+    for (const part of parts) {
+      const data = part.split("\n").filter((line) => line.startsWith("data:"))
+      if (data.length > 0) yield JSON.parse(data.map((line) => line.slice(5)).join("\n"))
+    }
+  }
+}
+
+beforeAll(async () => {
+  dataDir = dataDirectory()
+  server = await startServer(dataDir, { SPILLWAY_CAPTURE_VIEWERS: "2", SPILLWAY_COMMIT_INTERVAL: "50 millis" })
+  const created = await ask("keys", server.key, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ uid: "ada" })
+  })
+  ada = JSON.parse(await created.text()).key
+})
+
+afterAll(async () => {
+  await server.stop()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+})
+
+it(
+  "shows each capture with its rate and lags once a second, and to a user only his own",
+  { timeout: 30_000 },
+  async () => {
+    const speak = (conversation: string, uid: string, seconds: number) =>
+      stream(
+        { conversation, start: 1_700_000_000, sampleRate: 16_000, pcm: Buffer.alloc(seconds * 32_000) },
+        { server: () => server, query: `&uid=${uid}` }
+      )
+    const streaming = [speak("talk", "ada", 4), speak("lecture", "grace", 4)]
+    const abort = new AbortController()
+    const response = await ask("captures/events", server.key, { signal: abort.signal })
+    assert.include(response.headers.get("content-type"), "text/event-stream")
+    let seen = 0
+    let began = 0
+    for await (const each of events(response)) {
+      const talk = each.captures.find(({ conversation }) => conversation === "talk")
+      const rate = Number(talk?.["bytes_per_second"] ?? 0)
+      if (talk === undefined || each.total !== 2 || rate < 20_000) continue
+      if (seen === 0) began = performance.now()
+      assert.include(talk, { uid: "ada", sample_rate: 16_000, queued: 0, deferred: 0, upload_lag: 0 })
+      assert.isBelow(rate, 45_000)
+      assert.isBelow(Number(talk["ack_lag"]), 2)
+      if (++seen === 3) break
+    }
+    assert.approximately(performance.now() - began, 2000, 600)
+    const [all, his, hers, admins] = [
+      await now(server.key),
+      await now(ada),
+      await now(ada),
+      await now(server.key, "?uid=grace")
+    ]
+    assert.deepStrictEqual([all.total, his.total, hers.captures[0]?.["conversation"], his.node], [2, 1, "talk", null])
+    assert.strictEqual(admins.captures[0]?.["conversation"], "lecture")
+    assert.strictEqual((await ask("captures?uid=grace", ada)).status, 403)
+    abort.abort()
+    await Promise.all(streaming)
+  }
+)
+
+it("shows the use of every bound of the node, and counts what was dropped, deferred and turned away", async () => {
+  const { node } = await now(server.key)
+  const names = node?.bounds.map(({ name }) => name)
+  assert.includeMembers(
+    [...(names ?? [])],
+    ["captures", "journal", "uploads", "storage.read", "storage.write", "live views"]
+  )
+  for (const { limit, name, used } of node?.bounds ?? []) assert.isTrue(used >= 0 && limit >= 1 && used <= limit, name)
+  assert.isTrue(node?.troubles.some(({ name }) => name === "chunks deferred"))
+  assert.isAbove(node?.memory.rss ?? 0, 10_000_000)
+})
+
+it("refuses one view more than may be with 503, and takes one again when another has ended", async () => {
+  const views = [new AbortController(), new AbortController()]
+  for (const { signal } of views) {
+    const first = await events(await ask("captures/events", server.key, { signal })).next()
+    assert.isFalse(first.done)
+  }
+  const refused = await ask("captures/events", server.key)
+  assert.deepStrictEqual([refused.status, refused.headers.get("retry-after")], [503, "5"])
+  views[0]?.abort()
+  let status = 503
+  while (status === 503) {
+    const again = await ask("captures/events", server.key)
+    status = again.status
+    await again.body?.cancel()
+  }
+  assert.strictEqual(status, 200)
+  views[1]?.abort()
+})
+
+it("needs a key", async () => {
+  assert.strictEqual((await ask("captures", "spw_no")).status, 401)
+  assert.strictEqual((await ask("captures/events", "spw_no")).status, 401)
+})
