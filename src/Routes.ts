@@ -8,11 +8,13 @@ import * as Metrics from "./Http/Metrics.ts"
 import * as PlaybackHttp from "./Playback/Http.ts"
 import * as CapturesHttp from "./Pusher/CapturesHttp.ts"
 import * as PusherHttp from "./Pusher/Http.ts"
+import * as ObjectsHttp from "./Storage/ObjectsHttp.ts"
 
 export const layer = Layer.mergeAll(
   PusherHttp.layer,
   CapturesHttp.layer,
   PlaybackHttp.layer,
+  ObjectsHttp.layer,
   KeysHttp.layer,
   Health.layer,
   Metrics.layer,

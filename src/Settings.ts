@@ -134,6 +134,22 @@ export const choice = <const A extends string>(
     decode: (raw) => Option.fromNullishOr(words.find((word) => word === raw))
   })
 
+/** Text that may be left out; `expected` says what it looks like, `accepts` checks it. */
+export const optionalText = (
+  env: string,
+  expected: string,
+  accepts: (raw: string) => boolean,
+  doc: string
+): Setting<Option.Option<string>> =>
+  setting({
+    env,
+    doc,
+    expected,
+    default: undefined,
+    absent: Option.none(),
+    decode: (raw) => (accepts(raw) ? Option.some(Option.some(raw)) : Option.none())
+  })
+
 /** A secret that may be left out; `expected` says what it looks like, `accepts` checks it. */
 export const optionalSecret = (
   env: string,

@@ -9,6 +9,7 @@ import * as AdminKey from "./Http/AdminKey.ts"
 import * as Announcement from "./Http/Announcement.ts"
 import * as Checks from "./Http/Checks.ts"
 import * as Keys from "./Http/Keys.ts"
+import * as PublicAddress from "./Http/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Access, Problems, Readiness } from "./Http.ts"
 import { launch } from "./Launch.ts"
@@ -28,7 +29,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
   Layer.provide([StorageRead.layer, StorageWrite.layer]),
   Layer.provide([Database.layer, DiskStorage.layer, Protection.layer]),
-  Layer.provide(DataDirectory.layer),
+  Layer.provide([DataDirectory.layer, PublicAddress.layer]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),
   Layer.provide(NodeServices.layer)

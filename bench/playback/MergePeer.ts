@@ -4,6 +4,7 @@ import { createServer } from "node:http"
 import { Effect, Layer, ManagedRuntime, Stream } from "effect"
 import { Wav } from "../../src/Audio.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
+import { PublicUrl } from "../../src/PublicUrl.ts"
 import { Storage } from "../../src/Storage.ts"
 import * as DiskStorage from "../../src/Storage/DiskStorage.ts"
 import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
@@ -11,8 +12,10 @@ import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
 const [dataDir = "", list = "", rate = "16000"] = process.argv.slice(2)
 const keys: ReadonlyArray<string> = JSON.parse(fs.readFileSync(list, "utf8"))
 
+const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://localhost", listening: () => {} })
+
 const runtime = ManagedRuntime.make(
-  DiskStorage.layer.pipe(Layer.provide([Layer.succeed(NodeConfig, { dataDir }), StorageConfig.layer]))
+  DiskStorage.layer.pipe(Layer.provide([Layer.succeed(NodeConfig, { dataDir }), StorageConfig.layer, publicUrl]))
 )
 
 const merged = Effect.gen(function* () {

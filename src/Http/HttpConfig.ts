@@ -14,6 +14,12 @@ const settings = {
     { min: 0, max: 65_535 },
     "Port to listen on; 0 takes a free one and prints it."
   ),
+  publicUrl: Settings.optionalText(
+    "SPILLWAY_PUBLIC_URL",
+    "an address such as `https://audio.example.org`, with or without a path",
+    (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? "") && !/[?#]/.test(text),
+    "Where clients reach this node, for the URLs that it signs; without it `http://` and SPILLWAY_HOST and SPILLWAY_PORT."
+  ),
   maxConnections: Settings.integer(
     "SPILLWAY_MAX_CONNECTIONS",
     12_000,

@@ -3,11 +3,9 @@ import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { Access, Problem, Problems, rule } from "../Http.ts"
+import { Access, byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
 import { NotPlayable, Playback, type Rendition } from "../Playback.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
-import { byteRange } from "./ByteRange.ts"
-import * as EntityTag from "./EntityTag.ts"
 
 const notPlayable = rule(
   NotPlayable,

@@ -3,7 +3,7 @@ import { crc32c } from "@node-rs/crc32"
 import { Clock, Duration, Effect, Layer, Option, Schedule, Semaphore } from "effect"
 import { dirname, join, resolve } from "node:path"
 import { NodeConfig } from "../NodeConfig.ts"
-import { Storage, StorageRefused } from "../Storage.ts"
+import { Storage } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import * as DiskDirectories from "./DiskDirectories.ts"
 import { translate } from "./DiskFault.ts"
@@ -12,6 +12,7 @@ import * as DiskName from "./DiskName.ts"
 import * as DiskReader from "./DiskReader.ts"
 import * as DiskWriter from "./DiskWriter.ts"
 import * as Many from "./Many.ts"
+import { ObjectUrls } from "./ObjectUrls.ts"
 import * as Rules from "./Rules.ts"
 import { StorageConfig } from "./StorageConfig.ts"
 
@@ -40,6 +41,7 @@ const lockedBy = () => {
 const make = Effect.gen(function* () {
   const { dataDir } = yield* NodeConfig
   const config = yield* StorageConfig
+  const urls = yield* ObjectUrls
   const root = resolve(dataDir, "objects")
   const unfinished = join(root, DiskName.leftovers)
   yield* Disk.makeDirectories(unfinished)
@@ -105,11 +107,19 @@ const make = Effect.gen(function* () {
     ),
     remove,
     removeMany: Effect.fn("DiskStorage.removeMany")((keys) => Many.removeMany(keys, config.window, remove)),
-    signedUrl: Effect.fn("DiskStorage.signedUrl")((key) =>
-      Effect.fail(new StorageRefused({ ...at("signedUrl", key), reason: "not yet" }))
-    )
+    signedUrl: Effect.fn("DiskStorage.signedUrl")(function* (key, { lifetime }) {
+      const here = at("signedUrl", key)
+      const found = yield* Effect.catchTag(
+        Effect.asSome(DiskReader.head(root, here)),
+        "ObjectNotFound",
+        () => Effect.succeedNone
+      )
+      return yield* urls.sign(here, lifetime, Rules.expiresAt(Option.getOrUndefined(found)?.metadata))
+    })
   })
 })
 
 /** Fails to build when the directory can't be made. Objects that a listing meets and finds damaged fail it, by name. */
-export const layer = Layer.effect(Storage, Effect.mapError(make, translate(at("open", ""))))
+export const layer = Layer.effect(Storage, Effect.mapError(make, translate(at("open", "")))).pipe(
+  Layer.provide(ObjectUrls.layer)
+)

@@ -26,6 +26,12 @@ const settings = {
     { min: 1, max: 1_000_000 },
     "Directories remembered as durable; the oldest is forgotten and costs one or two fsyncs when it is next written to."
   ),
+  urls: Settings.integer(
+    "SPILLWAY_STORAGE_URLS",
+    10_000,
+    { min: 1, max: 1_000_000 },
+    "Signed URLs that are remembered, to hand them out again; the oldest is forgotten and signed anew."
+  ),
   leftoverAge: Settings.duration(
     "SPILLWAY_STORAGE_LEFTOVER_AGE",
     "1 hour",

@@ -2,6 +2,7 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Duration, Effect, FileSystem, Layer } from "effect"
 import { NodeConfig } from "../../src/NodeConfig.ts"
+import { PublicUrl } from "../../src/PublicUrl.ts"
 import * as DiskStorage from "../../src/Storage/DiskStorage.ts"
 import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
 
@@ -10,13 +11,16 @@ const config = Layer.succeed(StorageConfig, {
   readChunk: 65_536,
   listHeads: 4,
   window: 8,
+  urls: 1_000,
   knownDirectories: 3,
   leftoverAge: Duration.hours(1)
 })
 
+const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://spillway.test:8080", listening: () => {} })
+
 /** A store in this directory; anew each time it is called. */
 export const diskStorage = (dataDir: string) =>
-  Layer.fresh(DiskStorage.layer).pipe(Layer.provide([config, Layer.succeed(NodeConfig, { dataDir })]))
+  Layer.fresh(DiskStorage.layer).pipe(Layer.provide([config, publicUrl, Layer.succeed(NodeConfig, { dataDir })]))
 
 export const temporaryDirectory = FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped()).pipe(
   Effect.orDie,

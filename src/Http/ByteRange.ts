@@ -1,8 +1,13 @@
 /** The request header `Range` (RFC 9110, section 14.2). */
-import type { Wav } from "../Audio.ts"
+
+/** Bytes `start` to `end`, `end` not included. */
+interface Range {
+  readonly start: number
+  readonly end: number
+}
 
 /** `whole`: the header asks for nothing that is answered in part. */
-export type Asked = "whole" | "unsatisfiable" | Wav.Range
+export type Asked = "whole" | "unsatisfiable" | Range
 
 /** Positions that are too large for an exact number lie far beyond every end all the same. */
 const position = (digits: string): number => Math.min(Number(digits), Number.MAX_SAFE_INTEGER)

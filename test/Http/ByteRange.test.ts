@@ -1,7 +1,7 @@
 /** What a `Range` header asks for. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { byteRange } from "../../src/Playback/ByteRange.ts"
+import { byteRange } from "../../src/Http/ByteRange.ts"
 
 const Position = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 120 }))
 
