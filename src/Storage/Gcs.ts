@@ -1,0 +1,55 @@
+/** What the parts of `GcsStorage` share: where they ask, within which limits, and requests for one object. */
+import { Effect, Option } from "effect"
+import type { GcsConfig } from "./GcsConfig.ts"
+import { ObjectNotFound } from "../Storage.ts"
+import type { GcsFault } from "./GcsFault.ts"
+import { translate } from "./GcsFault.ts"
+import type { Call, GcsHttp } from "./GcsHttp.ts"
+import * as GcsObject from "./GcsObject.ts"
+import { attempt, retry } from "./GcsPolicy.ts"
+import type * as Rules from "./Rules.ts"
+
+export interface Gcs {
+  readonly bucket: string
+  readonly config: GcsConfig["Service"]
+  readonly http: GcsHttp
+  /** So many objects at a time. */
+  readonly window: number
+}
+
+/** `/storage/v1/b/…/o`. */
+export const objects = ({ bucket }: Gcs): string => `/storage/v1/b/${bucket}/o`
+
+export const path = (gcs: Gcs, key: string): string => `${objects(gcs)}/${encodeURIComponent(key)}`
+
+/** One attempt. */
+export const json = (gcs: Gcs, call: Call): Effect.Effect<unknown, GcsFault> =>
+  attempt(gcs.config, (moved) => gcs.http.json(call, moved))
+
+/** None for an answer of one of these statuses. */
+export const unless =
+  (...statuses: ReadonlyArray<number>) =>
+  <A, R>(effect: Effect.Effect<A, GcsFault, R>): Effect.Effect<Option.Option<A>, GcsFault, R> =>
+    Effect.catchTag(Effect.asSome(effect), "GcsFault", (fault) =>
+      fault.status !== undefined && statuses.includes(fault.status) ? Effect.succeedNone : Effect.fail(fault)
+    )
+
+/** One attempt; none when there is no such object. */
+export const look = (gcs: Gcs, key: string): Effect.Effect<Option.Option<GcsObject.GcsObject>, GcsFault> =>
+  json(gcs, { method: "GET", path: `${path(gcs, key)}?fields=${GcsObject.fields}` }).pipe(
+    Effect.flatMap(GcsObject.object),
+    unless(404)
+  )
+
+/** One attempt; nothing happens to an object of another generation. */
+export const remove = (gcs: Gcs, key: string, generation: string): Effect.Effect<void, GcsFault> =>
+  json(gcs, { method: "DELETE", path: `${path(gcs, key)}?ifGenerationMatch=${generation}` }).pipe(
+    unless(404, 412),
+    Effect.asVoid
+  )
+
+export const head = (gcs: Gcs, at: Rules.At) =>
+  Effect.flatMap(
+    Effect.mapError(retry(gcs.config, look(gcs, at.key)), translate(at)),
+    Option.match({ onNone: () => new ObjectNotFound(at), onSome: (found) => Effect.succeed(found.head) })
+  )

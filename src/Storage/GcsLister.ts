@@ -1,0 +1,52 @@
+/** Pages of a listing. The store begins at a name, not after it, and tells of a next page that may be empty. */
+import { Effect } from "effect"
+import type { ObjectHead } from "../Storage.ts"
+import * as Gcs from "./Gcs.ts"
+import { translate } from "./GcsFault.ts"
+import type { GcsFault } from "./GcsFault.ts"
+import * as GcsObject from "./GcsObject.ts"
+import { retry } from "./GcsPolicy.ts"
+import * as Rules from "./Rules.ts"
+
+const fields = `nextPageToken,items(${GcsObject.fields})`
+
+const page = (
+  gcs: Gcs.Gcs,
+  query: Readonly<Record<string, string>>
+): Effect.Effect<typeof GcsObject.Page.Type, GcsFault> => {
+  const path = `${Gcs.objects(gcs)}?${new URLSearchParams({ ...query, fields, projection: "noAcl" }).toString()}`
+  return retry(
+    gcs.config,
+    Effect.flatMap(Gcs.json(gcs, { method: "GET", path }), (value) => GcsObject.decode(GcsObject.Page, value))
+  )
+}
+
+const pages = Effect.fnUntraced(function* (gcs: Gcs.Gcs, prefix: string, after: string, limit: number) {
+  const found: Array<ObjectHead> = []
+  let token: string | undefined = ""
+  while (token !== undefined && found.length <= limit) {
+    // One for what comes first and is not wanted, and one to know whether there are more.
+    const maxResults = Math.min(Rules.pageSize, limit + 2 - found.length)
+    const query = { prefix, startOffset: after, maxResults: String(maxResults), pageToken: token }
+    const given = Object.entries(query).filter(([, text]) => text !== "")
+    const part: typeof GcsObject.Page.Type = yield* page(gcs, Object.fromEntries(given))
+    for (const resource of part.items ?? []) {
+      if (resource.name !== after) found.push(GcsObject.toObject(resource).head)
+    }
+    token = part.nextPageToken
+  }
+  return found
+})
+
+/** At most `limit` heads of keys after `after`, and where the next page begins. */
+export const list = Effect.fnUntraced(function* (
+  gcs: Gcs.Gcs,
+  at: Rules.At,
+  options: { readonly after?: string; readonly limit?: number } | undefined
+) {
+  yield* Rules.prefix(at)
+  const limit = Rules.limit(options?.limit)
+  const found = yield* Effect.mapError(pages(gcs, at.key, options?.after ?? "", limit), translate(at))
+  const objects = found.slice(0, limit)
+  return { objects, next: found.length > limit ? objects.at(-1)?.key : undefined }
+})

@@ -1,0 +1,65 @@
+/** Objects as the JSON API writes them. */
+import { Effect, Option, Schema } from "effect"
+import type { ObjectHead } from "../Storage.ts"
+import { broken } from "./GcsFault.ts"
+import type { GcsFault } from "./GcsFault.ts"
+
+/** CRC32C as the API writes it: base64 of four bytes, the highest first. */
+export const sumText = (sum: number): string => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(sum)
+  return bytes.toString("base64")
+}
+
+export const sumOf = (text: string): Option.Option<number> => {
+  const bytes = Buffer.from(text, "base64")
+  return bytes.length === 4 ? Option.some(bytes.readUInt32BE()) : Option.none()
+}
+
+/** The sum in an `x-goog-hash` header. */
+export const sumOfHeader = (header: string | undefined): Option.Option<number> =>
+  Option.flatMap(Option.fromNullishOr(/(?:^|,)\s*crc32c=([A-Za-z0-9+/=]+)/.exec(header ?? "")?.[1]), sumOf)
+
+/** Every answer with an object asks for these fields, and no more. */
+export const fields = "name,size,crc32c,generation,metageneration,contentType,metadata,timeCreated"
+
+const Resource = Schema.Struct({
+  name: Schema.String,
+  size: Schema.NumberFromString,
+  crc32c: Schema.String,
+  generation: Schema.String,
+  metageneration: Schema.String,
+  contentType: Schema.optionalKey(Schema.String),
+  metadata: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  timeCreated: Schema.String
+})
+
+export interface GcsObject {
+  readonly head: ObjectHead
+  /** Changes with the metadata. */
+  readonly metageneration: string
+}
+
+export const toObject = (resource: typeof Resource.Type): GcsObject => ({
+  head: {
+    key: resource.name,
+    size: resource.size,
+    crc32c: Option.getOrElse(sumOf(resource.crc32c), () => 0),
+    generation: resource.generation,
+    contentType: resource.contentType ?? "application/octet-stream",
+    metadata: resource.metadata ?? {},
+    createdAt: new Date(resource.timeCreated)
+  },
+  metageneration: resource.metageneration
+})
+
+export const Page = Schema.Struct({
+  items: Schema.optionalKey(Schema.Array(Resource)),
+  nextPageToken: Schema.optionalKey(Schema.String)
+})
+
+export const decode = <A>(schema: Schema.Codec<A, unknown>, value: unknown): Effect.Effect<A, GcsFault> =>
+  Effect.mapError(Schema.decodeUnknownEffect(schema)(value), () => broken("an answer that can't be understood"))
+
+export const object = (value: unknown): Effect.Effect<GcsObject, GcsFault> =>
+  Effect.map(decode(Resource, value), toObject)

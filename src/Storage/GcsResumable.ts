@@ -1,0 +1,153 @@
+/**
+ * Uploads in chunks: a fault costs what the store has not committed of one chunk. Nothing of the object is seen before
+ * the last chunk; an upload that is given up is forgotten by Google after a week.
+ */
+import { crc32c } from "@node-rs/crc32"
+import { Effect, Option } from "effect"
+import { HttpBody } from "effect/http"
+import { StorageUnavailable } from "../Storage.ts"
+import type { NewObject } from "../Storage.ts"
+import * as Gcs from "./Gcs.ts"
+import * as GcsChunks from "./GcsChunks.ts"
+import type { Chunk } from "./GcsChunks.ts"
+import { broken, cut, translate } from "./GcsFault.ts"
+import type { GcsFault } from "./GcsFault.ts"
+import * as GcsHttp from "./GcsHttp.ts"
+import * as GcsObject from "./GcsObject.ts"
+import { attempt, retry } from "./GcsPolicy.ts"
+import { checked, damageIsTransient, existing, sliced } from "./GcsSent.ts"
+import type { Sum } from "./GcsSent.ts"
+import type * as Rules from "./Rules.ts"
+
+/** All chunks but the last are multiples of this. */
+const granule = 256 * 1_024
+
+/** The session's address on our origin, whatever host the answer names: a token goes to no other. */
+const sessionOf = (location: string | undefined): Option.Option<string> =>
+  Option.map(Option.fromNullishOr(URL.parse(location ?? "")), ({ pathname, search }) => pathname + search)
+
+const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: number) => {
+  const call: GcsHttp.Call = {
+    method: "POST",
+    path: `/upload${Gcs.objects(gcs)}?uploadType=resumable&ifGenerationMatch=0&fields=${GcsObject.fields}`,
+    headers: { "x-upload-content-type": contentType, "x-upload-content-length": String(size) },
+    body: GcsHttp.jsonBody({ name: key, contentType, metadata })
+  }
+  const once = attempt(gcs.config, (moved) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const response = yield* gcs.http.execute(call)
+        if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
+        const session = sessionOf(response.headers["location"])
+        return yield* Option.match(session, {
+          onNone: () => broken("a session without an address"),
+          onSome: Effect.succeed
+        })
+      })
+    )
+  )
+  return retry(gcs.config, Gcs.unless(412)(once))
+}
+
+/** How far the store is: so many bytes, or done. */
+type State = { readonly committed: number } | { readonly made: GcsObject.GcsObject }
+
+const more = (committed: number): State => ({ committed })
+const done = (made: GcsObject.GcsObject): State => ({ made })
+
+/** `bytes=0-N`; without it, nothing is there. */
+const committedOf = (range: string | undefined): number => {
+  const last = /^bytes=0-(\d+)$/.exec(range ?? "")?.[1]
+  return last === undefined ? 0 : Number(last) + 1
+}
+
+const send = (
+  gcs: Gcs.Gcs,
+  session: string,
+  bytes: Uint8Array,
+  headers: Readonly<Record<string, string>>
+): Effect.Effect<State, GcsFault> =>
+  attempt(gcs.config, (moved) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const body = HttpBody.raw(sliced([bytes], moved), { contentLength: bytes.length })
+        const response = yield* gcs.http.execute({ method: "PUT", path: session, headers, body })
+        if (response.status === 308) return more(committedOf(response.headers["range"]))
+        return done(yield* Effect.flatMap(gcs.http.read(response, moved), GcsObject.object))
+      })
+    )
+  )
+
+/** Sends the chunk from where the store is, and asks where that is after every fault. */
+const sendChunk = (
+  gcs: Gcs.Gcs,
+  session: string,
+  { bytes, end, start }: Chunk,
+  size: number,
+  sum: Option.Option<Sum>
+) => {
+  let committed = start
+  let isKnown = true
+  const hash = Option.match(sum, {
+    onNone: () => ({}),
+    onSome: (known) => ({ "x-goog-hash": `crc32c=${GcsObject.sumText(known.crc32c)}` })
+  })
+
+  const ask = send(gcs, session, new Uint8Array(0), { ...hash, "content-range": `bytes */${size}` })
+
+  const rest = Effect.suspend(() =>
+    send(gcs, session, bytes.subarray(committed - start), {
+      ...hash,
+      "content-range": `bytes ${committed}-${end - 1}/${size}`
+    })
+  )
+
+  const step: Effect.Effect<State, GcsFault> = Effect.gen(function* () {
+    const state = yield* isKnown ? rest : ask
+    if ("made" in state) return state
+    const isFurther = state.committed > committed
+    if (state.committed < start || state.committed > end) return yield* broken("the store has lost its place")
+    const wasKnown = isKnown
+    committed = state.committed
+    isKnown = true
+    if (committed === end && end < size) return state
+    return wasKnown && !isFurther ? yield* cut("the store took nothing") : yield* step
+  })
+
+  const again = Effect.tapError(step, () =>
+    Effect.sync(() => {
+      isKnown = false
+    })
+  )
+  return retry(gcs.config, again)
+}
+
+/** A session that is gone, or has other bytes than were sent, is of no more use; the put may begin anew. */
+const translateChunk = (at: Rules.At) => (fault: GcsFault) =>
+  fault.status === 404 || fault.status === 410
+    ? new StorageUnavailable({ ...at, cause: fault })
+    : translate(at)(damageIsTransient(fault))
+
+export const put = Effect.fnUntraced(function* (gcs: Gcs.Gcs, at: Rules.At, object: NewObject, size: number) {
+  const chunkSize = Math.max(granule, gcs.config.chunkSize - (gcs.config.chunkSize % granule))
+  const session = yield* Effect.mapError(start(gcs, object, size), translate(at))
+  const next = yield* GcsChunks.make(at, object.body, size, chunkSize)
+  const found = (sum: Sum) => Effect.mapError(retry(gcs.config, existing(gcs, object.key, sum)), translate(at))
+  let sum = 0
+  let open = session
+  while (true) {
+    const chunk = yield* next
+    sum = crc32c(chunk.bytes, sum)
+    const whole = { size, crc32c: sum }
+    const isLast = chunk.end === size
+    if (Option.isSome(open)) {
+      const sending = sendChunk(gcs, open.value, chunk, size, isLast ? Option.some(whole) : Option.none())
+      const state = yield* Effect.mapError(Gcs.unless(412)(sending), translateChunk(at))
+      // An object is in the way. Whether it is this one is known when all bytes are.
+      if (Option.isNone(state)) open = Option.none()
+      else if ("made" in state.value)
+        return yield* Effect.mapError(checked(gcs, state.value.made, whole), translate(at))
+    }
+    if (isLast) return yield* found(whole)
+  }
+}, Effect.scoped)

@@ -1,0 +1,56 @@
+/** What every way to upload needs: bytes in pieces whose way is watched, and what the store has to say of them. */
+import { Effect, Option } from "effect"
+import { StorageRefused } from "../Storage.ts"
+import type { ObjectHead } from "../Storage.ts"
+import * as Gcs from "./Gcs.ts"
+import { cut } from "./GcsFault.ts"
+import type { GcsFault } from "./GcsFault.ts"
+import type * as GcsObject from "./GcsObject.ts"
+import type { Moved } from "./GcsPolicy.ts"
+import * as Rules from "./Rules.ts"
+
+/** Bytes that go to the socket at once: small enough to see that they move. */
+const pieceSize = 256 * 1_024
+
+/** What was sent. */
+export interface Sum {
+  readonly size: number
+  readonly crc32c: number
+}
+
+/** The object that a put made or found. None: other bytes are there. */
+export type Outcome = Option.Option<ObjectHead>
+
+export const wrongSize = (at: Rules.At, size: number) =>
+  new StorageRefused({ ...at, reason: `the body is not of ${size} bytes, as announced` })
+
+/** The parts, in pieces; bytes have moved when the next one is asked for. */
+export function* sliced(parts: ReadonlyArray<Uint8Array>, moved: Moved): Generator<Uint8Array> {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += pieceSize) {
+      moved()
+      yield part.subarray(at, at + pieceSize)
+    }
+  }
+  moved()
+}
+
+/** For a put that found an object in its way. */
+export const existing = (gcs: Gcs.Gcs, key: string, sum: Sum): Effect.Effect<Outcome, GcsFault> =>
+  Effect.flatMap(
+    Gcs.look(gcs, key),
+    Option.match({
+      onNone: () => Effect.fail(cut("an object was there and went")),
+      onSome: ({ head }) => Effect.succeed(Rules.isSamePut(head, sum) ? Option.some(head) : Option.none())
+    })
+  )
+
+/** For a put that made an object. Other bytes than were sent must not stay. */
+export const checked = (gcs: Gcs.Gcs, { head }: GcsObject.GcsObject, sum: Sum): Effect.Effect<Outcome, GcsFault> =>
+  Rules.isSamePut(head, sum)
+    ? Effect.succeedSome(head)
+    : Effect.andThen(Gcs.remove(gcs, head.key, head.generation), Effect.fail(cut("the bytes changed on their way")))
+
+/** The sum we declare is right, so a refusal because of it means that bytes changed on their way. */
+export const damageIsTransient = (fault: GcsFault): GcsFault =>
+  fault.status === 400 && /crc32c/i.test(fault.reason) ? cut(fault.message) : fault
