@@ -10,6 +10,7 @@ import { PusherConfig } from "./Pusher/PusherConfig.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import * as Settings from "./Settings.ts"
 import { ProtectionConfig } from "./Storage/ProtectionConfig.ts"
+import { GcsConfig } from "./Storage/GcsConfig.ts"
 import { StorageConfig } from "./Storage/StorageConfig.ts"
 import { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
 
@@ -20,6 +21,7 @@ export const groups = [
   ReadinessConfig,
   DbConfig,
   StorageConfig,
+  GcsConfig,
   ProtectionConfig,
   BulkheadConfig,
   RecordingConfig,

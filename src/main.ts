@@ -18,7 +18,7 @@ import { Sockets } from "./Pusher/Sockets.ts"
 import { Recording } from "./Recording.ts"
 import * as Routes from "./Routes.ts"
 import { Protection } from "./Storage.ts"
-import * as DiskStorage from "./Storage/DiskStorage.ts"
+import * as ConfiguredStorage from "./Storage/ConfiguredStorage.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
@@ -28,7 +28,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
   Layer.provide([StorageRead.layer, StorageWrite.layer]),
-  Layer.provide([Database.layer, DiskStorage.layer, Protection.layer]),
+  Layer.provide([Database.layer, ConfiguredStorage.layer, Protection.layer]),
   Layer.provide([DataDirectory.layer, PublicAddress.layer]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),

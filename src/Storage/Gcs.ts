@@ -6,7 +6,7 @@ import type { GcsFault } from "./GcsFault.ts"
 import { translate } from "./GcsFault.ts"
 import type { Call, GcsHttp } from "./GcsHttp.ts"
 import * as GcsObject from "./GcsObject.ts"
-import { attempt, retry } from "./GcsPolicy.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
 import type * as Rules from "./Rules.ts"
 
 export interface Gcs {
@@ -24,7 +24,7 @@ export const path = (gcs: Gcs, key: string): string => `${objects(gcs)}/${encode
 
 /** One attempt. */
 export const json = (gcs: Gcs, call: Call): Effect.Effect<unknown, GcsFault> =>
-  attempt(gcs.config, (moved) => gcs.http.json(call, moved))
+  GcsPolicy.attempt(gcs.config, (moved) => gcs.http.json(call, moved))
 
 /** None for an answer of one of these statuses. */
 export const unless =
@@ -50,6 +50,6 @@ export const remove = (gcs: Gcs, key: string, generation: string): Effect.Effect
 
 export const head = (gcs: Gcs, at: Rules.At) =>
   Effect.flatMap(
-    Effect.mapError(retry(gcs.config, look(gcs, at.key)), translate(at)),
+    Effect.mapError(GcsPolicy.retry(gcs.config, look(gcs, at.key)), translate(at)),
     Option.match({ onNone: () => new ObjectNotFound(at), onSome: (found) => Effect.succeed(found.head) })
   )

@@ -2,7 +2,7 @@
 import { Effect, Pull, Stream } from "effect"
 import type { Scope } from "effect"
 import type { NewObject, StorageRefused, StorageUnavailable } from "../Storage.ts"
-import { wrongSize } from "./GcsSent.ts"
+import * as GcsSent from "./GcsSent.ts"
 import type * as Rules from "./Rules.ts"
 
 export interface Chunk {
@@ -12,7 +12,7 @@ export interface Chunk {
   readonly end: number
 }
 
-export type NextChunk = Effect.Effect<Chunk, StorageUnavailable | StorageRefused>
+type NextChunk = Effect.Effect<Chunk, StorageUnavailable | StorageRefused>
 
 /** Fails before the last chunk when the body is not of the announced size. After the last chunk, it is not asked again. */
 export const make = (
@@ -20,11 +20,11 @@ export const make = (
   body: NewObject["body"],
   size: number,
   chunkSize: number
-): Effect.Effect<NextChunk, never, Scope.Scope> =>
+): Effect.Effect<{ readonly next: NextChunk }, never, Scope.Scope> =>
   Effect.gen(function* () {
     const stream: Stream.Stream<Uint8Array, StorageUnavailable | StorageRefused> =
       body instanceof Uint8Array ? Stream.succeed(body) : body.stream
-    const pull = yield* Stream.toPull(Stream.limitBytes(stream, size, () => Stream.fail(wrongSize(at, size))))
+    const pull = yield* Stream.toPull(Stream.limitBytes(stream, size, () => Stream.fail(GcsSent.wrongSize(at, size))))
     let waiting: ReadonlyArray<Uint8Array> = []
     let start = 0
 
@@ -49,11 +49,11 @@ export const make = (
       return at
     }
 
-    return Effect.gen(function* () {
+    const next: NextChunk = Effect.gen(function* () {
       const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - start))
       let filled = take(bytes, 0)
       while (filled < bytes.length) {
-        if (!(yield* more)) return yield* wrongSize(at, size)
+        if (!(yield* more)) return yield* GcsSent.wrongSize(at, size)
         filled = take(bytes, filled)
       }
       const chunk: Chunk = { bytes, start, end: start + filled }
@@ -63,4 +63,5 @@ export const make = (
       while (isMore) isMore = yield* more
       return chunk
     })
+    return { next }
   })

@@ -9,7 +9,7 @@ import { cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import { jsonBody } from "./GcsHttp.ts"
 import * as GcsObject from "./GcsObject.ts"
-import { retry } from "./GcsPolicy.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
 
 /** Google composes so many at a time. */
@@ -23,7 +23,10 @@ const once = (gcs: Gcs.Gcs, target: NewObjectHead, sources: ReadonlyArray<string
     path: `${Gcs.path(gcs, key)}/compose?ifGenerationMatch=0&fields=${GcsObject.fields}`,
     body: jsonBody({ sourceObjects: sources.map((name) => ({ name })), destination: { contentType, metadata } })
   } as const
-  const composed = retry(gcs.config, Effect.flatMap(Gcs.json(gcs, call), GcsObject.object).pipe(Gcs.unless(412)))
+  const composed = GcsPolicy.retry(
+    gcs.config,
+    Effect.flatMap(Gcs.json(gcs, call), GcsObject.object).pipe(Gcs.unless(412))
+  )
   return Effect.map(
     composed,
     Option.map(({ head }) => head)
@@ -33,7 +36,7 @@ const once = (gcs: Gcs.Gcs, target: NewObjectHead, sources: ReadonlyArray<string
 /** An object between. Nobody else knows its name: if it is there, an answer was lost. */
 const between = Effect.fnUntraced(function* (gcs: Gcs.Gcs, key: string, sources: ReadonlyArray<string>) {
   const made = yield* once(gcs, { key, contentType: "application/octet-stream", metadata: {} }, sources)
-  if (Option.isNone(made) && Option.isNone(yield* retry(gcs.config, Gcs.look(gcs, key)))) {
+  if (Option.isNone(made) && Option.isNone(yield* GcsPolicy.retry(gcs.config, Gcs.look(gcs, key)))) {
     return yield* cut("an object was there and went")
   }
   return key

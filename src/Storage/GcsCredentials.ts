@@ -23,8 +23,10 @@ const KeyFile = Schema.StructWithRest(Schema.Struct({ type: Schema.String }), [
 ])
 
 const readKeyFile = (path: string): Effect.Effect<typeof KeyFile.Type, GcsFault> =>
-  Effect.try({ try: () => fs.readFileSync(path, "utf8"), catch: (cause) => cause }).pipe(
-    Effect.mapError((cause) => broken(`the key file can't be read: ${reasonOf(cause)}`)),
+  Effect.try({
+    try: () => fs.readFileSync(path, "utf8"),
+    catch: (cause) => broken(`the key file can't be read: ${reasonOf(cause)}`)
+  }).pipe(
     Effect.flatMap((text) =>
       Effect.mapError(Schema.decodeEffect(Schema.fromJsonString(KeyFile))(text), () =>
         broken(`the key file ${path} does not hold Google credentials`)

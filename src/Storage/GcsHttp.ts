@@ -9,7 +9,7 @@ import type { GcsConfig } from "./GcsConfig.ts"
 import type { GcsCredentials } from "./GcsCredentials.ts"
 import { broken, cut, ofStatus, reasonOf } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
-import type { Moved } from "./GcsPolicy.ts"
+import type * as GcsPolicy from "./GcsPolicy.ts"
 
 /** A page of 1,000 objects with 8 KiB of metadata each fits. */
 const maxAnswer = 16 * 1_024 * 1_024
@@ -26,9 +26,12 @@ export interface GcsHttp {
   /** The answer, whatever its status; its body is cut off when the scope closes. */
   readonly execute: (call: Call) => Effect.Effect<HttpClientResponse.HttpClientResponse, GcsFault, Scope.Scope>
   /** The JSON of an answer that is a success; anything else is a fault. */
-  readonly read: (response: HttpClientResponse.HttpClientResponse, moved: Moved) => Effect.Effect<unknown, GcsFault>
+  readonly read: (
+    response: HttpClientResponse.HttpClientResponse,
+    moved: GcsPolicy.Moved
+  ) => Effect.Effect<unknown, GcsFault>
   /** Both. */
-  readonly json: (call: Call, moved: Moved) => Effect.Effect<unknown, GcsFault>
+  readonly json: (call: Call, moved: GcsPolicy.Moved) => Effect.Effect<unknown, GcsFault>
 }
 
 const faultOf = ({ reason }: HttpClientError.HttpClientError): GcsFault =>
@@ -39,7 +42,10 @@ const faultOf = ({ reason }: HttpClientError.HttpClientError): GcsFault =>
 const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
 
 /** The body as text. */
-const textOf = (response: HttpClientResponse.HttpClientResponse, moved: Moved): Effect.Effect<string, GcsFault> =>
+const textOf = (
+  response: HttpClientResponse.HttpClientResponse,
+  moved: GcsPolicy.Moved
+): Effect.Effect<string, GcsFault> =>
   response.stream.pipe(
     Stream.mapError(faultOf),
     Stream.tap(() => Effect.sync(moved)),
@@ -53,7 +59,10 @@ const Problem = Schema.fromJsonString(
 )
 
 /** What the API says is wrong. */
-export const failed = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse, moved: Moved) {
+export const failed = Effect.fnUntraced(function* (
+  response: HttpClientResponse.HttpClientResponse,
+  moved: GcsPolicy.Moved
+) {
   const text = yield* Effect.orElseSucceed(textOf(response, moved), () => "")
   const problem = Schema.decodeOption(Problem)(text)
   const reason = Option.match(problem, { onNone: () => "no success", onSome: ({ error }) => error.message })

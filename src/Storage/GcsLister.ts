@@ -5,7 +5,7 @@ import * as Gcs from "./Gcs.ts"
 import { translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsObject from "./GcsObject.ts"
-import { retry } from "./GcsPolicy.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
 
 const fields = `nextPageToken,items(${GcsObject.fields})`
@@ -15,7 +15,7 @@ const page = (
   query: Readonly<Record<string, string>>
 ): Effect.Effect<typeof GcsObject.Page.Type, GcsFault> => {
   const path = `${Gcs.objects(gcs)}?${new URLSearchParams({ ...query, fields, projection: "noAcl" }).toString()}`
-  return retry(
+  return GcsPolicy.retry(
     gcs.config,
     Effect.flatMap(Gcs.json(gcs, { method: "GET", path }), (value) => GcsObject.decode(GcsObject.Page, value))
   )

@@ -10,7 +10,7 @@ import { broken, cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import { failed, isSuccess } from "./GcsHttp.ts"
 import { sumOfHeader } from "./GcsObject.ts"
-import { attempt, retryAfter } from "./GcsPolicy.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
 
 type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
@@ -93,7 +93,7 @@ class Read {
 
 /** The answer's bytes, until the scope closes. None: there is nothing in the range. */
 const open = (gcs: Gcs.Gcs, key: string, read: Read) =>
-  attempt(gcs.config, (moved) =>
+  GcsPolicy.attempt(gcs.config, (moved) =>
     Effect.gen(function* () {
       const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
       const path = `${Gcs.path(gcs, key)}?alt=media${pinned}`
@@ -156,7 +156,7 @@ export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): S
       })
 
       const resumed = next.pipe(
-        Effect.catchTag("GcsFault", (fault) => retryAfter(gcs.config, fault, next)),
+        Effect.catchTag("GcsFault", (fault) => GcsPolicy.retryAfter(gcs.config, fault, next)),
         Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault)))
       )
 

@@ -14,9 +14,8 @@ import { broken, cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsHttp from "./GcsHttp.ts"
 import * as GcsObject from "./GcsObject.ts"
-import { attempt, retry } from "./GcsPolicy.ts"
-import { checked, damageIsTransient, existing, sliced } from "./GcsSent.ts"
-import type { Sum } from "./GcsSent.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
+import * as GcsSent from "./GcsSent.ts"
 import type * as Rules from "./Rules.ts"
 
 /** All chunks but the last are multiples of this. */
@@ -33,7 +32,7 @@ const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: nu
     headers: { "x-upload-content-type": contentType, "x-upload-content-length": String(size) },
     body: GcsHttp.jsonBody({ name: key, contentType, metadata })
   }
-  const once = attempt(gcs.config, (moved) =>
+  const once = GcsPolicy.attempt(gcs.config, (moved) =>
     Effect.scoped(
       Effect.gen(function* () {
         const response = yield* gcs.http.execute(call)
@@ -46,7 +45,7 @@ const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: nu
       })
     )
   )
-  return retry(gcs.config, Gcs.unless(412)(once))
+  return GcsPolicy.retry(gcs.config, Gcs.unless(412)(once))
 }
 
 /** How far the store is: so many bytes, or done. */
@@ -67,10 +66,10 @@ const send = (
   bytes: Uint8Array,
   headers: Readonly<Record<string, string>>
 ): Effect.Effect<State, GcsFault> =>
-  attempt(gcs.config, (moved) =>
+  GcsPolicy.attempt(gcs.config, (moved) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const body = HttpBody.raw(sliced([bytes], moved), { contentLength: bytes.length })
+        const body = HttpBody.raw(GcsSent.sliced([bytes], moved), { contentLength: bytes.length })
         const response = yield* gcs.http.execute({ method: "PUT", path: session, headers, body })
         if (response.status === 308) return more(committedOf(response.headers["range"]))
         return done(yield* Effect.flatMap(gcs.http.read(response, moved), GcsObject.object))
@@ -84,7 +83,7 @@ const sendChunk = (
   session: string,
   { bytes, end, start }: Chunk,
   size: number,
-  sum: Option.Option<Sum>
+  sum: Option.Option<GcsSent.Sum>
 ) => {
   let committed = start
   let isKnown = true
@@ -119,20 +118,21 @@ const sendChunk = (
       isKnown = false
     })
   )
-  return retry(gcs.config, again)
+  return GcsPolicy.retry(gcs.config, again)
 }
 
 /** A session that is gone, or has other bytes than were sent, is of no more use; the put may begin anew. */
 const translateChunk = (at: Rules.At) => (fault: GcsFault) =>
   fault.status === 404 || fault.status === 410
     ? new StorageUnavailable({ ...at, cause: fault })
-    : translate(at)(damageIsTransient(fault))
+    : translate(at)(GcsSent.damageIsTransient(fault))
 
 export const put = Effect.fnUntraced(function* (gcs: Gcs.Gcs, at: Rules.At, object: NewObject, size: number) {
   const chunkSize = Math.max(granule, gcs.config.chunkSize - (gcs.config.chunkSize % granule))
   const session = yield* Effect.mapError(start(gcs, object, size), translate(at))
-  const next = yield* GcsChunks.make(at, object.body, size, chunkSize)
-  const found = (sum: Sum) => Effect.mapError(retry(gcs.config, existing(gcs, object.key, sum)), translate(at))
+  const { next } = yield* GcsChunks.make(at, object.body, size, chunkSize)
+  const found = (sum: GcsSent.Sum) =>
+    Effect.mapError(GcsPolicy.retry(gcs.config, GcsSent.existing(gcs, object.key, sum)), translate(at))
   let sum = 0
   let open = session
   while (true) {
@@ -146,7 +146,7 @@ export const put = Effect.fnUntraced(function* (gcs: Gcs.Gcs, at: Rules.At, obje
       // An object is in the way. Whether it is this one is known when all bytes are.
       if (Option.isNone(state)) open = Option.none()
       else if ("made" in state.value)
-        return yield* Effect.mapError(checked(gcs, state.value.made, whole), translate(at))
+        return yield* Effect.mapError(GcsSent.checked(gcs, state.value.made, whole), translate(at))
     }
     if (isLast) return yield* found(whole)
   }

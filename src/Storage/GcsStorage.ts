@@ -10,7 +10,7 @@ import type { GcsFault } from "./GcsFault.ts"
 import * as GcsHttp from "./GcsHttp.ts"
 import * as GcsLister from "./GcsLister.ts"
 import * as GcsObject from "./GcsObject.ts"
-import { retry } from "./GcsPolicy.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
 import * as GcsReader from "./GcsReader.ts"
 import * as GcsSignedUrls from "./GcsSignedUrls.ts"
 import * as GcsStart from "./GcsStart.ts"
@@ -23,10 +23,10 @@ import { StorageConfig } from "./StorageConfig.ts"
 const removal = (gcs: Gcs.Gcs, key: string, generation: string | undefined): Effect.Effect<void, GcsFault> => {
   if (generation !== undefined) {
     // Google's generations are numbers; no object has another one.
-    return /^\d+$/.test(generation) ? retry(gcs.config, Gcs.remove(gcs, key, generation)) : Effect.void
+    return /^\d+$/.test(generation) ? GcsPolicy.retry(gcs.config, Gcs.remove(gcs, key, generation)) : Effect.void
   }
   return Effect.flatMap(
-    retry(gcs.config, Gcs.look(gcs, key)),
+    GcsPolicy.retry(gcs.config, Gcs.look(gcs, key)),
     Option.match({ onNone: () => Effect.void, onSome: ({ head }) => removal(gcs, key, head.generation) })
   )
 }
@@ -48,7 +48,7 @@ const setMetadata = (gcs: Gcs.Gcs, key: string, metadata: Readonly<Record<string
     if (Option.isNone(answer)) return yield* cut("the object was changed meanwhile")
     return Option.some((yield* GcsObject.object(answer.value)).head)
   })
-  return retry(
+  return GcsPolicy.retry(
     gcs.config,
     Effect.flatMap(Gcs.look(gcs, key), Option.match({ onNone: () => Effect.succeedNone, onSome: change }))
   )

@@ -9,13 +9,12 @@ import * as Gcs from "./Gcs.ts"
 import { translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsObject from "./GcsObject.ts"
-import { attempt, retry } from "./GcsPolicy.ts"
+import * as GcsPolicy from "./GcsPolicy.ts"
 import * as GcsResumable from "./GcsResumable.ts"
-import { checked, damageIsTransient, existing, sliced, wrongSize } from "./GcsSent.ts"
-import type { Outcome, Sum } from "./GcsSent.ts"
+import * as GcsSent from "./GcsSent.ts"
 import * as Rules from "./Rules.ts"
 
-interface Body extends Sum {
+interface Body extends GcsSent.Sum {
   readonly pieces: ReadonlyArray<Uint8Array>
 }
 
@@ -26,7 +25,7 @@ const collect = Effect.fnUntraced(function* (at: Rules.At, body: NewObject["body
   let sum = 0
   const stream: Stream.Stream<Uint8Array, StorageUnavailable | StorageRefused> = body.stream
   yield* Stream.runForEach(
-    Stream.limitBytes(stream, body.size, () => Stream.fail(wrongSize(at, body.size))),
+    Stream.limitBytes(stream, body.size, () => Stream.fail(GcsSent.wrongSize(at, body.size))),
     (piece) =>
       Effect.sync(() => {
         pieces.push(piece)
@@ -34,7 +33,7 @@ const collect = Effect.fnUntraced(function* (at: Rules.At, body: NewObject["body
         sum = crc32c(piece, sum)
       })
   )
-  if (size !== body.size) return yield* wrongSize(at, body.size)
+  if (size !== body.size) return yield* GcsSent.wrongSize(at, body.size)
   return { pieces, size, crc32c: sum }
 })
 
@@ -53,24 +52,24 @@ const related = (object: NewObject, body: Body) => {
   }
 }
 
-const inOne = (gcs: Gcs.Gcs, object: NewObject, body: Body): Effect.Effect<Outcome, GcsFault> => {
+const inOne = (gcs: Gcs.Gcs, object: NewObject, body: Body): Effect.Effect<GcsSent.Outcome, GcsFault> => {
   const { contentLength, contentType, parts } = related(object, body)
   const path = `/upload${Gcs.objects(gcs)}?uploadType=multipart&ifGenerationMatch=0&fields=${GcsObject.fields}`
-  const once = attempt(gcs.config, (moved) => {
-    const raw = HttpBody.raw(sliced(parts, moved), { contentType, contentLength })
+  const once = GcsPolicy.attempt(gcs.config, (moved) => {
+    const raw = HttpBody.raw(GcsSent.sliced(parts, moved), { contentType, contentLength })
     return gcs.http.json({ method: "POST", path, body: raw }, moved)
   }).pipe(
-    Effect.mapError(damageIsTransient),
+    Effect.mapError(GcsSent.damageIsTransient),
     Effect.flatMap(GcsObject.object),
     Gcs.unless(412),
     Effect.flatMap(
       Option.match({
-        onNone: () => existing(gcs, object.key, body),
-        onSome: (made) => checked(gcs, made, body)
+        onNone: () => GcsSent.existing(gcs, object.key, body),
+        onSome: (made) => GcsSent.checked(gcs, made, body)
       })
     )
   )
-  return retry(gcs.config, once)
+  return GcsPolicy.retry(gcs.config, once)
 }
 
 const sizeOf = (body: NewObject["body"]): number => (body instanceof Uint8Array ? body.length : body.size)
