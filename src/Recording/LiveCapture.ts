@@ -3,11 +3,12 @@
  * journal's next commit. Plain code, no fiber, one copy per frame.
  */
 import type { Batch } from "./Batch.ts"
-import type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
+import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { toleranceSeconds } from "./Coverage.ts"
 import type { Source } from "./Journal.ts"
 import { LiveChunk } from "./LiveChunk.ts"
 import type { LiveConversation } from "./LiveConversation.ts"
+import { Progress } from "./Progress.ts"
 
 /** What a capture needs of the node. */
 export interface CaptureHost {
@@ -51,8 +52,6 @@ interface Run {
 
 /** A jump of the clock that starts a new chunk when spans are not exact. */
 const looseGapSeconds = 2
-/** Time between two acknowledgements of a capture. */
-const ackMillis = 1_000
 /** Of the last second in the rate. */
 const rateWeight = 0.25
 
@@ -74,29 +73,20 @@ export class LiveCapture implements Source, Capture {
   #entering = false
   #conversation: LiveConversation | undefined
   #chunk: LiveChunk | undefined
-  #sealing: Array<LiveChunk> = []
+  /** Sealed, and not yet whole in the journal. */
+  #sealing: Array<{ readonly chunk: LiveChunk; readonly conversation: LiveConversation }> = []
   #inFlight = false
   #failure: CaptureFailure | undefined
   #gaveUp = false
   #onClosed: (() => void) | undefined
   #closing = false
-  #through = 0
-  #bytes = 0
-  #skipped = false
-  /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
-  #owed: Array<Acknowledgement> = []
-  #owedDrained: Array<Acknowledgement> = []
-  #drained = { through: 0, bytes: 0 }
-  #acked = { through: 0, bytes: 0 }
-  #ackedAt = 0
-  /** Clock milliseconds at which the oldest audio came that is not drained, and not acknowledged; 0 if there is none. */
-  #undrainedSince = 0
-  #unackedSince = 0
+  readonly #progress: Progress
   #measured = { at: 0, received: 0 }
 
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
     this.#host = host
+    this.#progress = new Progress(host.now, options.onAck)
     this.openedAt = host.now()
     this.#measured.at = this.openedAt
   }
@@ -105,7 +95,7 @@ export class LiveCapture implements Source, Capture {
     if (this.#failure !== undefined || this.#closing) return "full"
     if (this.#conversation === undefined && !this.#entering && this.#backlog.length === 0) return "refused"
     this.received += audio.length
-    if (this.#undrainedSince === 0) this.#undrainedSince = this.#host.now()
+    this.#progress.came()
     if (this.#backlog.length > 0 || this.#entering || audio.length > this.#room) {
       this.#wait({ _tag: "Audio", start, audio: Uint8Array.from(audio) }, audio.length)
       return "full"
@@ -146,8 +136,7 @@ export class LiveCapture implements Source, Capture {
 
   /** Seconds since the oldest audio came that is not acknowledged. */
   get ackLag(): number {
-    const since = this.#unackedSince === 0 ? this.#undrainedSince : this.#unackedSince
-    return since === 0 ? 0 : Math.max(0, this.#host.now() - since) / 1000
+    return this.#progress.lag
   }
 
   /** Seals and commits what was received; `done` is called when nothing is left to do. */
@@ -162,10 +151,7 @@ export class LiveCapture implements Source, Capture {
     this.#entering = false
     if (this.#failure !== undefined) return this.#host.leave(conversation)
     this.#conversation = conversation
-    this.#through = 0
-    this.#bytes = 0
-    this.#drained = { through: 0, bytes: 0 }
-    this.#acked = { through: 0, bytes: 0 }
+    this.#progress.enter(conversation.id)
     this.#advance()
     if (this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
   }
@@ -184,14 +170,7 @@ export class LiveCapture implements Source, Capture {
     if (added > 0) this.#runs.splice(0, added)
     if (this.#runs.length > 0) return false
     this.#used = 0
-    if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
-    this.#undrainedSince = this.#backlog.length === 0 ? 0 : this.#host.now()
-    if (all) this.#skipped = false
-    // A dropped replay may lie on another capture's audio that only a commit of all makes durable.
-    if (!this.#skipped) {
-      this.#drained = { through: this.#through, bytes: this.#bytes }
-      this.#owedDrained.push(...this.#owed.splice(0))
-    }
+    this.#progress.drained(all, this.#backlog.length > 0)
     return true
   }
 
@@ -203,13 +182,12 @@ export class LiveCapture implements Source, Capture {
       if (this.#closing) this.#end()
       return
     }
-    const whole = this.#sealing.filter((chunk) => chunk.durable === chunk.appended)
+    const whole = this.#sealing.filter(({ chunk }) => chunk.durable === chunk.appended)
     if (whole.length > 0) {
-      this.#sealing = this.#sealing.filter((chunk) => chunk.durable !== chunk.appended)
-      for (const chunk of whole) this.#host.sealed(this, chunk)
+      this.#sealing = this.#sealing.filter(({ chunk }) => chunk.durable !== chunk.appended)
+      for (const { chunk } of whole) this.#host.sealed(this, chunk)
     }
-    for (const owed of this.#owedDrained.splice(0)) this.options.onAck(owed)
-    this.#acknowledge()
+    if (this.#progress.durable()) this.#host.markDirty(this)
     const full = this.#backlog.length > 0
     this.#advance()
     if (full && this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
@@ -253,7 +231,7 @@ export class LiveCapture implements Source, Capture {
     if (!this.#closing || this.#entering || this.#backlog.length > 0) return
     this.#leave()
     if (this.#sealing.length > 0 || this.#runs.length > 0) this.#host.markUrgent(this)
-    else if (this.#owed.length > 0) this.#host.markDirty(this)
+    else if (this.#progress.owes) this.#host.markDirty(this)
     else if (!this.#inFlight) this.#end()
   }
 
@@ -267,18 +245,16 @@ export class LiveCapture implements Source, Capture {
   #leave(): void {
     if (this.#chunk !== undefined) this.#seal()
     if (this.#conversation === undefined) return
-    if (this.#bytes > this.#acked.bytes) {
-      this.#owed.push({ conversation: this.#conversation.id, through: this.#through, bytes: this.#bytes })
-    }
+    this.#progress.leave()
     this.#host.leave(this.#conversation)
     this.#conversation = undefined
   }
 
   #seal(): void {
-    if (this.#chunk === undefined) return
+    if (this.#chunk === undefined || this.#conversation === undefined) return
     this.#chunk.state = "waiting"
     this.#chunk.sealedAt = this.#host.now()
-    this.#sealing.push(this.#chunk)
+    this.#sealing.push({ chunk: this.#chunk, conversation: this.#conversation })
     this.#chunk = undefined
     this.#host.markDirty(this)
   }
@@ -288,16 +264,14 @@ export class LiveCapture implements Source, Capture {
     if (conversation === undefined) return
     const rate = this.options.sampleRate
     const end = start + audio.length / 2 / rate
-    this.#bytes += audio.length
     this.#host.markDirty(this)
     const chunkEnd = this.#chunk?.appendedEnd
     if (!this.options.exact) {
       const near = chunkEnd !== undefined && Math.abs(start - chunkEnd) <= looseGapSeconds
       this.#write(conversation, near ? chunkEnd : start, audio, near)
-      this.#through = Math.max(this.#through, this.#chunk?.appendedEnd ?? end)
-      return
+      return this.#progress.placed(this.#chunk?.appendedEnd ?? end, audio.length)
     }
-    this.#through = Math.max(this.#through, end)
+    this.#progress.placed(end, audio.length)
     const last = conversation.coverage.last
     const next = chunkEnd !== undefined && Math.abs(start - chunkEnd) <= toleranceSeconds
     if (next && last !== undefined && Math.abs(last.end - chunkEnd) <= toleranceSeconds) {
@@ -315,7 +289,7 @@ export class LiveCapture implements Source, Capture {
       kept += to - from
     }
     if (kept === audio.length / 2) return
-    this.#skipped = true
+    this.#progress.dropped()
     this.#host.overlapped(this, conversation.id, start, audio, kept)
   }
 
@@ -374,21 +348,6 @@ export class LiveCapture implements Source, Capture {
     return grown
   }
 
-  /** At most one a second, and always one for the end. */
-  #acknowledge(): void {
-    const conversation = this.#conversation
-    if (conversation === undefined || this.#drained.bytes === this.#acked.bytes) {
-      this.#unackedSince = 0
-      return
-    }
-    const now = this.#host.now()
-    if (now - this.#ackedAt < ackMillis) return this.#host.markDirty(this)
-    this.#ackedAt = now
-    this.#acked = this.#drained
-    this.#unackedSince = 0
-    this.options.onAck({ conversation: conversation.id, ...this.#acked })
-  }
-
   #fail(failure: CaptureFailure): void {
     this.#failure ??= failure
     if (!this.#inFlight) this.#giveUp(this.#failure)
@@ -399,25 +358,23 @@ export class LiveCapture implements Source, Capture {
     if (this.#gaveUp) return
     this.#gaveUp = true
     const conversation = this.#conversation
-    const chunks = this.#chunk === undefined ? this.#sealing : [...this.#sealing, this.#chunk]
-    this.#chunk = undefined
+    this.#seal()
+    const sealing = this.#sealing
     this.#sealing = []
     this.#runs = []
     this.#used = 0
     this.#backlog = []
     this.#backlogBytes = 0
     this.#buffer = undefined
-    this.#owed = []
-    this.#owedDrained = []
-    for (const chunk of chunks) {
-      conversation?.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
+    this.#conversation = undefined
+    this.#progress.forget()
+    for (const { chunk, conversation } of sealing) {
+      conversation.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
       chunk.appended = chunk.durable
-      chunk.state = "waiting"
       if (chunk.durable === 0) this.#host.abandoned(chunk)
       else this.#host.sealed(this, chunk)
     }
     if (conversation !== undefined) this.#host.leave(conversation)
-    this.#conversation = undefined
     if (!this.#closing) this.options.onFailure(failure)
   }
 }

@@ -1,0 +1,101 @@
+/** How far a capture's audio has come: received, handed to the journal, fsynced, acknowledged. */
+import type { Acknowledgement } from "./Capture.ts"
+
+/** Time between two acknowledgements of a conversation that goes on. */
+const ackMillis = 1_000
+
+export class Progress {
+  readonly #now: () => number
+  readonly #onAck: (ack: Acknowledgement) => void
+  #conversation: string | undefined
+  #received = { through: 0, bytes: 0 }
+  #drained = { through: 0, bytes: 0 }
+  #acked = { through: 0, bytes: 0 }
+  #ackedAt = 0
+  /** A dropped replay may lie on another capture's audio that only a commit of all makes durable. */
+  #waitsForAll = false
+  /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
+  #owed: Array<Acknowledgement> = []
+  #owedDrained: Array<Acknowledgement> = []
+  /** Clock milliseconds at which the oldest audio came that is not drained, and not acknowledged; 0 if there is none. */
+  #undrainedSince = 0
+  #unackedSince = 0
+
+  constructor(now: () => number, onAck: (ack: Acknowledgement) => void) {
+    this.#now = now
+    this.#onAck = onAck
+  }
+
+  /** The end of a conversation that was left is not acknowledged yet. */
+  get owes(): boolean {
+    return this.#owed.length > 0
+  }
+
+  /** Seconds since the oldest audio came that is not acknowledged. */
+  get lag(): number {
+    const since = this.#unackedSince === 0 ? this.#undrainedSince : this.#unackedSince
+    return since === 0 ? 0 : Math.max(0, this.#now() - since) / 1000
+  }
+
+  enter(conversation: string): void {
+    this.#conversation = conversation
+    this.#received = { through: 0, bytes: 0 }
+    this.#drained = { through: 0, bytes: 0 }
+    this.#acked = { through: 0, bytes: 0 }
+  }
+
+  leave(): void {
+    if (this.#conversation !== undefined && this.#received.bytes > this.#acked.bytes) {
+      this.#owed.push({ conversation: this.#conversation, ...this.#received })
+    }
+    this.#conversation = undefined
+  }
+
+  /** Audio came, and may wait to be placed. */
+  came(): void {
+    if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
+  }
+
+  /** `bytes` of audio up to unix second `through` are placed; if some were dropped, they are as durable as what was there. */
+  placed(through: number, bytes: number): void {
+    this.#received.through = Math.max(this.#received.through, through)
+    this.#received.bytes += bytes
+  }
+
+  dropped(): void {
+    this.#waitsForAll = true
+  }
+
+  /** Everything that is placed is in a commit; of all captures, if `all`. `more` audio waits to be placed. */
+  drained(all: boolean, more: boolean): void {
+    if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
+    this.#undrainedSince = more ? this.#now() : 0
+    if (all) this.#waitsForAll = false
+    if (this.#waitsForAll) return
+    this.#drained = { ...this.#received }
+    this.#owedDrained.push(...this.#owed.splice(0))
+  }
+
+  /** The commit is fsynced. Answers whether something is left that comes too soon after the last acknowledgement. */
+  durable(): boolean {
+    for (const owed of this.#owedDrained.splice(0)) this.#onAck(owed)
+    if (this.#conversation === undefined || this.#drained.bytes === this.#acked.bytes) {
+      this.#unackedSince = 0
+      return false
+    }
+    const now = this.#now()
+    if (now - this.#ackedAt < ackMillis) return true
+    this.#ackedAt = now
+    this.#acked = this.#drained
+    this.#unackedSince = 0
+    this.#onAck({ conversation: this.#conversation, ...this.#acked })
+    return false
+  }
+
+  /** Nothing more will be acknowledged. */
+  forget(): void {
+    this.#conversation = undefined
+    this.#owed = []
+    this.#owedDrained = []
+  }
+}
