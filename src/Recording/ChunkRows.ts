@@ -138,13 +138,14 @@ const make = Effect.gen(function* () {
       const found = new Map<string, number>()
       for (let at = 0; at < chunks.length; at += existingBatch) {
         const batch = chunks.slice(at, at + existingBatch)
+        // Starts as text: the client takes no array in which some numbers are whole and some are not.
         const rows = yield* db.read(
           "ChunkRows.existing",
           (sql) => sql<{ readonly id: string; readonly samples: number }>`
             select c.id::text as id, c.samples::float8 as samples
             from unnest(
               ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
-              ${batch.map((c) => c.start)}::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
+              ${batch.map((c) => String(c.start))}::text[]::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
             ) as wanted(uid, conversation_id, start_at, id)
             join chunks c using (uid, conversation_id, start_at, id)`
         )

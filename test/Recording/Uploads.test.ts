@@ -43,9 +43,12 @@ const protectionConfig = (level: Level) =>
 const fast = {
   commitInterval: Duration.millis(10),
   conversationLookup: Duration.seconds(5),
-  drainTimeout: Duration.millis(50),
+  drainTimeout: Duration.seconds(10),
   sweepInterval: Duration.hours(1)
 }
+
+/** For a node whose uploads never end: it does not wait for them when it stops. */
+const hanging = { drainTimeout: Duration.millis(50) }
 
 /** A node on `dataDir` with the storage and database of the test. */
 const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfig["Service"]> = {}) => {
@@ -211,7 +214,7 @@ it.live.each(killPoints)(
         yield* Deferred.await(reached)
         // What the disk has at the instant of the kill; nothing that the first node does later reaches it.
         Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
-      }).pipe(Effect.provide(node(dataDir, { ...hooks, level })))
+      }).pipe(Effect.provide(node(dataDir, { ...hooks, level }, hanging)))
       yield* Effect.gen(function* () {
         yield* sweep
         yield* idle
@@ -230,7 +233,7 @@ it.live("does not take the rest of a stored chunk for a new one when the journal
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const copy = Path.join(dataDir, "copy")
-    const small = { segmentBytes: 10_000, commitInterval: Duration.hours(1) }
+    const small = { segmentBytes: 10_000, commitInterval: Duration.hours(1), ...hanging }
     const reached = yield* Deferred.make<void>()
     const row = <A, E>(row: Effect.Effect<A, E>) =>
       row.pipe(Effect.andThen(Deferred.succeed(reached, undefined)), Effect.andThen(Effect.never))
@@ -268,6 +271,21 @@ it.live("does not take the rest of a stored chunk for a new one when the journal
       assert.strictEqual(yield* liveChunks, 0)
       assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(32_000))))
     }).pipe(Effect.provide(node(copy)))
+  }).pipe(inWorld)
+)
+
+it.live("finds again what is stored, whether it starts at a whole second or not", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const put = () => new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* record(8000, 12_345)
+    }).pipe(Effect.provide(node(dataDir, { put }, { uploadDeadline: Duration.millis(1) })))
+    yield* Effect.gen(function* () {
+      yield* sweep
+      assert.strictEqual(yield* rowCount, 2)
+    }).pipe(Effect.provide(node(dataDir)))
   }).pipe(inWorld)
 )
 
