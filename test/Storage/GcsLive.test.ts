@@ -1,0 +1,88 @@
+/** The real server with a bucket: what is streamed in is in the bucket, and is heard from there; what is wrong is said at the start. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { stream } from "../support/Capturer.ts"
+import * as Account from "../support/gcs/Account.ts"
+import { GcsServer } from "../support/gcs/Server.ts"
+import { dataDirectory, spawnServer, startServer } from "../support/Server.ts"
+
+const account = Account.make()
+const bucket = "spillway-live"
+let gcs: GcsServer
+let dataDir: string
+let keyFile: string
+
+beforeAll(async () => {
+  dataDir = dataDirectory()
+  gcs = await GcsServer.start({ account, buckets: [bucket, "read-only"] })
+  keyFile = Account.writeKeyFile(Path.dirname(dataDir), account)
+})
+
+afterAll(async () => {
+  await gcs.stop()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+})
+
+const env = (more: Readonly<Record<string, string>> = {}) => ({
+  SPILLWAY_CHUNK_DURATION: "1 second",
+  SPILLWAY_COMMIT_INTERVAL: "100 millis",
+  SPILLWAY_BUCKET: bucket,
+  SPILLWAY_GCS_ENDPOINT: gcs.url,
+  SPILLWAY_GCS_KEY_FILE: keyFile,
+  SPILLWAY_GCS_STALL_TIMEOUT: "300 millis",
+  ...more
+})
+
+const noise = (seconds: number) =>
+  Buffer.from(Uint8Array.from({ length: seconds * 32_000 }, (_, i) => (i * 7919) >>> 5))
+
+it("keeps audio in the bucket through faults and plays it from there", { timeout: 60_000 }, async () => {
+  gcs.faults.add(
+    { operation: "multipart", fault: { kind: "status", status: 503 } },
+    { operation: "multipart", fault: { kind: "lose" } },
+    { operation: "multipart", fault: { kind: "resetUpload", after: 10_000 } },
+    { operation: "media", fault: { kind: "resetDownload", after: 20_000 } },
+    { operation: "media", fault: { kind: "stallDownload", after: 30_000 } }
+  )
+  const pcm = noise(3)
+  const server = await startServer(dataDir, env())
+  const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
+  await stream({ conversation: "c", start: 1_760_000_000, sampleRate: 16_000, pcm }, { server: () => server })
+  const stored = () => [...gcs.objects.bucket(bucket).values()].reduce((sum, { bytes }) => sum + bytes.length, 0)
+  while (stored() < pcm.length) await new Promise((resolve) => setTimeout(resolve, 20))
+  const { audio_files: files } = JSON.parse(await (await get("/v1/conversations/c")).text())
+  const heard = await (await get(`/v1/sync/audio/c/${files[0].id}`)).arrayBuffer()
+  assert.isTrue(Buffer.from(heard).subarray(44).equals(pcm))
+  assert.isAbove(gcs.count("media"), 4)
+  assert.isFalse(Fs.existsSync(Path.join(dataDir, "objects")))
+  assert.strictEqual(await server.stop(), 0)
+})
+
+const end = async (more: Readonly<Record<string, string>>) => {
+  const { child, output } = spawnServer(dataDir, env(more))
+  const code = await new Promise((resolve) => child.once("exit", resolve))
+  return {
+    code,
+    said: output()
+      .split("\n")
+      .filter((line) => line.startsWith("spillway: "))
+  }
+}
+
+it("ends at the start with one line that says what it lacks", { timeout: 60_000 }, async () => {
+  const other = Path.join(Path.dirname(dataDir), "other.json")
+  Fs.writeFileSync(other, JSON.stringify(Account.keyFile(Account.make())))
+  const none = Path.join(Path.dirname(dataDir), "none.json")
+  const cases = [
+    [{ SPILLWAY_BUCKET: "no-such-bucket" }, /there is no bucket no-such-bucket/],
+    [{ SPILLWAY_GCS_KEY_FILE: none }, /the key file can't be read: ENOENT/],
+    [{ SPILLWAY_GCS_KEY_FILE: other }, /Google does not accept the credentials/]
+  ] as const
+  for (const [more, line] of cases) {
+    const { code, said } = await end(more)
+    assert.strictEqual(code, 1)
+    assert.strictEqual(said.length, 1)
+    assert.match(said[0] ?? "", line)
+  }
+})
