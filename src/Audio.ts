@@ -1,5 +1,6 @@
 /** Spans, timeline arithmetic and WAV: pure. */
 export { fileId } from "./Audio/FileId.ts"
+export * as OpusContainer from "./Audio/OpusContainer.ts"
 export * as Peaks from "./Audio/Peaks.ts"
 export * as Span from "./Audio/Span.ts"
 export * as Timeline from "./Audio/Timeline.ts"

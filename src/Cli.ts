@@ -8,14 +8,20 @@ import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
 import { FetchCommand } from "./Cli/FetchCommand.ts"
+import { ImportCommand } from "./Cli/ImportCommand.ts"
 import { KeysCommand } from "./Cli/KeysCommand.ts"
 import { Screen } from "./Cli/Screen.ts"
 import { StreamCommand } from "./Cli/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
-import { groups } from "./Configuration.ts"
+import * as Configuration from "./Configuration.ts"
+import * as Database from "./Db/Database.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
+import * as PublicAddress from "./Http/PublicAddress.ts"
 import { KeysConfig } from "./Http/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
+import { Import } from "./Recording.ts"
+import { Protection } from "./Storage.ts"
+import * as DiskStorage from "./Storage/DiskStorage.ts"
 
 const local = Effect.gen(function* () {
   const { host, port } = yield* HttpConfig
@@ -28,14 +34,22 @@ const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
 
 const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
 
+/** On the store and the database themselves, as the server. */
+const operating = Layer.merge(Screen.layer, Import.layer).pipe(
+  Layer.provide([Database.layer, DiskStorage.layer, Protection.layer]),
+  Layer.provide(PublicAddress.layer),
+  Layer.provide(Configuration.layer)
+)
+
 const spillway = Command.make("spillway").pipe(
-  Command.withDescription("Send, list and fetch audio of a Spillway server, and manage its keys"),
+  Command.withDescription("Send, list, fetch and import audio of a Spillway server, and manage its keys"),
   Command.withSubcommands([
     Command.provide(StreamCommand, talking),
     Command.provide(ConversationsCommand, talking),
     Command.provide(FetchCommand, talking),
     Command.provide(KeysCommand, talking),
-    configCommand([...groups, CliConfig])
+    Command.provide(ImportCommand, operating),
+    configCommand([...Configuration.groups, CliConfig])
   ])
 )
 

@@ -5,12 +5,12 @@ import type { DbError } from "./Db.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveform, waveforms } from "./Playback/Waveform.ts"
-import { type Chunk, type Conversation, Recording } from "./Recording.ts"
+import { type Chunk, type Conversation, isReadAsPcm, Recording } from "./Recording.ts"
 
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export type { Rendition } from "./Playback/Rendition.ts"
 
-/** The audio file holds Opus, which is not decoded here. */
+/** The audio file holds Opus that is not decoded here. */
 export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable", {
   conversation: Schema.String,
   file: Schema.String,
@@ -89,7 +89,8 @@ export class Playback extends Context.Service<
           const file = files.find((file) => file.id === fileId)
           if (file === undefined) return Option.none()
           const { codec } = file
-          if (codec !== "pcm16") return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
+          if (!file.pieces.every(({ chunk }) => isReadAsPcm(chunk)))
+            return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
           return Option.some(Rendition.make(recording.read, file, format))
         })
       })

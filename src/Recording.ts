@@ -22,8 +22,9 @@ import { Uploads } from "./Recording/Uploads.ts"
 import type { StorageUnavailable } from "./Storage.ts"
 
 export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
-export type { Chunk, ChunkState } from "./Recording/Chunk.ts"
+export { type Chunk, type ChunkState, isReadAsPcm } from "./Recording/Chunk.ts"
 export { ChunkUnreadable } from "./Recording/ChunkUnreadable.ts"
+export { Import } from "./Recording/Import.ts"
 export type { ChunkPeaks } from "./Recording/ChunkRows.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 

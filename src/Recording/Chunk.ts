@@ -15,6 +15,10 @@ export interface Chunk extends Span.Span {
   readonly key: string
 }
 
+/** Whether its audio is read as PCM16: Opus is, once it is stored. */
+export const isReadAsPcm = ({ codec, key, state }: Chunk): boolean =>
+  codec === "pcm16" || state === "lost" || (state === "stored" && /\.opus(\.enc)?$/.test(key))
+
 /** The object's name: seconds of the first sample with three decimals; `shift` milliseconds later if that name is taken. */
 export const objectKey = (chunk: { uid: string; conversation: string; start: number }, shift = 0): string =>
   `chunks/${chunk.uid}/${chunk.conversation}/${(Math.round(chunk.start * 1000 + shift) / 1000).toFixed(3)}.batch.bin`

@@ -88,6 +88,12 @@ const settings = {
     { min: 1, max: 1_000 },
     "Decoded chunks kept in memory for the next range of them; the least recently used goes"
   ),
+  importWindow: Settings.integer(
+    "SPILLWAY_IMPORT_WINDOW",
+    8,
+    { min: 1, max: 256 },
+    "Stored chunks that `spillway import` reads at once, where no metadata tells their length; each is in memory"
+  ),
   drainTimeout: Settings.duration(
     "SPILLWAY_DRAIN_TIMEOUT",
     "30 seconds",

@@ -1,12 +1,13 @@
 /**
  * The audio of stored chunks as PCM, whatever it is stored as. Plain audio and our own encrypted one are read by range;
- * what has to be read whole (other encrypted records) is decoded once, and kept for the next ranges of it.
+ * what has to be read whole (Opus, other encrypted records) is decoded once, and kept for the next ranges of it.
  */
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageRead } from "../Bulkhead.ts"
 import { NotSealed, Protection, SealedRecords, Storage, type StorageError, StorageRefused } from "../Storage.ts"
 import type { StorageUnavailable } from "../Storage.ts"
 import type { Chunk } from "./Chunk.ts"
+import * as ChunkDecoder from "./ChunkDecoder.ts"
 import { ChunkUnreadable } from "./ChunkUnreadable.ts"
 import * as ObjectName from "./ObjectName.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
@@ -44,6 +45,7 @@ const make = Effect.gen(function* () {
   const storage = yield* Storage
   const storageRead = yield* StorageRead
   const protection = yield* Protection
+  const decoder = ChunkDecoder.make(protection, config.decodedBytes)
 
   /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
   const fetch = (source: Source, bytes: Stream.Stream<Uint8Array, StorageError>) =>
@@ -68,7 +70,7 @@ const make = Effect.gen(function* () {
     const whole: Stream.Stream<Uint8Array, StorageError> = storage.get(key)
     const limited = Stream.limitBytes(whole, config.decodedBytes, () => Stream.fail(tooLarge))
     const stored = Buffer.concat(yield* fetch(source, limited))
-    return yield* protection.open(source.uid, stored).pipe(Effect.mapError((cause) => unreadable(source, cause)))
+    return yield* Effect.mapError(decoder.decode(source, stored), (cause) => unreadable(source, cause))
   })
 
   const decoded = yield* Cache.makeWith(decode, {
@@ -110,18 +112,22 @@ const make = Effect.gen(function* () {
   })
 
   const readSealed = (chunk: Chunk, start: number, end: number) =>
-    inPieces(start, end, SealedRecords.recordSize, (from, to) =>
-      Effect.flatMap(Cache.has(decoded, sourceOf(chunk)), (has) =>
-        (has ? fromWhole(sourceOf(chunk), from, to) : readRecords(chunk, from, to)).pipe(
-          Effect.catchTag("NotSealed", () => fromWhole(sourceOf(chunk), from, to)),
-          Effect.map((bytes) => [bytes])
-        )
+    inPieces(start, end, SealedRecords.recordSize, (from, to) => {
+      const whole = fromWhole(sourceOf(chunk), from, to)
+      const records = Effect.catchTag(readRecords(chunk, from, to), "NotSealed", () => whole)
+      return Cache.has(decoded, sourceOf(chunk)).pipe(
+        Effect.flatMap((isDecoded) => (isDecoded ? whole : records)),
+        Effect.map((bytes) => [bytes])
       )
-    )
+    })
+
+  const readDecoded = (chunk: Chunk, start: number, end: number) =>
+    inPieces(start, end, 1, (from, to) => Effect.map(fromWhole(sourceOf(chunk), from, to), (bytes) => [bytes]))
 
   return StoredAudio.of({
     read: (chunk, start, end) => {
       const format = ObjectName.formatOf(chunk.key)
+      if (format?.codec === "opus") return readDecoded(chunk, start, end)
       return format?.sealed === true ? readSealed(chunk, start, end) : readPlain(chunk, start, end)
     }
   })

@@ -1,0 +1,59 @@
+/**
+ * Opus packets of one chunk as one object: u32 LE count of packets, u32 LE bytes of the PCM16 that they were made from,
+ * then for each packet u16 LE length and the packet.
+ */
+import { Result } from "effect"
+
+export interface OpusContainer {
+  readonly packets: ReadonlyArray<Uint8Array>
+  /** 0 if the writer did not know. */
+  readonly originalBytes: number
+}
+
+const headSize = 8
+
+/** The container, or what is wrong with it. What follows the last packet is ignored. */
+export const parse = (bytes: Uint8Array): Result.Result<OpusContainer, string> => {
+  if (bytes.length < headSize) return Result.fail(`${bytes.length} bytes are no Opus container`)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const count = view.getUint32(0, true)
+  const packets: Array<Uint8Array> = []
+  let at = headSize
+  while (packets.length < count) {
+    const number = `packet ${packets.length + 1} of ${count}`
+    if (at + 2 > bytes.length) return Result.fail(`${number} is missing`)
+    const length = view.getUint16(at, true)
+    const packet = bytes.subarray(at + 2, at + 2 + length)
+    if (packet.length < length) return Result.fail(`${number} is cut off`)
+    if (Number.isNaN(milliseconds(packet))) return Result.fail(`${number} is not Opus`)
+    packets.push(packet)
+    at += 2 + length
+  }
+  return Result.succeed({ packets, originalBytes: view.getUint32(4, true) })
+}
+
+const silk = [10, 20, 40, 60]
+const hybrid = [10, 20]
+const celt = [2.5, 5, 10, 20]
+
+/** How much audio a packet holds (RFC 6716, section 3.1); not a number if it is none. */
+export const milliseconds = (packet: Uint8Array): number => {
+  const [head, second] = packet
+  if (head === undefined) return Number.NaN
+  const mode = head >> 3
+  const frame = mode < 12 ? silk[mode & 3] : mode < 16 ? hybrid[mode & 1] : celt[mode & 3]
+  const frames = (head & 3) === 0 ? 1 : (head & 3) < 3 ? 2 : (second ?? 0) & 63
+  const duration = frames * (frame ?? Number.NaN)
+  return duration > 0 && duration <= 120 ? duration : Number.NaN
+}
+
+/** What the packets decode to, before it is trimmed. */
+export const decodedSamples = ({ packets }: OpusContainer, sampleRate: number): number =>
+  packets.reduce((sum, packet) => sum + (milliseconds(packet) * sampleRate) / 1_000, 0)
+
+/** Samples of the audio that was recorded: the encoder filled its last packet up. */
+export const samples = (container: OpusContainer, sampleRate: number): number => {
+  const decoded = decodedSamples(container, sampleRate)
+  const original = Math.floor(container.originalBytes / 2)
+  return original > 0 && original < decoded ? original : decoded
+}
