@@ -1,6 +1,7 @@
 /** Which failure is which problem: one table, to which every module's edge adds its own errors. */
 import { Cause, Context, Duration, Effect, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
+import { HttpEffect, HttpServerResponse } from "effect/http"
 import { Saturated } from "../Bulkhead.ts"
 import { DbTimeout, DbUnavailable } from "../Db.ts"
 import { StorageRefused, StorageUnavailable } from "../Storage.ts"
@@ -73,7 +74,7 @@ export class Problems extends Context.Service<
         Effect.catchCause(handler, (cause) =>
           Cause.hasInterruptsOnly(cause)
             ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(isInterrupt)))
-            : Effect.flatMap(of(cause), Effect.fail)
+            : Effect.flatMap(Effect.tap(of(cause), keepHeaders), Effect.fail)
         )
     })
   })
@@ -82,5 +83,15 @@ export class Problems extends Context.Service<
   static readonly rules = (...rules: ReadonlyArray<Rule>) =>
     Layer.effectDiscard(Effect.flatMap(Problems, (problems) => problems.add(rules)))
 }
+
+/** A documented error is encoded as its body alone: its headers (`Retry-After`, `WWW-Authenticate`) are put on the response. */
+const keepHeaders = ({ headers }: Problem) =>
+  Effect.withFiber((fiber) => {
+    if (headers === undefined) return Effect.void
+    HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_request, response) =>
+      Effect.succeed(response.status >= 400 ? HttpServerResponse.setHeaders(response, headers) : response)
+    )
+    return Effect.void
+  })
 
 const isInterrupt = (reason: Cause.Reason<unknown>): reason is Cause.Interrupt => reason._tag === "Interrupt"

@@ -75,6 +75,14 @@ it("refuses to upgrade without a valid key, and takes it in each of the three pl
   byProtocol.socket.close()
 })
 
+it("says how to show a key on every route, documented ones too", async () => {
+  for (const path of ["/v1/keys", "/v1/conversations", "/v1/trigger/listen"]) {
+    const response = await fetch(`${server.url}${path}`)
+    assert.deepStrictEqual([response.status, response.headers.get("www-authenticate")], [401, "Bearer"], path)
+    await response.body?.cancel()
+  }
+})
+
 it("answers a plain request with 426", async () => {
   const response = await fetch(`${server.url}/v1/trigger/listen`, {
     headers: { authorization: `Bearer ${server.key}` }
