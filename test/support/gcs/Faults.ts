@@ -43,6 +43,8 @@ export const Rule = Schema.Struct({
 export type Rule = typeof Rule.Type
 
 export class Faults {
+  /** How often a request was hit. */
+  used = 0
   #rules: Array<{ readonly rule: Rule; skip: number; times: number }> = []
 
   add(...rules: ReadonlyArray<Rule>) {
@@ -63,6 +65,7 @@ export class Faults {
         continue
       }
       each.times--
+      this.used++
       return fault
     }
     return undefined

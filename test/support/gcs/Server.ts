@@ -60,6 +60,7 @@ const receive = (request: http.IncomingMessage, fault: Fault | undefined): Promi
     const limit =
       fault?.kind === "resetUpload" || fault?.kind === "stallUpload" ? fault.after : Number.POSITIVE_INFINITY
     const done = (isWhole: boolean) => resolve({ bytes: Buffer.concat(parts), isWhole })
+    if (limit === 0) return fault?.kind === "stallUpload" ? resolve("stalled") : done(false)
     request.on("data", (part: Buffer) => {
       parts.push(part)
       size += part.length

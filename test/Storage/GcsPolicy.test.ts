@@ -1,0 +1,65 @@
+/** How long requests to the bucket may take, and when they are made again, on a clock that the test moves. */
+import { assert, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { broken, cut } from "../../src/Storage/GcsFault.ts"
+import { GcsConfig } from "../../src/Storage/GcsConfig.ts"
+import * as GcsPolicy from "../../src/Storage/GcsPolicy.ts"
+
+const defaults = Effect.provide(GcsConfig, GcsConfig.layer)
+
+it.effect("waits 200 ms, then twice as long each time up to 8 s, varied by a fifth, and gives up after 60 s", () =>
+  Effect.gen(function* () {
+    const limits = yield* defaults
+    const times: Array<number> = []
+    const failing = Effect.andThen(
+      Effect.map(Clock.currentTimeMillis, (now) => times.push(now)),
+      Effect.fail(cut("no"))
+    )
+    const fiber = yield* Effect.forkChild(Effect.flip(GcsPolicy.retry(limits, failing)))
+    yield* TestClock.adjust("2 minutes")
+    const failure = yield* Fiber.join(fiber)
+    assert.strictEqual(failure.message, "no; given up after 1m")
+    const waits = times.slice(1).map((time, i) => time - (times[i] ?? 0))
+    assert.isAbove(waits.length, 9)
+    for (const [i, wait] of waits.entries()) {
+      const planned = Math.min(200 * 2 ** i, 8_000)
+      assert.isAtLeast(wait, planned * 0.8 - 1)
+      assert.isAtMost(wait, planned * 1.2 + 1)
+    }
+    assert.isAtMost(times.at(-1) ?? 0, 60_000)
+  })
+)
+
+it.effect("does not try again what no repetition mends", () =>
+  Effect.gen(function* () {
+    const limits = yield* defaults
+    let attempts = 0
+    const failing = Effect.suspend(() => Effect.fail(broken(`no ${++attempts}`)))
+    assert.strictEqual((yield* Effect.flip(GcsPolicy.retry(limits, failing))).message, "no 1")
+  })
+)
+
+it.effect("cuts an attempt after 10 s without progress, and after 30 s in all", () =>
+  Effect.gen(function* () {
+    const limits = yield* defaults
+    const cutAfter = Effect.fnUntraced(function* (moves: ReadonlyArray<number>) {
+      const start = yield* Clock.currentTimeMillis
+      const attempt = GcsPolicy.attempt(limits, (moved) =>
+        Effect.andThen(
+          Effect.forEach(moves, (seconds) =>
+            Effect.andThen(Effect.sleep(Duration.seconds(seconds)), Effect.sync(moved))
+          ),
+          Effect.never
+        )
+      )
+      const fiber = yield* Effect.forkChild(Effect.andThen(Effect.flip(attempt), Clock.currentTimeMillis))
+      yield* TestClock.adjust("1 minute")
+      return ((yield* Fiber.join(fiber)) - start) / 1_000
+    })
+    assert.strictEqual(yield* cutAfter([]), 10)
+    assert.strictEqual(yield* cutAfter([9]), 19)
+    assert.strictEqual(yield* cutAfter([4, 4, 4]), 22)
+    assert.strictEqual(yield* cutAfter([9, 9, 9]), 30)
+  })
+)
