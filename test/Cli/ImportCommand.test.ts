@@ -1,0 +1,60 @@
+/** `spillway import`, as a process, on a node's own store and database. */
+import { execFile } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Storage } from "../../src/Storage.ts"
+import { container, samples, toneShare } from "../Recording/support/OpusTone.ts"
+import { ramp } from "../Recording/support/TestNode.ts"
+import { diskStorage } from "../Storage/TestDisk.ts"
+import { dataDirectory, startServer } from "../support/Server.ts"
+
+const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
+const dataDir = dataDirectory()
+afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
+
+const run = (...args: ReadonlyArray<string>) =>
+  new Promise<{ readonly code: number; readonly out: string; readonly err: string }>((resolve) => {
+    const env = { ...process.env, SPILLWAY_DATA_DIR: dataDir }
+    const child = execFile(process.execPath, [cli, "import", ...args], { env }, (_error, out, err) =>
+      resolve({ code: child.exitCode ?? -1, out, err })
+    )
+  })
+
+const put = (objects: Readonly<Record<string, Uint8Array>>) =>
+  Effect.forEach(Object.entries(objects), ([key, body]) =>
+    Storage.use((storage) => storage.put({ key, body, contentType: "application/octet-stream", metadata: {} }))
+  ).pipe(Effect.provide(diskStorage(dataDir)), Effect.scoped, Effect.runPromise)
+
+it("makes the server play what was in its store, says what it can't use, and refuses while the server runs", async () => {
+  await put({
+    "chunks/admin/old/1700000000.000.bin": ramp(16_000),
+    "chunks/admin/spoken/1700000000.000.opus": container(samples * 2),
+    "chunks/admin/spoken/1700000100.000.opus": Buffer.from("no Opus")
+  })
+  const first = await run("--uid", "admin")
+  assert.strictEqual(first.code, 1)
+  assert.include(first.out, "2 chunks imported, 0 were known, 0 have an odd last byte that is not heard, 1 skipped")
+  assert.include(first.err, "skipped chunks/admin/spoken/1700000100.000.opus: 7 bytes are no Opus container")
+  assert.include((await run("--uid", "admin")).out, "0 chunks imported, 2 were known")
+  assert.include((await run("--uid", "../x")).err, "A-Z a-z 0-9")
+
+  const server = await startServer(dataDir)
+  const headers = { authorization: `Bearer ${server.key}` }
+  const hear = async (conversation: string) => {
+    const found = await fetch(`${server.url}/v1/conversations/${conversation}`, { headers })
+    const [file] = JSON.parse(await found.text()).audio_files
+    const audio = await fetch(`${server.url}/v1/sync/audio/${conversation}/${file.id}?format=pcm`, { headers })
+    return Buffer.from(await audio.arrayBuffer())
+  }
+  assert.isTrue((await hear("old")).equals(Buffer.from(ramp(16_000))))
+  const tone = await hear("spoken")
+  assert.strictEqual(tone.length, samples * 2)
+  assert.isAbove(toneShare(tone, 1_000, 7_000), 0.95)
+  const whileRunning = await run("--uid", "admin")
+  assert.strictEqual(whileRunning.code, 1)
+  assert.match(whileRunning.err, /Another Spillway \(process \d+\) uses .*: stop it first/)
+  assert.strictEqual((await hear("old")).length, 32_000)
+  await server.stop()
+}, 60_000)
