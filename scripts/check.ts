@@ -35,6 +35,7 @@ const checks: Readonly<Record<string, Check>> = {
   format: command(bin("oxfmt"), "--check"),
   lint: command(bin("oxlint"), "--deny-warnings"),
   types: command(bin("tsc"), "--project", "tsconfig.json"),
+  page: command(bin("tsc"), "--project", "src/Web/Page/tsconfig.json"),
   effect: command(
     process.execPath,
     bin("effect-tsgo"),

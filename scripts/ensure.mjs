@@ -1,6 +1,6 @@
 /**
- * Makes sure that the dependencies of package-lock.json are installed, and that npm's scripts run on Node 22.19 or newer.
- * Runs on any Node from 18 on, without dependencies. With nothing to do it reads two files.
+ * Makes sure that the dependencies of package-lock.json are installed, that npm's scripts run on Node 22.19 or newer, and
+ * that the page is bundled. Runs on any Node from 18 on, without dependencies. With nothing to do it reads a few files.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -247,9 +247,31 @@ const install = async () => {
   fs.renameSync(temporary, stampFile)
 }
 
+/** What the page is made from, and by. */
+const pageStamp = (script) => {
+  const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script))
+  const folder = path.join(root, "src", "Web", "Page")
+  for (const name of fs.readdirSync(folder).sort()) {
+    hash.update(`\n${name}\n`).update(fs.readFileSync(path.join(folder, name)))
+  }
+  return hash.digest("hex")
+}
+
+/** In a recent Node. Of two at once both bundle, and one is the last. */
+const bundlePage = () => {
+  const script = path.join(root, "scripts", "Web.ts")
+  if (!fs.existsSync(script)) return
+  const stamp = pageStamp(script)
+  if (readText(path.join(root, ".cache", "web", "current"))?.split("\n")[1] === stamp) return
+  const node = fs.existsSync(pinnedNode) ? pinnedNode : process.execPath
+  const { status } = spawnSync(node, [script, stamp], { stdio: ["ignore", "ignore", "inherit"] })
+  if (status !== 0) throw new Failure("The page could not be bundled; the reason is above.")
+}
+
 const main = async () => {
   if (readText(stampFile) !== stampOf(lockText())) await locked(install)
   checkNode()
+  bundlePage()
 }
 
 main().catch((cause) => {

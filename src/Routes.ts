@@ -9,6 +9,7 @@ import * as PlaybackHttp from "./Playback/Http.ts"
 import * as CapturesHttp from "./Pusher/CapturesHttp.ts"
 import * as PusherHttp from "./Pusher/Http.ts"
 import * as ObjectsHttp from "./Storage/ObjectsHttp.ts"
+import * as WebHttp from "./Web/Http.ts"
 
 export const layer = Layer.mergeAll(
   PusherHttp.layer,
@@ -18,5 +19,6 @@ export const layer = Layer.mergeAll(
   KeysHttp.layer,
   Health.layer,
   Metrics.layer,
-  Docs.layer(Api)
+  Docs.layer(Api),
+  WebHttp.layer
 )

@@ -1,0 +1,90 @@
+/**
+ * Bundles the page into `.cache/web`: `node scripts/Web.ts STAMP`. `scripts/ensure.mjs` runs it when the page's sources
+ * have changed. A run that breaks off leaves what was there before.
+ */
+import { createHash } from "node:crypto"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as zlib from "node:zlib"
+import * as esbuild from "esbuild"
+
+const root = path.join(import.meta.dirname, "..")
+const sources = path.join(root, "src/Web/Page")
+
+const types: Readonly<Record<string, string>> = {
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".html": "text/html; charset=utf-8"
+}
+
+export interface Built {
+  /** As it is asked for. */
+  readonly url: string
+  readonly bytes: Uint8Array
+}
+
+const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("base64url").slice(0, 10)
+
+/** What the page is made of; every name but the page's own holds a hash of its content. */
+export const build = async (): Promise<ReadonlyArray<Built>> => {
+  const { outputFiles } = await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: ["Main.tsx", "Worklet.ts", "Page.css"].map((file) => path.join(sources, file)),
+    outdir: "/assets",
+    entryNames: "[name]-[hash]",
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    target: "es2022",
+    legalComments: "none",
+    tsconfig: path.join(sources, "tsconfig.json"),
+    logLevel: "silent"
+  })
+  const icon = fs.readFileSync(path.join(sources, "Icon.svg"))
+  const assets = [
+    ...outputFiles.map(({ contents, path: file }) => ({ url: `/assets/${path.basename(file)}`, bytes: contents })),
+    { url: `/assets/Icon-${hash(icon)}.svg`, bytes: icon }
+  ]
+  const page = fs
+    .readFileSync(path.join(sources, "Page.html"), "utf8")
+    .replaceAll(/\{\{(\w+\.\w+)\}\}/g, (_, name: string) => {
+      const [stem = "", end = ""] = name.split(".")
+      const found = assets.find(({ url }) => url.startsWith(`/assets/${stem}-`) && url.endsWith(`.${end}`))
+      if (found === undefined) throw new Error(`Page.html names ${name}, which was not built`)
+      return found.url
+    })
+  return [...assets, { url: "/", bytes: new TextEncoder().encode(page) }]
+}
+
+/** Each file as it is, and as small as brotli and gzip make it. */
+const write = (folder: string, built: ReadonlyArray<Built>) => {
+  fs.mkdirSync(folder, { recursive: true })
+  const files = built.map(({ bytes, url }) => {
+    const file = url === "/" ? "Page.html" : path.basename(url)
+    fs.writeFileSync(path.join(folder, file), bytes)
+    fs.writeFileSync(path.join(folder, `${file}.br`), zlib.brotliCompressSync(bytes))
+    fs.writeFileSync(path.join(folder, `${file}.gz`), zlib.gzipSync(bytes, { level: 9 }))
+    return { url, file, type: types[path.extname(file)] ?? "application/octet-stream", etag: `"${hash(bytes)}"` }
+  })
+  fs.writeFileSync(path.join(folder, "manifest.json"), JSON.stringify(files))
+}
+
+if (import.meta.main) {
+  const stamp = process.argv[2] ?? ""
+  const cache = path.join(root, ".cache/web")
+  const name = `${hash(new TextEncoder().encode(stamp))}-${process.pid}`
+  try {
+    write(path.join(cache, name), await build())
+    const current = path.join(cache, `current.${process.pid}`)
+    fs.writeFileSync(current, `${name}\n${stamp}`)
+    fs.renameSync(current, path.join(cache, "current"))
+    for (const old of fs.readdirSync(cache)) {
+      if (old !== name && old !== "current") fs.rmSync(path.join(cache, old), { recursive: true, force: true })
+    }
+  } catch (cause) {
+    console.error(`The page could not be bundled: ${cause instanceof Error ? cause.message : String(cause)}`)
+    process.exitCode = 1
+  }
+}

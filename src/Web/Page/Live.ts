@@ -1,0 +1,97 @@
+/** The server's own state, once a second, over one stream that opens itself again; and the last 15 minutes of it. */
+import * as Json from "./Json.ts"
+import * as Model from "./Model.ts"
+import { pause } from "./Pause.ts"
+import { ask, isAbort, wordsFor } from "./Server.ts"
+import { session } from "./Session.ts"
+import { Store } from "./Store.ts"
+
+export const historySeconds = 15 * 60
+
+export interface Moment {
+  /** Unix seconds. */
+  readonly at: number
+  readonly bytesPerSecond: number
+  readonly ackLag: number
+  readonly queued: number
+  readonly journal: number
+  readonly memory: number
+  readonly troubles: number
+}
+
+export interface Live {
+  readonly state: "connecting" | "connected" | "waiting"
+  readonly words: string
+  readonly now: Model.CapturesNow | undefined
+  readonly history: ReadonlyArray<Moment>
+}
+
+export const live = new Store<Live>({ state: "connecting", words: "", now: undefined, history: [] })
+
+const silenceMillis = 6_000
+const firstPauseMillis = 500
+const maxPauseMillis = 5_000
+
+const momentOf = (now: Model.CapturesNow): Moment => ({
+  at: Date.parse(now.at) / 1000,
+  bytesPerSecond: now.captures.reduce((sum, capture) => sum + capture.bytes_per_second, 0),
+  ackLag: Math.max(0, ...now.captures.map((capture) => capture.ack_lag)),
+  queued: now.captures.reduce((sum, capture) => sum + capture.queued, 0),
+  journal: now.node?.bounds.find(({ name }) => name === "journal")?.used ?? 0,
+  memory: now.node?.memory.rss ?? 0,
+  troubles: now.node?.troubles.reduce((sum, { count }) => sum + count, 0) ?? 0
+})
+
+const take = (json: string): void => {
+  const now = Json.parse(Model.capturesNow, json)
+  const moment = momentOf(now)
+  const history = [...live.value.history.filter(({ at }) => at > moment.at - historySeconds && at < moment.at), moment]
+  live.set({ state: "connected", words: "", now, history })
+}
+
+/** Until the stream ends or is silent. */
+const listen = async (stop: AbortSignal): Promise<void> => {
+  const own = new AbortController()
+  const end = () => own.abort()
+  stop.addEventListener("abort", end)
+  let timer = setTimeout(end, silenceMillis)
+  try {
+    const response = await ask("/v1/captures/events", { signal: own.signal })
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ""
+    for (;;) {
+      const piece = await reader?.read()
+      if (piece === undefined || piece.done) return
+      clearTimeout(timer)
+      timer = setTimeout(end, silenceMillis)
+      const events = (text + piece.value).split("\n\n")
+      text = events.pop() ?? ""
+      const data =
+        events
+          .at(-1)
+          ?.split("\n")
+          .filter((line) => line.startsWith("data:")) ?? []
+      if (data.length > 0) take(data.map((line) => line.slice(5)).join("\n"))
+    }
+  } finally {
+    clearTimeout(timer)
+    stop.removeEventListener("abort", end)
+  }
+}
+
+/** Runs as long as there is a key. */
+export const follow = async (stop: AbortSignal): Promise<void> => {
+  let wait = firstPauseMillis
+  while (!stop.aborted && session.value.key !== undefined) {
+    let words = "The server has closed the connection."
+    try {
+      await listen(stop)
+    } catch (cause) {
+      words = isAbort(cause) ? "The server has fallen silent." : wordsFor(cause)
+    }
+    if (stop.aborted) return
+    wait = live.value.state === "connected" ? firstPauseMillis : Math.min(maxPauseMillis, wait * 2)
+    live.update({ state: "waiting", words })
+    await pause(wait, stop)
+  }
+}

@@ -1,0 +1,85 @@
+/** What was recorded and is not yet on the server's disk: bounded, and exact in time. */
+import type { Source } from "./Source.ts"
+
+/** Kept while the server does not answer. */
+export const keptSeconds = 600
+
+/** The microphone was silent to us for this long: the machine slept, or the device was taken away. */
+const gapSeconds = 1
+
+interface Piece {
+  readonly from: number
+  readonly pcm: Uint8Array
+}
+
+/** From sample `sample` on, samples follow each other from unix second `time`. */
+interface Anchor {
+  readonly sample: number
+  readonly time: number
+}
+
+export class MicrophoneBuffer implements Source {
+  readonly sampleRate: number
+  end = 0
+  ended = false
+  #released = 0
+  #pieces: Array<Piece> = []
+  #anchors: Array<Anchor> = []
+  #drift = 0
+
+  constructor(sampleRate: number) {
+    this.sampleRate = sampleRate
+  }
+
+  /** Samples that are kept. */
+  get kept(): number {
+    return this.end - this.#released
+  }
+
+  /** `endedAt`: unix seconds of the end of `pcm` by the clock. Answers whether there was room for it. */
+  push(pcm: Uint8Array, endedAt: number): boolean {
+    const samples = pcm.length / 2
+    if (this.kept + samples > keptSeconds * this.sampleRate) return false
+    const startedAt = endedAt - samples / this.sampleRate
+    const drift = startedAt - this.timeOf(this.end)
+    if (this.#anchors.length === 0 || drift - this.#drift > gapSeconds) {
+      this.#anchors.push({ sample: this.end, time: startedAt })
+      this.#drift = 0
+    } else this.#drift = Math.min(drift, this.#drift + gapSeconds / 10)
+    this.#pieces.push({ from: this.end, pcm })
+    this.end += samples
+    return true
+  }
+
+  timeOf(sample: number): number {
+    const anchor = this.#anchors.findLast((each) => each.sample <= sample) ?? this.#anchors[0]
+    return anchor === undefined ? 0 : anchor.time + (sample - anchor.sample) / this.sampleRate
+  }
+
+  sampleAt(time: number): number {
+    const anchor = this.#anchors.findLast((each) => each.time <= time + 0.001) ?? this.#anchors[0]
+    if (anchor === undefined) return 0
+    const sample = anchor.sample + Math.round((time - anchor.time) * this.sampleRate)
+    return Math.max(0, Math.min(this.breakAfter(anchor.sample), this.end, sample))
+  }
+
+  breakAfter(from: number): number {
+    return this.#anchors.find(({ sample }) => sample > from)?.sample ?? Infinity
+  }
+
+  read(from: number, to: number): Promise<Uint8Array> {
+    const target = new Uint8Array(2 * (to - from))
+    for (const { from: at, pcm } of this.#pieces) {
+      const [begin, end] = [Math.max(from, at), Math.min(to, at + pcm.length / 2)]
+      if (begin < end) target.set(pcm.subarray(2 * (begin - at), 2 * (end - at)), 2 * (begin - from))
+    }
+    return Promise.resolve(target)
+  }
+
+  release(sample: number): void {
+    this.#released = Math.max(this.#released, Math.min(sample, this.end))
+    this.#pieces = this.#pieces.filter(({ from, pcm }) => from + pcm.length / 2 > this.#released)
+    const current = this.#anchors.findLastIndex((each) => each.sample <= this.#released)
+    if (current > 0) this.#anchors.splice(0, current)
+  }
+}

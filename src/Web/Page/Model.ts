@@ -1,0 +1,90 @@
+/** What the server tells, as the page uses it. */
+import * as Json from "./Json.ts"
+
+const audioFile = Json.record({
+  id: Json.text,
+  started_at: Json.text,
+  duration: Json.number,
+  codec: Json.text,
+  sample_rate: Json.number,
+  bytes: Json.number
+})
+export type AudioFile = Json.Read<typeof audioFile>
+
+export const conversation = Json.record({
+  id: Json.text,
+  uid: Json.text,
+  live: Json.flag,
+  started_at: Json.nullable(Json.text),
+  finished_at: Json.nullable(Json.text),
+  duration: Json.number,
+  captured_duration: Json.number,
+  lost_seconds: Json.number,
+  audio_files: Json.list(audioFile)
+})
+export type Conversation = Json.Read<typeof conversation>
+
+export const conversations = Json.record({
+  conversations: Json.list(conversation),
+  next: Json.nullable(Json.text)
+})
+
+const fileWaveform = Json.record({
+  id: Json.text,
+  duration: Json.number,
+  stored: Json.number,
+  low: Json.list(Json.nullable(Json.number)),
+  high: Json.list(Json.nullable(Json.number)),
+  lost: Json.list(Json.pair)
+})
+export type FileWaveform = Json.Read<typeof fileWaveform>
+
+export const waveform = Json.record({ live: Json.flag, audio_files: Json.list(fileWaveform) })
+
+const capture = Json.record({
+  id: Json.number,
+  uid: Json.text,
+  conversation: Json.nullable(Json.text),
+  sample_rate: Json.number,
+  opened_at: Json.text,
+  bytes: Json.number,
+  bytes_per_second: Json.number,
+  waiting_bytes: Json.number,
+  ack_lag: Json.number,
+  upload_lag: Json.number,
+  queued: Json.number,
+  deferred: Json.number
+})
+export type Capture = Json.Read<typeof capture>
+
+const bound = Json.record({
+  name: Json.text,
+  unit: Json.text,
+  used: Json.number,
+  limit: Json.number,
+  waiting: Json.number
+})
+export type Bound = Json.Read<typeof bound>
+
+const node = Json.record({
+  captures: Json.number,
+  bytes_per_second: Json.number,
+  bounds: Json.list(bound),
+  troubles: Json.list(Json.record({ name: Json.text, count: Json.number })),
+  failing: Json.list(Json.record({ name: Json.text, reason: Json.text })),
+  memory: Json.record({ rss: Json.number, heap: Json.number, external: Json.number })
+})
+export type Node = Json.Read<typeof node>
+
+export const capturesNow = Json.record({
+  at: Json.text,
+  total: Json.number,
+  captures: Json.list(capture),
+  node: Json.nullable(node)
+})
+export type CapturesNow = Json.Read<typeof capturesNow>
+
+export const pathOf = (conversation: string): string => `/v1/conversations/${encodeURIComponent(conversation)}`
+
+export const audioPath = (conversation: string, file: string): string =>
+  `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`

@@ -1,0 +1,165 @@
+/** Plays an audio file from any of its samples, also while it grows: PCM in ranges, one after the other on the audio clock. */
+import * as Model from "./Model.ts"
+import { pause } from "./Pause.ts"
+import { ask, isAbort, wordsFor } from "./Server.ts"
+import { Store } from "./Store.ts"
+
+export interface Track {
+  readonly conversation: string
+  readonly file: string
+  readonly sampleRate: number
+}
+
+export interface Playing {
+  readonly track: Track | undefined
+  readonly state: "paused" | "loading" | "playing"
+  /** Seconds from the file's start. */
+  readonly position: number
+  readonly words: string
+}
+
+/** Scheduled and not yet heard. */
+const aheadSeconds = 8
+/** The first piece is small, so that sound starts at once; each next one is twice as long. */
+const firstSeconds = 0.25
+const longestSeconds = 4
+/** From now to the first sample: the time that scheduling takes. */
+const leadSeconds = 0.03
+const liveMillis = 250
+const shownMillis = 100
+
+interface Scheduled {
+  readonly node: AudioBufferSourceNode
+  /** On the context's clock. */
+  readonly at: number
+  readonly from: number
+  readonly samples: number
+}
+
+export const isSame = (a: Track | undefined, b: Track): boolean =>
+  a?.conversation === b.conversation && a.file === b.file
+
+class Player {
+  readonly state = new Store<Playing>({ track: undefined, state: "paused", position: 0, words: "" })
+  #context: AudioContext | undefined
+  #run = new AbortController()
+  #scheduled: Array<Scheduled> = []
+  #isLive: () => boolean = () => false
+
+  /** Plays from `position` seconds on; `isLive` says whether more may come at the end. */
+  play(track: Track, position: number, isLive: () => boolean): void {
+    this.#halt()
+    this.#isLive = isLive
+    const run = new AbortController()
+    this.#run = run
+    this.state.set({ track, state: "loading", position, words: "" })
+    this.#start(track, position, run.signal).catch((cause: unknown) => {
+      if (run.signal.aborted || isAbort(cause)) return
+      this.#halt()
+      this.state.update({ state: "paused", words: wordsFor(cause) })
+    })
+  }
+
+  pause(): void {
+    const position = this.#position() ?? this.state.value.position
+    this.#halt()
+    this.state.update({ state: "paused", position })
+  }
+
+  /** Where it stands, for a track that is not playing. */
+  place(track: Track, position: number): void {
+    this.#halt()
+    this.state.set({ track, state: "paused", position, words: "" })
+  }
+
+  #halt(): void {
+    this.#run.abort()
+    for (const { node } of this.#scheduled.splice(0)) {
+      node.stop()
+      node.disconnect()
+    }
+  }
+
+  /** A context at the file's own rate: pieces follow each other to the sample. */
+  #contextAt(sampleRate: number): AudioContext {
+    if (this.#context?.sampleRate === sampleRate) return this.#context
+    void this.#context?.close()
+    this.#context = new AudioContext({ sampleRate, latencyHint: "interactive" })
+    return this.#context
+  }
+
+  #position(): number | undefined {
+    const context = this.#context
+    const now = context?.currentTime ?? 0
+    const current = this.#scheduled.findLast(({ at }) => at <= now)
+    if (context === undefined || current === undefined) return undefined
+    const heard = Math.min(current.samples / context.sampleRate, now - current.at)
+    return current.from / context.sampleRate + heard
+  }
+
+  #show(): void {
+    const now = this.#context?.currentTime ?? 0
+    const playing = this.#scheduled.some(
+      ({ at, samples }) => at <= now && now < at + samples / (this.#context?.sampleRate ?? 1)
+    )
+    const position = this.#position() ?? this.state.value.position
+    this.state.update({ position, state: playing ? "playing" : "loading" })
+    const current = this.#scheduled.findLastIndex(({ at }) => at <= now)
+    if (current > 0) this.#scheduled.splice(0, current)
+  }
+
+  async #start(track: Track, position: number, signal: AbortSignal): Promise<void> {
+    const context = this.#contextAt(track.sampleRate)
+    const resumed = context.resume()
+    const timer = setInterval(() => this.#show(), shownMillis)
+    signal.addEventListener("abort", () => clearInterval(timer))
+    let sample = Math.max(0, Math.floor(position * track.sampleRate))
+    let seconds = firstSeconds
+    let due = 0
+    for (;;) {
+      const pcm = await this.#fetch(track, sample, Math.round(seconds * track.sampleRate), signal)
+      await resumed
+      if (signal.aborted) return
+      if (pcm.length > 0) {
+        due = this.#schedule(context, pcm, sample, Math.max(due, context.currentTime + leadSeconds))
+        sample += pcm.length
+        seconds = Math.min(longestSeconds, seconds * 2)
+        while (due - context.currentTime > aheadSeconds && !signal.aborted) await pause(liveMillis, signal)
+      } else if (this.#isLive()) await pause(liveMillis, signal)
+      else break
+    }
+    await pause(Math.max(0, due - context.currentTime) * 1000, signal)
+    if (signal.aborted) return
+    this.#halt()
+    this.state.update({ state: "paused", position: sample / track.sampleRate })
+  }
+
+  /** Empty when there is no such sample yet. */
+  async #fetch(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
+    const range = `bytes=${2 * from}-${2 * (from + samples) - 1}`
+    const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
+    const response = await ask(path, { signal, headers: { range }, allowed: [416] })
+    if (response.status === 416) return new Int16Array(0)
+    const bytes = await response.arrayBuffer()
+    return new Int16Array(bytes, 0, bytes.byteLength >> 1)
+  }
+
+  /** Answers when the piece ends. */
+  #schedule(context: AudioContext, pcm: Int16Array, from: number, at: number): number {
+    const buffer = context.createBuffer(1, pcm.length, context.sampleRate)
+    buffer.copyToChannel(
+      Float32Array.from(pcm, (sample) => sample / 32_768),
+      0
+    )
+    const node = context.createBufferSource()
+    node.buffer = buffer
+    node.connect(context.destination)
+    // On a whole sample, so that pieces meet without a click.
+    const start = Math.ceil(at * context.sampleRate - 1e-6) / context.sampleRate
+    node.start(start)
+    this.#scheduled.push({ node, at: start, from, samples: pcm.length })
+    return start + pcm.length / context.sampleRate
+  }
+}
+
+export const player = new Player()

@@ -1,0 +1,238 @@
+/** What is being sent from this page: the microphone, and files. */
+import * as Microphone from "./Microphone.ts"
+import { keptSeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
+import * as Model from "./Model.ts"
+import { pause } from "./Pause.ts"
+import { askJson, wordsFor } from "./Server.ts"
+import { Store } from "./Store.ts"
+import { type LinkState, Uplink } from "./Uplink.ts"
+import * as WavFile from "./WavFile.ts"
+
+/** Positions are seconds of audio. */
+export interface Sending {
+  readonly kind: "microphone" | "file"
+  readonly conversation: string
+  readonly title: string
+  readonly total: number
+  readonly sent: number
+  readonly onDisk: number
+  readonly inStore: number
+  readonly link: LinkState
+  /** The microphone runs. */
+  readonly isRecording: boolean
+  /** What people should know. */
+  readonly words: string
+}
+
+export interface Job {
+  readonly state: Store<Sending>
+  /** Of the microphone, 0 to 1. */
+  readonly level: Store<number>
+  /** Ends a recording, or gives up a file. */
+  stop(): void
+  /** What is not on the server's disk, as a WAV file. */
+  save(): Promise<Blob>
+}
+
+/** The newest first. */
+export const jobs = new Store<ReadonlyArray<Job>>([])
+
+/** Ended ones are forgotten beyond this. */
+const maxJobs = 20
+const maxFilesAtOnce = 3
+const storePollMillis = 1_500
+/** How long after the end it is looked for in the store. */
+const storePatienceMillis = 5 * 60_000
+
+const two = (value: number) => String(value).padStart(2, "0")
+
+const stampOf = (date: Date): string =>
+  `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${two(date.getHours())}.${two(date.getMinutes())}.${two(date.getSeconds())}`
+
+/** Only what an id may hold. */
+const idOf = (name: string): string =>
+  `${name.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 90)}-${stampOf(new Date())}`
+
+const isOver = (link: LinkState) => link === "done" || link === "failed"
+
+const remember = (job: Job): void => {
+  const kept = [job, ...jobs.value]
+  jobs.set(kept.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
+}
+
+export const forget = (job: Job): void => jobs.set(jobs.value.filter((each) => each !== job))
+
+/** Follows the conversation on its way into the store, until all of it is there. */
+const follow = async (state: Store<Sending>, startOf: () => number): Promise<void> => {
+  let endedAt: number | undefined
+  while (endedAt === undefined || performance.now() - endedAt < storePatienceMillis) {
+    await pause(storePollMillis)
+    const { conversation, link, onDisk, total } = state.value
+    if (isOver(link)) endedAt ??= performance.now()
+    if (onDisk === 0) {
+      if (link === "failed") return
+      continue
+    }
+    try {
+      const { audio_files } = await askJson(Model.waveform, `${Model.pathOf(conversation)}/waveform?points=1`)
+      const known = audio_files.reduce((sum, file) => sum + file.duration, 0)
+      const waiting = audio_files.reduce((sum, file) => sum + file.duration - file.stored, 0)
+      state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting - startOf())) })
+      if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
+    } catch {
+      // The link's own state tells that the server does not answer.
+    }
+  }
+}
+
+const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): void => {
+  uplink.progress.watch(() => {
+    const { acknowledged, reason, sent, state: link } = uplink.progress.value
+    state.update({
+      link,
+      sent: Math.max(sent, acknowledged) / rate,
+      onDisk: acknowledged / rate,
+      words: link === "connected" || link === "done" ? "" : reason
+    })
+  })
+}
+
+const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
+  const view = new DataView(new ArrayBuffer(44))
+  const tag = (at: number, name: string) =>
+    [...name].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)))
+  tag(0, "RIFF....WAVEfmt ")
+  view.setUint32(4, 36 + bytes, true)
+  view.setUint32(16, 16, true)
+  view.setUint16(20, 1, true)
+  view.setUint16(22, 1, true)
+  view.setUint32(24, rate, true)
+  view.setUint32(28, rate * 2, true)
+  view.setUint16(32, 2, true)
+  view.setUint16(34, 16, true)
+  tag(36, "data")
+  view.setUint32(40, bytes, true)
+  return new Uint8Array(view.buffer)
+}
+
+const gaveUp = `The server has not answered for ${keptSeconds / 60} minutes, so recording has stopped. What was recorded is kept here and is sent as soon as the server answers; you can also save it.`
+
+/** Records until it is stopped. Throws `NoMicrophone`. */
+export const record = async (): Promise<Job> => {
+  const level = new Store(0)
+  const early: Array<Microphone.Piece> = []
+  let take: (piece: Microphone.Piece) => void = (piece) => early.push(piece)
+  let lost = () => {}
+  const microphone = await Microphone.open(
+    (piece) => take(piece),
+    () => lost()
+  )
+  const rate = microphone.sampleRate
+  const buffer = new MicrophoneBuffer(rate)
+  const conversation = idOf("recording")
+  const uplink = new Uplink(conversation, buffer)
+  const state = new Store<Sending>({
+    kind: "microphone",
+    conversation,
+    title: microphone.name,
+    total: 0,
+    sent: 0,
+    onDisk: 0,
+    inStore: 0,
+    link: "connecting",
+    isRecording: true,
+    words: ""
+  })
+  let stopping = false
+  const stop = async (words = "") => {
+    if (stopping) return
+    stopping = true
+    await microphone.stop()
+    buffer.ended = true
+    level.set(0)
+    state.update({ isRecording: false })
+    uplink.wake()
+    if (words !== "") state.update({ words })
+  }
+  take = ({ endedAt, pcm, peak }) => {
+    if (buffer.ended) return
+    level.set(peak)
+    if (!buffer.push(new Uint8Array(pcm), endedAt)) void stop(gaveUp)
+    state.update({ total: buffer.end / rate })
+    uplink.wake()
+  }
+  early.splice(0).forEach(take)
+  lost = () => void stop("The microphone was disconnected: the recording has ended there.")
+  mirror(state, uplink, rate)
+  void uplink.run()
+  void follow(state, () => 0)
+  const job: Job = {
+    state,
+    level,
+    stop: () => void stop(),
+    save: async () => {
+      const from = uplink.progress.value.acknowledged
+      const pcm = await buffer.read(from, buffer.end)
+      return new Blob([header(rate, pcm.length), new Uint8Array(pcm)], { type: "audio/wav" })
+    }
+  }
+  remember(job)
+  return job
+}
+
+let running = 0
+const queue: Array<() => void> = []
+
+/** Sends a WAV file, in its turn. Throws `NotSendable`. */
+export const sendFile = async (file: File): Promise<Job> => {
+  const source = await WavFile.open(file, Date.now() / 1000)
+  const rate = source.sampleRate
+  const conversation = idOf(file.name.replace(/\.[^.]*$/, ""))
+  const uplink = new Uplink(conversation, source)
+  const state = new Store<Sending>({
+    kind: "file",
+    conversation,
+    title: file.name,
+    total: source.end / rate,
+    sent: 0,
+    onDisk: 0,
+    inStore: 0,
+    link: "connecting",
+    isRecording: false,
+    words: ""
+  })
+  mirror(state, uplink, rate)
+  const start = () => {
+    running++
+    void uplink.run().finally(() => {
+      running--
+      queue.shift()?.()
+    })
+    void follow(state, () => 0)
+  }
+  const job: Job = {
+    state,
+    level: new Store(0),
+    stop: () => {
+      uplink.cancel()
+      state.update({ link: "failed", words: "You stopped it. What is on the server's disk is kept." })
+    },
+    save: () => Promise.resolve(file)
+  }
+  remember(job)
+  if (running < maxFilesAtOnce) start()
+  else {
+    state.update({ words: "It is sent after the files before it." })
+    queue.push(start)
+  }
+  return job
+}
+
+export const describe = wordsFor
+
+/** Something would be lost if the page were closed now. */
+export const isBusy = (): boolean => jobs.value.some(({ state }) => !isOver(state.value.link))
+
+window.addEventListener("beforeunload", (event) => {
+  if (isBusy()) event.preventDefault()
+})
