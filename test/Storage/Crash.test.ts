@@ -46,9 +46,14 @@ const check = Effect.fnUntraced(function* (said: string) {
   for (const head of heads) {
     const bytes = yield* Stream.mkUint8Array(storage.get(head.key))
     assert.deepStrictEqual([bytes.length, crc32c(bytes)], [head.size, head.crc32c])
-    assert.deepStrictEqual(head.metadata, { key: head.key })
+    assert.deepStrictEqual({ ...head.metadata, label: "" }, { key: head.key, label: "" })
   }
-  const found = new Set(heads.map(({ crc32c, key, size }) => `${key} ${size} ${crc32c}`))
+  const found = new Set(
+    heads.flatMap(({ crc32c, key, metadata, size }) => [
+      `${key} ${size} ${crc32c}`,
+      ...(metadata["label"] === "1" ? [`${key} label`] : [])
+    ])
+  )
   const missing = said
     .split("\n")
     .slice(0, -1)

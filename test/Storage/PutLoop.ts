@@ -1,4 +1,7 @@
-/** A process that puts objects until it is killed, and says which puts were acknowledged: `node PutLoop.ts <dir> <take>`. */
+/**
+ * A process that puts, composes and relabels objects until it is killed, and says what was acknowledged:
+ * `node PutLoop.ts <dir> <take>`. Every object's metadata has its key, and `label` once it was relabelled.
+ */
 import { Effect, Random } from "effect"
 import * as fs from "node:fs"
 import { Storage } from "../../src/Storage.ts"
@@ -14,6 +17,15 @@ const putter = Effect.fnUntraced(function* (lane: number) {
     const key = `chunks/u${i % 3}/${take}-${Math.trunc(i / 4)}/${lane}.${i}`
     const { crc32c } = yield* storage.put({ key, body, contentType: "a/b", metadata: { key } })
     fs.writeSync(1, `${key} ${size} ${crc32c}\n`)
+    if (i % 3 === 0) {
+      yield* storage.setMetadata(key, { key, label: "1" })
+      fs.writeSync(1, `${key} label\n`)
+    }
+    if (i % 4 === 1) {
+      const target = { key: `${key}.twice`, contentType: "a/b", metadata: { key: `${key}.twice` } }
+      const twice = yield* storage.compose(target, [key, key])
+      fs.writeSync(1, `${twice.key} ${twice.size} ${twice.crc32c}\n`)
+    }
     if (i % 5 === 0) yield* storage.remove(`chunks/u${i % 3}/${take}-${Math.trunc(i / 4)}/${lane + 1}.none`)
   }
 })
