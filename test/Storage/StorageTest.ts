@@ -389,7 +389,10 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
           yield* Effect.all(
             [
               Effect.exit(storage.setMetadata("flicker/a", { i: String(i) })),
-              storage.remove("flicker/a"),
+              // Looked at a number of times first, so that it falls into each step of the other.
+              storage
+                .head("flicker/a")
+                .pipe(Effect.repeat({ times: i % 10 }), Effect.ignore, Effect.andThen(storage.remove("flicker/a"))),
               Effect.exit(storage.setMetadata("flicker/a", { i: String(-i) }))
             ],
             { concurrency: "unbounded" }
@@ -399,7 +402,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("signs URLs that end after their lifetime, and hands them out while half of it is left", () =>
+    it.effect("signs URLs for one object that end after their lifetime", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         yield* storage.put(object("signed/a", noise(10)))
