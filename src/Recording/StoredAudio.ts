@@ -48,7 +48,7 @@ const make = Effect.gen(function* () {
   const decoder = ChunkDecoder.make(protection, config.decodedBytes)
 
   /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
-  const fetch = (source: Source, bytes: Stream.Stream<Uint8Array, StorageError>) =>
+  const collect = (source: Source, bytes: Stream.Stream<Uint8Array, StorageError>) =>
     Stream.runCollect(bytes).pipe(
       storageRead.run(source.uid),
       Effect.retry(whileSaturated),
@@ -69,7 +69,7 @@ const make = Effect.gen(function* () {
     })
     const whole: Stream.Stream<Uint8Array, StorageError> = storage.get(key)
     const limited = Stream.limitBytes(whole, config.decodedBytes, () => Stream.fail(tooLarge))
-    const stored = Buffer.concat(yield* fetch(source, limited))
+    const stored = Buffer.concat(yield* collect(source, limited))
     return yield* Effect.mapError(decoder.decode(source, stored), (cause) => unreadable(source, cause))
   })
 
@@ -98,13 +98,13 @@ const make = Effect.gen(function* () {
     })
 
   const readPlain = (chunk: Chunk, start: number, end: number) =>
-    inPieces(start, end, 1, (from, to) => fetch(chunk, storage.get(chunk.key, { start: from, end: to })))
+    inPieces(start, end, 1, (from, to) => collect(chunk, storage.get(chunk.key, { start: from, end: to })))
 
   /** Fails with `NotSealed` when the records are not cut as ours are. */
   const readRecords = Effect.fnUntraced(function* (chunk: Chunk, from: number, to: number) {
     const size = chunk.samples * 2
     const window = SealedRecords.windowOf(from, to, size)
-    const sealed = Buffer.concat(yield* fetch(chunk, storage.get(chunk.key, window)))
+    const sealed = Buffer.concat(yield* collect(chunk, storage.get(chunk.key, window)))
     const audio = yield* protection.open(chunk.uid, sealed)
     const wanted = audio.subarray(window.skip, window.skip + to - from)
     if (SealedRecords.sealedSize(audio.length) === sealed.length && wanted.length === to - from) return wanted

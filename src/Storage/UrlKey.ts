@@ -1,5 +1,5 @@
 /** The secret that URLs are signed with: made once, in the data directory, for its owner only. */
-import { Effect, Layer, Context } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { randomBytes, randomUUID } from "node:crypto"
 import { dirname, join, resolve } from "node:path"
 import { NodeConfig } from "../NodeConfig.ts"
@@ -22,12 +22,9 @@ const load = (path: string) =>
     (fd) => Disk.read(fd, keySize + 1, 0),
     (fd) => Effect.ignore(Disk.close(fd))
   ).pipe(
-    Effect.flatMap((key) =>
-      key.length === keySize
-        ? Effect.succeed(key)
-        : Effect.fail(
-            new DiskCorrupt({ reason: `${path} is not a key of ${keySize} bytes; delete it to have a new one` })
-          )
+    Effect.filterOrFail(
+      (key) => key.length === keySize,
+      () => new DiskCorrupt({ reason: `${path} is not a key of ${keySize} bytes; delete it to have a new one` })
     )
   )
 
