@@ -21,7 +21,7 @@ import { KeysConfig } from "./Http/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
 import { Import } from "./Recording.ts"
 import { Protection } from "./Storage.ts"
-import * as DiskStorage from "./Storage/DiskStorage.ts"
+import * as ConfiguredStorage from "./Storage/ConfiguredStorage.ts"
 
 const local = Effect.gen(function* () {
   const { host, port } = yield* HttpConfig
@@ -36,7 +36,7 @@ const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndic
 
 /** On the store and the database themselves, as the server. */
 const operating = Layer.merge(Screen.layer, Import.layer).pipe(
-  Layer.provide([Database.layer, DiskStorage.layer, Protection.layer]),
+  Layer.provide([Database.layer, ConfiguredStorage.layer, Protection.layer]),
   Layer.provide(PublicAddress.layer),
   Layer.provide(Configuration.layer)
 )
