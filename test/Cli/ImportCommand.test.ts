@@ -29,13 +29,16 @@ const put = (objects: Readonly<Record<string, Uint8Array>>) =>
 
 it("makes the server play what was in its store, says what it can't use, and refuses while the server runs", async () => {
   await put({
+    "chunks/admin/damaged/1700000000.000.bin": ramp(16_000),
     "chunks/admin/old/1700000000.000.bin": ramp(16_000),
     "chunks/admin/spoken/1700000000.000.opus": container(samples * 2),
     "chunks/admin/spoken/1700000100.000.opus": Buffer.from("no Opus")
   })
+  Fs.truncateSync(Path.join(dataDir, "objects/chunks/admin/damaged/1700000000.000.bin="), 100)
   const first = await run("--uid", "admin")
   assert.strictEqual(first.code, 1)
-  assert.include(first.out, "2 chunks imported, 0 were known, 0 have an odd last byte that is not heard, 1 skipped")
+  assert.include(first.out, "2 chunks imported, 0 were known, 0 have an odd last byte that is not heard, 2 skipped")
+  assert.include(first.err, "skipped chunks/admin/damaged/1700000000.000.bin: no metadata")
   assert.include(first.err, "skipped chunks/admin/spoken/1700000100.000.opus: 7 bytes are no Opus container")
   assert.include((await run("--uid", "admin")).out, "0 chunks imported, 2 were known")
   assert.include((await run("--uid", "../x")).err, "A-Z a-z 0-9")
