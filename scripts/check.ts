@@ -36,6 +36,7 @@ const checks: Readonly<Record<string, Check>> = {
   lint: command(bin("oxlint"), "--deny-warnings"),
   types: command(bin("tsc"), "--project", "tsconfig.json"),
   page: command(bin("tsc"), "--project", "src/Web/Page/tsconfig.json"),
+  "page tests": command(bin("tsc"), "--project", "test/Web/tsconfig.json"),
   effect: command(
     process.execPath,
     bin("effect-tsgo"),

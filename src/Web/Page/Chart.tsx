@@ -1,8 +1,11 @@
 /** A small chart of the last 15 minutes. */
 import { useEffect, useRef } from "preact/hooks"
 import UPlot from "uplot"
+import { useScheme } from "./Scheme.ts"
 
-const height = 96
+const height = 104
+/** At first. */
+const shortestSeconds = 120
 
 export const Chart = (props: {
   readonly title: string
@@ -16,6 +19,7 @@ export const Chart = (props: {
   const { format, isBad, now, span, times, title, values } = props
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<UPlot>(undefined)
+  const scheme = useScheme()
   useEffect(() => {
     const { current } = place
     if (current === null) return undefined
@@ -32,11 +36,11 @@ export const Chart = (props: {
         cursor: { show: false },
         padding: [6, 4, 0, 0],
         scales: {
-          x: { range: (_, __, max) => [max - span, max] },
+          x: { range: (_, min, max) => [max - Math.min(span, Math.max(shortestSeconds, max - min)), max] },
           y: { range: (_, __, max) => [0, Math.max(1, max * 1.15)] }
         },
         axes: [
-          { ...axis, size: 22, space: 70 },
+          { ...axis, size: 30, space: 70 },
           { ...axis, size: 58, space: 30, values: (_, splits) => splits.map(format) }
         ],
         series: [{}, { stroke: line, width: 1.5, fill: style.getPropertyValue("--wave-soft"), points: { show: false } }]
@@ -52,8 +56,8 @@ export const Chart = (props: {
       made.destroy()
       plot.current = undefined
     }
-  }, [])
-  useEffect(() => plot.current?.setData([[...times], [...values]]), [times, values])
+  }, [scheme])
+  useEffect(() => plot.current?.setData([[...times], [...values]]), [times, values, scheme])
   return (
     <figure class={isBad ? "chart bad" : "chart"}>
       <figcaption>

@@ -10,7 +10,7 @@ const Empty = () => (
     <p>There are two ways to begin:</p>
     <ol>
       <li>
-        Press <strong>Record</strong> above and speak.
+        Press <strong>Record</strong> and speak.
       </li>
       <li>
         On the server's machine, send a file as a device would:

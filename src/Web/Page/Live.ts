@@ -2,7 +2,7 @@
 import * as Json from "./Json.ts"
 import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
-import { ask, isAbort, wordsFor } from "./Server.ts"
+import { ask, brokeOff, isAbort, wordsFor } from "./Server.ts"
 import { session } from "./Session.ts"
 import { Store } from "./Store.ts"
 
@@ -60,7 +60,9 @@ const listen = async (stop: AbortSignal): Promise<void> => {
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
     let text = ""
     for (;;) {
-      const piece = await reader?.read()
+      const piece = await reader?.read().catch((cause: unknown) => {
+        throw isAbort(cause) ? cause : brokeOff
+      })
       if (piece === undefined || piece.done) return
       clearTimeout(timer)
       timer = setTimeout(end, silenceMillis)

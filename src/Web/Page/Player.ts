@@ -136,12 +136,14 @@ class Player {
 
   /** Empty when there is no such sample yet. */
   async #fetch(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
-    const range = `bytes=${2 * from}-${2 * (from + samples) - 1}`
+    // From the sample before, which is there: at the end of a live one there is an answer, not an error.
+    const before = Math.min(1, from)
+    const range = `bytes=${2 * (from - before)}-${2 * (from + samples) - 1}`
     const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
     const response = await ask(path, { signal, headers: { range }, allowed: [416] })
     if (response.status === 416) return new Int16Array(0)
     const bytes = await response.arrayBuffer()
-    return new Int16Array(bytes, 0, bytes.byteLength >> 1)
+    return new Int16Array(bytes, 0, bytes.byteLength >> 1).subarray(before)
   }
 
   /** Answers when the piece ends. */

@@ -57,6 +57,9 @@ export const askJson = async <A>(reader: Json.Reader<A>, path: string, signal?: 
   return Json.parse(reader, await response.text())
 }
 
+/** The answer broke off. */
+export const brokeOff = new Unreachable("The connection to the server broke. This page connects again by itself.")
+
 export const isAbort = (cause: unknown): boolean => cause instanceof DOMException && cause.name === "AbortError"
 
 export const wordsFor = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

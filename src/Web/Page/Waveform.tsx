@@ -1,6 +1,7 @@
 /** The waveform of an audio file, and where it is played: a slider for keyboards and screen readers, drawn on a canvas. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import type { FileWaveform } from "./Model.ts"
+import { useScheme } from "./Scheme.ts"
 import { clock } from "./Words.ts"
 
 const barPixels = 2
@@ -71,17 +72,13 @@ const draw = ({ canvas, duration, position, waveform }: Drawing): void => {
   context.fillRect(Math.min(width - 2, Math.max(0, played - 1)), 0, 2, height)
 }
 
-const useRedraw = (): number => {
+/** Counts up when the waveform has another width. */
+const useWidth = (): number => {
   const [count, setCount] = useState(0)
   useEffect(() => {
     const again = () => setCount((value) => value + 1)
-    const scheme = window.matchMedia("(prefers-color-scheme: dark)")
     window.addEventListener("resize", again)
-    scheme.addEventListener("change", again)
-    return () => {
-      window.removeEventListener("resize", again)
-      scheme.removeEventListener("change", again)
-    }
+    return () => window.removeEventListener("resize", again)
   }, [])
   return count
 }
@@ -106,10 +103,11 @@ export const Waveform = (props: {
 }) => {
   const { duration, isLive, label, onSeek, position, waveform } = props
   const canvas = useRef<HTMLCanvasElement>(null)
-  const redraw = useRedraw()
+  const width = useWidth()
+  const scheme = useScheme()
   useEffect(() => {
     if (canvas.current !== null) draw({ canvas: canvas.current, waveform, duration, position })
-  }, [waveform, duration, position, redraw])
+  }, [waveform, duration, position, width, scheme])
   const seek = (seconds: number) => onSeek(Math.max(0, Math.min(duration, seconds)))
   const keys: Readonly<Record<string, number>> = {
     ArrowRight: stepSeconds,

@@ -1,0 +1,265 @@
+/** Listening in a real Chromium: long conversations, by keyboard, by screen reader, in every look. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import axe from "axe-core"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import type { Browser, Page } from "playwright-core"
+import { stream } from "../support/Capturer.ts"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import { forget, launch, noted, open, temporary } from "./support/Chromium.ts"
+import { noise, wav } from "./support/Sound.ts"
+
+const rate = 8_000
+const hours = 2
+/** Every second of it begins with its own number. */
+const long = Buffer.alloc(hours * 3600 * rate * 2)
+const microphone = temporary("microphone.wav")
+
+let server: Server
+let dataDir: string
+let browser: Browser
+
+beforeAll(async () => {
+  for (let index = 0; index < long.length / 2; index++) {
+    const second = Math.floor(index / rate)
+    long.writeInt16LE(index % rate === 0 ? second : ((index * 7) % 2000) - 1000, index * 2)
+  }
+  Fs.writeFileSync(microphone, wav(noise(8, 44_100), 44_100))
+  dataDir = dataDirectory()
+  ;[browser, server] = await Promise.all([
+    launch(microphone),
+    startServer(dataDir, {
+      SPILLWAY_CAPTURE_BUFFER: "2 MiB",
+      SPILLWAY_CAPTURES_PER_USER: "100",
+      SPILLWAY_FRAMES_PER_SECOND: "100000"
+    })
+  ])
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.stop()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+  Fs.rmSync(Path.dirname(microphone), { recursive: true, force: true })
+})
+
+const send = (conversation: string, pcm: Buffer, start: number, speed = 5_000) =>
+  stream({ conversation, pcm, start, sampleRate: rate }, { server: () => server, speed, frameSeconds: 30 })
+
+const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
+
+/** Where axe-core finds nothing wrong, the list is empty. */
+const violations = async (page: Page): Promise<ReadonlyArray<string>> => {
+  await page.evaluate(axe.source)
+  const found: ReadonlyArray<string> = await page.evaluate(async () => {
+    const results = await window.axe.run(document, { resultTypes: ["violations"] })
+    return results.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)
+  })
+  return found
+}
+
+declare global {
+  interface Window {
+    axe: typeof axe
+  }
+}
+
+const looks = [
+  { name: "desktop-light", viewport: { width: 1280, height: 860 }, colorScheme: "light" },
+  { name: "desktop-dark", viewport: { width: 1280, height: 860 }, colorScheme: "dark" },
+  { name: "phone-light", viewport: { width: 390, height: 844 }, colorScheme: "light" },
+  { name: "phone-dark", viewport: { width: 390, height: 844 }, colorScheme: "dark" }
+] as const
+
+/** For people to look at; not kept. */
+const screenshots = Path.join(import.meta.dirname, "../../.cache/screenshots")
+
+/** In every look: nothing that axe-core objects to, nothing wider than the screen, and a picture. */
+const inspect = async (page: Page, state: string) => {
+  Fs.mkdirSync(screenshots, { recursive: true })
+  for (const { colorScheme, name, viewport } of looks) {
+    await page.setViewportSize(viewport)
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))
+    assert.deepStrictEqual(await violations(page), [], `${state}, ${name}`)
+    const width = await page.evaluate(() => document.documentElement.scrollWidth)
+    assert.isAtMost(width, viewport.width, `${state}, ${name}`)
+    await page.screenshot({ path: Path.join(screenshots, `${state}-${name}.png`) })
+  }
+}
+
+it("explains itself, asks for a key, and shows the two ways to begin", { timeout: 120_000 }, async () => {
+  const { broken, context, page } = await open(browser, server.url)
+  await page.getByLabel("Key", { exact: true }).waitFor()
+  await inspect(page, "key")
+  await page.getByLabel("Key", { exact: true }).fill("spw_wrong")
+  await page.getByRole("button", { name: "Continue" }).click()
+  await page.getByText("The server no longer takes this key").waitFor()
+  await page.getByLabel("Key", { exact: true }).fill(server.key)
+  await page.getByRole("button", { name: "Continue" }).click()
+  await page.getByText("There are two ways to begin").waitFor()
+  await page.getByText("npm run spillway -- stream").waitFor()
+  await page.getByText("Connected", { exact: true }).waitFor()
+  await inspect(page, "empty")
+  await page.reload()
+  await page.getByText("There are two ways to begin").waitFor()
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("paints within a second, from less than 150 KB", { timeout: 60_000 }, async () => {
+  const { context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  await page.getByRole("heading", { name: "Conversations" }).waitFor()
+  const { bytes, paint } = await page.evaluate(() => ({
+    paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Infinity,
+    bytes: performance
+      .getEntriesByType("resource")
+      .filter(({ name }) => name.includes("/assets/"))
+      .reduce((sum, entry) => sum + (entry instanceof PerformanceResourceTiming ? entry.encodedBodySize : 0), 0)
+  }))
+  assert.isAbove(bytes, 10_000)
+  assert.isBelow(bytes, 150_000)
+  assert.isBelow(paint, 1000)
+  await context.close()
+})
+
+it("starts within 300 ms wherever one seeks in two hours, at the very sample", { timeout: 120_000 }, async () => {
+  await send("two-hours", long, 1_700_000_000)
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  await card(page, "two-hours").locator(".disclose").click()
+  await page.getByText("2:00:00").waitFor()
+  await page.getByRole("button", { name: "Play two-hours" }).click()
+  await page.getByRole("button", { name: "Pause two-hours" }).waitFor()
+  const slider = page.getByRole("slider", { name: "Position in two-hours" })
+  const box = await slider.boundingBox()
+  assert.isNotNull(box)
+  const latencies: Array<number> = []
+  for (const share of [0.8, 0.15, 0.5, 0.95, 0.3]) {
+    await page.waitForFunction(() => window.noted.played.length > 0)
+    await forget(page)
+    await page.evaluate(() => {
+      document.addEventListener("input", () => (document.body.dataset["sought"] = String(performance.now())), {
+        capture: true,
+        once: true
+      })
+    })
+    await page.mouse.click((box?.x ?? 0) + (box?.width ?? 0) * share, (box?.y ?? 0) + 20)
+    await page.waitForFunction(() => window.noted.played.length > 0)
+    const { played } = await noted(page)
+    const sought = Number(await page.evaluate(() => document.body.dataset["sought"]))
+    const [first] = played
+    const sample = Math.floor(Number(await slider.inputValue()) * rate)
+    const near = long.indexOf(
+      Buffer.from(Int16Array.from(first?.samples ?? []).buffer),
+      Math.max(0, (sample - 10 * rate) * 2)
+    )
+    assert.isAtLeast(near, 0)
+    assert.approximately(near / 2 / rate, hours * 3600 * share, 12)
+    latencies.push((first?.heardAt ?? Infinity) - sought)
+  }
+  latencies.sort((a, b) => a - b)
+  assert.isBelow(latencies[2] ?? Infinity, 300, latencies.map(Math.round).join(", "))
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("is used with the keyboard alone: record, stop, open, play, seek", { timeout: 120_000 }, async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  await page.getByText("Connected", { exact: true }).waitFor()
+  const focused = () =>
+    page.evaluate(() => {
+      const { activeElement } = document
+      return `${activeElement?.getAttribute("aria-label") ?? activeElement?.textContent ?? ""}`.trim()
+    })
+  const tabTo = async (name: RegExp) => {
+    for (let count = 0; count < 60; count++) {
+      if (name.test(await focused())) return
+      await page.keyboard.press("Tab")
+    }
+    assert.fail(`Tab does not reach ${name}`)
+  }
+  await page.keyboard.press("Tab")
+  assert.strictEqual(await focused(), "Skip to the content")
+  await tabTo(/^Record$/)
+  await page.keyboard.press("Enter")
+  await page.getByRole("button", { name: "Stop", exact: true }).waitFor()
+  await tabTo(/^Stop$/)
+  await page.waitForFunction(
+    () => Number(document.querySelector(".onDisk [role=progressbar]")?.getAttribute("data-seconds")) > 1
+  )
+  await page.keyboard.press("Space")
+  await page.getByText("Stored", { exact: true }).waitFor()
+  await tabTo(/^two-hours/)
+  await page.keyboard.press("Enter")
+  await tabTo(/^Play two-hours/)
+  await page.keyboard.press("Space")
+  await page.getByRole("button", { name: "Pause two-hours" }).waitFor()
+  await tabTo(/^Position in two-hours/)
+  for (const key of ["PageUp", "PageUp", "ArrowRight", "ArrowLeft"]) await page.keyboard.press(key)
+  await page.waitForFunction(() =>
+    /^1:4\d of 2:00:00$/.test(document.activeElement?.getAttribute("aria-valuetext") ?? "")
+  )
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it(
+  "shows live ones, lost spans, gaps and the live view in every look, without a violation",
+  { timeout: 120_000 },
+  async () => {
+    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+    await page.getByRole("button", { name: "Record", exact: true }).click()
+    await page.getByText("Live", { exact: true }).waitFor()
+    await send("with-a-gap", noise(60, rate, 5), 1_700_100_000)
+    await send("with-a-gap", noise(60, rate, 6), 1_700_100_100)
+    await card(page, "with-a-gap").getByText("2 min 0 s captured in 2 min 40 s").waitFor()
+    await page.getByRole("button", { name: "Listen live" }).click()
+    await page.waitForFunction(() => window.noted.played.length > 2)
+    await inspect(page, "recording")
+    await page.getByRole("link", { name: "Live view" }).click()
+    await page.getByRole("heading", { name: "Bounds" }).waitFor()
+    await page.getByRole("row", { name: /^journal/ }).waitFor()
+    await page.getByRole("row", { name: /^storage\.read/ }).waitFor()
+    await page.getByRole("row", { name: /^recording-.*admin/ }).waitFor()
+    await inspect(page, "live")
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+  }
+)
+
+it("shows more as one scrolls, and hands out curl and URL", { timeout: 60_000 }, async () => {
+  await Promise.all(
+    Array.from({ length: 25 }, (_, index) => send(`talk-${index}`, noise(1, rate), 1_700_200_000 + index))
+  )
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`, {
+    permissions: ["clipboard-read", "clipboard-write", "microphone"]
+  })
+  await page.locator(".conversation").nth(19).waitFor()
+  assert.isBelow(await page.locator(".conversation").count(), 25)
+  await page.mouse.wheel(0, 10_000)
+  await card(page, "two-hours").waitFor()
+  await card(page, "talk-3").locator(".disclose").click()
+  await card(page, "talk-3").getByRole("button", { name: "Copy curl" }).click()
+  await page.getByText("Copied").waitFor()
+  const copied = await page.evaluate(() => navigator.clipboard.readText())
+  const [, url = ""] = /^curl -H "Authorization: Bearer \$SPILLWAY_KEY" -o talk-3\.wav (http:\S+)$/.exec(copied) ?? []
+  const audio = await fetch(url, { headers: { authorization: `Bearer ${server.key}` } })
+  assert.isTrue(
+    Buffer.from(await audio.arrayBuffer())
+      .subarray(44)
+      .equals(noise(1, rate))
+  )
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    card(page, "talk-3")
+      .getByRole("button", { name: /^Download/ })
+      .click()
+  ])
+  assert.isTrue(
+    Fs.readFileSync(await download.path())
+      .subarray(44)
+      .equals(noise(1, rate))
+  )
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})

@@ -1,0 +1,233 @@
+/** Recording in a real Chromium against a real server: what was said is what is kept, whatever breaks. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import type { Browser, Page } from "playwright-core"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import { launch, type Noted, noted, open, temporary } from "./support/Chromium.ts"
+import { match, noise, samplesOf, wav } from "./support/Sound.ts"
+
+const rate = 44_100
+const said = noise(8, rate)
+const microphone = temporary("microphone.wav")
+
+let server: Server
+let dataDir: string
+let browser: Browser
+const environment = (port = "0") => ({
+  SPILLWAY_PORT: port,
+  SPILLWAY_CHUNK_DURATION: "2 seconds",
+  SPILLWAY_COMMIT_INTERVAL: "100 millis",
+  SPILLWAY_KEY_CACHE_TIME: "50 millis"
+})
+
+beforeAll(async () => {
+  Fs.writeFileSync(microphone, wav(said, rate))
+  dataDir = dataDirectory()
+  ;[browser, server] = await Promise.all([launch(microphone), startServer(dataDir, environment())])
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.stop()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+  Fs.rmSync(Path.dirname(microphone), { recursive: true, force: true })
+})
+
+const api = async (path: string, init: RequestInit = {}) => {
+  const response = await fetch(`${server.url}${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" }
+  })
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+  return response
+}
+
+/** All of a conversation's audio that the server has. */
+const kept = async (conversation: string, uid = "admin"): Promise<Buffer> => {
+  const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
+    await (await api(`/v1/conversations/${conversation}?uid=${uid}`)).text()
+  )
+  const files = body.audio_files.map(async ({ id }) => {
+    const audio = await api(`/v1/sync/audio/${conversation}/${id}?format=pcm&uid=${uid}`)
+    return Buffer.from(await audio.arrayBuffer())
+  })
+  return Buffer.concat(await Promise.all(files))
+}
+
+/** What the page has sent, each sample once, in order. */
+const spoken = ({ sent }: Noted): Buffer => {
+  const first = Math.min(...sent.map(({ start }) => start))
+  const end = Math.max(...sent.map(({ pcm, start }) => Math.round((start - first) * rate) + pcm.length / 2))
+  const whole = Buffer.alloc(end * 2)
+  for (const { pcm, start } of sent) pcm.copy(whole, Math.round((start - first) * rate) * 2)
+  return whole
+}
+
+const record = (page: Page) => page.getByRole("button", { name: "Record", exact: true }).click()
+const stop = (page: Page) => page.getByRole("button", { name: "Stop", exact: true }).click()
+const job = (page: Page) => page.locator(".job").first()
+const name = async (page: Page) => (await job(page).getAttribute("data-conversation")) ?? ""
+const seconds = async (page: Page, position: string) =>
+  Number(await job(page).locator(`.${position} [role=progressbar]`).getAttribute("data-seconds"))
+const reach = (page: Page, position: string, least: number) =>
+  page.waitForFunction(
+    ([position, least]) => {
+      const bar = document.querySelector(`.job .${position} [role=progressbar]`)
+      return Number(bar?.getAttribute("data-seconds")) >= Number(least)
+    },
+    [position, least] as const,
+    { timeout: 40_000 }
+  )
+const stored = (page: Page) => job(page).getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
+
+it(
+  "keeps and plays what the microphone hears, to the sample, also while it is being recorded",
+  { timeout: 120_000 },
+  async () => {
+    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+    await record(page)
+    await reach(page, "onDisk", 2)
+    await page.getByRole("button", { name: "Listen live" }).click()
+    await reach(page, "onDisk", 4.5)
+    assert.isAtMost(await seconds(page, "inStore"), await seconds(page, "onDisk"))
+    assert.isAtMost(await seconds(page, "onDisk"), await seconds(page, "sent"))
+    await stop(page)
+    await stored(page)
+    const conversation = await name(page)
+    const { played, sent } = await noted(page)
+    const whole = spoken({ played, sent })
+    const audio = await kept(conversation)
+    assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
+    assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
+
+    const recorded = samplesOf(audio)
+    const part = recorded.subarray(rate, 2 * rate)
+    const twice = samplesOf(Buffer.concat([said, said]))
+    const { correlation, level } = match(part, twice, 2_000)
+    assert.isAbove(correlation, 0.98)
+    assert.approximately(level, 1, 0.1)
+
+    const heard = Int16Array.from(played.flatMap(({ samples }) => samples))
+    assert.isAbove(heard.length, rate)
+    const from = recorded.findIndex((_, index) =>
+      heard.subarray(0, 1_000).every((sample, ahead) => recorded[index + ahead] === sample)
+    )
+    assert.isAtLeast(from, 0)
+    const there = recorded.slice(from, from + heard.length)
+    assert.isTrue(Buffer.from(heard.buffer).equals(Buffer.from(there.buffer)))
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+  }
+)
+
+it(
+  "loses nothing when the server is killed and its key expires in the middle of a recording",
+  { timeout: 120_000 },
+  async () => {
+    const key = async () => {
+      const created = await api("/v1/keys", { method: "POST", body: JSON.stringify({ uid: "ada" }) })
+      const body: { readonly id: string; readonly key: string } = JSON.parse(await created.text())
+      return body
+    }
+    const [first, second] = [await key(), await key()]
+    const { broken, context, page } = await open(browser, `${server.url}/#key=${first.key}`)
+    assert.strictEqual(page.url(), `${server.url}/`)
+    await record(page)
+    await reach(page, "onDisk", 1)
+    const restart = async () => {
+      const port = new URL(server.url).port
+      await server.kill()
+      await page.getByText("Reconnecting …").first().waitFor()
+      server = await startServer(dataDir, environment(port))
+    }
+    await restart()
+    await page.getByText("Connected", { exact: true }).waitFor()
+    await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
+
+    await api(`/v1/keys/${first.id}`, { method: "DELETE" })
+    await restart()
+    const field = page.getByLabel("Key", { exact: true })
+    await field.waitFor()
+    await page.getByText("The server no longer takes this key").waitFor()
+    await page.waitForTimeout(500)
+    await field.fill(second.key)
+    await field.press("Enter")
+    await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
+    await stop(page)
+    await stored(page)
+    const audio = await kept(await name(page), "ada")
+    const whole = spoken(await noted(page))
+    assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
+    assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+  }
+)
+
+it(
+  "sends a WAV file that is dropped on it, and says of others what they are and how to convert them",
+  { timeout: 120_000 },
+  async () => {
+    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+    const pcm = noise(90, 16_000, 3)
+    const drop = (file: string, bytes: Buffer) =>
+      page.evaluate(
+        ([file, text]) => {
+          const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
+          const dataTransfer = new DataTransfer()
+          dataTransfer.items.add(new File([bytes], file))
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }))
+        },
+        [file, bytes.toString("base64")] as const
+      )
+    await drop("My talk (1).wav", wav(pcm, 16_000))
+    await stored(page)
+    const conversation = await name(page)
+    assert.match(conversation, /^My-talk-1-/)
+    assert.isTrue((await kept(conversation)).equals(pcm))
+
+    const stereo = Buffer.alloc(4 * 16_000)
+    for (let index = 0; index < 16_000; index++) {
+      stereo.writeInt16LE(index % 1000, index * 4)
+      stereo.writeInt16LE((index % 1000) + 200, index * 4 + 2)
+    }
+    await drop("stereo.wav", wav(stereo, 16_000, { channels: 2 }))
+    await page.locator(".job", { hasText: "stereo.wav" }).getByText("Stored", { exact: true }).waitFor()
+    assert.deepStrictEqual([...samplesOf(await kept(await name(page))).subarray(0, 3)], [100, 101, 102])
+
+    const alert = page.locator(".record [role=alert]")
+    const refused = async (file: string, bytes: Buffer) => {
+      await drop(file, bytes)
+      await alert.filter({ hasText: file }).waitFor()
+      return (await alert.textContent()) ?? ""
+    }
+    assert.match(await refused("song.mp3", Buffer.from("ID3\u0004 and more")), /is an MP3 file.*ffmpeg -i "song\.mp3"/)
+    assert.match(await refused("float.wav", wav(pcm, 16_000, { coding: 3 })), /floating-point.*pcm_s16le/)
+    assert.match(await refused("fast.wav", wav(pcm, 96_000)), /96000 samples a second.*-ar 16000/)
+    assert.match(await refused("none.wav", wav(Buffer.alloc(0), 16_000)), /no audio/)
+    assert.match(await refused("text.txt", Buffer.from("hello")), /not a WAV file/)
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+  }
+)
+
+it(
+  "says what to do without a microphone or the permission to use it, and offers the file way",
+  { timeout: 30_000 },
+  async () => {
+    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+    await page.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"))
+    })
+    await record(page)
+    await page.getByText(/may not use the microphone. Allow it.*Or drop a WAV file/).waitFor()
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+    const bare = await launch()
+    const without = await open(bare, `${server.url}/#key=${server.key}`, { permissions: ["microphone"] })
+    await record(without.page)
+    await without.page.getByText(/There is no microphone. Connect one.*Or drop a WAV file/).waitFor()
+    await bare.close()
+  }
+)
