@@ -1,7 +1,6 @@
-/** One request to the JSON API: with credentials, cut when its scope closes, its faults told apart. */
+/** One request to the JSON API: with credentials, cut when nobody waits for it, its faults told apart. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Effect, Layer, Option, Schema, Stream, Tracer } from "effect"
-import type { Scope } from "effect"
+import { Context, Effect, Layer, Option, Schema, Stream, Tracer } from "effect"
 import { HttpBody, HttpClient, HttpClientRequest } from "effect/http"
 import type { HttpClientError, HttpClientResponse } from "effect/http"
 import type { HttpMethod } from "effect/http/HttpMethod"
@@ -23,8 +22,8 @@ export interface Call {
 }
 
 export interface GcsHttp {
-  /** The answer, whatever its status; its body is cut off when the scope closes. */
-  readonly execute: (call: Call) => Effect.Effect<HttpClientResponse.HttpClientResponse, GcsFault, Scope.Scope>
+  /** The answer, whatever its status. Its body must be read or discarded: until then it holds the connection. */
+  readonly execute: (call: Call) => Effect.Effect<HttpClientResponse.HttpClientResponse, GcsFault>
   /** The JSON of an answer that is a success; anything else is a fault. */
   readonly read: (
     response: HttpClientResponse.HttpClientResponse,
@@ -40,6 +39,10 @@ const faultOf = ({ reason }: HttpClientError.HttpClientError): GcsFault =>
     : cut(reasonOf("cause" in reason ? reason.cause : reason))
 
 const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
+
+/** Ends the connection, unless the body is there already. */
+export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  Effect.scoped(Effect.asVoid(Stream.toPull(response.stream)))
 
 /** The body as text. */
 const textOf = (
@@ -88,7 +91,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], c
     keepAliveTimeout: 30_000
   })
   const context = yield* Layer.build(layer)
-  const client = HttpClient.withScope(yield* Effect.provide(HttpClient.HttpClient, context))
+  const client = Context.get(context, HttpClient.HttpClient)
 
   const execute = (call: Call) =>
     Effect.flatMap(credentials.headers, (token) =>
@@ -106,7 +109,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], c
   const made: GcsHttp = {
     execute,
     read,
-    json: (call, moved) => Effect.scoped(Effect.flatMap(execute(call), (response) => read(response, moved)))
+    json: (call, moved) => Effect.flatMap(execute(call), (response) => read(response, moved))
   }
   return made
 })

@@ -8,7 +8,7 @@ import type { ByteRange, StorageRefused } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
 import { broken, cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
-import { failed, isSuccess } from "./GcsHttp.ts"
+import * as GcsHttp from "./GcsHttp.ts"
 import { sumOfHeader } from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
@@ -98,10 +98,13 @@ const open = (gcs: Gcs.Gcs, key: string, read: Read) =>
       const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
       const path = `${Gcs.path(gcs, key)}?alt=media${pinned}`
       const response = yield* gcs.http.execute({ method: "GET", path, headers: read.headers })
-      if (response.status === 416 && read.generation === undefined) return Option.none<Pieces>()
-      if (!isSuccess(response)) return yield* failed(response, moved)
-      if (!read.begins(response)) return yield* broken("not the bytes that were asked for")
-      if (read.isOver) return Option.none<Pieces>()
+      if (response.status === 416 && read.generation === undefined) {
+        return yield* Effect.as(GcsHttp.discard(response), Option.none<Pieces>())
+      }
+      if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
+      if (!read.begins(response)) {
+        return yield* Effect.andThen(GcsHttp.discard(response), broken("not the bytes that were asked for"))
+      }
       const pull = yield* Stream.toPull(Stream.mapError(response.stream, (error) => cut(error.message)))
       return Option.some<Pieces>(pull)
     })

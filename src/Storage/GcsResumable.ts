@@ -33,17 +33,16 @@ const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: nu
     body: GcsHttp.jsonBody({ name: key, contentType, metadata })
   }
   const once = GcsPolicy.attempt(gcs.config, (moved) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const response = yield* gcs.http.execute(call)
-        if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
-        const session = sessionOf(response.headers["location"])
-        return yield* Option.match(session, {
-          onNone: () => broken("a session without an address"),
-          onSome: Effect.succeed
-        })
+    Effect.gen(function* () {
+      const response = yield* gcs.http.execute(call)
+      if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
+      yield* GcsHttp.discard(response)
+      const session = sessionOf(response.headers["location"])
+      return yield* Option.match(session, {
+        onNone: () => broken("a session without an address"),
+        onSome: Effect.succeed
       })
-    )
+    })
   )
   return GcsPolicy.retry(gcs.config, Gcs.unless(412)(once))
 }
@@ -67,14 +66,14 @@ const send = (
   headers: Readonly<Record<string, string>>
 ): Effect.Effect<State, GcsFault> =>
   GcsPolicy.attempt(gcs.config, (moved) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const body = HttpBody.raw(GcsSent.sliced([bytes], moved), { contentLength: bytes.length })
-        const response = yield* gcs.http.execute({ method: "PUT", path: session, headers, body })
-        if (response.status === 308) return more(committedOf(response.headers["range"]))
-        return done(yield* Effect.flatMap(gcs.http.read(response, moved), GcsObject.object))
-      })
-    )
+    Effect.gen(function* () {
+      const body = HttpBody.raw(GcsSent.sliced([bytes], moved), { contentLength: bytes.length })
+      const response = yield* gcs.http.execute({ method: "PUT", path: session, headers, body })
+      if (response.status === 308) {
+        return yield* Effect.as(GcsHttp.discard(response), more(committedOf(response.headers["range"])))
+      }
+      return done(yield* Effect.flatMap(gcs.http.read(response, moved), GcsObject.object))
+    })
   )
 
 /** Sends the chunk from where the store is, and asks where that is after every fault. */

@@ -355,6 +355,17 @@ describe("time", () => {
   )
 })
 
+it.live("an answer that nobody reads holds no connection", () =>
+  using((server, storage) =>
+    Effect.gen(function* () {
+      yield* storage.put(object("a", large))
+      server.faults.add({ operation: "media", fault: { kind: "ignoreRange" }, times: 20 })
+      for (let i = 0; i < 20; i++) yield* Effect.flip(read(storage, "a", { start: 5, end: 10 }))
+      yield* until(() => server.sockets.size <= 2)
+    })
+  )
+)
+
 /** Waits for what the server sees, which is in this process. */
 const until = (is: () => boolean) =>
   Effect.whileLoop({ while: () => !is(), body: () => Effect.sleep("1 millis"), step: () => {} })
