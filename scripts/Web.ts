@@ -53,7 +53,8 @@ export const build = async (): Promise<ReadonlyArray<Built>> => {
       const [stem = "", end = ""] = name.split(".")
       const found = assets.find(({ url }) => url.startsWith(`/assets/${stem}-`) && url.endsWith(`.${end}`))
       if (found === undefined) throw new Error(`Page.html names ${name}, which was not built`)
-      return found.url
+      // From where the page is, which may be below a path of a proxy.
+      return found.url.slice(1)
     })
   return [...assets, { url: "/", bytes: new TextEncoder().encode(page) }]
 }

@@ -2,12 +2,22 @@
  * The first start's admin key. The file is durable before the row is written, so that a kill in between leaves a key that
  * the next start puts into the database, and never one in the database that nobody knows.
  */
-import { Console, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
+import { Console, Context, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import { Keys, makeSecret } from "./Keys.ts"
 import { KeysConfig } from "./KeysConfig.ts"
 
 const FILE = "admin-key"
+
+export class AdminKey extends Context.Service<
+  AdminKey,
+  {
+    /** The key, when this start has made it. */
+    readonly made: Option.Option<Redacted.Redacted>
+    /** Where people find it, in words. */
+    readonly place: string
+  }
+>()("spillway/Http/AdminKey") {}
 
 const readKey = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
@@ -36,6 +46,8 @@ const writeKey = Effect.fnUntraced(function* (file: string, secret: Redacted.Red
   yield* Effect.scoped(Effect.flatMap(fs.open(directory), (handle) => handle.sync))
 })
 
+const keptIn = (file: string) => `the admin key is in ${file}`
+
 const preset = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
   yield* (yield* Keys).putAdmin(secret, true)
 })
@@ -52,21 +64,31 @@ const firstStart = Effect.fnUntraced(function* (file: string) {
   if (yield* keys.hasAdmin) {
     return yield* Effect.logInfo(
       "The database has an admin key from another node's first start; SPILLWAY_ADMIN_KEY replaces it."
-    )
+    ).pipe(Effect.as({ made: Option.none(), place: "the admin key is another node's" }))
   }
   const secret = yield* makeSecret
   yield* writeKey(file, secret)
-  if (!(yield* keys.putAdmin(secret, false))) return yield* (yield* FileSystem.FileSystem).remove(file)
+  if (!(yield* keys.putAdmin(secret, false))) {
+    yield* (yield* FileSystem.FileSystem).remove(file)
+    return { made: Option.none(), place: "the admin key is another node's" }
+  }
   yield* Console.log(`Admin key (shown this once, kept in ${file}): ${Redacted.value(secret)}`)
+  return { made: Option.some(secret), place: keptIn(file) }
 })
 
-export const layer = Layer.effectDiscard(
+export const layer = Layer.effect(
+  AdminKey,
   Effect.gen(function* () {
     const { adminKey } = yield* KeysConfig
-    if (Option.isSome(adminKey)) return yield* preset(adminKey.value)
+    if (Option.isSome(adminKey)) {
+      yield* preset(adminKey.value)
+      return { made: Option.none(), place: "the admin key is SPILLWAY_ADMIN_KEY's" }
+    }
     const path = yield* Path.Path
     const file = path.resolve((yield* NodeConfig).dataDir, FILE)
     const stored = yield* readKey(file)
-    return Option.isSome(stored) ? yield* fromFile(file, stored.value) : yield* firstStart(file)
+    if (Option.isNone(stored)) return yield* firstStart(file)
+    yield* fromFile(file, stored.value)
+    return { made: Option.none(), place: keptIn(file) }
   })
 )

@@ -1,7 +1,8 @@
 /** The URL that clients are given for this node. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { HttpServer } from "effect/http"
+import { AdminKey } from "../../src/Http/AdminKey.ts"
 import * as Announcement from "../../src/Http/Announcement.ts"
 import { HttpConfig } from "../../src/Http/HttpConfig.ts"
 import * as PublicAddress from "../../src/Http/PublicAddress.ts"
@@ -47,7 +48,7 @@ it.effect("has the port that the server really has", () =>
     Effect.provide(
       Announcement.layer.pipe(
         Layer.provideMerge(Layer.merge(Server.layer, PublicAddress.layer)),
-        Layer.provide(HttpConfig.layer),
+        Layer.provide([HttpConfig.layer, Layer.succeed(AdminKey, { made: Option.none(), place: "" })]),
         Layer.provide(environment({}))
       )
     )

@@ -69,7 +69,7 @@ export const App = () => {
           <a href="#live" aria-current={view === "live" ? "page" : undefined}>
             Live view
           </a>
-          <a href="/docs">API</a>
+          <a href="docs">API</a>
         </nav>
         {key !== undefined && <Status />}
         {key !== undefined && (

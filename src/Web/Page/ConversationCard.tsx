@@ -5,7 +5,7 @@ import { find } from "./List.ts"
 import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
 import { isSame, player, type Track } from "./Player.ts"
-import { askJson, isAbort } from "./Server.ts"
+import { askJson, isAbort, urlOf } from "./Server.ts"
 import { session } from "./Session.ts"
 import { useStore } from "./Store.ts"
 import { Waveform } from "./Waveform.tsx"
@@ -51,7 +51,7 @@ const isStillLive = (id: string) => () => find(id)?.live ?? false
 /** The key is in the address for the moment of the click only: a download can't send headers. */
 const download = (conversation: string, file: string) => {
   const link = document.createElement("a")
-  link.href = `${Model.audioPath(conversation, file)}?access_token=${encodeURIComponent(session.value.key ?? "")}`
+  link.href = `${urlOf(Model.audioPath(conversation, file)).href}?access_token=${encodeURIComponent(session.value.key ?? "")}`
   link.download = `${conversation}.wav`
   link.click()
 }
@@ -71,7 +71,7 @@ const FileRow = (props: {
   const total = Math.max(file.duration, waveform?.duration ?? 0)
   const play = (from: number) => player.play(track, from, isStillLive(conversation.id))
   const name = isOnly ? conversation.id : `${conversation.id}, ${date(file.started_at)}`
-  const url = `${location.origin}${Model.audioPath(conversation.id, file.id)}`
+  const url = urlOf(Model.audioPath(conversation.id, file.id)).href
   const curl = `curl -H "Authorization: Bearer $SPILLWAY_KEY" -o ${conversation.id}.wav ${url}`
   return (
     <div class="file">

@@ -31,6 +31,9 @@ const wordsOf = async (response: Response): Promise<string> => {
   return detail === undefined ? `${title}.` : `${title}. ${detail}`
 }
 
+/** Of a path of the server, which may be below a path of a proxy. */
+export const urlOf = (path: string): URL => new URL(path.slice(1), document.baseURI)
+
 /** Fails with `Refused` unless the answer is 2xx or one of `allowed`. */
 export const ask = async (
   path: string,
@@ -43,7 +46,7 @@ export const ask = async (
   const { key } = session.value
   const headers = { ...options.headers, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
   const signal = options.signal === undefined ? {} : { signal: options.signal }
-  const response = await fetch(path, { headers, cache: "no-store", ...signal }).catch((cause: unknown) => {
+  const response = await fetch(urlOf(path), { headers, cache: "no-store", ...signal }).catch((cause: unknown) => {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause
     throw new Unreachable("The server does not answer. Is it running? This page tries again by itself.")
   })

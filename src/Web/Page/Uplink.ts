@@ -4,7 +4,7 @@
  */
 import * as Frames from "./Frames.ts"
 import { pause } from "./Pause.ts"
-import { ask, Refused, wordsFor } from "./Server.ts"
+import { ask, Refused, urlOf, wordsFor } from "./Server.ts"
 import { session } from "./Session.ts"
 import type { Source } from "./Source.ts"
 import { Store } from "./Store.ts"
@@ -120,7 +120,7 @@ export class Uplink {
   /** One connection, from its opening to its end. */
   #connect(key: string): Promise<{ readonly reason: string; readonly final: boolean; readonly opened: boolean }> {
     const source = this.#source
-    const url = new URL(`/v1/trigger/listen?sample_rate=${source.sampleRate}&audio_timeline=2&ack=1`, location.href)
+    const url = urlOf(`/v1/trigger/listen?sample_rate=${source.sampleRate}&audio_timeline=2&ack=1`)
     url.protocol = url.protocol.replace("http", "ws")
     const socket = new WebSocket(url, ["spillway", `bearer.${key}`])
     socket.binaryType = "arraybuffer"
