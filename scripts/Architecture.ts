@@ -20,7 +20,7 @@ export const sources = (root: string): ReadonlyMap<string, Source> =>
           .readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" })
           .map((file) => `${folder}/${file}`)
       )
-      .filter((file) => /\.m?ts$/.test(file) || file.endsWith(".mjs"))
+      .filter((file) => /\.m?tsx?$/.test(file) || file.endsWith(".mjs"))
       .toSorted()
       .map((file) => [file, parse(file, fs.readFileSync(path.join(root, file), "utf8"))] as const)
   )

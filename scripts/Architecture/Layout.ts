@@ -1,5 +1,5 @@
 /** Where files are, how they are called, and how long they may be. */
-import { at, composition, inSource, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
+import { at, composition, inPage, inSource, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
 import { chain, child, type Source, walk } from "./Source.ts"
 
 const technical = ["common", "controllers", "helpers", "layers", "lib", "repositories", "services", "types", "utils"]
@@ -36,7 +36,9 @@ const domainFolders: Rule = {
 const depth: Rule = {
   name: "depth",
   check: (source) =>
-    inSource(source.path) && source.path.split("/").length > 3 && !source.path.startsWith("src/Db/Migrations/")
+    inSource(source.path) &&
+    source.path.split("/").length > (inPage(source.path) ? 4 : 3) &&
+    !source.path.startsWith("src/Db/Migrations/")
       ? [whole(source, "at most src/X/Y.ts")]
       : []
 }
@@ -51,7 +53,7 @@ const fileName: Rule = {
     const byName = [...all.values()].some((other) =>
       other.imports.some((each) => each.target === source.path && !each.namespace && !each.typeOnly)
     )
-    const onlyParts = source.ownExports === 0
+    const onlyParts = source.ownExports === 0 || inPage(source.path)
     const main = [name, name.slice(0, 1).toLowerCase() + name.slice(1)]
     return main.some((each) => source.exports.includes(each)) || onlyParts || !byName
       ? []

@@ -24,10 +24,13 @@ const ports = ["Db", "Storage"]
 
 export const inSource = (path: string): boolean => path.startsWith("src/")
 
+/** What runs in browsers: bundled, with the DOM, without Effect. */
+export const inPage = (path: string): boolean => path.startsWith("src/Web/Page/")
+
 export const isTest = (path: string): boolean => path.startsWith("test/")
 
 /** `Disk` of `src/Storage/Disk.ts`. */
-export const nameOf = (path: string): string => (path.split("/").at(-1) ?? "").replace(/\.(test\.)?m?ts$/, "")
+export const nameOf = (path: string): string => (path.split("/").at(-1) ?? "").replace(/\.(test\.)?m?tsx?$/, "")
 
 /** `Storage` of `src/Storage.ts` and of everything in `src/Storage/`. */
 export const moduleOf = (path: string): string => nameOf(path.split("/")[1] ?? "")

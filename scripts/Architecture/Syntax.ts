@@ -1,5 +1,5 @@
 /** What may not be written, or only at a wrapped foreign library's edge with the reason beside it. */
-import { at, inSource, isTest, type Rule } from "./Rule.ts"
+import { at, inPage, inSource, isTest, type Rule } from "./Rule.ts"
 import { chain, child, type Node, type Source, textOf, walk } from "./Source.ts"
 
 /** A line comment that begins with this gives the reason for the escape on its line, or in the statement below. */
@@ -82,6 +82,9 @@ const reasoned = (source: Source): ((node: Node, above: ReadonlyArray<Node>) => 
   }
 }
 
+/** In a browser promises, timers and the clock are the platform, not an escape; to believe instead of check is one. */
+const beliefs = ["any", "as", "<type>", "!", "!:"]
+
 const noEscape: Rule = {
   name: "no-escape",
   check: (source) => {
@@ -89,7 +92,7 @@ const noEscape: Rule = {
     const isReasoned = reasoned(source)
     return [...walk(source.root)].flatMap(([node, above]) => {
       const what = escapes(node)
-      return what === undefined || isReasoned(node, above)
+      return what === undefined || (inPage(source.path) && !beliefs.includes(what)) || isReasoned(node, above)
         ? []
         : [at(source, node.start, `\`${what}\` needs its reason above it: \`// ${marker} …\``)]
     })

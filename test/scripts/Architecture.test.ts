@@ -43,7 +43,37 @@ const cases: ReadonlyArray<Case> = [
     promise: "refuses a third level of folders",
     bad: { "src/A/B/C.ts": file("export const C = 1") },
     where: "src/A/B/C.ts:1",
-    good: { "src/A/C.ts": file("export const C = 1"), "src/Db/Migrations/M1.ts": file("") }
+    good: {
+      "src/A/C.ts": file("export const C = 1"),
+      "src/Db/Migrations/M1.ts": file(""),
+      "src/Web/Page/C.tsx": file("export const C = <p />")
+    }
+  },
+  {
+    rule: "depth",
+    promise: "refuses folders in the page",
+    bad: { "src/Web/Page/B/C.ts": file("export const C = 1") },
+    where: "src/Web/Page/B/C.ts:1",
+    good: { "src/Web/Page/C.ts": file("export const C = 1") }
+  },
+  {
+    rule: "file-name",
+    promise: "lets files of the page export functions by other names, but not be called in lower case",
+    bad: { "src/Web/Page/words.ts": file("export const clock = 1") },
+    where: "src/Web/Page/words.ts:1",
+    good: {
+      "src/Web/Page/Words.ts": file("export const clock = 1"),
+      "src/Web/Page/App.tsx": file('import { clock } from "./Words.ts"\nexport const App = () => <p>{clock}</p>')
+    }
+  },
+  {
+    rule: "no-escape",
+    promise: "lets the page wait, but not believe",
+    bad: { "src/Web/Page/App.tsx": file("export const App = () => <p>{text as string}</p>") },
+    where: "src/Web/Page/App.tsx:2",
+    good: {
+      "src/Web/Page/Pause.ts": file("export const pause = async () => { await new Promise((r) => setTimeout(r, 1)) }")
+    }
   },
   {
     rule: "file-name",
