@@ -1,0 +1,66 @@
+/** The page's bundle: made when its sources have changed, and never half. */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { assert, it } from "@effect/vitest"
+import { onTestFinished } from "vitest"
+import { build } from "../../scripts/Web.ts"
+
+const root = path.join(import.meta.dirname, "../..")
+
+/** A project with nothing but the page. */
+const project = () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-page-"))
+  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+  for (const file of ["scripts/ensure.mjs", "scripts/Web.ts", "src/Web/Page", "package-lock.json", "tsconfig.json"]) {
+    fs.cpSync(path.join(root, file), path.join(folder, file), { recursive: true })
+  }
+  fs.symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"))
+  const ensure = () => {
+    const { status, stderr } = spawnSync(process.execPath, [path.join(folder, "scripts/ensure.mjs")], {
+      encoding: "utf8"
+    })
+    return { status, stderr }
+  }
+  const current = () => fs.readFileSync(path.join(folder, ".cache/web/current"), "utf8").split("\n")[0] ?? ""
+  const edit = (file: string, change: (text: string) => string) => {
+    const place = path.join(folder, "src/Web/Page", file)
+    fs.writeFileSync(place, change(fs.readFileSync(place, "utf8")))
+  }
+  return { folder, ensure, current, edit }
+}
+
+it("is made at the first start, left alone at the next, and made again when a source has changed", () => {
+  const { current, edit, ensure, folder } = project()
+  assert.deepStrictEqual(ensure(), { status: 0, stderr: "" })
+  const first = current()
+  assert.deepStrictEqual(ensure(), { status: 0, stderr: "" })
+  assert.strictEqual(current(), first)
+  edit("Words.ts", (text) => `${text}\nexport const more = 1\n`)
+  assert.strictEqual(ensure().status, 0)
+  assert.notStrictEqual(current(), first)
+  assert.deepStrictEqual(fs.readdirSync(path.join(folder, ".cache/web")).toSorted(), [current(), "current"].toSorted())
+})
+
+it("stays as it was when a source does not compile, and the start says where", () => {
+  const { current, edit, ensure } = project()
+  ensure()
+  const first = current()
+  edit("Words.ts", () => "export const = 1")
+  const { status, stderr } = ensure()
+  assert.strictEqual(status, 1)
+  assert.match(stderr, /could not be bundled: .*\n?.*Words\.ts:1:13/)
+  assert.strictEqual(current(), first)
+})
+
+it("has nothing inline, and names that change with the content alone", async () => {
+  const [first, second] = [await build(), await build()]
+  assert.deepStrictEqual(
+    first.map(({ url }) => url),
+    second.map(({ url }) => url)
+  )
+  for (const { url } of first) assert.match(url, /^\/$|^\/assets\/(Main|Worklet|Page|Icon)-[\w-]+\.(js|css|svg)$/)
+  const page = new TextDecoder().decode(first.at(-1)?.bytes)
+  assert.notMatch(page, /<style|style=|<script(?![^>]*src=)|https?:|\{\{/)
+})
