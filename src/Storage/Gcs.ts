@@ -24,7 +24,7 @@ export const path = (gcs: Gcs, key: string): string => `${objects(gcs)}/${encode
 
 /** One attempt. */
 export const json = (gcs: Gcs, call: Call): Effect.Effect<unknown, GcsFault> =>
-  GcsPolicy.attempt(gcs.config, (moved) => gcs.http.json(call, moved))
+  gcs.http.attempt((moved) => gcs.http.json(call, moved))
 
 /** None for an answer of one of these statuses. */
 export const unless =

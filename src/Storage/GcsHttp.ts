@@ -1,14 +1,15 @@
 /** One request to the JSON API: with credentials, cut when nobody waits for it, its faults told apart. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Context, Effect, Layer, Option, Schema, Stream, Tracer } from "effect"
-import { HttpBody, HttpClient, HttpClientRequest } from "effect/http"
+import { Effect, Option, Schema, Stream, Tracer } from "effect"
+import { HttpBody, HttpClientRequest } from "effect/http"
 import type { HttpClientError, HttpClientResponse } from "effect/http"
 import type { HttpMethod } from "effect/http/HttpMethod"
 import type { GcsConfig } from "./GcsConfig.ts"
 import type { GcsCredentials } from "./GcsCredentials.ts"
 import { broken, cut, ofStatus, reasonOf } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
-import type * as GcsPolicy from "./GcsPolicy.ts"
+import * as GcsMedia from "./GcsMedia.ts"
+import * as GcsWatch from "./GcsWatch.ts"
 
 /** A page of 1,000 objects with 8 KiB of metadata each fits. */
 const maxAnswer = 16 * 1_024 * 1_024
@@ -27,10 +28,15 @@ export interface GcsHttp {
   /** The JSON of an answer that is a success; anything else is a fault. */
   readonly read: (
     response: HttpClientResponse.HttpClientResponse,
-    moved: GcsPolicy.Moved
+    moved: GcsWatch.Moved
   ) => Effect.Effect<unknown, GcsFault>
   /** Both. */
-  readonly json: (call: Call, moved: GcsPolicy.Moved) => Effect.Effect<unknown, GcsFault>
+  readonly json: (call: Call, moved: GcsWatch.Moved) => Effect.Effect<unknown, GcsFault>
+  /** What says who we are. */
+  readonly token: GcsCredentials["headers"]
+  /** Asks for bytes at once. The answer must be read to its end, or closed. */
+  readonly media: (path: string, headers: Readonly<Record<string, string>>) => GcsMedia.Media
+  readonly attempt: GcsWatch.GcsWatch["attempt"]
 }
 
 const faultOf = ({ reason }: HttpClientError.HttpClientError): GcsFault =>
@@ -47,7 +53,7 @@ export const discard = (response: HttpClientResponse.HttpClientResponse): Effect
 /** The body as text. */
 const textOf = (
   response: HttpClientResponse.HttpClientResponse,
-  moved: GcsPolicy.Moved
+  moved: GcsWatch.Moved
 ): Effect.Effect<string, GcsFault> =>
   response.stream.pipe(
     Stream.mapError(faultOf),
@@ -61,18 +67,22 @@ const Problem = Schema.fromJsonString(
   Schema.Struct({ error: Schema.Struct({ message: Schema.String.check(Schema.isMaxLength(1_000)) }) })
 )
 
-/** What the API says is wrong. */
-export const failed = Effect.fnUntraced(function* (
-  response: HttpClientResponse.HttpClientResponse,
-  moved: GcsPolicy.Moved
-) {
-  const text = yield* Effect.orElseSucceed(textOf(response, moved), () => "")
-  const problem = Schema.decodeOption(Problem)(text)
-  const reason = Option.match(problem, { onNone: () => "no success", onSome: ({ error }) => error.message })
-  return yield* ofStatus(response.status, reason)
-})
+/** What the API says is wrong, by the body of its answer. */
+export const problem = (status: number, text: string): GcsFault => {
+  const reason = Option.match(Schema.decodeOption(Problem)(text), {
+    onNone: () => "no success",
+    onSome: ({ error }) => error.message
+  })
+  return ofStatus(status, reason)
+}
 
-export const isSuccess = ({ status }: HttpClientResponse.HttpClientResponse): boolean => status >= 200 && status < 300
+export const failed = (response: HttpClientResponse.HttpClientResponse, moved: GcsWatch.Moved) =>
+  Effect.flatMap(
+    Effect.orElseSucceed(textOf(response, moved), () => ""),
+    (text) => problem(response.status, text)
+  )
+
+export const isSuccess = ({ status }: { readonly status: number }): boolean => status >= 200 && status < 300
 
 const read: GcsHttp["read"] = (response, moved) => {
   moved()
@@ -84,20 +94,21 @@ const read: GcsHttp["read"] = (response, moved) => {
 
 /** With connections of its own, so that nothing else in the process gets in their way. */
 export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], credentials: GcsCredentials) {
-  const layer = NodeHttpClient.layerUndiciOptions({
+  const { headers: token, origin } = credentials
+  const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
     connections: config.connections,
     pipelining: 1,
     allowH2: false,
     keepAliveTimeout: 30_000
   })
-  const context = yield* Layer.build(layer)
-  const client = Context.get(context, HttpClient.HttpClient)
+  const client = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
+  const watch = yield* GcsWatch.make(config)
 
   const execute = (call: Call) =>
-    Effect.flatMap(credentials.headers, (token) =>
+    Effect.flatMap(token, (known) =>
       client.execute(
-        HttpClientRequest.make(call.method)(credentials.origin + call.path, {
-          headers: { ...token, ...call.headers },
+        HttpClientRequest.make(call.method)(origin + call.path, {
+          headers: { ...known, ...call.headers },
           ...(call.body === undefined ? {} : { body: call.body })
         })
       )
@@ -107,9 +118,12 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], c
     )
 
   const made: GcsHttp = {
+    attempt: watch.attempt,
     execute,
     read,
-    json: (call, moved) => Effect.flatMap(execute(call), (response) => read(response, moved))
+    json: (call, moved) => Effect.flatMap(execute(call), (response) => read(response, moved)),
+    token,
+    media: (path, headers) => GcsMedia.start(dispatcher, watch, { origin, path, headers })
   }
   return made
 })

@@ -1,41 +1,13 @@
-/** The one policy for requests to Google Cloud Storage: how long they may take, and when they are made again. */
-import { Clock, Duration, Effect, Schedule } from "effect"
+/** The one policy for operations on Google Cloud Storage: how long they may take, and when a request is made again. */
+import { Duration, Effect, Schedule } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
 import { cut } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 
-export type Limits = Pick<
-  GcsConfig["Service"],
-  "attemptTimeout" | "stallTimeout" | "deadline" | "retryBase" | "retryCap"
->
-
-/** To be called whenever bytes moved. */
-export type Moved = () => void
-
-/** Fails when nothing has moved for the stall timeout, or after the attempt timeout in all. Cuts what `use` does then. */
-export const attempt = <A, E, R>(
-  limits: Limits,
-  use: (moved: Moved) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | GcsFault, R> =>
-  Clock.clockWith((clock) => {
-    const stall = Duration.toMillis(limits.stallTimeout)
-    const start = clock.currentTimeMillisUnsafe()
-    const end = start + Duration.toMillis(limits.attemptTimeout)
-    let last = start
-    const watch: Effect.Effect<never, GcsFault> = Effect.suspend(() => {
-      const now = clock.currentTimeMillisUnsafe()
-      if (now >= end) return Effect.fail(cut(`cut after ${Duration.format(limits.attemptTimeout)}`))
-      if (now >= last + stall) return Effect.fail(cut(`no progress for ${Duration.format(limits.stallTimeout)}`))
-      return Effect.andThen(Effect.sleep(Math.min(last + stall, end) - now), watch)
-    })
-    const moved = () => {
-      last = clock.currentTimeMillisUnsafe()
-    }
-    return Effect.raceFirst(use(moved), watch)
-  })
+export type Limits = Pick<GcsConfig["Service"], "deadline" | "retryBase" | "retryCap">
 
 /** Waits between attempts: one after the other, twice as long each, up to the cap, varied by a fifth. */
-export const delays = ({ retryBase, retryCap }: Limits) =>
+const delays = ({ retryBase, retryCap }: Limits) =>
   Schedule.min([Schedule.exponential(retryBase), Schedule.spaced(retryCap)]).pipe(Schedule.jittered)
 
 /** Again and again while the fault is transient and the deadline has not passed, which also cuts what goes on then. */

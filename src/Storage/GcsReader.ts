@@ -1,39 +1,34 @@
 /** Reads: pinned to the generation of the first answer, resumed after the last byte that came, ended when the reader goes. */
 import { crc32c } from "@node-rs/crc32"
-import { Cause, Duration, Effect, Exit, Option, Pull, Scope, Stream } from "effect"
-import type { Array } from "effect"
-import type { HttpClientResponse } from "effect/http"
+import { Cause, Effect, Option, Stream } from "effect"
 import { ObjectNotFound, StorageUnavailable } from "../Storage.ts"
 import type { ByteRange, StorageRefused } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
 import { broken, cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsHttp from "./GcsHttp.ts"
+import type { Bytes, Media } from "./GcsMedia.ts"
 import { sumOfHeader } from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
 
 type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
-type Bytes = Array.NonEmptyReadonlyArray<Uint8Array>
-type Pieces = Pull.Pull<Bytes, GcsFault>
-
-interface Connection {
-  readonly pieces: Pieces
-  readonly scope: Scope.Closeable
-}
-
 const anywhere = Number.MAX_SAFE_INTEGER
 
-const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text))
+/** A header that comes once. */
+const header = ({ headers }: Media, name: string): string | undefined => {
+  const value = headers[name]
+  return typeof value === "string" ? value : undefined
+}
 
 /** Which bytes an answer holds, of how many in all. */
-const extent = ({ headers, status }: HttpClientResponse.HttpClientResponse) => {
-  if (status !== 206) {
-    const size = number(headers["x-goog-stored-content-length"] ?? headers["content-length"])
-    return size === undefined ? undefined : { start: 0, end: size, size }
+const extent = (media: Media) => {
+  if (media.status !== 206) {
+    const size = header(media, "x-goog-stored-content-length") ?? header(media, "content-length")
+    return size === undefined ? undefined : { start: 0, end: Number(size), size: Number(size) }
   }
-  const part = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers["content-range"] ?? "")
+  const part = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header(media, "content-range") ?? "")
   return part === null ? undefined : { start: Number(part[1]), end: Number(part[2]) + 1, size: Number(part[3]) }
 }
 
@@ -45,13 +40,18 @@ class Read {
   /** Of the whole object, when all of it is read. */
   expected: Option.Option<number> = Option.none()
   sum = 0
-  connection: Connection | undefined
+  media: Media | undefined
   readonly isRange: boolean
 
   constructor(range: ByteRange, isRange: boolean) {
     this.position = range.start
     this.end = range.end
     this.isRange = isRange
+  }
+
+  readonly close = () => {
+    this.media?.close()
+    this.media = undefined
   }
 
   get isOver(): boolean {
@@ -66,18 +66,18 @@ class Read {
   }
 
   /** False when the answer is not what was asked for. */
-  begins(response: HttpClientResponse.HttpClientResponse): boolean {
-    const found = extent(response)
+  begins(media: Media): boolean {
+    const found = extent(media)
     if (found === undefined || found.start !== this.position) return false
     if (found.end !== Math.min(this.end, found.size)) return false
     const { generation } = this
-    const { headers } = response
+    const now = header(media, "x-goog-generation")
     this.end = found.end
-    this.generation = generation ?? headers["x-goog-generation"]
+    this.generation = generation ?? now
     if (generation === undefined && found.start === 0 && found.end === found.size) {
-      this.expected = sumOfHeader(headers["x-goog-hash"])
+      this.expected = sumOfHeader(header(media, "x-goog-hash"))
     }
-    return generation === undefined || generation === headers["x-goog-generation"]
+    return generation === undefined || generation === now
   }
 
   /** Whether these bytes may be handed on. The last ones may not when all of them are not what was put. */
@@ -91,27 +91,56 @@ class Read {
   }
 }
 
-/** The answer's bytes, until the scope closes. None: there is nothing in the range. */
-const open = (gcs: Gcs.Gcs, key: string, read: Read) =>
-  GcsPolicy.attempt(gcs.config, (moved) =>
-    Effect.gen(function* () {
-      const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
-      const path = `${Gcs.path(gcs, key)}?alt=media${pinned}`
-      const response = yield* gcs.http.execute({ method: "GET", path, headers: read.headers })
-      if (response.status === 416 && read.generation === undefined) {
-        return yield* Effect.as(GcsHttp.discard(response), Option.none<Pieces>())
-      }
-      if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
-      if (!read.begins(response)) {
-        return yield* Effect.andThen(GcsHttp.discard(response), broken("not the bytes that were asked for"))
-      }
-      const pull = yield* Stream.toPull(Stream.mapError(response.stream, (error) => cut(error.message)))
-      return Option.some<Pieces>(pull)
-    })
-  )
-
 /** No bytes of an object that is there. */
 const nothing = (gcs: Gcs.Gcs, at: Rules.At) => Effect.flatMap(Gcs.head(gcs, at), () => Effect.succeed(Stream.empty))
+
+/** An answer that says what is wrong is short; of a longer one, the beginning. */
+const maxProblem = 65_536
+
+/** What the answer says is wrong. */
+const failed = Effect.fnUntraced(function* (media: Media) {
+  const pieces: Array<Uint8Array> = []
+  let size = 0
+  while (size < maxProblem) {
+    const some = yield* Effect.orElseSucceed(media.next, () => undefined)
+    if (some === undefined) break
+    pieces.push(...some)
+    size += some.reduce((sum, piece) => sum + piece.length, 0)
+  }
+  media.close()
+  return yield* GcsHttp.problem(media.status, Buffer.concat(pieces).toString())
+})
+
+/** The answer that the read goes on with. */
+const connect = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<void, GcsFault> => {
+  const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
+  const path = `${Gcs.path(gcs, key)}?alt=media${pinned}`
+  const check = (media: Media) => {
+    if (media.status === 416 && read.generation === undefined) {
+      read.end = read.position
+      return Effect.void
+    }
+    if (!GcsHttp.isSuccess(media)) return failed(media)
+    return read.begins(media) ? Effect.void : Effect.fail(broken("not the bytes that were asked for"))
+  }
+  return Effect.flatMap(gcs.http.token, (token) => {
+    const media = gcs.http.media(path, { ...token, ...read.headers })
+    read.media = media
+    return Effect.flatMap(media.begun, () => check(media))
+  })
+}
+
+/** What comes next; undefined at the end. After a fault, the next one goes on where this one ended. */
+const advance = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<Bytes | undefined, GcsFault> => {
+  const more: Effect.Effect<Bytes | undefined, GcsFault> = Effect.suspend(() => {
+    if (read.media === undefined) return Effect.andThen(connect(gcs, key, read), more)
+    if (read.isOver) return Effect.undefined
+    return Effect.flatMap(read.media.next, (some) =>
+      some === undefined ? Effect.fail(cut("the answer ended early")) : Effect.succeed(some)
+    )
+  })
+  return Effect.tapError(more, () => Effect.sync(read.close))
+}
 
 /** In the pieces in which it arrives. Fails before its last piece when the whole object was read and its CRC32C is wrong. */
 export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): Stream.Stream<Uint8Array, ReadError> =>
@@ -120,44 +149,10 @@ export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): S
       yield* Rules.key(at)
       const asked = yield* Rules.range(at, range, anywhere)
       if (asked.start === asked.end) return yield* nothing(gcs, at)
-      const parent = yield* Effect.scope
       const read = new Read(asked, range !== undefined)
-      const stall = gcs.config.stallTimeout
+      yield* Effect.addFinalizer(() => Effect.sync(read.close))
 
-      const close = Effect.suspend(() => {
-        const { connection } = read
-        read.connection = undefined
-        return connection === undefined ? Effect.void : Scope.close(connection.scope, Exit.void)
-      })
-
-      const more = (pieces: Pieces) =>
-        Effect.timeoutOrElse(
-          Pull.catchDone(pieces, () => Effect.fail(cut("the answer ended early"))),
-          { duration: stall, orElse: () => Effect.fail(cut(`no progress for ${Duration.format(stall)}`)) }
-        ).pipe(
-          Effect.asSome,
-          Effect.tapError(() => close)
-        )
-
-      const connect = Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const scope = yield* Scope.fork(parent)
-          const opened = yield* restore(Scope.provide(open(gcs, at.key, read), scope)).pipe(
-            Effect.onError(() => Scope.close(scope, Exit.void))
-          )
-          read.connection = Option.isSome(opened) ? { pieces: opened.value, scope } : undefined
-          if (Option.isNone(opened)) read.end = read.position
-          return opened
-        })
-      )
-
-      /** None at the end. */
-      const next = Effect.suspend(() => {
-        const { connection } = read
-        if (connection !== undefined) return more(connection.pieces)
-        return Effect.flatMap(connect, (opened) => (Option.isSome(opened) ? more(opened.value) : Effect.succeedNone))
-      })
-
+      const next = advance(gcs, at.key, read)
       const resumed = next.pipe(
         Effect.catchTag("GcsFault", (fault) => GcsPolicy.retryAfter(gcs.config, fault, next)),
         Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault)))
@@ -165,20 +160,19 @@ export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): S
 
       /** The answer's end is taken too, so that its connection can be used again. */
       const finish = Effect.suspend(() =>
-        read.connection === undefined ? Effect.void : Effect.ignore(more(read.connection.pieces))
+        read.media === undefined ? Effect.void : Effect.ignore(read.media.next)
       ).pipe(Effect.andThen(Cause.done()))
 
       const pieces = Effect.suspend(() =>
         read.isOver
           ? finish
           : Effect.flatMap(resumed, (some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
-              if (Option.isNone(some)) return Cause.done()
-              return read.takes(some.value)
-                ? Effect.succeed(some.value)
+              if (some === undefined) return finish
+              return read.takes(some)
+                ? Effect.succeed(some)
                 : new StorageUnavailable({ ...at, cause: cut("the bytes are not what was put") })
             })
       )
-
       return Stream.fromPull(Effect.succeed(pieces))
     })
   )

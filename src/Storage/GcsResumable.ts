@@ -32,7 +32,7 @@ const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: nu
     headers: { "x-upload-content-type": contentType, "x-upload-content-length": String(size) },
     body: GcsHttp.jsonBody({ name: key, contentType, metadata })
   }
-  const once = GcsPolicy.attempt(gcs.config, (moved) =>
+  const once = gcs.http.attempt((moved) =>
     Effect.gen(function* () {
       const response = yield* gcs.http.execute(call)
       if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
@@ -65,7 +65,7 @@ const send = (
   bytes: Uint8Array,
   headers: Readonly<Record<string, string>>
 ): Effect.Effect<State, GcsFault> =>
-  GcsPolicy.attempt(gcs.config, (moved) =>
+  gcs.http.attempt((moved) =>
     Effect.gen(function* () {
       const body = HttpBody.raw(GcsSent.sliced([bytes], moved), { contentLength: bytes.length })
       const response = yield* gcs.http.execute({ method: "PUT", path: session, headers, body })

@@ -6,7 +6,7 @@ import * as Gcs from "./Gcs.ts"
 import { cut } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import type * as GcsObject from "./GcsObject.ts"
-import type * as GcsPolicy from "./GcsPolicy.ts"
+import type * as GcsWatch from "./GcsWatch.ts"
 import * as Rules from "./Rules.ts"
 
 /** Bytes that go to the socket at once: small enough to see that they move. */
@@ -25,7 +25,7 @@ export const wrongSize = (at: Rules.At, size: number) =>
   new StorageRefused({ ...at, reason: `the body is not of ${size} bytes, as announced` })
 
 /** The parts, in pieces; bytes have moved when the next one is asked for. */
-export function* sliced(parts: ReadonlyArray<Uint8Array>, moved: GcsPolicy.Moved): Generator<Uint8Array> {
+export function* sliced(parts: ReadonlyArray<Uint8Array>, moved: GcsWatch.Moved): Generator<Uint8Array> {
   for (const part of parts) {
     for (let at = 0; at < part.length; at += pieceSize) {
       moved()

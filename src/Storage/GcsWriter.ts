@@ -55,20 +55,22 @@ const related = (object: NewObject, body: Body) => {
 const inOne = (gcs: Gcs.Gcs, object: NewObject, body: Body): Effect.Effect<GcsSent.Outcome, GcsFault> => {
   const { contentLength, contentType, parts } = related(object, body)
   const path = `/upload${Gcs.objects(gcs)}?uploadType=multipart&ifGenerationMatch=0&fields=${GcsObject.fields}`
-  const once = GcsPolicy.attempt(gcs.config, (moved) => {
-    const raw = HttpBody.raw(GcsSent.sliced(parts, moved), { contentType, contentLength })
-    return gcs.http.json({ method: "POST", path, body: raw }, moved)
-  }).pipe(
-    Effect.mapError(GcsSent.damageIsTransient),
-    Effect.flatMap(GcsObject.object),
-    Gcs.unless(412),
-    Effect.flatMap(
-      Option.match({
-        onNone: () => GcsSent.existing(gcs, object.key, body),
-        onSome: (made) => GcsSent.checked(gcs, made, body)
-      })
+  const once = gcs.http
+    .attempt((moved) => {
+      const raw = HttpBody.raw(GcsSent.sliced(parts, moved), { contentType, contentLength })
+      return gcs.http.json({ method: "POST", path, body: raw }, moved)
+    })
+    .pipe(
+      Effect.mapError(GcsSent.damageIsTransient),
+      Effect.flatMap(GcsObject.object),
+      Gcs.unless(412),
+      Effect.flatMap(
+        Option.match({
+          onNone: () => GcsSent.existing(gcs, object.key, body),
+          onSome: (made) => GcsSent.checked(gcs, made, body)
+        })
+      )
     )
-  )
   return GcsPolicy.retry(gcs.config, once)
 }
 

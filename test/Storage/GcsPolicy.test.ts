@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import { broken, cut } from "../../src/Storage/GcsFault.ts"
 import { GcsConfig } from "../../src/Storage/GcsConfig.ts"
 import * as GcsPolicy from "../../src/Storage/GcsPolicy.ts"
+import * as GcsWatch from "../../src/Storage/GcsWatch.ts"
 
 const defaults = Effect.provide(GcsConfig, GcsConfig.layer)
 
@@ -42,10 +43,10 @@ it.effect("does not try again what no repetition mends", () =>
 
 it.effect("cuts an attempt after 10 s without progress, and after 30 s in all", () =>
   Effect.gen(function* () {
-    const limits = yield* defaults
+    const watch = yield* GcsWatch.make(yield* defaults)
     const cutAfter = Effect.fnUntraced(function* (moves: ReadonlyArray<number>) {
       const start = yield* Clock.currentTimeMillis
-      const attempt = GcsPolicy.attempt(limits, (moved) =>
+      const attempt = watch.attempt((moved) =>
         Effect.andThen(
           Effect.forEach(moves, (seconds) =>
             Effect.andThen(Effect.sleep(Duration.seconds(seconds)), Effect.sync(moved))

@@ -1,0 +1,88 @@
+/**
+ * Cuts requests that stand still or take too long. One fiber looks at all of them ten times per stall timeout: timers and
+ * fibers of their own would cost a request of 64 KiB as much as its bytes do.
+ */
+import { Clock, Duration, Effect, Fiber } from "effect"
+import type { Scope } from "effect"
+import type { GcsConfig } from "./GcsConfig.ts"
+import { cut } from "./GcsFault.ts"
+import type { GcsFault } from "./GcsFault.ts"
+
+/** To be called whenever bytes moved. */
+export type Moved = () => void
+
+/** A request, or a part of it, whose time runs. */
+export interface Watched {
+  readonly moved: Moved
+  /** Its time runs no longer. */
+  readonly done: () => void
+}
+
+export interface GcsWatch {
+  /** From now on. `onCut` is called at most once, and not after `done`. */
+  readonly begin: (onCut: (fault: GcsFault) => void) => Watched
+  /** Fails when what `use` does is cut; it is interrupted then. */
+  readonly attempt: <A, E, R>(use: (moved: Moved) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | GcsFault, R>
+}
+
+interface Flight {
+  last: number
+  readonly end: number
+  readonly onCut: (fault: GcsFault) => void
+}
+
+type Limits = Pick<GcsConfig["Service"], "attemptTimeout" | "stallTimeout">
+
+export const make = (limits: Limits): Effect.Effect<GcsWatch, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const stall = Duration.toMillis(limits.stallTimeout)
+    const whole = Duration.toMillis(limits.attemptTimeout)
+    const flights = new Set<Flight>()
+
+    const look = Effect.sync(() => {
+      const now = clock.currentTimeMillisUnsafe()
+      for (const flight of flights) {
+        const isLate = now >= flight.end
+        if (!isLate && now < flight.last + stall) continue
+        flights.delete(flight)
+        const reason = isLate ? `cut after ${Duration.format(limits.attemptTimeout)}` : "no progress"
+        flight.onCut(cut(isLate ? reason : `${reason} for ${Duration.format(limits.stallTimeout)}`))
+      }
+    })
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(stall / 10), look)))
+
+    const begin: GcsWatch["begin"] = (onCut) => {
+      const now = clock.currentTimeMillisUnsafe()
+      const flight: Flight = { last: now, end: now + whole, onCut }
+      flights.add(flight)
+      return {
+        moved: () => {
+          flight.last = clock.currentTimeMillisUnsafe()
+        },
+        done: () => flights.delete(flight)
+      }
+    }
+
+    return {
+      begin,
+      attempt: <A, E, R>(use: (moved: Moved) => Effect.Effect<A, E, R>) =>
+        Effect.suspend(() => {
+          let fail = (_fault: GcsFault) => {}
+          const { done, moved } = begin((fault) => fail(fault))
+          return Effect.flatMap(Effect.forkChild(use(moved), { startImmediately: true }), (fiber) =>
+            Effect.callback<A, E | GcsFault>((resume) => {
+              fiber.addObserver((exit) => {
+                done()
+                resume(exit)
+              })
+              fail = (fault) => {
+                resume(Effect.fail(fault))
+                fiber.interruptUnsafe()
+              }
+              return Fiber.interrupt(fiber)
+            })
+          ).pipe(Effect.onInterrupt(() => Effect.sync(done)))
+        })
+    }
+  })
