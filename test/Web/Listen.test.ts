@@ -4,6 +4,7 @@ import * as Path from "node:path"
 import axe from "axe-core"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import type { Browser, Page } from "playwright-core"
+import { vi } from "vitest"
 import { stream } from "../support/Capturer.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 import { forget, launch, noted, open, temporary } from "./support/Chromium.ts"
@@ -130,8 +131,7 @@ it("starts within 300 ms wherever one seeks in two hours, at the very sample", {
   await page.getByText("2:00:00").waitFor()
   await page.getByRole("button", { name: "Play two-hours" }).click()
   await page.getByRole("button", { name: "Pause two-hours" }).waitFor()
-  const slider = page.getByRole("slider", { name: "Position in two-hours" })
-  const box = await slider.boundingBox()
+  const box = await card(page, "two-hours").locator("canvas").boundingBox()
   assert.isNotNull(box)
   const latencies: Array<number> = []
   for (const share of [0.8, 0.15, 0.5, 0.95, 0.3]) {
@@ -144,18 +144,16 @@ it("starts within 300 ms wherever one seeks in two hours, at the very sample", {
       })
     })
     await page.mouse.click((box?.x ?? 0) + (box?.width ?? 0) * share, (box?.y ?? 0) + 20)
-    await page.waitForFunction(() => window.noted.played.length > 0)
-    const { played } = await noted(page)
+    const expected = hours * 3600 * share
+    // A point of the waveform is 12 seconds wide. What was fetched for the position before may come first.
+    const near = long.subarray((expected - 15) * rate * 2, (expected + 20) * rate * 2)
+    const there = async () => {
+      const { played } = await noted(page)
+      return played.find(({ samples }) => near.includes(Buffer.from(Int16Array.from(samples).buffer)))
+    }
+    await vi.waitUntil(there, { timeout: 20_000, interval: 20 })
     const sought = Number(await page.evaluate(() => document.body.dataset["sought"]))
-    const [first] = played
-    const sample = Math.floor(Number(await slider.inputValue()) * rate)
-    const near = long.indexOf(
-      Buffer.from(Int16Array.from(first?.samples ?? []).buffer),
-      Math.max(0, (sample - 10 * rate) * 2)
-    )
-    assert.isAtLeast(near, 0)
-    assert.approximately(near / 2 / rate, hours * 3600 * share, 12)
-    latencies.push((first?.heardAt ?? Infinity) - sought)
+    latencies.push(((await there())?.heardAt ?? Infinity) - sought)
   }
   latencies.sort((a, b) => a - b)
   assert.isBelow(latencies[2] ?? Infinity, 300, latencies.map(Math.round).join(", "))
