@@ -36,12 +36,17 @@ interface Client {
   readonly start: number
   readonly startedAt: number
   sent: number
+  /** When the last frames were handed to the socket, in a ring. */
+  readonly sentAt: Float64Array
   acknowledged: number
   received: Buffer
   open: boolean
 }
 
 const now = () => performance.now()
+
+/** Frames of which the time is kept: more than a minute. */
+const sentTimes = 1024
 
 /** A masked frame whose mask is zero: the server unmasks it all the same. */
 const head = (payload: number) => {
@@ -79,7 +84,7 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
   const onAck = (client: Client, ack: { readonly through: number; readonly bytes: number }) => {
     client.acknowledged = ack.bytes
     const frame = ack.bytes / audio.length
-    latencies.push(now() - (client.startedAt + (frame - 1) * frameMillis))
+    latencies.push(now() - (client.sentAt[(frame - 1) % sentTimes] ?? 0))
   }
 
   const onData = (client: Client, data: Buffer) => {
@@ -124,6 +129,7 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
         start: Date.now() / 1000,
         startedAt: now(),
         sent: 0,
+        sentAt: new Float64Array(sentTimes),
         acknowledged: 0,
         received: Buffer.from(greeting.slice(end + 4), "latin1"),
         open: true
@@ -142,6 +148,7 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
       message.writeUInt32LE(101, 8)
       message.writeDoubleLE(client.start + (client.sent * frameMillis) / 1000, 12)
       message.set(audio, 20)
+      client.sentAt[client.sent % sentTimes] = now()
       client.socket.write(message)
       if (at - (client.startedAt + client.sent * frameMillis) > 100) lateFrames++
       client.sent++

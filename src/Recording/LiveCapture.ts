@@ -170,6 +170,7 @@ export class LiveCapture implements Source, Capture {
     if (added > 0) this.#runs.splice(0, added)
     if (this.#runs.length > 0) return false
     this.#used = 0
+    if (buffer !== undefined && buffer.length > this.#usualBytes) this.#buffer = undefined
     this.#progress.drained(all, this.#backlog.length > 0)
     return true
   }
@@ -338,11 +339,15 @@ export class LiveCapture implements Source, Capture {
     chunk.appended += audio.length
   }
 
-  /** As small as real time needs, whole for who sends faster. */
+  get #usualBytes(): number {
+    return Math.ceil(this.options.sampleRate * 2 * this.#host.usualSeconds)
+  }
+
+  /** As small as real time needs, whole for who sends faster, until the next commit. */
   #bufferFor(bytes: number): Buffer {
     if (this.#buffer !== undefined && this.#buffer.length >= bytes) return this.#buffer
-    const usual = Math.ceil(this.options.sampleRate * 2 * this.#host.usualSeconds)
-    const grown = Buffer.allocUnsafeSlow(Math.min(this.#host.bufferBytes, bytes <= usual ? usual : Infinity))
+    const wanted = bytes <= this.#usualBytes ? this.#usualBytes : this.#host.bufferBytes
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.#host.bufferBytes, wanted))
     if (this.#buffer !== undefined) grown.set(this.#buffer.subarray(0, this.#used))
     this.#buffer = grown
     return grown
