@@ -50,7 +50,14 @@ export const App = () => {
   }, [key])
   return (
     <>
-      <a class="skip" href="#main">
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault()
+          document.getElementById("main")?.focus()
+        }}
+      >
         Skip to the content
       </a>
       <header class="top">
@@ -74,7 +81,7 @@ export const App = () => {
         {key !== undefined && <Status />}
         {key !== undefined && (
           <button type="button" class="quiet" onClick={leave}>
-            Forget the key
+            Forget key
           </button>
         )}
       </header>

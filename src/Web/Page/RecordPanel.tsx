@@ -94,7 +94,7 @@ export const RecordPanel = ({ hasKey }: { readonly hasKey: boolean }) => {
   const isOver = useDrop((files) => void send(files))
 
   return (
-    <section class="card record" aria-labelledby="record-title">
+    <section class="card record" aria-labelledby="record-title" hidden={!hasKey && all.length === 0}>
       <h2 id="record-title">Record</h2>
       <div class="record-row">
         <button
