@@ -47,7 +47,8 @@ it.effect.prop(
           for (let index = from; index < from + count; index++) sent.add(index)
           if (commit) yield* journal.commit
         }
-        yield* journal.commit
+        // More than a buffer of it may still wait: the end of the capture waits for all.
+        yield* Effect.callback<void>((resume) => capture.close(() => resume(Effect.void)))
         const kept = new Set<number>()
         for (const { audio, start } of yield* stored(node, "c")) {
           const from = Math.round((start - epoch) * rate)
@@ -172,7 +173,7 @@ it.effect("takes a frame larger than its buffer in parts, and asks for no more m
       assert.strictEqual(capture.append(epoch, ramp(100_000)), "full")
       assert.strictEqual(capture.append(epoch + 100_000 / rate, ramp(10, 100_000)), "full")
       while (heard.rooms < 2) yield* Effect.andThen(Effect.yieldNow, journal.commit)
-      yield* journal.commit
+      yield* Effect.callback<void>((resume) => capture.close(() => resume(Effect.void)))
       assert.deepStrictEqual(Buffer.concat((yield* stored(node, "c")).map((c) => c.audio)), Buffer.from(ramp(100_010)))
     })
   )
