@@ -8,7 +8,7 @@ const Level = Schema.Array(Schema.NullOr(Schema.Int))
 
 /**
  * `low` and `high` have one value for each of the file's points, all of the same width: the lowest and the highest sample,
- * -128 to 127, or null where there is nothing to draw: a gap, lost audio, or audio stored before there were waveforms.
+ * -128 to 127, or null where there is nothing to draw: a gap, lost audio, or audio that was imported, or stored before there were waveforms.
  * `lost`: from and to, in seconds from the file's start. `stored`: seconds from there that the object store has; what
  * follows is in the journal.
  */

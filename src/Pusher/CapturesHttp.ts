@@ -70,9 +70,7 @@ const group = HttpApiBuilder.group(
       events: ({ query: { uid } }) =>
         answer(Effect.flatMap(viewOf(uid), captures.events)).pipe(
           Effect.map(Stream.map(info)),
-          Effect.tap(HttpEffect.appendPreResponseHandler(unbuffered)),
-          // As a response, because a documented error leaves without its headers.
-          Effect.catchTag("Problem", (problem) => Effect.die(problem.response))
+          Effect.tap(HttpEffect.appendPreResponseHandler(unbuffered))
         )
     })
   })

@@ -41,7 +41,7 @@ export const Chart = (props: {
         },
         axes: [
           { ...axis, size: 30, space: 70 },
-          { ...axis, size: 58, space: 30, values: (_, splits) => splits.map(format) }
+          { ...axis, size: 64, space: 30, values: (_, splits) => splits.map(format) }
         ],
         series: [{}, { stroke: line, width: 1.5, fill: style.getPropertyValue("--wave-soft"), points: { show: false } }]
       },
