@@ -2,6 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import { Journal } from "../../src/Recording/Journal.ts"
+import type { LiveCapture } from "../../src/Recording/LiveCapture.ts"
 import { JournalError } from "../../src/Recording/Segment.ts"
 import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
@@ -23,6 +24,16 @@ const stored = (node: TestNode, conversation: string) =>
     [...node.conversation(conversation).chunks].toSorted((a, b) => a.start - b.start),
     (chunk) => Effect.map(node.journal.read(chunk, 0, chunk.durable), (audio) => ({ start: chunk.start, audio }))
   )
+
+/** Ends the capture, with a commit as often as it takes: the clock of tests stands still. */
+const ended = (capture: LiveCapture, journal: Journal["Service"]) =>
+  Effect.suspend(() => {
+    const end = { reached: false }
+    capture.close(() => {
+      end.reached = true
+    })
+    return journal.commit.pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ until: () => end.reached }))
+  })
 
 const Frame = Schema.Struct({
   at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3000 })),
@@ -48,7 +59,7 @@ it.effect.prop(
           if (commit) yield* journal.commit
         }
         // More than a buffer of it may still wait: the end of the capture waits for all.
-        yield* Effect.callback<void>((resume) => capture.close(() => resume(Effect.void)))
+        yield* ended(capture, journal)
         const kept = new Set<number>()
         for (const { audio, start } of yield* stored(node, "c")) {
           const from = Math.round((start - epoch) * rate)
@@ -173,7 +184,7 @@ it.effect("takes a frame larger than its buffer in parts, and asks for no more m
       assert.strictEqual(capture.append(epoch, ramp(100_000)), "full")
       assert.strictEqual(capture.append(epoch + 100_000 / rate, ramp(10, 100_000)), "full")
       while (heard.rooms < 2) yield* Effect.andThen(Effect.yieldNow, journal.commit)
-      yield* Effect.callback<void>((resume) => capture.close(() => resume(Effect.void)))
+      yield* ended(capture, journal)
       assert.deepStrictEqual(Buffer.concat((yield* stored(node, "c")).map((c) => c.audio)), Buffer.from(ramp(100_010)))
     })
   )
