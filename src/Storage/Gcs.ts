@@ -4,7 +4,7 @@ import type { GcsConfig } from "./GcsConfig.ts"
 import { ObjectNotFound } from "../Storage.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import { translate } from "./GcsFault.ts"
-import type { Call, GcsHttp } from "./GcsHttp.ts"
+import type { GcsHttp } from "./GcsHttp.ts"
 import * as GcsObject from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import type * as Rules from "./Rules.ts"
@@ -22,10 +22,6 @@ export const objects = ({ bucket }: Gcs): string => `/storage/v1/b/${bucket}/o`
 
 export const path = (gcs: Gcs, key: string): string => `${objects(gcs)}/${encodeURIComponent(key)}`
 
-/** One attempt. */
-export const json = (gcs: Gcs, call: Call): Effect.Effect<unknown, GcsFault> =>
-  gcs.http.attempt((moved) => gcs.http.json(call, moved))
-
 /** None for an answer of one of these statuses. */
 export const unless =
   (...statuses: ReadonlyArray<number>) =>
@@ -36,17 +32,15 @@ export const unless =
 
 /** One attempt; none when there is no such object. */
 export const look = (gcs: Gcs, key: string): Effect.Effect<Option.Option<GcsObject.GcsObject>, GcsFault> =>
-  json(gcs, { method: "GET", path: `${path(gcs, key)}?fields=${GcsObject.fields}` }).pipe(
-    Effect.flatMap(GcsObject.object),
-    unless(404)
-  )
+  gcs.http
+    .text({ method: "GET", path: `${path(gcs, key)}?fields=${GcsObject.fields}` })
+    .pipe(Effect.flatMap(GcsObject.object), unless(404))
 
 /** One attempt; nothing happens to an object of another generation. */
 export const remove = (gcs: Gcs, key: string, generation: string): Effect.Effect<void, GcsFault> =>
-  json(gcs, { method: "DELETE", path: `${path(gcs, key)}?ifGenerationMatch=${generation}` }).pipe(
-    unless(404, 412),
-    Effect.asVoid
-  )
+  gcs.http
+    .text({ method: "DELETE", path: `${path(gcs, key)}?ifGenerationMatch=${generation}` })
+    .pipe(unless(404, 412), Effect.asVoid)
 
 export const head = (gcs: Gcs, at: Rules.At) =>
   Effect.flatMap(

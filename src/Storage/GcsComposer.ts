@@ -25,7 +25,7 @@ const once = (gcs: Gcs.Gcs, target: NewObjectHead, sources: ReadonlyArray<string
   } as const
   const composed = GcsPolicy.retry(
     gcs.config,
-    Effect.flatMap(Gcs.json(gcs, call), GcsObject.object).pipe(Gcs.unless(412))
+    Effect.flatMap(gcs.http.text(call), GcsObject.object).pipe(Gcs.unless(412))
   )
   return Effect.map(
     composed,

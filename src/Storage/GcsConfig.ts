@@ -56,6 +56,11 @@ const settings = {
     "Wait before the second attempt; it doubles with each further one, and varies by a fifth."
   ),
   retryCap: Settings.duration("SPILLWAY_GCS_RETRY_CAP", "8 seconds", "The wait before an attempt grows no longer."),
+  readAhead: Settings.bytes(
+    "SPILLWAY_GCS_READ_AHEAD",
+    "512 KiB",
+    "What a read holds that its reader has not asked for; then it reads no further from its connection."
+  ),
   multipartSize: Settings.bytes(
     "SPILLWAY_GCS_MULTIPART_SIZE",
     "8 MiB",

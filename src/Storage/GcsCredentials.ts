@@ -1,12 +1,15 @@
 /** Google's client library: who we are, tokens that say so, and V4 signatures. No request for data goes through it. */
 import { Storage as Library } from "@google-cloud/storage"
-import { Effect, Option, Predicate, Schema } from "effect"
+import { Clock, Effect, Option, Predicate, Schema } from "effect"
 import * as fs from "node:fs"
 import type { GcsConfig } from "./GcsConfig.ts"
 import { broken, cut, GcsFault, reasonOf } from "./GcsFault.ts"
 
 /** Google's own address. */
 const google = "https://storage.googleapis.com"
+
+/** Milliseconds. */
+const askEvery = 10_000
 
 export interface GcsCredentials {
   /** Without a `/` at its end. */
@@ -55,6 +58,20 @@ const anonymous = (origin: string): GcsCredentials => ({
   sign: () => Effect.fail(broken("there are no credentials to sign with (SPILLWAY_GCS_KEY_FILE)"))
 })
 
+/** The library renews a token minutes before its end; asking it every time costs as much as a short read. */
+const remembered = Effect.fnUntraced(function* <A, E>(ask: Effect.Effect<A, E>) {
+  const clock = yield* Clock.Clock
+  let known: { readonly value: Effect.Effect<A>; readonly until: number } | undefined
+  return Effect.suspend((): Effect.Effect<A, E> => {
+    if (known !== undefined && clock.currentTimeMillisUnsafe() < known.until) return known.value
+    return Effect.tap(ask, (value) =>
+      Effect.sync(() => {
+        known = { value: Effect.succeed(value), until: clock.currentTimeMillisUnsafe() + askEvery }
+      })
+    )
+  })
+})
+
 /** Fails when the key file can't be used; that others are missing is found out with the first token. */
 export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], bucket: string) {
   const origin = Option.getOrElse(config.endpoint, () => google).replace(/\/$/, "")
@@ -69,11 +86,12 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   if (Option.isSome(key)) Object.assign(auth, { jsonContent: key.value })
   // A service account's key signs its tokens itself, so that no token server is on the way.
   auth.useJWTAccessWithScope = true
+  const ask = Effect.map(Effect.tryPromise({ try: () => auth.getRequestHeaders(), catch: fault }), (headers) =>
+    Object.fromEntries(headers)
+  )
   const credentials: GcsCredentials = {
     origin,
-    headers: Effect.map(Effect.tryPromise({ try: () => auth.getRequestHeaders(), catch: fault }), (headers) =>
-      Object.fromEntries(headers)
-    ),
+    headers: yield* remembered(ask),
     sign: (name, from, until) =>
       Effect.map(
         Effect.tryPromise({

@@ -1,132 +1,144 @@
-/** One request to the JSON API: with credentials, cut when nobody waits for it, its faults told apart. */
+/** Requests to the JSON API: with credentials, watched, cut when nobody waits for them, their faults told apart. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Effect, Option, Schema, Stream, Tracer } from "effect"
-import { HttpBody, HttpClientRequest } from "effect/http"
-import type { HttpClientError, HttpClientResponse } from "effect/http"
-import type { HttpMethod } from "effect/http/HttpMethod"
+import { Effect, Option, Schema } from "effect"
+import type { Scope } from "effect"
+import * as GcsAnswer from "./GcsAnswer.ts"
 import type { GcsConfig } from "./GcsConfig.ts"
 import type { GcsCredentials } from "./GcsCredentials.ts"
-import { broken, cut, ofStatus, reasonOf } from "./GcsFault.ts"
+import { broken, cut, ofStatus } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
-import * as GcsMedia from "./GcsMedia.ts"
 import * as GcsWatch from "./GcsWatch.ts"
 
 /** A page of 1,000 objects with 8 KiB of metadata each fits. */
 const maxAnswer = 16 * 1_024 * 1_024
 
-export interface Call {
-  readonly method: HttpMethod
-  /** With the query. */
-  readonly path: string
+export interface Call extends Pick<GcsAnswer.Request, "method" | "path"> {
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: HttpBody.HttpBody
+  readonly body?: Body
+}
+
+export interface Body {
+  readonly type: string
+  readonly size: number
+  readonly pieces: (moved: GcsWatch.Moved) => Iterable<Uint8Array>
+}
+
+/** All of an answer. */
+export interface Reply {
+  readonly status: number
+  readonly header: (name: string) => string | undefined
+  readonly text: string
 }
 
 export interface GcsHttp {
-  /** The answer, whatever its status. Its body must be read or discarded: until then it holds the connection. */
-  readonly execute: (call: Call) => Effect.Effect<HttpClientResponse.HttpClientResponse, GcsFault>
-  /** The JSON of an answer that is a success; anything else is a fault. */
-  readonly read: (
-    response: HttpClientResponse.HttpClientResponse,
-    moved: GcsWatch.Moved
-  ) => Effect.Effect<unknown, GcsFault>
-  /** Both. */
-  readonly json: (call: Call, moved: GcsWatch.Moved) => Effect.Effect<unknown, GcsFault>
-  /** What says who we are. */
-  readonly token: GcsCredentials["headers"]
-  /** Asks for bytes at once. The answer must be read to its end, or closed. */
-  readonly media: (path: string, headers: Readonly<Record<string, string>>) => GcsMedia.Media
-  readonly attempt: GcsWatch.GcsWatch["attempt"]
+  /** One attempt; the answer, whatever its status. */
+  readonly exchange: (call: Call) => Effect.Effect<Reply, GcsFault>
+  /** One attempt; the text of an answer that is a success. */
+  readonly text: (call: Call) => Effect.Effect<string, GcsFault>
+  /** Asks for bytes, and hands the answer over at once: it must be read to its end, or closed. */
+  readonly media: (call: Call, begin: (answer: GcsAnswer.GcsAnswer) => void) => Effect.Effect<void, GcsFault>
 }
 
-const faultOf = ({ reason }: HttpClientError.HttpClientError): GcsFault =>
-  reason._tag === "InvalidUrlError" || reason._tag === "EncodeError"
-    ? broken(reasonOf(reason))
-    : cut(reasonOf("cause" in reason ? reason.cause : reason))
-
-const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
-
-/** Ends the connection, unless the body is there already. */
-export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  Effect.scoped(Effect.asVoid(Stream.toPull(response.stream)))
-
-/** The body as text. */
-const textOf = (
-  response: HttpClientResponse.HttpClientResponse,
-  moved: GcsWatch.Moved
-): Effect.Effect<string, GcsFault> =>
-  response.stream.pipe(
-    Stream.mapError(faultOf),
-    Stream.tap(() => Effect.sync(moved)),
-    Stream.limitBytes(maxAnswer, () => Stream.fail(broken("an answer that is too large"))),
-    Stream.decodeText(),
-    Stream.mkString
-  )
+/** A header that comes once. */
+export const header = (answer: GcsAnswer.GcsAnswer, name: string): string | undefined => {
+  const value = answer.headers[name]
+  return typeof value === "string" ? value : undefined
+}
 
 const Problem = Schema.fromJsonString(
   Schema.Struct({ error: Schema.Struct({ message: Schema.String.check(Schema.isMaxLength(1_000)) }) })
 )
+const decodeProblem = Schema.decodeOption(Problem)
 
 /** What the API says is wrong, by the body of its answer. */
-export const problem = (status: number, text: string): GcsFault => {
-  const reason = Option.match(Schema.decodeOption(Problem)(text), {
-    onNone: () => "no success",
-    onSome: ({ error }) => error.message
-  })
-  return ofStatus(status, reason)
-}
-
-export const failed = (response: HttpClientResponse.HttpClientResponse, moved: GcsWatch.Moved) =>
-  Effect.flatMap(
-    Effect.orElseSucceed(textOf(response, moved), () => ""),
-    (text) => problem(response.status, text)
+const problem = (status: number, text: string): GcsFault =>
+  ofStatus(
+    status,
+    Option.match(decodeProblem(text), { onNone: () => "no success", onSome: ({ error }) => error.message })
   )
 
-export const isSuccess = ({ status }: { readonly status: number }): boolean => status >= 200 && status < 300
+const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
-const read: GcsHttp["read"] = (response, moved) => {
-  moved()
-  if (!isSuccess(response)) return failed(response, moved)
-  return Effect.flatMap(textOf(response, moved), (text) =>
-    text === "" ? Effect.void : Effect.mapError(parse(text), () => cut("an answer that is no JSON"))
-  )
-}
+/** The text of an answer that is a success; anything else is a fault. */
+export const successOf = ({ status, text }: Reply): Effect.Effect<string, GcsFault> =>
+  isSuccess(status) ? Effect.succeed(text) : Effect.fail(problem(status, text))
 
-/** With connections of its own, so that nothing else in the process gets in their way. */
-export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], credentials: GcsCredentials) {
-  const { headers: token, origin } = credentials
-  const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
-    connections: config.connections,
-    pipelining: 1,
-    allowH2: false,
-    keepAliveTimeout: 30_000
-  })
-  const client = yield* Effect.provideService(NodeHttpClient.makeUndici, NodeHttpClient.Dispatcher, dispatcher)
-  const watch = yield* GcsWatch.make(config)
-
-  const execute = (call: Call) =>
-    Effect.flatMap(token, (known) =>
-      client.execute(
-        HttpClientRequest.make(call.method)(origin + call.path, {
-          headers: { ...known, ...call.headers },
-          ...(call.body === undefined ? {} : { body: call.body })
-        })
-      )
-    ).pipe(
-      Effect.catchTag("HttpClientError", (error) => Effect.fail(faultOf(error))),
-      Effect.provideService(Tracer.DisablePropagation, true)
-    )
-
-  const made: GcsHttp = {
-    attempt: watch.attempt,
-    execute,
-    read,
-    json: (call, moved) => Effect.flatMap(execute(call), (response) => read(response, moved)),
-    token,
-    media: (path, headers) => GcsMedia.start(dispatcher, watch, { origin, path, headers })
+/** The rest of an answer. */
+const rest = Effect.fnUntraced(function* (answer: GcsAnswer.GcsAnswer) {
+  const pieces: Array<Uint8Array> = []
+  let size = 0
+  while (true) {
+    const some = yield* answer.next
+    if (some === undefined) break
+    for (const piece of some) size += piece.length
+    if (size > maxAnswer) return yield* broken("an answer that is too large")
+    pieces.push(...some)
   }
-  return made
+  const [first] = pieces
+  const bytes = first !== undefined && pieces.length === 1 ? first : Buffer.concat(pieces)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 })
 
-/** Text as a JSON body. */
-export const jsonBody = (value: unknown): HttpBody.HttpBody => HttpBody.jsonUnsafe(value)
+/** For a read that is no success. */
+export const failed = (answer: GcsAnswer.GcsAnswer): Effect.Effect<never, GcsFault> =>
+  isSuccess(answer.status)
+    ? Effect.fail(broken("not the bytes that were asked for"))
+    : Effect.flatMap(rest(answer), (text) => Effect.fail(problem(answer.status, text)))
+
+/** With connections of its own, so that nothing else in the process gets in their way. */
+export const make = (
+  config: GcsConfig["Service"],
+  credentials: GcsCredentials
+): Effect.Effect<GcsHttp, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { headers: token, origin } = credentials
+    const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
+      connections: config.connections,
+      pipelining: 1,
+      allowH2: false,
+      keepAliveTimeout: 30_000
+    })
+    const watch = yield* GcsWatch.make(config)
+
+    const ask = (call: Call, known: Readonly<Record<string, string>>, isRead: boolean): GcsAnswer.GcsAnswer => {
+      const { body, headers, method, path } = call
+      const about = body === undefined ? {} : { "content-type": body.type, "content-length": String(body.size) }
+      const pieces = body === undefined ? {} : { body: body.pieces }
+      const request = { origin, method, path, headers: { ...known, ...about, ...headers }, ...pieces }
+      return GcsAnswer.ask(dispatcher, watch, { ahead: config.readAhead, isRead }, request)
+    }
+
+    const exchange = (call: Call): Effect.Effect<Reply, GcsFault> =>
+      Effect.flatMap(token, (known) => {
+        const answer = ask(call, known, false)
+        const reply = (text: string): Reply => ({ status: answer.status, header: (name) => header(answer, name), text })
+        return answer.begun.pipe(
+          Effect.andThen(rest(answer)),
+          Effect.map(reply),
+          Effect.ensuring(Effect.sync(answer.close))
+        )
+      })
+
+    return {
+      exchange,
+      text: (call) => Effect.flatMap(exchange(call), successOf),
+      media: (call, begin) =>
+        Effect.flatMap(token, (known) => {
+          const answer = ask(call, known, true)
+          begin(answer)
+          return answer.begun
+        })
+    }
+  })
+
+/** A value as a JSON body. */
+export const jsonBody = (value: unknown): Body => {
+  const bytes = Buffer.from(JSON.stringify(value))
+  return { type: "application/json", size: bytes.length, pieces: () => [bytes] }
+}
+
+/** Half an answer is no JSON, and nothing that a success says. */
+export const parsed =
+  <A>(decode: (text: string) => Effect.Effect<A, Schema.SchemaError>) =>
+  (text: string): Effect.Effect<A, GcsFault> =>
+    Effect.mapError(decode(text), () => cut("an answer that can't be understood"))

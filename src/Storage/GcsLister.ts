@@ -3,22 +3,15 @@ import { Effect } from "effect"
 import type { ObjectHead } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
 import { translate } from "./GcsFault.ts"
-import type { GcsFault } from "./GcsFault.ts"
 import * as GcsObject from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
 
 const fields = `nextPageToken,items(${GcsObject.fields})`
 
-const page = (
-  gcs: Gcs.Gcs,
-  query: Readonly<Record<string, string>>
-): Effect.Effect<typeof GcsObject.Page.Type, GcsFault> => {
+const page = (gcs: Gcs.Gcs, query: Readonly<Record<string, string>>) => {
   const path = `${Gcs.objects(gcs)}?${new URLSearchParams({ ...query, fields, projection: "noAcl" }).toString()}`
-  return GcsPolicy.retry(
-    gcs.config,
-    Effect.flatMap(Gcs.json(gcs, { method: "GET", path }), (value) => GcsObject.decode(GcsObject.Page, value))
-  )
+  return GcsPolicy.retry(gcs.config, Effect.flatMap(gcs.http.text({ method: "GET", path }), GcsObject.page))
 }
 
 const pages = Effect.fnUntraced(function* (gcs: Gcs.Gcs, prefix: string, after: string, limit: number) {
@@ -29,10 +22,8 @@ const pages = Effect.fnUntraced(function* (gcs: Gcs.Gcs, prefix: string, after: 
     const maxResults = Math.min(Rules.pageSize, limit + 2 - found.length)
     const query = { prefix, startOffset: after, maxResults: String(maxResults), pageToken: token }
     const given = Object.entries(query).filter(([, text]) => text !== "")
-    const part: typeof GcsObject.Page.Type = yield* page(gcs, Object.fromEntries(given))
-    for (const resource of part.items ?? []) {
-      if (resource.name !== after) found.push(GcsObject.toObject(resource).head)
-    }
+    const part: Effect.Success<ReturnType<typeof page>> = yield* page(gcs, Object.fromEntries(given))
+    for (const head of part.heads) if (head.key !== after) found.push(head)
     token = part.nextPageToken
   }
   return found

@@ -1,8 +1,8 @@
 /** Objects as the JSON API writes them. */
 import { Effect, Option, Schema } from "effect"
 import type { ObjectHead } from "../Storage.ts"
-import { broken } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
+import * as GcsHttp from "./GcsHttp.ts"
 
 /** CRC32C as the API writes it: base64 of four bytes, the highest first. */
 export const sumText = (sum: number): string => {
@@ -40,7 +40,7 @@ export interface GcsObject {
   readonly metageneration: string
 }
 
-export const toObject = (resource: typeof Resource.Type): GcsObject => ({
+const toObject = (resource: typeof Resource.Type): GcsObject => ({
   head: {
     key: resource.name,
     size: resource.size,
@@ -53,13 +53,20 @@ export const toObject = (resource: typeof Resource.Type): GcsObject => ({
   metageneration: resource.metageneration
 })
 
-export const Page = Schema.Struct({
+const Page = Schema.Struct({
   items: Schema.optionalKey(Schema.Array(Resource)),
   nextPageToken: Schema.optionalKey(Schema.String)
 })
 
-export const decode = <A>(schema: Schema.Codec<A, unknown>, value: unknown): Effect.Effect<A, GcsFault> =>
-  Effect.mapError(Schema.decodeUnknownEffect(schema)(value), () => broken("an answer that can't be understood"))
+const decodeObject = GcsHttp.parsed(Schema.decodeEffect(Schema.fromJsonString(Resource)))
+const decodePage = GcsHttp.parsed(Schema.decodeEffect(Schema.fromJsonString(Page)))
 
-export const object = (value: unknown): Effect.Effect<GcsObject, GcsFault> =>
-  Effect.map(decode(Resource, value), toObject)
+/** An object in an answer. */
+export const object = (text: string): Effect.Effect<GcsObject, GcsFault> => Effect.map(decodeObject(text), toObject)
+
+/** A part of a listing. */
+export const page = (text: string) =>
+  Effect.map(decodePage(text), ({ items, nextPageToken }) => ({
+    heads: (items ?? []).map((item) => toObject(item).head),
+    nextPageToken
+  }))

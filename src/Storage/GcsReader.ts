@@ -4,10 +4,10 @@ import { Cause, Effect, Option, Stream } from "effect"
 import { ObjectNotFound, StorageUnavailable } from "../Storage.ts"
 import type { ByteRange, StorageRefused } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
-import { broken, cut, translate } from "./GcsFault.ts"
+import { cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsHttp from "./GcsHttp.ts"
-import type { Bytes, Media } from "./GcsMedia.ts"
+import type { Bytes, GcsAnswer } from "./GcsAnswer.ts"
 import { sumOfHeader } from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
@@ -16,19 +16,13 @@ type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
 const anywhere = Number.MAX_SAFE_INTEGER
 
-/** A header that comes once. */
-const header = ({ headers }: Media, name: string): string | undefined => {
-  const value = headers[name]
-  return typeof value === "string" ? value : undefined
-}
-
 /** Which bytes an answer holds, of how many in all. */
-const extent = (media: Media) => {
-  if (media.status !== 206) {
-    const size = header(media, "x-goog-stored-content-length") ?? header(media, "content-length")
+const extent = (answer: GcsAnswer) => {
+  if (answer.status !== 206) {
+    const size = GcsHttp.header(answer, "x-goog-stored-content-length") ?? GcsHttp.header(answer, "content-length")
     return size === undefined ? undefined : { start: 0, end: Number(size), size: Number(size) }
   }
-  const part = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header(media, "content-range") ?? "")
+  const part = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(GcsHttp.header(answer, "content-range") ?? "")
   return part === null ? undefined : { start: Number(part[1]), end: Number(part[2]) + 1, size: Number(part[3]) }
 }
 
@@ -40,7 +34,7 @@ class Read {
   /** Of the whole object, when all of it is read. */
   expected: Option.Option<number> = Option.none()
   sum = 0
-  media: Media | undefined
+  answer: GcsAnswer | undefined
   readonly isRange: boolean
 
   constructor(range: ByteRange, isRange: boolean) {
@@ -50,8 +44,8 @@ class Read {
   }
 
   readonly close = () => {
-    this.media?.close()
-    this.media = undefined
+    this.answer?.close()
+    this.answer = undefined
   }
 
   get isOver(): boolean {
@@ -65,17 +59,22 @@ class Read {
     return { ...plain, range: `bytes=${this.position}-${this.end === anywhere ? "" : this.end - 1}` }
   }
 
-  /** False when the answer is not what was asked for. */
-  begins(media: Media): boolean {
-    const found = extent(media)
+  /** False when the answer is not what was asked for. A range that begins after the end is empty. */
+  begins(answer: GcsAnswer): boolean {
+    if (answer.status === 416 && this.generation === undefined) {
+      this.end = this.position
+      return true
+    }
+    if (answer.status !== 200 && answer.status !== 206) return false
+    const found = extent(answer)
     if (found === undefined || found.start !== this.position) return false
     if (found.end !== Math.min(this.end, found.size)) return false
     const { generation } = this
-    const now = header(media, "x-goog-generation")
+    const now = GcsHttp.header(answer, "x-goog-generation")
     this.end = found.end
     this.generation = generation ?? now
     if (generation === undefined && found.start === 0 && found.end === found.size) {
-      this.expected = sumOfHeader(header(media, "x-goog-hash"))
+      this.expected = sumOfHeader(GcsHttp.header(answer, "x-goog-hash"))
     }
     return generation === undefined || generation === now
   }
@@ -94,48 +93,25 @@ class Read {
 /** No bytes of an object that is there. */
 const nothing = (gcs: Gcs.Gcs, at: Rules.At) => Effect.flatMap(Gcs.head(gcs, at), () => Effect.succeed(Stream.empty))
 
-/** An answer that says what is wrong is short; of a longer one, the beginning. */
-const maxProblem = 65_536
-
-/** What the answer says is wrong. */
-const failed = Effect.fnUntraced(function* (media: Media) {
-  const pieces: Array<Uint8Array> = []
-  let size = 0
-  while (size < maxProblem) {
-    const some = yield* Effect.orElseSucceed(media.next, () => undefined)
-    if (some === undefined) break
-    pieces.push(...some)
-    size += some.reduce((sum, piece) => sum + piece.length, 0)
-  }
-  media.close()
-  return yield* GcsHttp.problem(media.status, Buffer.concat(pieces).toString())
-})
-
 /** The answer that the read goes on with. */
 const connect = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<void, GcsFault> => {
   const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
-  const path = `${Gcs.path(gcs, key)}?alt=media${pinned}`
-  const check = (media: Media) => {
-    if (media.status === 416 && read.generation === undefined) {
-      read.end = read.position
-      return Effect.void
-    }
-    if (!GcsHttp.isSuccess(media)) return failed(media)
-    return read.begins(media) ? Effect.void : Effect.fail(broken("not the bytes that were asked for"))
+  const call = { method: "GET", path: `${Gcs.path(gcs, key)}?alt=media${pinned}`, headers: read.headers } as const
+  const keep = (answer: GcsAnswer) => {
+    read.answer = answer
   }
-  return Effect.flatMap(gcs.http.token, (token) => {
-    const media = gcs.http.media(path, { ...token, ...read.headers })
-    read.media = media
-    return Effect.flatMap(media.begun, () => check(media))
+  return Effect.flatMap(gcs.http.media(call, keep), () => {
+    if (read.answer === undefined || read.begins(read.answer)) return Effect.void
+    return GcsHttp.failed(read.answer)
   })
 }
 
 /** What comes next; undefined at the end. After a fault, the next one goes on where this one ended. */
 const advance = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<Bytes | undefined, GcsFault> => {
   const more: Effect.Effect<Bytes | undefined, GcsFault> = Effect.suspend(() => {
-    if (read.media === undefined) return Effect.andThen(connect(gcs, key, read), more)
+    if (read.answer === undefined) return Effect.andThen(connect(gcs, key, read), more)
     if (read.isOver) return Effect.undefined
-    return Effect.flatMap(read.media.next, (some) =>
+    return Effect.flatMap(read.answer.next, (some) =>
       some === undefined ? Effect.fail(cut("the answer ended early")) : Effect.succeed(some)
     )
   })
@@ -160,7 +136,7 @@ export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): S
 
       /** The answer's end is taken too, so that its connection can be used again. */
       const finish = Effect.suspend(() =>
-        read.media === undefined ? Effect.void : Effect.ignore(read.media.next)
+        read.answer === undefined ? Effect.void : Effect.ignore(read.answer.next)
       ).pipe(Effect.andThen(Cause.done()))
 
       const pieces = Effect.suspend(() =>

@@ -4,7 +4,6 @@
  */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Option } from "effect"
-import { HttpBody } from "effect/http"
 import { StorageUnavailable } from "../Storage.ts"
 import type { NewObject } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
@@ -32,18 +31,15 @@ const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: nu
     headers: { "x-upload-content-type": contentType, "x-upload-content-length": String(size) },
     body: GcsHttp.jsonBody({ name: key, contentType, metadata })
   }
-  const once = gcs.http.attempt((moved) =>
-    Effect.gen(function* () {
-      const response = yield* gcs.http.execute(call)
-      if (!GcsHttp.isSuccess(response)) return yield* GcsHttp.failed(response, moved)
-      yield* GcsHttp.discard(response)
-      const session = sessionOf(response.headers["location"])
-      return yield* Option.match(session, {
-        onNone: () => broken("a session without an address"),
-        onSome: Effect.succeed
-      })
+  const once = Effect.gen(function* () {
+    const reply = yield* gcs.http.exchange(call)
+    yield* GcsHttp.successOf(reply)
+    const session = sessionOf(reply.header("location"))
+    return yield* Option.match(session, {
+      onNone: () => broken("a session without an address"),
+      onSome: Effect.succeed
     })
-  )
+  })
   return GcsPolicy.retry(gcs.config, Gcs.unless(412)(once))
 }
 
@@ -59,22 +55,17 @@ const committedOf = (range: string | undefined): number => {
   return last === undefined ? 0 : Number(last) + 1
 }
 
-const send = (
+const send = Effect.fnUntraced(function* (
   gcs: Gcs.Gcs,
   session: string,
   bytes: Uint8Array,
   headers: Readonly<Record<string, string>>
-): Effect.Effect<State, GcsFault> =>
-  gcs.http.attempt((moved) =>
-    Effect.gen(function* () {
-      const body = HttpBody.raw(GcsSent.sliced([bytes], moved), { contentLength: bytes.length })
-      const response = yield* gcs.http.execute({ method: "PUT", path: session, headers, body })
-      if (response.status === 308) {
-        return yield* Effect.as(GcsHttp.discard(response), more(committedOf(response.headers["range"])))
-      }
-      return done(yield* Effect.flatMap(gcs.http.read(response, moved), GcsObject.object))
-    })
-  )
+) {
+  const body = { type: "application/octet-stream", size: bytes.length, pieces: GcsSent.sliced([bytes]) }
+  const reply = yield* gcs.http.exchange({ method: "PUT", path: session, headers, body })
+  if (reply.status === 308) return more(committedOf(reply.header("range")))
+  return done(yield* Effect.flatMap(GcsHttp.successOf(reply), GcsObject.object))
+})
 
 /** Sends the chunk from where the store is, and asks where that is after every fault. */
 const sendChunk = (

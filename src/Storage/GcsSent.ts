@@ -9,8 +9,8 @@ import type * as GcsObject from "./GcsObject.ts"
 import type * as GcsWatch from "./GcsWatch.ts"
 import * as Rules from "./Rules.ts"
 
-/** Bytes that go to the socket at once: small enough to see that they move. */
-const pieceSize = 256 * 1_024
+/** Bytes that go to the socket at once; that they move is seen when the next ones are asked for. */
+const pieceSize = 1_048_576
 
 /** What was sent. */
 export interface Sum {
@@ -24,16 +24,18 @@ export type Outcome = Option.Option<ObjectHead>
 export const wrongSize = (at: Rules.At, size: number) =>
   new StorageRefused({ ...at, reason: `the body is not of ${size} bytes, as announced` })
 
-/** The parts, in pieces; bytes have moved when the next one is asked for. */
-export function* sliced(parts: ReadonlyArray<Uint8Array>, moved: GcsWatch.Moved): Generator<Uint8Array> {
+function* pieces(parts: ReadonlyArray<Uint8Array>, moved: GcsWatch.Moved): Generator<Uint8Array> {
   for (const part of parts) {
     for (let at = 0; at < part.length; at += pieceSize) {
       moved()
-      yield part.subarray(at, at + pieceSize)
+      yield part.length <= pieceSize ? part : part.subarray(at, at + pieceSize)
     }
   }
   moved()
 }
+
+/** The parts, in pieces that tell when they move. */
+export const sliced = (parts: ReadonlyArray<Uint8Array>) => (moved: GcsWatch.Moved) => pieces(parts, moved)
 
 /** For a put that found an object in its way. */
 export const existing = (gcs: Gcs.Gcs, key: string, sum: Sum): Effect.Effect<Outcome, GcsFault> =>

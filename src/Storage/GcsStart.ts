@@ -13,7 +13,9 @@ const needed = [
   "storage.objects.update"
 ]
 
-const Permissions = Schema.Struct({ permissions: Schema.optionalKey(Schema.Array(Schema.String)) })
+const Permissions = Schema.fromJsonString(
+  Schema.Struct({ permissions: Schema.optionalKey(Schema.Array(Schema.String)) })
+)
 
 const hint =
   "see SPILLWAY_GCS_KEY_FILE, or https://cloud.google.com/docs/authentication/application-default-credentials"
@@ -32,8 +34,8 @@ export const refusal = (bucket: string, fault: GcsFault) =>
 /** The permissions that are missing, as far as the store tells: an emulator may not. */
 const missing = (gcs: Gcs.Gcs) => {
   const query = needed.map((permission) => `permissions=${permission}`).join("&")
-  return Gcs.json(gcs, { method: "GET", path: `/storage/v1/b/${gcs.bucket}/iam/testPermissions?${query}` }).pipe(
-    Effect.flatMap(Schema.decodeUnknownEffect(Permissions)),
+  return gcs.http.text({ method: "GET", path: `/storage/v1/b/${gcs.bucket}/iam/testPermissions?${query}` }).pipe(
+    Effect.flatMap(Schema.decodeEffect(Permissions)),
     Effect.map(({ permissions }) => needed.filter((permission) => !(permissions ?? []).includes(permission))),
     Effect.orElseSucceed((): ReadonlyArray<string> => [])
   )
@@ -41,7 +43,7 @@ const missing = (gcs: Gcs.Gcs) => {
 
 /** One attempt. */
 export const check = Effect.fnUntraced(function* (gcs: Gcs.Gcs) {
-  const reachable = Gcs.json(gcs, { method: "GET", path: `${Gcs.objects(gcs)}?maxResults=1&fields=kind` })
+  const reachable = gcs.http.text({ method: "GET", path: `${Gcs.objects(gcs)}?maxResults=1&fields=kind` })
   const isReachable = yield* reachable.pipe(
     Effect.as(true),
     Effect.catchTag("GcsFault", (fault) =>

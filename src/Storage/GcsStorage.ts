@@ -40,11 +40,13 @@ const setMetadata = (gcs: Gcs.Gcs, key: string, metadata: Readonly<Record<string
     if (isSame(head.metadata, metadata)) return Option.some(head)
     const gone = Object.keys(head.metadata).map((name) => [name, null] as const)
     const guard = `ifGenerationMatch=${head.generation}&ifMetagenerationMatch=${metageneration}`
-    const answer = yield* Gcs.json(gcs, {
-      method: "PATCH",
-      path: `${Gcs.path(gcs, key)}?${guard}&fields=${GcsObject.fields}`,
-      body: GcsHttp.jsonBody({ metadata: { ...Object.fromEntries(gone), ...metadata } })
-    }).pipe(Gcs.unless(404, 412))
+    const answer = yield* gcs.http
+      .text({
+        method: "PATCH",
+        path: `${Gcs.path(gcs, key)}?${guard}&fields=${GcsObject.fields}`,
+        body: GcsHttp.jsonBody({ metadata: { ...Object.fromEntries(gone), ...metadata } })
+      })
+      .pipe(Gcs.unless(404, 412))
     if (Option.isNone(answer)) return yield* cut("the object was changed meanwhile")
     return Option.some((yield* GcsObject.object(answer.value)).head)
   })

@@ -2,7 +2,7 @@
  * Cuts requests that stand still or take too long. One fiber looks at all of them ten times per stall timeout: timers and
  * fibers of their own would cost a request of 64 KiB as much as its bytes do.
  */
-import { Clock, Duration, Effect, Fiber } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import type { Scope } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
 import { cut } from "./GcsFault.ts"
@@ -21,8 +21,6 @@ export interface Watched {
 export interface GcsWatch {
   /** From now on. `onCut` is called at most once, and not after `done`. */
   readonly begin: (onCut: (fault: GcsFault) => void) => Watched
-  /** Fails when what `use` does is cut; it is interrupted then. */
-  readonly attempt: <A, E, R>(use: (moved: Moved) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | GcsFault, R>
 }
 
 interface Flight {
@@ -64,25 +62,5 @@ export const make = (limits: Limits): Effect.Effect<GcsWatch, never, Scope.Scope
       }
     }
 
-    return {
-      begin,
-      attempt: <A, E, R>(use: (moved: Moved) => Effect.Effect<A, E, R>) =>
-        Effect.suspend(() => {
-          let fail = (_fault: GcsFault) => {}
-          const { done, moved } = begin((fault) => fail(fault))
-          return Effect.flatMap(Effect.forkChild(use(moved), { startImmediately: true }), (fiber) =>
-            Effect.callback<A, E | GcsFault>((resume) => {
-              fiber.addObserver((exit) => {
-                done()
-                resume(exit)
-              })
-              fail = (fault) => {
-                resume(Effect.fail(fault))
-                fiber.interruptUnsafe()
-              }
-              return Fiber.interrupt(fiber)
-            })
-          ).pipe(Effect.onInterrupt(() => Effect.sync(done)))
-        })
-    }
+    return { begin }
   })

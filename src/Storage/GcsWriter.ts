@@ -1,13 +1,13 @@
 /** Puts: what fits in one request together with its metadata, the rest in chunks. Create-only, CRC32C declared. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Option, Stream } from "effect"
-import { HttpBody } from "effect/http"
 import { randomUUID } from "node:crypto"
 import { ObjectConflict } from "../Storage.ts"
 import type { NewObject, StorageRefused, StorageUnavailable } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
 import { translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
+import type * as GcsHttp from "./GcsHttp.ts"
 import * as GcsObject from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as GcsResumable from "./GcsResumable.ts"
@@ -38,7 +38,7 @@ const collect = Effect.fnUntraced(function* (at: Rules.At, body: NewObject["body
 })
 
 /** `multipart/related` (RFC 2387): the object's resource and its bytes. */
-const related = (object: NewObject, body: Body) => {
+const related = (object: NewObject, body: Body): GcsHttp.Body => {
   const boundary = randomUUID()
   const { contentType, key, metadata } = object
   const resource = { name: key, contentType, metadata, crc32c: GcsObject.sumText(body.crc32c) }
@@ -46,31 +46,25 @@ const related = (object: NewObject, body: Body) => {
   const start = Buffer.from(`${head}--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`)
   const end = Buffer.from(`\r\n--${boundary}--\r\n`)
   return {
-    contentType: `multipart/related; boundary=${boundary}`,
-    contentLength: start.length + body.size + end.length,
-    parts: [start, ...body.pieces, end]
+    type: `multipart/related; boundary=${boundary}`,
+    size: start.length + body.size + end.length,
+    pieces: GcsSent.sliced([start, ...body.pieces, end])
   }
 }
 
 const inOne = (gcs: Gcs.Gcs, object: NewObject, body: Body): Effect.Effect<GcsSent.Outcome, GcsFault> => {
-  const { contentLength, contentType, parts } = related(object, body)
   const path = `/upload${Gcs.objects(gcs)}?uploadType=multipart&ifGenerationMatch=0&fields=${GcsObject.fields}`
-  const once = gcs.http
-    .attempt((moved) => {
-      const raw = HttpBody.raw(GcsSent.sliced(parts, moved), { contentType, contentLength })
-      return gcs.http.json({ method: "POST", path, body: raw }, moved)
-    })
-    .pipe(
-      Effect.mapError(GcsSent.damageIsTransient),
-      Effect.flatMap(GcsObject.object),
-      Gcs.unless(412),
-      Effect.flatMap(
-        Option.match({
-          onNone: () => GcsSent.existing(gcs, object.key, body),
-          onSome: (made) => GcsSent.checked(gcs, made, body)
-        })
-      )
+  const once = gcs.http.text({ method: "POST", path, body: related(object, body) }).pipe(
+    Effect.mapError(GcsSent.damageIsTransient),
+    Effect.flatMap(GcsObject.object),
+    Gcs.unless(412),
+    Effect.flatMap(
+      Option.match({
+        onNone: () => GcsSent.existing(gcs, object.key, body),
+        onSome: (made) => GcsSent.checked(gcs, made, body)
+      })
     )
+  )
   return GcsPolicy.retry(gcs.config, once)
 }
 

@@ -41,26 +41,25 @@ it.effect("does not try again what no repetition mends", () =>
   })
 )
 
-it.effect("cuts an attempt after 10 s without progress, and after 30 s in all", () =>
+it.effect("cuts a request after 10 s without progress, and after 30 s in all", () =>
   Effect.gen(function* () {
     const watch = yield* GcsWatch.make(yield* defaults)
     const cutAfter = Effect.fnUntraced(function* (moves: ReadonlyArray<number>) {
       const start = yield* Clock.currentTimeMillis
-      const attempt = watch.attempt((moved) =>
-        Effect.andThen(
-          Effect.forEach(moves, (seconds) =>
-            Effect.andThen(Effect.sleep(Duration.seconds(seconds)), Effect.sync(moved))
-          ),
-          Effect.never
-        )
-      )
-      const fiber = yield* Effect.forkChild(Effect.andThen(Effect.flip(attempt), Clock.currentTimeMillis))
+      const clock = yield* Clock.Clock
+      const cuts: Array<number> = []
+      const { moved } = watch.begin(() => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
+      for (const seconds of moves) {
+        yield* TestClock.adjust(Duration.seconds(seconds))
+        moved()
+      }
       yield* TestClock.adjust("1 minute")
-      return ((yield* Fiber.join(fiber)) - start) / 1_000
+      return cuts
     })
-    assert.strictEqual(yield* cutAfter([]), 10)
-    assert.strictEqual(yield* cutAfter([9]), 19)
-    assert.strictEqual(yield* cutAfter([4, 4, 4]), 22)
-    assert.strictEqual(yield* cutAfter([9, 9, 9]), 30)
+    assert.deepStrictEqual(yield* cutAfter([]), [10])
+    watch.begin(() => assert.fail("cut after it was done")).done()
+    assert.deepStrictEqual(yield* cutAfter([9]), [19])
+    assert.deepStrictEqual(yield* cutAfter([4, 4, 4]), [22])
+    assert.deepStrictEqual(yield* cutAfter([9, 9, 9]), [30])
   })
 )

@@ -22,6 +22,7 @@ export const limits: GcsConfig["Service"] = {
   deadline: Duration.seconds(4),
   retryBase: Duration.millis(5),
   retryCap: Duration.millis(50),
+  readAhead: 262_144,
   multipartSize: 1_048_576,
   chunkSize: 1_048_576,
   signedUrls: 100
