@@ -83,7 +83,8 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
 
   const onAck = (client: Client, ack: { readonly through: number; readonly bytes: number }) => {
     client.acknowledged = ack.bytes
-    const frame = ack.bytes / audio.length
+    // A frame may be written in parts: its acknowledgement is the one that covers its end.
+    const frame = Math.ceil(ack.bytes / audio.length)
     latencies.push(now() - (client.sentAt[(frame - 1) % sentTimes] ?? 0))
   }
 
