@@ -1,6 +1,6 @@
 /** `spillway stream FILE.wav` */
 import { randomUUID } from "node:crypto"
-import { Console, Effect, Option, Schedule } from "effect"
+import { Console, DateTime, Effect, Option, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
 import * as Flags from "./Flags.ts"
@@ -30,6 +30,20 @@ const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
   yield* Console.log(`or           curl -H "Authorization: Bearer $SPILLWAY_KEY" -o out.wav '${first}'`)
 })
 
+/** Unix seconds after the last sample of a conversation; 0 when there is none. A fast upload may end in the future. */
+const endOf = (to: Target.Target, id: string) =>
+  Conversations.get(to, id).pipe(
+    Effect.map(({ audio_files }) =>
+      audio_files.reduce(
+        (end, file) => Math.max(end, DateTime.toEpochMillis(file.started_at) / 1000 + file.duration),
+        0
+      )
+    ),
+    // A millisecond is what times are rounded to.
+    Effect.map((end) => (end === 0 ? 0 : end + 0.001)),
+    Effect.catch(() => Effect.succeed(0))
+  )
+
 export const StreamCommand = Command.make(
   "stream",
   {
@@ -53,7 +67,8 @@ export const StreamCommand = Command.make(
     const to = yield* Target.target(flags)
     const wav = yield* Wav.open(file)
     const id = Option.getOrElse(conversation, () => randomUUID())
-    const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast })
+    const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
+    const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
     yield* Console.log(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
     yield* playback(to, id)
   }, Effect.scoped)

@@ -21,6 +21,8 @@ export interface Job {
   readonly key: Redacted.Redacted
   /** Paced as if it were spoken now; otherwise as fast as the server acknowledges. */
   readonly realtime: boolean
+  /** Unix seconds at which the conversation ends so far: what lies before is recorded, and would be dropped. */
+  readonly notBefore?: number
 }
 
 const endpoint = ({ url, wav }: Job) =>
@@ -38,8 +40,9 @@ export const Upload = {
       sampleRate * (realtime ? REALTIME_FRAME_SECONDS : Duration.toSeconds(config.fastFrame))
     )
     const window = Math.max(frameSamples, Math.floor(Duration.toSeconds(config.maxUnacknowledged) * sampleRate))
+    const beganAt = (yield* Clock.currentTimeMillis) / 1000
     /** Unix seconds of sample 0, chosen once: sample i is at `startedAt + i / sampleRate`, also after a break. */
-    const startedAt = (yield* Clock.currentTimeMillis) / 1000
+    const startedAt = Math.max(beganAt, job.notBefore ?? 0)
     const news = yield* Queue.sliding<void>(1)
     let acknowledged = 0
     let sent = 0
@@ -71,7 +74,7 @@ export const Upload = {
 
     /** A frame is spoken when its last sample is; fast, it only keeps the server's bound on messages. */
     const due = (frame: { readonly to: number; readonly index: number; readonly openedAt: number }) =>
-      realtime ? startedAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
+      realtime ? beganAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
 
     const attempt = Effect.gen(function* () {
       const { maxBuffered, patience } = config

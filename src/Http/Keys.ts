@@ -67,7 +67,8 @@ const unexpired = (key: Option.Option<Key>) =>
     Option.filter(key, ({ expiresAt }) => Option.isNone(expiresAt) || DateTime.toEpochMillis(expiresAt.value) > now)
   )
 
-const ADMIN = "admin"
+/** The admin key's id, and its user. */
+export const adminKey = "admin"
 const adminScopes: ReadonlyArray<Scope> = ["admin", "service"]
 
 export const layer = Layer.effect(
@@ -102,7 +103,7 @@ export const layer = Layer.effect(
           yield* sql`lock table keys in share row exclusive mode`
           const full = sql`select 1 from keys offset ${config.maxKeys - 1} limit 1`
           if ((yield* full).length > 0) {
-            yield* sql`delete from keys where id <> ${ADMIN} and (revoked_at is not null or expires_at < now())`
+            yield* sql`delete from keys where id <> ${adminKey} and (revoked_at is not null or expires_at < now())`
             if ((yield* full).length > 0) return yield* new TooManyKeys({ maxKeys: config.maxKeys })
           }
           const rows = yield* sql`insert into keys (id, uid, hash, scopes, created_at, expires_at)
@@ -137,11 +138,11 @@ export const layer = Layer.effect(
       const rows = yield* db.transactionIdempotent("Keys.putAdmin", (sql) =>
         Effect.gen(function* () {
           const insert = sql`insert into keys (id, uid, hash, scopes, created_at)
-            values (${ADMIN}, ${ADMIN}, ${hash}, ${adminScopes}, now())`
+            values (${adminKey}, ${adminKey}, ${hash}, ${adminScopes}, now())`
           yield* replace
             ? sql`${insert} on conflict (id) do update set hash = excluded.hash, scopes = excluded.scopes, revoked_at = null`
             : sql`${insert} on conflict (id) do nothing`
-          return yield* sql`select 1 from keys where id = ${ADMIN} and hash = ${hash}`
+          return yield* sql`select 1 from keys where id = ${adminKey} and hash = ${hash}`
         })
       )
       yield* Cache.invalidateAll(cache)
@@ -158,7 +159,7 @@ export const layer = Layer.effect(
           ? Effect.flatMap(Cache.get(cache, hashOf(secret).toString("base64")), unexpired)
           : Effect.succeedNone,
       hasAdmin: db.read("Keys.hasAdmin", (sql) =>
-        Effect.map(sql`select 1 from keys where id = ${ADMIN}`, (r) => r.length > 0)
+        Effect.map(sql`select 1 from keys where id = ${adminKey}`, (r) => r.length > 0)
       )
     })
   })

@@ -1,7 +1,7 @@
 /** `/v1/keys` over HTTP. */
-import { Effect, Layer, Option, Redacted } from "effect"
+import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { Keys, TooManyKeys } from "./Keys.ts"
+import { adminKey, Keys, TooManyKeys } from "./Keys.ts"
 import { KeysApi } from "./KeysApi.ts"
 import { requireScope } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
@@ -29,6 +29,7 @@ const group = HttpApiBuilder.group(
       create: Effect.fnUntraced(function* ({ payload }) {
         yield* admin
         const expiresAt = Option.fromNullishOr(payload.expires_at)
+        if (Option.isSome(expiresAt) && (yield* DateTime.isPast(expiresAt.value))) return yield* expired
         const created = yield* answer(keys.create({ uid: payload.uid, scopes: payload.scopes ?? [], expiresAt }))
         const { id, scopes, uid } = created.key
         return {
@@ -41,10 +42,21 @@ const group = HttpApiBuilder.group(
       }),
       revoke: Effect.fnUntraced(function* ({ params }) {
         yield* admin
+        if (params.id === adminKey) return yield* keepAdmin
         if (!(yield* answer(keys.revoke(params.id)))) return yield* Problem.notFound("There is no key of this id.")
       })
     })
   })
+)
+
+const expired = Problem.badRequest("The key would have expired already.", [
+  { path: ["body", "expires_at"], message: "Expected a time to come" }
+])
+
+const keepAdmin = Problem.conflict(
+  "admin-key",
+  "The admin key can't be revoked",
+  "Nobody could manage keys any more. Start the server with SPILLWAY_ADMIN_KEY to replace it."
 )
 
 const rules = Problems.rules(

@@ -63,7 +63,7 @@ const make = Effect.gen(function* () {
               select id, seq::text as seq, created_at as "createdAt", finished_at as "finishedAt"
               from conversations
               where uid = ${uid} and ${before === undefined ? sql`true` : sql`seq < ${before}::bigint`}
-              order by seq desc limit ${count}`
+              order by conversations.seq desc limit ${count}`
           })(limit)
         )
         .pipe(Effect.catchTag("SchemaError", Effect.die))

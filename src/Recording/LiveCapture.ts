@@ -98,7 +98,8 @@ export class LiveCapture implements Source, Capture {
     this.#progress.came()
     if (this.#backlog.length > 0 || this.#entering || audio.length > this.#room) {
       this.#wait({ _tag: "Audio", start, audio: Uint8Array.from(audio) }, audio.length)
-      return "full"
+      // A replay takes no room, however long it is: nobody would say later that there is some.
+      return this.#backlog.length > 0 || this.#entering ? "full" : "ok"
     }
     this.#place(start, audio)
     return "ok"

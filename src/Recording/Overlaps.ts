@@ -52,7 +52,11 @@ const make = Effect.gen(function* () {
     const { audio, sampleRate, start } = overlap
     let different = false
     for (const chunk of yield* recorded.chunks(overlap)) {
-      if (chunk.sampleRate !== sampleRate || chunk.state === "lost") continue
+      if (chunk.state === "lost") continue
+      if (chunk.sampleRate !== sampleRate) {
+        different = true
+        continue
+      }
       const shift = Math.round((chunk.start - start) * sampleRate)
       const from = Math.max(0, shift)
       const to = Math.min(audio.length / 2, shift + chunk.samples)

@@ -190,6 +190,22 @@ it.effect("takes a frame larger than its buffer in parts, and asks for no more m
   )
 )
 
+it.effect("asks for more after a replay that is larger than its buffer", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture } = node.capture()
+      capture.switchTo("c")
+      capture.append(epoch, ramp(60_000))
+      capture.append(epoch + 60_000 / rate, ramp(60_000, 60_000))
+      const again = node.capture()
+      yield* ended(capture, journal)
+      again.capture.switchTo("c")
+      assert.strictEqual(again.capture.append(epoch, ramp(120_000)), "ok")
+      assert.strictEqual(again.capture.append(epoch + 120_000 / rate, ramp(8)), "ok")
+    })
+  )
+)
+
 it.effect("ends when what it received is in the journal and sealed", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
