@@ -54,9 +54,8 @@ export class Session {
     this.#capture = undefined
   }
 
-  /** Called now and then: closes a silent socket, else pings it when `ping`. */
+  /** Called now and then: closes a socket that is silent, or was not read, for too long; else pings it when `ping`. */
   watch(ping: boolean): void {
-    if (this.#socket.isPaused) this.#heardAt = this.#now()
     if (this.#now() - this.#heardAt >= this.#limits.receiveTimeoutMillis) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
     } else if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
