@@ -123,7 +123,9 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
     return this.#wait(() => resume(this.#take()))
   })
 
-  readonly close = () => this.#fail(cut("closed"))
+  readonly close = () => {
+    if (!this.#isOver) this.#fail(cut("closed"))
+  }
 
   #wait(waiter: () => void) {
     this.#waiter = waiter
