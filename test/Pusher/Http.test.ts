@@ -27,14 +27,18 @@ interface Opened {
   readonly messages: Array<Buffer>
 }
 
+let users = 0
+
 const open = (
   query: string,
   options: { readonly key?: string | null; readonly protocols?: ReadonlyArray<string> } = {}
 ) =>
   new Promise<Opened>((resolve, reject) => {
     const key = options.key === undefined ? server.key : options.key
+    // Each its own user: a capture that has just ended still counts until its audio is written.
+    const whose = query.includes("uid=") ? "" : `${query.includes("?") ? "&" : "?"}uid=user-${++users}`
     const socket = new WebSocket(
-      `${server.url.replace("http", "ws")}/v1/trigger/listen${query}`,
+      `${server.url.replace("http", "ws")}/v1/trigger/listen${query}${whose}`,
       [...(options.protocols ?? [])],
       key === null ? {} : { headers: { authorization: `Bearer ${key}` } }
     )
