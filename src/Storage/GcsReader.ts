@@ -90,9 +90,6 @@ class Read {
   }
 }
 
-/** No bytes of an object that is there. */
-const nothing = (gcs: Gcs.Gcs, at: Rules.At) => Effect.flatMap(Gcs.head(gcs, at), () => Effect.succeed(Stream.empty))
-
 /** The answer that the read goes on with. */
 const connect = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<void, GcsFault> => {
   const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
@@ -118,37 +115,42 @@ const advance = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<Bytes | u
   return Effect.tapError(more, () => Effect.sync(read.close))
 }
 
-/** In the pieces in which it arrives. Fails before its last piece when the whole object was read and its CRC32C is wrong. */
-export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): Stream.Stream<Uint8Array, ReadError> =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      yield* Rules.key(at)
-      const asked = yield* Rules.range(at, range, anywhere)
-      if (asked.start === asked.end) return yield* nothing(gcs, at)
-      const read = new Read(asked, range !== undefined)
-      yield* Effect.addFinalizer(() => Effect.sync(read.close))
-
-      const next = advance(gcs, at.key, read)
-      const resumed = next.pipe(
-        Effect.catchTag("GcsFault", (fault) => GcsPolicy.retryAfter(gcs.config, fault, next)),
-        Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault)))
-      )
-
-      /** The answer's end is taken too, so that its connection can be used again. */
-      const finish = Effect.suspend(() =>
-        read.answer === undefined ? Effect.void : Effect.ignore(read.answer.next)
-      ).pipe(Effect.andThen(Cause.done()))
-
-      const pieces = Effect.suspend(() =>
-        read.isOver
-          ? finish
-          : Effect.flatMap(resumed, (some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
-              if (some === undefined) return finish
-              return read.takes(some)
-                ? Effect.succeed(some)
-                : new StorageUnavailable({ ...at, cause: cut("the bytes are not what was put") })
-            })
-      )
-      return Stream.fromPull(Effect.succeed(pieces))
-    })
+/** Fails before the last piece when the whole object was read and its CRC32C is wrong. */
+const pull = (gcs: Gcs.Gcs, at: Rules.At, read: Read): Effect.Effect<Bytes, ReadError | Cause.Done> => {
+  const next = advance(gcs, at.key, read)
+  const resumed = next.pipe(
+    Effect.catchTag("GcsFault", (fault) => GcsPolicy.retryAfter(gcs.config, fault, next)),
+    Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault)))
   )
+  /** The answer's end is taken too, so that its connection can be used again. */
+  const finish = Effect.suspend(() =>
+    read.answer === undefined ? Cause.done() : Effect.andThen(Effect.ignore(read.answer.next), Cause.done())
+  )
+  return Effect.suspend(() =>
+    read.isOver
+      ? finish
+      : Effect.flatMap(resumed, (some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
+          if (some === undefined) return finish
+          return read.takes(some)
+            ? Effect.succeed(some)
+            : new StorageUnavailable({ ...at, cause: cut("the bytes are not what was put") })
+        })
+  )
+}
+
+/** In the pieces in which it arrives. */
+export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): Stream.Stream<Uint8Array, ReadError> =>
+  Stream.suspend(() => {
+    let close = () => {}
+    const begin = Effect.flatMap(Effect.andThen(Rules.key(at), Rules.range(at, range, anywhere)), (asked) => {
+      const read = new Read(asked, range !== undefined)
+      close = read.close
+      // There are no bytes in the range; whether there is the object is still to be said.
+      const isPresent = asked.start === asked.end ? Effect.asVoid(Gcs.head(gcs, at)) : Effect.void
+      return Effect.as(isPresent, pull(gcs, at, read))
+    })
+    return Stream.ensuring(
+      Stream.fromPull(begin),
+      Effect.sync(() => close())
+    )
+  })
