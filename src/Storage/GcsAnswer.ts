@@ -1,6 +1,6 @@
 /**
- * Requests and their answers, straight from undici. Effect's `HttpClient` on the same connections, and Node's streams under
- * it, take as long for 64 KiB as the local network does, and twice as long for an upload of 1 MiB.
+ * Requests and their answers, straight from undici. Through Effect's `HttpClient`, and Node's streams under it, 64 KiB take
+ * twice as long on the same connection, and an upload of 1 MiB a third longer.
  */
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import { Effect } from "effect"
@@ -139,7 +139,7 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
   #wake() {
     if (this.#waiter === undefined || this.#isWaking) return
     this.#isWaking = true
-    // Not an Effect: that would be a fiber for each piece.
+    // edge: undici calls back; an Effect would be a fiber for each piece.
     setImmediate(this.#woken)
   }
 
@@ -174,7 +174,7 @@ export const ask = (dispatcher: Dispatcher, watch: GcsWatch, bounds: Bounds, req
   const { body, headers, method, origin, path } = request
   const answer = new Answer(bounds, watch)
   const pieces = body?.(answer.moved)
-  // The limits are the watch's. undici takes any iterable for a body; its types do not say so.
+  // undici's own limits are off, as the watch has them. It takes any iterable for a body; its types do not say so.
   const options = { origin, path, method, headers, headersTimeout: 0, bodyTimeout: 0 }
   dispatcher.dispatch(pieces === undefined ? options : Object.assign(options, { body: pieces }), answer)
   return answer

@@ -59,8 +59,7 @@ const anonymous = (origin: string): GcsCredentials => ({
 })
 
 /** The library renews a token minutes before its end; asking it every time costs as much as a short read. */
-const remembered = Effect.fnUntraced(function* <A, E>(ask: Effect.Effect<A, E>) {
-  const clock = yield* Clock.Clock
+const remembered = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   let known: { readonly value: Effect.Effect<A>; readonly until: number } | undefined
   return Effect.suspend((): Effect.Effect<A, E> => {
     if (known !== undefined && clock.currentTimeMillisUnsafe() < known.until) return known.value
@@ -70,7 +69,7 @@ const remembered = Effect.fnUntraced(function* <A, E>(ask: Effect.Effect<A, E>) 
       })
     )
   })
-})
+}
 
 /** Fails when the key file can't be used; that others are missing is found out with the first token. */
 export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], bucket: string) {
@@ -91,7 +90,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   )
   const credentials: GcsCredentials = {
     origin,
-    headers: yield* remembered(ask),
+    headers: remembered(yield* Clock.Clock, ask),
     sign: (name, from, until) =>
       Effect.map(
         Effect.tryPromise({
