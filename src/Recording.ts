@@ -157,6 +157,8 @@ const make = Effect.gen(function* () {
     chunkSeconds: Duration.toSeconds(config.chunkDuration),
     chunksPerConversation: config.chunksPerConversation,
     now: () => clock.currentTimeMillisUnsafe(),
+    monotonic: () => performance.now(),
+    commitsStarted: journal.started,
     newId: () => Crypto.randomBytes(16),
     markDirty: journal.markDirty,
     markUrgent: journal.markUrgent,

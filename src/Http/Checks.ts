@@ -22,7 +22,8 @@ export const layer = Layer.effectDiscard(
     yield* readiness.add(
       "journal",
       Effect.suspend(() => {
-        const { budget, bytes } = recording.journal()
+        const { budget, bytes, failing } = recording.journal()
+        if (failing) return Effect.fail("The last write to the journal failed.")
         return bytes < budget ? Effect.void : Effect.fail(`The journal's budget of ${budget} bytes is spent.`)
       })
     )

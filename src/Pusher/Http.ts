@@ -1,6 +1,6 @@
 /** The route of the capture socket. It takes the upgrade itself: Effect's `Socket` costs twice as much per message. */
 import { NodeHttpServerRequest } from "@effect/platform-node"
-import { Clock, Duration, Effect, Layer, Option } from "effect"
+import { Duration, Effect, Layer, Option } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
@@ -17,6 +17,8 @@ const tooMany = rule(TooManyCaptures, ({ limit, of }) =>
     : Problem.tooMany("captures-of-user", "The user has too many captures", `One user may have ${limit} at once.`, 5)
 )
 
+const places = { query: true, subprotocol: true }
+
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const access = yield* Access
@@ -25,7 +27,6 @@ const make = Effect.gen(function* () {
   const sockets = yield* Sockets
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
-  const clock = yield* Clock.Clock
   yield* problems.add([tooMany])
 
   const server = new WebSocketServer({
@@ -51,7 +52,7 @@ const make = Effect.gen(function* () {
 
   const listen = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
-    const { uid } = yield* access.authenticate(request, { query: true, subprotocol: true })
+    const { uid } = yield* access.authenticate(request, places)
     if (request.headers["upgrade"]?.toLowerCase() !== "websocket") {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
@@ -72,7 +73,7 @@ const make = Effect.gen(function* () {
       return HttpServerResponse.empty()
     }
     const { acks, exact, sampleRate } = query.value
-    const session = new Session(socket, { ...limits, acks }, sockets.received, () => clock.currentTimeMillisUnsafe())
+    const session = new Session(socket, { ...limits, acks }, sockets.received, () => performance.now())
     yield* sockets.watch(session)
     const capture = yield* recording.open({
       uid,
@@ -86,13 +87,23 @@ const make = Effect.gen(function* () {
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
     if (exact) socket.send(Protocol.timeline)
     session.start(capture)
-    yield* Effect.raceFirst(
+    const revoked = access.authenticate(request, places).pipe(
+      Effect.as(true),
+      // A database that does not answer revokes nothing.
+      Effect.catch((error) => Effect.succeed(!(error instanceof Problem && error.status === 401))),
+      Effect.delay(config.keyCheckInterval),
+      Effect.repeat({ while: (valid) => valid }),
+      Effect.andThen(Effect.sync(() => session.close(Protocol.closeCodes.policy, "the key is no longer valid"))),
+      Effect.andThen(closed)
+    )
+    yield* Effect.raceAllFirst([
       closed,
+      revoked,
       Effect.andThen(
         readiness.draining,
         Effect.sync(() => session.notice("draining", "the server is stopping; what was received is being written"))
       )
-    )
+    ])
     return HttpServerResponse.empty()
   }).pipe(Effect.scoped, problems.answer)
 

@@ -82,10 +82,13 @@ const decodeQuery = Schema.decodeUnknownOption(Query)
 export const query = (
   url: string
 ): Option.Option<{ readonly sampleRate: number; readonly exact: boolean; readonly acks: boolean }> =>
-  Option.map(decodeQuery(Object.fromEntries(new URL(url, "ws://node").searchParams)), (query) => ({
-    sampleRate: query.sample_rate ?? 16_000,
-    exact: query.audio_timeline === "2",
-    acks: query.ack === "1"
-  }))
+  Option.map(
+    decodeQuery(Object.fromEntries(URL.parse(url, "ws://node")?.searchParams ?? [["codec", ""]])),
+    (query) => ({
+      sampleRate: query.sample_rate ?? 16_000,
+      exact: query.audio_timeline === "2",
+      acks: query.ack === "1"
+    })
+  )
 
 export const queryHelp = "sample_rate 8000-48000, codec pcm16, audio_timeline 2, ack 1"

@@ -20,6 +20,11 @@ const settings = {
     "Silence after which a capture socket is closed (1011)"
   ),
   pingInterval: Settings.duration("SPILLWAY_PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket"),
+  keyCheckInterval: Settings.duration(
+    "SPILLWAY_KEY_CHECK_INTERVAL",
+    "30 seconds",
+    "How often the key of an open capture is looked at again; a capture whose key was revoked or has expired is closed (1008)"
+  ),
   drainTimeout: Settings.duration(
     "SPILLWAY_CAPTURE_DRAIN_TIMEOUT",
     "10 seconds",

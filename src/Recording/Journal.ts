@@ -14,8 +14,11 @@ import { create, JournalError, openAll, type Segment } from "./Segment.ts"
 
 /** Who has audio to commit. Both calls are synchronous. */
 export interface Source {
-  /** Moves what fits of its audio into the batch; answers whether nothing is left. `all`: every dirty source takes part in this commit. */
-  readonly drainInto: (batch: Batch, all: boolean) => boolean
+  /**
+   * Moves what fits of its audio into the batch; answers whether nothing is left. `commit`: the number of this commit, when
+   * everybody who was dirty as it started takes part.
+   */
+  readonly drainInto: (batch: Batch, commit: number | undefined) => boolean
   /** What was drained is fsynced, or will never be. */
   readonly settled: (error: JournalError | undefined) => void
 }
@@ -27,6 +30,8 @@ export interface JournalStats {
   readonly segments: number
   readonly bytes: number
   readonly budget: number
+  /** Nothing can be written now. */
+  readonly failing: boolean
 }
 
 export class Journal extends Context.Service<
@@ -52,6 +57,8 @@ export class Journal extends Context.Service<
     /** Who gives up audio of a segment when the budget is spent, oldest segment first. */
     readonly whenFull: (giveUp: (segment: Segment) => Effect.Effect<GaveUp>) => void
     readonly stats: () => JournalStats
+    /** Number of the last commit of everybody that has started. */
+    readonly started: () => number
   }
 >()("spillway/Recording/Journal") {
   static readonly layer = Layer.effect(
@@ -94,7 +101,12 @@ const make = Effect.gen(function* () {
       ? Effect.logError(`journal segment ${segment.path} is damaged: ${bytes} bytes can't be read; the file is kept`)
       : Effect.logInfo(`cut ${bytes} bytes of an unfinished write from the journal`)
   }
-  let current = yield* create(directory, (segments.at(-1)?.number ?? 0) + 1)
+  /** Also counts attempts that failed: a number is never tried again. */
+  let lastNumber = segments.at(-1)?.number ?? 0
+  const next = Effect.suspend(() => create(directory, ++lastNumber))
+  let current = yield* next
+  /** The last commit failed: the end of the current segment is not to be trusted. */
+  let failing = false
   segments.push(current)
   yield* Effect.addFinalizer(() => Effect.forEach(segments, (segment) => segment.close, { discard: true }))
 
@@ -118,33 +130,40 @@ const make = Effect.gen(function* () {
   const overBudget = () => total() + config.segmentBytes > config.journalBytes
   /** Until a new segment fits the budget. Commits wait meanwhile, and so do the sockets. */
   const makeRoom: Effect.Effect<void> = Effect.gen(function* () {
+    let waits = false
     for (const segment of segments.filter((segment) => segment !== current)) {
       if (!overBudget()) return
-      const answer = yield* giveUp(segment)
+      if ((yield* giveUp(segment)) === "wait") waits = true
       yield* retireDead
-      if (answer === "wait") {
-        yield* Effect.sleep(fullPause)
-        return yield* makeRoom
-      }
+    }
+    if (overBudget() && waits) {
+      yield* Effect.sleep(fullPause)
+      return yield* makeRoom
     }
     if (overBudget())
       yield* Effect.logWarning("the journal is over its budget, and everything in it is still being recorded")
   })
+  const startAfresh = Effect.map(next, (segment) => {
+    current = segment
+    segments.push(segment)
+    failing = false
+  })
   const rotate = Effect.gen(function* () {
     yield* current.sync
     if (overBudget()) yield* makeRoom
-    current = yield* create(directory, current.number + 1)
-    segments.push(current)
+    yield* startAfresh
     yield* retireDead
   })
 
   const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
-  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, all: boolean) {
+  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, commitNumber: number | undefined) {
     const written: Array<{ chunk: LiveChunk; segment: Segment; position: number; length: number }> = []
-    let next = 0
-    while (next < sources.length) {
+    // After a failed write or fsync nothing is known of the segment's end: later audio must not depend on it.
+    if (failing) yield* startAfresh
+    let drained = 0
+    while (drained < sources.length) {
       batch.clear()
-      while (sources[next]?.drainInto(batch, all) === true) next++
+      while (sources[drained]?.drainInto(batch, commitNumber) === true) drained++
       if (batch.runs.length === 0) continue
       if (current.size >= config.segmentBytes) yield* rotate
       const segment = current
@@ -161,6 +180,7 @@ const make = Effect.gen(function* () {
   })
 
   const lock = yield* Semaphore.make(1)
+  let started = 0
   const dirty = new Set<Source>()
   const urgent = new Set<Source>()
   const commitOf = (set: Set<Source>) =>
@@ -168,7 +188,7 @@ const make = Effect.gen(function* () {
       const sources = [...set]
       set.clear()
       if (sources.length === 0) return
-      const error = yield* writeAll(sources, set === dirty).pipe(
+      const error = yield* writeAll(sources, set === dirty ? ++started : undefined).pipe(
         Effect.map((written) => {
           for (const { chunk, segment, position, length } of written) chunk.addExtent({ segment, position, length })
           return undefined
@@ -176,21 +196,10 @@ const make = Effect.gen(function* () {
         Effect.trackDuration(commits),
         Effect.catch((error) => Effect.as(Effect.logError(error.message), error))
       )
-      if (error !== undefined) yield* startAfresh
+      failing = error !== undefined
       for (const source of sources) source.settled(error)
       yield* Metric.update(journalBytes, total())
     }).pipe(lock.withPermit)
-
-  /** After a failed write or fsync nothing is known of the segment's end: later audio must not depend on it. */
-  const startAfresh = create(directory, current.number + 1).pipe(
-    Effect.tap((segment) =>
-      Effect.sync(() => {
-        current = segment
-        segments.push(segment)
-      })
-    ),
-    Effect.ignore
-  )
 
   const services = yield* Effect.context<never>()
   const scope = yield* Effect.scope
@@ -263,6 +272,7 @@ const make = Effect.gen(function* () {
     whenFull: (handler) => {
       giveUp = handler
     },
-    stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes })
+    stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes, failing }),
+    started: () => started
   })
 })

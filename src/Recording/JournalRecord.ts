@@ -8,7 +8,9 @@
 import { crc32c } from "@node-rs/crc32"
 import type { Span } from "../Audio.ts"
 
-const magic = 0x314a5053 // "SPJ1"
+/** What every record begins with. */
+export const magicBytes = Buffer.from("SPJ1", "latin1")
+const magic = magicBytes.readUInt32LE(0)
 const fixedBytes = 52
 const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
 

@@ -19,6 +19,10 @@ export interface CaptureHost {
   readonly chunkSeconds: number
   readonly chunksPerConversation: number
   readonly now: () => number
+  /** Milliseconds that never go back. */
+  readonly monotonic: () => number
+  /** Number of the journal's last commit of everybody that has started. */
+  readonly commitsStarted: () => number
   readonly newId: () => Uint8Array
   readonly markDirty: (source: Source) => void
   readonly markUrgent: (source: Source) => void
@@ -81,12 +85,16 @@ export class LiveCapture implements Source, Capture {
   #onClosed: (() => void) | undefined
   #closing = false
   readonly #progress: Progress
+  /** The last drop, until what it lay on is known to be durable. */
+  #dropped: { readonly conversation: LiveConversation; readonly retractions: number } | undefined
+  /** Unix seconds at which the audio so far ends, when spans are not exact; also when its chunk is sealed. */
+  #looseEnd: number | undefined
   #measured = { at: 0, received: 0 }
 
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
     this.#host = host
-    this.#progress = new Progress(host.now, options.onAck)
+    this.#progress = new Progress(host.monotonic, options.onAck)
     this.openedAt = host.now()
     this.#measured.at = this.openedAt
   }
@@ -157,7 +165,7 @@ export class LiveCapture implements Source, Capture {
     if (this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
   }
 
-  drainInto(batch: Batch, all: boolean): boolean {
+  drainInto(batch: Batch, commit: number | undefined): boolean {
     this.#inFlight = true
     const buffer = this.#buffer
     let added = 0
@@ -172,13 +180,18 @@ export class LiveCapture implements Source, Capture {
     if (this.#runs.length > 0) return false
     this.#used = 0
     if (buffer !== undefined && buffer.length > this.#usualBytes) this.#buffer = undefined
-    this.#progress.drained(all, this.#backlog.length > 0)
+    this.#progress.drained(commit, this.#backlog.length > 0)
     return true
   }
 
   settled(error: Error | undefined): void {
     this.#inFlight = false
     if (error !== undefined) this.#failure ??= { _tag: "NotWritten", cause: error }
+    const dropped = this.#dropped
+    if (dropped !== undefined && dropped.conversation.retractions !== dropped.retractions) {
+      this.#failure ??= { _tag: "NotWritten", cause: new Error("what was replayed was not written after all") }
+    }
+    if (!this.#progress.waitsForAll) this.#dropped = undefined
     if (this.#failure !== undefined) {
       this.#giveUp(this.#failure)
       if (this.#closing) this.#end()
@@ -248,6 +261,8 @@ export class LiveCapture implements Source, Capture {
     if (this.#chunk !== undefined) this.#seal()
     if (this.#conversation === undefined) return
     this.#progress.leave()
+    if (this.#progress.owes) this.#host.markDirty(this)
+    this.#looseEnd = undefined
     this.#host.leave(this.#conversation)
     this.#conversation = undefined
   }
@@ -269,9 +284,11 @@ export class LiveCapture implements Source, Capture {
     this.#host.markDirty(this)
     const chunkEnd = this.#chunk?.appendedEnd
     if (!this.options.exact) {
-      const near = chunkEnd !== undefined && Math.abs(start - chunkEnd) <= looseGapSeconds
-      this.#write(conversation, near ? chunkEnd : start, audio, near)
-      return this.#progress.placed(this.#chunk?.appendedEnd ?? end, audio.length)
+      const before = this.#looseEnd
+      const near = before !== undefined && Math.abs(start - before) <= looseGapSeconds
+      this.#looseEnd = (near ? before : start) + audio.length / 2 / rate
+      this.#write(conversation, near ? before : start, audio, near)
+      return this.#progress.placed(this.#looseEnd, audio.length)
     }
     this.#progress.placed(end, audio.length)
     const last = conversation.coverage.last
@@ -291,7 +308,8 @@ export class LiveCapture implements Source, Capture {
       kept += to - from
     }
     if (kept === audio.length / 2) return
-    this.#progress.dropped()
+    this.#progress.dropped(this.#host.commitsStarted())
+    this.#dropped = { conversation, retractions: conversation.retractions }
     this.#host.overlapped(this, conversation.id, start, audio, kept)
   }
 
@@ -375,6 +393,7 @@ export class LiveCapture implements Source, Capture {
     this.#conversation = undefined
     this.#progress.forget()
     for (const { chunk, conversation } of sealing) {
+      if (chunk.durable < chunk.appended) conversation.retractions++
       conversation.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
       chunk.appended = chunk.durable
       if (chunk.durable === 0) this.#host.abandoned(chunk)

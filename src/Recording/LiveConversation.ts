@@ -10,6 +10,8 @@ export class LiveConversation {
   readonly chunks = new Set<LiveChunk>()
   readonly createdAt: Date
   captures = 0
+  /** How often audio that was covered turned out not to be written: what was dropped because of it must be sent again. */
+  retractions = 0
   /** Chunks that were ever opened, in the database or not. */
   chunkCount = 0
   /** What was stored before has been read from the database. */

@@ -12,8 +12,8 @@ export class Progress {
   #drained = { through: 0, bytes: 0 }
   #acked = { through: 0, bytes: 0 }
   #ackedAt = 0
-  /** A dropped replay may lie on another capture's audio that only a commit of all makes durable. */
-  #waitsForAll = false
+  /** A dropped replay may lie on another capture's audio: only a commit of everybody with a higher number makes that durable. */
+  #droppedAt: number | undefined
   /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
   #owed: Array<Acknowledgement> = []
   #owedDrained: Array<Acknowledgement> = []
@@ -62,16 +62,22 @@ export class Progress {
     this.#received.bytes += bytes
   }
 
-  dropped(): void {
-    this.#waitsForAll = true
+  /** `commit`: number of the last commit of everybody that has started. */
+  dropped(commit: number): void {
+    this.#droppedAt = commit
   }
 
-  /** Everything that is placed is in a commit; of all captures, if `all`. `more` audio waits to be placed. */
-  drained(all: boolean, more: boolean): void {
+  /** A drop is not known to be durable yet. */
+  get waitsForAll(): boolean {
+    return this.#droppedAt !== undefined
+  }
+
+  /** Everything that is placed is in a commit; with a number, if it is of everybody. `more` audio waits to be placed. */
+  drained(commit: number | undefined, more: boolean): void {
     if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
     this.#undrainedSince = more ? this.#now() : 0
-    if (all) this.#waitsForAll = false
-    if (this.#waitsForAll) return
+    if (commit !== undefined && commit > (this.#droppedAt ?? 0)) this.#droppedAt = undefined
+    if (this.#droppedAt !== undefined) return
     this.#drained = { ...this.#received }
     this.#owedDrained.push(...this.#owed.splice(0))
   }

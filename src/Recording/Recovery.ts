@@ -1,7 +1,7 @@
 /** Rebuilds the chunks of a journal from its segments, after any kind of stop. */
 import { Effect } from "effect"
 import * as Crypto from "node:crypto"
-import { type JournalRecord, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
+import { type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
 import { type Extent, LiveChunk } from "./LiveChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
@@ -40,6 +40,17 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
     if (record === undefined || at === 0) return base
   }
   return base
+})
+
+/** Whether a whole record lies somewhere after `from`: then the bytes before it are damage, and no unfinished write. */
+const goesOn = Effect.fnUntraced(function* (segment: Segment, from: number, buffer: Buffer) {
+  const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - from)), from)
+  const window = buffer.subarray(0, filled)
+  for (let at = window.indexOf(magicBytes, 1); at !== -1; at = window.indexOf(magicBytes, at + 1)) {
+    const record = read(window, at)
+    if (record !== undefined && record !== "more") return true
+  }
+  return false
 })
 
 /** The id of what follows a hole in a chunk: the same at every recovery, so that it is stored once. */
@@ -86,7 +97,7 @@ export const recover = Effect.fnUntraced(function* (
     const good = yield* scan(segment, buffer, found)
     if (good === segment.size) continue
     torn.push({ segment, bytes: segment.size - good })
-    if (segment === segments.at(-1)) yield* segment.truncate(good)
+    if (segment === segments.at(-1) && !(yield* goesOn(segment, good, buffer))) yield* segment.truncate(good)
     else segment.damaged = true
   }
   const chunks = [...found.values()].flatMap(assemble).sort((a, b) => a.start - b.start)

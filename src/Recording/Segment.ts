@@ -165,7 +165,12 @@ const syncDirectory = (directory: string): Effect.Effect<void, JournalError> =>
 
 /** A new, empty segment whose name is durable. */
 export const create = (directory: string, number: number): Effect.Effect<Segment, JournalError> =>
-  Effect.tap(open(directory, number, "wx+", 0), () => syncDirectory(directory))
+  Effect.flatMap(open(directory, number, "wx+", 0), (segment) =>
+    syncDirectory(directory).pipe(
+      Effect.as(segment),
+      Effect.tapError(() => Effect.ignore(segment.retire))
+    )
+  )
 
 /** The segments in `directory`, which is made if it is missing, by number. */
 export const openAll = Effect.fnUntraced(function* (directory: string) {

@@ -212,8 +212,11 @@ const make = Effect.gen(function* () {
       }
       const seconds = chunk.durable / 2 / chunk.sampleRate
       const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
+      // Nobody else may take it while the note is written.
+      chunk.state = "uploading"
       const recorded = yield* Effect.isSuccess(rows.insertLost(chunk))
       if (!recorded) {
+        chunk.state = "waiting"
         yield* Effect.logError(
           "the journal is full and the database does not take the note of what would be lost",
           lost

@@ -112,7 +112,7 @@ export class MemoryRecording {
           return { id: chunk.id, peaks: detail === "whole" ? peaks.slice(0, Peaks.pairBytes) : peaks }
         })
       ),
-    journal: () => ({ bytes: 0, budget: 0, segments: 0 }),
+    journal: () => ({ bytes: 0, failing: false, budget: 0, segments: 0 }),
     captures: () => [],
     uploads: () => ({ queued: 0, active: 0, limit: 0 })
   })

@@ -81,6 +81,8 @@ export class TestNode {
         chunkSeconds: 60,
         chunksPerConversation: 1000,
         now: () => this.now,
+        monotonic: () => this.now,
+        commitsStarted: this.journal.started,
         newId,
         markDirty: this.journal.markDirty,
         markUrgent: this.journal.markUrgent,
