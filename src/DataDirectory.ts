@@ -1,5 +1,7 @@
-/** The directory of this node, there and writable before anything opens a file in it. */
-import { Effect, FileSystem, Layer, Path, Schema } from "effect"
+/** The directory of this node: there, writable, and no other server's, before anything opens a file in it. */
+import { hostname } from "node:os"
+import { DatabaseSync } from "node:sqlite"
+import { Effect, FileSystem, Layer, Path, Predicate, Schema } from "effect"
 import { NodeConfig } from "./NodeConfig.ts"
 
 /** Nothing can be kept in the data directory. */
@@ -12,16 +14,60 @@ export class DataDirectoryUnusable extends Schema.TaggedError<DataDirectoryUnusa
   }
 }
 
+/** Two servers would take each other's journal for what a killed one left. */
+export class DataDirectoryInUse extends Schema.TaggedError<DataDirectoryInUse>()("DataDirectoryInUse", {
+  path: Schema.String,
+  /** For people: `process 7 on web-1`. */
+  owner: Schema.String
+}) {
+  override get message() {
+    return `Another Spillway (${this.owner}) uses the data directory ${this.path}. Stop it first, or set SPILLWAY_DATA_DIR to another directory.`
+  }
+}
+
+/** SQLite's code for a lock that somebody else has. */
+const isTaken = (error: unknown) => Predicate.hasProperty(error, "errcode") && error.errcode === 5
+
+/**
+ * A file lock of the kernel's, which ends with the process, however it ends: Node has none of its own, but SQLite takes one
+ * for a transaction. Nothing is ever written to the file.
+ */
+const lock = (dataDir: string, file: string) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const database = new DatabaseSync(file)
+        database.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE")
+        return database
+      },
+      catch: (error) =>
+        isTaken(error)
+          ? new DataDirectoryInUse({ path: dataDir, owner: "another process" })
+          : new DataDirectoryUnusable({
+              path: dataDir,
+              problem: error instanceof Error ? error.message : String(error)
+            })
+    }),
+    (database) => Effect.sync(() => database.close())
+  )
+
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const dataDir = path.resolve((yield* NodeConfig).dataDir)
-    const probe = path.join(dataDir, `.probe-${process.pid}`)
+    const ownerFile = path.join(dataDir, "lock.owner")
+    const named = Effect.flatMap(
+      Effect.orElseSucceed(fs.readFileString(ownerFile), () => "another process"),
+      (owner) => new DataDirectoryInUse({ path: dataDir, owner })
+    )
     yield* fs.makeDirectory(dataDir, { recursive: true }).pipe(
-      Effect.andThen(fs.writeFileString(probe, "")),
-      Effect.andThen(fs.remove(probe)),
-      Effect.mapError(({ reason }) => new DataDirectoryUnusable({ path: dataDir, problem: reason._tag }))
+      Effect.andThen(Effect.catchTag(lock(dataDir, path.join(dataDir, "lock")), "DataDirectoryInUse", () => named)),
+      Effect.andThen(fs.writeFileString(ownerFile, `process ${process.pid} on ${hostname()}`)),
+      Effect.catchTag(
+        "PlatformError",
+        ({ reason }) => new DataDirectoryUnusable({ path: dataDir, problem: reason._tag })
+      )
     )
   })
 )
