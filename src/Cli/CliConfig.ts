@@ -53,7 +53,12 @@ const settings = {
     "Reconnections in a row without progress; then the command fails."
   ),
   backoff: Settings.duration("SPILLWAY_CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles."),
-  maxBackoff: Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection.")
+  maxBackoff: Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection."),
+  maxRetryAfter: Settings.duration(
+    "SPILLWAY_CLI_MAX_RETRY_AFTER",
+    "1 minute",
+    "Longest pause that a server may ask for (`Retry-After`); when it asks for more, the command fails."
+  )
 }
 
 export class CliConfig extends Context.Service<CliConfig, Settings.Values<typeof settings>>()(

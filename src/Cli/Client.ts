@@ -1,19 +1,8 @@
 /** Requests to the server. */
 import { Effect, Option, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { ServerSaid } from "./ServerSaid.ts"
 import type * as Target from "./Target.ts"
-
-/** The server answered with an error. */
-export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
-  status: Schema.Int,
-  said: Schema.String
-}) {
-  override get message() {
-    return this.status === 401
-      ? "The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY."
-      : `The server answers ${this.status}: ${this.said}`
-  }
-}
 
 /** Nothing answers, or not in a way that is understood. */
 export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
@@ -25,14 +14,11 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
   }
 }
 
-const Said = Schema.Struct({ title: Schema.String, detail: Schema.optional(Schema.String) })
-
-const saidOf = (response: HttpClientResponse.HttpClientResponse) =>
-  response.json.pipe(
-    Effect.flatMap(Schema.decodeUnknownEffect(Said)),
-    Effect.map(({ detail, title }) => (detail === undefined ? title : `${title}. ${detail}`)),
-    Effect.orElseSucceed(() => "no reason given"),
-    Effect.flatMap((said) => new ServerSaid({ status: response.status, said }))
+/** What a response with an error status says. */
+export const refusal = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.map(
+    Effect.orElseSucceed(response.text, () => ""),
+    (body) => ServerSaid.of(response.status, body, response.headers["retry-after"])
   )
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
@@ -53,7 +39,7 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
 /** The response if its status is 2xx. */
 export const succeed = (target: Target.Target, request: HttpClientRequest.HttpClientRequest) =>
   Effect.flatMap(send(target, request), (response) =>
-    response.status >= 200 && response.status < 300 ? Effect.succeed(response) : saidOf(response)
+    response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
 
 /** The body of a 2xx response. */

@@ -1,13 +1,23 @@
 /** One WebSocket to the server. */
 import { Duration, Effect, Fiber, Option, Redacted, Schema } from "effect"
 import type { Scope } from "effect"
+import type { IncomingMessage } from "node:http"
 import { WebSocket } from "ws"
 import * as Frames from "./Frames.ts"
+import { ServerSaid } from "./ServerSaid.ts"
 
-/** The connection failed or ended; another one may work. */
-export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", { reason: Schema.String }) {
+/** The connection failed or ended; another one may work, not before `retryAfter`. */
+export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", {
+  reason: Schema.String,
+  retryAfter: Schema.optionalKey(Schema.Duration)
+}) {
   override get message() {
     return this.reason
+  }
+
+  /** Of a server that refuses: as it is, when no other try will do. */
+  static by(refusal: ServerSaid): Disconnected | ServerSaid {
+    return refusal.mayPass ? new Disconnected({ reason: refusal.message, retryAfter: refusal.retryAfter }) : refusal
   }
 }
 
@@ -41,9 +51,26 @@ const permanent = [1002, 1003, 1007, 1008, 1009]
 const describeClose = (code: number, text: string) =>
   code === 1006 ? "The connection broke" : `The server closed the connection (${code}${text === "" ? "" : `: ${text}`})`
 
-const describeStatus = (status: number) => {
-  if (status === 401) return "The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY"
-  return `The server answers ${status} instead of opening a stream`
+/** Of an answer that is no upgrade; a problem is much shorter. */
+const maxAnswerBytes = 64 * 1024
+
+/** The answer is read to its end, to the bound, or until the connection breaks or is silent. */
+const onRefusal = (
+  response: IncomingMessage,
+  patience: Duration.Duration,
+  done: (error: Disconnected | ServerSaid) => void
+) => {
+  let body = ""
+  const end = () => {
+    response.destroy()
+    done(Disconnected.by(ServerSaid.of(response.statusCode ?? 0, body, response.headers["retry-after"])))
+  }
+  response.setEncoding("utf8")
+  response.on("data", (text: string) => {
+    body += text
+    if (body.length > maxAnswerBytes) end()
+  })
+  response.once("end", end).once("error", end).setTimeout(Duration.toMillis(patience), end)
 }
 
 const ended = (socket: WebSocket) =>
@@ -58,7 +85,7 @@ const ended = (socket: WebSocket) =>
   })
 
 /** The socket is closed with the scope. */
-export const open = (options: Options): Effect.Effect<Connection, Disconnected | Refused, Scope.Scope> =>
+export const open = (options: Options): Effect.Effect<Connection, Disconnected | Refused | ServerSaid, Scope.Scope> =>
   Effect.gen(function* () {
     const socket = yield* Effect.acquireRelease(connect(options), disconnect, { interruptible: true })
     // Listens from the start, so that the reason is known whoever asks first, and when.
@@ -90,7 +117,7 @@ const disconnect = (socket: WebSocket) =>
   }).pipe(Effect.timeoutOption(goodbye), Effect.andThen(Effect.sync(() => socket.terminate())))
 
 const connect = ({ key, onReceived, patience, url }: Options) =>
-  Effect.callback<WebSocket, Disconnected | Refused>((resume) => {
+  Effect.callback<WebSocket, Disconnected | ServerSaid>((resume) => {
     const socket = new WebSocket(url, {
       headers: { authorization: `Bearer ${Redacted.value(key)}` },
       perMessageDeflate: false,
@@ -100,12 +127,9 @@ const connect = ({ key, onReceived, patience, url }: Options) =>
       if (binary && Buffer.isBuffer(data)) Option.map(Frames.decode(data), onReceived)
     })
     socket.once("open", () => resume(Effect.succeed(socket)))
-    socket.once("unexpected-response", (request, { statusCode = 0 }) => {
-      request.destroy()
-      const later = statusCode === 429 || statusCode >= 500
-      const reason = describeStatus(statusCode)
-      resume(later ? new Disconnected({ reason }) : new Refused({ reason }))
-    })
+    socket.once("unexpected-response", (_, response) =>
+      onRefusal(response, patience, (error) => resume(Effect.fail(error)))
+    )
     socket.on("error", (error) => {
       const reason =
         error.message === "" ? "The server can't be reached" : `The server can't be reached (${error.message})`

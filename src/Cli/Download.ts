@@ -42,11 +42,8 @@ export const Download = {
       const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
         Effect.mapError(({ message }) => new Disconnected({ reason: message }))
       )
-      if (response.status >= 500 || response.status === 429) {
-        return yield* new Disconnected({ reason: `The server answers ${response.status}` })
-      }
       if (response.status !== 200 && response.status !== 206) {
-        return yield* new Client.ServerSaid({ status: response.status, said: `it has no ${options.path}` })
+        return yield* Effect.flip(Effect.map(Client.refusal(response), Disconnected.by))
       }
       // Another version than the one begun, or a server without ranges: from the start.
       if (response.status === 200) {

@@ -1,16 +1,22 @@
-/** Tries again what broke, for as long as it gets further: pauses double, and tries without progress are counted. */
+/**
+ * Tries again what broke, for as long as it gets further: pauses double, or are what the server asks for, and tries without
+ * progress are counted.
+ */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
 import { Disconnected } from "./Connection.ts"
 import { Screen } from "./Screen.ts"
 
-export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { tries: Schema.Int, reason: Schema.String }) {
+/** It is not tried again; `because` says why not, after the reason of the last try. */
+export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { reason: Schema.String, because: Schema.String }) {
   override get message() {
-    return this.tries === 0 ? `${this.reason}.` : `${this.reason}. Gave up after ${this.tries} tries without progress.`
+    return `${sentence(this.reason)} ${this.because}`.trim()
   }
 }
 
-type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff">
+const sentence = (text: string) => (text.endsWith(".") ? text : `${text}.`)
+
+type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff" | "maxRetryAfter">
 
 const isDisconnected = (error: unknown): error is Disconnected => error instanceof Disconnected
 
@@ -18,12 +24,14 @@ const isDisconnected = (error: unknown): error is Disconnected => error instance
 export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
   work: Effect.Effect<A, E | Disconnected, R>,
   progress: Effect.Effect<number>,
-  { backoff, maxBackoff, tries }: Bounds
+  { backoff, maxBackoff, maxRetryAfter, tries }: Bounds
 ) {
   const screen = yield* Screen
   const attempt = work.pipe(
     Effect.map((value) => ({ _tag: "Done", value }) as const),
-    Effect.catchIf(isDisconnected, ({ reason }) => Effect.succeed({ _tag: "Broken", reason } as const))
+    Effect.catchIf(isDisconnected, ({ reason, retryAfter = Duration.zero }) =>
+      Effect.succeed({ _tag: "Broken", reason, retryAfter } as const)
+    )
   )
   let failed = 0
   let reached = yield* progress
@@ -33,10 +41,18 @@ export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
     const now = yield* progress
     failed = now > reached ? 1 : failed + 1
     reached = now
-    if (failed > tries) return yield* new GaveUp({ tries, reason: outcome.reason })
+    const { reason, retryAfter } = outcome
+    if (failed > tries) {
+      const because = tries === 0 ? "" : `Gave up after ${tries} tries without progress.`
+      return yield* new GaveUp({ reason, because })
+    }
+    if (Duration.isGreaterThan(retryAfter, maxRetryAfter)) {
+      return yield* new GaveUp({ reason, because: `It asks to come back in ${Duration.format(retryAfter)}.` })
+    }
     const pause = Math.min(Duration.toMillis(maxBackoff), Duration.toMillis(backoff) * 2 ** (failed - 1))
-    const jittered = Duration.millis(Math.round(pause * (0.8 + 0.4 * (yield* Random.next))))
-    yield* screen.say(`${outcome.reason}. Reconnecting in ${Duration.format(jittered)} (${failed} of ${tries}).`)
-    yield* Effect.sleep(jittered)
+    const jittered = Math.round(pause * (0.8 + 0.4 * (yield* Random.next)))
+    const wait = Duration.max(retryAfter, Duration.millis(jittered))
+    yield* screen.say(`${sentence(reason)} Reconnecting in ${Duration.format(wait)} (${failed} of ${tries}).`)
+    yield* Effect.sleep(wait)
   }
 })

@@ -13,8 +13,18 @@ import { Sockets, TooManyCaptures } from "./Sockets.ts"
 
 const tooMany = rule(TooManyCaptures, ({ limit, of }) =>
   of === "node"
-    ? Problem.unavailable("captures", "The node is full", `It takes ${limit} captures at once.`, 5)
-    : Problem.tooMany("captures-of-user", "The user has too many captures", `One user may have ${limit} at once.`, 5)
+    ? Problem.unavailable(
+        "captures",
+        "The node is full",
+        `It takes ${limit} captures at once (SPILLWAY_CAPTURES). Try again later, or another node.`,
+        5
+      )
+    : Problem.tooMany(
+        "captures-of-user",
+        "The user has too many captures",
+        `One user may have ${limit} at once (SPILLWAY_CAPTURES_PER_USER). End one of them, and try again.`,
+        5
+      )
 )
 
 const places = { query: true, subprotocol: true }

@@ -17,12 +17,22 @@ const wav = {
   read: (from: number, to: number) => Effect.succeed(new Uint8Array(pcm.subarray(from * 2, to * 2)))
 }
 
-const quiet = Layer.mock(Screen, { say: () => Effect.void, progress: () => Effect.void })
+const screenThat = (said: Array<string>) => ({
+  say: (text: string) => Effect.sync(() => void said.push(text)),
+  progress: () => Effect.void
+})
 
-const upload = (url: string, env: Record<string, string> = {}, key = "k", realtime = false) =>
-  Upload.run({ wav, conversation: "c", url, key: Redacted.make(key), realtime }).pipe(
+interface Options {
+  readonly env?: Record<string, string>
+  readonly key?: string
+  /** Is given what was said on the screen. */
+  readonly said?: Array<string>
+}
+
+const upload = (url: string, { env = {}, key = "k", said = [] }: Options = {}) =>
+  Upload.run({ wav, conversation: "c", url, key: Redacted.make(key), realtime: false }).pipe(
     Effect.provide(
-      Layer.merge(CliConfig.layer, quiet).pipe(
+      Layer.merge(CliConfig.layer, Layer.mock(Screen, screenThat(said))).pipe(
         Layer.provide(
           ConfigProvider.layer(
             ConfigProvider.fromEnvRecord({
@@ -75,7 +85,7 @@ it.live("no more is on its way than may be unacknowledged", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ ackAtMost: RATE })
     const error = yield* Effect.flip(
-      upload(url, { SPILLWAY_CLI_MAX_UNACKNOWLEDGED: "2 seconds", SPILLWAY_CLI_TRIES: "0" })
+      upload(url, { env: { SPILLWAY_CLI_MAX_UNACKNOWLEDGED: "2 seconds", SPILLWAY_CLI_TRIES: "0" } })
     )
     assert.strictEqual(error._tag, "GaveUp")
     assert.strictEqual(seen.acknowledged, RATE)
@@ -86,7 +96,7 @@ it.live("no more is on its way than may be unacknowledged", () =>
 it.live("is not done while the last frame is unacknowledged", () =>
   Effect.gen(function* () {
     const { url } = yield* fakeServer({ ackAtMost: wav.samples - 1 })
-    const error = yield* Effect.flip(upload(url, { SPILLWAY_CLI_TRIES: "2" }))
+    const error = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_TRIES: "2" } }))
     assert.match(error.message, /^No acknowledgement for 300ms\. Gave up after 2 tries without progress\.$/)
   })
 )
@@ -94,7 +104,7 @@ it.live("is not done while the last frame is unacknowledged", () =>
 it.live("a break after progress does not count towards giving up", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ breakAfter: Array.from({ length: 12 }, () => 3), orderly: true })
-    yield* upload(url, { SPILLWAY_CLI_TRIES: "1" })
+    yield* upload(url, { env: { SPILLWAY_CLI_TRIES: "1" } })
     assert.isTrue(seen.stored.equals(pcm))
   })
 )
@@ -105,13 +115,53 @@ it.live("what the server will never take is not tried again", () =>
     assert.match((yield* Effect.flip(upload(closing.url))).message, /1008: as told/)
     assert.strictEqual(closing.seen.connections, 1)
     const { url } = yield* fakeServer({})
-    assert.match((yield* Effect.flip(upload(url, {}, "wrong"))).message, /does not accept the key/)
+    assert.match((yield* Effect.flip(upload(url, { key: "wrong" }))).message, /does not accept the key/)
   })
 )
 
-it.live("a server that is full or away is tried again, a bounded number of times", () =>
+const full = {
+  status: 429,
+  problem: { title: "The user has too many captures", detail: "One user may have 5 at once. End one." }
+}
+
+it.live("a server that is full is tried again a bounded number of times, and what it said is passed on", () =>
   Effect.gen(function* () {
-    const { url } = yield* fakeServer({ refuseWith: 503 })
-    assert.match((yield* Effect.flip(upload(url, { SPILLWAY_CLI_TRIES: "3" }))).message, /503.*Gave up after 3 tries/)
+    const { seen, url } = yield* fakeServer({ refuse: [full] })
+    const said: Array<string> = []
+    const { message } = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_TRIES: "3" }, said }))
+    assert.strictEqual(
+      message,
+      "The server answers 429: The user has too many captures. One user may have 5 at once. End one. Gave up after 3 tries without progress."
+    )
+    assert.strictEqual(seen.upgrades.length, 4)
+    assert.match(
+      said[0] ?? "",
+      /too many captures. One user may have 5 at once. End one. Reconnecting in .* \(1 of 3\)\.$/
+    )
+  })
+)
+
+it.live("a server that says when to come back is not asked sooner", () =>
+  Effect.gen(function* () {
+    const { seen, url } = yield* fakeServer({ refuse: [{ ...full, retryAfter: 1 }, undefined] })
+    yield* upload(url)
+    const [first = 0, second = 0] = seen.upgrades
+    assert.isAtLeast(second - first, 999)
+  })
+)
+
+it.live("a server that says to come back much later is not waited for", () =>
+  Effect.gen(function* () {
+    const { seen, url } = yield* fakeServer({ refuse: [{ ...full, status: 503, retryAfter: 3600 }] })
+    const { message } = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_MAX_RETRY_AFTER: "1 minute" } }))
+    assert.match(message, /^The server answers 503: .* End one\. It asks to come back in 1h\.$/)
+    assert.strictEqual(seen.upgrades.length, 1)
+  })
+)
+
+it.live("a refusal without a reason is told by its status", () =>
+  Effect.gen(function* () {
+    const { url } = yield* fakeServer({ refuse: [{ status: 404 }] })
+    assert.strictEqual((yield* Effect.flip(upload(url))).message, "The server answers 404: no reason given")
   })
 )

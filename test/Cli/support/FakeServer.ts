@@ -1,7 +1,15 @@
 /** A server that speaks the capture protocol and serves ranges, and fails as it is told. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { Duplex } from "node:stream"
 import { Effect, Predicate } from "effect"
 import { type WebSocket, WebSocketServer } from "ws"
+
+export interface Refusal {
+  readonly status: number
+  readonly problem?: { readonly title: string; readonly detail?: string }
+  /** Seconds. */
+  readonly retryAfter?: number
+}
 
 export interface Behaviour {
   /** Audio frames after which connection 1, 2, … breaks; what was not acknowledged is then forgotten. */
@@ -14,8 +22,8 @@ export interface Behaviour {
   readonly ackAtMost?: number
   /** Closes every socket with this code after its first audio. */
   readonly closeWith?: number
-  /** Answers every upgrade with this status. */
-  readonly refuseWith?: number
+  /** Answers upgrade 1, 2, … with this status, its reason and `Retry-After`; the last one for ever. */
+  readonly refuse?: ReadonlyArray<Refusal | undefined>
   readonly file?: Uint8Array
   /** Bytes after which response 1, 2, … to a download breaks. */
   readonly cutAfter?: ReadonlyArray<number>
@@ -25,6 +33,8 @@ export interface Behaviour {
 
 export interface Seen {
   connections: number
+  /** When each upgrade was asked for, in milliseconds. */
+  readonly upgrades: Array<number>
   readonly starts: Array<{ readonly start: number; readonly samples: number }>
   /** Durable audio by sample number. */
   stored: Buffer
@@ -103,12 +113,20 @@ const download = (request: IncomingMessage, response: ServerResponse, behaviour:
   response.write(file.subarray(start, start + cut), () => response.destroy())
 }
 
+const refuse = (socket: Duplex, { problem, retryAfter, status }: Refusal) => {
+  const body = problem === undefined ? "" : JSON.stringify(problem)
+  const head = [`HTTP/1.1 ${status} No`, "Content-Type: application/problem+json", `Content-Length: ${body.length}`]
+  if (retryAfter !== undefined) head.push(`Retry-After: ${retryAfter}`)
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`)
+}
+
 /** Lives as long as the scope. */
 export const fakeServer = (behaviour: Behaviour) =>
   Effect.acquireRelease(
     Effect.callback<{ readonly url: string; readonly seen: Seen; readonly close: () => void }>((resume) => {
       const seen: Seen = {
         connections: 0,
+        upgrades: [],
         starts: [],
         stored: Buffer.alloc(0),
         acknowledged: 0,
@@ -123,8 +141,9 @@ export const fakeServer = (behaviour: Behaviour) =>
         response.writeHead(404, { "content-type": "application/problem+json" }).end(`{"title":"There is nothing here"}`)
       })
       server.on("upgrade", (request, socket, head) => {
-        if (behaviour.refuseWith !== undefined)
-          return socket.end(`HTTP/1.1 ${behaviour.refuseWith} No\r\nContent-Length: 0\r\n\r\n`)
+        const refusal = behaviour.refuse?.[Math.min(seen.upgrades.length, behaviour.refuse.length - 1)]
+        seen.upgrades.push(performance.now())
+        if (refusal !== undefined) return refuse(socket, refusal)
         const query = new URL(request.url ?? "", "ws://x").searchParams
         if (
           request.headers.authorization !== "Bearer k" ||
