@@ -243,11 +243,10 @@ const make = Effect.gen(function* () {
 
   /** The row knows the object's name; the one that a live chunk had may have moved. */
   const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
-    const rows = yield* chunkRows.of(chunk.uid, [chunk.conversation])
-    const row = rows.find((row) => row.id === chunk.id && row.state === "stored")
-    return row === undefined
+    const row = Option.filter(yield* chunkRows.find(chunk), ({ state }) => state === "stored")
+    return Option.isNone(row)
       ? Stream.fail(unreadable(chunk, new Error("neither in the journal nor stored")))
-      : stored.read(row, start, end)
+      : stored.read(row.value, start, end)
   })
 
   const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {

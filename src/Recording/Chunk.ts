@@ -4,6 +4,11 @@ import type { Span } from "../Audio.ts"
 /** `open` and `sealed`: in the journal. `stored`: an object. `lost`: a span without audio, silence in playback. */
 export type ChunkState = "open" | "sealed" | "stored" | "lost"
 
+export interface ObjectSum {
+  readonly bytes: number
+  readonly crc32c: number
+}
+
 /** Up to 60 s of contiguous audio. `samples` counts what is durable. */
 export interface Chunk extends Span.Span {
   readonly id: string
@@ -13,6 +18,8 @@ export interface Chunk extends Span.Span {
   readonly state: ChunkState
   /** The object's key, also before it is stored. */
   readonly key: string
+  /** Of the object as it is stored, encrypted or not; whole reads are compared with it. Not known before it is stored. */
+  readonly object?: ObjectSum | undefined
 }
 
 /** Whether its audio is read as PCM16: Opus is, once it is stored. */

@@ -3,7 +3,7 @@ import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Peaks, Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
-import type { Chunk } from "./Chunk.ts"
+import type { Chunk, ObjectSum } from "./Chunk.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 
@@ -15,8 +15,18 @@ const Row = Schema.Struct({
   sampleRate: Schema.Int,
   codec: Span.Codec,
   key: Schema.NullOr(Schema.String),
+  bytes: Schema.Finite,
+  crc32c: Schema.NullOr(Schema.Finite),
   lost: Schema.Boolean
 })
+
+const chunkOf = (uid: string, { bytes, crc32c, key, lost, ...row }: typeof Row.Type): Chunk =>
+  Object.assign(row, {
+    uid,
+    key: key ?? "",
+    state: lost ? ("lost" as const) : ("stored" as const),
+    object: crc32c === null ? undefined : { bytes, crc32c }
+  })
 
 const ConversationIds = Schema.Struct({ uid: Schema.String, conversations: Schema.Array(Schema.String) })
 
@@ -24,10 +34,8 @@ const ConversationIds = Schema.Struct({ uid: Schema.String, conversations: Schem
 export type ChunkName = Pick<LiveChunk, "uid" | "conversation" | "start" | "id">
 
 /** What the store answered for the object of a chunk. */
-export interface StoredObject {
+export interface StoredObject extends ObjectSum {
   readonly key: string
-  readonly bytes: number
-  readonly crc32c: number
   /** None for what is not PCM16. */
   readonly peaks: Uint8Array | undefined
 }
@@ -51,6 +59,8 @@ export class ChunkRows extends Context.Service<
     existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
     /** By conversation and start, at most the configured number for each conversation. */
     of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
+    /** One row, by its whole key. */
+    find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** By start, a page of the table at a time. */
     peaks(uid: string, conversation: string, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
   }
@@ -60,6 +70,8 @@ export class ChunkRows extends Context.Service<
     Effect.suspend(() => make)
   )
 }
+
+type Sql = Parameters<Parameters<Db["Service"]["read"]>[1]>[0]
 
 const existingBatch = 1_000
 
@@ -90,13 +102,17 @@ const make = Effect.gen(function* () {
         on conflict do nothing`
     )
 
-  const find = (sql: Parameters<Parameters<typeof db.read>[1]>[0]) =>
+  const columns = (sql: Sql) => sql`
+    c.id::text as id, c.conversation_id as conversation, c.start_at as start, c.samples::float8 as samples,
+    c.sample_rate as "sampleRate", c.codec, c.object_key as key, c.bytes::float8 as bytes, c.crc32c::float8 as crc32c,
+    c.lost`
+
+  const allOf = (sql: Sql) =>
     SqlSchema.findAll({
       Request: ConversationIds,
       Result: Row,
       execute: ({ uid, conversations }) => sql`
-        select c.id::text as id, c.conversation_id as conversation, c.start_at as start, c.samples::float8 as samples,
-               c.sample_rate as "sampleRate", c.codec, c.object_key as key, c.lost
+        select ${columns(sql)}
         from unnest(${conversations}::text[]) as wanted(id)
         cross join lateral (
           select * from chunks where uid = ${uid} and conversation_id = wanted.id
@@ -156,11 +172,24 @@ const make = Effect.gen(function* () {
     of: Effect.fn("ChunkRows.of")(function* (uid, conversations) {
       if (conversations.length === 0) return []
       const rows = yield* db
-        .read("ChunkRows.of", (sql) => find(sql)({ uid, conversations }))
+        .read("ChunkRows.of", (sql) => allOf(sql)({ uid, conversations }))
         .pipe(Effect.catchTag("SchemaError", Effect.die))
-      return rows.map(({ lost, key, ...row }): Chunk =>
-        Object.assign(row, { uid, key: key ?? "", state: lost ? ("lost" as const) : ("stored" as const) })
-      )
+      return rows.map((row) => chunkOf(uid, row))
+    }),
+    find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
+      const row = yield* db
+        .read("ChunkRows.find", (sql) =>
+          SqlSchema.findOneOption({
+            Request: Schema.Void,
+            Result: Row,
+            execute: () => sql`
+              select ${columns(sql)} from chunks as c
+              where uid = ${uid} and conversation_id = ${conversation}
+                and start_at = ${start}::float8 and id = ${id}::uuid`
+          })(undefined)
+        )
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return Option.map(row, (row) => chunkOf(uid, row))
     }),
     peaks: (uid, conversation, detail) =>
       Stream.paginate(initialPage(), (after) =>

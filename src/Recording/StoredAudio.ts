@@ -2,6 +2,7 @@
  * The audio of stored chunks as PCM, whatever it is stored as. Plain audio and our own encrypted one are read by range;
  * what has to be read whole (Opus, other encrypted records) is decoded once, and kept for the next ranges of it.
  */
+import { crc32c } from "@node-rs/crc32"
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageRead } from "../Bulkhead.ts"
 import { NotSealed, Protection, SealedRecords, Storage, type StorageError, StorageRefused } from "../Storage.ts"
@@ -15,12 +16,15 @@ import { RecordingConfig } from "./RecordingConfig.ts"
 type ReadError = ChunkUnreadable | StorageUnavailable | Saturated
 
 /** What of a chunk its decoded audio depends on. */
-interface Source extends Pick<Chunk, "uid" | "conversation" | "key" | "sampleRate"> {}
+interface Source extends Pick<Chunk, "uid" | "conversation" | "key" | "sampleRate" | "object"> {}
 
 export class StoredAudio extends Context.Service<
   StoredAudio,
   {
-    /** Bytes `start` to `end` (not included) of a stored chunk's PCM16. */
+    /**
+     * Bytes `start` to `end` (not included) of a stored chunk's PCM16. All of it is compared with the CRC32C of its row,
+     * and its last piece is not handed on if it is not the same; parts of plain audio can't be checked.
+     */
     read(chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError>
   }
 >()("spillway/Recording/StoredAudio") {
@@ -39,6 +43,23 @@ const whileSaturated = Schedule.spaced("500 millis").pipe(
 
 const unreadable = ({ conversation, key, uid }: Source, cause: unknown) =>
   new ChunkUnreadable({ uid, conversation, key, cause })
+
+/** The object is not the one that was stored. */
+const changed = (source: Source) => unreadable(source, new Error("its CRC32C is not that of what was stored"))
+
+/** Takes in an object piece by piece, if all of its `size` bytes are read; answers whether what was read is not what was stored. */
+const summing = ({ object }: Source, size: number) => {
+  if (object?.bytes !== size) return () => false
+  let sum = 0
+  let left = size
+  return (pieces: ReadonlyArray<Uint8Array>, isLast: boolean): boolean => {
+    for (const bytes of pieces) {
+      sum = crc32c(bytes, sum)
+      left -= bytes.length
+    }
+    return isLast && left === 0 && sum !== object.crc32c
+  }
+}
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
@@ -70,6 +91,7 @@ const make = Effect.gen(function* () {
     const whole: Stream.Stream<Uint8Array, StorageError> = storage.get(key)
     const limited = Stream.limitBytes(whole, config.decodedBytes, () => Stream.fail(tooLarge))
     const stored = Buffer.concat(yield* collect(source, limited))
+    if (summing(source, stored.length)([stored], true)) return yield* changed(source)
     return yield* Effect.mapError(decoder.decode(source, stored), (cause) => unreadable(source, cause))
   })
 
@@ -98,27 +120,51 @@ const make = Effect.gen(function* () {
     })
 
   const readPlain = (chunk: Chunk, start: number, end: number) =>
-    inPieces(start, end, 1, (from, to) => collect(chunk, storage.get(chunk.key, { start: from, end: to })))
+    Stream.suspend(() => {
+      const isWhole = start === 0 && end === chunk.samples * 2
+      // The odd byte of a legacy chunk is not heard, but summed.
+      const odd = isWhole && chunk.object?.bytes === end + 1 ? 1 : 0
+      const isOther = summing(chunk, isWhole ? end + odd : Number.NaN)
+      return inPieces(start, end, 1, (from, to) => {
+        const isLast = to === end
+        const range = { start: from, end: isLast ? to + odd : to }
+        return Effect.flatMap(collect(chunk, storage.get(chunk.key, range)), (bytes) => {
+          if (isOther(bytes, isLast)) return Effect.fail(changed(chunk))
+          return Effect.succeed(isLast && odd > 0 ? [Buffer.concat(bytes).subarray(0, to - from)] : bytes)
+        })
+      })
+    })
 
   /** Fails with `NotSealed` when the records are not cut as ours are. */
-  const readRecords = Effect.fnUntraced(function* (chunk: Chunk, from: number, to: number) {
+  const readRecords = Effect.fnUntraced(function* (
+    chunk: Chunk,
+    from: number,
+    to: number,
+    isOther: (sealed: Uint8Array) => boolean
+  ) {
     const size = chunk.samples * 2
     const window = SealedRecords.windowOf(from, to, size)
     const sealed = Buffer.concat(yield* collect(chunk, storage.get(chunk.key, window)))
     const audio = yield* protection.open(chunk.uid, sealed)
     const wanted = audio.subarray(window.skip, window.skip + to - from)
-    if (SealedRecords.sealedSize(audio.length) === sealed.length && wanted.length === to - from) return wanted
-    return yield* new NotSealed({ uid: chunk.uid, reason: "records of another length" })
+    if (SealedRecords.sealedSize(audio.length) !== sealed.length || wanted.length !== to - from)
+      return yield* new NotSealed({ uid: chunk.uid, reason: "records of another length" })
+    if (isOther(sealed)) return yield* changed(chunk)
+    return wanted
   })
 
   const readSealed = (chunk: Chunk, start: number, end: number) =>
-    inPieces(start, end, SealedRecords.recordSize, (from, to) => {
-      const whole = fromWhole(sourceOf(chunk), from, to)
-      const records = Effect.catchTag(readRecords(chunk, from, to), "NotSealed", () => whole)
-      return Cache.has(decoded, sourceOf(chunk)).pipe(
-        Effect.flatMap((isDecoded) => (isDecoded ? whole : records)),
-        Effect.map((bytes) => [bytes])
-      )
+    Stream.suspend(() => {
+      const isWhole = start === 0 && end === chunk.samples * 2
+      const isOther = summing(chunk, isWhole ? SealedRecords.sealedSize(end) : Number.NaN)
+      return inPieces(start, end, SealedRecords.recordSize, (from, to) => {
+        const whole = fromWhole(sourceOf(chunk), from, to)
+        const records = readRecords(chunk, from, to, (sealed) => isOther([sealed], to === end))
+        return Cache.has(decoded, sourceOf(chunk)).pipe(
+          Effect.flatMap((isDecoded) => (isDecoded ? whole : Effect.catchTag(records, "NotSealed", () => whole))),
+          Effect.map((bytes) => [bytes])
+        )
+      })
     })
 
   const readDecoded = (chunk: Chunk, start: number, end: number) =>
@@ -133,4 +179,10 @@ const make = Effect.gen(function* () {
   })
 })
 
-const sourceOf = ({ conversation, key, sampleRate, uid }: Chunk): Source => ({ uid, conversation, key, sampleRate })
+const sourceOf = ({ conversation, key, object, sampleRate, uid }: Chunk): Source => ({
+  uid,
+  conversation,
+  key,
+  sampleRate,
+  object
+})

@@ -1,5 +1,6 @@
 /** Stored chunks are heard as what was recorded, whatever they are stored as, or not at all. */
 import { assert, layer } from "@effect/vitest"
+import { crc32c } from "@node-rs/crc32"
 import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { StorageRead } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
@@ -77,6 +78,25 @@ const recordsOf = (parts: ReadonlyArray<Uint8Array>, uid = "u"): Uint8Array =>
       return sealed
     })
   )
+
+/** What a row says of an object of these bytes. */
+const rowOf = (bytes: Uint8Array) => ({ object: { bytes: bytes.length, crc32c: crc32c(bytes) } })
+
+const flipped = (bytes: Uint8Array, at: number): Uint8Array => {
+  const copy = Uint8Array.from(bytes)
+  copy[at] = (copy[at] ?? 0) ^ 1
+  return copy
+}
+
+/** The pieces that were heard before the end or the failure, and how it ended. */
+const pieces = Effect.fnUntraced(function* (of: Chunk, start = 0, end = of.samples * 2) {
+  const heard: Array<Uint8Array> = []
+  const stored = yield* StoredAudio
+  const ended = yield* Stream.runForEach(stored.read(of, start, end), (bytes) =>
+    Effect.sync(() => heard.push(bytes))
+  ).pipe(Effect.match({ onFailure: (error) => error, onSuccess: () => undefined }))
+  return { heard: Buffer.concat(heard), ended }
+})
 
 const Byte = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: samples * 2 }))
 
@@ -162,5 +182,57 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
         const sound = yield* read(chunk("chunks/u/c/5.000.batch.enc"), 0, 65_536)
         assert.isTrue(Buffer.from(sound).equals(pcm.subarray(0, 65_536)))
       })
+  )
+
+  it.effect("is not heard to its end when the store gives other bytes than the row says, and the error names it", () =>
+    Effect.gen(function* () {
+      for (const [index, at] of [0, 99_999, 150_000, 199_999].entries()) {
+        const key = `chunks/u/c/7.00${index}.batch.bin`
+        yield* put(key, flipped(pcm, at))
+        const { ended, heard } = yield* pieces(chunk(key, rowOf(pcm)))
+        assert.isTrue(ended?._tag === "ChunkUnreadable" && ended.key === key)
+        assert.include(ended?.message, "CRC32C")
+        assert.strictEqual(heard.length, 100_000)
+      }
+      const key = "chunks/u/c/7.000.batch.bin"
+      assert.strictEqual((yield* pieces(chunk(key))).heard.length, 200_000, "without a sum there is nothing to compare")
+      assert.isUndefined((yield* pieces(chunk(key, rowOf(pcm)), 2)).ended, "nor is there for a part")
+      assert.isUndefined((yield* pieces(chunk(key, rowOf(pcm)), 0, 199_998)).ended)
+    })
+  )
+
+  it.effect("is heard when the store gives what the row says, also with an odd byte at its end", () =>
+    Effect.gen(function* () {
+      const odd = Buffer.concat([pcm, Buffer.from([1])])
+      yield* put("chunks/u/c/8.000.bin", odd)
+      yield* put("chunks/u/c/8.001.bin", flipped(odd, 200_000))
+      const sound = yield* pieces(chunk("chunks/u/c/8.000.bin", rowOf(odd)))
+      assert.isUndefined(sound.ended)
+      assert.isTrue(sound.heard.equals(pcm))
+      assert.strictEqual((yield* pieces(chunk("chunks/u/c/8.001.bin", rowOf(odd)))).ended?._tag, "ChunkUnreadable")
+    })
+  )
+
+  it.effect("is not heard to its end when records of it were exchanged, though each of them is sound", () =>
+    Effect.gen(function* () {
+      const { seal } = yield* Protection
+      const sealed = yield* seal("u", pcm)
+      const record = 65_536 + 32
+      const exchanged = Buffer.concat([
+        sealed.subarray(record, 2 * record),
+        sealed.subarray(0, record),
+        sealed.subarray(2 * record)
+      ])
+      yield* put("chunks/u/c/9.000.batch.enc", sealed)
+      yield* put("chunks/u/c/9.001.batch.enc", exchanged)
+      assert.isUndefined((yield* pieces(chunk("chunks/u/c/9.000.batch.enc", rowOf(sealed)))).ended)
+      const { ended } = yield* pieces(chunk("chunks/u/c/9.001.batch.enc", rowOf(sealed)))
+      assert.strictEqual(ended?._tag, "ChunkUnreadable")
+      const legacy = recordsOf([pcm.subarray(0, 7), pcm.subarray(7)])
+      yield* put("chunks/u/c/9.002.enc", legacy)
+      assert.isUndefined((yield* pieces(chunk("chunks/u/c/9.002.enc", rowOf(legacy)))).ended)
+      const other = chunk("chunks/u/c/9.002.enc", rowOf(recordsOf([pcm.subarray(0, 7), pcm.subarray(7)])))
+      assert.strictEqual((yield* pieces(other)).ended?._tag, "ChunkUnreadable")
+    })
   )
 })
