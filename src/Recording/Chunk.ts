@@ -26,9 +26,27 @@ export interface Chunk extends Span.Span {
 export const isReadAsPcm = ({ codec, key, state }: Chunk): boolean =>
   codec === "pcm16" || state === "lost" || (state === "stored" && /\.opus(\.enc)?$/.test(key))
 
-/** The object's name: seconds of the first sample with three decimals; `shift` milliseconds later if that name is taken. */
-export const objectKey = (chunk: { uid: string; conversation: string; start: number }, shift = 0): string =>
-  `chunks/${chunk.uid}/${chunk.conversation}/${(Math.round(chunk.start * 1000 + shift) / 1000).toFixed(3)}.batch.bin`
+/** A name and the milliseconds after it, before the names that only this chunk asks for. */
+const commonNames = 4
+/** Names of a chunk lie within a tenth of a second: microseconds after the names that all ask for. */
+const ownNames = 95_000
+
+/**
+ * The object's name: seconds of the first sample with three decimals. At the first attempts after another object had it, the
+ * next milliseconds; then microseconds that follow from the chunk's id, the same ones after a restart.
+ */
+export const objectKey = (
+  chunk: { readonly id: Uint8Array; readonly uid: string; readonly conversation: string; readonly start: number },
+  attempt = 0
+): string => {
+  const { conversation, id, start, uid } = chunk
+  const ids = new DataView(id.buffer, id.byteOffset, id.byteLength)
+  const own = attempt < commonNames ? 0 : (ids.getUint32(0) + attempt * ids.getUint32(4)) % ownNames
+  const millis = attempt < commonNames ? attempt : commonNames + Math.floor(own / 1000)
+  const micros = attempt < commonNames ? "" : String(own % 1000).padStart(3, "0")
+  const seconds = (Math.round(start * 1000 + millis) / 1000).toFixed(3)
+  return `chunks/${uid}/${conversation}/${seconds}${micros}.batch.bin`
+}
 
 /** The name of the object when its audio is encrypted. */
 export const sealedKey = (key: string): string => key.replace(/\.bin$/, ".enc")

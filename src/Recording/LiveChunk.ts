@@ -39,8 +39,11 @@ export class LiveChunk {
   appended = 0
   /** Bytes that are fsynced. */
   durable = 0
-  /** Milliseconds added to the object's name because another object had it. */
-  nameShift = 0
+  /** Names that other objects had. */
+  nameAttempts = 0
+  /** The sweep's round from which on it is offered, and how often the store refused it. */
+  dueRound = 0
+  refusals = 0
   /** Clock milliseconds at which it was sealed; 0 if that was in another process. */
   sealedAt = 0
 
@@ -69,7 +72,7 @@ export class LiveChunk {
   }
 
   get key(): string {
-    return objectKey(this, this.nameShift)
+    return objectKey(this, this.nameAttempts)
   }
 
   /** Unix seconds after the last sample that was handed over. */

@@ -53,7 +53,7 @@ const settings = {
     "SPILLWAY_SWEEP_CHUNKS",
     1_000,
     { min: 1, max: 100_000 },
-    "Chunks that one sweep offers, oldest first; the rest waits for the next"
+    "Chunks that a sweep offers at a time, users in turn, the oldest of each first; more are offered when those are done"
   ),
   uploads: Settings.integer(
     "SPILLWAY_UPLOADS",
@@ -63,8 +63,8 @@ const settings = {
   ),
   uploadDeadline: Settings.duration(
     "SPILLWAY_UPLOAD_DEADLINE",
-    "60 seconds",
-    "Time for one upload with its retries; then the chunk waits for the next sweep"
+    "3 minutes",
+    "Time for one upload: its turn, the store's and the database's own retries; then the chunk waits for the next sweep"
   ),
   overlapChecks: Settings.integer(
     "SPILLWAY_OVERLAP_CHECKS",

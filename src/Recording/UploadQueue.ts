@@ -20,6 +20,13 @@ export class UploadQueue {
     return this.#users.get(uid)?.get(capture)?.chunks.length ?? 0
   }
 
+  /** Chunks of this capture, of whatever user. */
+  sizeOfAll(capture: object): number {
+    let size = 0
+    for (const lanes of this.#users.values()) size += lanes.get(capture)?.chunks.length ?? 0
+    return size
+  }
+
   /** Answers the chunk that slid out, if the capture's queue had `capacity` chunks. */
   offer(capture: object, chunk: LiveChunk, capacity: number): LiveChunk | undefined {
     const lanes = this.#users.get(chunk.uid) ?? new Map<object, Lane>()

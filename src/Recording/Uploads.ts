@@ -3,7 +3,7 @@
  * before it, which change nothing the second time.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Context, Effect, FiberSet, Layer, Metric, Schedule, Stream } from "effect"
+import { Cause, Context, Effect, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageWrite } from "../Bulkhead.ts"
 import { Peaks } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
@@ -14,7 +14,8 @@ import { type GaveUp, Journal } from "./Journal.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
 import { LiveConversations } from "./LiveConversations.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
-import type { Segment } from "./Segment.ts"
+import type { JournalError, Segment } from "./Segment.ts"
+import * as Sweep from "./Sweep.ts"
 import { UploadQueue } from "./UploadQueue.ts"
 
 export class Uploads extends Context.Service<
@@ -26,7 +27,7 @@ export class Uploads extends Context.Service<
     readonly queuedOf: (uid: string, capture: object) => number
     /** Chunks that wait in queues, and uploads that go on. */
     readonly stats: () => { readonly queued: number; readonly active: number }
-    /** Offers what waits in the journal, oldest first; answers how many. */
+    /** Offers what waits in the journal, users in turn; answers how many. What is more is offered when those are done. */
     readonly sweep: Effect.Effect<number>
     /** Waits until nothing that was offered is queued or going on. */
     readonly idle: Effect.Effect<void>
@@ -55,8 +56,14 @@ const uploadDuration = Metric.timer("spillway_upload_duration", {
   description: "From the journal to the committed row"
 })
 
-/** Milliseconds that a chunk's name may move because other objects have it. */
-const maxNameShift = 100
+/** Names that one upload tries. The next one goes on from there. */
+const namesAtOnce = 20
+
+/** Faults of the store or the database, not of the chunk. */
+const common = new Set(["StorageUnavailable", "Saturated", "DbUnavailable", "DbTimeout", "TimeoutError"])
+type UploadError = StorageError | Saturated | DbError | JournalError | Cause.TimeoutError
+const isItsOwn = (cause: Cause.Cause<UploadError>) =>
+  Option.match(Cause.findErrorOption(cause), { onNone: () => true, onSome: ({ _tag }) => !common.has(_tag) })
 
 /** A minute of PCM16 at 16 kHz. */
 const usualBytes = 60 * 16_000 * 2
@@ -79,14 +86,12 @@ const make = Effect.gen(function* () {
   const workers = yield* FiberSet.make<void>()
   const fork = yield* FiberSet.runtime(workers)<never>()
   let running = 0
+  /** Of the sweep; in the last of which a fault of the store was told; and whether more is due than was offered. */
+  let round = 0
+  let toldRound = -1
+  let more = false
   /** One per upload at most, used again and again; not after a failure, when a write may still be reading it. */
   const buffers: Array<Buffer> = []
-
-  const retry = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("8 seconds")]).pipe(
-    Schedule.jittered,
-    Schedule.setInputType<StorageError | Saturated>(),
-    Schedule.while(({ input }) => input._tag === "StorageUnavailable" || input._tag === "Saturated")
-  )
 
   /** Whether an object holds this audio: the same audio is other bytes each time it is sealed. */
   const holds = (chunk: LiveChunk, key: string, audio: Uint8Array) =>
@@ -94,17 +99,17 @@ const make = Effect.gen(function* () {
       Stream.limitBytes(storage.get(key), SealedRecords.sealedSize(audio.length), () => Stream.empty)
     ).pipe(
       storageWrite.run(chunk.uid),
-      Effect.retry(retry),
       Effect.flatMap((sealed) => protection.open(chunk.uid, sealed)),
       Effect.map((stored) => Buffer.compare(stored, audio) === 0),
       Effect.catchTag(["NotSealed", "ObjectNotFound", "StorageRefused"], () => Effect.succeed(false))
     )
 
-  /** `body` is what the store gets for the audio. */
+  /** `body` is what the store gets for the audio. When to try again after a fault is the store's and the database's own policy. */
   const put = (
     chunk: LiveChunk,
     audio: Uint8Array,
-    body: Uint8Array
+    body: Uint8Array,
+    lastName = chunk.nameAttempts + namesAtOnce
   ): Effect.Effect<void, StorageError | Saturated | DbError> => {
     const key = body === audio ? chunk.key : sealedKey(chunk.key)
     const insert = rows.insertStored(chunk, {
@@ -127,18 +132,30 @@ const make = Effect.gen(function* () {
       })
       .pipe(
         storageWrite.run(chunk.uid),
-        Effect.retry(retry),
         Effect.andThen(insert),
         Effect.catchTag("ObjectConflict", (conflict) =>
           Effect.flatMap(body === audio ? Effect.succeed(false) : holds(chunk, key, audio), (isThere) => {
             if (isThere) return insert
-            if (chunk.nameShift >= maxNameShift) return conflict
-            chunk.nameShift++
-            return put(chunk, audio, body)
+            chunk.nameAttempts++
+            return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
           })
         )
       )
   }
+
+  /** A fault of the store ends the round, and is told once in it. */
+  const putOff = Effect.fnUntraced(function* (chunk: LiveChunk, cause: Cause.Cause<UploadError>) {
+    const own = isItsOwn(cause)
+    Sweep.postpone(chunk, round, own)
+    const isTold = !own && toldRound === round
+    if (!own) {
+      more = false
+      toldRound = round
+    }
+    const log = isTold ? Effect.logDebug : Effect.logWarning
+    yield* Effect.annotateLogs(log("an upload is put off until a later sweep", cause), { key: chunk.key })
+    yield* Metric.update(failedUploads, 1)
+  })
 
   const upload = Effect.fnUntraced(function* (chunk: LiveChunk) {
     if (chunk.state !== "queued") return
@@ -154,12 +171,7 @@ const make = Effect.gen(function* () {
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),
       Effect.trackDuration(uploadDuration),
-      Effect.catchCause((cause) =>
-        Effect.logWarning("an upload is put off until the next sweep", cause).pipe(
-          Effect.annotateLogs({ key: chunk.key }),
-          Effect.andThen(Metric.update(failedUploads, 1))
-        )
-      ),
+      Effect.catchCause((cause) => putOff(chunk, cause)),
       Effect.ensuring(
         Effect.sync(() => {
           if (chunk.state === "uploading") chunk.state = "waiting"
@@ -169,6 +181,7 @@ const make = Effect.gen(function* () {
   })
 
   const work = Effect.suspend(() => {
+    if (queue.size === 0 && more) offerWaiting()
     const chunk = queue.take()
     return chunk === undefined ? Effect.succeed(false) : Effect.as(upload(chunk), true)
   }).pipe(
@@ -193,13 +206,15 @@ const make = Effect.gen(function* () {
   }
 
   const sweepLane = {}
+  const offerWaiting = () => {
+    const next = Sweep.pick(live.chunks(), round, config.sweepChunks - queue.sizeOfAll(sweepLane))
+    more = next.more
+    for (const chunk of next.picked) add(sweepLane, chunk, config.sweepChunks)
+    return next.picked.length
+  }
   const sweep = Effect.sync(() => {
-    const waiting = [...live.chunks()]
-      .filter((chunk) => chunk.state === "waiting" && chunk.durable === chunk.appended)
-      .sort((a, b) => a.start - b.start)
-      .slice(0, config.sweepChunks)
-    for (const chunk of waiting) add(sweepLane, chunk, config.sweepChunks)
-    return waiting.length
+    round++
+    return offerWaiting()
   })
 
   const giveUp = Effect.fnUntraced(function* (segment: Segment): Effect.fn.Return<GaveUp> {

@@ -13,10 +13,11 @@ import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
 import { ConversationRows } from "../../src/Recording/ConversationRows.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
+import * as ObjectName from "../../src/Recording/ObjectName.ts"
 import { Overlaps } from "../../src/Recording/Overlaps.ts"
 import { StoredAudio } from "../../src/Recording/StoredAudio.ts"
 import { Uploads } from "../../src/Recording/Uploads.ts"
-import { Protection, Storage, StorageUnavailable } from "../../src/Storage.ts"
+import { ObjectConflict, Protection, Storage, StorageUnavailable } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
 import * as Postgres from "../support/Postgres.ts"
@@ -27,7 +28,10 @@ const epoch = 1_700_000_000
 
 interface Hooks {
   /** Around a put and around a row: what it does instead. */
-  readonly put?: <A, E>(put: Effect.Effect<A, E>) => Effect.Effect<A, E | StorageUnavailable>
+  readonly put?: <A, E>(
+    put: Effect.Effect<A, E>,
+    key: string
+  ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly level?: Level
 }
@@ -56,7 +60,7 @@ const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfi
     Storage,
     Effect.map(Storage, (storage) => ({
       ...storage,
-      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object))
+      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key)
     }))
   )
   const rows = Layer.effect(
@@ -82,12 +86,12 @@ const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfi
 }
 
 /** Records `samples` and ends the capture: when it returns they are in the journal and sealed. */
-const record = (samples: number, from = 0, conversation = "c") =>
+const record = (samples: number, from = 0, conversation = "c", uid = "u") =>
   Effect.gen(function* () {
     const recording = yield* Recording
     const room = yield* Deferred.make<void>()
     const capture = yield* recording.open({
-      uid: "u",
+      uid,
       sampleRate: rate,
       codec: "pcm16",
       exact: true,
@@ -328,6 +332,97 @@ it.live("gives another name to a chunk whose name another object has", () =>
       )
       assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
     }).pipe(Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+it.live("stores a chunk although a hundred objects have its name and the names beside it", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const storage = yield* Storage
+    for (let shift = 0; shift <= 100; shift++) {
+      const key = `chunks/u/c/${(epoch + shift / 1000).toFixed(3)}.batch.bin`
+      yield* storage.put({ key, body: new Uint8Array(3), contentType: "a/b", metadata: {} })
+    }
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* idle
+      assert.strictEqual(yield* liveChunks, 0)
+      const names = (yield* objects).filter(({ size }) => size === 16_000).map(({ key }) => ObjectName.parse(key))
+      assert.deepStrictEqual(
+        names.map((name) => Option.map(name, ({ start }) => start >= epoch && start < epoch + 0.1)),
+        [Option.some(true)]
+      )
+      assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
+    }).pipe(Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+const unavailable = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+
+/** Every put fails until the answer is called; then those of user `stuck`, whose names are taken. */
+const failing = () => {
+  const state = { puts: 0, down: true }
+  const put = <A, E>(
+    put: Effect.Effect<A, E>,
+    key: string
+  ): Effect.Effect<A, E | StorageUnavailable | ObjectConflict> =>
+    Effect.suspend((): Effect.Effect<A, E | StorageUnavailable | ObjectConflict> => {
+      state.puts++
+      if (state.down) return unavailable
+      return key.startsWith("chunks/stuck/") ? new ObjectConflict({ operation: "put", bucket: "b", key }) : put
+    })
+  return { put, state }
+}
+const storedOf = (uid: string) =>
+  Effect.map(objects, (objects) => objects.filter(({ key }) => key.startsWith(`chunks/${uid}/`)).length)
+
+it.live("asks the store once for an upload: when to try again is the store's own business, then the next sweep's", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state } = failing()
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* idle
+      assert.strictEqual(state.puts, 1)
+      state.down = false
+      yield* sweep
+      assert.strictEqual(yield* storedOf("u"), 1)
+    }).pipe(Effect.provide(node(dataDir, { put })))
+  }).pipe(inWorld)
+)
+
+it.live("sweeps users in turn, the oldest of each first, and goes on while more waits", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state } = failing()
+    yield* Effect.gen(function* () {
+      for (const uid of ["stuck", "stuck", "stuck", "stuck", "u", "u", "u"])
+        yield* record(800, 800 * state.puts, "c", uid)
+      yield* idle
+      state.down = false
+      yield* sweep
+      assert.strictEqual(yield* storedOf("u"), 3)
+      assert.strictEqual(yield* liveChunks, 4)
+    }).pipe(Effect.provide(node(dataDir, { put }, { sweepChunks: 2 })))
+  }).pipe(inWorld)
+)
+
+it.live("offers a chunk that the store refused less and less often", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state } = failing()
+    yield* Effect.gen(function* () {
+      state.down = false
+      yield* record(800, 0, "c", "stuck")
+      yield* idle
+      const tried: Array<number> = []
+      for (let round = 1; round <= 16; round++) {
+        const before = state.puts
+        yield* sweep
+        if (state.puts > before) tried.push(round)
+      }
+      assert.deepStrictEqual(tried, [1, 3, 7, 15])
+    }).pipe(Effect.provide(node(dataDir, { put })))
   }).pipe(inWorld)
 )
 
