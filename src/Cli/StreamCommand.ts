@@ -4,6 +4,7 @@ import { Console, DateTime, Effect, Option, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
 import * as Flags from "./Flags.ts"
+import { Screen } from "./Screen.ts"
 import * as Target from "./Target.ts"
 import { Upload } from "./Upload.ts"
 import * as Wav from "./Wav.ts"
@@ -44,6 +45,17 @@ const endOf = (to: Target.Target, id: string) =>
     Effect.catch(() => Effect.succeed(0))
   )
 
+/** No failure: what is there was all that could be sent, and the sender may know. */
+const warnOfCut = (file: string, { missing, sampleRate, samples }: Wav.Wav) => {
+  const seconds = (samples: number) => `${(samples / sampleRate).toFixed(1)} s`
+  const [lost, all] = [seconds(missing), seconds(samples + missing)]
+  return missing === 0
+    ? Effect.void
+    : Effect.flatMap(Screen, (screen) =>
+        screen.say(`${file} is cut: ${lost} of its ${all} are missing. What is there is sent.`)
+      )
+}
+
 export const StreamCommand = Command.make(
   "stream",
   {
@@ -66,6 +78,7 @@ export const StreamCommand = Command.make(
   Effect.fnUntraced(function* ({ conversation, fast, file, realtime, ...flags }) {
     const to = yield* Target.target(flags)
     const wav = yield* Wav.open(file)
+    yield* warnOfCut(file, wav)
     const id = Option.getOrElse(conversation, () => randomUUID())
     const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })

@@ -24,10 +24,11 @@ export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("Unread
   }
 }
 
-/** `samples` is what is really in the file. */
+/** `samples` is what is really in the file, at least one; `missing`, what its head promises beyond that. */
 export interface Wav {
   readonly sampleRate: number
   readonly samples: number
+  readonly missing: number
   /** Audio from sample `from` to sample `to`, `to` not included. */
   read(from: number, to: number): Effect.Effect<Uint8Array, UnreadableFile | UnsupportedWav>
 }
@@ -42,8 +43,8 @@ interface Format {
 const PCM = 1
 const EXTENSIBLE = 0xfffe
 const BYTES_PER_SAMPLE = 2
-/** Sizes of this value are elsewhere (RF64) or unknown (a writer that was killed). */
-const UNKNOWN = 0xffffffff
+/** Sizes of these values are elsewhere (RF64) or unknown (a writer that was killed): then audio is all that follows. */
+const UNKNOWN = [0xffffffff, 0]
 /** A `fmt ` chunk has 16, 18 or 40 bytes. */
 const FORMAT_BYTES = 40
 const MAX_CHUNKS = 1_000
@@ -120,8 +121,10 @@ export const open = Effect.fnUntraced(function* (
     if (id === "data") {
       if (Option.isNone(format)) return yield* unsupported("a WAV file without a format before its data")
       if (!supported(format.value)) return yield* unsupported(describe(format.value))
-      const declared = size === UNKNOWN ? Option.getOrElse(longSize, () => Infinity) : size
-      const bytes = Math.min(declared, fileSize - start)
+      const there = fileSize - start
+      const declared = UNKNOWN.includes(size) ? Option.getOrElse(longSize, () => there) : size
+      const samples = Math.floor(Math.min(declared, there) / BYTES_PER_SAMPLE)
+      if (samples === 0) return yield* unsupported("a WAV file without audio")
       const { sampleRate } = format.value
       const read = (from: number, to: number) =>
         Effect.filterOrElse(
@@ -129,7 +132,7 @@ export const open = Effect.fnUntraced(function* (
           (audio) => audio.length === (to - from) * BYTES_PER_SAMPLE,
           () => unsupported("shorter than it was when it was opened")
         )
-      return { sampleRate, samples: Math.floor(bytes / BYTES_PER_SAMPLE), read }
+      return { sampleRate, samples, missing: Math.floor(declared / BYTES_PER_SAMPLE) - samples, read }
     }
     offset = start + size + (size % 2)
   }

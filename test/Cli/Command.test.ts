@@ -12,7 +12,8 @@ const SECONDS = 10
 
 let server: Server
 
-const writeWav = (samples: number) => {
+/** Of so many samples; the last of them are missing when it is `cut`. */
+const writeWav = (wav: string, samples: number, cut = 0) => {
   const bytes = Buffer.alloc(44 + samples * 2)
   bytes.write("RIFF", 0)
   bytes.write("WAVEfmt ", 8)
@@ -23,7 +24,7 @@ const writeWav = (samples: number) => {
   bytes.writeUInt16LE(16, 34)
   bytes.write("data", 36)
   bytes.writeUInt32LE(samples * 2, 40)
-  Fs.writeFileSync(wav, bytes)
+  Fs.writeFileSync(wav, bytes.subarray(0, bytes.length - cut * 2))
 }
 
 const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) => {
@@ -47,7 +48,7 @@ const run = (args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>
 
 beforeAll(async () => {
   server = await startServer(dataDir)
-  writeWav(16_000 * SECONDS)
+  writeWav(wav, 16_000 * SECONDS)
 })
 
 afterAll(async () => {
@@ -66,6 +67,15 @@ describe("the command line", () => {
     assert.strictEqual(code, 0, err)
     assert.match(err, /Reconnecting in/)
     assert.match(out, /^acknowledged 10\.0 s, all of .*in\.wav\nconversation killed\n/)
+  }, 60_000)
+
+  it("sends what is there of a file that is cut, and says on standard error how much is missing", async () => {
+    const cut = Path.join(Path.dirname(dataDir), "cut.wav")
+    writeWav(cut, 16_000 * 10, 16_000 * 8)
+    const { code, err, out } = await run(["stream", cut, "--fast"])
+    assert.strictEqual(code, 0, err)
+    assert.include(err, `${cut} is cut: 8.0 s of its 10.0 s are missing. What is there is sent.\n`)
+    assert.match(out, /^acknowledged 2\.0 s, all of .*cut\.wav\n/)
   }, 60_000)
 
   it("makes, lists and revokes keys, and a revoked one opens nothing", async () => {

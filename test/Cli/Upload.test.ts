@@ -14,6 +14,7 @@ for (let i = 0; i < pcm.length / 2; i++) pcm.writeInt16LE(((i * 7919) % 65_536) 
 const wav = {
   sampleRate: RATE,
   samples: pcm.length / 2,
+  missing: 0,
   read: (from: number, to: number) => Effect.succeed(new Uint8Array(pcm.subarray(from * 2, to * 2)))
 }
 

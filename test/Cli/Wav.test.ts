@@ -35,7 +35,7 @@ const opened = Effect.fnUntraced(function* (bytes: Uint8Array) {
 
 const whole = Effect.fnUntraced(function* (bytes: Uint8Array) {
   const wav = yield* opened(bytes)
-  return { rate: wav.sampleRate, audio: Buffer.from(yield* wav.read(0, wav.samples)) }
+  return { rate: wav.sampleRate, audio: Buffer.from(yield* wav.read(0, wav.samples)), missing: wav.missing }
 })
 
 const ds64 = () => {
@@ -58,20 +58,21 @@ layer(NodeServices.layer)("a WAV file", (it) => {
       [ds64(), fmt(), chunk("data", audio, 0xffffffff), chunk("LIST", Buffer.alloc(4))],
       "RF64"
     ),
-    "whose writer was killed before it knew the size": riff([fmt(), chunk("data", audio, 0xffffffff)])
+    "whose writer was killed before it knew the size": riff([fmt(), chunk("data", audio, 0xffffffff)]),
+    "whose writer was killed before it wrote the size": riff([fmt(), chunk("data", audio, 0)])
   }
   for (const [name, bytes] of Object.entries(readable)) {
     it.effect(`${name} is read whole`, () =>
       Effect.gen(function* () {
-        assert.deepStrictEqual(yield* whole(bytes), { rate: 16_000, audio })
+        assert.deepStrictEqual(yield* whole(bytes), { rate: 16_000, audio, missing: 0 })
       })
     )
   }
 
-  it.effect("that is cut is read to its last whole sample", () =>
+  it.effect("that is cut is read to its last whole sample, and says how many are missing", () =>
     Effect.gen(function* () {
       const cut = riff([fmt(), chunk("data", audio)]).subarray(0, -3)
-      assert.deepStrictEqual((yield* whole(cut)).audio, audio.subarray(0, 196))
+      assert.deepStrictEqual(yield* whole(cut), { rate: 16_000, audio: audio.subarray(0, 196), missing: 2 })
     })
   )
 
@@ -96,6 +97,8 @@ layer(NodeServices.layer)("a WAV file", (it) => {
     [riff([fmt({ rate: 96_000 }), chunk("data", audio)]), /96000 Hz/],
     [riff([fmt({ extensible: true, tag: 3, bits: 32 }), chunk("data", audio)]), /floating-point/],
     [riff([fmt()]), /without audio/],
+    [riff([fmt(), chunk("data", Buffer.alloc(0))]), /without audio/],
+    [riff([fmt(), chunk("data", audio)]).subarray(0, -199), /without audio/],
     [riff([chunk("data", audio)]), /without a format/],
     [Buffer.from("ID3 is no WAV"), /not a WAV file/],
     [Buffer.alloc(0), /not a WAV file/]
