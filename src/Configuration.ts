@@ -1,5 +1,6 @@
 /** Composition: all settings of the program, for its start, for `spillway config` and for the README's tables. */
 import { BulkheadConfig } from "./Bulkhead/BulkheadConfig.ts"
+import { CliConfig } from "./Cli/CliConfig.ts"
 import { DbConfig } from "./Db/DbConfig.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
 import { KeysConfig } from "./Http/KeysConfig.ts"
@@ -30,4 +31,9 @@ export const groups = [
   TelemetryConfig
 ] as const
 
-export const layer = Settings.layerAll(...groups)
+/** All that may be in one environment: the commands' settings are no mistake in the server's. */
+export const names = Settings.namesOf([...groups, CliConfig])
+
+export const layer = Settings.layerAll(names, ...groups)
+
+export const layerUnknown = Settings.layerUnknown(names)

@@ -1,6 +1,9 @@
 /** Settings from the environment: declared beside what they configure, read once at start, every mistake reported at once. */
 import { ByteSize, Config, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
 import type { Context } from "effect"
+import { unknown, UnknownSetting } from "./Settings/UnknownSetting.ts"
+
+export { unknown } from "./Settings/UnknownSetting.ts"
 
 /** One environment variable. `parse` answers the value, or what is wrong with it. */
 export interface Setting<out A> {
@@ -30,12 +33,14 @@ type Provided<G> = G extends { readonly layer: Layer.Layer<infer A, infer _E, in
 
 const Problem = Schema.Struct({ env: Schema.String, found: Schema.String, expected: Schema.String })
 
-/** Some settings can't be used. Secrets are never shown: `found` is `set` for them. */
+/** Some settings can't be used. Secrets are never shown: `found` is `set` for them. `unknown` alone would be no reason. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
-  problems: Schema.Array(Problem)
+  problems: Schema.Array(Problem),
+  unknown: Schema.optionalKey(Schema.Array(UnknownSetting))
 }) {
   override get message() {
-    return this.problems.map((p) => `${p.env}: expected ${p.expected}, found ${p.found}`).join("\n")
+    const problems = this.problems.map((p) => `${p.env}: expected ${p.expected}, found ${p.found}`)
+    return [...problems, ...(this.unknown ?? []).map(({ message }) => message)].join("\n")
   }
 }
 
@@ -207,17 +212,36 @@ export function read(settings: Readonly<Record<string, Setting<unknown>>>) {
   return Effect.all(Object.fromEntries(Object.entries(settings).map(([name, s]) => [name, valueOf(s)])))
 }
 
-/** All configuration of a program: checks every setting of every group first, so that one run shows all mistakes. */
+/** Names of all settings of these groups. */
+export const namesOf = (groups: ReadonlyArray<Pick<Group, "settings">>): ReadonlyArray<string> =>
+  groups.flatMap(({ settings }) => Object.values(settings)).map(({ env }) => env)
+
+/** Says in the log which variables look like settings and are not among the known ones. */
+export const layerUnknown = (known: ReadonlyArray<string>) =>
+  Layer.effectDiscard(
+    Effect.flatMap(unknown(known), (found) => Effect.forEach(found, ({ message }) => Effect.logWarning(message)))
+  )
+
+/**
+ * All configuration of a program: checks every setting of every group first, so that one run shows all mistakes, variables
+ * that are not `known` among them.
+ */
 export function layerAll<G extends ReadonlyArray<Group>>(
+  known: ReadonlyArray<string>,
   ...groups: G
 ): Layer.Layer<Provided<G[number]>, SettingsInvalid>
-export function layerAll(...groups: ReadonlyArray<Group>): Layer.Layer<never, SettingsInvalid> {
+export function layerAll(
+  known: ReadonlyArray<string>,
+  ...groups: ReadonlyArray<Group>
+): Layer.Layer<never, SettingsInvalid> {
   const checked = Effect.gen(function* () {
     const problems = yield* Effect.forEach(
       groups.flatMap((group) => Object.values(group.settings)),
       problemOf
     )
-    if (problems.some((p) => p.length > 0)) return yield* new SettingsInvalid({ problems: problems.flat() })
+    if (problems.some((p) => p.length > 0)) {
+      return yield* new SettingsInvalid({ problems: problems.flat(), unknown: yield* unknown(known) })
+    }
     return groups.reduce<Layer.Layer<never, SettingsInvalid>>(
       (all, group) => Layer.merge(all, group.layer),
       Layer.empty

@@ -25,13 +25,15 @@ it("names every wrong setting at once, with what was expected", () =>
     const { code, lines } = await failedStart(dataDir, {
       SPILLWAY_PORT: "http",
       SPILLWAY_COMMIT_INTERVAL: "soon",
-      SPILLWAY_SEGMENT_BYTES: "-1"
+      SPILLWAY_SEGMENT_BYTES: "-1",
+      SPILLWAY_DATADIR: "/x"
     })
     assert.strictEqual(code, 1)
     const text = lines.join("\n")
     for (const env of ["SPILLWAY_PORT", "SPILLWAY_COMMIT_INTERVAL", "SPILLWAY_SEGMENT_BYTES"]) {
       assert.match(text, new RegExp(`${env}: expected .+, found "`))
     }
+    assert.match(text, /SPILLWAY_DATADIR is no setting.*SPILLWAY_DATA_DIR/)
   }))
 
 it("says which port is taken and how to choose another", () =>
@@ -87,4 +89,16 @@ it("prints the admin key at the first start only", () =>
     assert.strictEqual(second.key, first.key)
     assert.notInclude(second.output(), first.key)
     assert.strictEqual(await second.stop(), 0)
+  }))
+
+it("warns at the start of variables that look like settings and are none", () =>
+  withDirectory(async (dataDir) => {
+    const server = await startServer(dataDir, { SPILLWAY_COMIT_INTERVAL: "1 second" })
+    await server.stop()
+    const warning = server
+      .output()
+      .split("\n")
+      .find((line) => line.includes("COMIT"))
+    assert.match(warning ?? "", /WARN/)
+    assert.include(warning, "Did you mean SPILLWAY_COMMIT_INTERVAL?")
   }))

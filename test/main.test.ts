@@ -10,7 +10,13 @@ const root = path.join(import.meta.dirname, "..")
 const text = fs.readFileSync(path.join(root, "src/main.ts"), "utf8")
 
 /** Layers that provide nothing to the others, so that types can not miss them: what they do has tests of its own. */
-const actors = ["Server.serve(Routes.layer)", "Checks.layer", "DataDirectory.layer", "Telemetry.layer"]
+const actors = [
+  "Server.serve(Routes.layer)",
+  "Checks.layer",
+  "DataDirectory.layer",
+  "Configuration.layerUnknown",
+  "Telemetry.layer"
+]
 
 const source = (node: Node) => text.slice(node.start, node.end)
 

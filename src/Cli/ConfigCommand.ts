@@ -1,7 +1,7 @@
 /** `spillway config` */
 import { Config, Console, Effect, Option, Result, Schema } from "effect"
 import { Command } from "effect/cli"
-import type { Group, Setting } from "../Settings.ts"
+import * as Settings from "../Settings.ts"
 import { table } from "./Table.ts"
 
 /** Some settings can't be used; which ones was printed. */
@@ -13,7 +13,7 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
   }
 }
 
-const rowOf = Effect.fnUntraced(function* (setting: Setting<unknown>) {
+const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>) {
   const raw = yield* Config.String(setting.env).pipe(
     Config.option,
     Effect.map(Option.filter((text) => text !== "")),
@@ -33,7 +33,7 @@ const rowOf = Effect.fnUntraced(function* (setting: Setting<unknown>) {
 })
 
 /** Of all groups that the composition knows. */
-export const configCommand = (groups: ReadonlyArray<Pick<Group, "settings">>) =>
+export const configCommand = (groups: ReadonlyArray<Pick<Settings.Group, "settings">>) =>
   Command.make(
     "config",
     {},
@@ -49,6 +49,7 @@ export const configCommand = (groups: ReadonlyArray<Pick<Group, "settings">>) =>
           rows.map(({ row }) => row)
         )
       )
+      for (const { message } of yield* Settings.unknown(Settings.namesOf(groups))) yield* Console.error(message)
       const envs = rows.filter(({ valid }) => !valid).map(({ env }) => env)
       if (envs.length > 0) return yield* new ConfigInvalid({ envs })
     })

@@ -106,6 +106,11 @@ describe("the command line", () => {
     assert.strictEqual(good.code, 0)
     assert.match(good.out, /^SPILLWAY_ADMIN_KEY +set +environment$/m)
     assert.notInclude(good.out, secret)
+    const mistyped = await run(["config"], { SPILLWAY_COMIT_INTERVAL: "1 second", SPILLWAY_CLI_TRIES: "3" })
+    assert.deepStrictEqual(
+      [mistyped.code, mistyped.err],
+      [0, "SPILLWAY_COMIT_INTERVAL is no setting and changes nothing. Did you mean SPILLWAY_COMMIT_INTERVAL?\n"]
+    )
     const bad = await run(["config"], { SPILLWAY_PORT: "http" })
     assert.strictEqual(bad.code, 1)
     assert.match(bad.out, /^SPILLWAY_PORT +http +expected a whole number/m)

@@ -1,0 +1,59 @@
+/** Which variables are settings, and what the others may have been meant to be. */
+import { assert, it } from "@effect/vitest"
+import { ConfigProvider, Effect } from "effect"
+import * as Settings from "../src/Settings.ts"
+
+const known = [
+  "SPILLWAY_PORT",
+  "SPILLWAY_COMMIT_INTERVAL",
+  "SPILLWAY_COMMIT_BYTES",
+  "SPILLWAY_DATA_DIR",
+  "DATABASE_URL"
+]
+
+const unknown = (env: Record<string, string>) =>
+  Settings.unknown(known).pipe(
+    Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord(env)),
+    Effect.map((found) => found.map(({ message }) => message))
+  )
+
+it.effect("names every variable of ours that is no setting, with the nearest setting", () =>
+  Effect.gen(function* () {
+    const messages = yield* unknown({
+      SPILLWAY_COMIT_INTERVAL: "1 second",
+      SPILLWAY_DATADIR: "/x",
+      SPILLWAY_PORTS: "80",
+      SPILLWAY_EMPTY: "",
+      SPILLWAY_COMMIT_BYTES: "1 MiB",
+      SPILLWAY_PORT: "80",
+      DATABASE_URI: "not ours",
+      HOME: "/"
+    })
+    assert.deepStrictEqual(messages, [
+      "SPILLWAY_COMIT_INTERVAL is no setting and changes nothing. Did you mean SPILLWAY_COMMIT_INTERVAL?",
+      "SPILLWAY_DATADIR is no setting and changes nothing. Did you mean SPILLWAY_DATA_DIR?",
+      "SPILLWAY_PORTS is no setting and changes nothing. Did you mean SPILLWAY_PORT?"
+    ])
+  })
+)
+
+it.effect("guesses nothing where nothing is near", () =>
+  Effect.gen(function* () {
+    assert.deepStrictEqual(yield* unknown({ SPILLWAY_FAVOURITE_COLOUR: "blue" }), [
+      "SPILLWAY_FAVOURITE_COLOUR is no setting and changes nothing."
+    ])
+  })
+)
+
+it.effect("leaves alone what an orchestrator says of a service of this name", () =>
+  Effect.gen(function* () {
+    const service = {
+      SPILLWAY_SERVICE_HOST: "10.0.0.1",
+      SPILLWAY_SERVICE_PORT: "80",
+      SPILLWAY_SERVICE_PORT_HTTP: "80",
+      SPILLWAY_PORT_80_TCP: "tcp://10.0.0.1:80",
+      SPILLWAY_PORT_80_TCP_ADDR: "10.0.0.1"
+    }
+    assert.deepStrictEqual(yield* unknown(service), [])
+  })
+)
