@@ -1,22 +1,19 @@
 /** Lays chunks out as audio files: at which sample each of them is heard, and where there is silence. */
-import type { Codec, Span } from "./Span.ts"
+import { Schema } from "effect"
+import * as Draft from "./Draft.ts"
+import type { Codec } from "./Span.ts"
 
-/** What is laid out. A chunk in the state `lost` has no audio: it is silence, unless another chunk covers it. */
-export interface TimelineChunk extends Span {
-  readonly codec: Codec
-  readonly state?: string
-}
+export { type TimelineChunk, toleranceSeconds } from "./Draft.ts"
+
+type TimelineChunk = Draft.TimelineChunk
 
 /** `samples` samples of a chunk, from its sample `skip` on, heard from sample `offset` of the file on. */
-export interface Piece<C> {
+export interface Piece<C> extends Draft.Place {
   readonly chunk: C
-  readonly offset: number
-  readonly skip: number
-  readonly samples: number
 }
 
-/** A run of chunks without a long gap. What no piece covers is silence. */
-export interface AudioFile<C> {
+/** An audio file but for its chunks. */
+export interface Summary {
   /** Unix seconds of the first sample. */
   readonly start: number
   readonly sampleRate: number
@@ -27,110 +24,91 @@ export interface AudioFile<C> {
   readonly capturedSamples: number
   /** Silence where audio was recorded and then lost. */
   readonly lostSamples: number
+}
+
+/** A run of chunks without a long gap. What no piece covers is silence. */
+export interface AudioFile<C> extends Summary {
   /** By offset; they do not overlap. */
   readonly pieces: ReadonlyArray<Piece<C>>
 }
 
-interface Interval {
-  readonly from: number
-  readonly to: number
+/** The order in which chunks are laid out. Of those that begin at the same time the longest comes first, and is the one that is heard. */
+export const order = (a: TimelineChunk, b: TimelineChunk): number => {
+  if (a.start !== b.start) return a.start - b.start
+  if (a.samples !== b.samples) return b.samples - a.samples
+  const [one = "", other = ""] = [a.id, b.id]
+  return one < other ? -1 : one > other ? 1 : 0
 }
 
-interface Draft<C> {
-  readonly first: C
-  readonly pieces: Array<Piece<C>>
-  readonly lost: Array<Interval>
-  /** Samples up to the end of the last piece. */
-  heard: number
-  /** Samples up to the end of the last piece or lost span. */
-  end: number
-}
-
-/** What begins this close to where the audio before it ends is contiguous. */
-export const toleranceSeconds = 0.001
-
-/** Today's unix time as a double is exact to a quarter of a microsecond. */
-const resolutionSeconds = 1e-6
-
-/** Seconds from sample `samples` of the draft to the start of the chunk. Counted from the file's start: roundings never add up. */
-const gap = (draft: Draft<TimelineChunk>, samples: number, chunk: TimelineChunk): number =>
-  chunk.start - (draft.first.start + samples / draft.first.sampleRate)
-
-const belongs = (draft: Draft<TimelineChunk>, chunk: TimelineChunk, gapSeconds: number): boolean =>
-  draft.first.codec === chunk.codec &&
-  draft.first.sampleRate === chunk.sampleRate &&
-  gap(draft, draft.end, chunk) <= gapSeconds + resolutionSeconds
-
-/** The sample of the file at which the chunk begins by its own start. */
-const place = (draft: Draft<TimelineChunk>, chunk: TimelineChunk): number =>
-  Math.round((chunk.start - draft.first.start) * chunk.sampleRate)
-
-const addLost = <C extends TimelineChunk>(draft: Draft<C>, chunk: C): void => {
-  const from = place(draft, chunk)
-  draft.lost.push({ from, to: from + chunk.samples })
-  draft.end = Math.max(draft.end, from + chunk.samples)
-}
-
-const addAudio = <C extends TimelineChunk>(draft: Draft<C>, chunk: C): void => {
-  const isContiguous = Math.abs(gap(draft, draft.heard, chunk)) <= toleranceSeconds + resolutionSeconds
-  const begin = isContiguous ? draft.heard : place(draft, chunk)
-  const offset = Math.max(begin, draft.heard)
-  const skip = offset - begin
-  if (skip >= chunk.samples) return
-  draft.pieces.push({ chunk, offset, skip, samples: chunk.samples - skip })
-  draft.heard = begin + chunk.samples
-  draft.end = Math.max(draft.end, draft.heard)
-}
-
-/** Samples of the intervals, by their start, that no piece covers. */
-const uncovered = (intervals: ReadonlyArray<Interval>, pieces: ReadonlyArray<Piece<unknown>>): number => {
-  let sum = 0
-  let done = 0
-  let index = 0
-  for (const { from, to } of intervals) {
-    done = Math.max(done, from)
-    for (; index < pieces.length; index++) {
-      const piece = pieces[index]
-      if (piece === undefined || piece.offset >= to) break
-      sum += Math.max(0, piece.offset - done)
-      done = Math.max(done, piece.offset + piece.samples)
-      if (done > to) break
-    }
-    sum += Math.max(0, to - done)
-    done = Math.max(done, to)
-  }
-  return sum
-}
-
-const finish = <C extends TimelineChunk>({ end, first, lost, pieces }: Draft<C>): AudioFile<C> => ({
-  start: first.start,
-  sampleRate: first.sampleRate,
-  codec: first.codec,
-  samples: end,
-  capturedSamples: pieces.reduce((sum, piece) => sum + piece.samples, 0),
-  lostSamples: uncovered(lost, pieces),
-  pieces
-})
+/** What a layout has come to. */
+export const State = Schema.Array(Draft.Draft)
+export type State = typeof State.Type
 
 /**
- * The audio files of one conversation, by start, from chunks in any order. More than `gapSeconds` without a chunk,
- * another sample rate or another codec begin a new file. A gap of more than 1 ms is silence; where chunks overlap by
- * more than that, the one that began earlier is heard.
+ * Lays out chunks that come one by one, in `order`, without keeping them. More than `gapSeconds` without a chunk, another
+ * sample rate or another codec begin a new file. A gap of more than 1 ms is silence; where chunks overlap by more than
+ * that, the one that began earlier is heard. It can be stopped, and gone on with from its `state`.
  */
+export class Layout {
+  readonly #gapSeconds: number
+  readonly #done: Array<Draft.Draft>
+  #last: Draft.Draft | undefined
+
+  constructor(gapSeconds: number, state: State = []) {
+    this.#gapSeconds = gapSeconds
+    this.#done = state.slice(0, -1)
+    this.#last = state.at(-1)
+  }
+
+  /** Where in the last file it is heard. */
+  add(chunk: TimelineChunk): Draft.Place | undefined {
+    if (chunk.samples <= 0) return undefined
+    let file = this.#last
+    if (file === undefined || !Draft.takes(file, chunk, this.#gapSeconds)) {
+      if (file !== undefined) this.#done.push(file)
+      file = Draft.begin(chunk)
+    }
+    if (chunk.state === "lost") {
+      this.#last = Draft.addLost(file, chunk)
+      return undefined
+    }
+    const { draft, place } = Draft.addAudio(file, chunk)
+    this.#last = draft
+    return place
+  }
+
+  /** How many files there are. */
+  get count(): number {
+    return this.#done.length + (this.#last === undefined ? 0 : 1)
+  }
+
+  get state(): State {
+    return this.#last === undefined ? [] : [...this.#done, this.#last]
+  }
+
+  get files(): ReadonlyArray<Summary> {
+    return this.state.map((draft) => ({
+      start: draft.start,
+      sampleRate: draft.sampleRate,
+      codec: draft.codec,
+      samples: draft.end,
+      capturedSamples: draft.captured,
+      lostSamples: Draft.lostSamples(draft)
+    }))
+  }
+}
+
+/** The audio files of one conversation, by start, from chunks in any order, as `Layout` lays them out. */
 export const layout = <C extends TimelineChunk>(
   chunks: Iterable<C>,
   gapSeconds: number
 ): ReadonlyArray<AudioFile<C>> => {
-  const drafts: Array<Draft<C>> = []
-  for (const chunk of [...chunks].sort((a, b) => a.start - b.start)) {
-    if (chunk.samples <= 0) continue
-    let draft = drafts.at(-1)
-    if (draft === undefined || !belongs(draft, chunk, gapSeconds)) {
-      draft = { first: chunk, pieces: [], lost: [], heard: 0, end: 0 }
-      drafts.push(draft)
-    }
-    if (chunk.state === "lost") addLost(draft, chunk)
-    else addAudio(draft, chunk)
+  const layout = new Layout(gapSeconds)
+  const pieces: Array<Array<Piece<C>>> = []
+  for (const chunk of [...chunks].sort(order)) {
+    const place = layout.add(chunk)
+    if (layout.count > pieces.length) pieces.push([])
+    if (place !== undefined) pieces.at(-1)?.push({ chunk, ...place })
   }
-  return drafts.map(finish)
+  return layout.files.map((file, index) => ({ ...file, pieces: pieces[index] ?? [] }))
 }

@@ -1,7 +1,9 @@
 /** Where chunks are heard. */
 import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
 import { fileId } from "../../src/Audio/FileId.ts"
 import * as Timeline from "../../src/Audio/Timeline.ts"
+import { Jittered, jittered, Overlapping, overlapping, type Recorded } from "./support/Cuts.ts"
 
 const rate = 16_000
 const maxGap = 90
@@ -18,7 +20,47 @@ const chunk = (start: number, samples: number, more: Partial<Timeline.TimelineCh
 const pieces = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
   Timeline.layout(chunks, maxGap).map((file) => file.pieces.map(({ offset, samples, skip }) => [offset, skip, samples]))
 
+const throughJson = (state: Timeline.State): Timeline.State =>
+  Schema.decodeSync(Schema.fromJsonString(Timeline.State))(JSON.stringify(state))
+
+/** Stopped and gone on with after every chunk, and after none. */
+const laidOutInParts = ({ chunks }: Recorded, gapSeconds: number) => {
+  const whole = new Timeline.Layout(gapSeconds)
+  let parts = new Timeline.Layout(gapSeconds)
+  for (const chunk of chunks.toSorted(Timeline.order)) {
+    whole.add(chunk)
+    parts.add(chunk)
+    parts = new Timeline.Layout(gapSeconds, throughJson(parts.state))
+    assert.deepStrictEqual(parts.files, whole.files)
+  }
+  const files = Timeline.layout(chunks, gapSeconds).map(({ pieces: _, ...summary }) => summary)
+  assert.deepStrictEqual(whole.files, files)
+}
+
+const Gap = Schema.Literals([0.001, 0.005, 0.02, 90])
+
 describe("Timeline", () => {
+  it.effect.prop(
+    "comes to the same when it is stopped and gone on with anywhere, for chunks with gaps, overlaps and losses",
+    { options: Overlapping, gap: Gap },
+    ({ gap, options }) => Effect.sync(() => laidOutInParts(overlapping(options), gap)),
+    { arbitrary: { runs: 200 } }
+  )
+
+  it.effect.prop(
+    "comes to the same when it is stopped and gone on with anywhere, for clocks that are less than a millisecond off",
+    { options: Jittered, gap: Gap },
+    ({ gap, options }) => Effect.sync(() => laidOutInParts(jittered(options), gap)),
+    { arbitrary: { runs: 200 } }
+  )
+
+  it("keeps little of a day of lost chunks, whatever lies between them", () => {
+    const layout = new Timeline.Layout(maxGap)
+    for (let i = 0; i < 1440; i++) layout.add(chunk(i * 60.01, 60 * rate, { state: "lost" }))
+    assert.strictEqual(layout.files[0]?.lostSamples, 1440 * 60 * rate)
+    assert.isAtMost(layout.state[0]?.pending.length ?? 0, 2)
+  })
+
   it("takes what begins within a millisecond of the end as contiguous, to the sample", () => {
     const whole = [
       [0, 0, rate],
@@ -60,6 +102,17 @@ describe("Timeline", () => {
         [rate, 0, 10]
       ]
     ])
+  })
+
+  it("lets the longest of those be heard that begin at the same time, in whatever order they come", () => {
+    const same = [chunk(0, 10, { id: "a" }), chunk(0, rate, { id: "c" }), chunk(0, rate, { id: "b" })]
+    for (const order of [same, same.toReversed(), [...same.slice(1), ...same.slice(0, 1)]]) {
+      const [file] = Timeline.layout(order, maxGap)
+      assert.deepStrictEqual(
+        file?.pieces.map((piece) => [piece.chunk.id, piece.samples]),
+        [["b", rate]]
+      )
+    }
   })
 
   it("begins an audio file after a gap over 90 s, and not before", () => {

@@ -119,7 +119,7 @@ describe("Wav", () => {
 
   it("finds a range in days of audio, also beyond 4 GiB, and touches only its chunks", () => {
     const chunks = Array.from({ length: 20_000 }, (_, i) => ({
-      id: i,
+      id: String(i),
       start: 1_700_000_000 + i * 60,
       samples: 60 * 48_000,
       sampleRate: 48_000,
@@ -135,8 +135,8 @@ describe("Wav", () => {
         segment._tag === "Chunk" ? [segment.chunk.id, segment.start, segment.end] : segment
       ),
       [
-        [14_999, bytes - 3, bytes],
-        [15_000, 0, 5]
+        ["14999", bytes - 3, bytes],
+        ["15000", 0, 5]
       ]
     )
     const before = process.memoryUsage().heapUsed
