@@ -7,3 +7,4 @@ export { actingFor, Principal, requireScope, type Scope } from "./Http/Principal
 export { type Mistake, Problem, ProblemBody } from "./Http/Problem.ts"
 export { Problems, rule, type Rule } from "./Http/Problems.ts"
 export { type Failing, Readiness } from "./Http/Readiness.ts"
+export { strict } from "./Http/Strict.ts"

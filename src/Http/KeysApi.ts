@@ -5,6 +5,7 @@ import { Id } from "../Id.ts"
 import { Authorization } from "./Authorization.ts"
 import { Scope } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
+import { strict } from "./Strict.ts"
 
 const fields = {
   id: Schema.String,
@@ -43,6 +44,7 @@ export class KeysGroup extends HttpApiGroup.make("keys")
   )
   .middleware(Authorization)
   .prefix("/v1/keys")
+  .annotateMerge(strict)
   .annotate(OpenApi.Description, "Access keys. Needs a key with the scope `admin`.") {}
 
 export class KeysApi extends HttpApi.make("spillway-keys").add(KeysGroup) {}

@@ -1,7 +1,7 @@
 /** The contract of `/v1/sync/audio`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Problem } from "../Http.ts"
+import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 
 export const Format = Schema.Literals(["wav", "pcm"])
@@ -32,6 +32,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
     }).annotate(OpenApi.Summary, "An audio file as WAV or PCM, whole or one range of its bytes")
   )
   .prefix("/v1/sync/audio")
+  .annotateMerge(strict)
   .annotate(
     OpenApi.Description,
     "Audio. Needs a key, as `Authorization: Bearer` or `?access_token=`. While the conversation is live, an audio file is what is durable of it."

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Span } from "../Audio.ts"
-import { Authorization, Problem } from "../Http.ts"
+import { Authorization, Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 
 /** Times are RFC 3339, durations seconds; `bytes` is the size as WAV. */
@@ -58,6 +58,7 @@ export class ConversationsGroup extends HttpApiGroup.make("conversations")
   )
   .middleware(Authorization)
   .prefix("/v1/conversations")
+  .annotateMerge(strict)
   .annotate(OpenApi.Description, "What was recorded.") {}
 
 export class ConversationsApi extends HttpApi.make("spillway-conversations").add(ConversationsGroup) {}

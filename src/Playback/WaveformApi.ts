@@ -1,7 +1,7 @@
 /** The contract of `/v1/conversations/{id}/waveform`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
-import { Authorization, Problem } from "../Http.ts"
+import { Authorization, Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 
 const Level = Schema.Array(Schema.NullOr(Schema.Int))
@@ -46,6 +46,7 @@ export class WaveformGroup extends HttpApiGroup.make("waveform")
   )
   .middleware(Authorization)
   .prefix("/v1/conversations")
+  .annotateMerge(strict)
   .annotate(OpenApi.Description, "Peaks for drawing.") {}
 
 export class WaveformApi extends HttpApi.make("spillway-waveform").add(WaveformGroup) {}

@@ -1,7 +1,7 @@
 /** The contract of `/v1/captures`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Authorization } from "../Http.ts"
+import { Authorization, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 
 /** Lags are seconds; `queued` and `deferred` count chunks. */
@@ -61,6 +61,7 @@ export class CapturesGroup extends HttpApiGroup.make("captures")
   )
   .middleware(Authorization)
   .prefix("/v1/captures")
+  .annotateMerge(strict)
   .annotate(
     OpenApi.Description,
     "What is recorded now. A key with the scope `admin` or `service` sees all captures, or those of `?uid=`; others see their own."

@@ -6,6 +6,7 @@ import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/h
 import { DbUnavailable } from "../../src/Db.ts"
 import { Keys } from "../../src/Http/Keys.ts"
 import { Problem } from "../../src/Http/Problem.ts"
+import { strict } from "../../src/Http/Strict.ts"
 import { served } from "./support/Served.ts"
 
 const Body = Schema.Struct({
@@ -18,14 +19,19 @@ const Body = Schema.Struct({
 })
 
 class Shapes extends HttpApi.make("test").add(
-  HttpApiGroup.make("shapes").add(
-    HttpApiEndpoint.get("list", "/shapes", {
-      query: { limit: Schema.optionalKey(Schema.Int) },
-      success: Schema.Int,
-      error: Problem.documented(409)
-    }),
-    HttpApiEndpoint.post("create", "/shapes", { payload: Schema.Struct({ sides: Schema.Int }), success: Schema.Int })
-  )
+  HttpApiGroup.make("shapes")
+    .add(
+      HttpApiEndpoint.get("list", "/shapes", {
+        query: { limit: Schema.optionalKey(Schema.Int), page: Schema.optionalKey(Schema.Int) },
+        success: Schema.Int,
+        error: Problem.documented(409)
+      }),
+      HttpApiEndpoint.post("create", "/shapes", {
+        payload: Schema.Struct({ sides: Schema.Int, name: Schema.NonEmptyString }),
+        success: Schema.Int
+      })
+    )
+    .annotateMerge(strict)
 ) {}
 
 const shapes = HttpApiBuilder.layer(Shapes).pipe(
@@ -88,13 +94,36 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
       assert.deepStrictEqual(query.errors?.[0]?.path, ["query", "limit"])
       assert.match(query.errors?.[0]?.message ?? "", /integer|number/i)
       const payload = yield* request(
-        HttpClientRequest.post("/shapes").pipe(HttpClientRequest.bodyJsonUnsafe({ sides: "x" }))
+        HttpClientRequest.post("/shapes").pipe(HttpClientRequest.bodyJsonUnsafe({ sides: "x", name: "x" }))
       )
       assert.deepStrictEqual([payload.status, payload.errors?.[0]?.path], [400, ["payload", "sides"]])
       const json = yield* request(
         HttpClientRequest.post("/shapes").pipe(HttpClientRequest.bodyText("{", "application/json"))
       )
       assert.deepStrictEqual([json.status, json.errors?.[0]?.message], [400, "Expected a valid JSON body"])
+    })
+  )
+
+  it.effect("names all that is wrong in a query or a body, also fields that nothing knows", () =>
+    Effect.gen(function* () {
+      const pathsOf = ({ errors }: typeof Body.Type) => errors?.map(({ path }) => path.join("."))
+      const query = yield* request(HttpClientRequest.get("/shapes?limit=many&page=first"))
+      assert.deepStrictEqual(pathsOf(query), ["query.limit", "query.page"])
+      const payload = yield* request(
+        HttpClientRequest.post("/shapes").pipe(
+          HttpClientRequest.bodyJsonUnsafe({ sides: "x", name: "", colour: "red" })
+        )
+      )
+      assert.strictEqual(payload.status, 400)
+      assert.sameMembers([...(pathsOf(payload) ?? [])], ["payload.sides", "payload.name", "payload.colour"])
+      assert.match(payload.detail ?? "", /payload\.colour: /)
+    })
+  )
+
+  it.effect("ignores parameters of a query that nothing knows, as links carry them", () =>
+    Effect.gen(function* () {
+      const response = yield* HttpClient.get("/shapes?limit=3&utm_source=mail")
+      assert.strictEqual(response.status, 200)
     })
   )
 
