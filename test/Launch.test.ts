@@ -80,17 +80,6 @@ it("says that the data directory can't be used", () =>
     assert.match(lines.at(-1) ?? "", /^spillway: .*data/)
   }))
 
-it("prints the admin key at the first start only", () =>
-  withDirectory(async (dataDir) => {
-    const first = await startServer(dataDir)
-    assert.include(first.output(), first.key)
-    assert.strictEqual(await first.stop(), 0)
-    const second = await startServer(dataDir)
-    assert.strictEqual(second.key, first.key)
-    assert.notInclude(second.output(), first.key)
-    assert.strictEqual(await second.stop(), 0)
-  }))
-
 it("warns at the start of variables that look like settings and are none", () =>
   withDirectory(async (dataDir) => {
     const server = await startServer(dataDir, { SPILLWAY_COMIT_INTERVAL: "1 second" })

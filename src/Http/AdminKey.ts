@@ -2,7 +2,7 @@
  * The first start's admin key. The file is durable before the row is written, so that a kill in between leaves a key that
  * the next start puts into the database, and never one in the database that nobody knows.
  */
-import { Console, Context, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
+import { Context, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import { Keys, makeSecret } from "./Keys.ts"
 import { KeysConfig } from "./KeysConfig.ts"
@@ -12,8 +12,8 @@ const FILE = "admin-key"
 export class AdminKey extends Context.Service<
   AdminKey,
   {
-    /** The key, when this start has made it. */
-    readonly made: Option.Option<Redacted.Redacted>
+    /** The key, and its file, when this start has made it. */
+    readonly made: Option.Option<{ readonly secret: Redacted.Redacted; readonly file: string }>
     /** Where people find it, in words. */
     readonly place: string
   }
@@ -72,8 +72,7 @@ const firstStart = Effect.fnUntraced(function* (file: string) {
     yield* (yield* FileSystem.FileSystem).remove(file)
     return { made: Option.none(), place: "the admin key is another node's" }
   }
-  yield* Console.log(`Admin key (shown this once, kept in ${file}): ${Redacted.value(secret)}`)
-  return { made: Option.some(secret), place: keptIn(file) }
+  return { made: Option.some({ secret, file }), place: keptIn(file) }
 })
 
 export const layer = Layer.effect(

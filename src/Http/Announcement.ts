@@ -1,8 +1,12 @@
-/** Tells people where the server is, once it listens. */
-import { Console, Effect, Layer, Option, Redacted } from "effect"
+/**
+ * Tells people where the server is, once it listens. A new admin key is shown on a terminal alone: whatever else collects
+ * the output would keep it, and for longer.
+ */
+import { Effect, Layer, Option, Redacted } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { PublicUrl } from "../PublicUrl.ts"
+import { announce, Attended } from "../Telemetry.ts"
 import { AdminKey } from "./AdminKey.ts"
 
 export const layer = Layer.effectDiscard(
@@ -11,14 +15,13 @@ export const layer = Layer.effectDiscard(
     const publicUrl = yield* PublicUrl
     if (NetAddress.isInetAddress(address)) publicUrl.listening(address.port)
     const { made, place } = yield* AdminKey
-    yield* Console.log(`Spillway listens on ${HttpServer.formatAddress(address)}`)
+    yield* announce(`Spillway listens on ${HttpServer.formatAddress(address)}`)
+    if (Option.isNone(made) || !(yield* Attended)) {
+      return yield* announce(`Open ${publicUrl.base()}/ in a browser: ${place}`)
+    }
+    const key = Redacted.value(made.value.secret)
+    yield* announce(`The admin key, shown this once and kept in ${made.value.file}: ${key}`)
     // In the fragment, which browsers do not send.
-    yield* Console.log(
-      Option.match(made, {
-        onNone: () => `Open ${publicUrl.base()}/ in a browser: ${place}`,
-        onSome: (key) =>
-          `Open ${publicUrl.base()}/#key=${Redacted.value(key)} in a browser: this link has the key in it`
-      })
-    )
+    yield* announce(`Open ${publicUrl.base()}/#key=${key} in a browser: this link has the key in it`)
   })
 )

@@ -62,7 +62,8 @@ const routerConfig = { maxParamLength: 384, caseSensitive: true }
 /** Serves routes with problems for all that fails. What routes share with the rest of the program is provided outside. */
 export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
   HttpRouter.serve(Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(Methods.layer)), {
-    disableLogger: true
+    disableLogger: true,
+    disableListenLog: true
   }).pipe(Layer.provide(bounds))
 
 const bounds = Layer.merge(

@@ -49,7 +49,7 @@ export const startServer = async (dataDir: string, env: Readonly<Record<string, 
   const { child, output } = spawnServer(dataDir, env)
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {
-      const found = /Spillway listens on (http:\S+)/.exec(output())
+      const found = /Spillway listens on (http:[^\s"]+)/.exec(output())
       if (found?.[1] !== undefined) resolve(found[1])
     }
     child.stdout.on("data", look)
