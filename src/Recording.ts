@@ -2,10 +2,10 @@
 import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Stream } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
-import { Span } from "./Audio.ts"
+import { Span, type Timeline } from "./Audio.ts"
 import type { Saturated } from "./Bulkhead.ts"
 import type { DbError } from "./Db.ts"
-import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
+import type { Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
 import type { Chunk } from "./Recording/Chunk.ts"
 import { type ChunkPeaks, ChunkRows } from "./Recording/ChunkRows.ts"
 import { ChunkUnreadable } from "./Recording/ChunkUnreadable.ts"
@@ -18,6 +18,7 @@ import { LiveConversations } from "./Recording/LiveConversations.ts"
 import { type Overlap, Overlaps } from "./Recording/Overlaps.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { StoredAudio } from "./Recording/StoredAudio.ts"
+import { Timelines } from "./Recording/Timelines.ts"
 import { Uploads } from "./Recording/Uploads.ts"
 import type { StorageUnavailable } from "./Storage.ts"
 
@@ -65,19 +66,22 @@ export interface Conversation {
   readonly chunks: ReadonlyArray<Chunk>
 }
 
+/** A conversation with what its chunks come to in place of them. */
+export interface Listed extends Omit<Conversation, "chunks"> {
+  /** By start. */
+  readonly files: ReadonlyArray<Timeline.Summary>
+}
+
 export class Recording extends Context.Service<
   Recording,
   {
     /** The capture ends with the scope: its chunk is sealed and what was appended is made durable. */
     open(options: CaptureOptions): Effect.Effect<Capture, never, Scope.Scope>
-    /** Newest first. `before` is the `next` of the page before. */
+    /** Newest first. `before` is the `next` of the page before, `gapSeconds` the longest gap within an audio file. */
     conversations(
       uid: string,
-      page: { readonly before?: string; readonly limit: number }
-    ): Effect.Effect<
-      { readonly conversations: ReadonlyArray<Conversation>; readonly next: string | undefined },
-      DbError
-    >
+      page: { readonly before?: string; readonly limit: number; readonly gapSeconds: number }
+    ): Effect.Effect<{ readonly conversations: ReadonlyArray<Listed>; readonly next: string | undefined }, DbError>
     /** None when it does not exist or is somebody else's. */
     conversation(uid: string, id: string): Effect.Effect<Option.Option<Conversation>, DbError>
     /** Bytes `start` to `end` (not included) of a chunk's audio, from the journal while it is there, else from the store. */
@@ -99,11 +103,15 @@ export class Recording extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(
     Layer.provide(Uploads.layer),
     Layer.provide([LiveConversations.layer, StoredAudio.layer]),
-    Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer])
+    Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer, Timelines.layer])
   )
 }
 
 const openCaptures = Metric.gauge("spillway_captures", { description: "Captures that are open" })
+const failedCaptures = Metric.counter("spillway_captures_failed_total", {
+  description: "Captures that could not go on, by why",
+  incremental: true
+})
 const overlapSeconds = Metric.counter("spillway_overlap_seconds_total", {
   description: "Seconds of audio that lay on what was recorded already, and were dropped"
 })
@@ -122,6 +130,7 @@ const make = Effect.gen(function* () {
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const stored = yield* StoredAudio
+  const timelines = yield* Timelines
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
@@ -156,6 +165,7 @@ const make = Effect.gen(function* () {
     backlogBytes: config.captureBacklog,
     chunkSeconds: Duration.toSeconds(config.chunkDuration),
     chunksPerConversation: config.chunksPerConversation,
+    chunksPerUser: config.chunksPerUser,
     now: () => clock.currentTimeMillisUnsafe(),
     monotonic: () => performance.now(),
     commitsStarted: journal.started,
@@ -198,20 +208,25 @@ const make = Effect.gen(function* () {
   const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
     [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
 
+  type Row = Pick<ConversationRow, "id" | "createdAt" | "finishedAt">
+  const headOf = (uid: string, row: Row): Omit<Conversation, "chunks"> => ({
+    uid,
+    id: row.id,
+    createdAt: row.createdAt,
+    finishedAt: Option.fromNullishOr(row.finishedAt),
+    live: (live.get(uid, row.id)?.captures ?? 0) > 0
+  })
+
   /** Live chunks are looked at before the database is asked: one that is stored in between is then in both, never in none. */
   const assemble = (
     uid: string,
-    row: Pick<ConversationRow, "id" | "createdAt" | "finishedAt">,
+    row: Row,
     stored: ReadonlyArray<Chunk>,
     liveChunks: ReadonlyArray<Chunk>
   ): Conversation => {
     const ids = new Set(stored.map((chunk) => chunk.id))
     return {
-      uid,
-      id: row.id,
-      createdAt: row.createdAt,
-      finishedAt: Option.fromNullishOr(row.finishedAt),
-      live: (live.get(uid, row.id)?.captures ?? 0) > 0,
+      ...headOf(uid, row),
       chunks: [...stored, ...liveChunks.filter((chunk) => !ids.has(chunk.id))].sort(byStart)
     }
   }
@@ -302,7 +317,11 @@ const make = Effect.gen(function* () {
     open: (options) =>
       Effect.acquireRelease(
         Effect.gen(function* () {
-          const capture = new LiveCapture(options, host)
+          const onFailure = (failure: CaptureFailure) => {
+            fork(Metric.update(Metric.withAttributes(failedCaptures, { reason: failure._tag }), 1))
+            options.onFailure(failure)
+          }
+          const capture = new LiveCapture({ ...options, onFailure }, host)
           captures.set(capture, ++opened)
           yield* Metric.update(openCaptures, captures.size)
           return capture
@@ -318,17 +337,13 @@ const make = Effect.gen(function* () {
             )
           )
       ),
-    conversations: Effect.fn("Recording.conversations")(function* (uid, { before, limit }) {
+    conversations: Effect.fn("Recording.conversations")(function* (uid, { before, gapSeconds, limit }) {
       const rows = yield* conversationRows.latest(uid, before, limit + 1)
       const page = rows.slice(0, limit)
-      const liveChunks = new Map(page.map((row) => [row.id, snapshot(live.get(uid, row.id))]))
-      const stored = yield* chunkRows.of(
-        uid,
-        page.map((row) => row.id)
-      )
-      const storedOf = Map.groupBy(stored, (chunk) => chunk.conversation)
+      const asked = page.map(({ id }) => ({ id, live: snapshot(live.get(uid, id)) }))
+      const files = yield* timelines.of(uid, asked, gapSeconds)
       return {
-        conversations: page.map((row) => assemble(uid, row, storedOf.get(row.id) ?? [], liveChunks.get(row.id) ?? [])),
+        conversations: page.map((row, index) => ({ ...headOf(uid, row), files: files[index] ?? [] })),
         next: rows.length > limit ? page.at(-1)?.seq : undefined
       }
     }),

@@ -74,6 +74,9 @@ export class Session {
     if (failure._tag === "ConversationFull") {
       this.notice("limit", "the conversation has as many chunks as one may have")
       this.close(Protocol.closeCodes.policy, "the conversation is full")
+    } else if (failure._tag === "TooManyChunks") {
+      this.notice("limit", "too many chunks wait for the store: come back later, with longer ones")
+      this.close(Protocol.closeCodes.policy, "too many chunks wait for the store")
     } else if (failure._tag === "BacklogFull") {
       this.close(Protocol.closeCodes.policy, "more was sent than can be buffered")
     } else this.close(Protocol.closeCodes.internal, "the audio could not be written")

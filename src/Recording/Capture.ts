@@ -6,6 +6,8 @@ export type CaptureFailure =
   | { readonly _tag: "NotWritten"; readonly cause: Error }
   | { readonly _tag: "BacklogFull" }
   | { readonly _tag: "ConversationFull" }
+  /** Of this user, in the journal: until the store has taken some. */
+  | { readonly _tag: "TooManyChunks" }
 
 /** Audio up to unix second `through` is fsynced. `bytes`: all audio of this capture and conversation so far, replays included. */
 export interface Acknowledgement {

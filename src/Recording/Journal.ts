@@ -6,10 +6,11 @@
 import { Clock, Context, Effect, FileSystem, Layer, Metric, Path, Schedule, Semaphore } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import { Batch } from "./Batch.ts"
-import { maxHeadBytes } from "./JournalRecord.ts"
-import type { LiveChunk } from "./LiveChunk.ts"
+import { maxHeadBytes, write } from "./JournalRecord.ts"
+import type { Extent, LiveChunk } from "./LiveChunk.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 import * as Recovery from "./Recovery.ts"
+import * as Room from "./Room.ts"
 import { create, JournalError, openAll, type Segment } from "./Segment.ts"
 
 /** Who has audio to commit. Both calls are synchronous. */
@@ -22,9 +23,6 @@ export interface Source {
   /** What was drained is fsynced, or will never be. */
   readonly settled: (error: JournalError | undefined) => void
 }
-
-/** `wait`: some of it is on its way to the store, or can't be recorded as lost yet. `nothing`: what is left is still open. */
-export type GaveUp = "freed" | "wait" | "nothing"
 
 export interface JournalStats {
   readonly segments: number
@@ -54,8 +52,8 @@ export class Journal extends Context.Service<
     ) => Effect.Effect<Uint8Array, JournalError>
     /** Its extents are dead; segments without live ones are deleted. */
     readonly release: (chunk: LiveChunk) => Effect.Effect<void>
-    /** Who gives up audio of a segment when the budget is spent, oldest segment first. */
-    readonly whenFull: (giveUp: (segment: Segment) => Effect.Effect<GaveUp>) => void
+    /** Who gives up chunks when the budget is spent; answers whether all are released. */
+    readonly whenFull: (giveUp: (chunks: ReadonlyArray<LiveChunk>) => Effect.Effect<boolean>) => void
     readonly stats: () => JournalStats
     /** Number of the last commit of everybody that has started. */
     readonly started: () => number
@@ -83,6 +81,9 @@ const hotMillis = 180_000
 
 /** Between two attempts to free the oldest segment. */
 const fullPause = "100 millis"
+
+const tooShort = ({ path }: Segment) =>
+  new JournalError({ operation: "read", path, cause: new Error("the file is shorter than its records") })
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
@@ -126,33 +127,70 @@ const make = Effect.gen(function* () {
   )
   yield* retireDead
 
-  let giveUp = (_segment: Segment): Effect.Effect<GaveUp> => Effect.succeed("nothing")
-  const overBudget = () => total() + config.segmentBytes > config.journalBytes
-  /** Until a new segment fits the budget. Commits wait meanwhile, and so do the sockets. */
-  const makeRoom: Effect.Effect<void> = Effect.gen(function* () {
-    let waits = false
-    for (const segment of segments.filter((segment) => segment !== current)) {
-      if (!overBudget()) return
-      if ((yield* giveUp(segment)) === "wait") waits = true
-      yield* retireDead
-    }
-    if (overBudget() && waits) {
-      yield* Effect.sleep(fullPause)
-      return yield* makeRoom
-    }
-    if (overBudget())
-      yield* Effect.logWarning("the journal is over its budget, and everything in it is still being recorded")
-  })
   const startAfresh = Effect.map(next, (segment) => {
     current = segment
     segments.push(segment)
     failing = false
   })
+  let giveUp = (_chunks: ReadonlyArray<LiveChunk>) => Effect.succeed(false)
+  /** Once the current segment is full. */
+  const overBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
+  /** Appends what is needed of the segment to the current one. A kill before the segment is deleted leaves both, with the same heads. */
+  const moveFrom = Effect.fnUntraced(function* (segment: Segment) {
+    const moved: Array<{ readonly chunk: LiveChunk; readonly index: number; readonly extent: Extent }> = []
+    for (const chunk of segment.live) {
+      let offset = chunk.origin.offset
+      for (const [index, extent] of chunk.extents.entries()) {
+        if (extent.segment === segment) {
+          const audio = Buffer.allocUnsafe(extent.length)
+          if ((yield* segment.read(audio, extent.position)) < extent.length) return yield* tooShort(segment)
+          const record = Buffer.allocUnsafe(chunk.head.length + extent.length)
+          write(record, 0, chunk.head, offset, audio)
+          const position = current.size + chunk.head.length
+          yield* current.append(record)
+          moved.push({ chunk, index, extent: { segment: current, position, length: extent.length } })
+        }
+        offset += extent.length
+      }
+    }
+    if (moved.length > 0) yield* current.sync
+    for (const { chunk, extent, index } of moved) {
+      if (chunk.state === "released") continue
+      chunk.extents[index] = extent
+      current.live.add(chunk)
+    }
+    segment.live.clear()
+  })
+  /** Of which something can't be read: left alone. */
+  const unreadable = new Set<Segment>()
+  /** Until what fills the current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
+  const makeRoom: Effect.Effect<void, JournalError> = Effect.gen(function* () {
+    while (overBudget()) {
+      const older = segments.filter((segment) => segment !== current && !unreadable.has(segment))
+      const room = Room.find(segments, older)
+      if (room === undefined)
+        return yield* Effect.logWarning("the journal is over its budget: most of it is still being recorded or stored")
+      if (!(yield* giveUp(room.lost))) {
+        yield* Effect.sleep(fullPause)
+        continue
+      }
+      yield* Effect.catchIf(
+        moveFrom(room.segment),
+        (error) => error.path === room.segment.path,
+        (error) =>
+          Effect.andThen(
+            Effect.sync(() => unreadable.add(room.segment)),
+            Effect.logError(error.message)
+          )
+      )
+      yield* retireDead
+    }
+  })
   const rotate = Effect.gen(function* () {
     yield* current.sync
-    if (overBudget()) yield* makeRoom
     yield* startAfresh
     yield* retireDead
+    yield* makeRoom
   })
 
   const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
@@ -237,11 +275,7 @@ const make = Effect.gen(function* () {
             })
           : yield* extent.segment.read(target.subarray(from - start, to - start), position)
         if (count !== to - from) {
-          return yield* new JournalError({
-            operation: "read",
-            path: extent.segment.path,
-            cause: new Error("the file is shorter than its records")
-          })
+          return yield* tooShort(extent.segment)
         }
       }
       offset += extent.length

@@ -18,6 +18,7 @@ export interface CaptureHost {
   readonly backlogBytes: number
   readonly chunkSeconds: number
   readonly chunksPerConversation: number
+  readonly chunksPerUser: number
   readonly now: () => number
   /** Milliseconds that never go back. */
   readonly monotonic: () => number
@@ -321,8 +322,9 @@ export class LiveCapture implements Source, Capture {
     let done = 0
     while (done < audio.length) {
       if (this.#chunk !== undefined && this.#chunk.appended >= chunkBytes) this.#seal()
-      if (this.#chunk === undefined && conversation.chunkCount >= this.#host.chunksPerConversation) {
-        return this.#fail({ _tag: "ConversationFull" })
+      if (this.#chunk === undefined) {
+        if (conversation.chunkCount >= this.#host.chunksPerConversation) return this.#fail({ _tag: "ConversationFull" })
+        if (conversation.holding.chunks >= this.#host.chunksPerUser) return this.#fail({ _tag: "TooManyChunks" })
       }
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
       const length = Math.min(audio.length - done, chunkBytes - chunk.appended)

@@ -25,6 +25,7 @@ export class LiveChunk {
   readonly start: number
   readonly sampleRate: number
   readonly codec: Span.Codec
+  /** Of its records in the journal: its origin's. */
   readonly head: Buffer
   /** Clock milliseconds at which it was opened. */
   readonly openedAt: number
@@ -66,7 +67,7 @@ export class LiveChunk {
     this.sampleRate = head.sampleRate
     this.codec = head.codec
     this.peaks = new Peaks.Peaks(head.sampleRate)
-    this.head = encodeHead(head)
+    this.head = encodeHead({ ...head, id: origin.id, start: origin.start })
     this.openedAt = openedAt
     this.origin = origin
   }

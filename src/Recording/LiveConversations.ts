@@ -2,8 +2,7 @@
 import { Clock, Context, Effect, Layer } from "effect"
 import { Journal } from "./Journal.ts"
 import type { LiveChunk } from "./LiveChunk.ts"
-import { uuidText } from "./LiveChunk.ts"
-import { LiveConversation } from "./LiveConversation.ts"
+import { type Holding, LiveConversation } from "./LiveConversation.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 
 /** Bounded by the node's captures and by what its journal holds. */
@@ -33,25 +32,27 @@ const make = Effect.gen(function* () {
   const { coverageSpans } = yield* RecordingConfig
   const journal = yield* Journal
   const clock = yield* Clock.Clock
-  const users = new Map<string, Map<string, LiveConversation>>()
+  const users = new Map<string, { readonly holding: Holding; readonly conversations: Map<string, LiveConversation> }>()
 
-  const get = (uid: string, id: string) => users.get(uid)?.get(id)
+  const get = (uid: string, id: string) => users.get(uid)?.conversations.get(id)
   const ensure = (uid: string, id: string) => {
-    const ofUser = users.get(uid) ?? new Map<string, LiveConversation>()
-    users.set(uid, ofUser)
+    const user = users.get(uid) ?? { holding: { chunks: 0 }, conversations: new Map<string, LiveConversation>() }
+    users.set(uid, user)
+    const createdAt = new Date(clock.currentTimeMillisUnsafe())
     const conversation =
-      ofUser.get(id) ?? new LiveConversation(uid, id, coverageSpans, new Date(clock.currentTimeMillisUnsafe()))
-    ofUser.set(id, conversation)
+      user.conversations.get(id) ?? new LiveConversation(uid, id, coverageSpans, createdAt, user.holding)
+    user.conversations.set(id, conversation)
     return conversation
   }
   const settle = (conversation: LiveConversation) => {
-    if (conversation.captures > 0 || conversation.chunks.size > 0) return
-    const ofUser = users.get(conversation.uid)
-    ofUser?.delete(conversation.id)
-    if (ofUser?.size === 0) users.delete(conversation.uid)
+    if (conversation.captures > 0 || !conversation.isEmpty) return
+    const user = users.get(conversation.uid)
+    user?.conversations.delete(conversation.id)
+    if (user?.conversations.size === 0) users.delete(conversation.uid)
   }
   const chunks = function* () {
-    for (const ofUser of users.values()) for (const conversation of ofUser.values()) yield* conversation.chunks
+    for (const { conversations } of users.values())
+      for (const conversation of conversations.values()) yield* conversation.chunks
   }
   for (const chunk of journal.recovered) {
     const conversation = ensure(chunk.uid, chunk.conversation)
@@ -64,15 +65,12 @@ const make = Effect.gen(function* () {
     ensure,
     settle,
     chunks,
-    chunk: (uid, conversation, id) => {
-      for (const chunk of get(uid, conversation)?.chunks ?? []) if (uuidText(chunk.id) === id) return chunk
-      return undefined
-    },
+    chunk: (uid, conversation, id) => get(uid, conversation)?.chunk(id),
     release: (chunk) =>
       Effect.suspend(() => {
         const conversation = get(chunk.uid, chunk.conversation)
         if (conversation !== undefined) {
-          conversation.chunks.delete(chunk)
+          conversation.removeChunk(chunk)
           settle(conversation)
         }
         return journal.release(chunk)

@@ -21,7 +21,13 @@ const settings = {
   journalBytes: Settings.bytes(
     "SPILLWAY_JOURNAL_BYTES",
     "10 GiB",
-    "Disk budget of the journal; beyond it the oldest sealed audio that the store has not taken is given up, recorded as lost"
+    "Disk budget of the journal; beyond it the oldest sealed audio of those who hold most of it is given up, recorded as lost"
+  ),
+  chunksPerUser: Settings.integer(
+    "SPILLWAY_JOURNAL_CHUNKS_PER_USER",
+    10_000,
+    { min: 10, max: 10_000_000 },
+    "Chunks of one user in the journal, about 3 KB of memory each; a capture that would add more is closed, until the store has taken some"
   ),
   captureBuffer: Settings.bytes(
     "SPILLWAY_CAPTURE_BUFFER",

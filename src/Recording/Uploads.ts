@@ -10,11 +10,11 @@ import type { DbError } from "../Db.ts"
 import { Protection, SealedRecords, Storage, type StorageError } from "../Storage.ts"
 import { sealedKey } from "./Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
-import { type GaveUp, Journal } from "./Journal.ts"
+import { Journal } from "./Journal.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
 import { LiveConversations } from "./LiveConversations.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
-import type { JournalError, Segment } from "./Segment.ts"
+import type { JournalError } from "./Segment.ts"
 import * as Sweep from "./Sweep.ts"
 import { UploadQueue } from "./UploadQueue.ts"
 
@@ -217,17 +217,13 @@ const make = Effect.gen(function* () {
     return offerWaiting()
   })
 
-  const giveUp = Effect.fnUntraced(function* (segment: Segment): Effect.fn.Return<GaveUp> {
-    let answer: GaveUp = "nothing"
-    for (const chunk of [...segment.live].sort((a, b) => a.start - b.start)) {
-      if (chunk.state === "open" || chunk.durable !== chunk.appended) continue
-      if (chunk.state === "uploading") {
-        answer = "wait"
-        continue
-      }
+  /** Nobody else may take it while the note is written. */
+  const giveUp = Effect.fnUntraced(function* (chunks: ReadonlyArray<LiveChunk>) {
+    for (const chunk of chunks) {
+      if (chunk.state === "released") continue
+      if (chunk.state === "uploading") return false
       const seconds = chunk.durable / 2 / chunk.sampleRate
       const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
-      // Nobody else may take it while the note is written.
       chunk.state = "uploading"
       const recorded = yield* Effect.isSuccess(rows.insertLost(chunk))
       if (!recorded) {
@@ -236,7 +232,7 @@ const make = Effect.gen(function* () {
           "the journal is full and the database does not take the note of what would be lost",
           lost
         )
-        return "wait"
+        return false
       }
       yield* live.release(chunk)
       yield* Metric.update(lostSeconds, seconds)
@@ -244,9 +240,8 @@ const make = Effect.gen(function* () {
         ...lost,
         chunk: uuidText(chunk.id)
       })
-      if (answer === "nothing") answer = "freed"
     }
-    return answer
+    return true
   })
   journal.whenFull(giveUp)
 

@@ -2,19 +2,22 @@
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import { Journal } from "../../src/Recording/Journal.ts"
-import type { LiveCapture } from "../../src/Recording/LiveCapture.ts"
+import type { CaptureHost, LiveCapture } from "../../src/Recording/LiveCapture.ts"
 import { JournalError } from "../../src/Recording/Segment.ts"
 import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 const rate = 8000
 const epoch = 1_700_000_000
 
-const onJournal = <A, E>(test: (node: TestNode, journal: Journal["Service"]) => Effect.Effect<A, E>) =>
+const onJournal = <A, E>(
+  test: (node: TestNode, journal: Journal["Service"]) => Effect.Effect<A, E>,
+  host: Partial<CaptureHost> = {}
+) =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     return yield* Effect.gen(function* () {
       const journal = yield* Journal
-      return yield* test(new TestNode(journal), journal)
+      return yield* test(new TestNode(journal, host), journal)
     }).pipe(Effect.provide(journalIn(dataDir)))
   }).pipe(Effect.scoped)
 
@@ -247,18 +250,23 @@ it.effect("fails when its audio can't be written, and takes the same audio from 
   )
 )
 
-it.effect("fails when the conversation has as many chunks as it may have, and keeps those", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    yield* Effect.gen(function* () {
-      const journal = yield* Journal
-      const node = new TestNode(journal, { chunksPerConversation: 2 })
-      const { capture, heard } = node.capture()
-      capture.switchTo("c")
-      for (const at of [0, 10, 20, 30]) capture.append(epoch + at, ramp(800))
-      yield* journal.commit
-      yield* journal.commit
-      assert.deepStrictEqual(heard.failures, ["ConversationFull"])
-    }).pipe(Effect.provide(journalIn(dataDir)))
-  }).pipe(Effect.scoped)
-)
+for (const [bound, failure] of [
+  ["chunksPerConversation", "ConversationFull"],
+  ["chunksPerUser", "TooManyChunks"]
+] as const)
+  it.effect(`fails when it would have more ${bound} than there may be, and keeps those`, () =>
+    onJournal(
+      (node, journal) =>
+        Effect.gen(function* () {
+          const { capture, heard } = node.capture()
+          capture.switchTo("c")
+          for (const at of [0, 10, 20, 30]) {
+            capture.append(epoch + at, ramp(800))
+            yield* journal.commit
+          }
+          assert.deepStrictEqual(heard.failures, [failure])
+          assert.strictEqual((yield* stored(node, "c")).length, 2)
+        }),
+      { [bound]: 2 }
+    )
+  )

@@ -452,3 +452,47 @@ it.live("gives up the oldest sealed audio when the journal's budget is spent, an
     }).pipe(Effect.provide(node(dataDir, { put }, small)))
   }).pipe(inWorld)
 )
+
+/** Chunks of a conversation, by start, and what is heard of them. */
+const chunksOf = (uid: string, conversation: string) =>
+  Effect.gen(function* () {
+    const recording = yield* Recording
+    const { chunks } = Option.getOrThrow(yield* recording.conversation(uid, conversation))
+    const audio = yield* Effect.forEach(
+      chunks.filter(({ state }) => state !== "lost"),
+      (chunk) => Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
+    )
+    return { lost: chunks.filter(({ state }) => state === "lost").length, audio: Buffer.concat(audio.flat()) }
+  })
+
+it.live(
+  "gives up audio of who holds most, and keeps others' that lies between it, once, also after a kill at any point",
+  () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const copy = Path.join(dataDir, "copy")
+      const { put } = failing()
+      const small = { segmentBytes: 20_000, journalBytes: 200_000 }
+      const theirs = Buffer.from(ramp(30 * 800))
+      const keepCopies = () => Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+      yield* Effect.gen(function* () {
+        const journal = yield* Journal
+        for (let index = 0; index < 30; index++) {
+          yield* record(800, index * 800, "c", "quiet")
+          yield* record(8000, index * 8000, "c", "loud")
+          yield* idle
+          assert.isAtMost(journal.stats().bytes, 220_000)
+          keepCopies()
+        }
+        const quiet = yield* chunksOf("quiet", "c")
+        assert.strictEqual(quiet.lost, 0)
+        assert.isTrue(quiet.audio.equals(theirs))
+        assert.isAbove((yield* chunksOf("loud", "c")).lost, 15)
+      }).pipe(Effect.provide(node(dataDir, { put }, small)))
+      for (const directory of [dataDir, copy])
+        yield* Effect.gen(function* () {
+          const quiet = yield* chunksOf("quiet", "c")
+          assert.isTrue(quiet.audio.equals(theirs))
+        }).pipe(Effect.provide(node(directory, { put })))
+    }).pipe(inWorld)
+)

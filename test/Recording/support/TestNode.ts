@@ -45,6 +45,7 @@ export interface Heard {
 export class TestNode {
   readonly journal: Journal["Service"]
   readonly conversations = new Map<string, LiveConversation>()
+  readonly holding = { chunks: 0 }
   readonly sealed: Array<LiveChunk> = []
   readonly abandoned: Array<LiveChunk> = []
   overlapped = 0
@@ -57,7 +58,7 @@ export class TestNode {
   }
 
   conversation(id: string): LiveConversation {
-    const found = this.conversations.get(id) ?? new LiveConversation("u", id, 1000, new Date(0))
+    const found = this.conversations.get(id) ?? new LiveConversation("u", id, 1000, new Date(0), this.holding)
     this.conversations.set(id, found)
     return found
   }
@@ -80,6 +81,7 @@ export class TestNode {
         backlogBytes: 2_097_152,
         chunkSeconds: 60,
         chunksPerConversation: 1000,
+        chunksPerUser: 1000,
         now: () => this.now,
         monotonic: () => this.now,
         commitsStarted: this.journal.started,
