@@ -25,6 +25,7 @@ export class MicrophoneBuffer implements Source {
   #released = 0
   #pieces: Array<Piece> = []
   #anchors: Array<Anchor> = []
+  /** Seconds by which the clock is ahead of the samples, gaps not counted. */
   #drift = 0
 
   constructor(sampleRate: number) {
@@ -42,10 +43,11 @@ export class MicrophoneBuffer implements Source {
     if (this.kept + samples > keptSeconds * this.sampleRate) return false
     const startedAt = endedAt - samples / this.sampleRate
     const drift = startedAt - this.timeOf(this.end)
-    if (this.#anchors.length === 0 || drift - this.#drift > gapSeconds) {
-      this.#anchors.push({ sample: this.end, time: startedAt })
-      this.#drift = 0
-    } else this.#drift = Math.min(drift, this.#drift + gapSeconds / 10)
+    const gap = drift - this.#drift
+    if (this.#anchors.length === 0) this.#anchors.push({ sample: this.end, time: startedAt })
+    // After what was there, also when the clock was set back meanwhile.
+    else if (gap > gapSeconds) this.#anchors.push({ sample: this.end, time: this.timeOf(this.end) + gap })
+    else this.#drift += Math.min(gap, gapSeconds / 10)
     this.#pieces.push({ from: this.end, pcm })
     this.end += samples
     return true
