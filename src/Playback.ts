@@ -5,7 +5,7 @@ import type { DbError } from "./Db.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveform, waveforms } from "./Playback/Waveform.ts"
-import { type Chunk, type Conversation, isReadAsPcm, Recording } from "./Recording.ts"
+import { type Chunk, type Conversation, isReadAsPcm, type Listed, Recording } from "./Recording.ts"
 
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export type { Rendition } from "./Playback/Rendition.ts"
@@ -18,9 +18,18 @@ export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable"
   format: Schema.String
 }) {}
 
-export interface AudioFile extends Timeline.AudioFile<Chunk> {
+export interface AudioFileHead extends Timeline.Summary {
   /** Stays the same while the file grows. */
   readonly id: string
+}
+
+export interface AudioFile extends AudioFileHead, Timeline.AudioFile<Chunk> {}
+
+/** What is told of a conversation in a list. */
+export interface RecordedHead {
+  readonly conversation: Omit<Conversation, "chunks">
+  /** By start. */
+  readonly files: ReadonlyArray<AudioFileHead>
 }
 
 export interface Recorded {
@@ -29,6 +38,9 @@ export interface Recorded {
   readonly files: ReadonlyArray<AudioFile>
 }
 
+const named = <F extends Timeline.Summary>({ id, uid }: Pick<Listed, "id" | "uid">, files: ReadonlyArray<F>) =>
+  files.map((file) => ({ ...file, id: fileId(uid, id, file) }))
+
 export class Playback extends Context.Service<
   Playback,
   {
@@ -36,7 +48,10 @@ export class Playback extends Context.Service<
     conversations(
       uid: string,
       page: { readonly before?: string; readonly limit: number }
-    ): Effect.Effect<{ readonly conversations: ReadonlyArray<Recorded>; readonly next: string | undefined }, DbError>
+    ): Effect.Effect<
+      { readonly conversations: ReadonlyArray<RecordedHead>; readonly next: string | undefined },
+      DbError
+    >
     /** None when it does not exist or is somebody else's. */
     conversation(uid: string, id: string): Effect.Effect<Option.Option<Recorded>, DbError>
     /** Of its audio files, by start, with about `points` points together. None when it does not exist or is somebody else's. */
@@ -62,10 +77,7 @@ export class Playback extends Context.Service<
 
       const recorded = (conversation: Conversation): Recorded => ({
         conversation,
-        files: Timeline.layout(conversation.chunks, gapSeconds).map((file) => ({
-          ...file,
-          id: fileId(conversation.uid, conversation.id, file)
-        }))
+        files: named(conversation, Timeline.layout(conversation.chunks, gapSeconds))
       })
 
       const conversation = Effect.fn("Playback.conversation")(function* (uid: string, id: string) {
@@ -75,8 +87,14 @@ export class Playback extends Context.Service<
       return Playback.of({
         conversation,
         conversations: Effect.fn("Playback.conversations")(function* (uid, page) {
-          const { conversations, next } = yield* recording.conversations(uid, page)
-          return { conversations: conversations.map(recorded), next }
+          const { conversations, next } = yield* recording.conversations(uid, { ...page, gapSeconds })
+          return {
+            conversations: conversations.map(({ files, ...conversation }) => ({
+              conversation,
+              files: named(conversation, files)
+            })),
+            next
+          }
         }),
         waveform: Effect.fn("Playback.waveform")(function* (uid, id, points) {
           const found = yield* conversation(uid, id)

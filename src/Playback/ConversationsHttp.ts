@@ -3,22 +3,22 @@ import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Wav } from "../Audio.ts"
 import { Principal, Problem, Problems } from "../Http.ts"
-import { type AudioFile, Playback, type Recorded } from "../Playback.ts"
+import { type AudioFileHead, Playback, type RecordedHead } from "../Playback.ts"
 import { type AudioFileInfo, type ConversationInfo, ConversationsApi } from "./ConversationsApi.ts"
 
 const standardLimit = 20
 
 const dateOf = (seconds: number): DateTime.Utc => DateTime.makeUnsafe(Math.round(seconds * 1000))
 
-const sum = (files: ReadonlyArray<AudioFile>, of: "capturedSamples" | "lostSamples"): number =>
+const sum = (files: ReadonlyArray<AudioFileHead>, of: "capturedSamples" | "lostSamples"): number =>
   files.reduce((seconds, file) => seconds + file[of] / file.sampleRate, 0)
 
-const end = (file: AudioFile): number => file.start + file.samples / file.sampleRate
+const end = (file: AudioFileHead): number => file.start + file.samples / file.sampleRate
 
 /** To the microsecond: sums of doubles have tails that mean nothing. */
 const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
 
-const fileInfo = (file: AudioFile): typeof AudioFileInfo.Type => ({
+const fileInfo = (file: AudioFileHead): typeof AudioFileInfo.Type => ({
   id: file.id,
   started_at: dateOf(file.start),
   duration: seconds(file.samples / file.sampleRate),
@@ -27,7 +27,7 @@ const fileInfo = (file: AudioFile): typeof AudioFileInfo.Type => ({
   bytes: Wav.size(file, "wav")
 })
 
-export const info = ({ conversation, files }: Recorded): typeof ConversationInfo.Type => {
+export const info = ({ conversation, files }: RecordedHead): typeof ConversationInfo.Type => {
   const first = files[0]
   const duration = first === undefined ? 0 : Math.max(...files.map(end)) - first.start
   return {

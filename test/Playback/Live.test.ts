@@ -72,7 +72,9 @@ it(
     assert.isAbove(heardLive, 3 * 16_000 * 2)
 
     const check = async () => {
-      const { audio_files: files } = await json("/v1/conversations/live")
+      const conversation = await json("/v1/conversations/live")
+      assert.deepStrictEqual((await json("/v1/conversations")).conversations, [conversation])
+      const { audio_files: files } = conversation
       assert.strictEqual(files.length, 1)
       assert.strictEqual(files[0].bytes, wav.length)
       const path = `/v1/sync/audio/live/${files[0].id}`

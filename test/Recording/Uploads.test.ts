@@ -16,6 +16,7 @@ import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import * as ObjectName from "../../src/Recording/ObjectName.ts"
 import { Overlaps } from "../../src/Recording/Overlaps.ts"
 import { StoredAudio } from "../../src/Recording/StoredAudio.ts"
+import { Timelines } from "../../src/Recording/Timelines.ts"
 import { Uploads } from "../../src/Recording/Uploads.ts"
 import { ObjectConflict, Protection, Storage, StorageUnavailable } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
@@ -73,7 +74,7 @@ const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfi
   return Recording.layerNoDeps.pipe(
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
-    Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer, Timelines.layer)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
     Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([

@@ -1,6 +1,6 @@
 /** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
 import { DateTime, Effect, Layer, Option, Stream } from "effect"
-import { Peaks } from "../../../src/Audio.ts"
+import { Peaks, Timeline } from "../../../src/Audio.ts"
 import { type Chunk, ChunkUnreadable, type Conversation, Recording } from "../../../src/Recording.ts"
 import { DbUnavailable } from "../../../src/Db.ts"
 import { spoken } from "../../Audio/support/Cuts.ts"
@@ -94,12 +94,16 @@ export class MemoryRecording {
     )
 
   readonly layer = Layer.mock(Recording, {
-    conversations: (uid, { before, limit }) =>
+    conversations: (uid, { before, gapSeconds, limit }) =>
       Effect.map(this.#all, (all) => {
         const mine = all.filter((each) => each.uid === uid)
         const from = before === undefined ? 0 : mine.length - Number(before)
         const next = from + limit < mine.length ? String(mine.length - from - limit) : undefined
-        return { conversations: mine.slice(from, from + limit), next }
+        const listed = mine.slice(from, from + limit).map(({ chunks, ...conversation }) => ({
+          ...conversation,
+          files: Timeline.layout(chunks, gapSeconds)
+        }))
+        return { conversations: listed, next }
       }),
     conversation: (uid, id) =>
       Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id))),
