@@ -6,7 +6,7 @@ import { Effect, Layer, Option, Redacted } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { PublicUrl } from "../PublicUrl.ts"
-import { announce, Attended } from "../Telemetry.ts"
+import * as Telemetry from "../Telemetry.ts"
 import { AdminKey } from "./AdminKey.ts"
 
 export const layer = Layer.effectDiscard(
@@ -15,13 +15,13 @@ export const layer = Layer.effectDiscard(
     const publicUrl = yield* PublicUrl
     if (NetAddress.isInetAddress(address)) publicUrl.listening(address.port)
     const { made, place } = yield* AdminKey
-    yield* announce(`Spillway listens on ${HttpServer.formatAddress(address)}`)
-    if (Option.isNone(made) || !(yield* Attended)) {
-      return yield* announce(`Open ${publicUrl.base()}/ in a browser: ${place}`)
+    yield* Telemetry.announce(`Spillway listens on ${HttpServer.formatAddress(address)}`)
+    if (Option.isNone(made) || !(yield* Telemetry.Attended)) {
+      return yield* Telemetry.announce(`Open ${publicUrl.base()}/ in a browser: ${place}`)
     }
     const key = Redacted.value(made.value.secret)
-    yield* announce(`The admin key, shown this once and kept in ${made.value.file}: ${key}`)
+    yield* Telemetry.announce(`The admin key, shown this once and kept in ${made.value.file}: ${key}`)
     // In the fragment, which browsers do not send.
-    yield* announce(`Open ${publicUrl.base()}/#key=${key} in a browser: this link has the key in it`)
+    yield* Telemetry.announce(`Open ${publicUrl.base()}/#key=${key} in a browser: this link has the key in it`)
   })
 )

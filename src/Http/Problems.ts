@@ -2,7 +2,7 @@
 import { Cause, Context, Duration, Effect, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpEffect, HttpServerResponse } from "effect/http"
-import { Saturated } from "../Bulkhead.ts"
+import { NoSeat, Saturated } from "../Bulkhead.ts"
 import { DbTimeout, DbUnavailable } from "../Db.ts"
 import { StorageRefused, StorageUnavailable } from "../Storage.ts"
 import * as FrameworkProblems from "./FrameworkProblems.ts"
@@ -19,6 +19,24 @@ export const rule =
 
 const again = "Try again in a second."
 
+const noSeat = ({ limit, of, seats, setting }: NoSeat): Problem => {
+  const code = seats.replaceAll(" ", "-")
+  const bound = `${limit} at once (${setting})`
+  return of === "node"
+    ? Problem.unavailable(
+        code,
+        `The node has as many ${seats} as it takes`,
+        `It takes ${bound}. Try another node, or later.`,
+        5
+      )
+    : Problem.tooMany(
+        `${code}-of-user`,
+        `The user has too many ${seats}`,
+        `One user may have ${bound}. End one, and try again.`,
+        5
+      )
+}
+
 const shared: ReadonlyArray<Rule> = [
   (error) => (error instanceof Problem ? error : undefined),
   rule(DbUnavailable, () => Problem.unavailable("database-unavailable", "The database does not answer", again)),
@@ -30,6 +48,7 @@ const shared: ReadonlyArray<Rule> = [
       Math.ceil(Duration.toSeconds(retryAfter))
     )
   ),
+  rule(NoSeat, noSeat),
   rule(DbTimeout, () => Problem.unavailable("database-timeout", "The database is too slow", again)),
   rule(StorageUnavailable, () => Problem.unavailable("storage-unavailable", "The object store does not answer", again)),
   rule(StorageRefused, () =>

@@ -28,7 +28,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
         HttpApiSchema.StreamUint8Array({ contentType: Object.values(contentTypes) }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
-      error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 500, 503)
+      error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 429, 500, 503)
     }).annotate(OpenApi.Summary, "An audio file as WAV or PCM, whole or one range of its bytes")
   )
   .prefix("/v1/sync/audio")

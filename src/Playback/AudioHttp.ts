@@ -3,8 +3,9 @@ import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
+import { Seats } from "../Bulkhead.ts"
 import { Access, byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
-import { NotPlayable, Playback, type Rendition } from "../Playback.ts"
+import { NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
 
 const notPlayable = rule(
@@ -73,9 +74,17 @@ const group = HttpApiBuilder.group(
     const access = yield* Access
     const playback = yield* Playback
     const problems = yield* Problems
+    const config = yield* PlaybackConfig
+    const { responses, responsesPerUser } = PlaybackConfig.settings
+    const seats = yield* Seats.make("audio responses", {
+      node: { limit: config.responses, setting: responses.env },
+      user: { limit: config.responsesPerUser, setting: responsesPerUser.env }
+    })
     return handlers.handleRaw("play", ({ params: { conversation, file }, query: { format = "wav" }, request }) =>
       Effect.gen(function* () {
         const { uid } = yield* access.authenticate(request, { query: true })
+        // The request's scope lasts until the response is sent.
+        yield* seats.take(uid)
         const rendition = yield* playback.open(uid, conversation, file, format)
         if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
         return respond(request, conversation, rendition.value)

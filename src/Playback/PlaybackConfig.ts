@@ -7,6 +7,18 @@ const settings = {
     "SPILLWAY_AUDIO_FILE_GAP",
     "90 seconds",
     "Longest gap within one audio file, played as silence; after a longer one a new audio file begins"
+  ),
+  responses: Settings.integer(
+    "SPILLWAY_AUDIO_RESPONSES",
+    1_000,
+    { min: 1, max: 1_000_000 },
+    "Responses with audio that this node sends at the same time, one or two SPILLWAY_READ_PIECE each; one more is answered 503"
+  ),
+  responsesPerUser: Settings.integer(
+    "SPILLWAY_AUDIO_RESPONSES_PER_USER",
+    32,
+    { min: 1, max: 1_000_000 },
+    "Responses with audio that are sent to one user at the same time; one more is answered 429"
   )
 }
 

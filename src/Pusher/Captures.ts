@@ -1,11 +1,10 @@
 /** How the open captures and the node's bounds are doing: looked at when somebody asks, at most twice a second. */
-import { Clock, Context, Effect, Layer, Metric, Schema, Stream } from "effect"
+import { Clock, Context, Effect, Layer, Metric, Stream } from "effect"
+import type { Scope } from "effect"
+import { type NoSeat, Seats } from "../Bulkhead.ts"
 import { type Failing, Readiness } from "../Http.ts"
 import { type CaptureStats, Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
-
-/** As many watch this node as may. */
-export class TooManyViewers extends Schema.TaggedError<TooManyViewers>()("TooManyViewers", { limit: Schema.Int }) {}
 
 /** Something that has a limit. */
 export interface Bound {
@@ -46,8 +45,8 @@ export class Captures extends Context.Service<
   Captures,
   {
     now(view: View): Effect.Effect<CapturesNow>
-    /** Once a second until the node drains. A reader that does not keep up is sent fewer. */
-    events(view: View): Effect.Effect<Stream.Stream<CapturesNow>, TooManyViewers>
+    /** Once a second until the node drains, `by` this user, counted as long as the scope. A slow reader is sent fewer. */
+    events(view: View, by: string): Effect.Effect<Stream.Stream<CapturesNow>, NoSeat, Scope.Scope>
   }
 >()("spillway/Pusher/Captures") {
   static readonly layer = Layer.effect(
@@ -63,10 +62,15 @@ const troubles: Readonly<Record<string, string>> = {
   spillway_upload_deferred_total: "chunks deferred",
   spillway_upload_failed_total: "uploads put off",
   spillway_lost_seconds_total: "seconds lost",
-  spillway_captures_refused_total: "captures refused",
   spillway_bulkhead_rejected_total: "operations turned away",
   spillway_journal_torn_total: "torn journal segments"
 }
+
+/** Captures are what users notice. */
+const nameOf = ({ attributes, id }: Metric.Metric.Snapshot): string | undefined =>
+  attributes?.["bulkhead"] === "captures" && id === "spillway_bulkhead_rejected_total"
+    ? "captures refused"
+    : troubles[id]
 
 const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
   if ("count" in state) return Number(state.count)
@@ -74,15 +78,15 @@ const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
 }
 
 const countTroubles = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): NodeState["troubles"] => {
-  const counts = new Map(Object.values(troubles).map((name) => [name, 0]))
+  const counts = new Map(["captures refused", ...Object.values(troubles)].map((name) => [name, 0]))
   for (const metric of metrics) {
-    const name = troubles[metric.id]
+    const name = nameOf(metric)
     if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + valueOf(metric))
   }
   return [...counts].map(([name, count]) => ({ name, count }))
 }
 
-/** Every bulkhead is in the metrics, with its name as an attribute. */
+/** Every bulkhead is in the metrics, with its name as an attribute; so are seats. */
 const bulkheads = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArray<Bound> => {
   const of = (id: string) =>
     new Map(
@@ -91,7 +95,7 @@ const bulkheads = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArra
         .map((metric) => [metric.attributes?.["bulkhead"] ?? "", valueOf(metric)])
     )
   const [permits, active, waiting] = [of("permits"), of("active"), of("waiting")]
-  return [...permits].map(([name, limit]) => ({
+  return [...permits].sort().map(([name, limit]) => ({
     name,
     unit: "count",
     used: active.get(name) ?? 0,
@@ -108,7 +112,11 @@ const make = Effect.gen(function* () {
   const recording = yield* Recording
   const readiness = yield* Readiness
   const clock = yield* Clock.Clock
-  let viewers = 0
+  const { viewers, viewersPerUser } = PusherConfig.settings
+  const seats = yield* Seats.make("live views", {
+    node: { limit: config.viewers, setting: viewers.env },
+    user: { limit: config.viewersPerUser, setting: viewersPerUser.env }
+  })
   let kept:
     | { readonly at: number; readonly captures: ReadonlyArray<CaptureStats>; readonly node: NodeState }
     | undefined
@@ -121,22 +129,13 @@ const make = Effect.gen(function* () {
     const journal = recording.journal()
     const uploads = recording.uploads()
     const memory = process.memoryUsage()
-    const count = (name: string, used: number, limit: number, waiting = 0): Bound => ({
-      name,
-      unit: "count",
-      used,
-      limit,
-      waiting
-    })
     const node: NodeState = {
       captures: captures.length,
       bytesPerSecond: captures.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0),
       bounds: [
-        count("captures", captures.length, config.capturesPerNode),
-        { name: "journal", unit: "bytes", used: journal.bytes, limit: journal.budget, waiting: 0 },
-        count("uploads", uploads.active, uploads.limit, uploads.queued),
         ...bulkheads(metrics),
-        count("live views", viewers, config.viewers)
+        { name: "journal", unit: "bytes", used: journal.bytes, limit: journal.budget, waiting: 0 },
+        { name: "uploads", unit: "count", used: uploads.active, limit: uploads.limit, waiting: uploads.queued }
       ],
       troubles: countTroubles(metrics),
       failing: yield* readiness.failing,
@@ -158,19 +157,13 @@ const make = Effect.gen(function* () {
 
   return Captures.of({
     now,
-    events: (view) =>
-      Effect.suspend(() => {
-        if (viewers >= config.viewers) return new TooManyViewers({ limit: config.viewers })
-        const counted = Effect.acquireRelease(
-          Effect.sync(() => viewers++),
-          () => Effect.sync(() => viewers--)
+    events: (view, by) =>
+      Effect.as(
+        seats.take(by),
+        Stream.tick("1 second").pipe(
+          Stream.mapEffect(() => now(view)),
+          Stream.interruptWhen(readiness.draining)
         )
-        return Effect.succeed(
-          Stream.unwrap(Effect.as(counted, Stream.tick("1 second"))).pipe(
-            Stream.mapEffect(() => now(view)),
-            Stream.interruptWhen(readiness.draining)
-          )
-        )
-      })
+      )
   })
 })

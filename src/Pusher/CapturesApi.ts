@@ -1,7 +1,7 @@
 /** The contract of `/v1/captures`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Authorization, strict } from "../Http.ts"
+import { Authorization, Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 
 /** Lags are seconds; `queued` and `deferred` count chunks. */
@@ -56,7 +56,8 @@ export class CapturesGroup extends HttpApiGroup.make("captures")
     ),
     HttpApiEndpoint.get("events", "/events", {
       query,
-      success: HttpApiSchema.StreamSse({ data: CapturesInfo })
+      success: HttpApiSchema.StreamSse({ data: CapturesInfo }),
+      error: Problem.documented(429)
     }).annotate(OpenApi.Summary, "The same as Server-Sent Events, one a second")
   )
   .middleware(Authorization)

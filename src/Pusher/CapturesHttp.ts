@@ -3,9 +3,9 @@ import { DateTime, Effect, Layer, Stream } from "effect"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { Principal, Problem, Problems, rule } from "../Http.ts"
+import { Principal, Problems } from "../Http.ts"
 import type { CaptureStats } from "../Recording.ts"
-import { Captures, type CapturesNow, type NodeState, TooManyViewers, type View } from "./Captures.ts"
+import { Captures, type CapturesNow, type NodeState, type View } from "./Captures.ts"
 import { type CaptureInfo, CapturesApi, type CapturesInfo } from "./CapturesApi.ts"
 
 /** To the millisecond, and to the byte. */
@@ -43,11 +43,10 @@ const info = ({ at, captures, node, total }: CapturesNow): typeof CapturesInfo.T
 })
 
 /** What a key may see: everything, or what is of the user that it acts for. */
-const viewOf = (uid: string | undefined): Effect.Effect<View, never, Principal> =>
-  Effect.map(Principal, (principal) => {
-    const everything = principal.scopes.length > 0
-    return { uid: everything ? uid : principal.uid, node: everything }
-  })
+const viewOf = (by: Principal["Service"], uid: string | undefined): View => {
+  const everything = by.scopes.length > 0
+  return { uid: everything ? uid : by.uid, node: everything }
+}
 
 /** Proxies pass each event on at once, and the connection ends with the stream, so that a stop does not wait for it. */
 const unbuffered = (_: HttpServerRequest.HttpServerRequest, response: HttpServerResponse.HttpServerResponse) =>
@@ -66,9 +65,13 @@ const group = HttpApiBuilder.group(
     const captures = yield* Captures
     const { answer } = yield* Problems
     return handlers.handleAll({
-      now: ({ query: { uid } }) => Effect.map(Effect.flatMap(viewOf(uid), captures.now), info),
+      now: ({ query: { uid } }) =>
+        Effect.map(
+          Effect.flatMap(Principal, (by) => captures.now(viewOf(by, uid))),
+          info
+        ),
       events: ({ query: { uid } }) =>
-        answer(Effect.flatMap(viewOf(uid), captures.events)).pipe(
+        answer(Effect.flatMap(Principal, (by) => captures.events(viewOf(by, uid), by.uid))).pipe(
           Effect.map(Stream.map(info)),
           Effect.tap(HttpEffect.appendPreResponseHandler(unbuffered))
         )
@@ -76,14 +79,4 @@ const group = HttpApiBuilder.group(
   })
 )
 
-const rules = Problems.rules(
-  rule(TooManyViewers, ({ limit }) =>
-    Problem.unavailable("viewers", "As many watch this node as may", `It takes ${limit} live views at once.`, 5)
-  )
-)
-
-export const layer = HttpApiBuilder.layer(CapturesApi).pipe(
-  Layer.provide(group),
-  Layer.merge(rules),
-  Layer.provide(Captures.layer)
-)
+export const layer = HttpApiBuilder.layer(CapturesApi).pipe(Layer.provide(group), Layer.provide(Captures.layer))

@@ -4,28 +4,12 @@ import { Duration, Effect, Layer, Option } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
-import { Access, Problem, Problems, Readiness, rule } from "../Http.ts"
+import { Access, Problem, Problems, Readiness } from "../Http.ts"
 import { Recording } from "../Recording.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 import { Session } from "./Session.ts"
-import { Sockets, TooManyCaptures } from "./Sockets.ts"
-
-const tooMany = rule(TooManyCaptures, ({ limit, of }) =>
-  of === "node"
-    ? Problem.unavailable(
-        "captures",
-        "The node is full",
-        `It takes ${limit} captures at once (SPILLWAY_CAPTURES). Try again later, or another node.`,
-        5
-      )
-    : Problem.tooMany(
-        "captures-of-user",
-        "The user has too many captures",
-        `One user may have ${limit} at once (SPILLWAY_CAPTURES_PER_USER). End one of them, and try again.`,
-        5
-      )
-)
+import { Sockets } from "./Sockets.ts"
 
 const places = { query: true, subprotocol: true }
 
@@ -37,7 +21,6 @@ const make = Effect.gen(function* () {
   const sockets = yield* Sockets
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
-  yield* problems.add([tooMany])
 
   const server = new WebSocketServer({
     noServer: true,

@@ -48,6 +48,12 @@ const settings = {
     { min: 1, max: 100_000 },
     "Live views (`/v1/captures/events`) of this node; the next one is answered 503"
   ),
+  viewersPerUser: Settings.integer(
+    "SPILLWAY_CAPTURE_VIEWERS_PER_USER",
+    10,
+    { min: 1, max: 100_000 },
+    "Live views of one user on this node; the next one is answered 429"
+  ),
   capturesShown: Settings.integer(
     "SPILLWAY_CAPTURES_SHOWN",
     500,

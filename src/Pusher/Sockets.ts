@@ -1,21 +1,16 @@
 /** The capture sockets of the node: how many there may be, who watches them, and how they end together. */
-import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
+import { type NoSeat, Seats } from "../Bulkhead.ts"
 import { Readiness } from "../Http.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 import type { Received, Session } from "./Session.ts"
-
-/** The node (`node`) or this user (`user`) has as many captures as may be. */
-export class TooManyCaptures extends Schema.TaggedError<TooManyCaptures>()("TooManyCaptures", {
-  of: Schema.Literals(["node", "user"]),
-  limit: Schema.Int
-}) {}
 
 export class Sockets extends Context.Service<
   Sockets,
   {
     /** A place for one more capture of the user, for as long as the scope. */
-    place(uid: string): Effect.Effect<void, TooManyCaptures, Scope.Scope>
+    place(uid: string): Effect.Effect<void, NoSeat, Scope.Scope>
     /** Pings the session and closes it when it is silent, for as long as the scope. */
     watch(session: Session): Effect.Effect<void, never, Scope.Scope>
     /** Counts what the sessions receive. */
@@ -45,21 +40,16 @@ const framesTotal = Metric.counter("spillway_frames_total", {
   incremental: true
 })
 const audioBytes = Metric.counter("spillway_audio_bytes_total", { description: "Audio received", incremental: true })
-const refused = Metric.counter("spillway_captures_refused_total", {
-  description: "Capture sockets refused because the node or the user has too many",
-  incremental: true
-})
-
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const sessions = new Set<Session>()
-  const perUser = new Map<string, number>()
   const received: Received = { frames: 0, bytes: 0 }
   const empty = yield* Latch.make(true)
-  let open = 0
-
-  const refuse = (of: "node" | "user", limit: number) =>
-    Effect.andThen(Metric.update(refused, 1), new TooManyCaptures({ of, limit }))
+  const { capturesPerNode, capturesPerUser } = PusherConfig.settings
+  const seats = yield* Seats.make("captures", {
+    node: { limit: config.capturesPerNode, setting: capturesPerNode.env },
+    user: { limit: config.capturesPerUser, setting: capturesPerUser.env }
+  })
 
   const clock = yield* Clock.Clock
   const pingMillis = Duration.toMillis(config.pingInterval)
@@ -77,25 +67,13 @@ const make = Effect.gen(function* () {
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
 
   return Sockets.of({
+    // Finalizers run in reverse: the seat is free before it is asked whether there is another.
     place: (uid) =>
-      Effect.acquireRelease(
-        Effect.suspend(() => {
-          const ofUser = perUser.get(uid) ?? 0
-          if (open >= config.capturesPerNode) return refuse("node", config.capturesPerNode)
-          if (ofUser >= config.capturesPerUser) return refuse("user", config.capturesPerUser)
-          perUser.set(uid, ofUser + 1)
-          open++
-          return empty.close
-        }),
-        () =>
-          Effect.suspend(() => {
-            const left = (perUser.get(uid) ?? 1) - 1
-            if (left > 0) perUser.set(uid, left)
-            else perUser.delete(uid)
-            open--
-            return open === 0 ? empty.open : Effect.void
-          })
-      ),
+      Effect.gen(function* () {
+        yield* Effect.addFinalizer(() => Effect.suspend(() => (seats.taken() === 0 ? empty.open : Effect.void)))
+        yield* seats.take(uid)
+        yield* empty.close
+      }),
     watch: (session) =>
       Effect.acquireRelease(
         Effect.sync(() => sessions.add(session)),

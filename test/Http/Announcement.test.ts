@@ -9,7 +9,7 @@ import * as Announcement from "../../src/Http/Announcement.ts"
 import { HttpConfig } from "../../src/Http/HttpConfig.ts"
 import * as PublicAddress from "../../src/Http/PublicAddress.ts"
 import * as Server from "../../src/Http/Server.ts"
-import { Attended } from "../../src/Telemetry.ts"
+import * as Telemetry from "../../src/Telemetry.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
 import { environment } from "./support/Served.ts"
 
@@ -28,7 +28,7 @@ const told = Effect.fnUntraced(function* (attended: boolean) {
       Layer.provide(Logger.layer([Logger.make(({ message }) => void logged.push(String(message)))]))
     )
   ).pipe(
-    Effect.provideService(Attended, attended),
+    Effect.provideService(Telemetry.Attended, attended),
     Effect.updateService(Console.Console, (console) => ({ ...console, log: (line) => void printed.push(line) }))
   )
   const withoutPort = (line: string) => line.replace(/127\.0\.0\.1:\d+/, "HERE")

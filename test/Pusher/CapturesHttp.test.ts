@@ -41,7 +41,11 @@ async function* events(response: Response): AsyncGenerator<Now> {
 
 beforeAll(async () => {
   dataDir = dataDirectory()
-  server = await startServer(dataDir, { SPILLWAY_CAPTURE_VIEWERS: "2", SPILLWAY_COMMIT_INTERVAL: "50 millis" })
+  server = await startServer(dataDir, {
+    SPILLWAY_CAPTURE_VIEWERS: "2",
+    SPILLWAY_CAPTURE_VIEWERS_PER_USER: "1",
+    SPILLWAY_COMMIT_INTERVAL: "50 millis"
+  })
   const created = await ask("keys", server.key, {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -100,30 +104,41 @@ it("shows the use of every bound of the node, and counts what was dropped, defer
   const names = node?.bounds.map(({ name }) => name)
   assert.includeMembers(
     [...(names ?? [])],
-    ["captures", "journal", "uploads", "storage.read", "storage.write", "live views"]
+    ["captures", "journal", "uploads", "storage.read", "storage.write", "live views", "audio responses"]
   )
   for (const { limit, name, used } of node?.bounds ?? []) assert.isTrue(used >= 0 && limit >= 1 && used <= limit, name)
   assert.isTrue(node?.troubles.some(({ name }) => name === "chunks deferred"))
   assert.isAbove(node?.memory.rss ?? 0, 10_000_000)
 })
 
-it("refuses one view more than may be with 503, and takes one again when another has ended", async () => {
-  const views = [new AbortController(), new AbortController()]
-  for (const { signal } of views) {
-    const first = await events(await ask("captures/events", server.key, { signal })).next()
-    assert.isFalse(first.done)
+it("refuses one view more than a user or the node may have, and takes one again when another has ended", async () => {
+  const views = [
+    { key: server.key, abort: new AbortController() },
+    { key: ada, abort: new AbortController() }
+  ]
+  const refusal = async () => {
+    const refused = await ask("captures/events", server.key)
+    return [refused.status, refused.headers.get("retry-after"), JSON.parse(await refused.text()).detail]
   }
-  const refused = await ask("captures/events", server.key)
-  assert.deepStrictEqual([refused.status, refused.headers.get("retry-after")], [503, "5"])
-  views[0]?.abort()
-  let status = 503
-  while (status === 503) {
+  const refusals: Array<unknown> = []
+  for (const { abort, key } of views) {
+    const first = await events(await ask("captures/events", key, { signal: abort.signal })).next()
+    assert.isFalse(first.done)
+    refusals.push(await refusal())
+  }
+  assert.deepStrictEqual(refusals, [
+    [429, "5", "One user may have 1 at once (SPILLWAY_CAPTURE_VIEWERS_PER_USER). End one, and try again."],
+    [503, "5", "It takes 2 at once (SPILLWAY_CAPTURE_VIEWERS). Try another node, or later."]
+  ])
+  views[0]?.abort.abort()
+  let status = 429
+  while (status !== 200) {
     const again = await ask("captures/events", server.key)
     status = again.status
     await again.body?.cancel()
   }
   assert.strictEqual(status, 200)
-  views[1]?.abort()
+  views[1]?.abort.abort()
 })
 
 it("needs a key", async () => {

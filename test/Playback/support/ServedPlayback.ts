@@ -1,6 +1,7 @@
 /** Playback over a real socket, on recordings in memory, for three keys: two users and a service. */
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
+import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Keys } from "../../../src/Http/Keys.ts"
 import * as Http from "../../../src/Playback/Http.ts"
 import { Playback, PlaybackConfig } from "../../../src/Playback.ts"
@@ -23,10 +24,11 @@ const keys = Layer.mock(Keys, {
   }
 })
 
-export const servedPlayback = (recording: MemoryRecording) =>
+export const servedPlayback = (recording: MemoryRecording, env: Record<string, string> = {}) =>
   served(Http.layer).pipe(
     Layer.provide([keys, Playback.layer.pipe(Layer.provide([recording.layer, PlaybackConfig.layer]))]),
-    Layer.provide(environment({}))
+    Layer.provide([PlaybackConfig.layer, BulkheadConfig.layer]),
+    Layer.provide(environment(env))
   )
 
 export const request = (path: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") =>

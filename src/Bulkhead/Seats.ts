@@ -1,0 +1,80 @@
+/** A bound on what stays open for long, in all and for each user. Nothing waits for it: who finds it full is turned away. */
+import { Duration, Effect, Schema } from "effect"
+import type { Scope } from "effect"
+import { BulkheadConfig } from "./BulkheadConfig.ts"
+import { watch } from "./Watch.ts"
+
+/** `setting` is the variable that the limit comes from. */
+const Limit = { limit: Schema.Int, setting: Schema.String }
+interface Limit extends Schema.Struct.Type<typeof Limit> {}
+
+/** The node (`node`) or this user (`user`) has as many of these (`seats`, in the plural) as may be. */
+export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
+  seats: Schema.String,
+  of: Schema.Literals(["node", "user"]),
+  ...Limit
+}) {}
+
+export interface Seats {
+  /** One more for the user, for as long as the scope. */
+  readonly take: (uid: string) => Effect.Effect<void, NoSeat, Scope.Scope>
+  readonly taken: () => number
+}
+
+interface Limits {
+  readonly node: Limit
+  readonly user: Limit
+}
+
+const counted = (seats: string, { node, user }: Limits) => {
+  const perUser = new Map<string, number>()
+  let taken = 0
+  let rejected = 0
+
+  const refuse = (of: "node" | "user", limit: Limit) => {
+    rejected++
+    return new NoSeat({ seats, of, ...limit })
+  }
+
+  const sit = (uid: string) =>
+    Effect.suspend(() => {
+      const ofUser = perUser.get(uid) ?? 0
+      if (taken >= node.limit) return refuse("node", node)
+      if (ofUser >= user.limit) return refuse("user", user)
+      perUser.set(uid, ofUser + 1)
+      taken++
+      return Effect.void
+    })
+
+  const leave = (uid: string) =>
+    Effect.sync(() => {
+      const left = (perUser.get(uid) ?? 1) - 1
+      if (left > 0) perUser.set(uid, left)
+      else perUser.delete(uid)
+      taken--
+    })
+
+  return {
+    take: (uid: string) => Effect.acquireRelease(sit(uid), () => leave(uid)),
+    taken: () => taken,
+    rejected: () => rejected
+  }
+}
+
+/** Shown as a bulkhead in metrics and warnings until the scope ends. */
+export const make = Effect.fnUntraced(function* (
+  name: string,
+  limits: Limits
+): Effect.fn.Return<Seats, never, BulkheadConfig | Scope.Scope> {
+  const { warnEvery } = yield* BulkheadConfig
+  const { rejected, take, taken } = counted(name, limits)
+  yield* watch(name, warnEvery, () => ({
+    permits: limits.node.limit,
+    active: taken(),
+    waiting: 0,
+    waits: 0,
+    waited: Duration.zero,
+    rejected: rejected()
+  }))
+  return { take, taken }
+})

@@ -1,0 +1,46 @@
+/** How many may stay open. */
+import { assert, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Exit, Layer, Metric, Scope } from "effect"
+import { Seats } from "../../src/Bulkhead.ts"
+import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
+
+const config = BulkheadConfig.layer.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({}))))
+
+const limits = { node: { limit: 3, setting: "IN_ALL" }, user: { limit: 2, setting: "OF_ONE" } }
+
+/** Takes a seat and answers what leaves it. */
+const sit = Effect.fnUntraced(function* (seats: Seats.Seats, uid: string) {
+  const scope = yield* Scope.make()
+  yield* Scope.provide(seats.take(uid), scope)
+  return { leave: Scope.close(scope, Exit.void) }
+})
+
+it.effect("turns a user away who has as many as one may, and everybody when all are taken", () =>
+  Effect.gen(function* () {
+    const seats = yield* Seats.make("views", limits)
+    const { leave } = yield* sit(seats, "ada")
+    yield* sit(seats, "ada")
+    const { limit, of, setting } = yield* Effect.flip(sit(seats, "ada"))
+    assert.deepStrictEqual([of, limit, setting], ["user", 2, "OF_ONE"])
+    yield* sit(seats, "grace")
+    assert.strictEqual((yield* Effect.flip(sit(seats, "joan"))).of, "node")
+    yield* leave
+    yield* sit(seats, "joan")
+    assert.strictEqual(seats.taken(), 3)
+  }).pipe(Effect.provide(config))
+)
+
+it.effect("shows what is taken and counts who was turned away", () =>
+  Effect.gen(function* () {
+    const seats = yield* Seats.make("booths", limits)
+    yield* sit(seats, "ada")
+    yield* sit(seats, "ada")
+    yield* Effect.flip(sit(seats, "ada"))
+    const shown = (yield* Metric.snapshot).filter(({ attributes }) => attributes?.["bulkhead"] === "booths")
+    const valueOf = (id: string) => {
+      const state = shown.find((metric) => metric.id === `spillway_bulkhead_${id}`)?.state
+      return state !== undefined && ("count" in state ? state.count : "value" in state && state.value)
+    }
+    assert.deepStrictEqual([valueOf("permits"), valueOf("active"), valueOf("rejected_total")], [3, 2, 1])
+  }).pipe(Effect.provide(config))
+)
