@@ -39,10 +39,10 @@ export interface GcsHttp {
   readonly media: (call: Call, begin: (answer: GcsAnswer.GcsAnswer) => void) => Effect.Effect<void, GcsFault>
 }
 
-/** A header that comes once. */
+/** Several lines are one (RFC 9110, 5.3): Google sends an object's sums in two. */
 export const header = (answer: GcsAnswer.GcsAnswer, name: string): string | undefined => {
   const value = answer.headers[name]
-  return typeof value === "string" ? value : undefined
+  return typeof value === "object" ? value.join(", ") : value
 }
 
 const Problem = Schema.fromJsonString(
