@@ -5,6 +5,8 @@ import { Deferred, Effect, type Scope } from "effect"
 /** Bounds on what is kept of a child's output: enough to say why it ended. */
 const keptLines = 20
 const keptLineLength = 500
+/** For its last lines, once it has ended: a child of its own may hold its standard error for as long as it likes. */
+const outputPatience = "500 millis"
 
 /** `undefined` where Spillway is not root: the child then has our own user. */
 export type User =
@@ -91,11 +93,16 @@ export const spawn = (options: Options): Effect.Effect<Child, never, Scope.Scope
       keepLines(child, lines, options.onLine)
       child.stdin.on("error", () => undefined)
       child.once("error", (error) => end(false, error.message))
-      child.once("close", (code, signal) => end(code === 0, signal === null ? `exit code ${code}` : `signal ${signal}`))
+      const closed = Deferred.makeUnsafe<void>()
+      child.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
+      child.once("exit", (code, signal) => end(code === 0, signal === null ? `exit code ${code}` : `signal ${signal}`))
+      const outcome = Effect.tap(Deferred.await(ended), () =>
+        Effect.timeoutOption(Deferred.await(closed), outputPatience)
+      )
       return {
         pid: child.pid ?? 0,
-        ended: Effect.map(Deferred.await(ended), ({ how }) => how),
-        succeeded: Effect.map(Deferred.await(ended), ({ success }) => success),
+        ended: Effect.map(outcome, ({ how }) => how),
+        succeeded: Effect.map(outcome, ({ success }) => success),
         isRunning: () => child.exitCode === null && child.signalCode === null && child.pid !== undefined,
         signal: (name: NodeJS.Signals) => void child.kill(name),
         lastLines: () => lines

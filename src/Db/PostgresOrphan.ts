@@ -3,6 +3,7 @@ import { execFile } from "node:child_process"
 import { Duration, Effect, FileSystem, Option, Path, Schedule } from "effect"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import type { PostgresCluster } from "./PostgresCluster.ts"
+import { killAll, signal } from "./PostgresKill.ts"
 
 /** A setting that PostgreSQL ignores: it names, on its command line, the Spillway that started it. */
 export const ownerSetting = (pid: number) => `spillway.owner=${pid}`
@@ -47,9 +48,6 @@ const lockedBy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   )
 })
 
-/** Signalling a process that has just gone throws; that is what we want of it. */
-const signal = (pid: number, name: NodeJS.Signals) => Effect.ignoreCause(Effect.sync(() => process.kill(pid, name)))
-
 const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster, patience: Duration.Duration) {
   const gone = Effect.map(look(pid), (found) => Option.isNone(Option.filter(found, (p) => isOurs(p, cluster))))
   const wait = gone.pipe(
@@ -61,9 +59,11 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
   if (Option.isSome(yield* wait)) return
   yield* signal(pid, "SIGQUIT")
   if (Option.isSome(yield* wait)) return
+  yield* killAll(pid)
+  if (Option.isSome(yield* wait)) return
   return yield* new DatabaseUnusable({
     problem: `PostgreSQL (process ${pid}) of a Spillway that was killed does not stop`,
-    remedy: `end it (kill -QUIT ${pid}), then start again`
+    remedy: `end it (kill -KILL ${pid}), then start again`
   })
 })
 

@@ -5,6 +5,7 @@ import { DbConfig } from "./DbConfig.ts"
 import type { PostgresBinaries } from "./PostgresBinaries.ts"
 import * as PostgresChild from "./PostgresChild.ts"
 import type { PostgresCluster } from "./PostgresCluster.ts"
+import { killAll } from "./PostgresKill.ts"
 import * as PostgresOrphan from "./PostgresOrphan.ts"
 
 /** Connections besides the pool's: migrations, listeners, an operator's psql. */
@@ -96,6 +97,7 @@ const stop = Effect.fnUntraced(function* (child: PostgresChild.Child, patience: 
     child.signal(name)
     if (Option.isSome(yield* Effect.timeoutOption(child.ended, patience))) return
   }
+  yield* killAll(child.pid)
 })
 
 /** Answers when the server takes connections. */
@@ -113,9 +115,10 @@ export const run = Effect.fnUntraced(function* (
     args: ["-c", watchdog, "sh", String(child.pid), cluster.data, String(Math.ceil(Duration.toSeconds(patience) * 10))],
     user: cluster.user
   })
+  const fs = yield* FileSystem.FileSystem
   yield* Effect.addFinalizer(() => {
     stopping = true
-    return stop(child, patience)
+    return Effect.provideService(stop(child, patience), FileSystem.FileSystem, fs)
   })
   yield* awaitReady(child, cluster).pipe(
     Effect.raceFirst(Effect.flatMap(child.ended, (how) => failed(child, how))),

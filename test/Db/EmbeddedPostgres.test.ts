@@ -93,6 +93,15 @@ const isRunning = (pid: number) => {
   }
 }
 
+/** Stops the server and all its processes where they are; answers their numbers. */
+const standStill = (dataDir: string) => {
+  const postmaster = pidIn(dataDir)
+  const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(postmaster)], { encoding: "utf8" })
+  const pids = [postmaster, ...children.trim().split(/\s+/).map(Number)]
+  for (const pid of pids) process.kill(pid, "SIGSTOP")
+  return pids
+}
+
 const gone = (pid: number) =>
   until(
     Effect.sync(() => isRunning(pid)),
@@ -202,6 +211,30 @@ describe("EmbeddedPostgres", () => {
         yield* Effect.scoped(Effect.flatMap(start(dataDir), count))
         assert.isFalse(isRunning(pid))
       })
+  )
+
+  it.live("stops in bounded time although all of PostgreSQL stands still, leaves no process, and starts again", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* copy
+      const impatient = { postgresStopTimeout: Duration.millis(300) }
+      const pids = yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* insert(yield* start(dataDir, EmbeddedPostgres.layer, impatient), "a")
+          return standStill(dataDir)
+        })
+      ).pipe(Effect.timeout("5 seconds"))
+      for (const pid of pids) yield* gone(pid)
+      const { child } = yield* program(dataDir)
+      const orphans = standStill(dataDir)
+      child.kill("SIGKILL")
+      yield* until(
+        Effect.sync(() => child.signalCode),
+        (signal) => signal !== null
+      )
+      const found = Effect.scoped(Effect.flatMap(start(dataDir, EmbeddedPostgres.layer, impatient), count))
+      assert.strictEqual(yield* Effect.timeout(found, "5 seconds"), 1)
+      for (const pid of orphans) yield* gone(pid)
+    })
   )
 
   it.live("leaves another Spillway's PostgreSQL alone, and says whose it is", () =>
