@@ -10,12 +10,14 @@ import * as Fault from "./Fault.ts"
 import { recordings } from "./Migrations/0001_recordings.ts"
 import { peaks } from "./Migrations/0002_peaks.ts"
 import { timelines } from "./Migrations/0003_timelines.ts"
+import { sealedPeaks } from "./Migrations/0004_sealed_peaks.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
 export const migrations = {
   "0001_recordings": recordings,
   "0002_peaks": peaks,
-  "0003_timelines": timelines
+  "0003_timelines": timelines,
+  "0004_sealed_peaks": sealedPeaks
 }
 
 const table = "spillway_migrations"

@@ -3,8 +3,10 @@ import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Peaks, Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
+import { Protection } from "../Storage.ts"
 import type { Chunk, ObjectSum } from "./Chunk.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
+import * as PeaksAtRest from "./PeaksAtRest.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 
 const Row = Schema.Struct({
@@ -46,7 +48,12 @@ export interface ChunkPeaks {
   readonly peaks: Uint8Array
 }
 
-const PeaksRow = Schema.Struct({ id: Schema.String, start: Schema.Finite, peaks: Schema.NullOr(Schema.Uint8Array) })
+const PeaksRow = Schema.Struct({
+  id: Schema.String,
+  start: Schema.Finite,
+  peaks: Schema.NullOr(Schema.Uint8Array),
+  sealedPeaks: Schema.NullOr(Schema.Uint8Array)
+})
 
 export class ChunkRows extends Context.Service<
   ChunkRows,
@@ -61,7 +68,7 @@ export class ChunkRows extends Context.Service<
     of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
     /** One row, by its whole key. */
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
-    /** By start, a page of the table at a time. */
+    /** By start, a page of the table at a time. Without those that can't be decrypted. */
     peaks(uid: string, conversation: string, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
   }
 >()("spillway/Recording/ChunkRows") {
@@ -84,23 +91,27 @@ const initialPage = (): { readonly start: number; readonly id: string } | undefi
 const make = Effect.gen(function* () {
   const db = yield* Db
   const config = yield* RecordingConfig
+  const protection = yield* Protection
 
-  const insert = (operation: string, chunk: LiveChunk, object: StoredObject | undefined) =>
-    db.writeIdempotent(
+  const insert = Effect.fnUntraced(function* (operation: string, chunk: LiveChunk, object: StoredObject | undefined) {
+    const { peaks, sealedPeaks } = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
+    yield* db.writeIdempotent(
       operation,
       (sql) => sql`
         with conversation as (
           insert into conversations (uid, id) values (${chunk.uid}, ${chunk.conversation}) on conflict do nothing
         )
         insert into chunks
-          (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, peaks)
+          (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, peaks,
+           sealed_peaks)
         values (
           ${chunk.uid}, ${chunk.conversation}, ${chunk.start}::float8, ${uuidText(chunk.id)}::uuid, ${chunk.durable / 2},
           ${chunk.sampleRate}, ${chunk.codec}, ${object?.key ?? null}, ${object?.bytes ?? 0}, ${object?.crc32c ?? null},
-          ${object === undefined}, ${object?.peaks ?? null}
+          ${object === undefined}, ${peaks}, ${sealedPeaks}
         )
         on conflict do nothing`
     )
+  })
 
   const columns = (sql: Sql) => sql`
     c.id::text as id, c.conversation_id as conversation, c.start_at as start, c.samples::float8 as samples,
@@ -133,7 +144,12 @@ const make = Effect.gen(function* () {
           Result: PeaksRow,
           execute: () => sql`
             select id::text as id, start_at as start,
-                   ${detail === "whole" ? sql`substring(peaks for ${Peaks.pairBytes})` : sql`peaks`} as peaks
+                   ${detail === "whole" ? sql`substring(peaks for ${Peaks.pairBytes})` : sql`peaks`} as peaks,
+                   ${
+                     detail === "whole"
+                       ? sql`substring(sealed_peaks for ${PeaksAtRest.sealedPairBytes})`
+                       : sql`sealed_peaks`
+                   } as "sealedPeaks"
             from chunks
             where uid = ${uid} and conversation_id = ${conversation}
               and ${after === undefined ? sql`true` : sql`(start_at, id) > (${after.start}::float8, ${after.id}::uuid)`}
@@ -141,6 +157,24 @@ const make = Effect.gen(function* () {
         })(undefined)
       )
       .pipe(Effect.catchTag("SchemaError", Effect.die))
+  })
+
+  /** With another secret than the ones that are known, all of a page may be unreadable: that is told once. */
+  const opened = Effect.fnUntraced(function* (
+    uid: string,
+    conversation: string,
+    rows: ReadonlyArray<typeof PeaksRow.Type>
+  ) {
+    const [known, unreadable] = yield* Effect.partition(rows, (row) =>
+      Effect.map(PeaksAtRest.fromRow(protection, uid, row), (peaks) => ({ id: row.id, peaks }))
+    )
+    const [reason] = unreadable
+    if (reason !== undefined) {
+      yield* Effect.logWarning(`peaks of ${unreadable.length} chunks can't be read`, reason).pipe(
+        Effect.annotateLogs({ uid, conversation })
+      )
+    }
+    return known.flatMap(({ id, peaks }) => (peaks === undefined ? [] : [{ id, peaks }]))
   })
 
   return ChunkRows.of({
@@ -193,10 +227,10 @@ const make = Effect.gen(function* () {
     }),
     peaks: (uid, conversation, detail) =>
       Stream.paginate(initialPage(), (after) =>
-        Effect.map(peaksAfter(uid, conversation, after, detail), (rows) => {
+        Effect.gen(function* () {
+          const rows = yield* peaksAfter(uid, conversation, after, detail)
           const last = rows.length < peaksBatch ? undefined : rows.at(-1)
-          const known = rows.flatMap(({ id, peaks }) => (peaks === null ? [] : [{ id, peaks }]))
-          return [known, last === undefined ? Option.none() : Option.some(last)] as const
+          return [yield* opened(uid, conversation, rows), Option.fromNullishOr(last)] as const
         })
       )
   })

@@ -5,6 +5,9 @@ import { SqlClient } from "effect/sql"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as Migrations from "../../src/Db/Migrations.ts"
+import { recordings } from "../../src/Db/Migrations/0001_recordings.ts"
+import { peaks } from "../../src/Db/Migrations/0002_peaks.ts"
+import { timelines } from "../../src/Db/Migrations/0003_timelines.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { dbOn } from "./Fixture.ts"
 
@@ -34,6 +37,24 @@ layer(DbConfig.layer, { excludeTestServices: true })("Migrations", (it) => {
       )
       const { sql } = yield* dbOn(yield* DbServer)
       assert.deepStrictEqual(yield* sql`SELECT count(*)::int AS n FROM spillway_migrations`, [{ n: all.length }])
+    }).pipe(Effect.provide(empty))
+  )
+})
+
+layer(DbConfig.layer, { excludeTestServices: true })("What was recorded before", (it) => {
+  it.effect("is counted when counts come", () =>
+    Effect.gen(function* () {
+      const { sql } = yield* dbOn(yield* DbServer)
+      yield* Effect.provideService(Effect.andThen(recordings, peaks), SqlClient.SqlClient, sql)
+      yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'a'), ('u', 'b'), ('v', 'a')`
+      yield* sql`
+        INSERT INTO chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, lost)
+        SELECT 'u', 'a', n, gen_random_uuid(), 10, 16000, 'pcm16', true FROM generate_series(1, 3) n`
+      yield* Effect.provideService(timelines, SqlClient.SqlClient, sql)
+      const counts = () => sql`SELECT chunks::int AS n FROM conversations ORDER BY uid, id`
+      assert.deepStrictEqual(yield* counts(), [{ n: 3 }, { n: 0 }, { n: 0 }])
+      yield* sql`DELETE FROM chunks WHERE start_at < 3`
+      assert.deepStrictEqual(yield* counts(), [{ n: 1 }, { n: 0 }, { n: 0 }])
     }).pipe(Effect.provide(empty))
   )
 })

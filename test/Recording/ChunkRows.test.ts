@@ -1,12 +1,34 @@
 /** What the database says of chunks. */
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Redacted, References, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { Peaks } from "../../src/Audio.ts"
 import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
 import { LiveChunk, uuidText } from "../../src/Recording/LiveChunk.ts"
+import { Protection } from "../../src/Storage.ts"
+import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
 import * as Postgres from "../support/Postgres.ts"
-import { newId, recordingConfig } from "./support/TestNode.ts"
+import { newId, ramp, recordingConfig } from "./support/TestNode.ts"
 
-const world = ChunkRows.layer.pipe(Layer.provide(recordingConfig()), Layer.provideMerge(Postgres.layer))
+const secret = (byte: number) => Buffer.alloc(32, byte).toString("base64")
+
+/** The rows as a node sees them that has these master secrets. */
+const rowsWith = (...secrets: ReadonlyArray<string>) =>
+  Layer.fresh(ChunkRows.layer).pipe(
+    Layer.provide(Layer.fresh(Protection.layer)),
+    Layer.provide([
+      Layer.succeed(ProtectionConfig, {
+        level: secrets.length > 0 ? "enhanced" : "standard",
+        masterSecrets: secrets.length > 0 ? Option.some(Redacted.make(secrets.join(","))) : Option.none()
+      }),
+      recordingConfig()
+    ])
+  )
+
+const world = rowsWith(secret(1)).pipe(
+  Layer.provideMerge(Postgres.layer),
+  Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "None"))
+)
 
 /** A second of 8 kHz, all of it durable. */
 const chunk = (conversation: string, start: number, uid = "u"): LiveChunk => {
@@ -49,6 +71,50 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       }
       const missing = chunk("one", 5)
       assert.isTrue(Option.isNone(yield* rows.find({ ...missing, id: uuidText(missing.id) })))
+    })
+  )
+
+  it.effect("hold peaks of encrypted audio encrypted, and give them back with any of the secrets", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const peaks = Peaks.peaksOf(ramp(8000), 8000)
+      yield* ChunkRows.use((rows) =>
+        rows.insertStored(chunk("p", 1), { ...object("chunks/u/p/1.000.batch.enc"), peaks })
+      )
+      const [row] = yield* sql<{ readonly clear: Buffer | null; readonly sealed: Buffer }>`
+        select peaks as clear, sealed_peaks as sealed from chunks where conversation_id = 'p'`
+      assert.isNull(row?.clear)
+      assert.isFalse(row?.sealed.includes(Buffer.from(peaks.subarray(2))))
+      const drawn = (detail: "tenths" | "whole") =>
+        Effect.flatMap(ChunkRows, (rows) => Stream.runCollect(rows.peaks("u", "p", detail))).pipe(
+          Effect.map((all) => all.map((each) => Uint8Array.from(each.peaks)))
+        )
+      assert.deepStrictEqual(yield* drawn("tenths"), [peaks])
+      assert.deepStrictEqual(yield* drawn("whole"), [peaks.slice(0, 2)])
+      const rotated = rowsWith(secret(2), secret(1))
+      assert.deepStrictEqual(yield* drawn("tenths").pipe(Effect.provide(rotated)), [peaks])
+      assert.deepStrictEqual(yield* drawn("whole").pipe(Effect.provide(rotated)), [peaks.slice(0, 2)])
+      assert.deepStrictEqual(yield* drawn("tenths").pipe(Effect.provide(rowsWith(secret(2)))), [])
+      assert.deepStrictEqual(yield* drawn("tenths").pipe(Effect.provide(rowsWith())), [])
+      yield* sql`update chunks set sealed_peaks = null, peaks = ${peaks} where conversation_id = 'p'`
+      assert.deepStrictEqual(
+        yield* drawn("tenths").pipe(Effect.provide(rowsWith())),
+        [peaks],
+        "as it was stored before"
+      )
+    })
+  )
+
+  it.effect("hold peaks of audio in the clear in the clear", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const peaks = Peaks.peaksOf(ramp(8000), 8000)
+      yield* rows.insertStored(chunk("q", 1), { ...object("chunks/u/q/1.000.batch.bin"), peaks })
+      const all = yield* Stream.runCollect(rows.peaks("u", "q", "tenths")).pipe(Effect.provide(rowsWith()))
+      assert.deepStrictEqual(
+        all.map((each) => Uint8Array.from(each.peaks)),
+        [peaks]
+      )
     })
   )
 })
