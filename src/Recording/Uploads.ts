@@ -7,7 +7,7 @@ import { Cause, Context, Effect, FiberSet, Layer, Metric, Option, Schedule, Stre
 import { type Saturated, StorageWrite } from "../Bulkhead.ts"
 import { Peaks } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
-import { Protection, SealedRecords, Storage, type StorageError } from "../Storage.ts"
+import { type ObjectHead, Protection, SealedRecords, Storage, type StorageError } from "../Storage.ts"
 import { sealedKey } from "./Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { Journal } from "./Journal.ts"
@@ -93,15 +93,18 @@ const make = Effect.gen(function* () {
   /** One per upload at most, used again and again; not after a failure, when a write may still be reading it. */
   const buffers: Array<Buffer> = []
 
-  /** Whether an object holds this audio: the same audio is other bytes each time it is sealed. */
-  const holds = (chunk: LiveChunk, key: string, audio: Uint8Array) =>
+  /** The object, if it holds this audio: the same audio is other bytes each time it is sealed. */
+  const held = (chunk: LiveChunk, key: string, audio: Uint8Array) =>
     Stream.mkUint8Array(
       Stream.limitBytes(storage.get(key), SealedRecords.sealedSize(audio.length), () => Stream.empty)
     ).pipe(
       storageWrite.run(chunk.uid),
-      Effect.flatMap((sealed) => protection.open(chunk.uid, sealed)),
-      Effect.map((stored) => Buffer.compare(stored, audio) === 0),
-      Effect.catchTag(["NotSealed", "ObjectNotFound", "StorageRefused"], () => Effect.succeed(false))
+      Effect.flatMap((sealed) =>
+        Effect.map(protection.open(chunk.uid, sealed), (stored) =>
+          Buffer.compare(stored, audio) === 0 ? { size: sealed.length, crc32c: crc32c(sealed) } : undefined
+        )
+      ),
+      Effect.catchTag(["NotSealed", "ObjectNotFound", "StorageRefused"], () => Effect.succeed(undefined))
     )
 
   /** `body` is what the store gets for the audio. When to try again after a fault is the store's and the database's own policy. */
@@ -112,12 +115,8 @@ const make = Effect.gen(function* () {
     lastName = chunk.nameAttempts + namesAtOnce
   ): Effect.Effect<void, StorageError | Saturated | DbError> => {
     const key = body === audio ? chunk.key : sealedKey(chunk.key)
-    const insert = rows.insertStored(chunk, {
-      key,
-      bytes: audio.length,
-      crc32c: crc32c(audio),
-      peaks: peaksFor(chunk, audio)
-    })
+    const insert = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) =>
+      rows.insertStored(chunk, { key, bytes: size, crc32c, peaks: peaksFor(chunk, audio) })
     return storage
       .put({
         key,
@@ -132,10 +131,10 @@ const make = Effect.gen(function* () {
       })
       .pipe(
         storageWrite.run(chunk.uid),
-        Effect.andThen(insert),
+        Effect.flatMap(insert),
         Effect.catchTag("ObjectConflict", (conflict) =>
-          Effect.flatMap(body === audio ? Effect.succeed(false) : holds(chunk, key, audio), (isThere) => {
-            if (isThere) return insert
+          Effect.flatMap(body === audio ? Effect.succeed(undefined) : held(chunk, key, audio), (found) => {
+            if (found !== undefined) return insert(found)
             chunk.nameAttempts++
             return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
           })

@@ -170,7 +170,7 @@ it.live("stores nothing but ciphertext when protection is enhanced, and plays it
       const rows = yield* Effect.flatMap(Db, (db) =>
         db.read("test", (sql) => sql<{ readonly bytes: number }>`select bytes::int as bytes from chunks`)
       )
-      assert.deepStrictEqual(rows, [{ bytes: 160_000 }])
+      assert.deepStrictEqual(rows, [{ bytes: 160_096 }])
     }).pipe(Effect.provide(node(dataDir, { level: "enhanced" })))
   }).pipe(inWorld)
 )
