@@ -3,7 +3,7 @@ import { execFile } from "node:child_process"
 import { Duration, Effect, FileSystem, Option, Path, Schedule } from "effect"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import type { PostgresCluster } from "./PostgresCluster.ts"
-import { killAll, signal } from "./PostgresKill.ts"
+import * as PostgresKill from "./PostgresKill.ts"
 
 /** A setting that PostgreSQL ignores: it names, on its command line, the Spillway that started it. */
 export const ownerSetting = (pid: number) => `spillway.owner=${pid}`
@@ -55,11 +55,11 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
     Effect.timeoutOption(patience)
   )
   yield* Effect.logInfo("Stopping the PostgreSQL of a Spillway that was killed", { pid })
-  yield* signal(pid, "SIGINT")
+  yield* PostgresKill.signal(pid, "SIGINT")
   if (Option.isSome(yield* wait)) return
-  yield* signal(pid, "SIGQUIT")
+  yield* PostgresKill.signal(pid, "SIGQUIT")
   if (Option.isSome(yield* wait)) return
-  yield* killAll(pid)
+  yield* PostgresKill.killAll(pid)
   if (Option.isSome(yield* wait)) return
   return yield* new DatabaseUnusable({
     problem: `PostgreSQL (process ${pid}) of a Spillway that was killed does not stop`,

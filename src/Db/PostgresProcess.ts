@@ -5,7 +5,7 @@ import { DbConfig } from "./DbConfig.ts"
 import type { PostgresBinaries } from "./PostgresBinaries.ts"
 import * as PostgresChild from "./PostgresChild.ts"
 import type { PostgresCluster } from "./PostgresCluster.ts"
-import { killAll } from "./PostgresKill.ts"
+import * as PostgresKill from "./PostgresKill.ts"
 import * as PostgresOrphan from "./PostgresOrphan.ts"
 
 /** Connections besides the pool's: migrations, listeners, an operator's psql. */
@@ -97,7 +97,7 @@ const stop = Effect.fnUntraced(function* (child: PostgresChild.Child, patience: 
     child.signal(name)
     if (Option.isSome(yield* Effect.timeoutOption(child.ended, patience))) return
   }
-  yield* killAll(child.pid)
+  yield* PostgresKill.killAll(child.pid)
 })
 
 /** Answers when the server takes connections. */

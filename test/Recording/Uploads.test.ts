@@ -1,133 +1,32 @@
 /** From sealed chunk to object, row and free journal, whatever breaks in between. */
 import { assert, it } from "@effect/vitest"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Deferred, Duration, Effect, Layer, Option, Redacted, References, Stream } from "effect"
+import { crc32c } from "@node-rs/crc32"
+import { Deferred, Duration, Effect, Option, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
-import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
-import { Db } from "../../src/Db.ts"
-import { NodeConfig } from "../../src/NodeConfig.ts"
-import { Recording, type RecordingConfig } from "../../src/Recording.ts"
-import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
-import { ConversationRows } from "../../src/Recording/ConversationRows.ts"
+import { Recording } from "../../src/Recording.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
-import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import * as ObjectName from "../../src/Recording/ObjectName.ts"
-import { Overlaps } from "../../src/Recording/Overlaps.ts"
-import { StoredAudio } from "../../src/Recording/StoredAudio.ts"
-import { Timelines } from "../../src/Recording/Timelines.ts"
-import { Uploads } from "../../src/Recording/Uploads.ts"
-import { ObjectConflict, Protection, Storage, StorageUnavailable } from "../../src/Storage.ts"
-import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
-import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
-import * as Postgres from "../support/Postgres.ts"
-import { ramp, recordingConfig, temporaryDirectory } from "./support/TestNode.ts"
-
-const rate = 8000
-const epoch = 1_700_000_000
-
-interface Hooks {
-  /** Around a put and around a row: what it does instead. */
-  readonly put?: <A, E>(
-    put: Effect.Effect<A, E>,
-    key: string
-  ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
-  readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  readonly level?: Level
-}
-
-type Level = "standard" | "enhanced"
-
-const protectionConfig = (level: Level) =>
-  Layer.succeed(ProtectionConfig, {
-    level,
-    masterSecrets: Option.some(Redacted.make(Buffer.alloc(32, 1).toString("base64")))
-  })
-
-const fast = {
-  commitInterval: Duration.millis(10),
-  conversationLookup: Duration.seconds(5),
-  drainTimeout: Duration.seconds(10),
-  sweepInterval: Duration.hours(1)
-}
-
-/** For a node whose uploads never end: it does not wait for them when it stops. */
-const hanging = { drainTimeout: Duration.millis(50) }
-
-/** A node on `dataDir` with the storage and database of the test. */
-const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfig["Service"]> = {}) => {
-  const hooked = Layer.effect(
-    Storage,
-    Effect.map(Storage, (storage) => ({
-      ...storage,
-      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key)
-    }))
-  )
-  const rows = Layer.effect(
-    ChunkRows,
-    Effect.map(ChunkRows, (rows) => ({
-      ...rows,
-      insertStored: (chunk, object) => (hooks.row ?? ((row) => row))(rows.insertStored(chunk, object))
-    }))
-  ).pipe(Layer.provide(ChunkRows.layer))
-  return Recording.layerNoDeps.pipe(
-    Layer.provideMerge(Uploads.layer),
-    Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
-    Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer, Timelines.layer)),
-    Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
-    Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
-    Layer.provide([
-      recordingConfig({ ...fast, ...config }),
-      Layer.succeed(NodeConfig, { dataDir }),
-      NodeServices.layer
-    ]),
-    Layer.fresh
-  )
-}
-
-/** Records `samples` and ends the capture: when it returns they are in the journal and sealed. */
-const record = (samples: number, from = 0, conversation = "c", uid = "u") =>
-  Effect.gen(function* () {
-    const recording = yield* Recording
-    const room = yield* Deferred.make<void>()
-    const capture = yield* recording.open({
-      uid,
-      sampleRate: rate,
-      codec: "pcm16",
-      exact: true,
-      onAck: () => {},
-      onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-      onFailure: () => {}
-    })
-    capture.switchTo(conversation)
-    yield* Deferred.await(room)
-    capture.append(epoch + from / rate, ramp(samples, from))
-  }).pipe(Effect.scoped)
-
-const playback = Effect.gen(function* () {
-  const recording = yield* Recording
-  const conversation = Option.getOrThrow(yield* recording.conversation("u", "c"))
-  const audio = yield* Effect.forEach(conversation.chunks, (chunk) =>
-    Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
-  )
-  return { states: conversation.chunks.map((chunk) => chunk.state), audio: Buffer.concat(audio.flat()) }
-})
-
-const idle = Effect.flatMap(Uploads, (uploads) => uploads.idle)
-const sweep = Effect.flatMap(Uploads, (uploads) => Effect.andThen(uploads.sweep, uploads.idle))
-const liveChunks = Effect.map(LiveConversations, (live) => [...live.chunks()].length)
-const segments = Effect.map(Journal, (journal) => journal.stats().segments)
-const objects = Effect.flatMap(Storage, (storage) => Effect.map(storage.list("chunks/"), (page) => page.objects))
-const rowCount = Effect.flatMap(Db, (db) =>
-  Effect.map(
-    db.read("test", (sql) => sql<{ readonly count: number }>`select count(*)::int as count from chunks`),
-    (rows) => rows[0]?.count
-  )
-)
-
-const world = Layer.mergeAll(MemoryStorage.layer, Postgres.layer, Layer.succeed(References.MinimumLogLevel, "None"))
-const inWorld = <A, E, R>(test: Effect.Effect<A, E, R>) => test.pipe(Effect.provide(Layer.fresh(world)), Effect.scoped)
+import { Storage, StorageUnavailable } from "../../src/Storage.ts"
+import {
+  type Hooks,
+  rate,
+  epoch,
+  hanging,
+  node,
+  record,
+  playback,
+  idle,
+  sweep,
+  liveChunks,
+  segments,
+  objects,
+  rowCount,
+  inWorld,
+  failing,
+  storedOf
+} from "./support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "./support/TestNode.ts"
 
 it.live("stores a sealed chunk as an object and a row, then the journal lets go of it", () =>
   Effect.gen(function* () {
@@ -167,10 +66,7 @@ it.live("stores nothing but ciphertext when protection is enhanced, and plays it
         assert.isFalse(stored.includes(Buffer.from(ramp(80_000).subarray(at, at + 16))), `plain audio at ${at}`)
       }
       assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(80_000))))
-      const rows = yield* Effect.flatMap(Db, (db) =>
-        db.read("test", (sql) => sql<{ readonly bytes: number }>`select bytes::int as bytes from chunks`)
-      )
-      assert.deepStrictEqual(rows, [{ bytes: 160_096 }])
+      assert.deepStrictEqual((yield* playback).sums, [{ bytes: stored.length, crc32c: crc32c(stored) }])
     }).pipe(Effect.provide(node(dataDir, { level: "enhanced" })))
   }).pipe(inWorld)
 )
@@ -223,10 +119,13 @@ it.live.each(killPoints)(
       yield* Effect.gen(function* () {
         yield* sweep
         yield* idle
-        const { audio, states } = yield* playback
+        const { audio, states, sums } = yield* playback
         assert.deepStrictEqual(states, ["stored"])
         assert.isTrue(audio.equals(Buffer.from(ramp(8000))))
-        assert.strictEqual((yield* objects).length, 1)
+        assert.deepStrictEqual(
+          (yield* objects).map(({ crc32c, size }) => ({ bytes: size, crc32c })),
+          sums
+        )
         assert.strictEqual(yield* rowCount, 1)
         assert.strictEqual(yield* liveChunks, 0)
         assert.strictEqual(yield* segments, 1)
@@ -358,25 +257,6 @@ it.live("stores a chunk although a hundred objects have its name and the names b
   }).pipe(inWorld)
 )
 
-const unavailable = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
-
-/** Every put fails until the answer is called; then those of user `stuck`, whose names are taken. */
-const failing = () => {
-  const state = { puts: 0, down: true }
-  const put = <A, E>(
-    put: Effect.Effect<A, E>,
-    key: string
-  ): Effect.Effect<A, E | StorageUnavailable | ObjectConflict> =>
-    Effect.suspend((): Effect.Effect<A, E | StorageUnavailable | ObjectConflict> => {
-      state.puts++
-      if (state.down) return unavailable
-      return key.startsWith("chunks/stuck/") ? new ObjectConflict({ operation: "put", bucket: "b", key }) : put
-    })
-  return { put, state }
-}
-const storedOf = (uid: string) =>
-  Effect.map(objects, (objects) => objects.filter(({ key }) => key.startsWith(`chunks/${uid}/`)).length)
-
 it.live("asks the store once for an upload: when to try again is the store's own business, then the next sweep's", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
@@ -425,75 +305,4 @@ it.live("offers a chunk that the store refused less and less often", () =>
       assert.deepStrictEqual(tried, [1, 3, 7, 15])
     }).pipe(Effect.provide(node(dataDir, { put })))
   }).pipe(inWorld)
-)
-
-it.live("gives up the oldest sealed audio when the journal's budget is spent, and says so", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    const put = () => new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
-    const small = {
-      segmentBytes: 20_000,
-      journalBytes: 100_000,
-      uploadDeadline: Duration.millis(1)
-    }
-    yield* Effect.gen(function* () {
-      const journal = yield* Journal
-      for (let index = 0; index < 12; index++) {
-        yield* record(8000, index * 8000)
-        yield* idle
-        assert.isAtMost(journal.stats().bytes, 120_000)
-      }
-      const recording = yield* Recording
-      const { chunks } = Option.getOrThrow(yield* recording.conversation("u", "c"))
-      const states = chunks.map((chunk) => chunk.state)
-      const lost = states.filter((state) => state === "lost").length
-      assert.isAbove(lost, 3)
-      assert.deepStrictEqual(states, [...states.slice(0, lost).fill("lost"), ...states.slice(lost).fill("sealed")])
-      assert.strictEqual(chunks.length, 12)
-    }).pipe(Effect.provide(node(dataDir, { put }, small)))
-  }).pipe(inWorld)
-)
-
-/** Chunks of a conversation, by start, and what is heard of them. */
-const chunksOf = (uid: string, conversation: string) =>
-  Effect.gen(function* () {
-    const recording = yield* Recording
-    const { chunks } = Option.getOrThrow(yield* recording.conversation(uid, conversation))
-    const audio = yield* Effect.forEach(
-      chunks.filter(({ state }) => state !== "lost"),
-      (chunk) => Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
-    )
-    return { lost: chunks.filter(({ state }) => state === "lost").length, audio: Buffer.concat(audio.flat()) }
-  })
-
-it.live(
-  "gives up audio of who holds most, and keeps others' that lies between it, once, also after a kill at any point",
-  () =>
-    Effect.gen(function* () {
-      const dataDir = yield* temporaryDirectory
-      const copy = Path.join(dataDir, "copy")
-      const { put } = failing()
-      const small = { segmentBytes: 20_000, journalBytes: 200_000 }
-      const theirs = Buffer.from(ramp(30 * 800))
-      const keepCopies = () => Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
-      yield* Effect.gen(function* () {
-        const journal = yield* Journal
-        for (let index = 0; index < 30; index++) {
-          yield* record(800, index * 800, "c", "quiet")
-          yield* record(8000, index * 8000, "c", "loud")
-          yield* idle
-          assert.isAtMost(journal.stats().bytes, 220_000)
-          keepCopies()
-        }
-        const quiet = yield* chunksOf("quiet", "c")
-        assert.strictEqual(quiet.lost, 0)
-        assert.isTrue(quiet.audio.equals(theirs))
-        assert.isAbove((yield* chunksOf("loud", "c")).lost, 15)
-      }).pipe(Effect.provide(node(dataDir, { put }, small)))
-      for (const directory of [dataDir, copy])
-        yield* Effect.gen(function* () {
-          const quiet = yield* chunksOf("quiet", "c")
-          assert.isTrue(quiet.audio.equals(theirs))
-        }).pipe(Effect.provide(node(directory, { put })))
-    }).pipe(inWorld)
 )

@@ -1,0 +1,69 @@
+/** When the journal's budget is spent: whose audio is given up, and that it is said. */
+import { assert, it } from "@effect/vitest"
+import { Duration, Effect, Option } from "effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { Recording } from "../../src/Recording.ts"
+import { Journal } from "../../src/Recording/Journal.ts"
+import { StorageUnavailable } from "../../src/Storage.ts"
+import { node, record, idle, inWorld, failing, chunksOf } from "./support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "./support/TestNode.ts"
+
+it.live("gives up the oldest sealed audio when the journal's budget is spent, and says so", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const put = () => new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+    const small = {
+      segmentBytes: 20_000,
+      journalBytes: 100_000,
+      uploadDeadline: Duration.millis(1)
+    }
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      for (let index = 0; index < 12; index++) {
+        yield* record(8000, index * 8000)
+        yield* idle
+        assert.isAtMost(journal.stats().bytes, 120_000)
+      }
+      const recording = yield* Recording
+      const { chunks } = Option.getOrThrow(yield* recording.conversation("u", "c"))
+      const states = chunks.map((chunk) => chunk.state)
+      const lost = states.filter((state) => state === "lost").length
+      assert.isAbove(lost, 3)
+      assert.deepStrictEqual(states, [...states.slice(0, lost).fill("lost"), ...states.slice(lost).fill("sealed")])
+      assert.strictEqual(chunks.length, 12)
+    }).pipe(Effect.provide(node(dataDir, { put }, small)))
+  }).pipe(inWorld)
+)
+
+it.live(
+  "gives up audio of who holds most, and keeps others' that lies between it, once, also after a kill at any point",
+  () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const copy = Path.join(dataDir, "copy")
+      const { put } = failing()
+      const small = { segmentBytes: 20_000, journalBytes: 200_000 }
+      const theirs = Buffer.from(ramp(30 * 800))
+      const keepCopies = () => Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+      yield* Effect.gen(function* () {
+        const journal = yield* Journal
+        for (let index = 0; index < 30; index++) {
+          yield* record(800, index * 800, "c", "quiet")
+          yield* record(8000, index * 8000, "c", "loud")
+          yield* idle
+          assert.isAtMost(journal.stats().bytes, 220_000)
+          keepCopies()
+        }
+        const quiet = yield* chunksOf("quiet", "c")
+        assert.strictEqual(quiet.lost, 0)
+        assert.isTrue(quiet.audio.equals(theirs))
+        assert.isAbove((yield* chunksOf("loud", "c")).lost, 15)
+      }).pipe(Effect.provide(node(dataDir, { put }, small)))
+      for (const directory of [dataDir, copy])
+        yield* Effect.gen(function* () {
+          const quiet = yield* chunksOf("quiet", "c")
+          assert.isTrue(quiet.audio.equals(theirs))
+        }).pipe(Effect.provide(node(directory, { put })))
+    }).pipe(inWorld)
+)

@@ -1,0 +1,165 @@
+/** A node with journal, uploads and database, on the storage of the test. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Deferred, Duration, Effect, Layer, Option, Redacted, References, Stream } from "effect"
+import { StorageRead, StorageWrite } from "../../../src/Bulkhead.ts"
+import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
+import { Db } from "../../../src/Db.ts"
+import { NodeConfig } from "../../../src/NodeConfig.ts"
+import { Recording, type RecordingConfig } from "../../../src/Recording.ts"
+import { ChunkRows } from "../../../src/Recording/ChunkRows.ts"
+import { ConversationRows } from "../../../src/Recording/ConversationRows.ts"
+import { Journal } from "../../../src/Recording/Journal.ts"
+import { LiveConversations } from "../../../src/Recording/LiveConversations.ts"
+import { Overlaps } from "../../../src/Recording/Overlaps.ts"
+import { StoredAudio } from "../../../src/Recording/StoredAudio.ts"
+import { Timelines } from "../../../src/Recording/Timelines.ts"
+import { Uploads } from "../../../src/Recording/Uploads.ts"
+import { ObjectConflict, Protection, Storage, StorageUnavailable } from "../../../src/Storage.ts"
+import * as MemoryStorage from "../../../src/Storage/MemoryStorage.ts"
+import { ProtectionConfig } from "../../../src/Storage/ProtectionConfig.ts"
+import * as Postgres from "../../support/Postgres.ts"
+import { ramp, recordingConfig } from "./TestNode.ts"
+
+export const rate = 8000
+export const epoch = 1_700_000_000
+
+export interface Hooks {
+  /** Around a put and around a row: what it does instead. */
+  readonly put?: <A, E>(
+    put: Effect.Effect<A, E>,
+    key: string
+  ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
+  readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly lost?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly level?: Level
+}
+
+type Level = "standard" | "enhanced"
+
+const protectionConfig = (level: Level) =>
+  Layer.succeed(ProtectionConfig, {
+    level,
+    masterSecrets: Option.some(Redacted.make(Buffer.alloc(32, 1).toString("base64")))
+  })
+
+const fast = {
+  commitInterval: Duration.millis(10),
+  conversationLookup: Duration.seconds(5),
+  drainTimeout: Duration.seconds(10),
+  sweepInterval: Duration.hours(1)
+}
+
+/** For a node whose uploads never end: it does not wait for them when it stops. */
+export const hanging = { drainTimeout: Duration.millis(50) }
+
+/** A node on `dataDir` with the storage and database of the test. */
+export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<RecordingConfig["Service"]> = {}) => {
+  const hooked = Layer.effect(
+    Storage,
+    Effect.map(Storage, (storage) => ({
+      ...storage,
+      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key)
+    }))
+  )
+  const rows = Layer.effect(
+    ChunkRows,
+    Effect.map(ChunkRows, (rows) => ({
+      ...rows,
+      insertStored: (chunk, object) => (hooks.row ?? ((row) => row))(rows.insertStored(chunk, object)),
+      insertLost: (chunk) => (hooks.lost ?? ((row) => row))(rows.insertLost(chunk))
+    }))
+  ).pipe(Layer.provide(ChunkRows.layer))
+  return Recording.layerNoDeps.pipe(
+    Layer.provideMerge(Uploads.layer),
+    Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer, Timelines.layer)),
+    Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
+    Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
+    Layer.provide([
+      recordingConfig({ ...fast, ...config }),
+      Layer.succeed(NodeConfig, { dataDir }),
+      NodeServices.layer
+    ]),
+    Layer.fresh
+  )
+}
+
+/** Records `samples` and ends the capture: when it returns they are in the journal and sealed. */
+export const record = (samples: number, from = 0, conversation = "c", uid = "u") =>
+  Effect.gen(function* () {
+    const recording = yield* Recording
+    const room = yield* Deferred.make<void>()
+    const capture = yield* recording.open({
+      uid,
+      sampleRate: rate,
+      codec: "pcm16",
+      exact: true,
+      onAck: () => {},
+      onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+      onFailure: () => {}
+    })
+    capture.switchTo(conversation)
+    yield* Deferred.await(room)
+    capture.append(epoch + from / rate, ramp(samples, from))
+  }).pipe(Effect.scoped)
+
+export const playback = Effect.gen(function* () {
+  const recording = yield* Recording
+  const conversation = Option.getOrThrow(yield* recording.conversation("u", "c"))
+  const audio = yield* Effect.forEach(conversation.chunks, (chunk) =>
+    Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
+  )
+  return {
+    states: conversation.chunks.map((chunk) => chunk.state),
+    sums: conversation.chunks.map((chunk) => chunk.object),
+    audio: Buffer.concat(audio.flat())
+  }
+})
+
+export const idle = Effect.flatMap(Uploads, (uploads) => uploads.idle)
+export const sweep = Effect.flatMap(Uploads, (uploads) => Effect.andThen(uploads.sweep, uploads.idle))
+export const liveChunks = Effect.map(LiveConversations, (live) => [...live.chunks()].length)
+export const segments = Effect.map(Journal, (journal) => journal.stats().segments)
+export const objects = Effect.flatMap(Storage, (storage) => Effect.map(storage.list("chunks/"), (page) => page.objects))
+export const rowCount = Effect.flatMap(Db, (db) =>
+  Effect.map(
+    db.read("test", (sql) => sql<{ readonly count: number }>`select count(*)::int as count from chunks`),
+    (rows) => rows[0]?.count
+  )
+)
+
+const world = Layer.mergeAll(MemoryStorage.layer, Postgres.layer, Layer.succeed(References.MinimumLogLevel, "None"))
+export const inWorld = <A, E, R>(test: Effect.Effect<A, E, R>) =>
+  test.pipe(Effect.provide(Layer.fresh(world)), Effect.scoped)
+
+const unavailable = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+
+/** Every put fails until the answer is called; then those of user `stuck`, whose names are taken. */
+export const failing = () => {
+  const state = { puts: 0, down: true }
+  const put = <A, E>(
+    put: Effect.Effect<A, E>,
+    key: string
+  ): Effect.Effect<A, E | StorageUnavailable | ObjectConflict> =>
+    Effect.suspend((): Effect.Effect<A, E | StorageUnavailable | ObjectConflict> => {
+      state.puts++
+      if (state.down) return unavailable
+      return key.startsWith("chunks/stuck/") ? new ObjectConflict({ operation: "put", bucket: "b", key }) : put
+    })
+  return { put, state }
+}
+
+export const storedOf = (uid: string) =>
+  Effect.map(objects, (objects) => objects.filter(({ key }) => key.startsWith(`chunks/${uid}/`)).length)
+
+/** Chunks of a conversation, by start, and what is heard of them. */
+export const chunksOf = (uid: string, conversation: string) =>
+  Effect.gen(function* () {
+    const recording = yield* Recording
+    const { chunks } = Option.getOrThrow(yield* recording.conversation(uid, conversation))
+    const audio = yield* Effect.forEach(
+      chunks.filter(({ state }) => state !== "lost"),
+      (chunk) => Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
+    )
+    return { lost: chunks.filter(({ state }) => state === "lost").length, audio: Buffer.concat(audio.flat()) }
+  })
