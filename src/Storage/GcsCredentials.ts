@@ -1,9 +1,9 @@
 /** Google's client library: who we are, tokens that say so, and V4 signatures. No request for data goes through it. */
 import { Storage as Library } from "@google-cloud/storage"
-import { Clock, Effect, Option, Predicate, Schema } from "effect"
+import { Clock, Duration, Effect, Option, Predicate, Schema } from "effect"
 import * as fs from "node:fs"
 import type { GcsConfig } from "./GcsConfig.ts"
-import { broken, cut, GcsFault, reasonOf } from "./GcsFault.ts"
+import { broken, cut, GcsFault, ofStatus, reasonOf } from "./GcsFault.ts"
 
 /** Google's own address. */
 const google = "https://storage.googleapis.com"
@@ -37,19 +37,20 @@ const readKeyFile = (path: string): Effect.Effect<typeof KeyFile.Type, GcsFault>
     )
   )
 
-/** Codes of errors of the network. */
-const onTheWay = /^(ECONN|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|UND_ERR)/
+/** Errors of the network; where the library wraps them, only its message has the code. */
+const onTheWay = /\b(ECONN[A-Z]+|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|UND_ERR\w*)\b/
 
-/** Answers of a token server have a status; what failed on the way to it may go better next time. */
-const fault = (cause: unknown): GcsFault => {
-  const reason = `no token: ${reasonOf(cause).split("\n")[0] ?? ""}`
-  if (Predicate.hasProperty(cause, "status") && typeof cause.status === "number") {
-    const { status } = cause
-    return new GcsFault({ status, reason, isTransient: status === 408 || status === 429 || status >= 500 })
+/** What failed on the way to a token server may go better next time; its refusal means that we are not who we say. */
+const fault =
+  (what: string) =>
+  (cause: unknown): GcsFault => {
+    const reason = `${what}: ${reasonOf(cause).split("\n")[0] ?? ""}`
+    if (Predicate.hasProperty(cause, "status") && typeof cause.status === "number") {
+      const { isTransient, status } = ofStatus(cause.status, reason)
+      return new GcsFault({ status: isTransient ? status : 401, reason, isTransient })
+    }
+    return onTheWay.test(reason) ? cut(reason) : broken(reason)
   }
-  const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
-  return onTheWay.test(code) ? cut(reason) : broken(reason)
-}
 
 /** Nobody: for an emulator. */
 const anonymous = (origin: string): GcsCredentials => ({
@@ -76,31 +77,39 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   const origin = Option.getOrElse(config.endpoint, () => google).replace(/\/$/, "")
   const key = yield* Effect.transposeOption(Option.map(config.keyFile, readKeyFile))
   if (origin.startsWith("http:") && Option.isNone(key)) return anonymous(origin)
-  const library = yield* Effect.try({
-    try: () => new Library({ apiEndpoint: origin, retryOptions: { autoRetry: false } }),
-    catch: fault
-  })
-  const auth = library.authClient
-  // Not as an option, for which the library prints a warning. It looks at every field itself.
-  if (Option.isSome(key)) Object.assign(auth, { jsonContent: key.value })
-  // A service account's key signs its tokens itself, so that no token server is on the way.
-  auth.useJWTAccessWithScope = true
-  const ask = Effect.map(Effect.tryPromise({ try: () => auth.getRequestHeaders(), catch: fault }), (headers) =>
-    Object.fromEntries(headers)
+  const connect = () => {
+    const library = new Library({ apiEndpoint: origin, retryOptions: { autoRetry: false } })
+    // Not as an option, for which the library prints a warning. It looks at every field itself.
+    if (Option.isSome(key)) Object.assign(library.authClient, { jsonContent: key.value })
+    // A service account's key signs its tokens itself, so that no token server is on the way.
+    library.authClient.useJWTAccessWithScope = true
+    return library
+  }
+  let library = yield* Effect.try({ try: connect, catch: fault("no credentials") })
+  /** The library waits without end for its servers, and lets whoever asks later wait for the same answer: then it is replaced. */
+  const asking = <A>(what: string, ask: (library: Library) => Promise<A>): Effect.Effect<A, GcsFault> =>
+    Effect.timeoutOrElse(Effect.tryPromise({ try: () => ask(library), catch: fault(what) }), {
+      duration: config.attemptTimeout,
+      orElse: () => {
+        library = connect()
+        return Effect.fail(cut(`${what}: no answer for ${Duration.format(config.attemptTimeout)}`))
+      }
+    })
+  const ask = Effect.map(
+    asking("no token", ({ authClient }) => authClient.getRequestHeaders()),
+    (headers) => Object.fromEntries(headers)
   )
   const credentials: GcsCredentials = {
     origin,
     headers: remembered(yield* Clock.Clock, ask),
     sign: (name, from, until) =>
       Effect.map(
-        Effect.tryPromise({
-          try: () =>
-            library
-              .bucket(bucket)
-              .file(name)
-              .getSignedUrl({ version: "v4", action: "read", accessibleAt: from, expires: until }),
-          catch: fault
-        }),
+        asking("no signature", (library) =>
+          library
+            .bucket(bucket)
+            .file(name)
+            .getSignedUrl({ version: "v4", action: "read", accessibleAt: from, expires: until })
+        ),
         ([url]) => url
       )
   }

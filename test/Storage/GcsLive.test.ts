@@ -4,23 +4,27 @@ import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { stream } from "../support/Capturer.ts"
 import * as Account from "../support/gcs/Account.ts"
-import { GcsServer } from "../support/gcs/Server.ts"
+import { allPermissions, GcsServer } from "../support/gcs/Server.ts"
 import { dataDirectory, spawnServer, startServer } from "../support/Server.ts"
 
 const account = Account.make()
 const bucket = "spillway-live"
 let gcs: GcsServer
+let limited: GcsServer
 let dataDir: string
 let keyFile: string
 
 beforeAll(async () => {
   dataDir = dataDirectory()
-  gcs = await GcsServer.start({ account, buckets: [bucket, "read-only"] })
+  gcs = await GcsServer.start({ account, buckets: [bucket] })
+  const permissions = allPermissions.filter((each) => each !== "storage.objects.create")
+  limited = await GcsServer.start({ account, buckets: [bucket], permissions })
   keyFile = Account.writeKeyFile(Path.dirname(dataDir), account)
 })
 
 afterAll(async () => {
   await gcs.stop()
+  await limited.stop()
   Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 })
 
@@ -77,7 +81,8 @@ it("ends at the start with one line that says what it lacks", { timeout: 60_000 
   const cases = [
     [{ SPILLWAY_BUCKET: "no-such-bucket" }, /there is no bucket no-such-bucket/],
     [{ SPILLWAY_GCS_KEY_FILE: none }, /the key file can't be read: ENOENT/],
-    [{ SPILLWAY_GCS_KEY_FILE: other }, /Google does not accept the credentials/]
+    [{ SPILLWAY_GCS_KEY_FILE: other }, /Google does not accept the credentials/],
+    [{ SPILLWAY_GCS_ENDPOINT: limited.url }, /the credentials lack storage\.objects\.create for the bucket/]
   ] as const
   for (const [more, line] of cases) {
     const { code, said } = await end(more)

@@ -23,7 +23,8 @@ export interface Store {
   readonly uploads: Uploads
   /** Whose signatures are taken; without it, nobody's. */
   readonly account: Signature.Account | undefined
-  /** Whether the JSON API takes nothing without a token of the account. */
+  readonly tokens: ReadonlySet<string>
+  /** Whether the JSON API takes nothing without one of the tokens, or one that the account signed. */
   readonly needsToken: boolean
   readonly permissions: ReadonlySet<string>
 }
@@ -185,7 +186,9 @@ export const answer = (store: Store, route: Route, request: Request): Reply => {
   const now = Date.now()
   // The session's URL is its own proof.
   const isProof = route.operation === "chunk" || route.operation === "cancelUpload" || route.operation === "signed"
-  if (store.needsToken && account !== undefined && !isProof) Bearer.verify(headers["authorization"], account, now)
+  const isKnown = store.tokens.has(headers["authorization"]?.replace(/^Bearer /, "") ?? "")
+  const isOpen = isProof || isKnown || !store.needsToken
+  if (!isOpen && account !== undefined) Bearer.verify(headers["authorization"], account, now)
   const need = (permission: string) => {
     if (!store.permissions.has(permission)) {
       throw new ApiError(403, `${account?.clientEmail ?? "anonymous"} does not have ${permission} access.`)

@@ -27,6 +27,8 @@ export interface Options {
   readonly buckets?: ReadonlyArray<string>
   /** Whose tokens and signatures are taken; without it anybody may do anything but sign. */
   readonly account?: Account
+  /** Tokens that are taken, too; they are from somebody else than the account. */
+  readonly tokens?: ReadonlyArray<string>
   /** False: whoever has no token may do anything, too. */
   readonly needsToken?: boolean
   /** How often one name may be written; 1 unless told. */
@@ -133,6 +135,7 @@ export class GcsServer {
       objects: this.objects,
       uploads: new Uploads(this.objects),
       account: options.account,
+      tokens: new Set(options.tokens),
       needsToken: options.needsToken ?? true,
       permissions: new Set(options.permissions ?? allPermissions)
     }

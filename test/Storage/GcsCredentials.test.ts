@@ -1,0 +1,126 @@
+/** Who we are to Google where nobody holds a private key, what becomes of requests without a token, and what one may not do. */
+import { assert, it } from "@effect/vitest"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Duration, Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { Storage } from "../../src/Storage.ts"
+import type { StorageError } from "../../src/Storage.ts"
+import * as GcsCredentials from "../../src/Storage/GcsCredentials.ts"
+import { allPermissions } from "../support/gcs/Server.ts"
+import { TokenServer, writeWorkloadIdentity } from "../support/gcs/TokenServer.ts"
+import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "./GcsTest.ts"
+
+const token = "token-of-a-workload"
+
+const world = Effect.gen(function* () {
+  const tokens = yield* Effect.acquireRelease(
+    Effect.promise(() => TokenServer.start(token)),
+    (server) => Effect.promise(() => server.stop())
+  )
+  const directory = yield* FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped())
+  const server = yield* startServer({ account, tokens: [token] })
+  const layer = layerFor(server.url, {
+    keyFile: Option.some(writeWorkloadIdentity(directory, tokens)),
+    attemptTimeout: Duration.millis(300),
+    deadline: Duration.millis(600)
+  })
+  return { layer, server, tokens }
+}).pipe(Effect.provide(NodeFileSystem.layer))
+
+const object = { key: "a", body: noise(10), contentType: "a/b", metadata: {} }
+
+it.live("a workload identity's token is fetched once, and opens the bucket", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { layer, server, tokens } = yield* world
+      yield* Storage.use((storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object)
+          assert.deepStrictEqual(yield* Stream.mkUint8Array(storage.get("a")), object.body)
+        })
+      ).pipe(Effect.provide(layer))
+      assert.strictEqual(tokens.asked, 1)
+      assert.strictEqual(server.seen.at(-1)?.headers["authorization"], `Bearer ${token}`)
+    })
+  )
+)
+
+it.live(
+  "a token server that never answers keeps nobody from starting, no request beyond its deadline, and nothing once it answers",
+  () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { layer, server, tokens } = yield* world
+        tokens.behaviour = "hang"
+        const use = Effect.fnUntraced(function* (storage: Storage["Service"]) {
+          const requests: ReadonlyArray<Effect.Effect<unknown, StorageError>> = [
+            Stream.runDrain(storage.get("a")),
+            storage.head("a"),
+            storage.put(object)
+          ]
+          const failed = yield* Effect.forEach(requests, (request) => Effect.timed(Effect.flip(request)), {
+            concurrency: "unbounded"
+          })
+          for (const [took, failure] of failed) {
+            assert.strictEqual(failure._tag, "StorageUnavailable")
+            assert.include(failure.message, "no token")
+            assert.isBelow(Duration.toMillis(took), 1_500)
+          }
+          assert.strictEqual(server.seen.length, 0)
+          tokens.behaviour = "answer"
+          yield* storage.put(object)
+        })
+        yield* Effect.provide(Storage.use(use), layer)
+      })
+    )
+)
+
+it.live("a token server that can't be reached keeps nobody from starting; one that refuses does", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { layer, tokens } = yield* world
+      tokens.behaviour = "reset"
+      yield* Effect.provide(Effect.void, layer, { local: true })
+      tokens.behaviour = "refuse"
+      const refusal = yield* Effect.flip(Effect.provide(Effect.void, layer, { local: true }))
+      assert.match(refusal.message, /Google does not accept the credentials: .*The audience is another one/)
+    })
+  )
+)
+
+const metadataServer = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const server = await TokenServer.start("token-of-a-machine")
+    process.env["GCE_METADATA_HOST"] = server.host
+    return server
+  }),
+  (server) =>
+    Effect.promise(async () => {
+      delete process.env["GCE_METADATA_HOST"]
+      await server.stop()
+    })
+)
+
+it.live("a machine's token comes from its metadata server", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const tokens = yield* metadataServer
+      const { headers } = yield* GcsCredentials.make(limits, bucket)
+      assert.deepStrictEqual(yield* headers, { authorization: "Bearer token-of-a-machine" })
+      assert.strictEqual(tokens.asked, 1)
+    })
+  )
+)
+
+it.live.each([
+  [["storage.objects.list"], /the credentials have no permission for the bucket: .*storage\.objects\.list/],
+  [["storage.objects.delete", "storage.objects.update"], /lack storage\.objects\.delete, storage\.objects\.update for/]
+] as const)("a permission that is missing is named at the start: %j", ([missing, line]) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const permissions = allPermissions.filter((each) => !missing.some((other) => other === each))
+      const server = yield* startServer({ account, permissions })
+      const layer = layerFor(server.url, { keyFile: Option.some(yield* keyFile) })
+      assert.match((yield* Effect.flip(Layer.build(layer))).message, line)
+    })
+  )
+)
