@@ -36,11 +36,6 @@ const settings = {
     "16 KiB",
     "Largest head of a request (request line and headers); a larger one is answered with 431."
   ),
-  maxFrame: Settings.bytes(
-    "SPILLWAY_MAX_FRAME",
-    "1 MiB",
-    "Largest WebSocket message; a larger one closes the socket with 1009."
-  ),
   headersTimeout: Settings.duration(
     "SPILLWAY_HEADERS_TIMEOUT",
     "15 seconds",
@@ -48,8 +43,13 @@ const settings = {
   ),
   requestTimeout: Settings.duration(
     "SPILLWAY_REQUEST_TIMEOUT",
-    "1 hour",
-    "Time for a client to send a whole request, body included; a slower one is cut. Responses may take longer."
+    "1 minute",
+    "Time for a client to send a whole request, body included; a slower one is answered with 408. Responses may take longer."
+  ),
+  stallTimeout: Settings.duration(
+    "SPILLWAY_STALL_TIMEOUT",
+    "5 minutes",
+    "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have SPILLWAY_RECEIVE_TIMEOUT."
   ),
   keepAliveTimeout: Settings.duration(
     "SPILLWAY_KEEP_ALIVE_TIMEOUT",

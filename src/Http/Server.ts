@@ -6,6 +6,7 @@ import { HttpIncomingMessage, HttpRouter } from "effect/http"
 import { HttpConfig } from "./HttpConfig.ts"
 import { Methods } from "./Methods.ts"
 import * as ProblemResponses from "./ProblemResponses.ts"
+import * as Unparsed from "./Unparsed.ts"
 
 const causes: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program has it. Stop that one, or set SPILLWAY_PORT to another port (0 takes a free one)",
@@ -28,27 +29,35 @@ export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotList
 const codeOf = (cause: unknown): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : "unknown reason"
 
+/** A client that is too slow is cut at most a quarter of `headersTimeout` late. */
+const checksPerTimeout = 4
+
 /** `requestTimeout` is about receiving a request, so that a long download is never cut. */
 export const layer = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* HttpConfig
     const { host, port } = config
     const evaluate = () => {
+      const requestTimeout = Duration.toMillis(config.requestTimeout)
+      // A head is part of its request: Node insists.
+      const headersTimeout = Math.min(requestTimeout, Duration.toMillis(config.headersTimeout))
       const server = createServer({
-        requestTimeout: Duration.toMillis(config.requestTimeout),
-        headersTimeout: Duration.toMillis(config.headersTimeout),
+        requestTimeout,
+        headersTimeout,
+        connectionsCheckingInterval: Math.ceil(headersTimeout / checksPerTimeout),
         keepAliveTimeout: Duration.toMillis(config.keepAliveTimeout),
         maxHeaderSize: config.maxHeaders,
         noDelay: true
       })
       server.maxConnections = config.maxConnections
+      server.timeout = Duration.toMillis(config.stallTimeout)
+      server.on("clientError", Unparsed.answer)
       return server
     }
     const listening = NodeHttpServer.layerServer(evaluate, {
       host,
       port,
-      gracefulShutdownTimeout: config.shutdownTimeout,
-      websocket: { maxPayload: config.maxFrame }
+      gracefulShutdownTimeout: config.shutdownTimeout
     })
     return Layer.effectContext(
       Effect.mapError(Layer.build(listening), ({ cause }) => new CannotListen({ host, port, code: codeOf(cause) }))

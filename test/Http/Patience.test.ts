@@ -1,0 +1,159 @@
+/** What a client that is slow, large, or one too many gets, on real sockets. */
+import { connect, type Socket } from "node:net"
+import { assert, layer } from "@effect/vitest"
+import { Deferred, Effect, Layer, Schema, Stream } from "effect"
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { NetAddress } from "effect/net"
+import { Keys } from "../../src/Http/Keys.ts"
+import { ProblemBody } from "../../src/Http/Problem.ts"
+import { served } from "./support/Served.ts"
+
+/** Completed when the endless response was cut. */
+const cut = Deferred.makeUnsafe<void>()
+
+const endless = Stream.make(new Uint8Array(64 * 1024)).pipe(
+  Stream.forever,
+  Stream.onExit(() => Deferred.succeed(cut, undefined))
+)
+
+const routes = Layer.mergeAll(
+  HttpRouter.add("GET", "/", HttpServerResponse.text("here")),
+  HttpRouter.add(
+    "POST",
+    "/echo",
+    Effect.gen(function* () {
+      return HttpServerResponse.text(yield* (yield* HttpServerRequest.HttpServerRequest).text)
+    })
+  ),
+  HttpRouter.add("GET", "/endless", HttpServerResponse.stream(endless))
+)
+
+const server = (env: Record<string, string>) => served(routes, env).pipe(Layer.provide(Layer.mock(Keys, {})))
+
+/** A connection of its own; `ended` has all that came, once the server has closed it. */
+const connection = Effect.gen(function* () {
+  const { address } = yield* HttpServer.HttpServer
+  const port = NetAddress.isInetAddress(address) ? address.port : 0
+  const socket = yield* Effect.acquireRelease(
+    Effect.callback<Socket>((resume) => {
+      const socket = connect(port, "127.0.0.1", () => resume(Effect.succeed(socket)))
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+  let text = ""
+  socket.setEncoding("utf8").on("error", () => {})
+  const ended = Effect.callback<string>((resume) => {
+    socket.on("data", (more: string) => (text += more))
+    socket.once("close", () => resume(Effect.succeed(text)))
+  })
+  return { ended, say: (text: string) => socket.write(text.replaceAll("\n", "\r\n")), socket }
+})
+
+const problemOf = (answer: string) =>
+  Effect.gen(function* () {
+    const [head = "", body = ""] = answer.split("\r\n\r\n")
+    assert.match(head, /^content-type: application\/problem\+json$/im)
+    assert.match(head, /^connection: close$/im)
+    const problem = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(ProblemBody))(body)
+    assert.strictEqual(head.split(" ")[1], String(problem.status))
+    return problem.status
+  })
+
+const impatient = { SPILLWAY_HEADERS_TIMEOUT: "150 millis", SPILLWAY_REQUEST_TIMEOUT: "300 millis" }
+
+layer(server(impatient), { excludeTestServices: true })("a client that is slow", (it) => {
+  it.effect("to send its head is answered with 408", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("GET / HTTP/1.1\nHost: x\nX-Slow: ")
+      assert.strictEqual(yield* problemOf(yield* ended), 408)
+    })
+  )
+
+  it.effect("to send anything at all is answered with 408", () =>
+    Effect.gen(function* () {
+      const { ended } = yield* connection
+      assert.strictEqual(yield* problemOf(yield* ended), 408)
+    })
+  )
+
+  it.effect("to send its body is answered with 408", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("POST /echo HTTP/1.1\nHost: x\nContent-Length: 100\n\nslow")
+      assert.strictEqual(yield* problemOf(yield* ended), 408)
+    })
+  )
+})
+
+layer(server({ SPILLWAY_REQUEST_TIMEOUT: "100 millis" }), { excludeTestServices: true })("a short time", (it) => {
+  it.effect("for a whole request bounds its head, too", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("GET / HTTP/1.1\n")
+      assert.strictEqual(yield* problemOf(yield* ended), 408)
+    })
+  )
+})
+
+layer(server({ SPILLWAY_STALL_TIMEOUT: "300 millis" }), { excludeTestServices: true })("a client that stalls", (it) => {
+  it.effect("is cut when it reads nothing of its response", () =>
+    Effect.gen(function* () {
+      const { say, socket } = yield* connection
+      socket.pause()
+      say("GET /endless HTTP/1.1\nHost: x\n\n")
+      yield* Deferred.await(cut)
+    })
+  )
+})
+
+const small = {
+  SPILLWAY_MAX_HEADERS: "1 KiB",
+  SPILLWAY_MAX_BODY: "1 KiB",
+  SPILLWAY_KEEP_ALIVE_TIMEOUT: "100 millis",
+  SPILLWAY_MAX_CONNECTIONS: "2"
+}
+
+layer(server(small), { excludeTestServices: true })("a bound", (it) => {
+  it.effect("on heads is answered with 431", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say(`GET / HTTP/1.1\nHost: x\nX-Large: ${"x".repeat(2000)}\n\n`)
+      assert.strictEqual(yield* problemOf(yield* ended), 431)
+    })
+  )
+
+  it.effect("on bodies holds for those that do not tell their length", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("POST /echo HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n")
+      for (let i = 0; i < 3; i++) say(`200\n${"x".repeat(0x200)}\n`)
+      assert.match(yield* ended, /^HTTP\/1\.1 413 /)
+    })
+  )
+
+  it.effect("on what is no HTTP at all is answered with 400", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("SSH-2.0-OpenSSH_9.9\n")
+      assert.strictEqual(yield* problemOf(yield* ended), 400)
+    })
+  )
+
+  it.effect("on idle connections closes them after a while", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("GET / HTTP/1.1\nHost: x\n\n")
+      assert.match(yield* ended, /^HTTP\/1\.1 200 OK[\s\S]*here$/)
+    })
+  )
+
+  it.effect("on connections closes one more without a word", () =>
+    Effect.gen(function* () {
+      const held = [yield* connection, yield* connection]
+      const { ended } = yield* connection
+      assert.strictEqual(yield* ended, "")
+      assert.isTrue(held.every(({ socket }) => !socket.destroyed))
+    })
+  )
+})
