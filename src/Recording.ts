@@ -344,7 +344,7 @@ const make = Effect.gen(function* () {
       const files = yield* timelines.of(uid, asked, gapSeconds)
       return {
         conversations: page.map((row, index) => ({ ...headOf(uid, row), files: files[index] ?? [] })),
-        next: rows.length > limit ? page.at(-1)?.seq : undefined
+        next: rows.length > limit ? page.at(-1)?.cursor : undefined
       }
     }),
     conversation: conversationOf,

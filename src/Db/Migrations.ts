@@ -11,13 +11,15 @@ import { recordings } from "./Migrations/0001_recordings.ts"
 import { peaks } from "./Migrations/0002_peaks.ts"
 import { timelines } from "./Migrations/0003_timelines.ts"
 import { sealedPeaks } from "./Migrations/0004_sealed_peaks.ts"
+import { latest } from "./Migrations/0005_latest.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
 export const migrations = {
   "0001_recordings": recordings,
   "0002_peaks": peaks,
   "0003_timelines": timelines,
-  "0004_sealed_peaks": sealedPeaks
+  "0004_sealed_peaks": sealedPeaks,
+  "0005_latest": latest
 }
 
 const table = "spillway_migrations"

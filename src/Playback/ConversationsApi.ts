@@ -37,7 +37,7 @@ export const ConversationsPage = Schema.Struct({
 const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 }))
 
 const Cursor = Schema.String.check(
-  Schema.makeFilter((text) => /^\d{1,18}$/.test(text), { expected: "the `next` of the page before" })
+  Schema.makeFilter((text) => /^\d{1,18}-\d{1,18}$/.test(text), { expected: "the `next` of the page before" })
 )
 
 /** The user to act for, with a key of the scope `service`. */

@@ -5,7 +5,8 @@ import { Db, type DbError } from "../Db.ts"
 
 const Row = Schema.Struct({
   id: Schema.String,
-  seq: Schema.String,
+  /** Its place in the list: microseconds of `createdAt`, and a number of its own. */
+  cursor: Schema.String,
   createdAt: Schema.Date,
   finishedAt: Schema.NullOr(Schema.Date)
 })
@@ -17,7 +18,7 @@ export class ConversationRows extends Context.Service<
     /** Makes the row if it is missing. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string): Effect.Effect<Option.Option<ConversationRow>, DbError>
-    /** Newest first; `before` is a `seq`. */
+    /** Newest first, by `createdAt`: of a live one when it was first heard of, of an imported one when it began. `before` is a `cursor`. */
     latest(
       uid: string,
       before: string | undefined,
@@ -29,6 +30,17 @@ export class ConversationRows extends Context.Service<
     ConversationRows,
     Effect.suspend(() => make)
   )
+}
+
+type Sql = Parameters<Parameters<Db["Service"]["read"]>[1]>[0]
+
+const columns = (sql: Sql) => sql`
+  id, (extract(epoch from created_at) * 1000000)::bigint || '-' || seq as cursor, created_at as "createdAt",
+  finished_at as "finishedAt"`
+
+const isBefore = (sql: Sql, cursor: string) => {
+  const [micros = "", seq = ""] = cursor.split("-")
+  return sql`(created_at, seq) < (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${seq}::bigint)`
 }
 
 const make = Effect.gen(function* () {
@@ -47,8 +59,7 @@ const make = Effect.gen(function* () {
             Request: Schema.String,
             Result: Row,
             execute: (wanted) => sql`
-              select id, seq::text as seq, created_at as "createdAt", finished_at as "finishedAt"
-              from conversations where uid = ${uid} and id = ${wanted}`
+              select ${columns(sql)} from conversations where uid = ${uid} and id = ${wanted}`
           })(id)
         )
         .pipe(Effect.catchTag("SchemaError", Effect.die))
@@ -60,10 +71,9 @@ const make = Effect.gen(function* () {
             Request: Schema.Int,
             Result: Row,
             execute: (count) => sql`
-              select id, seq::text as seq, created_at as "createdAt", finished_at as "finishedAt"
-              from conversations
-              where uid = ${uid} and ${before === undefined ? sql`true` : sql`seq < ${before}::bigint`}
-              order by conversations.seq desc limit ${count}`
+              select ${columns(sql)} from conversations
+              where uid = ${uid} and ${before === undefined ? sql`true` : isBefore(sql, before)}
+              order by created_at desc, seq desc limit ${count}`
           })(limit)
         )
         .pipe(Effect.catchTag("SchemaError", Effect.die))

@@ -68,9 +68,10 @@ layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
         SELECT 'u' || (n % 100), 'c' || n FROM generate_series(1, 20000) AS n`
       yield* sql`ANALYZE conversations`
       const plan = yield* sql<{ "QUERY PLAN": string }>`
-        EXPLAIN SELECT id FROM conversations WHERE uid = 'u7' AND seq < 15000 ORDER BY seq DESC LIMIT 50`
+        EXPLAIN SELECT id FROM conversations WHERE uid = 'u7' AND (created_at, seq) < (now(), 15000)
+        ORDER BY created_at DESC, seq DESC LIMIT 50`
       const text = plan.map((row) => row["QUERY PLAN"]).join("\n")
-      assert.match(text, /Index Scan Backward using conversations_uid_seq_key/)
+      assert.match(text, /Index Scan Backward using conversations_latest/)
       assert.notMatch(text, /Sort|Seq Scan/)
     })
   )

@@ -118,7 +118,8 @@ layer(servedPlayback(recording))("conversations", (it) => {
         "?before=x",
         "?before=",
         "?before=-1",
-        `?before=${"9".repeat(19)}`,
+        "?before=1",
+        `?before=1-${"9".repeat(19)}`,
         "/a%2Fb",
         "/..%2F",
         `/${"a".repeat(129)}`

@@ -97,8 +97,8 @@ export class MemoryRecording {
     conversations: (uid, { before, gapSeconds, limit }) =>
       Effect.map(this.#all, (all) => {
         const mine = all.filter((each) => each.uid === uid)
-        const from = before === undefined ? 0 : mine.length - Number(before)
-        const next = from + limit < mine.length ? String(mine.length - from - limit) : undefined
+        const from = before === undefined ? 0 : mine.length - Number(before.slice(2))
+        const next = from + limit < mine.length ? `0-${mine.length - from - limit}` : undefined
         const listed = mine.slice(from, from + limit).map(({ chunks, ...conversation }) => ({
           ...conversation,
           files: Timeline.layout(chunks, gapSeconds)
