@@ -2,9 +2,10 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import type { Browser, Page } from "playwright-core"
+import type { Browser } from "playwright-core"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 import { launch, type Noted, noted, open, temporary } from "./support/Chromium.ts"
+import { api, drop, keyOf, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
 import { match, noise, samplesOf, wav } from "./support/Sound.ts"
 
 const rate = 44_100
@@ -18,6 +19,7 @@ const environment = (port = "0") => ({
   SPILLWAY_PORT: port,
   SPILLWAY_CHUNK_DURATION: "2 seconds",
   SPILLWAY_COMMIT_INTERVAL: "100 millis",
+  SPILLWAY_SWEEP_INTERVAL: "1 second",
   SPILLWAY_KEY_CACHE_TIME: "50 millis"
 })
 
@@ -34,27 +36,6 @@ afterAll(async () => {
   Fs.rmSync(Path.dirname(microphone), { recursive: true, force: true })
 })
 
-const api = async (path: string, init: RequestInit = {}) => {
-  const response = await fetch(`${server.url}${path}`, {
-    ...init,
-    headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" }
-  })
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
-  return response
-}
-
-/** All of a conversation's audio that the server has. */
-const kept = async (conversation: string, uid = "admin"): Promise<Buffer> => {
-  const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
-    await (await api(`/v1/conversations/${conversation}?uid=${uid}`)).text()
-  )
-  const files = body.audio_files.map(async ({ id }) => {
-    const audio = await api(`/v1/sync/audio/${conversation}/${id}?format=pcm&uid=${uid}`)
-    return Buffer.from(await audio.arrayBuffer())
-  })
-  return Buffer.concat(await Promise.all(files))
-}
-
 /** What the page has sent, each sample once, in order. */
 const spoken = ({ sent }: Noted): Buffer => {
   const first = Math.min(...sent.map(({ start }) => start))
@@ -63,23 +44,6 @@ const spoken = ({ sent }: Noted): Buffer => {
   for (const { pcm, start } of sent) pcm.copy(whole, Math.round((start - first) * rate) * 2)
   return whole
 }
-
-const record = (page: Page) => page.getByRole("button", { name: "Record", exact: true }).click()
-const stop = (page: Page) => page.getByRole("button", { name: "Stop", exact: true }).click()
-const job = (page: Page) => page.locator(".job").first()
-const name = async (page: Page) => (await job(page).getAttribute("data-conversation")) ?? ""
-const seconds = async (page: Page, position: string) =>
-  Number(await job(page).locator(`.${position} [role=progressbar]`).getAttribute("data-seconds"))
-const reach = (page: Page, position: string, least: number) =>
-  page.waitForFunction(
-    ([position, least]) => {
-      const bar = document.querySelector(`.job .${position} [role=progressbar]`)
-      return Number(bar?.getAttribute("data-seconds")) >= Number(least)
-    },
-    [position, least] as const,
-    { timeout: 40_000 }
-  )
-const stored = (page: Page) => job(page).getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
 
 it(
   "keeps and plays what the microphone hears, to the sample, also while it is being recorded",
@@ -97,7 +61,7 @@ it(
     const conversation = await name(page)
     const { played, sent } = await noted(page)
     const whole = spoken({ played, sent })
-    const audio = await kept(conversation)
+    const audio = await kept(server, conversation)
     assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
     assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
 
@@ -125,12 +89,7 @@ it(
   "loses nothing when the server is killed and its key expires in the middle of a recording",
   { timeout: 120_000 },
   async () => {
-    const key = async () => {
-      const created = await api("/v1/keys", { method: "POST", body: JSON.stringify({ uid: "ada" }) })
-      const body: { readonly id: string; readonly key: string } = JSON.parse(await created.text())
-      return body
-    }
-    const [first, second] = [await key(), await key()]
+    const [first, second] = [await keyOf(server, "ada"), await keyOf(server, "ada")]
     const { broken, context, page } = await open(browser, `${server.url}/#key=${first.key}`)
     assert.strictEqual(page.url(), `${server.url}/`)
     await record(page)
@@ -145,7 +104,7 @@ it(
     await page.getByText("Connected", { exact: true }).waitFor()
     await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
 
-    await api(`/v1/keys/${first.id}`, { method: "DELETE" })
+    await api(server, `/v1/keys/${first.id}`, { method: "DELETE" })
     await restart()
     const field = page.getByLabel("Key", { exact: true })
     await field.waitFor()
@@ -156,7 +115,7 @@ it(
     await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
     await stop(page)
     await stored(page)
-    const audio = await kept(await name(page), "ada")
+    const audio = await kept(server, await name(page), "ada")
     const whole = spoken(await noted(page))
     assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
     assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
@@ -171,34 +130,24 @@ it(
   async () => {
     const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
     const pcm = noise(90, 16_000, 3)
-    const drop = (file: string, bytes: Buffer) =>
-      page.evaluate(
-        ([file, text]) => {
-          const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
-          const dataTransfer = new DataTransfer()
-          dataTransfer.items.add(new File([bytes], file))
-          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }))
-        },
-        [file, bytes.toString("base64")] as const
-      )
-    await drop("My talk (1).wav", wav(pcm, 16_000))
+    await drop(page, { "My talk (1).wav": wav(pcm, 16_000) })
     await stored(page)
     const conversation = await name(page)
     assert.match(conversation, /^My-talk-1-/)
-    assert.isTrue((await kept(conversation)).equals(pcm))
+    assert.isTrue((await kept(server, conversation)).equals(pcm))
 
     const stereo = Buffer.alloc(4 * 16_000)
     for (let index = 0; index < 16_000; index++) {
       stereo.writeInt16LE(index % 1000, index * 4)
       stereo.writeInt16LE((index % 1000) + 200, index * 4 + 2)
     }
-    await drop("stereo.wav", wav(stereo, 16_000, { channels: 2 }))
+    await drop(page, { "stereo.wav": wav(stereo, 16_000, { channels: 2 }) })
     await page.locator(".job", { hasText: "stereo.wav" }).getByText("Stored", { exact: true }).waitFor()
-    assert.deepStrictEqual([...samplesOf(await kept(await name(page))).subarray(0, 3)], [100, 101, 102])
+    assert.deepStrictEqual([...samplesOf(await kept(server, await name(page))).subarray(0, 3)], [100, 101, 102])
 
     const alert = page.locator(".record [role=alert]")
     const refused = async (file: string, bytes: Buffer) => {
-      await drop(file, bytes)
+      await drop(page, { [file]: bytes })
       await alert.filter({ hasText: file }).waitFor()
       return (await alert.textContent()) ?? ""
     }

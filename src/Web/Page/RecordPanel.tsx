@@ -1,6 +1,6 @@
 /** Records from the microphone, and takes files that are dropped on the page. */
 import { useEffect, useRef, useState } from "preact/hooks"
-import { type Job, jobs, record, sendFile } from "./Recorder.ts"
+import { isRecording, type Job, jobs, record, sendFile } from "./Recorder.ts"
 import { SendingCard } from "./SendingCard.tsx"
 import { wordsFor } from "./Server.ts"
 import { useStore } from "./Store.ts"
@@ -40,9 +40,10 @@ const useDrop = (take: (files: ReadonlyArray<File>) => void): boolean => {
       if (event.relatedTarget === null) setOver(false)
     }
     const drop = (event: DragEvent) => {
-      event.preventDefault()
       setOver(false)
-      latest.current([...(event.dataTransfer?.files ?? [])])
+      if (event.dataTransfer?.types.includes("Files") !== true) return
+      event.preventDefault()
+      latest.current([...event.dataTransfer.files])
     }
     document.addEventListener("dragover", over)
     document.addEventListener("dragleave", leave)
@@ -60,18 +61,24 @@ export const RecordPanel = ({ hasKey }: { readonly hasKey: boolean }) => {
   const all = useStore(jobs)
   const [current, setCurrent] = useState<Job>()
   const [isStarting, setStarting] = useState(false)
+  const starting = useRef(false)
   const [words, setWords] = useState("")
   const picker = useRef<HTMLInputElement>(null)
   const recording = current !== undefined && all.includes(current) ? current : undefined
 
   useEffect(() => {
     if (current === undefined) return undefined
-    return current.state.watch(() => {
+    const look = () => {
       if (!current.state.value.isRecording) setCurrent(undefined)
-    })
+    }
+    look()
+    return current.state.watch(look)
   }, [current])
 
+  // Once at a time, however often it is pressed while the browser asks for permission.
   const start = async () => {
+    if (starting.current || isRecording()) return
+    starting.current = true
     setWords("")
     setStarting(true)
     try {
@@ -80,21 +87,17 @@ export const RecordPanel = ({ hasKey }: { readonly hasKey: boolean }) => {
       setWords(wordsFor(cause))
     }
     setStarting(false)
+    starting.current = false
   }
   const send = async (files: ReadonlyArray<File>) => {
-    setWords("")
-    for (const file of files) {
-      try {
-        await sendFile(file)
-      } catch (cause) {
-        setWords(wordsFor(cause))
-      }
-    }
+    const problems: Array<string> = []
+    for (const file of files) await sendFile(file).catch((cause: unknown) => problems.push(wordsFor(cause)))
+    setWords(problems.join("\n"))
   }
   const isOver = useDrop((files) => void send(files))
 
   return (
-    <section class="card record" aria-labelledby="record-title" hidden={!hasKey && all.length === 0}>
+    <section class="card record" aria-labelledby="record-title" hidden={!hasKey && all.length === 0 && words === ""}>
       <h2 id="record-title">Record</h2>
       <div class="record-row">
         <button

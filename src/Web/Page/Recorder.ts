@@ -3,7 +3,7 @@ import * as Microphone from "./Microphone.ts"
 import { keptSeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
 import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
-import { askJson, wordsFor } from "./Server.ts"
+import { askJson } from "./Server.ts"
 import { Store } from "./Store.ts"
 import { type LinkState, Uplink } from "./Uplink.ts"
 import * as WavFile from "./WavFile.ts"
@@ -49,9 +49,14 @@ const two = (value: number) => String(value).padStart(2, "0")
 const stampOf = (date: Date): string =>
   `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${two(date.getHours())}.${two(date.getMinutes())}.${two(date.getSeconds())}`
 
-/** Only what an id may hold. */
-const idOf = (name: string): string =>
-  `${name.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 90)}-${stampOf(new Date())}`
+const letter = (byte: number) => (byte % 36).toString(36)
+
+/** Only what an id may hold, and nobody else's: names are alike without their other letters, and seconds are shared. */
+const idOf = (name: string): string => {
+  const plain = name.replaceAll(/[^A-Za-z0-9._-]+/g, "-").replaceAll(/^-+|-+$/g, "")
+  const own = Array.from(crypto.getRandomValues(new Uint8Array(4)), letter).join("")
+  return `${plain === "" ? "file" : plain.slice(0, 90)}-${stampOf(new Date())}-${own}`
+}
 
 const isOver = (link: LinkState) => link === "done" || link === "failed"
 
@@ -63,7 +68,7 @@ const remember = (job: Job): void => {
 export const forget = (job: Job): void => jobs.set(jobs.value.filter((each) => each !== job))
 
 /** Follows the conversation on its way into the store, until all of it is there. */
-const follow = async (state: Store<Sending>, startOf: () => number): Promise<void> => {
+const follow = async (state: Store<Sending>): Promise<void> => {
   let endedAt: number | undefined
   while (endedAt === undefined || performance.now() - endedAt < storePatienceMillis) {
     await pause(storePollMillis)
@@ -77,7 +82,7 @@ const follow = async (state: Store<Sending>, startOf: () => number): Promise<voi
       const { audio_files } = await askJson(Model.waveform, `${Model.pathOf(conversation)}/waveform?points=1`)
       const known = audio_files.reduce((sum, file) => sum + file.duration, 0)
       const waiting = audio_files.reduce((sum, file) => sum + file.duration - file.stored, 0)
-      state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting - startOf())) })
+      state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting)) })
       if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
     } catch {
       // The link's own state tells that the server does not answer.
@@ -85,16 +90,23 @@ const follow = async (state: Store<Sending>, startOf: () => number): Promise<voi
   }
 }
 
-const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): void => {
-  uplink.progress.watch(() => {
+/** Answers how to say what became of the source; how the link is follows by itself. */
+const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: string) => void) => {
+  let note = ""
+  const show = () => {
     const { acknowledged, reason, sent, state: link } = uplink.progress.value
     state.update({
       link,
       sent: Math.max(sent, acknowledged) / rate,
       onDisk: acknowledged / rate,
-      words: link === "connected" || link === "done" ? "" : reason
+      words: [note, link === "connected" || link === "done" ? "" : reason].filter((words) => words !== "").join(" ")
     })
-  })
+  }
+  uplink.progress.watch(show)
+  return (words) => {
+    note = words
+    show()
+  }
 }
 
 const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
@@ -115,9 +127,11 @@ const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
   return new Uint8Array(view.buffer)
 }
 
-const gaveUp = `The server has not answered for ${keptSeconds / 60} minutes, so recording has stopped. What was recorded is kept here and is sent as soon as the server answers; you can also save it.`
+const gaveUp = `Recording has stopped: ${keptSeconds / 60} minutes wait for the server, and no more are kept here. You can save them.`
 
-/** Records until it is stopped. Throws `NoMicrophone`. */
+export const isRecording = (): boolean => jobs.value.some(({ state }) => state.value.isRecording)
+
+/** Records until it is stopped, or can't be sent. Throws `NoMicrophone`. */
 export const record = async (): Promise<Job> => {
   const level = new Store(0)
   const early: Array<Microphone.Piece> = []
@@ -143,29 +157,31 @@ export const record = async (): Promise<Job> => {
     isRecording: true,
     words: ""
   })
+  const note = mirror(state, uplink, rate)
   let stopping = false
   const stop = async (words = "") => {
     if (stopping) return
     stopping = true
+    if (words !== "") note(words)
     await microphone.stop()
     buffer.ended = true
     level.set(0)
     state.update({ isRecording: false })
     uplink.wake()
-    if (words !== "") state.update({ words })
   }
+  let isFull = false
   take = ({ endedAt, pcm, peak }) => {
-    if (buffer.ended) return
+    if (buffer.ended || isFull) return
     level.set(peak)
-    if (!buffer.push(new Uint8Array(pcm), endedAt)) void stop(gaveUp)
+    isFull = !buffer.push(new Uint8Array(pcm), endedAt)
+    if (isFull) void stop(gaveUp)
     state.update({ total: buffer.end / rate })
     uplink.wake()
   }
   early.splice(0).forEach(take)
   lost = () => void stop("The microphone was disconnected: the recording has ended there.")
-  mirror(state, uplink, rate)
-  void uplink.run()
-  void follow(state, () => 0)
+  void uplink.run().finally(() => stop("Recording has stopped."))
+  void follow(state)
   const job: Job = {
     state,
     level,
@@ -201,34 +217,33 @@ export const sendFile = async (file: File): Promise<Job> => {
     isRecording: false,
     words: ""
   })
-  mirror(state, uplink, rate)
+  const note = mirror(state, uplink, rate)
   const start = () => {
     running++
+    note("")
     void uplink.run().finally(() => {
       running--
       queue.shift()?.()
     })
-    void follow(state, () => 0)
+    void follow(state)
   }
   const job: Job = {
     state,
     level: new Store(0),
     stop: () => {
+      note("")
       uplink.cancel()
-      state.update({ link: "failed", words: "You stopped it. What is on the server's disk is kept." })
     },
     save: () => Promise.resolve(file)
   }
   remember(job)
   if (running < maxFilesAtOnce) start()
   else {
-    state.update({ words: "It is sent after the files before it." })
+    note("It is sent after the files before it.")
     queue.push(start)
   }
   return job
 }
-
-export const describe = wordsFor
 
 /** Something would be lost if the page were closed now. */
 export const isBusy = (): boolean => jobs.value.some(({ state }) => !isOver(state.value.link))

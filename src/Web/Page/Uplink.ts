@@ -35,10 +35,26 @@ const patienceMillis = 15_000
 const firstPauseMillis = 250
 const maxPauseMillis = 5_000
 
-const closing = new Map([
-  [1003, "The server does not understand what this page sends. Reload the page."],
-  [1009, "The server takes smaller messages than this page sends."]
-])
+const stopped = "You stopped it. What is on the server's disk is kept."
+
+/** Why it is of no use to try again; none when it is. */
+const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
+  if (code === 1003) return "The server does not understand what this page sends. Reload the page."
+  if (code === 1009) return "The server takes smaller messages than this page sends."
+  return code === 1008 && /is full|bad query/.test(reason) ? `The server ended it: ${reason}.` : undefined
+}
+
+const closeWords = ({ code, reason }: CloseEvent): string => {
+  if (code === 1001) return "The server stops or restarts."
+  return reason === "" ? "The connection to the server broke." : `The server closed the connection: ${reason}.`
+}
+
+/** How a connection ended. `final`: another one would end as it did. */
+interface End {
+  readonly reason: string
+  readonly final: boolean
+  readonly opened: boolean
+}
 
 export class Uplink {
   readonly progress = new Store<Progress>({ state: "connecting", sent: 0, acknowledged: 0, reason: "" })
@@ -59,8 +75,8 @@ export class Uplink {
 
   /** Gives up; what is acknowledged stays. */
   cancel(): void {
+    this.#tell("failed", stopped)
     this.#stop.abort()
-    this.#pump()
   }
 
   get #finished(): boolean {
@@ -75,7 +91,7 @@ export class Uplink {
       this.#tell("connecting", this.progress.value.reason)
       const { key } = session.value
       const end = key === undefined ? { reason: "", final: false, opened: false } : await this.#connect(key)
-      if (this.#finished) break
+      if (this.#finished || this.#stop.signal.aborted) break
       if (end.final) return this.#tell("failed", end.reason)
       const reason = end.opened ? end.reason : await this.#whyNot()
       if (session.value.key === undefined) {
@@ -91,6 +107,7 @@ export class Uplink {
   }
 
   #tell(state: LinkState, reason: string): void {
+    if (this.#stop.signal.aborted) return
     this.progress.set({ state, reason, sent: this.#next, acknowledged: this.#acknowledged })
   }
 
@@ -118,7 +135,7 @@ export class Uplink {
   }
 
   /** One connection, from its opening to its end. */
-  #connect(key: string): Promise<{ readonly reason: string; readonly final: boolean; readonly opened: boolean }> {
+  #connect(key: string): Promise<End> {
     const source = this.#source
     const url = urlOf(`/v1/trigger/listen?sample_rate=${source.sampleRate}&audio_timeline=2&ack=1`)
     url.protocol = url.protocol.replace("http", "ws")
@@ -130,7 +147,7 @@ export class Uplink {
     let heardAt = performance.now()
     let credit = framesPerSecond
     let creditAt = heardAt
-    let failure: string | undefined
+    let end: (reason: string, final: boolean) => void = () => {}
 
     const mayStillSend = () => {
       const now = performance.now()
@@ -164,29 +181,40 @@ export class Uplink {
           this.#tell("connected", "")
         }
       } catch (cause) {
-        failure = wordsFor(cause)
-        socket.close()
+        end(wordsFor(cause), true)
       }
       pumping = false
-      if (this.#stop.signal.aborted || this.#finished) socket.close(1000)
+      if (this.#finished) end("", false)
     }
     this.#pump = () => void pump()
 
     return new Promise((resolve) => {
+      const over = new AbortController()
       const timer = setInterval(() => {
         const isWaiting = this.#next > this.#acknowledged || !opened
         if (!isWaiting) heardAt = performance.now()
-        if (performance.now() - heardAt > patienceMillis) socket.close(4000, "no acknowledgement")
-        this.#pump()
+        if (performance.now() - heardAt > patienceMillis) end("The server acknowledges nothing.", false)
+        else this.#pump()
       }, 100)
-      socket.addEventListener("open", () => {
+      // Does not wait for the server's side of the closing, which a server that hangs does not send.
+      end = (reason, final) => {
+        if (over.signal.aborted) return
+        over.abort()
+        clearInterval(timer)
+        this.#pump = () => {}
+        socket.close(1000)
+        resolve({ reason, final, opened })
+      }
+      const { signal } = over
+      this.#stop.signal.addEventListener("abort", () => end("", false), { signal })
+      const onOpen = () => {
         opened = true
         heardAt = performance.now()
         socket.send(Frames.conversation(this.#conversation))
         this.#tell("connected", "")
         this.#pump()
-      })
-      socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+      }
+      const onMessage = ({ data }: MessageEvent<unknown>) => {
         const message = data instanceof ArrayBuffer ? Frames.decode(data) : { kind: "other" as const }
         if (message.kind !== "ack" || message.conversation !== this.#conversation) return
         heardAt = performance.now()
@@ -194,15 +222,14 @@ export class Uplink {
         source.release(this.#acknowledged)
         this.#tell("connected", "")
         this.#pump()
-      })
-      socket.addEventListener("close", ({ code, reason }) => {
-        clearInterval(timer)
-        this.#pump = () => {}
-        const policy = code === 1008 && !reason.includes("too many") ? `The server ended it: ${reason}.` : undefined
-        const final = failure ?? closing.get(code) ?? policy
-        const words = code === 1001 ? "The server stops or restarts." : "The connection to the server broke."
-        resolve({ reason: final ?? words, final: final !== undefined, opened })
-      })
+      }
+      const onClose = (event: CloseEvent) => {
+        const final = finalWords(event)
+        end(final ?? closeWords(event), final !== undefined)
+      }
+      socket.addEventListener("open", onOpen, { signal })
+      socket.addEventListener("message", onMessage, { signal })
+      socket.addEventListener("close", onClose, { signal })
     })
   }
 }

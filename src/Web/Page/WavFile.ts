@@ -36,6 +36,8 @@ const signatures: ReadonlyArray<readonly [number, string, string]> = [
 const maxChunks = 1_000
 const extensible = 0xfffe
 const unknownSize = 0xffff_ffff
+/** What is read of a format: as much as the extensible one has. */
+const formatBytes = 40
 
 interface Format {
   readonly coding: number
@@ -44,8 +46,14 @@ interface Format {
   readonly bits: number
 }
 
-const viewOf = async (file: Blob, from: number, length: number) =>
-  new DataView(await file.slice(from, from + length).arrayBuffer())
+const viewOf = async (file: File, from: number, length: number) => {
+  const bytes = await file
+    .slice(from, from + length)
+    .arrayBuffer()
+    .catch(() => undefined)
+  if (bytes !== undefined) return new DataView(bytes)
+  throw new NotSendable(`${file.name} can't be read. It may be a folder, or was moved or changed meanwhile.`)
+}
 
 const latin = (view: DataView, from = 0, length = view.byteLength) =>
   String.fromCharCode(...new Uint8Array(view.buffer, from, Math.max(0, Math.min(length, view.byteLength - from))))
@@ -75,7 +83,7 @@ export class WavFile implements Source {
   readonly ended = true
   /** Unix seconds of the first sample. */
   readonly start: number
-  readonly #file: Blob
+  readonly #file: File
   readonly #at: number
 
   constructor(file: File, format: Format, at: number, bytes: number, start: number) {
@@ -103,11 +111,9 @@ export class WavFile implements Source {
   /** Several channels are sent as their mean. */
   async read(from: number, to: number): Promise<Uint8Array> {
     const frame = 2 * this.channels
-    const slice = this.#file.slice(this.#at + from * frame, this.#at + to * frame)
-    const bytes = await slice.arrayBuffer()
-    if (bytes.byteLength !== (to - from) * frame) throw new NotSendable(`${this.name} was changed while it was sent.`)
-    if (this.channels === 1) return new Uint8Array(bytes)
-    const view = new DataView(bytes)
+    const view = await viewOf(this.#file, this.#at + from * frame, (to - from) * frame)
+    if (view.byteLength !== (to - from) * frame) throw new NotSendable(`${this.name} was changed while it was sent.`)
+    if (this.channels === 1) return new Uint8Array(view.buffer)
     const mixed = new DataView(new ArrayBuffer(2 * (to - from)))
     for (let sample = 0; sample < to - from; sample++) {
       let sum = 0
@@ -140,7 +146,7 @@ export const open = async (file: File, start: number): Promise<WavFile> => {
     const size = chunk.getUint32(4, true)
     at += 8
     if (name === "ds64" && chunk.byteLength >= 24) long = Number(chunk.getBigUint64(16, true))
-    if (name === "fmt " && size >= 16) format = readFormat(await viewOf(file, at, size))
+    if (name === "fmt " && size >= 16) format = readFormat(await viewOf(file, at, Math.min(size, formatBytes)))
     if (name === "data") {
       if (format === undefined) break
       const wrong = complaint(format)

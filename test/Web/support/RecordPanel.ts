@@ -1,0 +1,60 @@
+/** What a test does with the recorder of the page, and sees of it. */
+import type { Page } from "playwright-core"
+import type { Server } from "../../support/Server.ts"
+
+export const record = (page: Page) => page.getByRole("button", { name: "Record", exact: true }).click()
+export const stop = (page: Page) => page.getByRole("button", { name: "Stop", exact: true }).click()
+/** The newest. */
+export const job = (page: Page) => page.locator(".job").first()
+export const name = async (page: Page) => (await job(page).getAttribute("data-conversation")) ?? ""
+export const seconds = async (page: Page, position: string) =>
+  Number(await job(page).locator(`.${position} [role=progressbar]`).getAttribute("data-seconds"))
+export const reach = (page: Page, position: string, least: number) =>
+  page.waitForFunction(
+    ([position, least]) => {
+      const bar = document.querySelector(`.job .${position} [role=progressbar]`)
+      return Number(bar?.getAttribute("data-seconds")) >= Number(least)
+    },
+    [position, least] as const,
+    { timeout: 40_000 }
+  )
+export const stored = (page: Page) => job(page).getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
+
+/** Files that are dropped on the page, all at once. */
+export const drop = (page: Page, files: Readonly<Record<string, Buffer>>) =>
+  page.evaluate(
+    (files) => {
+      const dataTransfer = new DataTransfer()
+      for (const [file, text] of files) {
+        const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
+        dataTransfer.items.add(new File([bytes], file))
+      }
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }))
+    },
+    Object.entries(files).map(([file, bytes]) => [file, bytes.toString("base64")] as const)
+  )
+
+export const api = async ({ key, url }: Server, path: string, init: RequestInit = {}) => {
+  const response = await fetch(`${url}${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" }
+  })
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+  return response
+}
+
+/** Another key of a user. */
+export const keyOf = async (server: Server, uid: string): Promise<{ readonly id: string; readonly key: string }> =>
+  JSON.parse(await (await api(server, "/v1/keys", { method: "POST", body: JSON.stringify({ uid }) })).text())
+
+/** All of a conversation's audio that the server has. */
+export const kept = async (server: Server, conversation: string, uid = "admin"): Promise<Buffer> => {
+  const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
+    await (await api(server, `/v1/conversations/${conversation}?uid=${uid}`)).text()
+  )
+  const files = body.audio_files.map(async ({ id }) => {
+    const audio = await api(server, `/v1/sync/audio/${conversation}/${id}?format=pcm&uid=${uid}`)
+    return Buffer.from(await audio.arrayBuffer())
+  })
+  return Buffer.concat(await Promise.all(files))
+}
