@@ -9,7 +9,7 @@ import type { NewObject } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
 import * as GcsChunks from "./GcsChunks.ts"
 import type { Chunk } from "./GcsChunks.ts"
-import { broken, cut, translate } from "./GcsFault.ts"
+import { broken, cut, ofStatus, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsHttp from "./GcsHttp.ts"
 import * as GcsObject from "./GcsObject.ts"
@@ -76,6 +76,7 @@ const sendChunk = (
   sum: Option.Option<GcsSent.Sum>
 ) => {
   let committed = start
+  /** False: how far the store is, or whether it is done, has to be asked. */
   let isKnown = true
   const hash = Option.match(sum, {
     onNone: () => ({}),
@@ -94,13 +95,12 @@ const sendChunk = (
   const step: Effect.Effect<State, GcsFault> = Effect.gen(function* () {
     const state = yield* isKnown ? rest : ask
     if ("made" in state) return state
-    const isFurther = state.committed > committed
-    if (state.committed < start || state.committed > end) return yield* broken("the store has lost its place")
-    const wasKnown = isKnown
+    if (state.committed < start || state.committed > end) return yield* ofStatus(410, "the store has lost its place")
+    const isStuck = state.committed <= committed && (isKnown || state.committed === end)
     committed = state.committed
-    isKnown = true
+    isKnown = committed < end
     if (committed === end && end < size) return state
-    return wasKnown && !isFurther ? yield* cut("the store took nothing") : yield* step
+    return isStuck ? yield* cut("the store took nothing") : yield* step
   })
 
   const again = Effect.tapError(step, () =>

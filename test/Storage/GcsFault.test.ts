@@ -141,6 +141,31 @@ describe("uploads", () => {
     )
   )
 
+  it.live.each([0, 1_048_576, 1_048_575, 9_999_999])(
+    "can be begun anew when the store has lost its place: %s",
+    (bytes) =>
+      using((server, storage) =>
+        Effect.gen(function* () {
+          server.faults.add({ operation: "chunk", skip: 2, fault: { kind: "committed", bytes } })
+          assert.propertyVal(yield* Effect.flip(storage.put(object("a", large))), "_tag", "StorageUnavailable")
+          yield* storage.put(object("a", large))
+          assert.deepStrictEqual(yield* read(storage, "a"), large)
+        })
+      )
+  )
+
+  it.live("that are all there, but not done, are asked for until they are", () =>
+    using((server, storage) =>
+      Effect.gen(function* () {
+        const fault = { kind: "committed", bytes: large.length } as const
+        server.faults.add({ operation: "chunk", skip: 3, times: 3, fault })
+        yield* storage.put(object("a", large))
+        assert.strictEqual(server.faults.used, 3)
+        assert.deepStrictEqual(yield* read(storage, "a"), large)
+      })
+    )
+  )
+
   it.live("begin their chunk anew when nothing of it is there", () =>
     using((server, storage) =>
       Effect.gen(function* () {

@@ -21,6 +21,8 @@ export const Fault = Schema.Union([
   Schema.Struct({ kind: Schema.tag("corruptDownload") }),
   /** Turns a bit in what was uploaded before it is looked at. */
   Schema.Struct({ kind: Schema.tag("corruptUpload") }),
+  /** Takes nothing of a chunk, and says that so many bytes of the upload are there. */
+  Schema.Struct({ kind: Schema.tag("committed"), bytes: Schema.Int }),
   /** Ignores the asked range. */
   Schema.Struct({ kind: Schema.tag("ignoreRange") }),
   /** Does what was asked and cuts the connection instead of answering. */

@@ -170,11 +170,14 @@ const rewrite = ({ objects }: Store, { bucket, name }: Route, { body, url }: Req
   return objects.put(decodeURIComponent(to), decodeURIComponent(key), source.bytes, given, url.searchParams)
 }
 
-const chunk = ({ uploads }: Store, { body, headers, url }: Request, host: string): Reply => {
+const more = (range: string | undefined) => nothing(308, range === undefined ? {} : { range })
+
+const chunk = ({ uploads }: Store, { body, fault, headers, url }: Request, host: string): Reply => {
+  if (fault?.kind === "committed") return more(fault.bytes === 0 ? undefined : `bytes=0-${fault.bytes - 1}`)
   const hash = headers["x-goog-hash"]
   const reply = uploads.chunk(url.searchParams.get("upload_id") ?? "", headers["content-range"], body, hash)
   if (reply.kind === "done") return json(Resource.object(reply.object, host), url.searchParams)
-  return nothing(308, reply.range === undefined ? {} : { range: reply.range })
+  return more(reply.range)
 }
 
 /** Answers, or throws an `ApiError`. */

@@ -165,6 +165,7 @@ export class Uploads {
       return this.#finish(session, hash)
     }
     const [first, last] = [Number(range[1]), Number(range[2])]
+    if (first > last || (total !== undefined && last >= total)) throw invalid("Failed to parse Content-Range header.")
     if (received.isWhole && received.bytes.length !== last - first + 1) {
       throw invalid(`There were ${received.bytes.length} bytes in the request body, not those of the Content-Range.`)
     }
