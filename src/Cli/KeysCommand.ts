@@ -1,7 +1,8 @@
 /** `spillway keys create|list|revoke` */
-import { Console, Effect, Option, Schema } from "effect"
+import { Console, DateTime, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { HttpClientRequest } from "effect/http"
+import { Instant } from "../Instant.ts"
 import * as Client from "./Client.ts"
 import * as Conversations from "./Conversations.ts"
 import * as Flags from "./Flags.ts"
@@ -27,15 +28,16 @@ const create = Command.make(
       Flag.withDescription("`service` may act for any user, `admin` may manage keys; can be given twice"),
       Flag.between(0, 2)
     ),
-    expires: Flag.Date("expires").pipe(
-      Flag.withDescription("When it stops to work, such as 2030-01-31"),
+    expires: Flag.String("expires").pipe(
+      Flag.withSchema(Instant),
+      Flag.withDescription("When it stops to work: 2030-01-31 (from its start, UTC) or 2030-01-31T09:30:00Z"),
       Flag.withMetavar("DATE"),
       Flag.optional
     ),
     ...Flags.server
   },
   Effect.fnUntraced(function* ({ expires, scope, uid, ...flags }) {
-    const expires_at = Option.getOrNull(Option.map(expires, (at) => at.toISOString()))
+    const expires_at = Option.getOrNull(Option.map(expires, DateTime.formatIso))
     const request = HttpClientRequest.post("/v1/keys").pipe(
       HttpClientRequest.bodyJsonUnsafe({ uid, scopes: scope, expires_at })
     )

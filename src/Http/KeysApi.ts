@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Id } from "../Id.ts"
+import { Instant } from "../Instant.ts"
 import { Authorization } from "./Authorization.ts"
 import { Scope } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
@@ -24,7 +25,7 @@ export const NewKey = Schema.Struct({ ...fields, key: Schema.String }).annotate(
 export const KeyRequest = Schema.Struct({
   uid: Id,
   scopes: Schema.optionalKey(Schema.Array(Scope)),
-  expires_at: Schema.optionalKey(Schema.NullOr(Schema.DateTimeUtcFromString))
+  expires_at: Schema.optionalKey(Schema.NullOr(Instant))
 }).annotate({ identifier: "KeyRequest" })
 
 export class KeysGroup extends HttpApiGroup.make("keys")

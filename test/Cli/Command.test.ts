@@ -93,6 +93,23 @@ describe("the command line", () => {
     )
   }, 60_000)
 
+  it("refuses a day that the calendar does not have, and says what it takes; so does the server", async () => {
+    const rolled = await run(["keys", "create", "ada", "--expires", "2030-02-31"])
+    assert.strictEqual(rolled.code, 1)
+    assert.include(rolled.err, "a date such as 2030-01-31 (its start, UTC) or 2030-01-31T09:30:00Z")
+    const answer = await fetch(`${server.url}/v1/keys`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ uid: "ada", expires_at: "2030-02-31T00:00:00Z" })
+    })
+    assert.deepStrictEqual(
+      [answer.status, JSON.parse(await answer.text()).errors[0].path],
+      [400, ["payload", "expires_at"]]
+    )
+    assert.strictEqual((await run(["keys", "create", "eve", "--expires", "2030-01-31"])).code, 0)
+    assert.match((await run(["keys", "list"])).out, /eve +\S+ \S+ +2030-01-31 00:00:00$/m)
+  }, 60_000)
+
   it("fails with one line and exit code 1 when nothing answers, or there is no such file", async () => {
     const away = await run(["conversations", "--url", "http://127.0.0.1:1"])
     assert.deepStrictEqual([away.code, away.err.trim().split("\n").length], [1, 1])
