@@ -1,9 +1,10 @@
-/** Brings one audio file to disk, goes on where a cut left it, and gives it its name when it is whole. */
-import { Effect, FileSystem, Option, Stream } from "effect"
+/** Brings one audio file to where it should go, and goes on where a cut left it. */
+import { Effect, Option, Stream } from "effect"
 import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "./CliConfig.ts"
 import * as Client from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
+import type { Destination } from "./Destination.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
 import type * as Target from "./Target.ts"
@@ -28,13 +29,11 @@ export const Download = {
   run: Effect.fnUntraced(function* (options: {
     readonly target: Target.Target
     readonly path: string
-    readonly to: string
+    readonly to: Destination
   }) {
     const config = yield* CliConfig
-    const fs = yield* FileSystem.FileSystem
     const screen = yield* Screen
-    const part = `${options.to}.part`
-    const file = yield* fs.open(part, { flag: "w" })
+    const { to } = options
     let bytes = 0
     let etag: string | undefined
 
@@ -47,8 +46,7 @@ export const Download = {
       }
       // Another version than the one begun, or a server without ranges: from the start.
       if (response.status === 200) {
-        yield* file.truncate(0)
-        yield* file.seek(0n, "start")
+        yield* to.restart
         bytes = 0
       }
       etag = response.headers["etag"]
@@ -60,7 +58,7 @@ export const Download = {
           orElse: () => Stream.fail(new Disconnected({ reason: "The server went silent" }))
         }),
         Stream.runForEach((chunk) =>
-          file.writeAll(chunk).pipe(
+          to.write(chunk).pipe(
             Effect.andThen(Effect.sync(() => void (bytes += chunk.length))),
             Effect.andThen(
               Effect.suspend(() => {
@@ -81,8 +79,7 @@ export const Download = {
       Effect.sync(() => bytes),
       config
     )
-    yield* file.sync
-    yield* fs.rename(part, options.to)
+    yield* to.finish
     return bytes
-  }, Effect.scoped)
+  })
 }

@@ -2,8 +2,10 @@
 import { Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
+import * as Destination from "./Destination.ts"
 import { Download } from "./Download.ts"
 import * as Flags from "./Flags.ts"
+import { Screen } from "./Screen.ts"
 import * as Target from "./Target.ts"
 
 /** The conversation has no such audio file. */
@@ -18,6 +20,16 @@ export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   }
 }
 
+/** Standard output takes one file. */
+export class ManyFiles extends Schema.TaggedError<ManyFiles>()("ManyFiles", {
+  conversation: Schema.String,
+  files: Schema.Int
+}) {
+  override get message() {
+    return `${this.conversation} has ${this.files} audio files: choose one for standard output with --file 1 to ${this.files}.`
+  }
+}
+
 /** `out.wav` → `out-2.wav` */
 export const numbered = (name: string, number: number): string =>
   /\.[^./]+$/.test(name) ? name.replace(/(\.[^./]+)$/, `-${number}$1`) : `${name}-${number}`
@@ -28,7 +40,7 @@ export const FetchCommand = Command.make(
     id: Argument.String("conversation"),
     output: Flag.String("output").pipe(
       Flag.withAlias("o"),
-      Flag.withDescription("File to write; several audio files become out-1.wav, out-2.wav, …"),
+      Flag.withDescription("File to write, - for standard output; several audio files become out-1.wav, out-2.wav, …"),
       Flag.withMetavar("FILE"),
       Flag.withDefault("out.wav")
     ),
@@ -46,10 +58,17 @@ export const FetchCommand = Command.make(
       .map((each, index) => ({ each, number: index + 1 }))
       .filter(({ number }) => Option.isNone(file) || file.value === number)
     if (wanted.length === 0) return yield* new NoAudio({ conversation: id, files: files.length })
+    const piped = output === "-"
+    if (piped && wanted.length > 1) return yield* new ManyFiles({ conversation: id, files: files.length })
+    const say = piped ? (yield* Screen).say : Console.log
     for (const { each, number } of wanted) {
-      const to = wanted.length > 1 ? numbered(output, number) : output
-      const bytes = yield* Download.run({ target: from, path: Conversations.audioPath(id, each.id), to })
-      yield* Console.log(`${to}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
+      const name = wanted.length > 1 ? numbered(output, number) : output
+      const download = Effect.gen(function* () {
+        const to = yield* piped ? Destination.standardOutput : Destination.file(name)
+        const bytes = yield* Download.run({ target: from, path: Conversations.audioPath(id, each.id), to })
+        yield* say(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
+      })
+      yield* Effect.scoped(download)
     }
   })
 ).pipe(Command.withDescription("Download a conversation's audio as WAV"))

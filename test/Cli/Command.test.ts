@@ -27,13 +27,18 @@ const writeWav = (wav: string, samples: number, cut = 0) => {
   Fs.writeFileSync(wav, bytes.subarray(0, bytes.length - cut * 2))
 }
 
-const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) => {
+const start = (
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>> = {},
+  meddle: (child: ChildProcess) => void = () => {}
+) => {
   const child: ChildProcess = spawn(process.execPath, [cli, ...args], {
     env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir, ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
   const said = { out: "", err: "" }
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => (said.out += text))
+  meddle(child)
+  child.stdout?.setEncoding("latin1").on("data", (text: string) => (said.out += text))
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (said.err += text))
   const done = new Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>((resolve) =>
     child.once("close", (code) => resolve({ code, ...said }))
@@ -76,6 +81,21 @@ describe("the command line", () => {
     assert.strictEqual(code, 0, err)
     assert.include(err, `${cut} is cut: 8.0 s of its 10.0 s are missing. What is there is sent.\n`)
     assert.match(out, /^acknowledged 2\.0 s, all of .*cut\.wav\n/)
+  }, 60_000)
+
+  it("writes to standard output what others read from there, and nothing else", async () => {
+    await run(["stream", wav, "--fast", "--conversation", "piped"])
+    const { code, err, out } = await run(["fetch", "piped", "-o", "-"])
+    assert.strictEqual(code, 0, err)
+    assert.strictEqual(out.slice(0, 4), "RIFF")
+    assert.strictEqual(Buffer.byteLength(out, "latin1"), 44 + 16_000 * SECONDS * 2)
+    assert.match(err, /standard output +0:10 +320044 bytes\n$/)
+    assert.isFalse(Fs.existsSync("-") || Fs.existsSync("-.part"))
+    const closed = start(["fetch", "piped", "-o", "-"], {}, ({ stdout }) => stdout?.destroy())
+    assert.deepStrictEqual(
+      [(await closed.done).code, /spillway: Standard output was closed/.test((await closed.done).err)],
+      [1, true]
+    )
   }, 60_000)
 
   it("makes, lists and revokes keys, and a revoked one opens nothing", async () => {

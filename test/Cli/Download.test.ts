@@ -4,6 +4,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ConfigProvider, Effect, FileSystem, Layer, Redacted } from "effect"
 import { CliConfig } from "../../src/Cli/CliConfig.ts"
+import * as Destination from "../../src/Cli/Destination.ts"
 import { Download } from "../../src/Cli/Download.ts"
 import { Screen } from "../../src/Cli/Screen.ts"
 import { fakeServer } from "./support/FakeServer.ts"
@@ -26,7 +27,9 @@ const shorter = Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * 17) % 
 const fetched = Effect.fnUntraced(function* (url: string, path = "/v1/sync/audio/c/f") {
   const fs = yield* FileSystem.FileSystem
   const to = `${yield* fs.makeTempDirectoryScoped()}/out.wav`
-  const result = yield* Effect.result(Download.run({ target: { url, key: Redacted.make("k") }, path, to }))
+  const result = yield* Effect.result(
+    Effect.flatMap(Destination.file(to), (to) => Download.run({ target: { url, key: Redacted.make("k") }, path, to }))
+  )
   return { result, there: yield* fs.exists(to), bytes: Effect.map(fs.readFile(to), Buffer.from) }
 })
 
