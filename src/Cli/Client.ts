@@ -24,7 +24,7 @@ export const refusal = (response: HttpClientResponse.HttpClientResponse) =>
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
 /** The response, whatever its status. */
-export const send = ({ key, url }: Target.Target, request: HttpClientRequest.HttpClientRequest) =>
+export const send = ({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const asked = request.pipe(HttpClientRequest.prependUrl(url), HttpClientRequest.bearerToken(Redacted.value(key)))
@@ -37,14 +37,14 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
 }
 
 /** The response if its status is 2xx. */
-export const succeed = (target: Target.Target, request: HttpClientRequest.HttpClientRequest) =>
+export const succeed = (target: Target.Server, request: HttpClientRequest.HttpClientRequest) =>
   Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
 
 /** The body of a 2xx response. */
 export const json = <A>(
-  target: Target.Target,
+  target: Target.Server,
   request: HttpClientRequest.HttpClientRequest,
   schema: Schema.Codec<A, unknown>
 ) =>

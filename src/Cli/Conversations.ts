@@ -29,11 +29,11 @@ const Page = Schema.Struct({
 
 export const path = (id: string) => `/v1/conversations/${encodeURIComponent(id)}`
 
-export const get = (target: Target.Target, id: string) =>
+export const get = (target: Target.Server, id: string) =>
   Client.json(target, HttpClientRequest.get(path(id)), Conversation)
 
 /** Newest first. */
-export const list = (target: Target.Target, limit: number) =>
+export const list = (target: Target.Server, limit: number) =>
   Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
 
 export const audioPath = (conversation: string, file: string) =>

@@ -21,9 +21,10 @@ export const ConversationsCommand = Command.make(
     ...Flags.server
   },
   Effect.fnUntraced(function* ({ limit, ...flags }) {
-    const { conversations } = yield* Conversations.list(yield* Target.target(flags), limit)
+    const from = yield* Target.target(flags)
+    const { conversations } = yield* Conversations.list(from, limit)
     yield* conversations.length === 0
-      ? Console.log("There are no conversations yet: `npm run spillway -- stream FILE.wav` makes one.")
+      ? Console.log(`There are no conversations yet. This makes one: ${Target.hint(from, "stream FILE.wav")}`)
       : Console.log(table(["CONVERSATION", "STARTED (UTC)", "LENGTH", "FILES", "STATE"], conversations.map(row)))
   })
 ).pipe(Command.withDescription("List the conversations of the key's user"))

@@ -27,7 +27,7 @@ const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
 export const Download = {
   run: Effect.fnUntraced(function* (options: {
-    readonly target: Target.Target
+    readonly target: Target.Server
     readonly path: string
     readonly to: Destination
   }) {

@@ -22,13 +22,13 @@ const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
     Effect.option
   )
   const files = Option.match(found, { onNone: () => [], onSome: ({ audio_files }) => audio_files })
-  const urls = files.map((file) => to.url + Conversations.audioPath(id, file.id))
-  const [first] = urls
+  const paths = files.map((file) => Conversations.audioPath(id, file.id))
+  const [first] = paths
   yield* Console.log(`conversation ${id}`)
-  for (const url of urls) yield* Console.log(`playback     ${url}`)
+  for (const path of paths) yield* Console.log(`playback     ${to.url}${path}`)
   if (first === undefined) return
-  yield* Console.log(`fetch it     npm run spillway -- fetch ${id} -o out.wav`)
-  yield* Console.log(`or           curl -H "Authorization: Bearer $SPILLWAY_KEY" -o out.wav '${first}'`)
+  yield* Console.log(`fetch it     ${Target.hint(to, `fetch ${id} -o out.wav`)}`)
+  yield* Console.log(`or           ${Target.curl(to, first)} -o out.wav`)
 })
 
 /** Unix seconds after the last sample of a conversation; 0 when there is none. A fast upload may end in the future. */

@@ -1,5 +1,6 @@
 /** Which server the commands talk to, and with which key. */
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
+import * as Telemetry from "../Telemetry.ts"
 import { CliConfig } from "./CliConfig.ts"
 
 /** No key was given, and there is none on this machine. */
@@ -20,11 +21,27 @@ export class LocalServer extends Context.Service<
   }
 >()("spillway/Cli/Target/LocalServer") {}
 
-export interface Target {
+export interface Server {
   /** Without a slash at its end. */
   readonly url: string
   readonly key: Redacted.Redacted
 }
+
+export interface Target extends Server {
+  /** What another command needs to find the same: flags that were given, and the key as a shell finds it. */
+  readonly again: { readonly flags: ReadonlyArray<string>; readonly key: string }
+}
+
+const quoted = (text: string): string =>
+  /^[\w.:/@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+
+/** A command to copy. */
+export const hint = ({ again }: Pick<Target, "again">, command: string): string =>
+  ["npm run spillway --", command, ...again.flags].join(" ")
+
+/** The same for everybody's HTTP client. */
+export const curl = ({ again, url }: Target, path: string): string =>
+  `curl -H "Authorization: Bearer ${again.key}" ${quoted(url + path)}`
 
 /** Addresses to listen on that nobody can connect to. */
 const loopback: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" }
@@ -46,15 +63,28 @@ export const target = Effect.fnUntraced(function* (flags: {
   const file = path.join(local.dataDir, "admin-key")
   const url = flags.url.pipe(
     Option.orElse(() => config.url),
-    Option.getOrElse(() => `http://${loopback[local.host] ?? local.host}:${local.port}`)
+    Option.getOrElse(() => `http://${loopback[local.host] ?? local.host}:${local.port}`),
+    (url) => url.replace(/\/+$/, "")
   )
-  const given = flags.key.pipe(
-    Option.orElse(() => config.key),
-    Option.orElse(() => local.adminKey)
+  // On a terminal the key stands a few lines above; elsewhere it is no business of who reads the output.
+  const shown = (key: Redacted.Redacted) => (attended ? quoted(Redacted.value(key)) : "$SPILLWAY_KEY")
+  const attended = yield* Telemetry.Attended
+  const found = flags.key.pipe(
+    Option.map((key) => ({ key, text: shown(key) })),
+    Option.orElse(() => Option.map(config.key, (key) => ({ key, text: "$SPILLWAY_KEY" }))),
+    Option.orElse(() => Option.map(local.adminKey, (key) => ({ key, text: "$SPILLWAY_ADMIN_KEY" })))
   )
-  const key = Option.isSome(given) ? given : yield* keyInFile(file)
-  if (Option.isNone(key)) return yield* new NoKey({ file })
-  return { url: url.replace(/\/+$/, ""), key: key.value } satisfies Target
+  const { key, text } = Option.isSome(found)
+    ? found.value
+    : yield* Option.match(yield* keyInFile(file), {
+        onNone: () => new NoKey({ file }),
+        onSome: (key) => Effect.succeed({ key, text: `$(cat ${quoted(file)})` })
+      })
+  const again = [
+    ...(Option.isSome(flags.url) ? ["--url", quoted(url)] : []),
+    ...(Option.isSome(flags.key) ? ["--key", text.startsWith("$") ? `"${text}"` : text] : [])
+  ]
+  return { url, key, again: { flags: again, key: text } } satisfies Target
 })
 
 /** For the composition, which knows where the server's own settings are. */
