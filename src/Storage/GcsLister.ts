@@ -11,7 +11,7 @@ const fields = `nextPageToken,items(${GcsObject.fields})`
 
 const page = (gcs: Gcs.Gcs, query: Readonly<Record<string, string>>) => {
   const path = `${Gcs.objects(gcs)}?${new URLSearchParams({ ...query, fields, projection: "noAcl" }).toString()}`
-  return GcsPolicy.retry(gcs.config, Effect.flatMap(gcs.http.text({ method: "GET", path }), GcsObject.page))
+  return Effect.flatMap(gcs.http.text({ method: "GET", path }), GcsObject.page)
 }
 
 const pages = Effect.fnUntraced(function* (gcs: Gcs.Gcs, prefix: string, after: string, limit: number) {
@@ -37,7 +37,9 @@ export const list = Effect.fnUntraced(function* (
 ) {
   yield* Rules.prefix(at)
   const limit = Rules.limit(options?.limit)
-  const found = yield* Effect.mapError(pages(gcs, at.key, options?.after ?? "", limit), translate(at))
+  // One policy for all of its pages: a store might say for ever that there are more.
+  const all = GcsPolicy.retry(gcs.config, pages(gcs, at.key, options?.after ?? "", limit))
+  const found = yield* Effect.mapError(all, translate(at))
   const objects = found.slice(0, limit)
   return { objects, next: found.length > limit ? objects.at(-1)?.key : undefined }
 })

@@ -19,16 +19,18 @@ import * as Many from "./Many.ts"
 import * as Rules from "./Rules.ts"
 import { StorageConfig } from "./StorageConfig.ts"
 
-/** Without a generation, the one that is there now: what is made after the call stays. None: nothing to do. */
-const removal = (gcs: Gcs.Gcs, key: string, generation: string | undefined): Effect.Effect<void, GcsFault> => {
-  if (generation !== undefined) {
-    // Google's generations are numbers; no object has another one.
-    return /^\d+$/.test(generation) ? GcsPolicy.retry(gcs.config, Gcs.remove(gcs, key, generation)) : Effect.void
-  }
-  return Effect.flatMap(
-    GcsPolicy.retry(gcs.config, Gcs.look(gcs, key)),
-    Option.match({ onNone: () => Effect.void, onSome: ({ head }) => removal(gcs, key, head.generation) })
-  )
+/** Without a generation, the one that is found there: what is made after the call stays. */
+const removal = (gcs: Gcs.Gcs, key: string, asked: string | undefined): Effect.Effect<void, GcsFault> => {
+  // Google's generations are numbers; no object has another one.
+  if (asked !== undefined && !/^\d+$/.test(asked)) return Effect.void
+  return Effect.suspend(() => {
+    let generation = asked
+    const once = Effect.gen(function* () {
+      generation ??= Option.getOrUndefined(yield* Gcs.look(gcs, key))?.head.generation
+      if (generation !== undefined) yield* Gcs.remove(gcs, key, generation)
+    })
+    return GcsPolicy.retry(gcs.config, once)
+  })
 }
 
 const isSame = (a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean =>

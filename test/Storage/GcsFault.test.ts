@@ -360,6 +360,72 @@ describe("time", () => {
     )
   )
 
+  it.live("of a listing is bounded, though page after page comes and is empty", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          server.faults.add({ operation: "list", fault: { kind: "emptyPage" }, times: 1_000_000 })
+          const [took, failure] = yield* Effect.timed(Effect.flip(storage.list("")))
+          assert.strictEqual(failure._tag, "StorageUnavailable")
+          assert.isBelow(Duration.toMillis(took), 1_500)
+        }),
+      { deadline: Duration.millis(300) }
+    )
+  )
+
+  it.live("is bounded for a removal as a whole", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("old", small))
+          server.faults.add({ operation: "get", fault: { kind: "status", status: 503 }, times: 8 })
+          server.faults.add({ operation: "remove", fault: { kind: "stall" }, times: 1_000 })
+          const [took] = yield* Effect.timed(Effect.flip(storage.remove("old")))
+          assert.isBelow(Duration.toMillis(took), 650)
+        }),
+      { stallTimeout: Duration.millis(50), deadline: Duration.millis(500) }
+    )
+  )
+
+  it.live(
+    "of a composition that fails or is interrupted is not spent on what it made; who composes again goes on with that, and removes it",
+    () =>
+      using(
+        (server, storage) =>
+          Effect.gen(function* () {
+            const keys = Array.from({ length: 300 }, (_, i) => `part/${i}`)
+            yield* Effect.forEach(keys, (key) => storage.put(object(key, noise(10))), {
+              concurrency: 16,
+              discard: true
+            })
+            const compose = storage.compose({ key: "whole/a", contentType: "a/b", metadata: {} }, keys)
+            const stall = (operation: string, skip = 0) =>
+              server.faults.add({ operation, skip, fault: { kind: "stall" }, times: 1_000 })
+            stall("compose", 9)
+            stall("get")
+            const fiber = yield* Effect.forkChild(Effect.exit(compose))
+            yield* until(() => server.count("compose") > 9)
+            const [interrupted] = yield* Effect.timed(Fiber.interrupt(fiber))
+            assert.isBelow(Duration.toMillis(interrupted), 200)
+            const [failed] = yield* Effect.timed(Effect.flip(compose))
+            assert.isBelow(Duration.toMillis(failed), 1_500)
+            server.faults.clear()
+            const left = [...server.objects.bucket(bucket).keys()].filter((key) => key.includes("composing"))
+            assert.strictEqual(left.length, 9)
+            const [first = ""] = left
+            server.objects.put(bucket, first, Buffer.from("others"), {}, new URLSearchParams())
+            yield* compose
+            assert.deepStrictEqual(yield* read(storage, "whole/a"), Buffer.concat(keys.map(() => noise(10))).subarray())
+            const { objects } = yield* storage.list("whole/")
+            assert.deepStrictEqual(
+              objects.map(({ key }) => key),
+              ["whole/a"]
+            )
+          }),
+        { stallTimeout: Duration.millis(300), deadline: Duration.millis(900) }
+      )
+  )
+
   it.live("is saved: one connection serves one request after the other", () =>
     using((server, storage) =>
       Effect.gen(function* () {

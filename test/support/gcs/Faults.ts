@@ -23,6 +23,8 @@ export const Fault = Schema.Union([
   Schema.Struct({ kind: Schema.tag("corruptUpload") }),
   /** Takes nothing of a chunk, and says that so many bytes of the upload are there. */
   Schema.Struct({ kind: Schema.tag("committed"), bytes: Schema.Int }),
+  /** Lists nothing, and says that there is more. */
+  Schema.Struct({ kind: Schema.tag("emptyPage") }),
   /** Ignores the asked range. */
   Schema.Struct({ kind: Schema.tag("ignoreRange") }),
   /** Does what was asked and cuts the connection instead of answering. */

@@ -223,6 +223,7 @@ export const answer = (store: Store, route: Route, request: Request): Reply => {
     case "list":
       objects.bucket(route.bucket)
       need("storage.objects.list")
+      if (fault?.kind === "emptyPage") return json({ kind: "storage#objects", nextPageToken: "bW9yZQ==" }, query)
       return json(list(store, route.bucket, query, host), query)
     case "get":
       need("storage.objects.get")
