@@ -6,6 +6,7 @@
 import { Clock, Context, Effect, FileSystem, Layer, Metric, Path, Schedule, Semaphore } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import { Batch } from "./Batch.ts"
+import * as Damaged from "./Damaged.ts"
 import { maxHeadBytes, write } from "./JournalRecord.ts"
 import type { Extent, LiveChunk } from "./LiveChunk.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
@@ -71,7 +72,7 @@ const committed = Metric.counter("spillway_journal_bytes_total", {
   incremental: true
 })
 const tornRecords = Metric.counter("spillway_journal_torn_total", {
-  description: "Segments whose recovery ended at a torn or corrupt record",
+  description: "Segments that were recovered with torn or corrupt records",
   incremental: true
 })
 const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
@@ -99,9 +100,20 @@ const make = Effect.gen(function* () {
   for (const { segment, bytes } of recovered.torn) {
     yield* Metric.update(tornRecords, 1)
     yield* segment.damaged
-      ? Effect.logError(`journal segment ${segment.path} is damaged: ${bytes} bytes can't be read; the file is kept`)
+      ? Effect.logError(
+          `journal segment ${segment.path} is damaged: ${bytes} bytes of it can't be used, the rest is; the file is kept aside`
+        )
       : Effect.logInfo(`cut ${bytes} bytes of an unfinished write from the journal`)
   }
+  const trim = Effect.provide(
+    Damaged.trim(directory, config.damagedBytes),
+    yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  )
+  const aside = yield* trim
+  if (aside.files > 0)
+    yield* Effect.logWarning(
+      `${aside.files} damaged segments (${aside.bytes} bytes) are kept in ${directory}: delete *.damaged when you have no use for them`
+    )
   /** Also counts attempts that failed: a number is never tried again. */
   let lastNumber = segments.at(-1)?.number ?? 0
   const next = Effect.suspend(() => create(directory, ++lastNumber))
@@ -120,7 +132,8 @@ const make = Effect.gen(function* () {
           const index = segments.indexOf(segment)
           if (index === -1) return Effect.void
           segments.splice(index, 1)
-          return Effect.catch(segment.retire, (error) => Effect.logWarning(error.message))
+          const retired = segment.damaged ? Effect.andThen(segment.retire, trim) : segment.retire
+          return Effect.catch(retired, (error) => Effect.logWarning(error.message))
         }),
       { discard: true }
     )

@@ -59,30 +59,38 @@ export const write = (target: Buffer, at: number, head: Buffer, chunkOffset: num
   return end
 }
 
+/** Where the record at `at` says that it ends, whether it holds or not; `undefined` when its head makes no sense. */
+export const claimedEnd = (source: Buffer, at: number): number | undefined => {
+  if (source.length - at < fixedBytes) return undefined
+  const headLength = source.readUInt32LE(at + 8)
+  const audioLength = source.readUInt32LE(at + 12)
+  const names = (source[at + 49] ?? 0) + (source[at + 50] ?? 0)
+  if (source.readUInt32LE(at) !== magic || headLength !== fixedBytes + names || audioLength > maxAudioBytes)
+    return undefined
+  return at + headLength + audioLength
+}
+
 /** The record at `at`; `undefined` when it is torn or corrupt, `"more"` when the buffer ends before the record does. */
 export const read = (source: Buffer, at: number): JournalRecord | "more" | undefined => {
   if (source.length - at < fixedBytes) return "more"
-  const headLength = source.readUInt32LE(at + 8)
-  const audioLength = source.readUInt32LE(at + 12)
-  const uidLength = source[at + 49] ?? 0
-  const conversationLength = source[at + 50] ?? 0
+  const end = claimedEnd(source, at)
   const codec = codecs[source[at + 48] ?? -1]
-  if (source.readUInt32LE(at) !== magic || codec === undefined) return undefined
-  if (headLength !== fixedBytes + uidLength + conversationLength || audioLength > maxAudioBytes) return undefined
-  const end = at + headLength + audioLength
+  if (end === undefined || codec === undefined) return undefined
   if (source.length < end) return "more"
   if (crc32c(source.subarray(at + 8, end)) !== source.readUInt32LE(at + 4)) return undefined
   const names = at + fixedBytes
+  const conversation = names + (source[at + 49] ?? 0)
+  const audioOffset = conversation + (source[at + 50] ?? 0)
   return {
     id: Uint8Array.from(source.subarray(at + 32, at + 48)),
-    uid: source.toString("latin1", names, names + uidLength),
-    conversation: source.toString("latin1", names + uidLength, names + uidLength + conversationLength),
+    uid: source.toString("latin1", names, conversation),
+    conversation: source.toString("latin1", conversation, audioOffset),
     start: source.readDoubleLE(at + 24),
     sampleRate: source.readUInt32LE(at + 20),
     codec,
     chunkOffset: source.readUInt32LE(at + 16),
-    audioOffset: at + headLength,
-    audioLength
+    audioOffset,
+    audioLength: end - audioOffset
   }
 }
 

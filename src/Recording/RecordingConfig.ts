@@ -23,6 +23,11 @@ const settings = {
     "10 GiB",
     "Disk budget of the journal; beyond it the oldest sealed audio of those who hold most of it is given up, recorded as lost"
   ),
+  damagedBytes: Settings.bytes(
+    "SPILLWAY_JOURNAL_DAMAGED",
+    "256 MiB",
+    "Journal segments with damage that are kept aside for a look, beside the budget; beyond it the oldest are deleted"
+  ),
   chunksPerUser: Settings.integer(
     "SPILLWAY_JOURNAL_CHUNKS_PER_USER",
     10_000,

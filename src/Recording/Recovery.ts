@@ -1,14 +1,14 @@
 /** Rebuilds the chunks of a journal from its segments, after any kind of stop. */
 import { Effect } from "effect"
 import * as Crypto from "node:crypto"
-import { type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
+import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
 import { type Extent, LiveChunk } from "./LiveChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
 export interface Recovered {
   /** Sealed, by start. */
   readonly chunks: ReadonlyArray<LiveChunk>
-  /** Segments whose reading ended at a record that is torn or corrupt, with the bytes that were not used. */
+  /** Segments with records that are torn or corrupt, and the bytes that were not used. */
   readonly torn: ReadonlyArray<{ readonly segment: Segment; readonly bytes: number }>
 }
 
@@ -17,40 +17,73 @@ interface Found {
   readonly pieces: Array<{ readonly chunkOffset: number; readonly extent: Extent }>
 }
 
-/** Reads one segment up to its end or its first bad record; answers the bytes that were good. */
+const hex = (id: Uint8Array) => Buffer.from(id).toString("hex")
+
+const isWhole = (record: ReturnType<typeof read>) => record !== undefined && record !== "more"
+
+interface Scanned {
+  /** Where the last whole record ends. */
+  readonly good: number
+  /** Of what lies before it. */
+  readonly skipped: number
+  /** Something after it looks like a record, and may be one. */
+  readonly goesOn: boolean
+}
+
+/**
+ * Reads one segment. Behind a record that does not hold it goes on where that one says that it ends, if a record is there;
+ * else at the next record of a chunk that is known. Nothing else is believed: audio may be made to look like records, but
+ * nobody outside knows the id of a chunk.
+ */
 const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, found: Map<string, Found>) {
   let base = 0
+  let good = 0
+  let skipped = 0
+  let goesOn = false
+  /** A record begins here, if anything does. */
+  let isBoundary = true
   while (base < segment.size) {
     const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - base)), base)
+    if (filled === 0) break
     const window = buffer.subarray(0, filled)
+    const isLast = base + filled >= segment.size
     let at = 0
-    let record = read(window, at)
-    while (record !== undefined && record !== "more") {
-      const id = Buffer.from(record.id).toString("hex")
-      const entry = found.get(id) ?? { head: record, pieces: [] }
-      found.set(id, entry)
-      entry.pieces.push({
-        chunkOffset: record.chunkOffset,
-        extent: { segment, position: base + record.audioOffset, length: record.audioLength }
-      })
-      at = record.audioOffset + record.audioLength
-      record = read(window, at)
+    while (at < filled) {
+      const record = read(window, at)
+      if (record !== undefined && record !== "more") {
+        const id = hex(record.id)
+        const entry = found.get(id) ?? (isBoundary ? { head: record, pieces: [] } : undefined)
+        if (entry !== undefined) {
+          found.set(id, entry)
+          entry.pieces.push({
+            chunkOffset: record.chunkOffset,
+            extent: { segment, position: base + record.audioOffset, length: record.audioLength }
+          })
+          skipped += base + at - good
+          at = record.audioOffset + record.audioLength
+          good = base + at
+          isBoundary = true
+          goesOn = false
+          continue
+        }
+        goesOn = true
+      } else if (at > 0 && !isLast && (record === "more" || isBoundary)) {
+        // From its own beginning a window holds any record.
+        break
+      }
+      const claimed = isBoundary ? claimedEnd(window, at) : undefined
+      if (claimed !== undefined && isWhole(read(window, claimed))) {
+        at = claimed
+        continue
+      }
+      isBoundary = false
+      const next = window.indexOf(magicBytes, at + 1)
+      at = next === -1 ? Math.max(at + 1, filled - magicBytes.length + 1) : next
     }
     base += at
-    if (record === undefined || at === 0) return base
   }
-  return base
-})
-
-/** Whether a whole record lies somewhere after `from`: then the bytes before it are damage, and no unfinished write. */
-const goesOn = Effect.fnUntraced(function* (segment: Segment, from: number, buffer: Buffer) {
-  const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - from)), from)
-  const window = buffer.subarray(0, filled)
-  for (let at = window.indexOf(magicBytes, 1); at !== -1; at = window.indexOf(magicBytes, at + 1)) {
-    const record = read(window, at)
-    if (record !== undefined && record !== "more") return true
-  }
-  return false
+  const scanned: Scanned = { good, skipped, goesOn }
+  return scanned
 })
 
 /** The id of what follows a hole in a chunk: the same at every recovery, so that it is stored once. */
@@ -86,7 +119,7 @@ const assemble = ({ head, pieces }: Found): ReadonlyArray<LiveChunk> => {
   return chunks
 }
 
-/** A torn end of the last segment is what a kill leaves, and is cut off; anywhere else it is damage, and the file is kept. */
+/** A torn end of the last segment is what a kill leaves, and is cut off; anything else is damage, and the file is kept. */
 export const recover = Effect.fnUntraced(function* (
   segments: ReadonlyArray<Segment>
 ): Effect.fn.Return<Recovered, JournalError> {
@@ -94,10 +127,11 @@ export const recover = Effect.fnUntraced(function* (
   const torn: Array<{ segment: Segment; bytes: number }> = []
   const buffer = Buffer.allocUnsafeSlow(maxAudioBytes + maxHeadBytes)
   for (const segment of segments) {
-    const good = yield* scan(segment, buffer, found)
-    if (good === segment.size) continue
-    torn.push({ segment, bytes: segment.size - good })
-    if (segment === segments.at(-1) && !(yield* goesOn(segment, good, buffer))) yield* segment.truncate(good)
+    const { good, goesOn, skipped } = yield* scan(segment, buffer, found)
+    const rest = segment.size - good
+    if (rest + skipped === 0) continue
+    torn.push({ segment, bytes: rest + skipped })
+    if (segment === segments.at(-1) && skipped === 0 && !goesOn) yield* segment.truncate(good)
     else segment.damaged = true
   }
   const chunks = [...found.values()].flatMap(assemble).sort((a, b) => a.start - b.start)

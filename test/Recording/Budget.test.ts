@@ -6,8 +6,8 @@ import * as Path from "node:path"
 import { Recording } from "../../src/Recording.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { StorageUnavailable } from "../../src/Storage.ts"
-import { node, record, idle, inWorld, failing, chunksOf } from "./support/StoringNode.ts"
-import { ramp, temporaryDirectory } from "./support/TestNode.ts"
+import { epoch, node, record, idle, inWorld, failing, chunksOf } from "./support/StoringNode.ts"
+import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 it.live("gives up the oldest sealed audio when the journal's budget is spent, and says so", () =>
   Effect.gen(function* () {
@@ -45,6 +45,21 @@ it.live(
       const { put } = failing()
       const small = { segmentBytes: 20_000, journalBytes: 200_000 }
       const theirs = Buffer.from(ramp(30 * 800))
+      // A chunk with a hole from damage: what lies behind it is found under an id of its own.
+      yield* Effect.gen(function* () {
+        const journal = yield* Journal
+        const { capture } = new TestNode(journal).capture()
+        capture.switchTo("hole")
+        for (let part = 0; part < 4; part++) {
+          capture.append(epoch + part, ramp(8000, part * 8000))
+          yield* journal.commit
+        }
+      }).pipe(Effect.provide(journalIn(dataDir)))
+      const damaged = Path.join(dataDir, "journal", `${"1".padStart(16, "0")}.wal`)
+      const bytes = Fs.readFileSync(damaged)
+      for (const at of [24_000, 40_000]) bytes[at] = (bytes[at] ?? 0) ^ 1
+      Fs.writeFileSync(damaged, bytes)
+      const holed = Buffer.concat([ramp(8000), ramp(8000, 24_000)])
       const keepCopies = () => Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
       yield* Effect.gen(function* () {
         const journal = yield* Journal
@@ -58,12 +73,15 @@ it.live(
         const quiet = yield* chunksOf("quiet", "c")
         assert.strictEqual(quiet.lost, 0)
         assert.isTrue(quiet.audio.equals(theirs))
+        assert.isTrue((yield* chunksOf("u", "hole")).audio.equals(holed))
+        assert.isFalse(Fs.existsSync(damaged))
         assert.isAbove((yield* chunksOf("loud", "c")).lost, 15)
       }).pipe(Effect.provide(node(dataDir, { put }, small)))
       for (const directory of [dataDir, copy])
         yield* Effect.gen(function* () {
           const quiet = yield* chunksOf("quiet", "c")
           assert.isTrue(quiet.audio.equals(theirs))
+          assert.isTrue((yield* chunksOf("u", "hole")).audio.equals(holed))
         }).pipe(Effect.provide(node(directory, { put })))
     }).pipe(inWorld)
 )

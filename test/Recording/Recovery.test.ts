@@ -4,8 +4,9 @@ import { Arbitrary, Effect, Layer, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../src/Recording/Journal.ts"
+import { encodeHead, write } from "../../src/Recording/JournalRecord.ts"
 import type { LiveChunk } from "../../src/Recording/LiveChunk.ts"
-import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+import { journalIn, newId, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
@@ -93,6 +94,25 @@ const expected = (runs: ReadonlyArray<Run>) => {
   return pieces.map((piece) => [piece.start, Buffer.concat(piece.audio).toString("base64")] as const).toSorted(compare)
 }
 
+/** Bytes of a record's head without which its end is not known: magic, lengths. */
+const isGuide = (at: number) => at < 4 || (at >= 8 && at < 16) || at === 49 || at === 50
+
+/**
+ * What a flipped byte takes: its record; and when that does not say any more where it ends, those that follow until one
+ * of a chunk that was seen before.
+ */
+const lostBy = (runs: ReadonlyArray<Run>, file: string, byte: number): ReadonlySet<Run> => {
+  const inOrder = runs.toSorted((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.end - b.end))
+  const hit = inOrder.findIndex((run) => run.file === file && run.end > byte)
+  const run = inOrder[hit]
+  const start = inOrder[hit - 1]?.file === file ? (inOrder[hit - 1]?.end ?? 0) : 0
+  if (run === undefined) return new Set()
+  const seen = new Set(inOrder.slice(0, hit).map(({ chunk }) => chunk))
+  const after = inOrder.slice(hit + 1).filter((next) => next.file === file)
+  const known = after.findIndex((next) => seen.has(next.chunk))
+  return new Set([run, ...(isGuide(byte - start) ? after.slice(0, known === -1 ? after.length : known) : [])])
+}
+
 const compare = (a: readonly [number, string], b: readonly [number, string]) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1)
 
 const found = (dataDir: string) =>
@@ -129,7 +149,9 @@ it.effect.prop(
 
 const damage = (kind: "cut" | "flip") =>
   it.effect.prop(
-    `keeps everything before a ${kind === "cut" ? "cut of a segment at any byte" : "flipped byte"}, and all other segments`,
+    kind === "cut"
+      ? "keeps everything before a cut of a segment at any byte, and all other segments"
+      : "loses no more than the record in which a byte is flipped, where that still says how long it is",
     { steps: Steps, where: Schema.Struct({ segment: between(0, 1000), byte: between(0, 1_000_000) }) },
     Effect.fnUntraced(function* ({ steps, where }) {
       const dataDir = yield* temporaryDirectory
@@ -144,7 +166,9 @@ const damage = (kind: "cut" | "flip") =>
         bytes[byte] = (bytes[byte] ?? 0) ^ 0x10
         Fs.writeFileSync(file, bytes)
       }
-      const kept = runs.filter((run) => run.file !== file || run.end <= byte)
+      const lost =
+        kind === "flip" ? lostBy(runs, file, byte) : new Set(runs.filter((run) => run.file === file && run.end > byte))
+      const kept = runs.filter((run) => !lost.has(run))
       assert.deepStrictEqual(yield* found(dataDir), expected(kept))
       assert.deepStrictEqual(yield* found(dataDir), expected(kept))
     }, Effect.scoped),
@@ -153,3 +177,54 @@ const damage = (kind: "cut" | "flip") =>
 
 damage("cut")
 damage("flip")
+
+it.effect("takes no record that a client sent as audio for one of its own, whatever is damaged or cut", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const head = { id: newId(), uid: "victim", conversation: "c", start: 5, sampleRate: 8000, codec: "pcm16" } as const
+    const forged = Buffer.alloc(encodeHead(head).length + 100)
+    write(forged, 0, encodeHead(head), 0, Buffer.alloc(100, 1))
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      const { capture } = new TestNode(journal).capture()
+      capture.switchTo("c")
+      capture.append(1_000_000, Buffer.concat([forged, forged, forged]))
+      yield* journal.commit
+    }).pipe(Effect.provide(journalIn(dataDir)))
+    const [file = ""] = segmentsOf(dataDir)
+    const whole = Fs.readFileSync(file)
+    for (const bytes of [whole.subarray(0, -1), Buffer.concat([Buffer.from("XXXX"), whole.subarray(4)])]) {
+      Fs.writeFileSync(file, bytes)
+      assert.deepStrictEqual(yield* found(dataDir), [])
+    }
+  }).pipe(Effect.scoped)
+)
+
+it.effect("keeps damaged segments aside up to a bound, and deletes the oldest beyond it", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const aside = () => Fs.readdirSync(Path.join(dataDir, "journal")).filter((name) => name.endsWith(".damaged"))
+    const bounds = { damagedBytes: 40_000 }
+    for (let round = 0; round < 4; round++) {
+      yield* Effect.gen(function* () {
+        const journal = yield* Journal
+        for (const chunk of journal.recovered) yield* journal.release(chunk)
+        const { capture } = new TestNode(journal).capture()
+        capture.switchTo("c")
+        for (let at = 0; at < 3; at++) {
+          capture.append(1_000_000 + at, ramp(3000))
+          yield* journal.commit
+        }
+      }).pipe(Effect.provide(Layer.fresh(journalIn(dataDir, bounds))))
+      const file = segmentsOf(dataDir).at(-1) ?? ""
+      const bytes = Fs.readFileSync(file)
+      bytes[8000] = (bytes[8000] ?? 0) ^ 1
+      Fs.writeFileSync(file, bytes)
+    }
+    assert.strictEqual(aside().length, 2)
+    assert.deepStrictEqual(
+      aside().map((name) => Number(name.slice(0, 16))),
+      [2, 3]
+    )
+  }).pipe(Effect.scoped)
+)
