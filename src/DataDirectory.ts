@@ -2,6 +2,7 @@
 import { hostname } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { Effect, FileSystem, Layer, Path, Predicate, Schema } from "effect"
+import type { PlatformError } from "effect"
 import { NodeConfig } from "./NodeConfig.ts"
 
 /** Nothing can be kept in the data directory. */
@@ -51,6 +52,29 @@ const lock = (dataDir: string, file: string) =>
     (database) => Effect.sync(() => database.close())
   )
 
+/** Level by level: Node's recursive mkdir never ends where a parent is there and takes no directory, as `/proc`. */
+const makeAll = (
+  directory: string
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const parent = (yield* Path.Path).dirname(directory)
+    const make = fs
+      .makeDirectory(directory)
+      .pipe(Effect.catchReason("PlatformError", "AlreadyExists", () => Effect.void))
+    const below = Effect.andThen(makeAll(parent), make)
+    yield* Effect.catchReason(make, "PlatformError", "NotFound", (_, error) =>
+      parent === directory ? Effect.fail(error) : below
+    )
+  })
+
+const isDirectory = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  if ((yield* fs.stat(path)).type !== "Directory") {
+    return yield* new DataDirectoryUnusable({ path, problem: "it is no directory" })
+  }
+})
+
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -61,7 +85,8 @@ export const layer = Layer.effectDiscard(
       Effect.orElseSucceed(fs.readFileString(ownerFile), () => "another process"),
       (owner) => new DataDirectoryInUse({ path: dataDir, owner })
     )
-    yield* fs.makeDirectory(dataDir, { recursive: true }).pipe(
+    yield* makeAll(dataDir).pipe(
+      Effect.andThen(isDirectory(dataDir)),
       Effect.andThen(Effect.catchTag(lock(dataDir, path.join(dataDir, "lock")), "DataDirectoryInUse", () => named)),
       Effect.andThen(fs.writeFileString(ownerFile, `process ${process.pid} on ${hostname()}`)),
       Effect.catchTag(

@@ -3,10 +3,12 @@ import * as Fs from "node:fs"
 import { createServer } from "node:net"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
+import { onTestFinished } from "vitest"
 import { dataDirectory, spawnServer, startServer } from "./support/Server.ts"
 
 const failedStart = async (dataDir: string, env: Readonly<Record<string, string>>) => {
   const { child, output } = spawnServer(dataDir, { SPILLWAY_LOG_LEVEL: "None", ...env })
+  onTestFinished(() => void child.kill("SIGKILL"))
   const code = await new Promise<number | null>((resolve) => child.once("exit", resolve))
   return { code, lines: output().trim().split("\n") }
 }
@@ -77,8 +79,17 @@ it("says that the data directory can't be used", () =>
     Fs.writeFileSync(dataDir, "a file")
     const { code, lines } = await failedStart(dataDir, {})
     assert.strictEqual(code, 1)
-    assert.match(lines.at(-1) ?? "", /^spillway: .*data/)
+    assert.match(lines.at(-1) ?? "", /^spillway: .*data \(it is no directory\)/)
   }))
+
+it("says so where no directory can be made, and does not try for ever", async () => {
+  const { code, lines } = await failedStart("/proc/nothing/data", {})
+  assert.deepStrictEqual([code, lines.length], [1, 1])
+  assert.match(
+    lines[0] ?? "",
+    /^spillway: Can't write to the data directory \/proc\/nothing\/data \(.+\)\..*SPILLWAY_DATA_DIR/
+  )
+}, 15_000)
 
 it("warns at the start of variables that look like settings and are none", () =>
   withDirectory(async (dataDir) => {
