@@ -96,7 +96,7 @@ const make = Effect.fnUntraced(function* (bucket: string) {
     setMetadata: Effect.fn("GcsStorage.setMetadata")(function* (key, metadata) {
       const here = at("setMetadata", key)
       yield* Rules.key(here)
-      yield* Rules.metadata(here, { contentType: "", metadata })
+      yield* Rules.metadata(here, { metadata })
       const changed = yield* Effect.mapError(setMetadata(gcs, key, metadata), translate(here))
       urls.forget(key)
       return yield* Option.match(changed, { onNone: () => new ObjectNotFound(here), onSome: Effect.succeed })

@@ -1,7 +1,7 @@
 /** What every adapter accepts: names, prefixes, ranges and metadata, checked before the store is touched. */
 import { Duration, Effect } from "effect"
 import { StorageRefused } from "../Storage.ts"
-import type { ByteRange, NewObject, ObjectHead } from "../Storage.ts"
+import type { ByteRange, ObjectHead } from "../Storage.ts"
 
 /** A page of a listing holds at most this many objects. */
 export const pageSize = 1_000
@@ -50,13 +50,19 @@ export const range = (at: At, asked: ByteRange | undefined, size: number): Effec
     : new StorageRefused({ ...at, reason: "not a range" })
 }
 
-/** Metadata of at most 8 KiB, names and values together. */
+/** Type and subtype, and perhaps parameters; it travels in headers, so no character is but printable ASCII. */
+const isContentType = (text: string) => text.length <= 255 && /^[!-.0-~]+\/[ -~]+$/.test(text)
+
+/** A content type, if one is said, and metadata of at most 8 KiB, names and values together. */
 export const metadata = (
   at: At,
-  object: Pick<NewObject, "contentType" | "metadata">
+  { contentType = "a/b", metadata }: { readonly contentType?: string; readonly metadata: ObjectHead["metadata"] }
 ): Effect.Effect<void, StorageRefused> => {
-  const text = Object.entries(object.metadata).flat().join("") + object.contentType
-  return refuseUnless(Buffer.byteLength(text) <= metadataSize, at, `more than ${metadataSize} bytes of metadata`)
+  const size = Buffer.byteLength(Object.entries(metadata).flat().join("") + contentType)
+  return Effect.andThen(
+    refuseUnless(isContentType(contentType), at, "not a content type"),
+    refuseUnless(size <= metadataSize, at, `more than ${metadataSize} bytes of metadata`)
+  )
 }
 
 /** How many objects a page may hold. */

@@ -307,6 +307,23 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
+    it.effect("refuses what is no content type", () =>
+      Effect.gen(function* () {
+        const storage = yield* Storage
+        const type = "audio/ogg; codecs=opus"
+        const first = yield* storage.put({ ...object("type/a", noise(1)), contentType: type })
+        assert.strictEqual(first.contentType, type)
+        for (const [i, contentType] of ["", "a\nb", "é/b", "a", `a/${"b".repeat(256)}`].entries()) {
+          for (const body of [noise(1), noise(1_500_000)]) {
+            const put = { ...object(`type/${i}`, body), contentType }
+            assert.strictEqual((yield* Effect.flip(storage.put(put)))._tag, "StorageRefused")
+          }
+          const target = { key: `type/${i}`, contentType, metadata: {} }
+          assert.strictEqual((yield* Effect.flip(storage.compose(target, ["type/a"])))._tag, "StorageRefused")
+        }
+      })
+    )
+
     it.effect("keeps names apart that differ only in case, or start alike, or are long", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
