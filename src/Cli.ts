@@ -2,8 +2,9 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer } from "effect"
+import { Cause, Console, Effect, Layer, type Option } from "effect"
 import { CliError, Command } from "effect/cli"
+import * as Bucket from "./Cli/Bucket.ts"
 import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
@@ -20,8 +21,10 @@ import * as PublicAddress from "./Http/PublicAddress.ts"
 import { KeysConfig } from "./Http/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
 import { Import } from "./Recording.ts"
+import * as Settings from "./Settings.ts"
 import { Protection } from "./Storage.ts"
 import * as ConfiguredStorage from "./Storage/ConfiguredStorage.ts"
+import { GcsConfig } from "./Storage/GcsConfig.ts"
 
 const local = Effect.gen(function* () {
   const { host, port } = yield* HttpConfig
@@ -34,12 +37,19 @@ const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
 
 const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
 
-/** On the store and the database themselves, as the server. */
-const operating = Layer.merge(Screen.layer, Import.layer).pipe(
-  Layer.provide([Database.layer, ConfiguredStorage.layer, Protection.layer]),
-  Layer.provide(PublicAddress.layer),
-  Layer.provide(Configuration.layer)
-)
+/** On the store and the database themselves, as the server; on another bucket than the server's only if it has none. */
+const operating = ({ bucket }: { readonly bucket: Option.Option<string> }) =>
+  Layer.merge(Screen.layer, Import.layer).pipe(
+    Layer.provide([Database.layer, ConfiguredStorage.layer, Protection.layer]),
+    Layer.provide(PublicAddress.layer),
+    Layer.provide(Configuration.layer),
+    Layer.provide(
+      Bucket.layer(
+        bucket,
+        Effect.map(Settings.read(GcsConfig.settings), ({ bucket }) => bucket)
+      )
+    )
+  )
 
 const spillway = Command.make("spillway").pipe(
   Command.withDescription("Send, list, fetch and import audio of a Spillway server, and manage its keys"),

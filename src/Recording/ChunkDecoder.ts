@@ -1,7 +1,7 @@
 /** A stored object's bytes as the audio that they stand for, by what its name says of it. */
 import { Effect, Semaphore } from "effect"
 import { OpusContainer } from "../Audio.ts"
-import type { Protection } from "../Storage.ts"
+import type { NotSealed, Protection } from "../Storage.ts"
 import * as ObjectName from "./ObjectName.ts"
 import * as OpusDecoder from "./OpusDecoder.ts"
 
@@ -10,6 +10,9 @@ interface Source {
   readonly key: string
   readonly sampleRate: number
 }
+
+/** Why there is no audio in an object. */
+export type Failure = NotSealed | OpusDecoder.NotOpus
 
 /** `bound` bytes of PCM at most. */
 export const make = (protection: Protection["Service"], bound: number) => {

@@ -3,6 +3,8 @@ import { createHash } from "node:crypto"
 import { Context, Effect, Layer } from "effect"
 import type { Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
+import { Protection } from "../Storage.ts"
+import * as PeaksAtRest from "./PeaksAtRest.ts"
 
 export interface ImportedChunk extends Span.Span {
   readonly conversation: string
@@ -11,13 +13,36 @@ export interface ImportedChunk extends Span.Span {
   /** Of the object. */
   readonly bytes: number
   readonly crc32c: number
+  readonly peaks: Uint8Array | undefined
+}
+
+/** A chunk that has a row. */
+export interface KnownChunk extends Span.Span {
+  readonly conversation: string
+  readonly id: string
+  readonly key: string
+  /** It has peaks. */
+  readonly isDrawn: boolean
 }
 
 export class ImportRows extends Context.Service<
   ImportRows,
   {
-    /** Leaves out what has a row already, by its key; answers how many rows are new. Conversations are made as needed. */
+    /**
+     * Leaves out what has a row already, by its key; answers how many rows are new. Conversations are made as needed, and
+     * began no later than what is in them.
+     */
     insert(uid: string, chunks: ReadonlyArray<ImportedChunk>): Effect.Effect<number, DbError>
+    /** Those that have a row, by key. */
+    known(
+      uid: string,
+      objects: ReadonlyArray<{ readonly key: string; readonly conversation: string }>
+    ): Effect.Effect<ReadonlyMap<string, KnownChunk>, DbError>
+    /** Adds peaks to rows without. */
+    draw(
+      uid: string,
+      chunks: ReadonlyArray<KnownChunk & { readonly peaks: Uint8Array | undefined }>
+    ): Effect.Effect<void, DbError>
   }
 >()("spillway/Recording/ImportRows") {
   static readonly layer = Layer.effect(
@@ -32,12 +57,57 @@ const idOf = (key: string): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
+/** The client takes no array of bytes of which some are null. */
+const hexOf = (bytes: Uint8Array | null): string => (bytes === null ? "" : Buffer.from(bytes).toString("hex"))
+
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const protection = yield* Protection
+
+  const peaksOf = Effect.fnUntraced(function* (
+    uid: string,
+    chunks: ReadonlyArray<Pick<ImportedChunk, "key" | "peaks">>
+  ) {
+    const all = yield* Effect.forEach(chunks, ({ key, peaks }) => PeaksAtRest.toRow(protection, uid, key, peaks))
+    return { clear: all.map(({ peaks }) => hexOf(peaks)), sealed: all.map(({ sealedPeaks }) => hexOf(sealedPeaks)) }
+  })
+
   return ImportRows.of({
+    known: Effect.fn("ImportRows.known")(function* (uid, objects) {
+      const conversations = [...new Set(objects.map(({ conversation }) => conversation))]
+      const rows = yield* db.read(
+        "ImportRows.known",
+        (sql) => sql<KnownChunk>`
+          select c.conversation_id as conversation, c.id::text as id, c.object_key as key, c.start_at as start,
+                 c.samples::float8 as samples, c.sample_rate as "sampleRate",
+                 c.peaks is not null or c.sealed_peaks is not null as "isDrawn"
+          from chunks c
+          where c.uid = ${uid} and c.conversation_id = any(${conversations}::text[])
+            and c.object_key = any(${objects.map(({ key }) => key)}::text[])`
+      )
+      return new Map(rows.map((row) => [row.key, row]))
+    }),
+    draw: Effect.fn("ImportRows.draw")(function* (uid, chunks) {
+      const drawn = chunks.filter(({ isDrawn, peaks }) => !isDrawn && peaks !== undefined)
+      if (drawn.length === 0) return
+      const { clear, sealed } = yield* peaksOf(uid, drawn)
+      yield* db.writeIdempotent(
+        "ImportRows.draw",
+        (sql) => sql`
+          update chunks c
+          set peaks = decode(nullif(w.peaks, ''), 'hex'), sealed_peaks = decode(nullif(w.sealed, ''), 'hex')
+          from unnest(
+            ${drawn.map((c) => c.conversation)}::text[], ${drawn.map((c) => String(c.start))}::text[]::float8[],
+            ${drawn.map((c) => c.id)}::uuid[], ${clear}::text[], ${sealed}::text[]
+          ) as w(conversation_id, start_at, id, peaks, sealed)
+          where c.uid = ${uid} and c.conversation_id = w.conversation_id and c.start_at = w.start_at and c.id = w.id
+            and c.peaks is null and c.sealed_peaks is null`
+      )
+    }),
     insert: Effect.fn("ImportRows.insert")(function* (uid, chunks) {
       if (chunks.length === 0) return 0
       // The client takes the type of an array from its numbers, and refuses one that has whole and broken or large ones.
+      const { clear, sealed } = yield* peaksOf(uid, chunks)
       const texts = (number: (chunk: ImportedChunk) => number) => chunks.map((chunk) => String(number(chunk)))
       const rows = yield* db.writeIdempotent(
         "ImportRows.insert",
@@ -48,17 +118,20 @@ const make = Effect.gen(function* () {
               ${chunks.map((c) => idOf(c.key))}::uuid[], ${texts((c) => c.samples)}::text[]::bigint[],
               ${texts((c) => c.sampleRate)}::text[]::int[], ${chunks.map((c) => c.codec)}::text[],
               ${chunks.map((c) => c.key)}::text[], ${texts((c) => c.bytes)}::text[]::bigint[],
-              ${texts((c) => c.crc32c)}::text[]::bigint[]
-            ) as w(conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c)
+              ${texts((c) => c.crc32c)}::text[]::bigint[], ${clear}::text[], ${sealed}::text[]
+            ) as w(conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, peaks, sealed)
           ), conversation as (
             insert into conversations (uid, id, created_at)
             select ${uid}, conversation_id, to_timestamp(min(start_at)) from wanted group by conversation_id
             order by min(start_at)
-            on conflict do nothing
+            on conflict (uid, id) do update set created_at = excluded.created_at
+            where excluded.created_at < conversations.created_at
           )
           insert into chunks
-            (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c)
-          select ${uid}, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c
+            (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, peaks,
+             sealed_peaks)
+          select ${uid}, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c,
+                 decode(nullif(peaks, ''), 'hex'), decode(nullif(sealed, ''), 'hex')
           from wanted
           where not exists (
             select from chunks c

@@ -7,20 +7,24 @@ import { Effect } from "effect"
 import { Storage } from "../../src/Storage.ts"
 import { container, samples, toneShare } from "../Recording/support/OpusTone.ts"
 import { ramp } from "../Recording/support/TestNode.ts"
+import { bucket, layerFor } from "../Storage/GcsTest.ts"
 import { diskStorage } from "../Storage/TestDisk.ts"
+import { GcsServer } from "../support/gcs/Server.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
 
 const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
 const dataDir = dataDirectory()
 afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
 
-const run = (...args: ReadonlyArray<string>) =>
+const runWith = (more: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>) =>
   new Promise<{ readonly code: number; readonly out: string; readonly err: string }>((resolve) => {
-    const env = { ...process.env, SPILLWAY_DATA_DIR: dataDir }
+    const env = { ...process.env, SPILLWAY_DATA_DIR: dataDir, ...more }
     const child = execFile(process.execPath, [cli, "import", ...args], { env }, (_error, out, err) =>
       resolve({ code: child.exitCode ?? -1, out, err })
     )
   })
+
+const run = (...args: ReadonlyArray<string>) => runWith({}, ...args)
 
 const put = (objects: Readonly<Record<string, Uint8Array>>) =>
   Effect.forEach(Object.entries(objects), ([key, body]) =>
@@ -38,9 +42,15 @@ it("makes the server play what was in its store, says what it can't use, and ref
   const first = await run("--uid", "admin")
   assert.strictEqual(first.code, 1)
   assert.include(first.out, "2 chunks imported, 0 were known, 0 have an odd last byte that is not heard, 2 skipped")
+  assert.include(first.out, "\n  1 not given by the store: chunks/admin/damaged/1700000000.000.bin\n")
+  assert.include(first.out, "\n  1 not Opus: chunks/admin/spoken/1700000100.000.opus\n")
+  assert.include(first.out, "\n2 have no waveform yet; with --waveforms it is made")
   assert.include(first.err, "skipped chunks/admin/damaged/1700000000.000.bin: no metadata")
   assert.include(first.err, "skipped chunks/admin/spoken/1700000100.000.opus: 7 bytes are no Opus container")
   assert.include((await run("--uid", "admin")).out, "0 chunks imported, 2 were known")
+  const drawn = await run("--uid", "admin", "--waveforms")
+  assert.include(drawn.out, "0 chunks imported, 2 were known")
+  assert.notInclude(drawn.out, "no waveform yet")
   assert.include((await run("--uid", "../x")).err, "A-Z a-z 0-9")
 
   const server = await startServer(dataDir)
@@ -55,9 +65,36 @@ it("makes the server play what was in its store, says what it can't use, and ref
   const tone = await hear("spoken")
   assert.strictEqual(tone.length, samples * 2)
   assert.isAbove(toneShare(tone, 1_000, 7_000), 0.95)
+  const seen = await fetch(`${server.url}/v1/conversations/spoken/waveform?points=4`, { headers })
+  for (const level of JSON.parse(await seen.text()).audio_files[0].high) assert.isAbove(level, 20)
   const whileRunning = await run("--uid", "admin")
   assert.strictEqual(whileRunning.code, 1)
   assert.match(whileRunning.err, /Another Spillway \(process \d+\) uses .*: stop it first/)
   assert.strictEqual((await hear("old")).length, 32_000)
   await server.stop()
+}, 60_000)
+
+it("takes the bucket of --bucket, and refuses another one than the server's", async () => {
+  const gcs = await GcsServer.start({ buckets: [bucket] })
+  const env = { SPILLWAY_GCS_ENDPOINT: gcs.url }
+  try {
+    const object = { body: ramp(10), contentType: "application/octet-stream", metadata: {} }
+    await Storage.use((storage) => storage.put({ key: "chunks/ada/c/1.000.bin", ...object })).pipe(
+      Effect.provide(layerFor(gcs.url)),
+      Effect.runPromise
+    )
+    const other = await runWith({ ...env, SPILLWAY_BUCKET: "another-one" }, "--bucket", bucket, "--uid", "ada")
+    assert.strictEqual(other.code, 1)
+    assert.include(other.err, `SPILLWAY_BUCKET: expected the bucket of --bucket, ${bucket}, found another-one`)
+    const none = await runWith(env, "--bucket", "NO BUCKET", "--uid", "ada")
+    assert.include(none.err, "SPILLWAY_BUCKET: expected the name of a bucket")
+    const { code, err, out } = await runWith(env, "--bucket", bucket, "--uid", "ada")
+    assert.strictEqual(code, 0, err)
+    assert.include(out, "1 chunks imported")
+    assert.include(out, `A server with SPILLWAY_BUCKET=${bucket} plays them.`)
+    const again = await runWith({ ...env, SPILLWAY_BUCKET: bucket }, "--bucket", bucket, "--uid", "ada")
+    assert.include(again.out, "0 chunks imported, 1 were known")
+  } finally {
+    await gcs.stop()
+  }
 }, 60_000)

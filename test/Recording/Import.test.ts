@@ -1,9 +1,13 @@
 /** Recordings that are in the store already are indexed as they are, and play. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted, References, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { Peaks } from "../../src/Audio.ts"
 import { StorageRead } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { Import } from "../../src/Recording.ts"
+import { ConversationRows } from "../../src/Recording/ConversationRows.ts"
+import type { Skipped } from "../../src/Recording/Import.ts"
 import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
 import { StoredAudio } from "../../src/Recording/StoredAudio.ts"
 import { Protection, Storage } from "../../src/Storage.ts"
@@ -16,8 +20,30 @@ import { ramp, recordingConfig } from "./support/TestNode.ts"
 
 const secret = Buffer.alloc(32, 1)
 
-const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer).pipe(
-  Layer.provideMerge(Layer.mergeAll(MemoryStorage.layer, Protection.layer, Postgres.layer)),
+/** Keys that were read since the last look. */
+let reads: Array<string> = []
+const takeReads = () => reads.splice(0).toSorted()
+
+/** Gives what it reads in pieces of three bytes. */
+const crumbling = Layer.effect(
+  Storage,
+  Effect.map(Storage, (storage) => ({
+    ...storage,
+    get: (key, range) => {
+      reads.push(key)
+      return Stream.flatMap(storage.get(key, range), (bytes) =>
+        bytes.length > 3_000
+          ? Stream.make(bytes)
+          : Stream.fromIterable(
+              Array.from({ length: Math.ceil(bytes.length / 3) }, (_, index) => bytes.slice(index * 3, index * 3 + 3))
+            )
+      )
+    }
+  }))
+).pipe(Layer.provide(MemoryStorage.layer))
+
+const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer, ConversationRows.layer).pipe(
+  Layer.provideMerge(Layer.mergeAll(crumbling, Protection.layer, Postgres.layer)),
   Layer.provide([
     Layer.succeed(ProtectionConfig, {
       level: "standard",
@@ -43,15 +69,20 @@ const seal = (uid: string, ...parts: ReadonlyArray<Uint8Array>): Uint8Array =>
   )
 
 /** All pages. */
-const importAll = Effect.fnUntraced(function* (uid: string) {
+const importAll = Effect.fnUntraced(function* (uid: string, waveforms = false) {
   const { page } = yield* Import
-  const total = { added: 0, known: 0, odd: 0, skipped: new Array<{ readonly key: string; readonly reason: string }>() }
+  const total = { added: 0, known: 0, odd: 0, undrawn: 0, skipped: new Array<Skipped>() }
   let after = Option.some("")
   while (Option.isSome(after)) {
-    const { added, known, next, odd, skipped } = yield* page(uid, { after: after.value, sampleRate: 16_000 })
+    const { added, known, next, odd, skipped, undrawn } = yield* page(uid, {
+      after: after.value,
+      sampleRate: 16_000,
+      waveforms
+    })
     total.added += added
     total.known += known
     total.odd += odd
+    total.undrawn += undrawn
     total.skipped.push(...skipped)
     after = next
   }
@@ -66,6 +97,18 @@ const heard = Effect.fnUntraced(function* (uid: string, conversation: string) {
   return yield* Effect.forEach(chunks, (chunk) => Stream.mkUint8Array(stored.read(chunk, 0, chunk.samples * 2)))
 })
 
+/** Of each of the conversation's chunks, by start. */
+const peaksOf = Effect.fnUntraced(function* (uid: string, conversation: string) {
+  const rows = yield* ChunkRows
+  const drawn = new Map(
+    (yield* Stream.runCollect(rows.peaks(uid, conversation, "tenths"))).map(({ id, peaks }) => [
+      id,
+      Uint8Array.from(peaks)
+    ])
+  )
+  return (yield* chunksOf(uid, conversation)).map(({ id }) => drawn.get(id))
+})
+
 layer(world, { excludeTestServices: true })("an import", (it) => {
   it.effect("makes every form of chunk play, at its name's start and as long as it decodes to", () =>
     Effect.gen(function* () {
@@ -77,7 +120,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       yield* put("chunks/a/c/103.000.batch.enc", seal("a", pcm))
       yield* put("chunks/a/o/104.000.opus", tone)
       yield* put("chunks/a/o/105.000.opus.enc", seal("a", tone.subarray(0, 100), tone.subarray(100)))
-      assert.deepStrictEqual(yield* importAll("a"), { added: 6, known: 0, odd: 0, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("a"), { added: 6, known: 0, odd: 0, undrawn: 4, skipped: [] })
       const spans = (yield* chunksOf("a", "c")).map(({ codec, sampleRate, samples, start }) => [
         start,
         samples,
@@ -110,7 +153,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       const exact = { v2_start: "1700000000.1234567", v2_samples: "500", v2_sample_rate: "8000", codec: "pcm16" }
       yield* put("chunks/b/c/1700000000.123.batch.bin", ramp(500), exact)
       yield* put("chunks/b/c/1700000001.123.batch.enc", Buffer.from("never looked at"), { ...exact, v2_start: "9" })
-      assert.deepStrictEqual(yield* importAll("b"), { added: 2, known: 0, odd: 0, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("b"), { added: 2, known: 0, odd: 0, undrawn: 2, skipped: [] })
       assert.deepStrictEqual(
         (yield* chunksOf("b", "c")).map(({ sampleRate, samples, start }) => [start, samples, sampleRate]),
         [
@@ -144,7 +187,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       const odd = Buffer.concat([ramp(10), Buffer.from([1])])
       yield* put("chunks/d/c/1.000.bin", odd)
       yield* put("chunks/d/c/2.000.enc", seal("d", odd))
-      assert.deepStrictEqual(yield* importAll("d"), { added: 2, known: 0, odd: 2, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("d"), { added: 2, known: 0, odd: 2, undrawn: 1, skipped: [] })
       for (const audio of yield* heard("d", "c")) assert.isTrue(Buffer.from(audio).equals(ramp(10)))
     })
   )
@@ -191,8 +234,8 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       yield* importAll("g")
       const before = yield* chunksOf("g", "c")
       yield* put("chunks/g/c/2.000.bin", ramp(10))
-      assert.deepStrictEqual(yield* importAll("g"), { added: 1, known: 1, odd: 0, skipped: [] })
-      assert.deepStrictEqual(yield* importAll("g"), { added: 0, known: 2, odd: 0, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("g"), { added: 1, known: 1, odd: 0, undrawn: 2, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("g"), { added: 0, known: 2, odd: 0, undrawn: 2, skipped: [] })
       assert.deepStrictEqual((yield* chunksOf("g", "c")).slice(0, 1), before)
     })
   )
@@ -204,9 +247,89 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
         (i) => put(`chunks/h/c${i % 7}/${i}.000.bin`, ramp(1))
       )
       yield* put("chunks/h2/c/1.000.bin", ramp(1))
-      assert.deepStrictEqual(yield* importAll("h"), { added: 1_010, known: 0, odd: 0, skipped: [] })
-      assert.deepStrictEqual(yield* importAll("none"), { added: 0, known: 0, odd: 0, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("h"), { added: 1_010, known: 0, odd: 0, undrawn: 1_010, skipped: [] })
+      assert.deepStrictEqual(yield* importAll("none"), { added: 0, known: 0, odd: 0, undrawn: 0, skipped: [] })
       assert.strictEqual((yield* importAll("h2")).added, 1)
+    })
+  )
+
+  it.effect(
+    "makes waveforms of all that it reads, when it is told to of what it knows too, and reads nothing twice",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const exact = { v2_start: "107", v2_samples: "990", v2_sample_rate: "8000" }
+        yield* put("chunks/w/c/101.000.bin", ramp(1_000))
+        yield* put("chunks/w/c/102.000.enc", seal("w", ramp(1_000, 7), ramp(1_000, 1_007)))
+        yield* put("chunks/w/c/103.000.bin", Buffer.concat([ramp(1_000, 5), Buffer.from([9])]))
+        yield* put("chunks/w/c/104.000.opus", container(samples * 2))
+        yield* put("chunks/w/c/105.000.opus.enc", seal("w", container(samples * 2)))
+        yield* put("chunks/w/c/107.000.batch.bin", ramp(1_000, 3), exact)
+        takeReads()
+        assert.strictEqual((yield* importAll("w")).undrawn, 5)
+        assert.deepStrictEqual(takeReads(), [
+          "chunks/w/c/102.000.enc",
+          "chunks/w/c/104.000.opus",
+          "chunks/w/c/105.000.opus.enc"
+        ])
+        assert.strictEqual((yield* importAll("w")).known, 6)
+        assert.deepStrictEqual(takeReads(), [], "what is known is not looked at again")
+        const again = yield* importAll("w", true)
+        assert.deepStrictEqual([again.added, again.known, again.undrawn], [0, 6, 0])
+        assert.strictEqual(takeReads().length, 5)
+        assert.deepStrictEqual((yield* importAll("w", true)).skipped, [])
+        assert.deepStrictEqual(takeReads(), [])
+        const audio = yield* heard("w", "c")
+        const expected: ReadonlyArray<Uint8Array> = (yield* chunksOf("w", "c")).map(({ sampleRate }, index) =>
+          Peaks.peaksOf(audio[index] ?? new Uint8Array(0), sampleRate)
+        )
+        assert.deepStrictEqual<ReadonlyArray<Uint8Array | undefined>>(yield* peaksOf("w", "c"), expected)
+        const clear = yield* sql<{ readonly key: string }>`
+        select object_key as key from chunks where uid = 'w' and peaks is not null and object_key like '%.enc'`
+        assert.deepStrictEqual(clear, [])
+
+        for (const { key } of (yield* Storage.use((storage) => storage.list("chunks/w/"))).objects)
+          yield* put(key.replace("/w/", "/w2/"), key.includes(".enc") ? seal("w2", ramp(10)) : ramp(10))
+        yield* put("chunks/w2/c/108.000.opus", container(samples * 2))
+        const at = yield* importAll("w2", true)
+        assert.deepStrictEqual([at.added, at.undrawn], [5, 0])
+        assert.deepStrictEqual(
+          at.skipped.map(({ key }) => key),
+          ["chunks/w2/c/104.000.opus", "chunks/w2/c/105.000.opus.enc"]
+        )
+      })
+  )
+
+  it.effect("tells what it knows and can't read when it makes waveforms, and leaves it as it is", () =>
+    Effect.gen(function* () {
+      const exact = { v2_start: "1", v2_samples: "500", v2_sample_rate: "8000" }
+      yield* put("chunks/x/c/1.000.batch.enc", Buffer.from("no record"), exact)
+      yield* put("chunks/x/c/2.000.batch.enc", seal("x", ramp(500)), { ...exact, v2_start: "2" })
+      assert.strictEqual((yield* importAll("x")).added, 2)
+      const { known, skipped } = yield* importAll("x", true)
+      assert.deepStrictEqual(
+        [known, skipped.map(({ key, why }) => [key, why])],
+        [1, [["chunks/x/c/1.000.batch.enc", "not decrypted"]]]
+      )
+      assert.lengthOf(yield* chunksOf("x", "c"), 2)
+      yield* put("chunks/x/d/3.000.batch.enc", seal("x", ramp(400)), { ...exact, v2_start: "3" })
+      assert.strictEqual((yield* importAll("x", true)).skipped[1]?.why, "shorter than its metadata says")
+    })
+  )
+
+  it.effect("lists conversations by the first of their chunks, in whatever order those were imported", () =>
+    Effect.gen(function* () {
+      const rows = yield* ConversationRows
+      yield* rows.ensure("y", "now")
+      const order = Effect.map(rows.latest("y", undefined, 10), (all) => all.map(({ id }) => id))
+      yield* put("chunks/y/a/1600000000.000.bin", ramp(10))
+      yield* put("chunks/y/b/1500000000.000.bin", ramp(10))
+      yield* importAll("y")
+      assert.deepStrictEqual(yield* order, ["now", "a", "b"])
+      yield* put("chunks/y/a/1400000000.000.bin", ramp(10))
+      yield* put("chunks/y/b/1700000000.000.bin", ramp(10))
+      yield* importAll("y")
+      assert.deepStrictEqual(yield* order, ["now", "b", "a"])
     })
   )
 })
