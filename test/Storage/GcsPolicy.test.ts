@@ -41,25 +41,41 @@ it.effect("does not try again what no repetition mends", () =>
   })
 )
 
-it.effect("cuts a request after 10 s without progress, and after 30 s in all", () =>
+/** Seconds after which a request is cut that moves after each of these seconds. */
+const cutAfter = Effect.fnUntraced(function* (watch: GcsWatch.GcsWatch, moves: ReadonlyArray<number>) {
+  const clock = yield* Clock.Clock
+  const start = clock.currentTimeMillisUnsafe()
+  const cuts: Array<number> = []
+  const { moved } = watch.begin(() => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
+  for (const seconds of moves) {
+    yield* TestClock.adjust(Duration.seconds(seconds))
+    moved()
+  }
+  yield* TestClock.adjust("1 minute")
+  return cuts
+})
+
+it.effect("cuts a request within the second after 10 s without progress, and after 30 s in all", () =>
   Effect.gen(function* () {
     const watch = yield* GcsWatch.make(yield* defaults)
-    const cutAfter = Effect.fnUntraced(function* (moves: ReadonlyArray<number>) {
-      const start = yield* Clock.currentTimeMillis
-      const clock = yield* Clock.Clock
-      const cuts: Array<number> = []
-      const { moved } = watch.begin(() => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
-      for (const seconds of moves) {
-        yield* TestClock.adjust(Duration.seconds(seconds))
-        moved()
-      }
-      yield* TestClock.adjust("1 minute")
-      return cuts
-    })
-    assert.deepStrictEqual(yield* cutAfter([]), [10])
+    assert.deepStrictEqual(yield* cutAfter(watch, []), [11])
     watch.begin(() => assert.fail("cut after it was done")).done()
-    assert.deepStrictEqual(yield* cutAfter([9]), [19])
-    assert.deepStrictEqual(yield* cutAfter([4, 4, 4]), [22])
-    assert.deepStrictEqual(yield* cutAfter([9, 9, 9]), [30])
+    assert.deepStrictEqual(yield* cutAfter(watch, [9]), [20])
+    assert.deepStrictEqual(yield* cutAfter(watch, [4, 4, 4]), [23])
+    assert.deepStrictEqual(yield* cutAfter(watch, [9, 9, 9]), [31])
+    yield* TestClock.adjust("900 millis")
+    assert.deepStrictEqual(yield* cutAfter(watch, []), [10.1])
+  })
+)
+
+it.effect("cuts a request whatever the time of day is meanwhile", () =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    let now = 1e12
+    const backwards: Clock.Clock = Object.create(clock, {
+      currentTimeMillisUnsafe: { value: () => (now -= 3_600_000) }
+    })
+    const watch = yield* GcsWatch.make(yield* defaults).pipe(Effect.provideService(Clock.Clock, backwards))
+    assert.deepStrictEqual(yield* cutAfter(watch, []), [11])
   })
 )
