@@ -237,17 +237,16 @@ const make = Effect.fnUntraced(function* ({ firstPage, keepEvery, nextPage }: Bo
   })
 
   /** The row of a conversation that is deleted meanwhile is not made. */
-  const keep = (uid: string, states: ReadonlyArray<readonly [string, Kept]>) =>
-    db.writeIdempotent(
-      "Timelines.keep",
-      (sql) => sql`
-        insert into timelines (uid, conversation_id, state)
-        select v.uid, v.id, w.state
-        from unnest(${states.map(([id]) => id)}::text[], ${states.map(([, kept]) => encode(kept))}::text[]) as w(id, state)
-        join conversations v on v.uid = ${uid} and v.id = w.id
-        order by v.id for key share of v
-        on conflict (uid, conversation_id) do update set state = excluded.state`
-    )
+  const keep = (uid: string, id: string, kept: Kept) =>
+    db
+      .writeIdempotent(
+        "Timelines.keep",
+        (sql) => sql`
+          insert into timelines (uid, conversation_id, state)
+          select uid, id, ${encode(kept)} from conversations where uid = ${uid} and id = ${id} for key share
+          on conflict (uid, conversation_id) do update set state = excluded.state`
+      )
+      .pipe(Effect.catch((cause) => Effect.logDebug("a timeline could not be kept", cause)))
 
   return Timelines.of({
     of: Effect.fn("Timelines.of")(function* (uid, conversations, gapSeconds) {
@@ -265,7 +264,6 @@ const make = Effect.fnUntraced(function* ({ firstPage, keepEvery, nextPage }: Bo
         firstPage
       )
       const files: Array<ReadonlyArray<Timeline.Summary>> = []
-      const worthKeeping: Array<readonly [string, Kept]> = []
       for (const { id, isFresh, live, reader } of started) {
         let [used, isComplete] = [reader, yield* finish(uid, id, reader, firstOf(id), firstPage)]
         // One came in between those that were laid out: begin again.
@@ -276,10 +274,8 @@ const make = Effect.fnUntraced(function* ({ firstPage, keepEvery, nextPage }: Bo
         }
         files.push(used.files)
         const state = isComplete ? used.kept(keepEvery) : undefined
-        if (state !== undefined) worthKeeping.push([id, state])
-      }
-      if (worthKeeping.length > 0) {
-        yield* Effect.catch(keep(uid, worthKeeping), (cause) => Effect.logDebug("a timeline could not be kept", cause))
+        // At once: who gives up waiting for a list of long ones finds these done.
+        if (state !== undefined) yield* keep(uid, id, state)
       }
       return files
     })
