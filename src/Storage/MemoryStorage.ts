@@ -18,7 +18,7 @@ const at = (operation: string, key: string): Rules.At => ({ operation, bucket: "
 const window = 8
 
 const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
-  if (body instanceof Uint8Array) return body.slice()
+  if (body instanceof Uint8Array) return Uint8Array.from(body)
   const reason = `the body is not of ${body.size} bytes, as announced`
   const refusal = new StorageRefused({ ...at("put", key), reason })
   const stream: Stream.Stream<Uint8Array, E | StorageRefused> = body.stream

@@ -1,12 +1,23 @@
 /** When the journal's budget is spent: whose audio is given up, and that it is said. */
 import { assert, it } from "@effect/vitest"
-import { Duration, Effect, Option } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Recording } from "../../src/Recording.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { StorageUnavailable } from "../../src/Storage.ts"
-import { epoch, node, record, idle, inWorld, failing, chunksOf } from "./support/StoringNode.ts"
+import {
+  chunksOf,
+  epoch,
+  failing,
+  idle,
+  inWorld,
+  node,
+  record,
+  rowCount,
+  storedOf,
+  sweep
+} from "./support/StoringNode.ts"
 import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 it.live("gives up the oldest sealed audio when the journal's budget is spent, and says so", () =>
@@ -84,4 +95,29 @@ it.live(
           assert.isTrue((yield* chunksOf("u", "hole")).audio.equals(holed))
         }).pipe(Effect.provide(node(directory, { put })))
     }).pipe(inWorld)
+)
+
+it.live("does not upload what is being given up: it is lost or stored, never both", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state } = failing()
+    const asked = yield* Deferred.make<void>()
+    const answered = yield* Deferred.make<void>()
+    const lost = <A, E>(row: Effect.Effect<A, E>) =>
+      row.pipe(Effect.tap(Deferred.succeed(asked, undefined)), Effect.tap(Deferred.await(answered)))
+    yield* Effect.gen(function* () {
+      for (let index = 0; index < 5; index++) yield* Effect.andThen(record(8000, index * 8000), idle)
+      const more = yield* Effect.forkChild(
+        Effect.forEach([5, 6, 7, 8], (index) => record(8000, index * 8000), { discard: true })
+      )
+      yield* Deferred.await(asked)
+      state.down = false
+      yield* sweep
+      yield* Deferred.succeed(answered, undefined)
+      yield* Fiber.join(more)
+      yield* sweep
+      assert.strictEqual((yield* chunksOf("u", "c")).lost + (yield* storedOf("u")), 9)
+      assert.strictEqual(yield* rowCount, 9)
+    }).pipe(Effect.provide(node(dataDir, { put, lost }, { segmentBytes: 20_000, journalBytes: 100_000 })))
+  }).pipe(inWorld)
 )

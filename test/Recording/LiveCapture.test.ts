@@ -1,6 +1,8 @@
 /** Frames become chunks on the timeline: every sample once, whatever is sent again. */
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { Journal } from "../../src/Recording/Journal.ts"
 import type { CaptureHost, LiveCapture } from "../../src/Recording/LiveCapture.ts"
 import { JournalError } from "../../src/Recording/Segment.ts"
@@ -176,6 +178,95 @@ it.effect(
         assert.strictEqual((yield* stored(node, "c")).length, 1)
       })
     )
+)
+
+it.effect("acknowledges a replay no earlier when its original misses the first write of a commit of several", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      const node = new TestNode(journal)
+      node.now = 10_000
+      const original = node.capture({
+        markDirty: (source) =>
+          journal.markDirty({
+            drainInto: (batch, commit) => {
+              const drained = source.drainInto(batch, commit)
+              queueMicrotask(late)
+              return drained
+            },
+            settled: (error) => source.settled(error)
+          })
+      })
+      const replay = node.capture()
+      for (const { capture } of [original, replay]) capture.switchTo("c")
+      // Each fills a write of its own; while the first is on its way, new audio comes, and the same to the other.
+      original.capture.append(epoch, ramp(9000))
+      replay.capture.append(epoch + 100, ramp(9000))
+      let late = () => {
+        late = () => {}
+        for (const { capture } of [original, replay]) capture.append(epoch + 200, ramp(800))
+      }
+      yield* journal.commit
+      const durable = [...node.conversation("c").chunks].find(({ start }) => start === epoch + 200)?.durable
+      assert.strictEqual(durable, 0)
+      assert.deepStrictEqual(
+        replay.heard.acks.filter(({ through }) => through > epoch + 200),
+        []
+      )
+      node.now = 20_000
+      yield* journal.commit
+      yield* journal.commit
+      assert.deepStrictEqual(replay.heard.acks.at(-1)?.through, epoch + 200.1)
+    }).pipe(Effect.provide(journalIn(dataDir, { commitBytes: 20_000, captureBuffer: 20_000 })))
+  }).pipe(Effect.scoped)
+)
+
+it.effect("appends to the end of the audio when spans are not exact, also after a seal by age", () =>
+  onJournal((node, journal) =>
+    Effect.gen(function* () {
+      const { capture } = node.capture({ exact: false })
+      capture.switchTo("c")
+      capture.append(epoch, ramp(16_000))
+      yield* journal.commit
+      node.now = 60_000
+      capture.sealIfOld()
+      capture.append(epoch + 1, ramp(8000))
+      yield* journal.commit
+      assert.deepStrictEqual(
+        (yield* stored(node, "c")).map(({ audio, start }) => [start - epoch, audio.length]),
+        [
+          [0, 32_000],
+          [2, 16_000]
+        ]
+      )
+    })
+  )
+)
+
+it.effect("takes audio again after a segment could not be created", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const inTheWay = [2, 3].map((number) => Path.join(dataDir, "journal", `${String(number).padStart(16, "0")}.wal`))
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      const node = new TestNode(journal)
+      const attempt = Effect.fnUntraced(function* (from: number) {
+        const { capture, heard } = node.capture()
+        capture.switchTo("c")
+        capture.append(epoch + from / rate, ramp(8000, from))
+        yield* journal.commit
+        return heard.failures
+      })
+      assert.deepStrictEqual(yield* attempt(0), [])
+      for (const file of inTheWay) Fs.writeFileSync(file, "")
+      assert.deepStrictEqual(yield* attempt(8000), ["NotWritten"])
+      assert.isTrue(journal.stats().failing)
+      yield* Effect.repeat(attempt(8000), { until: (failures) => failures.length === 0, times: inTheWay.length })
+      assert.isFalse(journal.stats().failing)
+      assert.deepStrictEqual(Buffer.concat((yield* stored(node, "c")).map((c) => c.audio)), Buffer.from(ramp(16_000)))
+    }).pipe(Effect.provide(journalIn(dataDir, { segmentBytes: 10_000 })))
+  }).pipe(Effect.scoped)
 )
 
 it.effect("takes a frame larger than its buffer in parts, and asks for no more meanwhile", () =>

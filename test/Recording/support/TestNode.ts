@@ -63,7 +63,13 @@ export class TestNode {
     return found
   }
 
-  capture(options: { readonly exact?: boolean; readonly sampleRate?: number } = {}) {
+  capture(
+    options: {
+      readonly exact?: boolean
+      readonly sampleRate?: number
+      readonly markDirty?: CaptureHost["markDirty"]
+    } = {}
+  ) {
     const heard: Heard = { acks: [], failures: [], rooms: 0 }
     const capture: LiveCapture = new LiveCapture(
       {
@@ -86,7 +92,7 @@ export class TestNode {
         monotonic: () => this.now,
         commitsStarted: this.journal.started,
         newId,
-        markDirty: this.journal.markDirty,
+        markDirty: options.markDirty ?? this.journal.markDirty,
         markUrgent: this.journal.markUrgent,
         enter: (capture, id) => capture.entered(this.conversation(id)),
         leave: () => {},
