@@ -1,13 +1,14 @@
 /** One conversation: what it is, what it looks like, and how to hear and fetch it. */
-import { useEffect, useState } from "preact/hooks"
+import type { RefObject } from "preact"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { Copy } from "./Copy.tsx"
 import { find } from "./List.ts"
 import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
-import { isSame, player, type Track } from "./Player.ts"
-import { askJson, isAbort, urlOf } from "./Server.ts"
+import { idle, isSame, player, type Track } from "./Player.ts"
+import { askJson, isAbort, Refused, urlOf } from "./Server.ts"
 import { session } from "./Session.ts"
-import { useStore } from "./Store.ts"
+import { useSelected } from "./Store.ts"
 import { Waveform } from "./Waveform.tsx"
 import { bytes, date, duration } from "./Words.ts"
 
@@ -16,22 +17,36 @@ const liveMillis = 1_500
 /** Of a conversation with more, the last ones are shown. */
 const maxFiles = 50
 
-const useWaveforms = (conversation: Model.Conversation): ReadonlyMap<string, Model.FileWaveform> => {
+/** What nobody sees is not asked for. */
+const isSeen = (element: Element | null): boolean => {
+  if (element === null || document.hidden) return false
+  const { bottom, top, width } = element.getBoundingClientRect()
+  return width > 0 && bottom > 0 && top < window.innerHeight
+}
+
+const useWaveforms = (
+  conversation: Model.Conversation,
+  place: RefObject<HTMLElement | null>
+): ReadonlyMap<string, Model.FileWaveform> => {
   const [files, setFiles] = useState<ReadonlyMap<string, Model.FileWaveform>>(new Map())
   const { captured_duration, id, live } = conversation
   useEffect(() => {
     const stop = new AbortController()
     const draw = async () => {
-      for (;;) {
-        try {
-          const path = `${Model.pathOf(id)}/waveform?points=${points}`
-          const { audio_files } = await askJson(Model.waveform, path, stop.signal)
-          setFiles(new Map(audio_files.map((file) => [file.id, file])))
-        } catch (cause) {
-          if (isAbort(cause)) return
+      let isDrawn = false
+      while (!stop.signal.aborted) {
+        if (isSeen(place.current)) {
+          try {
+            const path = `${Model.pathOf(id)}/waveform?points=${points}`
+            const { audio_files } = await askJson(Model.waveform, path, stop.signal)
+            setFiles(new Map(audio_files.map((file) => [file.id, file])))
+            isDrawn = !live
+          } catch (cause) {
+            if (isAbort(cause) || cause instanceof Refused) return
+          }
         }
+        if (isDrawn) return
         await pause(liveMillis, stop.signal)
-        if (!live || stop.signal.aborted) return
       }
     }
     void draw()
@@ -64,10 +79,10 @@ const FileRow = (props: {
 }) => {
   const { conversation, file, isOnly, waveform } = props
   const track = trackOf(conversation.id, file)
-  const playing = useStore(player.state)
-  const isCurrent = isSame(playing.track, track)
-  const position = isCurrent ? playing.position : 0
-  const isPlaying = isCurrent && playing.state !== "paused"
+  const { position, state, words } = useSelected(player.state, (playing) =>
+    isSame(playing.track, track) ? playing : idle
+  )
+  const isPlaying = state !== "paused"
   const total = Math.max(file.duration, waveform?.duration ?? 0)
   const play = (from: number) => player.play(track, from, isStillLive(conversation.id))
   const name = isOnly ? conversation.id : `${conversation.id}, ${date(file.started_at)}`
@@ -98,9 +113,9 @@ const FileRow = (props: {
           onSeek={(to) => (isPlaying ? play(to) : player.place(track, to))}
         />
       </div>
-      {isCurrent && playing.words !== "" && (
+      {words !== "" && (
         <p class="problem" role="alert">
-          {playing.words}
+          {words}
         </p>
       )}
       <div class="row actions">
@@ -123,10 +138,11 @@ const FileRow = (props: {
 }
 
 const Files = ({ conversation }: { readonly conversation: Model.Conversation }) => {
-  const waveforms = useWaveforms(conversation)
+  const place = useRef<HTMLDivElement>(null)
+  const waveforms = useWaveforms(conversation, place)
   const { audio_files: files } = conversation
   return (
-    <div class="files">
+    <div class="files" ref={place}>
       {files.length === 0 && <p class="hint">No audio of it is on disk yet.</p>}
       {files.length > maxFiles && (
         <p class="hint">
@@ -148,9 +164,8 @@ const Files = ({ conversation }: { readonly conversation: Model.Conversation }) 
 
 export const ConversationCard = ({ conversation }: { readonly conversation: Model.Conversation }) => {
   const { captured_duration: captured, id, live, lost_seconds: lost, started_at: started } = conversation
-  const playing = useStore(player.state)
+  const isPlaying = useSelected(player.state, ({ state, track }) => track?.conversation === id && state !== "paused")
   const [isOpen, setOpen] = useState(live)
-  const isPlaying = playing.track?.conversation === id && playing.state !== "paused"
   const panel = `files-${id}`
   const isWhole = Math.abs(conversation.duration - captured) < 0.05
   return (

@@ -22,6 +22,7 @@ const Empty = () => (
 
 export const Conversations = () => {
   const { conversations, isLoadingMore, next, words } = useStore(List.list)
+  const isFull = (conversations?.length ?? 0) >= List.maxConversations
   const end = useRef<HTMLDivElement>(null)
   useEffect(() => {
     const { current } = end
@@ -56,7 +57,12 @@ export const Conversations = () => {
         </ul>
       )}
       <div ref={end} class="end">
-        {next !== null && (
+        {next !== null && isFull && (
+          <p class="hint">
+            The newest {List.maxConversations}. Older ones: <code>spillway conversations</code>, or the API.
+          </p>
+        )}
+        {next !== null && !isFull && (
           <button type="button" class="quiet" disabled={isLoadingMore} onClick={() => void List.more()}>
             {isLoadingMore ? "Loading …" : "Show more"}
           </button>

@@ -28,6 +28,7 @@ export const conversations = Json.record({
   conversations: Json.list(conversation),
   next: Json.nullable(Json.text)
 })
+export type Conversations = Json.Read<typeof conversations>
 
 const fileWaveform = Json.record({
   id: Json.text,

@@ -1,7 +1,7 @@
 /** Plays an audio file from any of its samples, also while it grows: PCM in ranges, one after the other on the audio clock. */
 import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
-import { ask, isAbort, wordsFor } from "./Server.ts"
+import { askBytes, brokeOff, isAbort, Refused, Unreachable, wordsFor } from "./Server.ts"
 import { Store } from "./Store.ts"
 
 export interface Track {
@@ -26,6 +26,12 @@ const longestSeconds = 4
 /** From now to the first sample: the time that scheduling takes. */
 const leadSeconds = 0.03
 const liveMillis = 250
+const retryMillis = 1_000
+/** How often it tries again when the server does not answer, or is busy. */
+const maxRetries = 300
+/** And when it breaks off: what can't be read breaks off every time. */
+const maxBroken = 5
+const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
 const shownMillis = 100
 
 interface Scheduled {
@@ -36,11 +42,14 @@ interface Scheduled {
   readonly samples: number
 }
 
+/** Of every track that is not played. */
+export const idle: Playing = { track: undefined, state: "paused", position: 0, words: "" }
+
 export const isSame = (a: Track | undefined, b: Track): boolean =>
   a?.conversation === b.conversation && a.file === b.file
 
 class Player {
-  readonly state = new Store<Playing>({ track: undefined, state: "paused", position: 0, words: "" })
+  readonly state = new Store<Playing>(idle)
   #context: AudioContext | undefined
   #run = new AbortController()
   #scheduled: Array<Scheduled> = []
@@ -110,14 +119,15 @@ class Player {
 
   async #start(track: Track, position: number, signal: AbortSignal): Promise<void> {
     const context = this.#contextAt(track.sampleRate)
-    const resumed = context.resume()
+    // A context that is closed meanwhile is not this run's any more.
+    const resumed = context.resume().catch(() => {})
     const timer = setInterval(() => this.#show(), shownMillis)
     signal.addEventListener("abort", () => clearInterval(timer))
     let sample = Math.max(0, Math.floor(position * track.sampleRate))
     let seconds = firstSeconds
     let due = 0
     for (;;) {
-      const pcm = await this.#fetch(track, sample, Math.round(seconds * track.sampleRate), signal)
+      const pcm = await this.#fetchAgain(track, sample, Math.round(seconds * track.sampleRate), signal)
       await resumed
       if (signal.aborted) return
       if (pcm.length > 0) {
@@ -128,10 +138,30 @@ class Player {
       } else if (this.#isLive()) await pause(liveMillis, signal)
       else break
     }
-    await pause(Math.max(0, due - context.currentTime) * 1000, signal)
+    while (due > context.currentTime && !signal.aborted) {
+      await pause(Math.max(shownMillis, (due - context.currentTime) * 1000), signal)
+    }
     if (signal.aborted) return
     this.#halt()
     this.state.update({ state: "paused", position: sample / track.sampleRate })
+  }
+
+  /** Waits for a server that is away or busy. */
+  async #fetchAgain(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
+    for (let [retries, broken] = [0, 0]; ; retries++) {
+      try {
+        const pcm = await this.#fetch(track, from, samples, signal)
+        if (this.state.value.words !== "") this.state.update({ words: "" })
+        return pcm
+      } catch (cause) {
+        if (cause === brokeOff && ++broken > maxBroken) throw unreadable
+        const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
+        if (!passes || retries >= maxRetries) throw cause
+        if (!signal.aborted) this.state.update({ words: wordsFor(cause) })
+        await pause(retryMillis, signal)
+        signal.throwIfAborted()
+      }
+    }
   }
 
   /** Empty when there is no such sample yet. */
@@ -140,9 +170,7 @@ class Player {
     const before = Math.min(1, from)
     const range = `bytes=${2 * (from - before)}-${2 * (from + samples) - 1}`
     const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
-    const response = await ask(path, { signal, headers: { range }, allowed: [416] })
-    if (response.status === 416) return new Int16Array(0)
-    const bytes = await response.arrayBuffer()
+    const bytes = await askBytes(path, range, signal)
     return new Int16Array(bytes, 0, bytes.byteLength >> 1).subarray(before)
   }
 

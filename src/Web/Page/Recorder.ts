@@ -127,7 +127,7 @@ const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
   return new Uint8Array(view.buffer)
 }
 
-const gaveUp = `Recording has stopped: ${keptSeconds / 60} minutes wait for the server, and no more are kept here. You can save them.`
+const gaveUp = `Recording has stopped: ${keptSeconds / 60} minutes wait for the server, and no more are kept here.`
 
 export const isRecording = (): boolean => jobs.value.some(({ state }) => state.value.isRecording)
 

@@ -31,38 +31,63 @@ const wordsOf = async (response: Response): Promise<string> => {
   return detail === undefined ? `${title}.` : `${title}. ${detail}`
 }
 
+/** The answer broke off. */
+export const brokeOff = new Unreachable("The connection to the server broke. This page connects again by itself.")
+
+const silent = new Unreachable("The server does not answer. Is it running? This page tries again by itself.")
+
+/** For an answer, and all of it. */
+const patienceMillis = 10_000
+
 /** Of a path of the server, which may be below a path of a proxy. */
 export const urlOf = (path: string): URL => new URL(path.slice(1), document.baseURI)
 
-/** Fails with `Refused` unless the answer is 2xx or one of `allowed`. */
-export const ask = async (
-  path: string,
-  options: {
-    readonly signal?: AbortSignal
-    readonly headers?: Record<string, string>
-    readonly allowed?: ReadonlyArray<number>
-  } = {}
-): Promise<Response> => {
+export const isAbort = (cause: unknown): boolean => cause instanceof DOMException && cause.name === "AbortError"
+
+const instead = (error: Unreachable) => (cause: unknown) => {
+  throw isAbort(cause) || cause instanceof Unreachable ? cause : error
+}
+
+interface Request {
+  readonly signal: AbortSignal
+  readonly headers?: Record<string, string>
+  readonly allowed?: ReadonlyArray<number>
+}
+
+/** As long as it takes: `signal` ends it. Fails with `Refused` unless the answer is 2xx or one of `allowed`. */
+export const ask = async (path: string, { allowed, headers: more, signal }: Request): Promise<Response> => {
   const { key } = session.value
-  const headers = { ...options.headers, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
-  const signal = options.signal === undefined ? {} : { signal: options.signal }
-  const response = await fetch(urlOf(path), { headers, cache: "no-store", ...signal }).catch((cause: unknown) => {
-    if (cause instanceof DOMException && cause.name === "AbortError") throw cause
-    throw new Unreachable("The server does not answer. Is it running? This page tries again by itself.")
-  })
-  if (response.ok || options.allowed?.includes(response.status) === true) return response
+  const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
+  const response = await fetch(urlOf(path), { headers, cache: "no-store", signal }).catch(instead(silent))
+  if (response.ok || allowed?.includes(response.status) === true) return response
   if (response.status === 401) refuse(key)
   throw new Refused(response.status, await wordsOf(response))
 }
 
-export const askJson = async <A>(reader: Json.Reader<A>, path: string, signal?: AbortSignal): Promise<A> => {
-  const response = await ask(path, signal === undefined ? {} : { signal })
-  return Json.parse(reader, await response.text())
+/** Asks, and reads all of the answer: an answer that does not come, or stops coming, is `Unreachable`. */
+const askFor = async <A>(
+  path: string,
+  read: (response: Response) => Promise<A>,
+  { signal, ...request }: Partial<Request> = {}
+): Promise<A> => {
+  const patience = new AbortController()
+  const timer = setTimeout(() => patience.abort(silent), patienceMillis)
+  const both = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
+  try {
+    return await read(await ask(path, { ...request, signal: both })).catch(instead(brokeOff))
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
-/** The answer broke off. */
-export const brokeOff = new Unreachable("The connection to the server broke. This page connects again by itself.")
+export const askJson = async <A>(reader: Json.Reader<A>, path: string, signal?: AbortSignal): Promise<A> =>
+  Json.parse(reader, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
 
-export const isAbort = (cause: unknown): boolean => cause instanceof DOMException && cause.name === "AbortError"
+/** What of the range there is; nothing when there is none of it. */
+export const askBytes = (path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> => {
+  const read = (response: Response) =>
+    response.status === 416 ? Promise.resolve(new ArrayBuffer(0)) : response.arrayBuffer()
+  return askFor(path, read, { signal, headers: { range }, allowed: [416] })
+}
 
 export const wordsFor = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

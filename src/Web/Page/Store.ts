@@ -1,5 +1,5 @@
 /** A value that is watched. */
-import { useEffect, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 
 export class Store<A> {
   #value: A
@@ -29,12 +29,22 @@ export class Store<A> {
   }
 }
 
-/** The value, and again whenever it changes. */
-export const useStore = <A>(store: Store<A>): A => {
+/** What `select` takes of the value, and again whenever that changes. */
+export const useSelected = <A, B>(store: Store<A>, select: (value: A) => B): B => {
   const [, again] = useState(0)
+  const selected = select(store.value)
+  const latest = useRef({ select, selected })
+  latest.current = { select, selected }
   useEffect(() => {
-    again((count) => count + 1)
-    return store.watch(() => again((count) => count + 1))
+    const look = () => {
+      const { select, selected } = latest.current
+      if (select(store.value) !== selected) again((count) => count + 1)
+    }
+    look()
+    return store.watch(look)
   }, [store])
-  return store.value
+  return selected
 }
+
+/** The value, and again whenever it changes. */
+export const useStore = <A>(store: Store<A>): A => useSelected(store, (value) => value)

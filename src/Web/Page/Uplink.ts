@@ -3,8 +3,9 @@
  * a break it goes on with the first sample that was not acknowledged.
  */
 import * as Frames from "./Frames.ts"
+import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
-import { ask, Refused, urlOf, wordsFor } from "./Server.ts"
+import { askJson, Refused, urlOf, wordsFor } from "./Server.ts"
 import { session } from "./Session.ts"
 import type { Source } from "./Source.ts"
 import { Store } from "./Store.ts"
@@ -127,7 +128,7 @@ export class Uplink {
   /** A browser does not tell why an upgrade was refused: another request does. */
   async #whyNot(): Promise<string> {
     try {
-      await ask("/v1/conversations?limit=1")
+      await askJson(Model.conversations, "/v1/conversations?limit=1", this.#stop.signal)
       return "The server did not take the connection: it may be full, or stopping."
     } catch (cause) {
       return cause instanceof Refused && cause.status === 401 ? "" : wordsFor(cause)
