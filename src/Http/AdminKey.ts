@@ -53,10 +53,11 @@ const preset = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
 })
 
 const fromFile = Effect.fnUntraced(function* (file: string, secret: Redacted.Redacted) {
-  if (yield* (yield* Keys).putAdmin(secret, false)) return
+  if (yield* (yield* Keys).putAdmin(secret, false)) return keptIn(file)
   yield* Effect.logWarning(
     `The key in ${file} is not the admin key of this database. To choose the admin key, set SPILLWAY_ADMIN_KEY.`
   )
+  return `the admin key is another one than ${file} has`
 })
 
 const firstStart = Effect.fnUntraced(function* (file: string) {
@@ -87,7 +88,6 @@ export const layer = Layer.effect(
     const file = path.resolve((yield* NodeConfig).dataDir, FILE)
     const stored = yield* readKey(file)
     if (Option.isNone(stored)) return yield* firstStart(file)
-    yield* fromFile(file, stored.value)
-    return { made: Option.none(), place: keptIn(file) }
+    return { made: Option.none(), place: yield* fromFile(file, stored.value) }
   })
 )

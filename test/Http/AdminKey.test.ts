@@ -1,7 +1,7 @@
 /** The first start's admin key: known to somebody whenever the database has it. */
 import { assert, layer } from "@effect/vitest"
 import { NodeServices } from "@effect/platform-node"
-import { Effect, FileSystem, Layer, Option, Redacted } from "effect"
+import { Context, Effect, FileSystem, Layer, Option, Redacted } from "effect"
 import * as AdminKey from "../../src/Http/AdminKey.ts"
 import { Keys, layer as keysLayer } from "../../src/Http/Keys.ts"
 import { KeysConfig } from "../../src/Http/KeysConfig.ts"
@@ -70,6 +70,21 @@ layer(world(), { excludeTestServices: true })("a first start", (it) => {
         Option.some("admin")
       )
       assert.isFalse(yield* (yield* FileSystem.FileSystem).exists(`${dataDir}/admin-key`))
+    })
+  )
+})
+
+layer(world(), { excludeTestServices: true })("a start with another key in the file than in the database", (it) => {
+  it.effect("does not say that the admin key is there, and does not take it", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const dataDir = yield* fresh
+      yield* start(dataDir)
+      const other = `spw_${"o".repeat(43)}`
+      yield* fs.writeFileString(`${dataDir}/admin-key`, other)
+      const { place } = Context.get(yield* start(dataDir), AdminKey.AdminKey)
+      assert.strictEqual(place, `the admin key is another one than ${dataDir}/admin-key has`)
+      assert.isTrue(Option.isNone(yield* (yield* Keys).find(Redacted.make(other))))
     })
   )
 })
