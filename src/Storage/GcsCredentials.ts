@@ -78,7 +78,8 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   const key = yield* Effect.transposeOption(Option.map(config.keyFile, readKeyFile))
   if (origin.startsWith("http:") && Option.isNone(key)) return anonymous(origin)
   const connect = () => {
-    const library = new Library({ apiEndpoint: origin, retryOptions: { autoRetry: false } })
+    // Nothing here needs a project; without a name for it, the library asks another service of Google's first.
+    const library = new Library({ apiEndpoint: origin, projectId: "unused", retryOptions: { autoRetry: false } })
     // Not as an option, for which the library prints a warning. It looks at every field itself.
     if (Option.isSome(key)) Object.assign(library.authClient, { jsonContent: key.value })
     // A service account's key signs its tokens itself, so that no token server is on the way.

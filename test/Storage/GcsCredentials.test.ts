@@ -18,12 +18,13 @@ const world = Effect.gen(function* () {
   )
   const directory = yield* FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped())
   const server = yield* startServer({ account, tokens: [token] })
+  const keyFile = writeWorkloadIdentity(directory, tokens)
   const layer = layerFor(server.url, {
-    keyFile: Option.some(writeWorkloadIdentity(directory, tokens)),
+    keyFile: Option.some(keyFile),
     attemptTimeout: Duration.millis(300),
     deadline: Duration.millis(600)
   })
-  return { layer, server, tokens }
+  return { keyFile, layer, server, tokens }
 }).pipe(Effect.provide(NodeFileSystem.layer))
 
 const object = { key: "a", body: noise(10), contentType: "a/b", metadata: {} }
@@ -87,25 +88,41 @@ it.live("a token server that can't be reached keeps nobody from starting; one th
   )
 )
 
-const metadataServer = Effect.acquireRelease(
-  Effect.promise(async () => {
-    const server = await TokenServer.start("token-of-a-machine")
-    process.env["GCE_METADATA_HOST"] = server.host
-    return server
-  }),
-  (server) =>
-    Effect.promise(async () => {
-      delete process.env["GCE_METADATA_HOST"]
-      await server.stop()
+/** Where the library looks; gone with the test. */
+const environment = (name: string, value: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      process.env[name] = value
+    }),
+    () =>
+      Effect.sync(() => {
+        delete process.env[name]
+      })
+  )
+
+it.live("application default credentials are those that GOOGLE_APPLICATION_CREDENTIALS names", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { keyFile } = yield* world
+      yield* environment("GOOGLE_APPLICATION_CREDENTIALS", keyFile)
+      const { headers } = yield* GcsCredentials.make(limits, bucket)
+      assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
+      yield* environment("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")
+      const missing = yield* GcsCredentials.make(limits, bucket)
+      const fault = yield* Effect.flip(missing.headers)
+      assert.isFalse(fault.isTransient)
+      assert.match(fault.reason, /^no token: .*GOOGLE_APPLICATION_CREDENTIALS.*\/no\/such\/file does not exist/)
     })
+  )
 )
 
 it.live("a machine's token comes from its metadata server", () =>
   Effect.scoped(
     Effect.gen(function* () {
-      const tokens = yield* metadataServer
+      const { tokens } = yield* world
+      yield* environment("GCE_METADATA_HOST", tokens.host)
       const { headers } = yield* GcsCredentials.make(limits, bucket)
-      assert.deepStrictEqual(yield* headers, { authorization: "Bearer token-of-a-machine" })
+      assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
       assert.strictEqual(tokens.asked, 1)
     })
   )
