@@ -1,6 +1,7 @@
 /** Reads: pinned to the generation of the first answer, resumed after the last byte that came, ended when the reader goes. */
 import { crc32c } from "@node-rs/crc32"
-import { Cause, Effect, Option, Stream } from "effect"
+import { Cause, Duration, Effect, Option, Stream } from "effect"
+import type { Clock } from "effect"
 import { ObjectNotFound, StorageUnavailable } from "../Storage.ts"
 import type { ByteRange, StorageRefused } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
@@ -116,26 +117,37 @@ const advance = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<Bytes | u
 }
 
 /** Fails before the last piece when the whole object was read and its CRC32C is wrong. */
-const pull = (gcs: Gcs.Gcs, at: Rules.At, read: Read): Effect.Effect<Bytes, ReadError | Cause.Done> => {
+const pull = (
+  gcs: Gcs.Gcs,
+  at: Rules.At,
+  read: Read,
+  clock: Clock.Clock
+): Effect.Effect<Bytes, ReadError | Cause.Done> => {
   const next = advance(gcs, at.key, read)
+  let since = 0
+  /** The first attempt's time is a part of the deadline. */
+  const retried = (fault: GcsFault) => {
+    const spent = Duration.millis(Math.max(0, clock.currentTimeMillisUnsafe() - since))
+    return GcsPolicy.retryAfter({ ...gcs.config, deadline: Duration.subtract(gcs.config.deadline, spent) }, fault, next)
+  }
   const resumed = next.pipe(
-    Effect.catchTag("GcsFault", (fault) => GcsPolicy.retryAfter(gcs.config, fault, next)),
+    Effect.catchTag("GcsFault", retried),
     Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault)))
   )
   /** The answer's end is taken too, so that its connection can be used again. */
   const finish = Effect.suspend(() =>
     read.answer === undefined ? Cause.done() : Effect.andThen(Effect.ignore(read.answer.next), Cause.done())
   )
-  return Effect.suspend(() =>
-    read.isOver
-      ? finish
-      : Effect.flatMap(resumed, (some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
-          if (some === undefined) return finish
-          return read.takes(some)
-            ? Effect.succeed(some)
-            : new StorageUnavailable({ ...at, cause: cut("the bytes are not what was put") })
-        })
-  )
+  return Effect.suspend(() => {
+    if (read.isOver) return finish
+    since = clock.currentTimeMillisUnsafe()
+    return Effect.flatMap(resumed, (some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
+      if (some === undefined) return finish
+      return read.takes(some)
+        ? Effect.succeed(some)
+        : new StorageUnavailable({ ...at, cause: cut("the bytes are not what was put") })
+    })
+  })
 }
 
 /** In the pieces in which it arrives. */
@@ -147,7 +159,10 @@ export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): S
       close = read.close
       // There are no bytes in the range; whether there is the object is still to be said.
       const isPresent = asked.start === asked.end ? Effect.asVoid(Gcs.head(gcs, at)) : Effect.void
-      return Effect.as(isPresent, pull(gcs, at, read))
+      return Effect.andThen(
+        isPresent,
+        Effect.clockWith((clock) => Effect.succeed(pull(gcs, at, read, clock)))
+      )
     })
     return Stream.ensuring(
       Stream.fromPull(begin),

@@ -373,6 +373,19 @@ describe("time", () => {
     )
   )
 
+  it.live("is bounded for a read as a whole, its first attempt among it", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("old", small))
+          server.faults.add({ operation: "media", fault: { kind: "stall" }, times: 1_000 })
+          const [took] = yield* Effect.timed(Effect.flip(read(storage, "old")))
+          assert.isBelow(Duration.toMillis(took), 650)
+        }),
+      { stallTimeout: Duration.millis(300), deadline: Duration.millis(500) }
+    )
+  )
+
   it.live("is bounded for a removal as a whole", () =>
     using(
       (server, storage) =>
