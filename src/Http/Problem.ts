@@ -165,7 +165,9 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
 const make = (status: number, code: string, title: string, detail: string | undefined, extra: Extra = {}) =>
   new Problem({ status, code, title, ...(detail === undefined ? {} : { detail }), ...extra })
 
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => (issue._tag === "UnexpectedKey" ? "There is no such field" : SchemaIssue.defaultLeafHook(issue))
+})
 
 const segment = (part: PropertyKey | { readonly key: PropertyKey }): string | number => {
   const key = typeof part === "object" ? part.key : part
