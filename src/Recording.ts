@@ -1,17 +1,15 @@
 /** Conversations and their audio: from the first acknowledged sample to the object in the store. */
-import { Clock, Context, Duration, Effect, Layer, Metric, Option, Schedule, Stream } from "effect"
+import { Context, Effect, Layer, Option, Stream } from "effect"
 import type { Scope } from "effect"
-import * as Crypto from "node:crypto"
 import { Span, type Timeline } from "./Audio.ts"
-import type { Saturated } from "./Bulkhead.ts"
 import type { DbError } from "./Db.ts"
-import type { Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
+import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
+import { Captures, type CaptureStats } from "./Recording/Captures.ts"
 import type { Chunk } from "./Recording/Chunk.ts"
+import { ChunkAudio, type ReadError } from "./Recording/ChunkAudio.ts"
 import { type ChunkPeaks, ChunkRows } from "./Recording/ChunkRows.ts"
-import { ChunkUnreadable } from "./Recording/ChunkUnreadable.ts"
 import { type ConversationRow, ConversationRows } from "./Recording/ConversationRows.ts"
 import { Journal, type JournalStats } from "./Recording/Journal.ts"
-import { type CaptureHost, LiveCapture } from "./Recording/LiveCapture.ts"
 import { uuidText } from "./Recording/LiveChunk.ts"
 import type { LiveConversation } from "./Recording/LiveConversation.ts"
 import { LiveConversations } from "./Recording/LiveConversations.ts"
@@ -20,40 +18,15 @@ import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { StoredAudio } from "./Recording/StoredAudio.ts"
 import { Timelines } from "./Recording/Timelines.ts"
 import { Uploads } from "./Recording/Uploads.ts"
-import type { StorageUnavailable } from "./Storage.ts"
 
+export type { CaptureStats } from "./Recording/Captures.ts"
+export type { ReadError } from "./Recording/ChunkAudio.ts"
 export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture.ts"
 export { type Chunk, type ChunkState, isReadAsPcm } from "./Recording/Chunk.ts"
 export { ChunkUnreadable } from "./Recording/ChunkUnreadable.ts"
 export { Import } from "./Recording/Import.ts"
 export type { ChunkPeaks } from "./Recording/ChunkRows.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
-
-/** Why a chunk can't be read, for now or at all. */
-export type ReadError = ChunkUnreadable | StorageUnavailable | Saturated | DbError
-
-/** An open capture at one moment. */
-export interface CaptureStats {
-  /** Its own as long as the process. */
-  readonly id: number
-  readonly uid: string
-  readonly conversation: string | undefined
-  readonly sampleRate: number
-  readonly openedAt: Date
-  /** Received since it was opened. */
-  readonly bytes: number
-  readonly bytesPerSecond: number
-  /** Received and not in the journal yet. */
-  readonly waitingBytes: number
-  /** Seconds since the oldest audio came that is not acknowledged. */
-  readonly ackLag: number
-  /** Seconds since the oldest of the conversation's chunks was sealed that the store does not have. */
-  readonly uploadLag: number
-  /** Its chunks that wait for upload. */
-  readonly queued: number
-  /** Its chunks that slid out of that queue, since it was opened. */
-  readonly deferred: number
-}
 
 export interface Conversation {
   readonly uid: string
@@ -101,110 +74,26 @@ export class Recording extends Context.Service<
     Effect.suspend(() => make)
   )
   static readonly layer = this.layerNoDeps.pipe(
+    Layer.provide([Captures.layer, ChunkAudio.layer]),
     Layer.provide(Uploads.layer),
     Layer.provide([LiveConversations.layer, StoredAudio.layer]),
     Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer, Timelines.layer])
   )
 }
 
-const openCaptures = Metric.gauge("spillway_captures", { description: "Captures that are open" })
-const failedCaptures = Metric.counter("spillway_captures_failed_total", {
-  description: "Captures that could not go on, by why",
-  incremental: true
-})
-const overlapSeconds = Metric.counter("spillway_overlap_seconds_total", {
-  description: "Seconds of audio that lay on what was recorded already, and were dropped"
-})
-
-/** Read from the journal at once, for playback while live. */
-const journalReadBytes = 256 * 1024
-
 const byStart = (a: Chunk, b: Chunk) => a.start - b.start
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
+  const captures = yield* Captures
+  const audio = yield* ChunkAudio
   const journal = yield* Journal
   const live = yield* LiveConversations
   const uploads = yield* Uploads
   const overlaps = yield* Overlaps
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
-  const stored = yield* StoredAudio
   const timelines = yield* Timelines
-  const clock = yield* Clock.Clock
-  const scope = yield* Effect.scope
-  const run = Effect.runForkWith(yield* Effect.context<never>())
-  const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
-  /** With their numbers. */
-  const captures = new Map<LiveCapture, number>()
-  let opened = 0
-
-  /** Without the database a capture records all the same; what it replays is then stored twice and trimmed in playback. */
-  const load = (conversation: LiveConversation) =>
-    conversationRows.ensure(conversation.uid, conversation.id).pipe(
-      Effect.andThen(chunkRows.of(conversation.uid, [conversation.id])),
-      Effect.map((chunks) => {
-        for (const chunk of chunks) {
-          if (chunk.state === "lost") continue
-          conversation.coverage.add(chunk.start, Span.end(chunk))
-        }
-        conversation.chunkCount += chunks.length
-        conversation.loaded = true
-      }),
-      Effect.timeout(config.conversationLookup),
-      Effect.catch((cause) =>
-        Effect.logWarning("recording without what is stored of the conversation", cause).pipe(
-          Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id })
-        )
-      )
-    )
-
-  const host: CaptureHost = {
-    bufferBytes: config.captureBuffer,
-    usualSeconds: Duration.toSeconds(config.commitInterval) * 1.4,
-    backlogBytes: config.captureBacklog,
-    chunkSeconds: Duration.toSeconds(config.chunkDuration),
-    chunksPerConversation: config.chunksPerConversation,
-    chunksPerUser: config.chunksPerUser,
-    now: () => clock.currentTimeMillisUnsafe(),
-    monotonic: () => performance.now(),
-    commitsStarted: journal.started,
-    newId: () => Crypto.randomBytes(16),
-    markDirty: journal.markDirty,
-    markUrgent: journal.markUrgent,
-    enter: (capture, id) => {
-      const conversation = live.ensure(capture.options.uid, id)
-      conversation.captures++
-      fork(
-        Effect.suspend(() => (conversation.loaded ? Effect.void : load(conversation))).pipe(
-          Effect.andThen(Effect.sync(() => capture.entered(conversation)))
-        )
-      )
-    },
-    leave: (conversation) => {
-      conversation.captures--
-      live.settle(conversation)
-    },
-    sealed: (capture, chunk) => {
-      if (uploads.offer(capture, chunk)) capture.deferred++
-    },
-    abandoned: (chunk) => {
-      fork(live.release(chunk))
-    },
-    overlapped: (capture, conversation, start, audio, kept) => {
-      const { sampleRate, uid } = capture.options
-      overlaps.note({ uid, conversation, start, sampleRate, audio })
-      fork(Metric.update(overlapSeconds, (audio.length / 2 - kept) / sampleRate))
-    }
-  }
-
-  yield* Effect.sync(() => {
-    for (const capture of captures.keys()) {
-      capture.sealIfOld()
-      capture.measure()
-    }
-  }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
-
   const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
     [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
 
@@ -231,64 +120,6 @@ const make = Effect.gen(function* () {
     }
   }
 
-  const startedAt = clock.currentTimeMillisUnsafe()
-  const uploadLag = (conversation: LiveConversation | undefined): number => {
-    const sealed = [...(conversation?.chunks ?? [])].filter(({ state }) => state !== "open")
-    const now = clock.currentTimeMillisUnsafe()
-    const since = sealed.reduce((since, { sealedAt }) => Math.min(since, sealedAt === 0 ? startedAt : sealedAt), now)
-    return (now - since) / 1000
-  }
-  const statsOf = (capture: LiveCapture, id: number): CaptureStats => ({
-    id,
-    uid: capture.options.uid,
-    conversation: capture.conversation?.id,
-    sampleRate: capture.options.sampleRate,
-    openedAt: new Date(capture.openedAt),
-    bytes: capture.received,
-    bytesPerSecond: capture.bytesPerSecond,
-    waitingBytes: capture.waitingBytes,
-    ackLag: capture.ackLag,
-    uploadLag: uploadLag(capture.conversation),
-    queued: uploads.queuedOf(capture.options.uid, capture),
-    deferred: capture.deferred
-  })
-
-  const unreadable = (chunk: Chunk, cause: unknown) =>
-    new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
-
-  /** The row knows the object's name; the one that a live chunk had may have moved. */
-  const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
-    const row = Option.filter(yield* chunkRows.find(chunk), ({ state }) => state === "stored")
-    return Option.isNone(row)
-      ? Stream.fail(unreadable(chunk, new Error("neither in the journal nor stored")))
-      : stored.read(row.value, start, end)
-  })
-
-  const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {
-    if (start >= end) return Stream.empty
-    if (chunk.state === "stored") return stored.read(chunk, start, end)
-    const piece = Math.min(end, start + journalReadBytes)
-    return Stream.unwrap(
-      Effect.suspend(() => {
-        const liveChunk = live.chunk(chunk.uid, chunk.conversation, chunk.id)
-        if (liveChunk === undefined) return readMoved(chunk, start, end)
-        return journal.read(liveChunk, start, piece).pipe(
-          Effect.map((bytes) =>
-            Stream.concat(
-              Stream.make(bytes),
-              Stream.suspend(() => read(chunk, piece, end))
-            )
-          ),
-          Effect.catch((error): Effect.Effect<ReturnType<typeof read>, ChunkUnreadable | DbError> =>
-            live.chunk(chunk.uid, chunk.conversation, chunk.id) === undefined
-              ? readMoved(chunk, start, end)
-              : Effect.fail(unreadable(chunk, error))
-          )
-        )
-      })
-    )
-  }
-
   const conversationOf = Effect.fn("Recording.conversation")(function* (uid: string, id: string) {
     const liveConversation = live.get(uid, id)
     const liveChunks = snapshot(liveConversation)
@@ -301,7 +132,7 @@ const make = Effect.gen(function* () {
   const endOf = (overlap: Overlap) => overlap.start + overlap.audio.length / 2 / overlap.sampleRate
   yield* Effect.forkScoped(
     overlaps.check({
-      read,
+      read: audio.read,
       chunks: (overlap) =>
         Effect.map(conversationOf(overlap.uid, overlap.conversation), (found) =>
           Option.match(found, {
@@ -314,29 +145,7 @@ const make = Effect.gen(function* () {
   )
 
   return Recording.of({
-    open: (options) =>
-      Effect.acquireRelease(
-        Effect.gen(function* () {
-          const onFailure = (failure: CaptureFailure) => {
-            fork(Metric.update(Metric.withAttributes(failedCaptures, { reason: failure._tag }), 1))
-            options.onFailure(failure)
-          }
-          const capture = new LiveCapture({ ...options, onFailure }, host)
-          captures.set(capture, ++opened)
-          yield* Metric.update(openCaptures, captures.size)
-          return capture
-        }),
-        (capture) =>
-          Effect.callback<void>((resume) => capture.close(() => resume(Effect.void))).pipe(
-            Effect.timeoutOption(config.drainTimeout),
-            Effect.andThen(
-              Effect.suspend(() => {
-                captures.delete(capture)
-                return Metric.update(openCaptures, captures.size)
-              })
-            )
-          )
-      ),
+    open: captures.open,
     conversations: Effect.fn("Recording.conversations")(function* (uid, { before, gapSeconds, limit }) {
       const rows = yield* conversationRows.latest(uid, before, limit + 1)
       const page = rows.slice(0, limit)
@@ -348,7 +157,7 @@ const make = Effect.gen(function* () {
       }
     }),
     conversation: conversationOf,
-    read: (chunk, range) => read(chunk, range.start, range.end),
+    read: (chunk, range) => audio.read(chunk, range.start, range.end),
     peaks: (uid, conversation, detail) =>
       Stream.suspend(() => {
         const chunks = [...(live.get(uid, conversation)?.chunks ?? [])].filter(({ peaks }) => peaks.samples > 0)
@@ -356,7 +165,7 @@ const make = Effect.gen(function* () {
         return Stream.concat(Stream.fromIterable(now), chunkRows.peaks(uid, conversation, detail))
       }),
     journal: journal.stats,
-    captures: () => [...captures].map(([capture, id]) => statsOf(capture, id)),
+    captures: captures.list,
     uploads: () => ({ ...uploads.stats(), limit: config.uploads })
   })
 })

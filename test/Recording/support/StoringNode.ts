@@ -6,6 +6,8 @@ import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Db } from "../../../src/Db.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { Recording, type RecordingConfig } from "../../../src/Recording.ts"
+import { Captures } from "../../../src/Recording/Captures.ts"
+import { ChunkAudio } from "../../../src/Recording/ChunkAudio.ts"
 import { ChunkRows } from "../../../src/Recording/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/ConversationRows.ts"
 import { Journal } from "../../../src/Recording/Journal.ts"
@@ -70,6 +72,7 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     }))
   ).pipe(Layer.provide(ChunkRows.layer))
   return Recording.layerNoDeps.pipe(
+    Layer.provide([Captures.layer, ChunkAudio.layer]),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
     Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer, Timelines.layer)),
