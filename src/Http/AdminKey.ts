@@ -2,12 +2,22 @@
  * The first start's admin key. The file is durable before the row is written, so that a kill in between leaves a key that
  * the next start puts into the database, and never one in the database that nobody knows.
  */
-import { Context, Effect, FileSystem, Layer, Option, Path, Redacted } from "effect"
+import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
-import { Keys, makeSecret } from "./Keys.ts"
+import { Keys, looksRight, makeSecret } from "./Keys.ts"
 import { KeysConfig } from "./KeysConfig.ts"
 
 const FILE = "admin-key"
+
+/** The admin key's file can't be read or written, or is none. */
+export class AdminKeyUnusable extends Schema.TaggedError<AdminKeyUnusable>()("AdminKeyUnusable", {
+  file: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `Can't use ${this.file} (${this.problem}). Put the key into it, readable for this user, or set SPILLWAY_ADMIN_KEY.`
+  }
+}
 
 export class AdminKey extends Context.Service<
   AdminKey,
@@ -76,6 +86,13 @@ const firstStart = Effect.fnUntraced(function* (file: string) {
   return { made: Option.some({ secret, file }), place: keptIn(file) }
 })
 
+const ofFile = Effect.fnUntraced(function* (file: string) {
+  const stored = yield* readKey(file)
+  if (Option.isNone(stored)) return yield* firstStart(file)
+  if (!looksRight(stored.value)) return yield* new AdminKeyUnusable({ file, problem: "it holds no key" })
+  return { made: Option.none(), place: yield* fromFile(file, stored.value) }
+})
+
 export const layer = Layer.effect(
   AdminKey,
   Effect.gen(function* () {
@@ -86,8 +103,8 @@ export const layer = Layer.effect(
     }
     const path = yield* Path.Path
     const file = path.resolve((yield* NodeConfig).dataDir, FILE)
-    const stored = yield* readKey(file)
-    if (Option.isNone(stored)) return yield* firstStart(file)
-    return { made: Option.none(), place: yield* fromFile(file, stored.value) }
+    return yield* ofFile(file).pipe(
+      Effect.catchTag("PlatformError", ({ reason }) => new AdminKeyUnusable({ file, problem: reason._tag }))
+    )
   })
 )

@@ -41,7 +41,8 @@ export class Keys extends Context.Service<
 /** 32 random bytes. */
 export const makeSecret = Effect.sync(() => Redacted.make(`spw_${randomBytes(32).toString("base64url")}`))
 
-const looksRight = (secret: Redacted.Redacted) => /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
+/** Whatever looks otherwise was never made here. */
+export const looksRight = (secret: Redacted.Redacted) => /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
 
 const hashOf = (secret: Redacted.Redacted) => createHash("sha256").update(Redacted.value(secret)).digest()
 

@@ -89,6 +89,38 @@ layer(world(), { excludeTestServices: true })("a start with another key in the f
   )
 })
 
+layer(world(), { excludeTestServices: true })("a start with a file that is no key's", (it) => {
+  const refused = Effect.fnUntraced(function* (
+    spoil: (file: string) => Effect.Effect<void, unknown, FileSystem.FileSystem>
+  ) {
+    const dataDir = yield* fresh
+    yield* spoil(`${dataDir}/admin-key`)
+    const { message } = yield* Effect.flip(start(dataDir))
+    assert.isFalse(yield* (yield* Keys).hasAdmin)
+    return message.replace(dataDir, "DATA")
+  })
+
+  it.effect("does not begin, and says which file and what to do, when it holds something else", () =>
+    Effect.gen(function* () {
+      const { writeFileString } = yield* FileSystem.FileSystem
+      assert.strictEqual(
+        yield* refused((file) => writeFileString(file, "hunter2\n")),
+        "Can't use DATA/admin-key (it holds no key). Put the key into it, readable for this user, or set SPILLWAY_ADMIN_KEY."
+      )
+    })
+  )
+
+  it.effect("does not begin, and says why, when it can't be read", () =>
+    Effect.gen(function* () {
+      const { makeDirectory } = yield* FileSystem.FileSystem
+      assert.match(
+        yield* refused((file) => makeDirectory(file)),
+        /^Can't use DATA\/admin-key \([A-Za-z]+\)\. Put the key/
+      )
+    })
+  )
+})
+
 layer(world(), { excludeTestServices: true })("a start after a kill between file and row", (it) => {
   it.effect("puts the file's key into the database", () =>
     Effect.gen(function* () {
