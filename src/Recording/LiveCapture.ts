@@ -2,58 +2,16 @@
  * The hot path: takes frames in the socket's own message event, places them on the timeline and keeps them until the
  * journal's next commit. Plain code, no fiber, one copy per frame.
  */
+import { Backlog } from "./Backlog.ts"
 import type { Batch } from "./Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
+import { CaptureBuffer } from "./CaptureBuffer.ts"
+import type { CaptureHost } from "./CaptureHost.ts"
 import { toleranceSeconds } from "./Coverage.ts"
 import type { Source } from "./Journal.ts"
 import { LiveChunk } from "./LiveChunk.ts"
 import type { LiveConversation } from "./LiveConversation.ts"
 import { Progress } from "./Progress.ts"
-
-/** What a capture needs of the node. */
-export interface CaptureHost {
-  readonly bufferBytes: number
-  /** Seconds of audio that usually wait for a commit. */
-  readonly usualSeconds: number
-  readonly backlogBytes: number
-  readonly chunkSeconds: number
-  readonly chunksPerConversation: number
-  readonly chunksPerUser: number
-  readonly now: () => number
-  /** Milliseconds that never go back. */
-  readonly monotonic: () => number
-  /** Number of the journal's last commit of everybody that has started. */
-  readonly commitsStarted: () => number
-  readonly newId: () => Uint8Array
-  readonly markDirty: (source: Source) => void
-  readonly markUrgent: (source: Source) => void
-  /** Answers later, through `entered`. */
-  readonly enter: (capture: LiveCapture, conversation: string) => void
-  readonly leave: (conversation: LiveConversation) => void
-  /** A sealed chunk is whole in the journal. */
-  readonly sealed: (capture: LiveCapture, chunk: LiveChunk) => void
-  /** Nothing of the chunk became durable. */
-  readonly abandoned: (chunk: LiveChunk) => void
-  /** Some of this audio lay on what is recorded already, and was dropped; `kept` samples were not. */
-  readonly overlapped: (
-    capture: LiveCapture,
-    conversation: string,
-    start: number,
-    audio: Uint8Array,
-    kept: number
-  ) => void
-}
-
-type Waiting =
-  | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
-  | { readonly _tag: "Switch"; readonly conversation: string }
-
-interface Run {
-  readonly chunk: LiveChunk
-  readonly chunkOffset: number
-  readonly from: number
-  to: number
-}
 
 /** A jump of the clock that starts a new chunk when spans are not exact. */
 const looseGapSeconds = 2
@@ -70,11 +28,8 @@ export class LiveCapture implements Source, Capture {
   /** Its sealed chunks that slid out of the upload queue. */
   deferred = 0
   readonly #host: CaptureHost
-  #buffer: Buffer | undefined
-  #used = 0
-  #runs: Array<Run> = []
-  #backlog: Array<Waiting> = []
-  #backlogBytes = 0
+  readonly #buffer: CaptureBuffer
+  readonly #backlog = new Backlog()
   #entering = false
   #conversation: LiveConversation | undefined
   #chunk: LiveChunk | undefined
@@ -95,6 +50,7 @@ export class LiveCapture implements Source, Capture {
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
     this.#host = host
+    this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
     this.#progress = new Progress(host.monotonic, options.onAck)
     this.openedAt = host.now()
     this.#measured.at = this.openedAt
@@ -105,8 +61,9 @@ export class LiveCapture implements Source, Capture {
     if (this.#conversation === undefined && !this.#entering && this.#backlog.length === 0) return "refused"
     this.received += audio.length
     this.#progress.came()
-    if (this.#backlog.length > 0 || this.#entering || audio.length > this.#room) {
-      this.#wait({ _tag: "Audio", start, audio: Uint8Array.from(audio) }, audio.length)
+    if (this.#backlog.length > 0 || this.#entering || audio.length > this.#buffer.room) {
+      this.#backlog.push({ _tag: "Audio", start, audio: Uint8Array.from(audio) })
+      this.#wait()
       // A replay takes no room, however long it is: nobody would say later that there is some.
       return this.#backlog.length > 0 || this.#entering ? "full" : "ok"
     }
@@ -116,7 +73,8 @@ export class LiveCapture implements Source, Capture {
 
   switchTo(conversation: string): void {
     if (this.#failure !== undefined || this.#closing) return
-    this.#wait({ _tag: "Switch", conversation }, conversation.length)
+    this.#backlog.push({ _tag: "Switch", conversation })
+    this.#wait()
   }
 
   /** Seals the chunk if it is older than a chunk may be. */
@@ -141,7 +99,7 @@ export class LiveCapture implements Source, Capture {
 
   /** Bytes that wait for the journal. */
   get waitingBytes(): number {
-    return this.#used + this.#backlogBytes
+    return this.#buffer.used + this.#backlog.bytes
   }
 
   /** Seconds since the oldest audio came that is not acknowledged. */
@@ -168,19 +126,7 @@ export class LiveCapture implements Source, Capture {
 
   drainInto(batch: Batch, commit: number | undefined): boolean {
     this.#inFlight = true
-    const buffer = this.#buffer
-    let added = 0
-    for (const run of this.#runs) {
-      if (buffer === undefined || !batch.fits(run.to - run.from)) break
-      const audio = buffer.subarray(run.from, run.to)
-      batch.add(run.chunk, run.chunkOffset, audio)
-      if (run.chunk.codec === "pcm16") run.chunk.peaks.add(audio)
-      added++
-    }
-    if (added > 0) this.#runs.splice(0, added)
-    if (this.#runs.length > 0) return false
-    this.#used = 0
-    if (buffer !== undefined && buffer.length > this.#usualBytes) this.#buffer = undefined
+    if (!this.#buffer.drainInto(batch)) return false
     this.#progress.drained(commit, this.#backlog.length > 0)
     return true
   }
@@ -209,44 +155,34 @@ export class LiveCapture implements Source, Capture {
     if (full && this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
   }
 
-  get #room(): number {
-    return this.#host.bufferBytes - this.#used
-  }
-
-  #wait(item: Waiting, bytes: number): void {
-    this.#backlogBytes += bytes
-    this.#backlog.push(item)
-    if (this.#backlogBytes > this.#host.backlogBytes) return this.#fail({ _tag: "BacklogFull" })
+  #wait(): void {
+    if (this.#backlog.bytes > this.#host.backlogBytes) return this.#fail({ _tag: "BacklogFull" })
     if (this.#backlog.length === 1 && !this.#entering) this.#advance()
-    if (this.#used > 0) this.#host.markUrgent(this)
+    if (this.#buffer.used > 0) this.#host.markUrgent(this)
   }
 
   /** Works off the backlog as far as there is room; ends a closing capture. */
   #advance(): void {
     while (!this.#entering && this.#failure === undefined) {
-      const item = this.#backlog[0]
+      const item = this.#backlog.first
       if (item === undefined) break
       if (item._tag === "Switch") {
         this.#backlog.shift()
-        this.#backlogBytes -= item.conversation.length
         this.#leave()
         this.#entering = true
         this.#host.enter(this, item.conversation)
         continue
       }
-      const length = Math.min(item.audio.length, this.#room - (this.#room % 2))
+      const { room } = this.#buffer
+      const length = Math.min(item.audio.length, room - (room % 2))
       if (length === 0) return this.#host.markUrgent(this)
-      this.#backlogBytes -= length
       if (length === item.audio.length) this.#backlog.shift()
-      else {
-        const start = item.start + length / 2 / this.options.sampleRate
-        this.#backlog[0] = { _tag: "Audio", start, audio: item.audio.subarray(length) }
-      }
+      else this.#backlog.leave(item.start + length / 2 / this.options.sampleRate, item.audio.subarray(length))
       this.#place(item.start, item.audio.subarray(0, length))
     }
     if (!this.#closing || this.#entering || this.#backlog.length > 0) return
     this.#leave()
-    if (this.#sealing.length > 0 || this.#runs.length > 0) this.#host.markUrgent(this)
+    if (this.#sealing.length > 0 || !this.#buffer.isEmpty) this.#host.markUrgent(this)
     else if (this.#progress.owes) this.#host.markDirty(this)
     else if (!this.#inFlight) this.#end()
   }
@@ -254,7 +190,7 @@ export class LiveCapture implements Source, Capture {
   #end(): void {
     const done = this.#onClosed
     this.#onClosed = undefined
-    this.#buffer = undefined
+    this.#buffer.clear()
     done?.()
   }
 
@@ -329,14 +265,14 @@ export class LiveCapture implements Source, Capture {
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
       const length = Math.min(audio.length - done, chunkBytes - chunk.appended)
       const before = chunk.appendedEnd
-      this.#copy(chunk, audio.subarray(done, done + length))
+      this.#buffer.add(chunk, audio.subarray(done, done + length))
       done += length
       const { last } = conversation.coverage
       if (last !== undefined && last.start <= chunk.start && Math.abs(last.end - before) <= toleranceSeconds) {
         last.end = Math.max(last.end, chunk.appendedEnd)
       } else conversation.coverage.add(chunk.start, chunk.appendedEnd)
     }
-    if (this.#used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
+    if (this.#buffer.used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
   }
 
   #open(conversation: LiveConversation, start: number): LiveChunk {
@@ -348,30 +284,6 @@ export class LiveCapture implements Source, Capture {
     this.#chunk = chunk
     conversation.addChunk(chunk)
     return chunk
-  }
-
-  #copy(chunk: LiveChunk, audio: Uint8Array): void {
-    this.#bufferFor(this.#used + audio.length).set(audio, this.#used)
-    const from = this.#used
-    this.#used += audio.length
-    const last = this.#runs.at(-1)
-    if (last?.chunk === chunk) last.to = this.#used
-    else this.#runs.push({ chunk, chunkOffset: chunk.appended, from, to: this.#used })
-    chunk.appended += audio.length
-  }
-
-  get #usualBytes(): number {
-    return Math.ceil(this.options.sampleRate * 2 * this.#host.usualSeconds)
-  }
-
-  /** As small as real time needs, whole for who sends faster, until the next commit. */
-  #bufferFor(bytes: number): Buffer {
-    if (this.#buffer !== undefined && this.#buffer.length >= bytes) return this.#buffer
-    const wanted = bytes <= this.#usualBytes ? this.#usualBytes : this.#host.bufferBytes
-    const grown = Buffer.allocUnsafeSlow(Math.min(this.#host.bufferBytes, wanted))
-    if (this.#buffer !== undefined) grown.set(this.#buffer.subarray(0, this.#used))
-    this.#buffer = grown
-    return grown
   }
 
   #fail(failure: CaptureFailure): void {
@@ -387,11 +299,8 @@ export class LiveCapture implements Source, Capture {
     this.#seal()
     const sealing = this.#sealing
     this.#sealing = []
-    this.#runs = []
-    this.#used = 0
-    this.#backlog = []
-    this.#backlogBytes = 0
-    this.#buffer = undefined
+    this.#buffer.clear()
+    this.#backlog.clear()
     this.#conversation = undefined
     this.#progress.forget()
     for (const { chunk, conversation } of sealing) {
