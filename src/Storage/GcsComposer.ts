@@ -45,10 +45,10 @@ const checked = Effect.fnUntraced(function* (gcs: Gcs.Gcs, key: string, sources:
   if (Option.isSome(found)) {
     const { head } = found.value
     const heads = parts.flatMap(Option.toArray).map((part) => part.head)
-    if (isMadeOf(head, heads)) return
+    if (isMadeOf(head, heads)) return undefined
     yield* Gcs.remove(gcs, key, head.generation)
   }
-  yield* cut("an object between went, or was another one")
+  return yield* cut("an object between went, or was another one")
 })
 
 /** An object between, made or found. */
