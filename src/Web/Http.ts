@@ -1,6 +1,7 @@
 /** The page at `/`: what `scripts/Web.ts` has made, from memory, under names that change with the content. */
 import { Effect, FileSystem, Option, Path, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { EntityTag } from "../Http.ts"
 
 const Manifest = Schema.fromJsonString(
   Schema.Array(Schema.Struct({ url: Schema.String, file: Schema.String, type: Schema.String, etag: Schema.String }))
@@ -40,7 +41,7 @@ const encodings = [
 const accepts = (header: string | undefined, encoding: string): boolean =>
   (header ?? "").split(",").some((part) => {
     const [name, weight] = part.split(";")
-    return name?.trim() === encoding && !/^\s*q=0(\.0*)?\s*$/.test(weight ?? "")
+    return name?.trim().toLowerCase() === encoding && !/^\s*q=0(\.0*)?\s*$/.test(weight ?? "")
   })
 
 /** The files of the last bundle; none when there is no bundle. */
@@ -75,7 +76,9 @@ const respond = (file: Loaded, request: HttpServerRequest.HttpServerRequest) => 
     "x-content-type-options": "nosniff",
     ...(file.url === "/" ? { "cache-control": "no-cache", ...pageHeaders } : { "cache-control": forever })
   }
-  if (request.headers["if-none-match"] === file.etag) return HttpServerResponse.empty({ status: 304, headers: common })
+  if (!EntityTag.isNoneMatch(request.headers["if-none-match"], file.etag)) {
+    return HttpServerResponse.empty({ status: 304, headers: common })
+  }
   const found = file.packed.find(({ name }) => accepts(request.headers["accept-encoding"], name))
   return HttpServerResponse.uint8Array(found?.bytes ?? file.plain, {
     contentType: file.type,

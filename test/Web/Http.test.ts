@@ -45,8 +45,11 @@ layer(page)("The page", (it) => {
         assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self';.*frame-ancestors 'none'$/)
         assert.notMatch(policy, /unsafe|https?:|\*/)
         assert.strictEqual(headers["cache-control"], "no-cache")
-        const again = yield* get("/", { "if-none-match": String(headers["etag"]) })
-        assert.deepStrictEqual([again.status, again.body.length], [304, 0])
+        // A proxy that packs what it passes on makes the tag a weak one.
+        for (const known of [`${String(headers["etag"])}`, `"other", W/${String(headers["etag"])}`]) {
+          const again = yield* get("/", { "if-none-match": known })
+          assert.deepStrictEqual([again.status, again.body.length], [304, 0])
+        }
         assert.include(body.toString(), "<title>Spillway</title>")
       })
   )

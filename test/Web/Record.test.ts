@@ -145,6 +145,11 @@ it(
     await page.locator(".job", { hasText: "stereo.wav" }).getByText("Stored", { exact: true }).waitFor()
     assert.deepStrictEqual([...samplesOf(await kept(server, await name(page))).subarray(0, 3)], [100, 101, 102])
 
+    await drop(page, { "cut.wav": wav(pcm, 16_000).subarray(0, 44 + 32_001) })
+    await page.getByText("The file is cut: its last 1 min 29 s are missing.").waitFor()
+    await stored(page)
+    assert.isTrue((await kept(server, await name(page))).equals(pcm.subarray(0, 32_000)))
+
     const alert = page.locator(".record [role=alert]")
     const refused = async (file: string, bytes: Buffer) => {
       await drop(page, { [file]: bytes })

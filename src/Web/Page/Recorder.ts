@@ -7,6 +7,7 @@ import { askJson } from "./Server.ts"
 import { Store } from "./Store.ts"
 import { type LinkState, Uplink } from "./Uplink.ts"
 import * as WavFile from "./WavFile.ts"
+import { duration } from "./Words.ts"
 
 /** Positions are seconds of audio. */
 export interface Sending {
@@ -218,9 +219,10 @@ export const sendFile = async (file: File): Promise<Job> => {
     words: ""
   })
   const note = mirror(state, uplink, rate)
+  const cut = source.missing < 0.001 ? "" : `The file is cut: its last ${duration(source.missing)} are missing.`
   const start = () => {
     running++
-    note("")
+    note(cut)
     void uplink.run().finally(() => {
       running--
       queue.shift()?.()
@@ -231,7 +233,7 @@ export const sendFile = async (file: File): Promise<Job> => {
     state,
     level: new Store(0),
     stop: () => {
-      note("")
+      note(cut)
       uplink.cancel()
     },
     save: () => Promise.resolve(file)

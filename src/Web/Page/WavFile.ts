@@ -46,6 +46,14 @@ interface Format {
   readonly bits: number
 }
 
+/** Where in the file the audio is, in bytes, and its start in unix seconds. */
+interface Audio extends Format {
+  readonly at: number
+  readonly bytes: number
+  readonly missing: number
+  readonly start: number
+}
+
 const viewOf = async (file: File, from: number, length: number) => {
   const bytes = await file
     .slice(from, from + length)
@@ -83,15 +91,18 @@ export class WavFile implements Source {
   readonly ended = true
   /** Unix seconds of the first sample. */
   readonly start: number
+  /** Seconds that the file's head promises and that are not there. */
+  readonly missing: number
   readonly #file: File
   readonly #at: number
 
-  constructor(file: File, format: Format, at: number, bytes: number, start: number) {
+  constructor(file: File, { at, bytes, channels, missing, rate, start }: Audio) {
     this.name = file.name
-    this.sampleRate = format.rate
-    this.channels = format.channels
-    this.end = Math.floor(bytes / 2 / format.channels)
+    this.sampleRate = rate
+    this.channels = channels
+    this.end = Math.floor(bytes / 2 / channels)
     this.start = start
+    this.missing = missing / 2 / channels / rate
     this.#file = file
     this.#at = at
   }
@@ -151,9 +162,10 @@ export const open = async (file: File, start: number): Promise<WavFile> => {
       if (format === undefined) break
       const wrong = complaint(format)
       if (wrong !== undefined) throw new NotSendable(`${file.name} ${wrong}. ${convert(file.name)}`)
-      const bytes = Math.min(file.size - at, size === unknownSize || size === 0 ? (long ?? Infinity) : size)
+      const promised = size === unknownSize || size === 0 ? (long ?? file.size - at) : size
+      const bytes = Math.min(file.size - at, promised)
       if (bytes < 2 * format.channels) throw new NotSendable(`${file.name} holds no audio.`)
-      return new WavFile(file, format, at, bytes, start)
+      return new WavFile(file, { ...format, at, bytes, missing: promised - bytes, start })
     }
     at += size + (size % 2)
   }
