@@ -18,6 +18,8 @@ export interface GcsCredentials {
   readonly headers: Effect.Effect<Readonly<Record<string, string>>, GcsFault>
   /** A V4-signed URL for a GET, from one moment to another, both in unix milliseconds and whole seconds. */
   readonly sign: (key: string, from: number, until: number) => Effect.Effect<string, GcsFault>
+  /** To be called when a request's token was not taken: the next one gets another, unless this one is new. */
+  readonly refused: () => void
 }
 
 /** Of a credential file, only what the library does not say clearly when it is wrong. */
@@ -56,13 +58,14 @@ const fault =
 const anonymous = (origin: string): GcsCredentials => ({
   origin,
   headers: Effect.succeed({}),
+  refused: () => {},
   sign: () => Effect.fail(broken("there are no credentials to sign with (SPILLWAY_GCS_KEY_FILE)"))
 })
 
 /** The library renews a token minutes before its end; asking it every time costs as much as a short read. */
-const remembered = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+const remembered = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>) => {
   let known: { readonly value: Effect.Effect<A>; readonly until: number } | undefined
-  return Effect.suspend((): Effect.Effect<A, E> => {
+  const get = Effect.suspend((): Effect.Effect<A, E> => {
     if (known !== undefined && clock.currentTimeMillisUnsafe() < known.until) return known.value
     return Effect.tap(ask, (value) =>
       Effect.sync(() => {
@@ -70,6 +73,10 @@ const remembered = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>): Effect.
       })
     )
   })
+  const forget = () => {
+    known = undefined
+  }
+  return { get, forget }
 }
 
 /** Fails when the key file can't be used; that others are missing is found out with the first token. */
@@ -100,9 +107,19 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
     asking("no token", ({ authClient }) => authClient.getRequestHeaders()),
     (headers) => Object.fromEntries(headers)
   )
+  const clock = yield* Clock.Clock
+  const headers = remembered(clock, ask)
+  let since = clock.currentTimeMillisUnsafe()
   const credentials: GcsCredentials = {
     origin,
-    headers: remembered(yield* Clock.Clock, ask),
+    headers: headers.get,
+    refused: () => {
+      const now = clock.currentTimeMillisUnsafe()
+      if (now >= since && now < since + askEvery) return
+      since = now
+      library = connect()
+      headers.forget()
+    },
     sign: (name, from, until) =>
       Effect.map(
         asking("no signature", (library) =>

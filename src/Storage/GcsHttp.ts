@@ -91,7 +91,7 @@ export const make = (
   credentials: GcsCredentials
 ): Effect.Effect<GcsHttp, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { headers: token, origin } = credentials
+    const { headers: token, origin, refused } = credentials
     const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
       connections: config.connections,
       pipelining: 1,
@@ -108,11 +108,16 @@ export const make = (
       return GcsAnswer.ask(dispatcher, watch, { ahead: config.readAhead, isRead }, request)
     }
 
+    const begun = (answer: GcsAnswer.GcsAnswer) =>
+      Effect.map(answer.begun, () => {
+        if (answer.status === 401) refused()
+      })
+
     const exchange = (call: Call): Effect.Effect<Reply, GcsFault> =>
       Effect.flatMap(token, (known) => {
         const answer = ask(call, known, false)
         const reply = (text: string): Reply => ({ status: answer.status, header: (name) => header(answer, name), text })
-        return answer.begun.pipe(
+        return begun(answer).pipe(
           Effect.andThen(rest(answer)),
           Effect.map(reply),
           Effect.ensuring(Effect.sync(answer.close))
@@ -126,7 +131,7 @@ export const make = (
         Effect.flatMap(token, (known) => {
           const answer = ask(call, known, true)
           begin(answer)
-          return answer.begun
+          return begun(answer)
         })
     }
   })

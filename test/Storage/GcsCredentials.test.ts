@@ -2,9 +2,11 @@
 import { assert, it } from "@effect/vitest"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Duration, Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import { Storage } from "../../src/Storage.ts"
 import type { StorageError } from "../../src/Storage.ts"
 import * as GcsCredentials from "../../src/Storage/GcsCredentials.ts"
+import * as GcsHttp from "../../src/Storage/GcsHttp.ts"
 import { allPermissions } from "../support/gcs/Server.ts"
 import { TokenServer, writeWorkloadIdentity } from "../support/gcs/TokenServer.ts"
 import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "./GcsTest.ts"
@@ -84,6 +86,43 @@ it.live("a token server that can't be reached keeps nobody from starting; one th
       tokens.behaviour = "refuse"
       const refusal = yield* Effect.flip(Effect.provide(Effect.void, layer, { local: true }))
       assert.match(refusal.message, /Google does not accept the credentials: .*The audience is another one/)
+    })
+  )
+)
+
+it.effect("a token that Google no longer takes is fetched anew, every 10 seconds at most", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { keyFile, tokens } = yield* world
+      const { headers, refused } = yield* GcsCredentials.make({ ...limits, keyFile: Option.some(keyFile) }, bucket)
+      const current = Effect.map(headers, ({ authorization }) => authorization)
+      yield* current
+      tokens.token = "another"
+      refused()
+      assert.strictEqual(yield* current, `Bearer ${token}`)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* current, `Bearer ${token}`)
+      yield* TestClock.adjust("10 seconds")
+      refused()
+      assert.strictEqual(yield* current, "Bearer another")
+      assert.strictEqual(tokens.asked, 2)
+    })
+  )
+)
+
+it.live("every answer that takes no token says so to whoever has it", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const server = yield* startServer({ account })
+      let count = 0
+      const refused = () => void count++
+      const sign = () => Effect.succeed("")
+      const http = yield* GcsHttp.make(limits, { origin: server.url, headers: Effect.succeed({}), sign, refused })
+      const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
+      assert.strictEqual((yield* http.exchange(call)).status, 401)
+      assert.strictEqual(count, 1)
+      yield* http.media({ ...call, path: `${call.path}/a?alt=media` }, () => {})
+      assert.strictEqual(count, 2)
     })
   )
 )

@@ -10,11 +10,11 @@ export class TokenServer {
   behaviour: Behaviour = "answer"
   /** Requests for a token so far. */
   asked = 0
+  token: string
   readonly #server: http.Server
-  readonly #token: string
 
   private constructor(token: string) {
-    this.#token = token
+    this.token = token
     this.#server = http.createServer((request, response) => this.#handle(request, response))
   }
 
@@ -48,7 +48,7 @@ export class TokenServer {
       const problem = { error: "invalid_grant", error_description: "The audience is another one" }
       return response.writeHead(400).end(JSON.stringify(problem))
     }
-    const answer = { access_token: this.#token, token_type: "Bearer", expires_in: 3_600 }
+    const answer = { access_token: this.token, token_type: "Bearer", expires_in: 3_600 }
     const kind = isMetadata ? {} : { issued_token_type: "urn:ietf:params:oauth:token-type:access_token" }
     return response.end(JSON.stringify({ ...answer, ...kind }))
   }
