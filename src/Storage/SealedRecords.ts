@@ -32,10 +32,14 @@ export const seal = (key: Cipher.Key, audio: Uint8Array): Uint8Array => {
   return out
 }
 
-/** All records, with the first of the keys that fits; none if the bytes are not records that were sealed with one of them. */
+/**
+ * All records, with the first of the keys that fits; none if the bytes are not records that were sealed with one of them, or
+ * one of them is there twice: no two records have one nonce. That none is missing or in another's place, they don't say.
+ */
 export const open = (keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Uint8Array> => {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const out = Buffer.allocUnsafeSlow(view.length)
+  const nonces = new Set<string>()
   let likely = keys
   let filled = 0
   for (let at = 0; at < view.length;) {
@@ -47,6 +51,9 @@ export const open = (keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option
     const fits = likely.find((key) => Cipher.open(key, sealed, out.subarray(filled)))
     if (fits === undefined) return Option.none()
     likely = [fits]
+    const nonce = sealed.toString("latin1", 0, Cipher.nonceSize)
+    if (nonces.has(nonce)) return Option.none()
+    nonces.add(nonce)
     filled += length - overhead
   }
   return Option.some(out.subarray(0, filled))

@@ -119,6 +119,22 @@ it.effect.prop(
   { arbitrary: { runs: 40 } }
 )
 
+it.effect("opens nothing in which a record is there twice, in another's place or besides", () =>
+  Effect.gen(function* () {
+    const { open, seal } = yield* Protection
+    const sealed = Buffer.from(yield* seal("u", noise(3 * kib64)))
+    const [first, second, third] = [0, 1, 2].map((i) => sealed.subarray(i * (kib64 + 32), (i + 1) * (kib64 + 32)))
+    for (const records of [
+      [first, first, third],
+      [first, second, first],
+      [first, second, third, third]
+    ]) {
+      const bytes = Buffer.concat(records.flatMap((record) => record ?? []))
+      assert.strictEqual((yield* Effect.flip(open("u", bytes)))._tag, "NotSealed")
+    }
+  }).pipe(Effect.provide(enhanced(secret)))
+)
+
 it.effect("opens no record that claims to be longer than a record is", () =>
   Effect.gen(function* () {
     const { open } = yield* Protection
