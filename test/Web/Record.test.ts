@@ -171,6 +171,11 @@ it(
   { timeout: 30_000 },
   async () => {
     const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+    await page
+      .locator('meta[name="spillway-worklet"]')
+      .evaluate((meta) => meta.setAttribute("content", "assets/none.js"))
+    await record(page)
+    await page.getByText(/A part of this page can't be loaded.*Reload the page/).waitFor()
     await page.evaluate(() => {
       navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"))
     })

@@ -31,6 +31,7 @@ const words: Readonly<Record<string, string>> = {
 }
 
 const explain = (cause: unknown): NoMicrophone => {
+  if (cause instanceof NoMicrophone) return cause
   const name = cause instanceof DOMException ? cause.name : ""
   const unknown = `The microphone can't be used (${cause instanceof Error ? cause.message : String(cause)}). ${orFile}`
   return new NoMicrophone(words[name] ?? unknown)
@@ -56,7 +57,9 @@ export const open = async (onPiece: (piece: Piece) => void, onEnded: () => void)
   const close = () => stream.getTracks().forEach((each) => each.stop())
   try {
     const context = contextOf(rate)
-    await context.audioWorklet.addModule(workletUrl())
+    await context.audioWorklet.addModule(workletUrl()).catch(() => {
+      throw new NoMicrophone("A part of this page can't be loaded: the server is away, or newer. Reload the page.")
+    })
     const node = new AudioWorkletNode(context, "spillway-microphone", {
       channelCount: 1,
       channelCountMode: "explicit",

@@ -247,9 +247,10 @@ export const sendFile = async (file: File): Promise<Job> => {
   return job
 }
 
-/** Something would be lost if the page were closed now. */
-export const isBusy = (): boolean => jobs.value.some(({ state }) => !isOver(state.value.link))
+/** It would be lost if the page were closed now. */
+const isAtRisk = ({ kind, link, onDisk, total }: Sending): boolean =>
+  !isOver(link) || (kind === "microphone" && onDisk < total - 0.001)
 
 window.addEventListener("beforeunload", (event) => {
-  if (isBusy()) event.preventDefault()
+  if (jobs.value.some(({ state }) => isAtRisk(state.value))) event.preventDefault()
 })

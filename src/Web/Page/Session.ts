@@ -9,6 +9,12 @@ export interface Session {
   readonly refused: boolean
 }
 
+/** Only such are sent: in a header, and in the name of a WebSocket's protocol. Others are no keys of any server. */
+const isSendable = (key: string): boolean => /^[\w.~+-]{1,8192}$/.test(key)
+
+const sessionOf = (key: string | undefined): Session =>
+  key === undefined || isSendable(key) ? { key, refused: false } : { key: undefined, refused: true }
+
 const stored = (): string | undefined => sessionStorage.getItem(item) ?? undefined
 
 /** Takes the key out of the address, so that it is neither seen nor copied with it. */
@@ -20,11 +26,11 @@ const fromAddress = (): string | undefined => {
   return key
 }
 
-export const session = new Store<Session>({ key: fromAddress() ?? stored(), refused: false })
+export const session = new Store<Session>(sessionOf(fromAddress() ?? stored()))
 
 export const enter = (key: string): void => {
   sessionStorage.setItem(item, key)
-  session.set({ key, refused: false })
+  session.set(sessionOf(key))
 }
 
 /** Forgets the key when the server has refused it, unless another was entered meanwhile. */
