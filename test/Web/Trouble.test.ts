@@ -129,6 +129,26 @@ it("is done with a file at once when it is told to stop sending it", { timeout: 
   await context.close()
 })
 
+it("says that the server stops, and goes on when it is there again", { timeout: 60_000 }, async () => {
+  const { broken, context, page, samples } = await heard(server.key)
+  await record(page)
+  await reach(page, "onDisk", 0.3)
+  await job(page).evaluate((job) => {
+    new MutationObserver(() => {
+      if (/The server stops or restarts/.test(job.textContent ?? "")) document.body.dataset["told"] = "yes"
+    }).observe(job, { childList: true, characterData: true, subtree: true })
+  })
+  await server.stop()
+  await page.waitForFunction(() => document.body.dataset["told"] === "yes")
+  server = await startServer(dataDir, environment(new URL(server.url).port))
+  await reach(page, "onDisk", (await seconds(page, "sent")) + 0.3)
+  await stop(page)
+  await stored(page)
+  assert.strictEqual((await kept(server, await name(page))).length / 2, await samples())
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
 it("says that it keeps no more while the server is away, and sends what it has", { timeout: 60_000 }, async () => {
   const { broken, context, page } = await open(browser, `${server.url}/none`)
   await context.route(/Main-.*js/, async (route) => {

@@ -45,8 +45,9 @@ const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
   return code === 1008 && /is full|bad query/.test(reason) ? `The server ended it: ${reason}.` : undefined
 }
 
-const closeWords = ({ code, reason }: CloseEvent): string => {
-  if (code === 1001) return "The server stops or restarts."
+/** `notice`: of the server's last one. A server that stops may be gone before its closing has arrived. */
+const closeWords = ({ code, reason }: CloseEvent, notice: string): string => {
+  if (code === 1001 || notice === "draining") return "The server stops or restarts."
   return reason === "" ? "The connection to the server broke." : `The server closed the connection: ${reason}.`
 }
 
@@ -148,6 +149,7 @@ export class Uplink {
     let heardAt = performance.now()
     let credit = framesPerSecond
     let creditAt = heardAt
+    let notice = ""
     let end: (reason: string, final: boolean) => void = () => {}
 
     const mayStillSend = () => {
@@ -217,6 +219,7 @@ export class Uplink {
       }
       const onMessage = ({ data }: MessageEvent<unknown>) => {
         const message = data instanceof ArrayBuffer ? Frames.decode(data) : { kind: "other" as const }
+        if (message.kind === "notice") notice = message.type
         if (message.kind !== "ack" || message.conversation !== this.#conversation) return
         heardAt = performance.now()
         this.#acknowledged = Math.max(this.#acknowledged, Math.min(this.#next, source.sampleAt(message.through)))
@@ -226,7 +229,7 @@ export class Uplink {
       }
       const onClose = (event: CloseEvent) => {
         const final = finalWords(event)
-        end(final ?? closeWords(event), final !== undefined)
+        end(final ?? closeWords(event, notice), final !== undefined)
       }
       socket.addEventListener("open", onOpen, { signal })
       socket.addEventListener("message", onMessage, { signal })
