@@ -1,0 +1,83 @@
+/** What may pass is tried again, and nothing else. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Storage } from "../../src/Storage.ts"
+import type { Fault } from "../support/gcs/Faults.ts"
+import type { GcsServer } from "../support/gcs/Server.ts"
+import { object, operations, small } from "./GcsOperations.ts"
+import { using } from "./GcsTest.ts"
+
+const transient: ReadonlyArray<Fault> = [
+  ...[408, 429, 500, 502, 503, 504].map((status) => ({ kind: "status", status }) as const),
+  { kind: "resetUpload", after: 0 },
+  { kind: "lose" },
+  { kind: "stall" },
+  { kind: "stallDownload", after: 5 },
+  { kind: "resetDownload", after: 5 }
+]
+
+const withOld = <A, E>(use: (server: GcsServer, storage: Storage["Service"]) => Effect.Effect<A, E>) =>
+  using((server, storage) =>
+    Effect.gen(function* () {
+      yield* storage.put(object("old", small))
+      return yield* use(server, storage)
+    })
+  )
+
+describe("what may pass", () => {
+  it.live.each(operations)("is tried again: %s", ([operation, run]) =>
+    Effect.forEach(
+      transient,
+      (fault) =>
+        withOld((server, storage) =>
+          Effect.gen(function* () {
+            server.faults.add({ operation, fault, times: 2 })
+            yield* run(storage)
+            assert.isAtLeast(server.faults.used, 1, JSON.stringify(fault))
+          })
+        ),
+      { discard: true, concurrency: 4 }
+    )
+  )
+
+  it.live("is only tried again because it is a read or says what it expects to find", () =>
+    withOld((server, storage) =>
+      Effect.gen(function* () {
+        yield* Effect.forEach(operations, ([, run]) => Effect.ignore(run(storage)))
+        const writes = server.seen.filter(({ method, operation }) => method !== "GET" && operation !== "chunk")
+        assert.isAbove(writes.length, 5)
+        for (const { operation, target } of writes) assert.match(target, /ifGenerationMatch=\d+/, operation)
+      })
+    )
+  )
+
+  it.live.each([400, 401, 403, 405])("is not %s, which is the answer at once", (status) =>
+    withOld((server, storage) =>
+      Effect.forEach(
+        operations.filter(([operation]) => operation !== "chunk"),
+        ([operation, run]) =>
+          Effect.gen(function* () {
+            const before = server.count(operation)
+            server.faults.add({ operation, fault: { kind: "status", status } })
+            const refused = yield* Effect.flip(run(storage))
+            assert.propertyVal(refused, "_tag", "StorageRefused")
+            assert.strictEqual(server.count(operation) - before, 1)
+          })
+      )
+    )
+  )
+
+  it.live("is the limit of one write a second", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("often", small))
+          yield* storage.remove("often")
+          yield* storage.put(object("often", small))
+          assert.isAbove(server.count("multipart"), 2)
+        }),
+      {},
+      { writesPerSecond: 5 }
+    )
+  )
+})

@@ -1,0 +1,153 @@
+/** Nothing that is asked of the bucket takes without end. */
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import { object, operations, read, small, until } from "./GcsOperations.ts"
+import { bucket, noise, using } from "./GcsTest.ts"
+
+describe("time", () => {
+  it.live.each(operations)("is bounded when nothing ever answers: %s", ([operation, run]) =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("old", small))
+          server.faults.add({ operation, fault: { kind: "stall" }, times: 1_000 })
+          const [took, failure] = yield* Effect.timed(Effect.flip(run(storage)))
+          assert.propertyVal(failure, "_tag", "StorageUnavailable")
+          assert.isBelow(Duration.toMillis(took), 1_500)
+          assert.isAbove(server.count(operation), 2)
+        }),
+      { stallTimeout: Duration.millis(50), deadline: Duration.millis(500) }
+    )
+  )
+
+  it.live("of an attempt is bounded, though bytes move", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("a", small))
+          server.faults.add({ operation: "list", fault: { kind: "slow", piece: 4 } })
+          yield* storage.list("")
+          assert.isAbove(server.count("list"), 2)
+        }),
+      { attemptTimeout: Duration.millis(200) }
+    )
+  )
+
+  it.live("is not waited for when the caller goes: its socket is closed at once", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("old", small))
+          for (const [operation, run] of operations) {
+            const before = server.count(operation)
+            server.faults.add({ operation, fault: { kind: "stall" } })
+            const fiber = yield* Effect.forkChild(Effect.ignore(run(storage)))
+            yield* until(() => server.count(operation) > before)
+            const open = server.sockets.size
+            const [took] = yield* Effect.timed(Fiber.interrupt(fiber))
+            assert.isBelow(Duration.toMillis(took), 1_000, operation)
+            yield* until(() => server.sockets.size < open)
+          }
+        }),
+      { stallTimeout: Duration.seconds(60), attemptTimeout: Duration.seconds(60), deadline: Duration.seconds(60) }
+    )
+  )
+
+  it.live("of a listing is bounded, though page after page comes and is empty", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          server.faults.add({ operation: "list", fault: { kind: "emptyPage" }, times: 1_000_000 })
+          const [took, failure] = yield* Effect.timed(Effect.flip(storage.list("")))
+          assert.strictEqual(failure._tag, "StorageUnavailable")
+          assert.isBelow(Duration.toMillis(took), 1_500)
+        }),
+      { deadline: Duration.millis(300) }
+    )
+  )
+
+  it.live("is bounded for a read as a whole, its first attempt among it", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("old", small))
+          server.faults.add({ operation: "media", fault: { kind: "stall" }, times: 1_000 })
+          const [took] = yield* Effect.timed(Effect.flip(read(storage, "old")))
+          assert.isBelow(Duration.toMillis(took), 650)
+        }),
+      { stallTimeout: Duration.millis(300), deadline: Duration.millis(500) }
+    )
+  )
+
+  it.live("is bounded for a removal as a whole", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("old", small))
+          server.faults.add({ operation: "get", fault: { kind: "status", status: 503 }, times: 8 })
+          server.faults.add({ operation: "remove", fault: { kind: "stall" }, times: 1_000 })
+          const [took] = yield* Effect.timed(Effect.flip(storage.remove("old")))
+          assert.isBelow(Duration.toMillis(took), 650)
+        }),
+      { stallTimeout: Duration.millis(50), deadline: Duration.millis(500) }
+    )
+  )
+
+  it.live(
+    "of a composition that fails or is interrupted is not spent on what it made; who composes again goes on with that, and removes it",
+    () =>
+      using(
+        (server, storage) =>
+          Effect.gen(function* () {
+            const keys = Array.from({ length: 300 }, (_, i) => `part/${i}`)
+            yield* Effect.forEach(keys, (key) => storage.put(object(key, noise(10))), {
+              concurrency: 16,
+              discard: true
+            })
+            const compose = storage.compose({ key: "whole/a", contentType: "a/b", metadata: {} }, keys)
+            const stall = (operation: string, skip = 0) =>
+              server.faults.add({ operation, skip, fault: { kind: "stall" }, times: 1_000 })
+            stall("compose", 9)
+            stall("get")
+            const fiber = yield* Effect.forkChild(Effect.exit(compose))
+            yield* until(() => server.count("compose") > 9)
+            const [interrupted] = yield* Effect.timed(Fiber.interrupt(fiber))
+            assert.isBelow(Duration.toMillis(interrupted), 200)
+            const [failed] = yield* Effect.timed(Effect.flip(compose))
+            assert.isBelow(Duration.toMillis(failed), 1_500)
+            server.faults.clear()
+            const left = [...server.objects.bucket(bucket).keys()].filter((key) => key.includes("composing"))
+            assert.strictEqual(left.length, 9)
+            const [first = ""] = left
+            server.objects.put(bucket, first, Buffer.from("others"), {}, new URLSearchParams())
+            yield* compose
+            assert.deepStrictEqual(yield* read(storage, "whole/a"), Buffer.concat(keys.map(() => noise(10))).subarray())
+            const { objects } = yield* storage.list("whole/")
+            assert.deepStrictEqual(
+              objects.map(({ key }) => key),
+              ["whole/a"]
+            )
+          }),
+        { stallTimeout: Duration.millis(300), deadline: Duration.millis(900) }
+      )
+  )
+
+  it.live("is saved: one connection serves one request after the other", () =>
+    using((server, storage) =>
+      Effect.gen(function* () {
+        let connections = 0
+        const seen = new Set(server.sockets)
+        for (let i = 0; i < 20; i++) {
+          yield* storage.put(object(`a/${i}`, small))
+          yield* read(storage, `a/${i}`)
+          yield* read(storage, `a/${i}`, { start: 5, end: 500 })
+          for (const socket of server.sockets) {
+            if (!seen.has(socket)) connections++
+            seen.add(socket)
+          }
+        }
+        assert.isAtMost(connections, 2)
+      })
+    )
+  )
+})
