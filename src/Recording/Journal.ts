@@ -174,12 +174,15 @@ const make = Effect.gen(function* () {
     }
     segment.live.clear()
   })
-  /** Of which something can't be read: left alone. */
-  const unreadable = new Set<Segment>()
+  /** Of which something can't be read, and those that this commit has written to: left alone. */
+  const unreadable = new WeakSet<Segment>()
+  const unsettled = new Set<Segment>()
   /** Until what fills the current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
   const makeRoom: Effect.Effect<void, JournalError> = Effect.gen(function* () {
     while (overBudget()) {
-      const older = segments.filter((segment) => segment !== current && !unreadable.has(segment))
+      const older = segments.filter(
+        (segment) => segment !== current && !unreadable.has(segment) && !unsettled.has(segment)
+      )
       const room = Room.find(segments, older)
       if (room === undefined)
         return yield* Effect.logWarning("the journal is over its budget: most of it is still being recorded or stored")
@@ -219,6 +222,7 @@ const make = Effect.gen(function* () {
       if (current.size >= config.segmentBytes) yield* rotate
       const segment = current
       const base = segment.size
+      unsettled.add(segment)
       yield* segment.append(batch.bytes)
       for (const run of batch.runs) {
         segment.live.add(run.chunk)
@@ -247,6 +251,7 @@ const make = Effect.gen(function* () {
         Effect.trackDuration(commits),
         Effect.catch((error) => Effect.as(Effect.logError(error.message), error))
       )
+      unsettled.clear()
       failing = error !== undefined
       for (const source of sources) source.settled(error)
       yield* Metric.update(journalBytes, total())

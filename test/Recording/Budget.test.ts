@@ -1,6 +1,6 @@
 /** When the journal's budget is spent: whose audio is given up, and that it is said. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Option } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option, References } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Recording } from "../../src/Recording.ts"
@@ -95,6 +95,30 @@ it.live(
           assert.isTrue((yield* chunksOf("u", "hole")).audio.equals(holed))
         }).pipe(Effect.provide(node(directory, { put })))
     }).pipe(inWorld)
+)
+
+it.effect("keeps what a commit has written already when that commit fills more segments than the budget has", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      journal.whenFull(() => Effect.succeed(true))
+      const node = new TestNode(journal)
+      const captures = [0, 1, 2, 3].map(() => node.capture())
+      for (const [index, { capture }] of captures.entries()) {
+        capture.switchTo(`c${index}`)
+        capture.append(epoch, ramp(9000, index))
+      }
+      yield* journal.commit
+      for (const index of captures.keys())
+        for (const chunk of node.conversation(`c${index}`).chunks)
+          assert.deepStrictEqual(Buffer.from(yield* journal.read(chunk, 0, 18_000)), Buffer.from(ramp(9000, index)))
+    }).pipe(
+      Effect.provide(
+        journalIn(dataDir, { segmentBytes: 10_000, journalBytes: 20_000, commitBytes: 20_000, captureBuffer: 20_000 })
+      )
+    )
+  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
 )
 
 it.live("does not upload what is being given up: it is lost or stored, never both", () =>

@@ -66,6 +66,7 @@ export class TestNode {
 
   capture(
     options: {
+      readonly uid?: string
       readonly exact?: boolean
       readonly sampleRate?: number
       readonly markDirty?: CaptureHost["markDirty"]
@@ -74,7 +75,7 @@ export class TestNode {
     const heard: Heard = { acks: [], failures: [], rooms: 0 }
     const capture: LiveCapture = new LiveCapture(
       {
-        uid: "u",
+        uid: options.uid ?? "u",
         sampleRate: options.sampleRate ?? 8000,
         codec: "pcm16",
         exact: options.exact ?? true,
