@@ -1,9 +1,9 @@
 /** Encryption at rest: what is `enhanced` is sealed before the store gets it, and opened where it is read. */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SettingsInvalid } from "../Settings.ts"
-import * as Cipher from "./Cipher.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as SealedRecords from "./SealedRecords.ts"
+import * as UserKeys from "./UserKeys.ts"
 
 /** Bytes are not what was sealed for this user: tampered with, damaged, cut off, or sealed with a secret that is not known here. */
 export class NotSealed extends Schema.TaggedError<NotSealed>()("NotSealed", {
@@ -35,31 +35,33 @@ export class Protection extends Context.Service<
 const make = Effect.gen(function* () {
   const config = yield* ProtectionConfig
   const known = secrets(config)
-  const [newest] = known
-  if (config.level === "enhanced" && newest === undefined) {
+  if (config.level === "enhanced" && known.length === 0) {
     const { env, expected } = ProtectionConfig.settings.masterSecrets
     return yield* new SettingsInvalid({
       problems: [{ env, found: "nothing", expected: `${expected}, because SPILLWAY_PROTECTION is enhanced` }]
     })
   }
   const reason =
-    newest === undefined
+    known.length === 0
       ? "it is encrypted, and SPILLWAY_MASTER_SECRETS is not set"
       : "it is damaged, or encrypted with a secret that is not among SPILLWAY_MASTER_SECRETS"
+  const keys = UserKeys.make(known, config.keys)
 
   return Protection.of({
     level: config.level,
     seal: (uid, audio) =>
-      newest === undefined
-        ? Effect.die(new Error("there is no secret to seal with"))
-        : Effect.sync(() => SealedRecords.seal(Cipher.deriveKey(newest, uid), audio)),
-    open: (uid, sealed) =>
       Effect.suspend(() => {
-        const keys = known.map((secret) => Cipher.deriveKey(secret, uid))
-        return Effect.mapError(
-          Effect.fromOption(SealedRecords.open(keys, sealed)),
-          () => new NotSealed({ uid, reason })
-        )
-      })
+        const [key] = keys.of(uid)
+        return key === undefined
+          ? Effect.die(new Error("there is no secret to seal with"))
+          : Effect.succeed(SealedRecords.seal(key, audio))
+      }),
+    open: (uid, sealed) =>
+      Effect.suspend(() =>
+        Option.match(SealedRecords.open(keys.of(uid), sealed), {
+          onNone: () => new NotSealed({ uid, reason }),
+          onSome: (audio): Effect.Effect<Uint8Array, NotSealed> => Effect.succeed(audio)
+        })
+      )
   })
 })

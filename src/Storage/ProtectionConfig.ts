@@ -21,6 +21,12 @@ const settings = {
     `1 to 16 secrets of at least ${Cipher.secretSize} bytes in base64 (\`openssl rand -base64 32\`), separated by commas`,
     (raw) => secretsOf(raw).length > 0,
     "What the users' keys are derived from: the first for new audio, the others to read older audio. Audio whose secret is lost is lost."
+  ),
+  keys: Settings.integer(
+    "SPILLWAY_PROTECTION_KEYS",
+    4_096,
+    { min: 1, max: 1_000_000 },
+    "Users whose derived keys are remembered; the one that was not needed for the longest is forgotten, and derived anew."
   )
 }
 

@@ -18,6 +18,7 @@ const rowsWith = (...secrets: ReadonlyArray<string>) =>
     Layer.provide(Layer.fresh(Protection.layer)),
     Layer.provide([
       Layer.succeed(ProtectionConfig, {
+        keys: 10,
         level: secrets.length > 0 ? "enhanced" : "standard",
         masterSecrets: secrets.length > 0 ? Option.some(Redacted.make(secrets.join(","))) : Option.none()
       }),

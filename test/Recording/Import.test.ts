@@ -46,6 +46,7 @@ const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer, C
   Layer.provideMerge(Layer.mergeAll(crumbling, Protection.layer, Postgres.layer)),
   Layer.provide([
     Layer.succeed(ProtectionConfig, {
+      keys: 10,
       level: "standard",
       masterSecrets: Option.some(Redacted.make(secret.toString("base64")))
     }),

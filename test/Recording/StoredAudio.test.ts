@@ -41,6 +41,7 @@ const world = StoredAudio.layer.pipe(
   Layer.provideMerge(Layer.mergeAll(counted, Protection.layer)),
   Layer.provide([
     Layer.succeed(ProtectionConfig, {
+      keys: 10,
       level: "enhanced",
       masterSecrets: Option.some(Redacted.make(secret.toString("base64")))
     }),

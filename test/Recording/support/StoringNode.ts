@@ -40,6 +40,7 @@ type Level = "standard" | "enhanced"
 
 const protectionConfig = (level: Level) =>
   Layer.succeed(ProtectionConfig, {
+    keys: 10,
     level,
     masterSecrets: Option.some(Redacted.make(Buffer.alloc(32, 1).toString("base64")))
   })
