@@ -8,7 +8,14 @@ import { Id } from "../Id.ts"
 export const opcodes = { heartbeat: 100, audio: 101, conversation: 103, timeline: 202, ack: 203, notice: 204 } as const
 
 /** Why a socket is closed; the numbers are RFC 6455's. */
-export const closeCodes = { goingAway: 1001, badFrame: 1003, policy: 1008, tooBig: 1009, internal: 1011 } as const
+export const closeCodes = {
+  goingAway: 1001,
+  badFrame: 1003,
+  policy: 1008,
+  tooBig: 1009,
+  internal: 1011,
+  later: 1013
+} as const
 
 export type Inbound =
   | { readonly _tag: "Heartbeat" }

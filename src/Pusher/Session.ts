@@ -76,7 +76,7 @@ export class Session {
       this.close(Protocol.closeCodes.policy, "the conversation is full")
     } else if (failure._tag === "TooManyChunks") {
       this.notice("limit", "too many chunks wait for the store: come back later, with longer ones")
-      this.close(Protocol.closeCodes.policy, "too many chunks wait for the store")
+      this.close(Protocol.closeCodes.later, "too many chunks wait for the store")
     } else if (failure._tag === "BacklogFull") {
       this.close(Protocol.closeCodes.policy, "more was sent than can be buffered")
     } else this.close(Protocol.closeCodes.internal, "the audio could not be written")

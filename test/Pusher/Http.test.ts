@@ -11,7 +11,11 @@ let dataDir: string
 
 beforeAll(async () => {
   dataDir = dataDirectory()
-  server = await startServer(dataDir, { SPILLWAY_FRAME_BYTES: "100 kB", SPILLWAY_FRAMES_PER_SECOND: "50" })
+  server = await startServer(dataDir, {
+    SPILLWAY_FRAME_BYTES: "100 kB",
+    SPILLWAY_FRAMES_PER_SECOND: "50",
+    SPILLWAY_JOURNAL_CHUNKS_PER_USER: "10"
+  })
 })
 
 afterAll(async () => {
@@ -123,6 +127,14 @@ it("closes with 1009 on a message over the limit, and with 1008 on too many of t
   assert.strictEqual(await closeCodeAfter("", switchTo("c"), audioFrame(1, Buffer.alloc(100_000))), 1009)
   const flood = Array.from({ length: 600 }, () => frame(100))
   assert.strictEqual(await closeCodeAfter("", ...flood), 1008)
+})
+
+it("closes with 1013 who would have more chunks in the journal than a user may, and tells why", async () => {
+  const { closed, messages, socket } = await open("?audio_timeline=2&ack=1")
+  socket.send(switchTo("c"))
+  for (let at = 1; at <= 11; at++) socket.send(audioFrame(at * 10, Buffer.alloc(2)))
+  assert.strictEqual((await closed).code, 1013)
+  assert.match(messages.at(-1)?.toString("utf8", 4) ?? "", /"limit".*too many chunks/)
 })
 
 it("refuses a user's sixth capture with 429 and takes one again when another has ended", async () => {
