@@ -10,6 +10,8 @@ import { launch, noted, open } from "./support/Chromium.ts"
 import { noise } from "./support/Sound.ts"
 
 const rate = 8_000
+/** Longer than what is fetched ahead. */
+const talkSeconds = 16
 let server: Server
 let dataDir: string
 let browser: Browser
@@ -40,7 +42,7 @@ const send = (conversation: string, seconds: number) =>
 const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
 
 it("works in eight tabs at once, the live view too", { timeout: 60_000 }, async () => {
-  await send("talk", 20)
+  await send("talk", talkSeconds)
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   const tabs = [page]
   for (let count = 1; count < 8; count++) {
@@ -67,7 +69,7 @@ it("goes on playing where it was when the server has been away", { timeout: 60_0
   await server.kill()
   await card(page, "talk").getByRole("alert").filter({ hasText: "This page tries again by itself" }).waitFor()
   server = await startServer(dataDir, environment(port))
-  const all = noise(20, rate)
+  const all = noise(talkSeconds, rate)
   const heard = async () =>
     Buffer.from(Int16Array.from((await noted(page)).played.flatMap((each) => each.samples)).buffer)
   await page.waitForFunction(
