@@ -2,23 +2,19 @@
 import { Effect, Layer } from "effect"
 import { Db } from "../Db.ts"
 import { Recording } from "../Recording.ts"
-import { Storage } from "../Storage.ts"
 import { Readiness } from "./Readiness.ts"
+import * as StoreProbe from "./StoreProbe.ts"
 
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const readiness = yield* Readiness
     const db = yield* Db
-    const storage = yield* Storage
     const recording = yield* Recording
     yield* readiness.add(
       "database",
       db.read("Readiness", (sql) => sql`select 1`)
     )
-    yield* readiness.add(
-      "storage",
-      Effect.catchTag(storage.head("readiness/probe"), "ObjectNotFound", () => Effect.void)
-    )
+    yield* readiness.add("storage", (yield* StoreProbe.make).check)
     yield* readiness.add(
       "journal",
       Effect.suspend(() => {

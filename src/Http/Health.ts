@@ -1,4 +1,4 @@
-/** `/health/live`: the process answers. `/health/ready`: it should get traffic; 503 names what fails and why. */
+/** `/health/live`: the process answers. `/health/ready`: it should get traffic, and what it does without; 503 names what fails and why. */
 import { Effect } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Readiness } from "./Readiness.ts"
@@ -12,11 +12,12 @@ export const layer = HttpRouter.use(
     yield* router.add(
       "GET",
       "/health/ready",
-      Effect.map(readiness.failing, (failing) =>
-        failing.length === 0
-          ? HttpServerResponse.jsonUnsafe({ status: "ready" }, { headers })
-          : HttpServerResponse.jsonUnsafe({ status: "unavailable", failing }, { status: 503, headers })
-      )
+      Effect.map(readiness.status, ({ degraded, failing }) => {
+        const without = degraded.length === 0 ? {} : { degraded }
+        return failing.length === 0
+          ? HttpServerResponse.jsonUnsafe({ status: "ready", ...without }, { headers })
+          : HttpServerResponse.jsonUnsafe({ status: "unavailable", failing, ...without }, { status: 503, headers })
+      })
     )
   })
 )

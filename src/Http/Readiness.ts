@@ -1,6 +1,13 @@
 /** Whether this node should get traffic: named checks that modules register, and the drain at shutdown. */
-import { Cause, Context, Effect, Latch, Layer, Option } from "effect"
+import { Cause, Context, Effect, Latch, Layer, Schema } from "effect"
 import { ReadinessConfig } from "./ReadinessConfig.ts"
+
+/** What a check fails with when the node does without for a while: it is told, and keeps no traffic away. */
+export class Degraded extends Schema.TaggedError<Degraded>()("Degraded", { reason: Schema.String }) {
+  override get message() {
+    return this.reason
+  }
+}
 
 /** `reason` says what is wrong, for an operator. */
 export interface Failing {
@@ -8,13 +15,20 @@ export interface Failing {
   readonly reason: string
 }
 
+export interface Status {
+  /** Empty when the node is ready. */
+  readonly failing: ReadonlyArray<Failing>
+  /** What the node does without. */
+  readonly degraded: ReadonlyArray<Failing>
+}
+
 export class Readiness extends Context.Service<
   Readiness,
   {
-    /** The check fails or takes longer than `checkTimeout` while the node can't serve. */
+    /** The check fails or takes longer than `checkTimeout` while the node can't serve; with `Degraded` while it can. */
     add(name: string, check: Effect.Effect<unknown, unknown>): Effect.Effect<void>
-    /** What fails now; empty when the node is ready. `drain` is always first. */
-    readonly failing: Effect.Effect<ReadonlyArray<Failing>>
+    /** Now. While the node stops, that alone. */
+    readonly status: Effect.Effect<Status>
     /** From now on the node is not ready, whatever the checks say. */
     readonly drain: Effect.Effect<void>
     /** Waits until the drain begins: long-lived responses and sockets end then. */
@@ -31,16 +45,24 @@ export class Readiness extends Context.Service<
       const one = ([name, check]: [string, Effect.Effect<unknown, unknown>]) =>
         check.pipe(
           Effect.timeoutOrElse({ duration: config.checkTimeout, orElse: () => Effect.fail("It takes too long.") }),
-          Effect.as(Option.none<Failing>()),
-          Effect.catchCause((cause) => Effect.succeedSome({ name, reason: reasonOf(cause) }))
+          Effect.as([]),
+          Effect.catchCause((cause) => {
+            const isDegraded = Cause.squash(cause) instanceof Degraded
+            return Effect.succeed([{ name, reason: reasonOf(cause), isDegraded }])
+          })
         )
+
+      const told = ({ name, reason }: Failing): Failing => ({ name, reason })
 
       return Readiness.of({
         add: (name, check) => Effect.sync(() => void checks.set(name, check)),
-        failing: Effect.gen(function* () {
-          if (drained.isOpen()) return [{ name: "drain", reason: "The node is stopping." }]
-          const found = yield* Effect.forEach(checks, one, { concurrency: "unbounded" })
-          return found.flatMap(Option.toArray)
+        status: Effect.gen(function* () {
+          if (drained.isOpen()) return { failing: [{ name: "drain", reason: "The node is stopping." }], degraded: [] }
+          const found = (yield* Effect.forEach(checks, one, { concurrency: "unbounded" })).flat()
+          return {
+            failing: found.filter(({ isDegraded }) => !isDegraded).map(told),
+            degraded: found.filter(({ isDegraded }) => isDegraded).map(told)
+          }
         }),
         drain: drained.open,
         draining: drained.await

@@ -129,6 +129,7 @@ const make = Effect.gen(function* () {
     const journal = recording.journal()
     const uploads = recording.uploads()
     const memory = process.memoryUsage()
+    const { degraded, failing } = yield* readiness.status
     const node: NodeState = {
       captures: captures.length,
       bytesPerSecond: captures.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0),
@@ -138,7 +139,7 @@ const make = Effect.gen(function* () {
         { name: "uploads", unit: "count", used: uploads.active, limit: uploads.limit, waiting: uploads.queued }
       ],
       troubles: countTroubles(metrics),
-      failing: yield* readiness.failing,
+      failing: [...failing, ...degraded],
       memory: { rss: memory.rss, heap: memory.heapUsed, external: memory.external }
     }
     kept = { at, captures, node }

@@ -28,7 +28,7 @@ const Bound = Schema.Struct({
   waiting: Schema.Finite
 }).annotate({ identifier: "Bound" })
 
-/** `troubles`: counted since the node started. `failing`: why the node is not ready. */
+/** `troubles`: counted since the node started. `failing`: why the node is not ready, and what it does without. */
 const NodeInfo = Schema.Struct({
   captures: Schema.Int,
   bytes_per_second: Schema.Finite,

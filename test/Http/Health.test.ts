@@ -7,7 +7,7 @@ import * as Docs from "../../src/Http/Docs.ts"
 import * as Health from "../../src/Http/Health.ts"
 import { Keys } from "../../src/Http/Keys.ts"
 import * as Metrics from "../../src/Http/Metrics.ts"
-import { Readiness } from "../../src/Http/Readiness.ts"
+import { Degraded, Readiness } from "../../src/Http/Readiness.ts"
 import { served } from "./support/Served.ts"
 
 const routes = Layer.mergeAll(Health.layer, Metrics.layer, Docs.layer(Api))
@@ -30,6 +30,9 @@ layer(server, { excludeTestServices: true })("health", (it) => {
         Effect.flatMap(Ref.get(broken), (is) => (is ? Effect.fail("It is full.") : Effect.void))
       )
       assert.deepStrictEqual(yield* get("/health/ready"), { status: 200, body: { status: "ready" } })
+      yield* readiness.add("luxury", Effect.fail(new Degraded({ reason: "It is away." })))
+      const degraded = [{ name: "luxury", reason: "It is away." }]
+      assert.deepStrictEqual(yield* get("/health/ready"), { status: 200, body: { status: "ready", degraded } })
       yield* Ref.set(broken, true)
       yield* readiness.add("slow", Effect.never)
       yield* readiness.add("buggy", Effect.die(new Error("a bug")))
@@ -41,7 +44,8 @@ layer(server, { excludeTestServices: true })("health", (it) => {
           { name: "disk", reason: "It is full." },
           { name: "slow", reason: "It takes too long." },
           { name: "buggy", reason: "a bug" }
-        ]
+        ],
+        degraded
       })
     })
   )
