@@ -22,9 +22,9 @@ import { KeysConfig } from "./Http/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
 import { Import } from "./Recording.ts"
 import * as Settings from "./Settings.ts"
-import { Protection } from "./Storage.ts"
 import * as ConfiguredStorage from "./Storage/ConfiguredStorage.ts"
 import { GcsConfig } from "./Storage/GcsConfig.ts"
+import * as UsedSecrets from "./Storage/UsedSecrets.ts"
 
 const local = Effect.gen(function* () {
   const { host, port } = yield* HttpConfig
@@ -40,7 +40,8 @@ const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndic
 /** On the store and the database themselves, as the server; on another bucket than the server's only if it has none. */
 const operating = ({ bucket }: { readonly bucket: Option.Option<string> }) =>
   Layer.merge(Screen.layer, Import.layer).pipe(
-    Layer.provide([Database.layer, ConfiguredStorage.layer, Protection.layer]),
+    Layer.provide(UsedSecrets.layer),
+    Layer.provide([Database.layer, ConfiguredStorage.layer]),
     Layer.provide(PublicAddress.layer),
     Layer.provide(Configuration.layer),
     Layer.provide(

@@ -17,8 +17,8 @@ import { Playback } from "./Playback.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
 import { Recording } from "./Recording.ts"
 import * as Routes from "./Routes.ts"
-import { Protection } from "./Storage.ts"
 import * as ConfiguredStorage from "./Storage/ConfiguredStorage.ts"
+import * as UsedSecrets from "./Storage/UsedSecrets.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
@@ -27,8 +27,8 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
-  Layer.provide([StorageRead.layer, StorageWrite.layer]),
-  Layer.provide([Database.layer, ConfiguredStorage.layer, Protection.layer]),
+  Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer]),
+  Layer.provide([Database.layer, ConfiguredStorage.layer]),
   Layer.provide([DataDirectory.layer, PublicAddress.layer, Configuration.layerUnknown]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),

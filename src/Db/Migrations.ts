@@ -12,6 +12,7 @@ import { peaks } from "./Migrations/0002_peaks.ts"
 import { timelines } from "./Migrations/0003_timelines.ts"
 import { sealedPeaks } from "./Migrations/0004_sealed_peaks.ts"
 import { latest } from "./Migrations/0005_latest.ts"
+import { secrets } from "./Migrations/0006_secrets.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
 export const migrations = {
@@ -19,7 +20,8 @@ export const migrations = {
   "0002_peaks": peaks,
   "0003_timelines": timelines,
   "0004_sealed_peaks": sealedPeaks,
-  "0005_latest": latest
+  "0005_latest": latest,
+  "0006_secrets": secrets
 }
 
 const table = "spillway_migrations"

@@ -20,6 +20,10 @@ export const deriveKey = (secret: Uint8Array, uid: string): Key => ({
   key: Crypto.createSecretKey(new Uint8Array(Crypto.hkdfSync("sha256", secret, uid, "user-data-encryption", 32)))
 })
 
+/** 16 hexadecimal digits that tell one secret from another, and nothing of it or of the users' keys: HKDF with a purpose of its own. */
+export const fingerprint = (secret: Uint8Array): string =>
+  Buffer.from(Crypto.hkdfSync("sha256", secret, "", "spillway-secret-fingerprint", 8)).toString("hex")
+
 /** Writes a random nonce, the ciphertext and the tag; answers how many bytes that is. */
 export const seal = ({ key }: Key, plain: Uint8Array, into: Uint8Array): number => {
   const nonce = Crypto.randomFillSync(into.subarray(0, nonceSize))

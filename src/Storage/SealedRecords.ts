@@ -32,11 +32,17 @@ export const seal = (key: Cipher.Key, audio: Uint8Array): Uint8Array => {
   return out
 }
 
+export interface Opened {
+  readonly audio: Uint8Array
+  /** That it was sealed with; `undefined` if there was nothing. */
+  readonly key: Cipher.Key | undefined
+}
+
 /**
  * All records, with the first of the keys that fits; none if the bytes are not records that were sealed with one of them, or
  * one of them is there twice: no two records have one nonce. That none is missing or in another's place, they don't say.
  */
-export const open = (keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Uint8Array> => {
+export const open = (keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Opened> => {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const out = Buffer.allocUnsafeSlow(view.length)
   const nonces = new Set<string>()
@@ -56,7 +62,7 @@ export const open = (keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option
     nonces.add(nonce)
     filled += length - overhead
   }
-  return Option.some(out.subarray(0, filled))
+  return Option.some({ audio: out.subarray(0, filled), key: filled === 0 ? undefined : likely[0] })
 }
 
 export interface Window {
