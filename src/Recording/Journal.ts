@@ -7,10 +7,11 @@ import { Clock, Context, Effect, FileSystem, Layer, Metric, Path, Schedule, Sema
 import { NodeConfig } from "../NodeConfig.ts"
 import { Batch } from "./Batch.ts"
 import * as Damaged from "./Damaged.ts"
-import { maxHeadBytes, write } from "./JournalRecord.ts"
-import type { Extent, LiveChunk } from "./LiveChunk.ts"
+import { maxHeadBytes } from "./JournalRecord.ts"
+import type { LiveChunk } from "./LiveChunk.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 import * as Recovery from "./Recovery.ts"
+import * as Relocation from "./Relocation.ts"
 import * as Room from "./Room.ts"
 import { create, JournalError, openAll, type Segment } from "./Segment.ts"
 
@@ -83,9 +84,6 @@ const hotMillis = 180_000
 /** Between two attempts to free the oldest segment. */
 const fullPause = "100 millis"
 
-const tooShort = ({ path }: Segment) =>
-  new JournalError({ operation: "read", path, cause: new Error("the file is shorter than its records") })
-
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const { dataDir } = yield* NodeConfig
@@ -148,32 +146,6 @@ const make = Effect.gen(function* () {
   let giveUp = (_chunks: ReadonlyArray<LiveChunk>) => Effect.succeed(false)
   /** Once the current segment is full. */
   const overBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
-  /** Appends what is needed of the segment to the current one. A kill before the segment is deleted leaves both, with the same heads. */
-  const moveFrom = Effect.fnUntraced(function* (segment: Segment) {
-    const moved: Array<{ readonly chunk: LiveChunk; readonly index: number; readonly extent: Extent }> = []
-    for (const chunk of segment.live) {
-      let offset = chunk.origin.offset
-      for (const [index, extent] of chunk.extents.entries()) {
-        if (extent.segment === segment) {
-          const audio = Buffer.allocUnsafe(extent.length)
-          if ((yield* segment.read(audio, extent.position)) < extent.length) return yield* tooShort(segment)
-          const record = Buffer.allocUnsafe(chunk.head.length + extent.length)
-          write(record, 0, chunk.head, offset, audio)
-          const position = current.size + chunk.head.length
-          yield* current.append(record)
-          moved.push({ chunk, index, extent: { segment: current, position, length: extent.length } })
-        }
-        offset += extent.length
-      }
-    }
-    if (moved.length > 0) yield* current.sync
-    for (const { chunk, extent, index } of moved) {
-      if (chunk.state === "released") continue
-      chunk.extents[index] = extent
-      current.live.add(chunk)
-    }
-    segment.live.clear()
-  })
   /** Of which something can't be read, and those that this commit has written to: left alone. */
   const unreadable = new WeakSet<Segment>()
   const unsettled = new Set<Segment>()
@@ -191,7 +163,7 @@ const make = Effect.gen(function* () {
         continue
       }
       yield* Effect.catchIf(
-        moveFrom(room.segment),
+        Relocation.move(room.segment, current),
         (error) => error.path === room.segment.path,
         (error) =>
           Effect.andThen(
@@ -293,7 +265,7 @@ const make = Effect.gen(function* () {
             })
           : yield* extent.segment.read(target.subarray(from - start, to - start), position)
         if (count !== to - from) {
-          return yield* tooShort(extent.segment)
+          return yield* extent.segment.tooShort
         }
       }
       offset += extent.length

@@ -117,6 +117,12 @@ export class Segment {
     )
   }
 
+  /** It has less than its records say. */
+  get tooShort(): JournalError {
+    const cause = new Error("the file is shorter than its records")
+    return new JournalError({ operation: "read", path: this.path, cause })
+  }
+
   /** Takes the file away; readers keep what they have open. */
   get retire(): Effect.Effect<void, JournalError> {
     return (
