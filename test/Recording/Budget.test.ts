@@ -121,6 +121,36 @@ it.effect("keeps what a commit has written already when that commit fills more s
   }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
 )
 
+it.effect("goes on although a segment that is to be freed can't be read", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      journal.whenFull((chunks) => Effect.as(Effect.forEach(chunks, journal.release, { discard: true }), true))
+      const node = new TestNode(journal)
+      const quiet = node.capture({ uid: "quiet" })
+      quiet.capture.switchTo("quiet")
+      quiet.capture.append(epoch, ramp(800))
+      yield* journal.commit
+      const first = Path.join(dataDir, "journal", `${"1".padStart(16, "0")}.wal`)
+      for (let index = 0; index < 12; index++) {
+        if (index === 3) Fs.truncateSync(first, 100)
+        const { capture, heard } = node.capture({ uid: "loud" })
+        capture.switchTo("loud")
+        capture.append(epoch + index * 10, ramp(8000, index))
+        yield* journal.commit
+        capture.close(() => {})
+        yield* journal.commit
+        assert.deepStrictEqual(heard.failures, [])
+      }
+      assert.isAtMost(journal.stats().bytes, 120_000)
+      const last = [...node.conversation("loud").chunks].at(-1)
+      assert.isDefined(last)
+      assert.deepStrictEqual(Buffer.from(yield* journal.read(last, 0, last.durable)), Buffer.from(ramp(8000, 11)))
+    }).pipe(Effect.provide(journalIn(dataDir, { segmentBytes: 20_000, journalBytes: 100_000 })))
+  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
+)
+
 it.live("does not upload what is being given up: it is lost or stored, never both", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
