@@ -2,6 +2,7 @@
 import { Console, Effect, Layer, Logger, References } from "effect"
 import { Attended } from "./Telemetry/Attended.ts"
 import { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
+import * as Told from "./Telemetry/Told.ts"
 
 export { Attended } from "./Telemetry/Attended.ts"
 export { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
@@ -11,7 +12,7 @@ export const layer = Layer.unwrap(
     const { format, level } = yield* TelemetryConfig
     const pretty = format === "pretty" || (format === "auto" && (yield* Attended))
     return Layer.merge(
-      Logger.layer([pretty ? Logger.consolePretty() : Logger.consoleJson]),
+      Told.layerOf(pretty ? Logger.consolePretty() : Logger.consoleJson),
       Layer.succeed(References.MinimumLogLevel, level)
     )
   })
