@@ -5,8 +5,16 @@ import type { Duration, Effect, Stream } from "effect"
 export { NotSealed, Protection } from "./Storage/Protection.ts"
 export * as SealedRecords from "./Storage/SealedRecords.ts"
 
-const place = (at: { readonly operation: string; readonly bucket: string; readonly key: string }) =>
-  `can't ${at.operation} ${at.bucket}${at.key === "" ? "" : `/${at.key}`}`
+const place = ({
+  bucket,
+  key,
+  operation
+}: {
+  readonly operation: string
+  readonly bucket: string
+  readonly key: string
+}) =>
+  operation === "open" ? `can't open bucket "${bucket}"` : `can't ${operation} ${bucket}${key === "" ? "" : `/${key}`}`
 
 const where = { operation: Schema.String, bucket: Schema.String, key: Schema.String }
 

@@ -12,6 +12,8 @@ const google = "https://storage.googleapis.com"
 const askEvery = 10_000
 
 export interface GcsCredentials {
+  /** The service account's address, where the key file has it. */
+  readonly account: string | undefined
   /** Without a `/` at its end. */
   readonly origin: string
   /** What a request carries; a token is fetched or signed when there is none that holds. */
@@ -23,9 +25,10 @@ export interface GcsCredentials {
 }
 
 /** Of a credential file, only what the library does not say clearly when it is wrong. */
-const KeyFile = Schema.StructWithRest(Schema.Struct({ type: Schema.String }), [
-  Schema.Record(Schema.String, Schema.Unknown)
-])
+const KeyFile = Schema.StructWithRest(
+  Schema.Struct({ type: Schema.String, client_email: Schema.optionalKey(Schema.String) }),
+  [Schema.Record(Schema.String, Schema.Unknown)]
+)
 
 const readKeyFile = (path: string): Effect.Effect<typeof KeyFile.Type, GcsFault> =>
   Effect.try({
@@ -56,6 +59,7 @@ const fault =
 
 /** Nobody: for an emulator. */
 const anonymous = (origin: string): GcsCredentials => ({
+  account: undefined,
   origin,
   headers: Effect.succeed({}),
   refused: () => {},
@@ -111,6 +115,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   const headers = remembered(clock, ask)
   let since = clock.currentTimeMillisUnsafe()
   const credentials: GcsCredentials = {
+    account: Option.getOrUndefined(key)?.client_email,
     origin,
     headers: headers.get,
     refused: () => {

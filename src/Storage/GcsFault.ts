@@ -29,13 +29,13 @@ export const translate =
   (at: At) =>
   (fault: GcsFault): StorageRefused | StorageUnavailable =>
     fault.isTransient
-      ? new StorageUnavailable({ ...at, cause: fault })
+      ? new StorageUnavailable({ ...at, cause: fault.message })
       : new StorageRefused({ ...at, reason: fault.message })
 
 const described = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
-  const code = "code" in cause && typeof cause.code === "string" ? ` (${cause.code})` : ""
-  return `${cause.message}${code}`
+  const code = "code" in cause && typeof cause.code === "string" ? cause.code : ""
+  return cause.message.includes(code) ? cause.message : `${cause.message} (${code})`
 }
 
 /** The innermost error says most. */

@@ -88,7 +88,7 @@ export const failed = (answer: GcsAnswer.GcsAnswer): Effect.Effect<never, GcsFau
 /** With connections of its own, so that nothing else in the process gets in their way. */
 export const make = (
   config: GcsConfig["Service"],
-  credentials: GcsCredentials
+  credentials: Pick<GcsCredentials, "headers" | "origin" | "refused">
 ): Effect.Effect<GcsHttp, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { headers: token, origin, refused } = credentials

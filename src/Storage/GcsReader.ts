@@ -145,7 +145,7 @@ const pull = (
       if (some === undefined) return finish
       return read.takes(some)
         ? Effect.succeed(some)
-        : new StorageUnavailable({ ...at, cause: cut("the bytes are not what was put") })
+        : new StorageUnavailable({ ...at, cause: "the bytes are not what was put" })
     })
   })
 }

@@ -66,7 +66,7 @@ const make = Effect.fnUntraced(function* (bucket: string) {
   )
   const http = yield* GcsHttp.make(config, credentials)
   const gcs: Gcs.Gcs = { bucket, config, http, window }
-  yield* GcsStart.check(gcs)
+  yield* GcsStart.check(gcs, credentials.account)
 
   const at = (operation: string, key: string): Rules.At => ({ operation, bucket, key })
   const urls = GcsSignedUrls.make(config.signedUrls, credentials.sign, (here) =>

@@ -116,8 +116,7 @@ it.live("every answer that takes no token says so to whoever has it", () =>
       const server = yield* startServer({ account })
       let count = 0
       const refused = () => void count++
-      const sign = () => Effect.succeed("")
-      const http = yield* GcsHttp.make(limits, { origin: server.url, headers: Effect.succeed({}), sign, refused })
+      const http = yield* GcsHttp.make(limits, { origin: server.url, headers: Effect.succeed({}), refused })
       const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
       assert.strictEqual((yield* http.exchange(call)).status, 401)
       assert.strictEqual(count, 1)
