@@ -1,11 +1,11 @@
 /** `/v1/sync/audio` over HTTP: ranges and conditions of RFC 9110, a body that is read as it is sent. */
-import { DateTime, Effect, Layer, Option } from "effect"
+import { DateTime, Duration, Effect, Layer, Option } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { Access, byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
-import { NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
+import { AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
 
 const notPlayable = rule(
@@ -19,6 +19,27 @@ const notPlayable = rule(
     })
 )
 
+const isoOf = (unixSeconds: number): string => DateTime.formatIso(DateTime.makeUnsafe(Math.round(unixSeconds * 1000)))
+
+const unreadable = rule(
+  AudioUnreadable,
+  ({ conversation, end, start }) =>
+    new Problem({
+      status: 500,
+      code: "audio-unreadable",
+      title: "Recorded audio can't be read",
+      detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} can't be read, also not later. The operator finds the reason in the log.`
+    })
+)
+
+const late = (conversation: string, waited: Duration.Duration) =>
+  Problem.unavailable(
+    "audio-late",
+    "The audio could not be read in time",
+    `Nothing of ${conversation} was read within ${Duration.format(waited)} (${PlaybackConfig.settings.firstAudio.env}). Try again later.`,
+    5
+  )
+
 const changed = new Problem({
   status: 412,
   code: "changed",
@@ -28,8 +49,7 @@ const changed = new Problem({
 
 /** Ids have no character that means something in a header or a file name. */
 const fileName = (conversation: string, { file, format }: Rendition): string => {
-  const start = DateTime.formatIso(DateTime.makeUnsafe(Math.round(file.start * 1000)))
-  return `${conversation}-${start.slice(0, 19).replaceAll(/[-:]/g, "")}Z.${format}`
+  return `${conversation}-${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z.${format}`
 }
 
 const headersOf = (conversation: string, rendition: Rendition) => {
@@ -43,12 +63,14 @@ const headersOf = (conversation: string, rendition: Rendition) => {
   }
 }
 
-const respond = (
+/** Its head is sent when the first audio has been read within `patience`: then it is an answer that can be given. */
+const respond = Effect.fnUntraced(function* (
   request: HttpServerRequest.HttpServerRequest,
   conversation: string,
-  rendition: Rendition
-): HttpServerResponse.HttpServerResponse => {
-  const { bytes, etag, format, size } = rendition
+  rendition: Rendition,
+  patience: Duration.Duration
+) {
+  const { begin, bytes, etag, format, size } = rendition
   const asks = request.headers
   const headers = headersOf(conversation, rendition)
   if (!EntityTag.isMatch(asks["if-match"], etag)) return changed.response
@@ -58,14 +80,18 @@ const respond = (
   const asked = byteRange(header, size)
   if (asked === "unsatisfiable") return Problem.rangeNotSatisfiable(size).response
   const range = asked === "whole" ? { start: 0, end: size } : asked
-  return HttpServerResponse.stream(bytes(range), {
+  const begun = Effect.timeoutOrElse(begin(range), {
+    duration: patience,
+    orElse: () => Effect.fail(late(conversation, patience))
+  })
+  return HttpServerResponse.stream(request.method === "HEAD" ? bytes(range) : yield* begun, {
     status: asked === "whole" ? 200 : 206,
     contentType: contentTypes[format],
     contentLength: range.end - range.start,
     headers:
       asked === "whole" ? headers : { ...headers, "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
   })
-}
+})
 
 const group = HttpApiBuilder.group(
   AudioApi,
@@ -87,7 +113,7 @@ const group = HttpApiBuilder.group(
         yield* seats.take(uid)
         const rendition = yield* playback.open(uid, conversation, file, format)
         if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
-        return respond(request, conversation, rendition.value)
+        return yield* respond(request, conversation, rendition.value, config.firstAudio)
       }).pipe(
         problems.answer,
         // As a response, because a documented error leaves without its headers.
@@ -97,4 +123,7 @@ const group = HttpApiBuilder.group(
   })
 )
 
-export const layer = HttpApiBuilder.layer(AudioApi).pipe(Layer.provide(group), Layer.merge(Problems.rules(notPlayable)))
+export const layer = HttpApiBuilder.layer(AudioApi).pipe(
+  Layer.provide(group),
+  Layer.merge(Problems.rules(notPlayable, unreadable))
+)

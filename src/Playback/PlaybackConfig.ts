@@ -8,6 +8,11 @@ const settings = {
     "90 seconds",
     "Longest gap within one audio file, played as silence; after a longer one a new audio file begins"
   ),
+  firstAudio: Settings.duration(
+    "SPILLWAY_FIRST_AUDIO_TIMEOUT",
+    "10 seconds",
+    "Time to read the first audio of a response, before which nothing of it is sent; when it takes longer, 503 is answered"
+  ),
   responses: Settings.integer(
     "SPILLWAY_AUDIO_RESPONSES",
     1_000,

@@ -1,10 +1,12 @@
 /** An audio file in one format, as it was at one moment: its size, its fingerprint, and any range of its bytes. */
-import { Effect, Stream } from "effect"
+import { Array as Arr, Effect, Pull, type Scope, Stream } from "effect"
 import { createHash } from "node:crypto"
-import { type Timeline, Wav } from "../Audio.ts"
-import { type Chunk, ChunkUnreadable, type Recording } from "../Recording.ts"
+import { Span, type Timeline, Wav } from "../Audio.ts"
+import { type Chunk, ChunkUnreadable, type ReadError, type Recording } from "../Recording.ts"
+import { AudioUnreadable } from "./AudioUnreadable.ts"
 
 type Read = Recording["Service"]["read"]
+type Failure = AudioUnreadable | Exclude<ReadError, ChunkUnreadable>
 
 export interface Rendition {
   readonly file: Timeline.AudioFile<Chunk>
@@ -17,7 +19,12 @@ export interface Rendition {
    * Fails at the first chunk that can't be read, and logs its key; never fills in for it. A piece of the store's size
    * is in memory at a time, and the next one is read when it is gone.
    */
-  bytes(range: Wav.Range): Stream.Stream<Uint8Array, Stream.Error<ReturnType<Read>>>
+  bytes(range: Wav.Range): Stream.Stream<Uint8Array, Failure>
+  /**
+   * The same bytes, when the first piece of audio among them has been read, so that what can't be read is known before
+   * anything is sent. What is read and not taken is closed with the scope.
+   */
+  begin(range: Wav.Range): Effect.Effect<Stream.Stream<Uint8Array, Failure>, Failure, Scope.Scope>
 }
 
 /** All silence is made of this. Nobody writes to what is sent. */
@@ -47,10 +54,14 @@ const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
     })
     return Stream.concat(counted, check).pipe(
       Stream.tapError((error) =>
-        Effect.logError("a chunk can't be read, its listener is cut off", error).pipe(
+        Effect.logError("a chunk can't be read, its listener does not get it", error).pipe(
           Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
         )
-      )
+      ),
+      Stream.catchTag("ChunkUnreadable", (cause) => {
+        const { conversation, start } = chunk
+        return Stream.fail(new AudioUnreadable({ conversation, start, end: Span.end(chunk), cause }))
+      })
     )
   })
 
@@ -61,16 +72,39 @@ const fingerprint = ({ pieces, sampleRate, samples }: Timeline.AudioFile<Chunk>,
     .digest("base64url")
 }
 
-export const make = (read: Read, file: Timeline.AudioFile<Chunk>, format: Wav.Format): Rendition => ({
-  file,
-  format,
-  size: Wav.size(file, format),
-  etag: `"${fingerprint(file, format)}"`,
-  bytes: (range) =>
+/** `least`: bytes to read ahead. They are handed on piece by piece, and not kept. */
+const ahead = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E>, least: number) {
+  const pull = yield* Stream.toPull(bytes)
+  const pieces: Array<Uint8Array> = []
+  let missing = least
+  const some = Effect.map(pull, (read) => {
+    pieces.push(...read)
+    for (const { length } of read) missing -= length
+  }).pipe(Pull.catchDone(() => Effect.sync(() => void (missing = 0))))
+  yield* Effect.whileLoop({ while: () => missing > 0, body: () => some, step: () => {} })
+  const next = Effect.suspend(() => {
+    const piece = pieces.shift()
+    return piece === undefined ? pull : Effect.succeed(Arr.of(piece))
+  })
+  return Stream.fromPull(Effect.succeed(next))
+})
+
+export const make = (read: Read, file: Timeline.AudioFile<Chunk>, format: Wav.Format): Rendition => {
+  const size = Wav.size(file, format)
+  const header = size - Wav.size(file, "pcm")
+  const bytes = (range: Wav.Range) =>
     Stream.suspend(() => Stream.fromIterable(Wav.render(file, format, range), { chunkSize: 1 })).pipe(
       Stream.flatMap((segment) => {
         if (segment._tag === "Header") return Stream.succeed(segment.bytes)
         return segment._tag === "Silence" ? silence(segment.length) : exactly(read, segment.chunk, segment)
       })
     )
-})
+  return {
+    file,
+    format,
+    size,
+    etag: `"${fingerprint(file, format)}"`,
+    bytes,
+    begin: (range) => ahead(bytes(range), Math.min(range.end, Math.max(range.start, header) + 1) - range.start)
+  }
+}

@@ -1,7 +1,10 @@
 /** Audio over HTTP. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Deferred, Effect, Layer, Logger, Option, References, Schema, Stream } from "effect"
+import { Deferred, Duration, Effect, Layer, Logger, Option, References, Schema, Stream } from "effect"
 import { fileId } from "../../src/Audio/FileId.ts"
+import { Saturated } from "../../src/Bulkhead.ts"
+import { DbUnavailable } from "../../src/Db.ts"
+import { StorageUnavailable } from "../../src/Storage.ts"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
 
@@ -233,43 +236,104 @@ describe("a chunk that can't be read", () => {
     return { end: end._tag, body: Buffer.concat(received) }
   })
 
-  layer(servedPlayback(broken).pipe(Layer.provide(Logger.layer([logger]))))((it) => {
-    const whole = wavOf(MemoryRecording.pcm({ start: t0, samples: 3 * rate }))
-    const untilSecond = 44 + rate * 2
+  const env = { SPILLWAY_FIRST_AUDIO_TIMEOUT: "500 millis" }
+  layer(servedPlayback(broken, env).pipe(Layer.provide(Logger.layer([logger]))), { excludeTestServices: true })(
+    (it) => {
+      const whole = wavOf(MemoryRecording.pcm({ start: t0, samples: 3 * rate }))
+      const untilSecond = 44 + rate * 2
 
-    for (const how of ["unreadable", "short"] as const) {
-      it.effect(`cuts the response: ${how}`, () =>
+      for (const how of ["unreadable", "short"] as const) {
+        it.effect(`cuts the response: ${how}`, () =>
+          Effect.gen(function* () {
+            broken[how].add("ada-broken-1")
+            const { body, end } = yield* Effect.ensuring(
+              listen,
+              Effect.sync(() => broken[how].clear())
+            )
+            assert.strictEqual(end, "Failure")
+            assert.isAtLeast(body.length, untilSecond)
+            assert.isAtMost(body.length, untilSecond + (how === "short" ? rate * 2 - 2 : 0))
+            assert.isTrue(body.equals(whole.subarray(0, body.length)))
+            const key = `"key":"chunks/ada/broken/${t0 + 1}.000.batch.bin"`
+            assert.lengthOf(
+              logged.splice(0).filter((line) => line.includes(key)),
+              1
+            )
+            assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
+          })
+        )
+      }
+
+      it.effect(
+        "is answered 500 where it would be heard first, with its time and not its place; HEAD reads nothing",
+        () =>
+          Effect.gen(function* () {
+            broken.unreadable.add("ada-broken-1")
+            yield* Effect.ensuring(
+              Effect.gen(function* () {
+                for (const first of [untilSecond, untilSecond + 100]) {
+                  const { body, headers, status } = yield* get(pathOf("broken"), { range: `bytes=${first}-` })
+                  assert.deepStrictEqual([status, headers["content-type"]], [500, "application/problem+json"])
+                  assert.isUndefined(headers["etag"])
+                  const problem = JSON.parse(body.toString())
+                  assert.strictEqual(problem.type, "urn:spillway:problem:audio-unreadable")
+                  assert.include(problem.detail, "broken from 2023-11-14T22:13:21.000Z to 2023-11-14T22:13:22.000Z")
+                  assert.notMatch(body.toString(), /chunks\/|gone/)
+                  assert.isNotEmpty(logged.splice(0).filter((line) => line.includes('"key":"chunks/ada/broken/')))
+                }
+                assert.strictEqual((yield* get(pathOf("broken"), {}, "HEAD")).status, 200)
+              }),
+              Effect.sync(() => broken.unreadable.clear())
+            )
+            broken.unreadable.add("ada-broken-0")
+            const whole = yield* Effect.ensuring(
+              get(pathOf("broken")),
+              Effect.sync(() => broken.unreadable.clear())
+            )
+            assert.strictEqual(whole.status, 500)
+          })
+      )
+
+      const away = new StorageUnavailable({ operation: "get", bucket: "b", key: "k", cause: "down" })
+      const busy = new Saturated({
+        bulkhead: "storage.read",
+        key: "ada",
+        limit: "waiting",
+        retryAfter: Duration.seconds(2)
+      })
+      const noDb = new DbUnavailable({ operation: "test", attempts: 1, cause: "down" })
+      for (const [what, instead, retryAfter] of [
+        ["the store does not answer", Effect.fail(away), "1"],
+        ["the node is busy", Effect.fail(busy), "2"],
+        ["the database does not answer", Effect.fail(noDb), "1"],
+        ["nothing comes for as long as a listener waits", Effect.never, "5"]
+      ] as const) {
+        it.effect(`is answered 503 with Retry-After while ${what}, and plays after`, () =>
+          Effect.gen(function* () {
+            broken.instead.set("ada-broken-0", instead)
+            const { body, headers, status } = yield* Effect.ensuring(
+              get(pathOf("broken")),
+              Effect.sync(() => broken.instead.clear())
+            )
+            assert.deepStrictEqual([status, headers["retry-after"]], [503, retryAfter], body.toString())
+            assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
+            logged.length = 0
+          })
+        )
+      }
+
+      it.effect("plays ranges that do not touch it", () =>
         Effect.gen(function* () {
-          broken[how].add("ada-broken-1")
-          const { body, end } = yield* Effect.ensuring(
-            listen,
-            Effect.sync(() => broken[how].clear())
+          broken.unreadable.add("ada-broken-1")
+          const { body } = yield* Effect.ensuring(
+            get(pathOf("broken"), { range: `bytes=0-${untilSecond - 1}` }),
+            Effect.sync(() => broken.unreadable.clear())
           )
-          assert.strictEqual(end, "Failure")
-          assert.isAtLeast(body.length, untilSecond)
-          assert.isAtMost(body.length, untilSecond + (how === "short" ? rate * 2 - 2 : 0))
-          assert.isTrue(body.equals(whole.subarray(0, body.length)))
-          const key = `"key":"chunks/ada/broken/${t0 + 1}.000.batch.bin"`
-          assert.lengthOf(
-            logged.splice(0).filter((line) => line.includes(key)),
-            1
-          )
-          assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
+          assert.isTrue(body.equals(whole.subarray(0, untilSecond)))
         })
       )
     }
-
-    it.effect("plays ranges that do not touch it", () =>
-      Effect.gen(function* () {
-        broken.unreadable.add("ada-broken-1")
-        const { body } = yield* Effect.ensuring(
-          get(pathOf("broken"), { range: `bytes=0-${untilSecond - 1}` }),
-          Effect.sync(() => broken.unreadable.clear())
-        )
-        assert.isTrue(body.equals(whole.subarray(0, untilSecond)))
-      })
-    )
-  })
+  )
 })
 
 describe("a listener", () => {

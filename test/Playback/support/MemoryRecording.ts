@@ -1,7 +1,7 @@
 /** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
 import { DateTime, Effect, Layer, Option, Stream } from "effect"
 import { Peaks, Timeline } from "../../../src/Audio.ts"
-import { type Chunk, ChunkUnreadable, type Conversation, Recording } from "../../../src/Recording.ts"
+import { type Chunk, ChunkUnreadable, type Conversation, type ReadError, Recording } from "../../../src/Recording.ts"
 import { DbUnavailable } from "../../../src/Db.ts"
 import { spoken } from "../../Audio/support/Cuts.ts"
 
@@ -29,6 +29,8 @@ export class MemoryRecording {
   readonly unreadable = new Set<string>()
   /** Chunks whose last bytes are gone. */
   readonly short = new Set<string>()
+  /** What reading a chunk comes to, in place of its audio. */
+  readonly instead = new Map<string, Effect.Effect<never, ReadError>>()
   /** Bytes handed out. */
   bytesRead = 0
   /** A read was closed before its end. */
@@ -73,6 +75,8 @@ export class MemoryRecording {
     Stream.unwrap(
       Effect.gen({ self: this }, function* () {
         yield* nextTurn
+        const instead = this.instead.get(chunk.id)
+        if (instead !== undefined) return yield* instead
         if (this.unreadable.has(chunk.id)) {
           const { conversation, key, uid } = chunk
           return yield* new ChunkUnreadable({ uid, conversation, key, cause: new Error("gone") })
