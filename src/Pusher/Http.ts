@@ -11,6 +11,12 @@ import { PusherConfig } from "./PusherConfig.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
 
+const closing = (socket: WebSocket) =>
+  Effect.callback<void>((resume) => {
+    if (socket.readyState === socket.CLOSED) return resume(Effect.void)
+    socket.once("close", () => resume(Effect.void))
+  })
+
 const places = { query: true, subprotocol: true }
 
 const make = Effect.gen(function* () {
@@ -38,6 +44,17 @@ const make = Effect.gen(function* () {
       server.handleUpgrade(incoming, incoming.socket, Buffer.alloc(0), (socket) => resume(Effect.succeed(socket)))
     })
 
+  /** Reads on, to the client's answer: were the process to end with unread input, the client would be cut off untold. */
+  const goAway = (socket: WebSocket) =>
+    Effect.suspend(() => {
+      if (socket.isPaused) socket.resume()
+      socket.close(Protocol.closeCodes.goingAway, "the server is stopping")
+      return Effect.timeoutOrElse(closing(socket), {
+        duration: config.closeTimeout,
+        orElse: () => Effect.sync(() => socket.terminate())
+      })
+    })
+
   const limits = {
     framesPerSecond: config.framesPerSecond,
     receiveTimeoutMillis: Duration.toMillis(config.receiveTimeout)
@@ -51,15 +68,10 @@ const make = Effect.gen(function* () {
     }
     const query = Protocol.query(request.url)
     yield* sockets.place(uid)
-    const socket = yield* Effect.acquireRelease(upgrade(request), (socket) =>
-      Effect.sync(() => socket.close(Protocol.closeCodes.goingAway, "the server is stopping"))
-    )
+    const socket = yield* Effect.acquireRelease(upgrade(request), goAway)
     // A broken frame or connection: `ws` closes the socket with the right code by itself.
     socket.on("error", () => {})
-    const closed = Effect.callback<void>((resume) => {
-      if (socket.readyState === socket.CLOSED) return resume(Effect.void)
-      socket.once("close", () => resume(Effect.void))
-    })
+    const closed = closing(socket)
     if (Option.isNone(query)) {
       socket.close(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
       yield* closed

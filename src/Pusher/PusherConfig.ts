@@ -30,6 +30,11 @@ const settings = {
     "10 seconds",
     "Time for open captures to be written when the server stops"
   ),
+  closeTimeout: Settings.duration(
+    "SPILLWAY_CLOSE_TIMEOUT",
+    "2 seconds",
+    "Time for a client to answer when its capture socket is closed because the server stops; then the connection is cut"
+  ),
   capturesPerNode: Settings.integer(
     "SPILLWAY_CAPTURES",
     5_000,
