@@ -29,7 +29,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
   Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
-  Layer.provide([DataDirectory.layer, PublicAddress.layer, Configuration.layerUnknown]),
+  Layer.provide([DataDirectory.layer, PublicAddress.layer, Configuration.layerUnknown, ConfiguredStorage.layerSaid]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),
   Layer.provide(NodeServices.layer)

@@ -15,6 +15,7 @@ const actors = [
   "Checks.layer",
   "DataDirectory.layer",
   "Configuration.layerUnknown",
+  "ConfiguredStorage.layerSaid",
   "Telemetry.layer"
 ]
 

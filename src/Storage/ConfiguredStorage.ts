@@ -1,9 +1,12 @@
 /** The object store that the settings ask for: a bucket of Google Cloud Storage, or this machine's disk. */
 import { Effect, Layer, Option } from "effect"
+import { resolve } from "node:path"
+import { NodeConfig } from "../NodeConfig.ts"
 import type { Storage } from "../Storage.ts"
 import * as DiskStorage from "./DiskStorage.ts"
 import { GcsConfig } from "./GcsConfig.ts"
 import * as GcsStorage from "./GcsStorage.ts"
+import { ProtectionConfig } from "./ProtectionConfig.ts"
 
 type Disk = typeof DiskStorage.layer
 
@@ -13,3 +16,18 @@ const chosen = (
   Option.isSome(bucket) ? GcsStorage.layerBucket(bucket.value) : DiskStorage.layer
 
 export const layer = Layer.unwrap(Effect.map(GcsConfig, ({ bucket }) => chosen(bucket)))
+
+/** Says in the log where objects are kept, and whether new audio is encrypted. */
+export const layerSaid = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { bucket, endpoint } = yield* GcsConfig
+    const { dataDir } = yield* NodeConfig
+    const { level } = yield* ProtectionConfig
+    const at = Option.match(endpoint, { onNone: () => "of Google Cloud Storage", onSome: (url) => `at ${url}` })
+    const place = Option.match(bucket, {
+      onNone: () => `under ${resolve(dataDir, "objects")}`,
+      onSome: (name) => `in bucket "${name}" ${at}`
+    })
+    yield* Effect.logInfo(`Objects are kept ${place}; new audio is ${level === "enhanced" ? "" : "not "}encrypted`)
+  })
+)

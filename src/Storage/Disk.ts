@@ -39,6 +39,10 @@ export const modifiedAt = (path: string) =>
     (stats) => stats.mtimeMs
   )
 
+/** Fails unless this process may make and remove names in the directory. */
+export const checkWritable = (path: string) =>
+  call((done) => fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK, (error) => done(error)))
+
 /** One directory; fails with EEXIST if there is one. Not recursive: Node's recursion errs when others remove. */
 export const makeDirectory = (path: string) => call((done) => fs.mkdir(path, 0o700, (error) => done(error)))
 

@@ -6,7 +6,7 @@ import type { At } from "./Rules.ts"
 /** A system call failed; `code` is the errno's name. */
 export class DiskFault extends Data.TaggedError("DiskFault")<{
   readonly code: string
-  readonly cause: unknown
+  readonly cause: NodeJS.ErrnoException
 }> {}
 
 /** A file holds something else than was put. */

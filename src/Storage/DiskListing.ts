@@ -2,6 +2,7 @@
 import { Effect, Option } from "effect"
 import { join } from "node:path"
 import * as Disk from "./Disk.ts"
+import { DiskCorrupt } from "./DiskFault.ts"
 import type { DiskFault } from "./DiskFault.ts"
 import * as DiskName from "./DiskName.ts"
 
@@ -15,10 +16,17 @@ const ascending = (a: Entry, b: Entry) => (a.key < b.key ? -1 : 1)
 
 const isDirectory = (entry: Entry) => entry.key.endsWith("/")
 
+/** Somebody put a file where only the store does. */
+const foreign = (path: string) =>
+  new DiskCorrupt({ reason: `${path} is not an object of this store; move it out of its directory, and import it` })
+
 /** None: the directory is not there. */
-const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray<Entry>, DiskFault> =>
+const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray<Entry>, DiskFault | DiskCorrupt> =>
   Disk.names(directory).pipe(
-    Effect.catchTag("DiskFault", (fault) => (fault.code === "ENOENT" ? Effect.succeed([]) : Effect.fail(fault))),
+    Effect.catchTag("DiskFault", (fault) => {
+      if (fault.code === "ENOENT") return Effect.succeed([])
+      return Effect.fail(fault.code === "ENOTDIR" ? foreign(directory) : fault)
+    }),
     Effect.map((names) =>
       names
         .flatMap((name) =>
@@ -34,7 +42,7 @@ const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray
 /** At most `limit` keys that start with `prefix` (empty, or ending in `/`) and come after `after`. */
 export const keys = Effect.fnUntraced(function* (root: string, prefix: string, after: string, limit: number) {
   const found: Array<string> = []
-  const walk: (directory: string, prefix: string) => Effect.Effect<void, DiskFault> = Effect.fnUntraced(
+  const walk: (directory: string, prefix: string) => Effect.Effect<void, DiskFault | DiskCorrupt> = Effect.fnUntraced(
     function* (directory, prefix) {
       for (const entry of yield* entries(directory, prefix)) {
         if (found.length === limit) return

@@ -7,6 +7,7 @@ import { Storage } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import * as DiskDirectories from "./DiskDirectories.ts"
 import { translate } from "./DiskFault.ts"
+import { unusable } from "./DiskUnusable.ts"
 import * as DiskListing from "./DiskListing.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskReader from "./DiskReader.ts"
@@ -44,8 +45,11 @@ const make = Effect.gen(function* () {
   const urls = yield* ObjectUrls
   const root = resolve(dataDir, "objects")
   const unfinished = join(root, DiskName.leftovers)
-  yield* Disk.makeDirectories(unfinished)
-  yield* Effect.forEach([root, dirname(root)], Disk.syncDirectory)
+  yield* Disk.makeDirectories(unfinished).pipe(
+    Effect.andThen(Effect.forEach([root, unfinished], Disk.checkWritable)),
+    Effect.andThen(Effect.forEach([root, dirname(root)], Disk.syncDirectory)),
+    Effect.mapError(unusable(root))
+  )
   // Not ours, and perhaps not readable.
   yield* Effect.ignore(Disk.syncDirectory(dirname(dirname(root))))
 
@@ -119,7 +123,5 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** Fails to build when the directory can't be made. Objects that a listing meets and finds damaged fail it, by name. */
-export const layer = Layer.effect(Storage, Effect.mapError(make, translate(at("open", "")))).pipe(
-  Layer.provide(ObjectUrls.layer)
-)
+/** Fails to build when the directory can't be made or written to. Objects that a listing meets and finds damaged fail it, by name. */
+export const layer = Layer.effect(Storage, make).pipe(Layer.provide(ObjectUrls.layer))

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path"
 import { NodeConfig } from "../NodeConfig.ts"
 import * as Disk from "./Disk.ts"
 import { DiskCorrupt, type DiskFault, translate } from "./DiskFault.ts"
+import { unusable } from "./DiskUnusable.ts"
 
 const keySize = 32
 
@@ -54,6 +55,9 @@ const make = Effect.gen(function* () {
   return yield* Disk.makeDirectories(dataDir).pipe(
     Effect.andThen(load(path)),
     Effect.catchIf(isMissing, () => Effect.catchIf(create(path), isTaken, () => load(path))),
-    Effect.mapError(translate({ operation: "open", bucket: "disk", key: "" }))
+    Effect.catchTags({
+      DiskFault: (fault) => Effect.fail(unusable(path)(fault)),
+      DiskCorrupt: (corrupt) => Effect.fail(translate({ operation: "read", bucket: "disk", key: "url-key" })(corrupt))
+    })
   )
 })

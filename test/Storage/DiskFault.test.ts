@@ -7,12 +7,12 @@ const at = { operation: "put", bucket: "disk", key: "a" }
 
 it.effect.each(["ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "EAGAIN", "ENOENT", "UNKNOWN"])("may pass: %s", (code) =>
   Effect.sync(() => {
-    assert.strictEqual(translate(at)(new DiskFault({ code, cause: code }))._tag, "StorageUnavailable")
+    assert.strictEqual(translate(at)(new DiskFault({ code, cause: new Error(code) }))._tag, "StorageUnavailable")
   })
 )
 
 it.effect.each(["EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ENOTDIR", "EFBIG"])("will not pass: %s", (code) =>
   Effect.sync(() => {
-    assert.strictEqual(translate(at)(new DiskFault({ code, cause: code }))._tag, "StorageRefused")
+    assert.strictEqual(translate(at)(new DiskFault({ code, cause: new Error(code) }))._tag, "StorageRefused")
   })
 )

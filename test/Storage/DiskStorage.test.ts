@@ -228,15 +228,6 @@ it.effect("sweeps unfinished files of killed processes at the start and then eve
   })
 )
 
-it.effect("says which directory it can't have when it is built", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    fs.writeFileSync(join(dataDir, "objects"), "in the way")
-    const refusal = yield* Effect.flip(using(dataDir, () => Effect.void))
-    assert.strictEqual(refusal._tag, "StorageRefused")
-  })
-)
-
 it.effect("tells a disk in trouble from a refusal", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
@@ -258,4 +249,40 @@ it.effect("takes its directory from the node's settings", () =>
     const { dataDir } = yield* NodeConfig
     assert.strictEqual(dataDir, "./data")
   }).pipe(Effect.provide(NodeConfig.layer.pipe(Layer.orDie)))
+)
+
+it.effect("does not open where it can't write, and says where and what to do", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    fs.writeFileSync(join(dataDir, "objects"), "")
+    const { message } = yield* Effect.flip(using(dataDir, () => Effect.void))
+    assert.include(message, `Can't write to ${join(dataDir, "objects")}`)
+    assert.match(message, /\((ENOTDIR|EEXIST)\)\. Give this user the right to, or set SPILLWAY_DATA_DIR/)
+  })
+)
+
+it.effect.skipIf(process.getuid?.() === 0)("does not open where it may not write", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* using(dataDir, () => Effect.void)
+    fs.chmodSync(join(dataDir, "objects"), 0o500)
+    const { message } = yield* Effect.flip(using(dataDir, () => Effect.void))
+    assert.include(message, `Can't write to ${join(dataDir, "objects")} (EACCES)`)
+  })
+)
+
+it.effect("names a file that somebody else put among its objects", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const path = join(dataDir, "objects/chunks/bob/1.000.bin")
+    yield* using(dataDir, (storage) =>
+      Effect.gen(function* () {
+        fs.mkdirSync(join(path, ".."), { recursive: true })
+        fs.writeFileSync(path, "audio")
+        const refusal = yield* Effect.flip(storage.list("chunks/"))
+        assert.strictEqual(refusal._tag, "StorageRefused")
+        assert.include(refusal.message, `can't list disk/chunks/: ${path} is not an object of this store`)
+      })
+    )
+  })
 )
