@@ -47,6 +47,7 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
 const setting = <A>(
   options: Omit<Setting<A>, "parse" | "secret" | "defaultText"> & {
     readonly secret?: boolean
+    readonly mistake?: (raw: string) => string
     readonly default: string | undefined
     readonly absent?: A
     readonly decode: (raw: string) => Option.Option<A>
@@ -61,8 +62,9 @@ const setting = <A>(
     const text = raw ?? options.default
     if (text === undefined)
       return options.absent === undefined ? Result.fail("nothing") : Result.succeed(options.absent)
-    const shown = options.secret === true ? "another value (not shown)" : JSON.stringify(text)
-    return Option.match(options.decode(text), { onNone: () => Result.fail(shown), onSome: Result.succeed })
+    const hidden = () => "another value (not shown)"
+    const shown = options.mistake ?? (options.secret === true ? hidden : JSON.stringify)
+    return Option.match(options.decode(text), { onNone: () => Result.fail(shown(text)), onSome: Result.succeed })
   }
 })
 
@@ -155,18 +157,20 @@ export const optionalText = (
     decode: (raw) => (accepts(raw) ? Option.some(Option.some(raw)) : Option.none())
   })
 
-/** A secret that may be left out; `expected` says what it looks like, `accepts` checks it. */
+/** A secret that may be left out; `expected` says what it looks like, `accepts` checks it, `mistake` says what is wrong without showing it. */
 export const optionalSecret = (
   env: string,
   expected: string,
   accepts: (raw: string) => boolean,
-  doc: string
+  doc: string,
+  mistake?: (raw: string) => string
 ): Setting<Option.Option<Redacted.Redacted>> =>
   setting({
     env,
     doc,
     expected,
     secret: true,
+    ...(mistake === undefined ? {} : { mistake }),
     default: undefined,
     absent: Option.none(),
     decode: (raw) => (accepts(raw) ? Option.some(Option.some(Redacted.make(raw))) : Option.none())

@@ -1,5 +1,5 @@
 /** AES-256-GCM and HKDF-SHA256 of node:crypto. */
-import { Option, Result } from "effect"
+import { Result } from "effect"
 import * as Crypto from "node:crypto"
 
 export const nonceSize = 12
@@ -43,9 +43,10 @@ export const open = ({ key }: Key, sealed: Uint8Array, into: Uint8Array): boolea
   return Result.isSuccess(Result.try(() => decipher.final()))
 }
 
-/** None unless the text is base64 of at least 32 bytes. */
-export const parseSecret = (text: string): Option.Option<Uint8Array> => {
+/** What is wrong unless the text is base64 of at least 32 bytes. */
+export const parseSecret = (text: string): Result.Result<Uint8Array, string> => {
   const bytes = Buffer.from(text, "base64")
-  const isExact = bytes.toString("base64").replaceAll("=", "") === text.replaceAll("=", "")
-  return isExact && bytes.length >= secretSize ? Option.some(bytes) : Option.none()
+  if (text === "") return Result.fail("is empty")
+  if (bytes.toString("base64").replaceAll("=", "") !== text.replaceAll("=", "")) return Result.fail("is not base64")
+  return bytes.length < secretSize ? Result.fail(`has ${bytes.length} bytes`) : Result.succeed(bytes)
 }

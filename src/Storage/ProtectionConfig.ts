@@ -1,12 +1,19 @@
 /** Whether audio is encrypted at rest, and with which secrets. */
-import { Context, Option, Redacted } from "effect"
+import { Context, Option, Redacted, Result } from "effect"
 import * as Settings from "../Settings.ts"
 import * as Cipher from "./Cipher.ts"
 
-/** The secrets in the setting's text; none if one of them is not usable. */
-export const secretsOf = (text: string): ReadonlyArray<Uint8Array> => {
-  const secrets = text.split(",").map((each) => Cipher.parseSecret(each.trim()))
-  return secrets.length <= 16 && secrets.every(Option.isSome) ? secrets.flatMap(Option.toArray) : []
+const largest = 16
+
+/** The secrets in the setting's text, or what is wrong with one of them, which does not show it. */
+const secretsOf = (text: string): Result.Result<ReadonlyArray<Uint8Array>, string> => {
+  const entries = text.split(",")
+  if (entries.length > largest) return Result.fail(`${entries.length} entries`)
+  return Result.all(
+    entries.map((entry, index) =>
+      Result.mapError(Cipher.parseSecret(entry.trim()), (mistake) => `entry ${index + 1} that ${mistake}`)
+    )
+  )
 }
 
 const settings = {
@@ -18,9 +25,10 @@ const settings = {
   ),
   masterSecrets: Settings.optionalSecret(
     "SPILLWAY_MASTER_SECRETS",
-    `1 to 16 secrets of at least ${Cipher.secretSize} bytes in base64 (\`openssl rand -base64 32\`), separated by commas`,
-    (raw) => secretsOf(raw).length > 0,
-    "What the users' keys are derived from: the first for new audio, the others to read older audio. Audio whose secret is lost is lost."
+    `1 to ${largest} secrets of at least ${Cipher.secretSize} bytes in base64 (\`openssl rand -base64 32\`), separated by commas`,
+    (raw) => Result.isSuccess(secretsOf(raw)),
+    "What the users' keys are derived from: the first for new audio, the others to read older audio. Audio whose secret is lost is lost.",
+    (raw) => Result.getOrElse(Result.flip(secretsOf(raw)), () => "")
   ),
   keys: Settings.integer(
     "SPILLWAY_PROTECTION_KEYS",
@@ -39,4 +47,7 @@ export class ProtectionConfig extends Context.Service<ProtectionConfig, Settings
 
 /** None if there are none. */
 export const secrets = (config: ProtectionConfig["Service"]): ReadonlyArray<Uint8Array> =>
-  Option.match(config.masterSecrets, { onNone: () => [], onSome: (text) => secretsOf(Redacted.value(text)) })
+  Option.match(config.masterSecrets, {
+    onNone: () => [],
+    onSome: (text) => Result.getOrElse(secretsOf(Redacted.value(text)), () => [])
+  })
