@@ -11,7 +11,7 @@ export interface Waveform {
   readonly high: ReadonlyArray<number | null>
   /** Seconds from the file's start, from and to. At most one for each point. */
   readonly lost: ReadonlyArray<readonly [number, number]>
-  /** Seconds from the file's start that the object store has, without a break. */
+  /** Seconds from the file's start of which nothing waits for the object store: it has them, but for what is lost. */
   readonly stored: number
 }
 

@@ -8,8 +8,8 @@ const Level = Schema.Array(Schema.NullOr(Schema.Int))
 
 /**
  * `low` and `high` have one value for each of the file's points, all of the same width: the lowest and the highest sample,
- * -128 to 127, or null where there is nothing to draw: a gap, lost audio, or audio that was imported, or stored before there were waveforms.
- * `lost`: from and to, in seconds from the file's start. `stored`: seconds from there that the object store has; what
+ * -128 to 127, or null where there is nothing to draw: a gap, lost audio, or audio that was imported without its waveform.
+ * `lost`: from and to, in seconds from the file's start. `stored`: seconds from there that the store has, but for what is lost; what
  * follows is in the journal.
  */
 export const FileWaveform = Schema.Struct({

@@ -18,6 +18,8 @@ export interface Sending {
   readonly sent: number
   readonly onDisk: number
   readonly inStore: number
+  /** What the server took and then gave up. */
+  readonly lost: number
   readonly link: LinkState
   /** The microphone runs. */
   readonly isRecording: boolean
@@ -83,7 +85,8 @@ const follow = async (state: Store<Sending>): Promise<void> => {
       const { audio_files } = await askJson(Model.waveform, `${Model.pathOf(conversation)}/waveform?points=1`)
       const known = audio_files.reduce((sum, file) => sum + file.duration, 0)
       const waiting = audio_files.reduce((sum, file) => sum + file.duration - file.stored, 0)
-      state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting)) })
+      const lost = audio_files.flatMap((file) => file.lost).reduce((sum, [from, to]) => sum + to - from, 0)
+      state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting) - lost), lost })
       if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
     } catch {
       // The link's own state tells that the server does not answer.
@@ -154,6 +157,7 @@ export const record = async (): Promise<Job> => {
     sent: 0,
     onDisk: 0,
     inStore: 0,
+    lost: 0,
     link: "connecting",
     isRecording: true,
     words: ""
@@ -214,6 +218,7 @@ export const sendFile = async (file: File): Promise<Job> => {
     sent: 0,
     onDisk: 0,
     inStore: 0,
+    lost: 0,
     link: "connecting",
     isRecording: false,
     words: ""

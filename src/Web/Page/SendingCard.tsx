@@ -1,7 +1,7 @@
 /** How far a recording or a file has come: sent, on the server's disk, in the store. */
 import { forget, type Job, type Sending } from "./Recorder.ts"
 import { useStore } from "./Store.ts"
-import { clock } from "./Words.ts"
+import { clock, duration } from "./Words.ts"
 
 const titles = {
   connecting: "Connecting …",
@@ -12,7 +12,8 @@ const titles = {
   failed: "Ended"
 } as const
 
-const headline = ({ inStore, isRecording, kind, link, total }: Sending): string => {
+const headline = ({ inStore, isRecording, kind, link, lost, total }: Sending): string => {
+  if (link === "done" && lost > 0) return "Lost in part"
   if (link === "done") return inStore >= total - 0.01 ? "Stored" : titles.done
   if (link !== "connected") return titles[link]
   if (isRecording) return "Recording"
@@ -36,7 +37,7 @@ const steps = [
 
 export const SendingCard = ({ job }: { readonly job: Job }) => {
   const state = useStore(job.state)
-  const { conversation, kind, link, onDisk, title, total, words } = state
+  const { conversation, kind, link, lost, onDisk, title, total, words } = state
   const percent = (seconds: number) => (total === 0 ? 0 : Math.min(100, (100 * seconds) / total))
   const isOver = link === "done" || link === "failed"
   const hasRest = onDisk < total - 0.001 && !state.isRecording
@@ -65,6 +66,13 @@ export const SendingCard = ({ job }: { readonly job: Job }) => {
             <span class="number">{clock(state[name])}</span>
           </div>
         ))}
+      </div>
+      <div role="alert">
+        {lost > 0 && (
+          <p class="problem">
+            The server gave up {duration(lost)} of it: its journal was full before the store took them.
+          </p>
+        )}
       </div>
       <div role="status">{words !== "" && <p class={link === "failed" ? "problem" : "note"}>{words}</p>}</div>
       <div class="row">
