@@ -1,10 +1,15 @@
-/** `/objects`: what a signed URL of this server is good for. No key is asked for; the signature is the permission. */
+/**
+ * `/objects`: what a signed URL of this server is good for. No key is asked for; the signature is the permission. It is one
+ * for GET alone: HEAD is answered 403, as Google Cloud Storage and S3 do for a URL that was signed for GET.
+ */
 import { Clock, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Seats } from "../Bulkhead.ts"
 import { byteRange, EntityTag, Problem, Problems } from "../Http.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { ObjectUrls, path } from "./ObjectUrls.ts"
 import * as Rules from "./Rules.ts"
+import { StorageConfig } from "./StorageConfig.ts"
 
 /** The same for all that is wrong with a URL, so that nothing can be learned from trying. */
 const refused = new Problem({
@@ -13,6 +18,14 @@ const refused = new Problem({
   title: "The URL is not valid",
   detail: "It has expired, was changed, or is for another method."
 })
+
+/** The user's id follows these; other names begin with it. */
+const kinds = new Set(["chunks", "merged", "syncing"])
+
+const ownerOf = (key: string): string => {
+  const [first = "", second] = key.split("/")
+  return second !== undefined && kinds.has(first) ? second : first
+}
 
 const respond = (request: HttpServerRequest.HttpServerRequest, storage: Storage["Service"], head: ObjectHead) => {
   const etag = `"${head.generation}"`
@@ -48,6 +61,12 @@ export const layer = HttpRouter.use(
     const storage = yield* Storage
     const urls = yield* ObjectUrls
     const problems = yield* Problems
+    const config = yield* StorageConfig
+    const { urlResponses, urlResponsesPerUser } = StorageConfig.settings
+    const seats = yield* Seats.make("object responses", {
+      node: { limit: config.urlResponses, setting: urlResponses.env },
+      user: { limit: config.urlResponsesPerUser, setting: urlResponsesPerUser.env }
+    })
 
     const serve = Effect.fn("Objects.serve")(function* (request: HttpServerRequest.HttpServerRequest) {
       const [target = "", query = ""] = request.url.split("?", 2)
@@ -55,6 +74,8 @@ export const layer = HttpRouter.use(
       const parameters = new URLSearchParams(query)
       const claim = { method: request.method, key, expires: parameters.get("expires") ?? "" }
       if (!(yield* urls.isValid(claim, parameters.get("signature") ?? ""))) return yield* refused
+      // The request's scope lasts until the response is sent.
+      yield* seats.take(ownerOf(key))
       const head = yield* Effect.catchTag(storage.head(key), "ObjectNotFound", () =>
         Problem.notFound("There is no such object.")
       )

@@ -32,6 +32,18 @@ const settings = {
     { min: 1, max: 1_000_000 },
     "Signed URLs that are remembered, to hand them out again; the oldest is forgotten and signed anew."
   ),
+  urlResponses: Settings.integer(
+    "SPILLWAY_URL_RESPONSES",
+    1_000,
+    { min: 1, max: 1_000_000 },
+    "Responses to signed URLs of objects on disk that are sent at the same time; one more is answered 503."
+  ),
+  urlResponsesPerUser: Settings.integer(
+    "SPILLWAY_URL_RESPONSES_PER_USER",
+    32,
+    { min: 1, max: 1_000_000 },
+    "Those of one user's objects; one more is answered 429."
+  ),
   leftoverAge: Settings.duration(
     "SPILLWAY_STORAGE_LEFTOVER_AGE",
     "1 hour",

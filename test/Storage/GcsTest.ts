@@ -34,7 +34,9 @@ const storageConfig = Layer.succeed(StorageConfig, {
   window: 8,
   knownDirectories: 3,
   leftoverAge: Duration.hours(1),
-  urls: 10
+  urls: 10,
+  urlResponses: 10,
+  urlResponsesPerUser: 5
 })
 
 export const layerFor = (url: string, config: Partial<GcsConfig["Service"]> = {}) =>

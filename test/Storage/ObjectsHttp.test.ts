@@ -1,12 +1,14 @@
 /** A signed URL is good for reading one object until it expires, and for nothing else. */
 import { assert, it, layer } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema } from "effect"
+import { ConfigProvider, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { HttpClient, HttpClientRequest, type HttpMethod } from "effect/http"
 import * as fs from "node:fs"
 import { join } from "node:path"
+import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { Keys } from "../../src/Http/Keys.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { PublicUrl } from "../../src/PublicUrl.ts"
+import type { SettingsInvalid } from "../../src/Settings.ts"
 import { Storage } from "../../src/Storage.ts"
 import * as DiskStorage from "../../src/Storage/DiskStorage.ts"
 import * as ObjectsHttp from "../../src/Storage/ObjectsHttp.ts"
@@ -17,21 +19,25 @@ import { diskStorage, temporaryDirectory } from "./TestDisk.ts"
 
 const base = "https://audio.example.org/spillway"
 
-const world = Layer.unwrap(
-  Effect.map(temporaryDirectory, (dataDir) =>
-    served(ObjectsHttp.layer).pipe(
-      Layer.provideMerge(DiskStorage.layer),
-      Layer.provideMerge(
-        Layer.mergeAll(
-          StorageConfig.layer,
-          Layer.succeed(NodeConfig, { dataDir }),
-          Layer.succeed(PublicUrl, { base: () => base, listening: () => {} }),
-          Layer.mock(Keys, {})
+const worldWith = (config: Layer.Layer<StorageConfig, SettingsInvalid>) =>
+  Layer.unwrap(
+    Effect.map(temporaryDirectory, (dataDir) =>
+      served(ObjectsHttp.layer).pipe(
+        Layer.provideMerge(DiskStorage.layer),
+        Layer.provideMerge(
+          Layer.mergeAll(
+            config,
+            BulkheadConfig.layer,
+            Layer.succeed(NodeConfig, { dataDir }),
+            Layer.succeed(PublicUrl, { base: () => base, listening: () => {} }),
+            Layer.mock(Keys, {})
+          )
         )
       )
     )
   )
-)
+
+const world = worldWith(StorageConfig.layer)
 
 const bytes = Buffer.from(Uint8Array.from({ length: 700_001 }, (_, i) => (i * 2_654_435_761) >>> 13))
 
@@ -179,6 +185,54 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
       assert.strictEqual((yield* ask(path)).status, 200)
       yield* storage.remove("artifact/a.wav")
       assert.strictEqual((yield* ask(path)).status, 404)
+    })
+  )
+})
+
+/** A response whose body nobody reads further than its first piece; answers what closes it. */
+const stalled = Effect.fnUntraced(function* (path: string) {
+  const scope = yield* Scope.make()
+  const response = yield* Scope.provide(HttpClient.get(path), scope)
+  assert.strictEqual(response.status, 200)
+  yield* Scope.provide(Stream.toPull(response.stream), scope).pipe(Effect.flatMap((pull) => pull))
+  return { end: Scope.close(scope, Exit.void) }
+})
+
+const bounded = Layer.fresh(StorageConfig.layer).pipe(
+  Layer.provide(
+    ConfigProvider.layer(
+      ConfigProvider.fromUnknown({ SPILLWAY_URL_RESPONSES_PER_USER: "2", SPILLWAY_URL_RESPONSES: "3" })
+    )
+  )
+)
+
+layer(worldWith(bounded), { excludeTestServices: true })("responses to signed URLs", (it) => {
+  it.effect("are as many as a node and a user may have; the next one is told why, until one has ended", () =>
+    Effect.gen(function* () {
+      const body = new Uint8Array(16 * 1_024 * 1_024)
+      const path = Effect.fnUntraced(function* (key: string) {
+        const storage = yield* Storage
+        yield* storage.put({ key, body, contentType: "audio/wav", metadata: {} })
+        return yield* signed(key)
+      })
+      const [merged, chunk] = [yield* path("merged/ada/c/a.wav"), yield* path("chunks/ada/c/a.bin")]
+      const [other, sample] = [yield* path("merged/bob/c/a.wav"), yield* path("cyd/people_profiles/p/a.wav")]
+      const few = { range: "bytes=0-9" }
+      for (let i = 0; i < 5; i++) assert.strictEqual((yield* ask(merged, few)).status, 206)
+      const { end } = yield* stalled(merged)
+      yield* stalled(chunk)
+      const refused = yield* ask(merged, few)
+      assert.strictEqual(refused.status, 429)
+      assert.strictEqual(refused.headers["retry-after"], "5")
+      assert.match(refused.body.toString(), /2 at once \(SPILLWAY_URL_RESPONSES_PER_USER\)/)
+      yield* assertRefused(merged.replace("signature=", "signature=a"))
+      yield* stalled(other)
+      const full = yield* ask(sample, few)
+      assert.strictEqual(full.status, 503)
+      assert.match(full.body.toString(), /3 at once \(SPILLWAY_URL_RESPONSES\)/)
+      yield* end
+      const again = yield* Effect.repeat(ask(sample, few), { until: ({ status }) => status !== 503, times: 1_000 })
+      assert.strictEqual(again.status, 206)
     })
   )
 })

@@ -12,6 +12,8 @@ const config = Layer.succeed(StorageConfig, {
   listHeads: 4,
   window: 8,
   urls: 1_000,
+  urlResponses: 10,
+  urlResponsesPerUser: 5,
   knownDirectories: 3,
   leftoverAge: Duration.hours(1)
 })
