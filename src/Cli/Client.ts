@@ -1,5 +1,5 @@
 /** Requests to the server. */
-import { Effect, Option, Redacted, Schema } from "effect"
+import { Effect, Option, Predicate, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { ServerSaid } from "./ServerSaid.ts"
 import type * as Target from "./Target.ts"
@@ -7,9 +7,12 @@ import type * as Target from "./Target.ts"
 /** Nothing answers, or not in a way that is understood. */
 export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
   url: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  /** Something took the request, and ended the connection without an answer. */
+  cut: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
+    if (this.cut === true) return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
     return `No Spillway answers at ${this.url} (${this.reason}). Start one with \`npm start\`, or name another with --url.`
   }
 }
@@ -28,8 +31,20 @@ export const send = ({ key, url }: Target.Server, request: HttpClientRequest.Htt
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const asked = request.pipe(HttpClientRequest.prependUrl(url), HttpClientRequest.bearerToken(Redacted.value(key)))
-    return yield* client.execute(asked).pipe(Effect.mapError((error) => unreachable(url)(reasonOf(error.reason))))
+    return yield* client
+      .execute(asked)
+      .pipe(
+        Effect.mapError(
+          ({ reason }) => new Unreachable({ url, reason: reasonOf(reason), cut: cuts.includes(codeOf(reason)) })
+        )
+      )
   })
+
+/** Codes of undici and of the system, when a connection that was there ends. */
+const cuts = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
+
+const codeOf = ({ cause }: { readonly cause?: unknown }): string =>
+  Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""
 
 const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): string => {
   const cause = reason.cause

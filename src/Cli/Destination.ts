@@ -1,5 +1,5 @@
 /** Where a download goes: a file that gets its name when it is whole, or standard output. */
-import { Effect, FileSystem, Schema } from "effect"
+import { Effect, FileSystem, Option, Schema } from "effect"
 import type { PlatformError, Scope } from "effect"
 
 /** What reads standard output has ended. */
@@ -24,6 +24,8 @@ export interface Destination {
   write(bytes: Uint8Array): Effect.Effect<void, Failure>
   /** All that was written is void. */
   readonly restart: Effect.Effect<void, Failure>
+  /** There will be no more; of what was written, what is `worth` something is kept. Where it is, if there is something. */
+  abandon(worth: boolean): Effect.Effect<Option.Option<string>, Failure>
   /** All is written. */
   readonly finish: Effect.Effect<void, Failure>
 }
@@ -39,6 +41,7 @@ export const file = Effect.fnUntraced(function* (
     name,
     write: (bytes) => file.writeAll(bytes),
     restart: Effect.andThen(file.truncate(0), file.seek(0n, "start")),
+    abandon: (worth) => (worth ? Effect.succeedSome(part) : Effect.as(fs.remove(part, { force: true }), Option.none())),
     finish: Effect.andThen(file.sync, fs.rename(part, name))
   }
 })
@@ -57,6 +60,7 @@ export const standardOutput: Effect.Effect<Destination> = Effect.sync(() => {
         stdout.write(bytes, (error) => resume(error ? new OutputClosed() : Effect.void))
       }),
     restart: Effect.suspend(() => (written ? new OutputOutdated() : Effect.void)),
+    abandon: () => Effect.succeedNone,
     finish: Effect.void
   }
 })

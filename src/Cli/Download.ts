@@ -1,13 +1,30 @@
 /** Brings one audio file to where it should go, and goes on where a cut left it. */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "./CliConfig.ts"
 import * as Client from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
+import { clock } from "./Conversations.ts"
 import type { Destination } from "./Destination.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
 import type * as Target from "./Target.ts"
+
+/** The server ends the response too early, whenever it is asked. */
+export class ResponseCut extends Schema.TaggedError<ResponseCut>()("ResponseCut", {
+  bytes: Schema.Int,
+  /** Of the audio, where that is. */
+  seconds: Schema.Finite,
+  times: Schema.Int
+}) {
+  override get message() {
+    const tries = this.times === 1 ? "" : `, ${this.times} times without getting further`
+    return `The server cut the response at byte ${this.bytes} (${clock(this.seconds)})${tries}: see its log.`
+  }
+}
+
+/** Before the first sample. */
+const headerBytes = 44
 
 /** Bytes of the whole file, as a response to all or a range of it says. */
 const sizeOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): Option.Option<number> => {
@@ -30,16 +47,34 @@ export const Download = {
     readonly target: Target.Server
     readonly path: string
     readonly to: Destination
+    /** How long the audio is. */
+    readonly seconds: number
   }) {
     const config = yield* CliConfig
     const screen = yield* Screen
     const { to } = options
     let bytes = 0
     let etag: string | undefined
+    let whole = Number.POSITIVE_INFINITY
+    let cuts = 0
+    let cutAt = 0
+
+    const cut = Effect.suspend((): Effect.Effect<never, Disconnected | ResponseCut> => {
+      cuts = bytes > cutAt ? 0 : cuts + 1
+      cutAt = bytes
+      const seconds = options.seconds * Math.min(1, bytes / whole)
+      return cuts < config.cuts
+        ? new Disconnected({ reason: `The server cut the response at byte ${bytes}` })
+        : new ResponseCut({ bytes, seconds, times: cuts })
+    })
+    const silent = new Disconnected({ reason: "The server went silent" })
 
     const attempt = Effect.gen(function* () {
       const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
-        Effect.mapError(({ message }) => new Disconnected({ reason: message }))
+        Effect.catchTag("Unreachable", (error) =>
+          error.cut === true ? cut : new Disconnected({ reason: error.message })
+        ),
+        Effect.timeoutOrElse({ duration: config.patience, orElse: () => silent })
       )
       if (response.status !== 200 && response.status !== 206) {
         return yield* Effect.flip(Effect.map(Client.refusal(response), Disconnected.by))
@@ -51,34 +86,35 @@ export const Download = {
       }
       etag = response.headers["etag"]
       const size = sizeOf(response)
+      whole = Option.getOrElse(size, () => Number.POSITIVE_INFINITY)
       yield* response.stream.pipe(
-        Stream.mapError(() => new Disconnected({ reason: "The connection broke" })),
-        Stream.timeoutOrElse({
-          duration: config.patience,
-          orElse: () => Stream.fail(new Disconnected({ reason: "The server went silent" }))
-        }),
+        Stream.catch(() => Stream.fromEffect(cut)),
+        Stream.timeoutOrElse({ duration: config.patience, orElse: () => Stream.fail(silent) }),
         Stream.runForEach((chunk) =>
           to.write(chunk).pipe(
             Effect.andThen(Effect.sync(() => void (bytes += chunk.length))),
             Effect.andThen(
               Effect.suspend(() => {
-                const whole = Option.getOrElse(size, () => bytes)
-                return screen.progress(bytes / whole, `${megabytes(bytes)} of ${megabytes(whole)}`)
+                const all = Option.getOrElse(size, () => bytes)
+                return screen.progress(bytes / all, `${megabytes(bytes)} of ${megabytes(all)}`)
               })
             )
           )
         )
       )
-      if (Option.isSome(size) && bytes < size.value) {
-        return yield* new Disconnected({ reason: "The connection broke" })
-      }
+      if (Option.isSome(size) && bytes < size.value) return yield* cut
+    })
+
+    const leave = Effect.gen(function* () {
+      const left = yield* to.abandon(bytes > headerBytes)
+      if (Option.isSome(left)) yield* screen.say(`What came is in ${left.value}.`)
     })
 
     yield* Reconnect.reconnecting(
       attempt,
       Effect.sync(() => bytes),
       config
-    )
+    ).pipe(Effect.onError(() => Effect.ignore(leave)))
     yield* to.finish
     return bytes
   })

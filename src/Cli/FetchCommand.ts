@@ -65,7 +65,12 @@ export const FetchCommand = Command.make(
       const name = wanted.length > 1 ? numbered(output, number) : output
       const download = Effect.gen(function* () {
         const to = yield* piped ? Destination.standardOutput : Destination.file(name)
-        const bytes = yield* Download.run({ target: from, path: Conversations.audioPath(id, each.id), to })
+        const bytes = yield* Download.run({
+          target: from,
+          path: Conversations.audioPath(id, each.id),
+          to,
+          seconds: each.duration
+        })
         yield* say(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
       })
       yield* Effect.scoped(download)

@@ -1,19 +1,27 @@
 /** What a server says when it refuses: its problem as a sentence, and when to come back. */
 import { Duration, Option, Schema } from "effect"
 
-const Said = Schema.fromJsonString(Schema.Struct({ title: Schema.String, detail: Schema.optional(Schema.String) }))
-const decode = Schema.decodeUnknownOption(Said)
-
-const sentencesOf = (body: string): string =>
-  Option.match(decode(body), {
-    onNone: () => "no reason given",
-    onSome: ({ detail, title }) => (detail === undefined ? title : `${title}. ${detail}`)
+const Problem = Schema.fromJsonString(
+  Schema.Struct({
+    type: Schema.optional(Schema.String),
+    title: Schema.String,
+    detail: Schema.optional(Schema.String)
   })
+)
+const decode = Schema.decodeUnknownOption(Problem)
+
+const sentencesOf = ({ detail, title }: typeof Problem.Type): string =>
+  detail === undefined ? title : `${title}. ${detail}`
+
+/** Of the 5xx, the one that no repetition mends. */
+const unreadable = "urn:spillway:problem:audio-unreadable"
 
 /** The server answered with an error. `retryAfter`: not sooner than in this time. */
 export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
   status: Schema.Int,
   said: Schema.String,
+  /** Of the problem, if it was one. */
+  type: Schema.optional(Schema.String),
   retryAfter: Schema.Duration
 }) {
   override get message() {
@@ -24,12 +32,14 @@ export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
 
   /** The same may work later. */
   get mayPass(): boolean {
-    return this.status === 429 || this.status >= 500
+    return this.status === 429 || (this.status >= 500 && this.type !== unreadable)
   }
 
   /** `body` as it came, whole or cut; of the header `Retry-After`, seconds are understood. */
   static of(status: number, body: string, retryAfter: string | undefined): ServerSaid {
     const seconds = /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : 0
-    return new ServerSaid({ status, said: sentencesOf(body), retryAfter: Duration.seconds(seconds) })
+    const problem = Option.getOrElse(decode(body), () => ({ type: undefined, title: "no reason given" }))
+    const said = sentencesOf(problem)
+    return new ServerSaid({ status, said, type: problem.type, retryAfter: Duration.seconds(seconds) })
   }
 }

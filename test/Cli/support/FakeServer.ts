@@ -6,7 +6,7 @@ import { type WebSocket, WebSocketServer } from "ws"
 
 export interface Refusal {
   readonly status: number
-  readonly problem?: { readonly title: string; readonly detail?: string }
+  readonly problem?: { readonly type?: string; readonly title: string; readonly detail?: string }
   /** Seconds. */
   readonly retryAfter?: number
 }
@@ -27,6 +27,8 @@ export interface Behaviour {
   readonly file?: Uint8Array
   /** Bytes after which response 1, 2, … to a download breaks. */
   readonly cutAfter?: ReadonlyArray<number>
+  /** What downloads are answered from request 1, 2, … on. */
+  readonly refuseDownload?: ReadonlyArray<Refusal | undefined>
   /** The file that replaces it after the first response. */
   readonly replacedBy?: Uint8Array
 }
@@ -94,7 +96,13 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
 }
 
 const download = (request: IncomingMessage, response: ServerResponse, behaviour: Behaviour, seen: Seen) => {
-  const { cutAfter = [], replacedBy } = behaviour
+  const { cutAfter = [], refuseDownload = [], replacedBy } = behaviour
+  const refused = refuseDownload[Math.min(seen.ranges.length, refuseDownload.length - 1)]
+  if (refused !== undefined) {
+    seen.ranges.push(request.headers.range)
+    seen.statuses.push(refused.status)
+    return refuse(request.socket, refused)
+  }
   const replaced = replacedBy !== undefined && seen.ranges.length > 0
   const file = replaced ? replacedBy : (behaviour.file ?? new Uint8Array())
   const etag = replaced ? `"new"` : `"old"`
