@@ -1,6 +1,6 @@
 /** Reads objects from disk: their head, and their bytes as a stream. */
 import { crc32c } from "@node-rs/crc32"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Metric, Option, Stream } from "effect"
 import type { Scope } from "effect"
 import { join } from "node:path"
 import { ObjectNotFound, StorageRefused } from "../Storage.ts"
@@ -10,6 +10,7 @@ import { translate } from "./DiskFault.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskObject from "./DiskObject.ts"
 import * as Rules from "./Rules.ts"
+import * as StorageMetrics from "./StorageMetrics.ts"
 
 type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
@@ -26,7 +27,8 @@ const open = (root: string, at: Rules.At): Effect.Effect<Open, ReadError, Scope.
     ),
     Effect.flatMap((fd) => Effect.map(DiskObject.head(fd, at.key), (head) => ({ fd, head }))),
     Effect.catchTags({
-      DiskCorrupt: (corrupt) => Effect.fail(translate(at)(corrupt)),
+      DiskCorrupt: (corrupt) =>
+        Effect.andThen(Metric.update(StorageMetrics.damaged, 1), Effect.fail(translate(at)(corrupt))),
       DiskFault: (fault) => Effect.fail(fault.code === "ENOENT" ? new ObjectNotFound(at) : translate(at)(fault))
     })
   )
@@ -55,6 +57,7 @@ export const get = (
         const bytes = yield* Effect.mapError(Disk.read(fd, Math.min(chunk, end - from), from), translate(at))
         const next = from + bytes.length
         if (isDamaged(bytes, next)) {
+          yield* Metric.update(StorageMetrics.damaged, 1)
           return yield* new StorageRefused({ ...at, reason: "the bytes are not what was put" })
         }
         return [[bytes], next === end ? Option.none<number>() : Option.some(next)] as const

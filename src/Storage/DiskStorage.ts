@@ -13,6 +13,7 @@ import * as DiskName from "./DiskName.ts"
 import * as DiskReader from "./DiskReader.ts"
 import * as DiskWriter from "./DiskWriter.ts"
 import * as Many from "./Many.ts"
+import * as Measured from "./Measured.ts"
 import { ObjectUrls } from "./ObjectUrls.ts"
 import * as Rules from "./Rules.ts"
 import { StorageConfig } from "./StorageConfig.ts"
@@ -124,4 +125,4 @@ const make = Effect.gen(function* () {
 })
 
 /** Fails to build when the directory can't be made or written to. Objects that a listing meets and finds damaged fail it, by name. */
-export const layer = Layer.effect(Storage, make).pipe(Layer.provide(ObjectUrls.layer))
+export const layer = Layer.effect(Storage, Effect.flatMap(make, Measured.of)).pipe(Layer.provide(ObjectUrls.layer))

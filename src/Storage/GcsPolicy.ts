@@ -1,8 +1,9 @@
 /** The one policy for operations on Google Cloud Storage: how long they may take, and when a request is made again. */
-import { Duration, Effect, Schedule } from "effect"
+import { Duration, Effect, Metric, Schedule } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
 import { cut } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
+import * as StorageMetrics from "./StorageMetrics.ts"
 
 export type Limits = Pick<GcsConfig["Service"], "deadline" | "retryBase" | "retryCap">
 
@@ -21,7 +22,13 @@ export const retry = <A, R>(limits: Limits, effect: Effect.Effect<A, GcsFault, R
         return input.isTransient
       })
     )
-    return Effect.timeoutOrElse(Effect.retry(effect, schedule), {
+    let isAgain = false
+    const attempt = Effect.suspend(() => {
+      if (isAgain) return Effect.andThen(Metric.update(StorageMetrics.retries, 1), effect)
+      isAgain = true
+      return effect
+    })
+    return Effect.timeoutOrElse(Effect.retry(attempt, schedule), {
       duration: limits.deadline,
       orElse: () => Effect.fail(cut(`${reason}; given up after ${Duration.format(limits.deadline)}`))
     })

@@ -1,6 +1,6 @@
 /** Reads: pinned to the generation of the first answer, resumed after the last byte that came, ended when the reader goes. */
 import { crc32c } from "@node-rs/crc32"
-import { Cause, Duration, Effect, Option, Stream } from "effect"
+import { Cause, Duration, Effect, Metric, Option, Stream } from "effect"
 import type { Clock } from "effect"
 import { ObjectNotFound, StorageUnavailable } from "../Storage.ts"
 import type { ByteRange, StorageRefused } from "../Storage.ts"
@@ -12,6 +12,7 @@ import type { Bytes, GcsAnswer } from "./GcsAnswer.ts"
 import { sumOfHeader } from "./GcsObject.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
+import * as StorageMetrics from "./StorageMetrics.ts"
 
 type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
@@ -145,7 +146,10 @@ const pull = (
       if (some === undefined) return finish
       return read.takes(some)
         ? Effect.succeed(some)
-        : new StorageUnavailable({ ...at, cause: "the bytes are not what was put" })
+        : Effect.andThen(
+            Metric.update(StorageMetrics.damaged, 1),
+            new StorageUnavailable({ ...at, cause: "the bytes are not what was put" })
+          )
     })
   })
 }

@@ -16,6 +16,7 @@ import * as GcsSignedUrls from "./GcsSignedUrls.ts"
 import * as GcsStart from "./GcsStart.ts"
 import * as GcsWriter from "./GcsWriter.ts"
 import * as Many from "./Many.ts"
+import * as Measured from "./Measured.ts"
 import * as Rules from "./Rules.ts"
 import { StorageConfig } from "./StorageConfig.ts"
 
@@ -110,4 +111,4 @@ const make = Effect.fnUntraced(function* (bucket: string) {
 })
 
 /** In this bucket. Fails to build, in one line, when there are no credentials, no bucket or no permission. */
-export const layerBucket = (bucket: string) => Layer.effect(Storage, make(bucket))
+export const layerBucket = (bucket: string) => Layer.effect(Storage, Effect.flatMap(make(bucket), Measured.of))

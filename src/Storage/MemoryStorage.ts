@@ -4,6 +4,7 @@ import { DateTime, Effect, Layer, Stream } from "effect"
 import { ObjectConflict, ObjectNotFound, Storage, StorageRefused, StorageUnavailable } from "../Storage.ts"
 import type { NewObjectHead, ObjectHead } from "../Storage.ts"
 import * as Many from "./Many.ts"
+import * as Measured from "./Measured.ts"
 import * as Rules from "./Rules.ts"
 import type { Source } from "./Source.ts"
 
@@ -124,4 +125,7 @@ export const make = (capacity: number): Storage["Service"] => {
 const standard = 256 * 1_024 * 1_024
 
 /** Empty, 256 MiB. */
-export const layer = Layer.sync(Storage, () => make(standard))
+export const layer = Layer.effect(
+  Storage,
+  Effect.suspend(() => Measured.of(make(standard)))
+)
