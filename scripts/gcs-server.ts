@@ -2,15 +2,48 @@
 import { parseArgs } from "node:util"
 import { GcsServer } from "../test/support/gcs/Server.ts"
 
-const { values } = parseArgs({
-  options: {
-    port: { type: "string", default: "4443" },
-    bucket: { type: "string", multiple: true, default: ["spillway"] }
-  }
-})
+const usage = `Usage: npm run gcs-server -- [--port PORT] [--bucket NAME]...
 
-const server = await GcsServer.start({ port: Number(values.port), buckets: values.bucket })
-const settings = `SPILLWAY_GCS_ENDPOINT=${server.url} SPILLWAY_BUCKET=${values.bucket[0]}`
+Google Cloud Storage in memory, on this machine alone, until it is stopped.
+
+  --port PORT    where it listens; 4443 unless said, any free port if 0
+  --bucket NAME  a bucket that it has; "spillway" unless said, several if said several times
+
+Start the server with what it prints: SPILLWAY_GCS_ENDPOINT and SPILLWAY_BUCKET.`
+
+/** Says why on standard error, and ends. */
+const refuse = (why: string): never => {
+  console.error(why)
+  process.exit(2)
+}
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+
+const options = {
+  port: { type: "string", default: "4443" },
+  bucket: { type: "string", multiple: true, default: ["spillway"] },
+  help: { type: "boolean", short: "h", default: false }
+} as const
+
+const parsed = () => {
+  try {
+    return parseArgs({ options }).values
+  } catch (cause) {
+    return refuse(`${reasonOf(cause)}\n\n${usage}`)
+  }
+}
+
+const { bucket, help, port } = parsed()
+if (help) {
+  console.log(usage)
+  process.exit(0)
+}
+if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) refuse(`--port ${port} is no port\n\n${usage}`)
+
+const server = await GcsServer.start({ port: Number(port), buckets: bucket }).catch((cause: unknown) =>
+  refuse(`can't begin: ${reasonOf(cause)}`)
+)
+const settings = `SPILLWAY_GCS_ENDPOINT=${server.url} SPILLWAY_BUCKET=${bucket[0]}`
 console.log(
   `Google Cloud Storage in memory at ${server.url}, until this process ends.\nUse it with: ${settings} npm start`
 )

@@ -150,7 +150,10 @@ export class GcsServer {
 
   static async start(options: Options = {}): Promise<GcsServer> {
     const server = new GcsServer(options)
-    await new Promise<void>((resolve) => server.#server.listen(options.port ?? 0, "127.0.0.1", resolve))
+    await new Promise<void>((resolve, reject) => {
+      server.#server.once("error", reject)
+      server.#server.listen(options.port ?? 0, "127.0.0.1", resolve)
+    })
     return server
   }
 
