@@ -19,15 +19,15 @@ const refuse = (why: string): never => {
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
-const options = {
-  port: { type: "string", default: "4443" },
-  bucket: { type: "string", multiple: true, default: ["spillway"] },
-  help: { type: "boolean", short: "h", default: false }
-} as const
-
 const parsed = () => {
   try {
-    return parseArgs({ options }).values
+    return parseArgs({
+      options: {
+        port: { type: "string", default: "4443" },
+        bucket: { type: "string", multiple: true, default: ["spillway"] },
+        help: { type: "boolean", short: "h", default: false }
+      }
+    }).values
   } catch (cause) {
     return refuse(`${reasonOf(cause)}\n\n${usage}`)
   }

@@ -33,7 +33,7 @@ it("says how it is used, when asked and when it is used otherwise", () => {
 })
 
 it("says in one line that its port is taken", async () => {
-  const server = await GcsServer.start({ buckets: ["a"] })
+  const server = await GcsServer.start({ buckets: ["taken"] })
   const child = spawn(process.execPath, ["scripts/gcs-server.ts", "--port", new URL(server.url).port], { cwd: root })
   let said = ""
   child.stderr.on("data", (text) => (said += text))
