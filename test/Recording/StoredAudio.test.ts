@@ -214,7 +214,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect("is not heard to its end when records of it were exchanged, though each of them is sound", () =>
+  it.effect("is not heard to its end when records of it were exchanged or cut off, though each of them is sound", () =>
     Effect.gen(function* () {
       const { seal } = yield* Protection
       const sealed = yield* seal("u", pcm)
@@ -229,6 +229,12 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
       assert.isUndefined((yield* pieces(chunk("chunks/u/c/9.000.batch.enc", rowOf(sealed)))).ended)
       const { ended } = yield* pieces(chunk("chunks/u/c/9.001.batch.enc", rowOf(sealed)))
       assert.strictEqual(ended?._tag, "ChunkUnreadable")
+      for (const [index, records] of [1, 2, 3].entries()) {
+        const key = `chunks/u/c/9.01${index}.batch.enc`
+        yield* put(key, sealed.subarray(0, records * record))
+        const { ended } = yield* pieces(chunk(key, rowOf(sealed)))
+        assert.strictEqual(ended?._tag, "ChunkUnreadable", `the first ${records} records`)
+      }
       const legacy = recordsOf([pcm.subarray(0, 7), pcm.subarray(7)])
       yield* put("chunks/u/c/9.002.enc", legacy)
       assert.isUndefined((yield* pieces(chunk("chunks/u/c/9.002.enc", rowOf(legacy)))).ended)
