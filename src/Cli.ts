@@ -2,7 +2,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer, type Option } from "effect"
+import { Cause, Console, Effect, Layer, type Option, References } from "effect"
 import { CliError, Command } from "effect/cli"
 import * as Bucket from "./Cli/Bucket.ts"
 import { CliConfig } from "./Cli/CliConfig.ts"
@@ -39,9 +39,11 @@ const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndic
 
 /** On the store and the database themselves, as the server; on another bucket than the server's only if it has none. */
 const operating = ({ bucket }: { readonly bucket: Option.Option<string> }) =>
-  Layer.merge(Screen.layer, Import.layer).pipe(
+  Layer.mergeAll(Screen.layer, CliConfig.layer, Import.layer).pipe(
     Layer.provide(UsedSecrets.layer),
-    Layer.provide([Database.layer, ConfiguredStorage.layer]),
+    Layer.provide(Database.layer),
+    // What the server does about a store that can't be reached is no news here.
+    Layer.provideMerge(Layer.provide(ConfiguredStorage.layer, Layer.succeed(References.MinimumLogLevel, "Error"))),
     Layer.provide(PublicAddress.layer),
     Layer.provide(Configuration.layer),
     Layer.provide(
@@ -49,7 +51,8 @@ const operating = ({ bucket }: { readonly bucket: Option.Option<string> }) =>
         bucket,
         Effect.map(Settings.read(GcsConfig.settings), ({ bucket }) => bucket)
       )
-    )
+    ),
+    Layer.provide(Bucket.layerImpatient)
   )
 
 const spillway = Command.make("spillway").pipe(

@@ -4,6 +4,14 @@ import { SettingsInvalid } from "../Settings.ts"
 
 const env = "SPILLWAY_BUCKET"
 
+/**
+ * Somebody waits and is told why at each try, so that the store's own tries are short; the environment may say otherwise.
+ * For all settings that are read below it.
+ */
+export const layerImpatient: Layer.Layer<never> = ConfigProvider.layerAdd(
+  ConfigProvider.fromUnknown({ SPILLWAY_GCS_DEADLINE: "5 seconds", SPILLWAY_GCS_STALL_TIMEOUT: "5 seconds" })
+)
+
 /** For all settings that are read below it. Rows do not tell their bucket, so another one than the server's would not play. */
 export const layer = (
   bucket: Option.Option<string>,

@@ -3,27 +3,43 @@ import { Clock, Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Id } from "../Id.ts"
 import { Import } from "../Recording.ts"
+import { StorageUnavailable } from "../Storage.ts"
+import { CliConfig } from "./CliConfig.ts"
+import { Disconnected } from "./Connection.ts"
+import * as ImportFiles from "./ImportFiles.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
 
-/** Some objects are left out; which ones was printed. */
+/** Some chunks are left out; which ones was printed. */
 export class ImportIncomplete extends Schema.TaggedError<ImportIncomplete>()("ImportIncomplete", {
   uid: Schema.String,
   skipped: Schema.Int
 }) {
   override get message() {
-    return `${this.skipped} objects of ${this.uid} could not be used.`
+    return `Of ${this.uid}, ${chunks(this.skipped)} can't be used.`
   }
 }
+
+const chunks = (count: number) => (count === 1 ? "1 chunk" : `${count} chunks`)
 
 /** A line of progress is printed no more often. */
 const progressMillis = 2_000
 
-/** Keys that the summary names for each reason; all of them were printed when they were met. */
+/** Keys that the summary names for each reason; those of chunks were all printed when they were met. */
 const namedKeys = 5
 
-interface Left {
-  count: number
-  readonly keys: Array<string>
+class Keys {
+  count = 0
+  readonly #first: Array<string> = []
+
+  add(key: string) {
+    if (this.count++ < namedKeys) this.#first.push(key)
+  }
+
+  get text(): string {
+    const more = this.count > namedKeys ? ` and ${this.count - namedKeys} more` : ""
+    return this.#first.join(", ") + more
+  }
 }
 
 interface Options {
@@ -31,44 +47,68 @@ interface Options {
   readonly waveforms: boolean
 }
 
-const run = Effect.fnUntraced(function* (uid: string, options: Options) {
+const isUnavailable = (error: unknown): error is StorageUnavailable => error instanceof StorageUnavailable
+
+const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string>, options: Options) {
   const { page } = yield* Import
+  const config = yield* CliConfig
   const screen = yield* Screen
-  const total = { added: 0, known: 0, odd: 0, undrawn: 0, skipped: 0 }
-  const left = new Map<string, Left>()
+  const total = { added: 0, known: 0, odd: 0, undrawn: 0, skipped: 0, objects: 0 }
+  const ignored = new Keys()
+  const left = new Map<string, Keys>()
+  const skip = ({ key, reason, why }: { readonly key: string; readonly reason: string; readonly why: string }) => {
+    const those = left.get(why) ?? new Keys()
+    left.set(why, those)
+    those.add(key)
+    total.skipped++
+    return Console.error(`skipped ${key}: ${reason}`)
+  }
+  const patiently = <A, E, R>(work: Effect.Effect<A, E | StorageUnavailable, R>) =>
+    Reconnect.reconnecting(
+      Effect.catchIf(work, isUnavailable, ({ message }) => new Disconnected({ reason: message })),
+      Effect.sync(() => total.objects),
+      config
+    )
+  if (Option.isSome(from)) yield* Effect.forEach(yield* patiently(ImportFiles.put(from.value, uid)), skip)
   let told = yield* Clock.currentTimeMillis
   let after = Option.some("")
   while (Option.isSome(after)) {
-    const { added, known, next, odd, skipped, undrawn } = yield* page(uid, { after: after.value, ...options })
+    const here = { after: after.value, ...options }
+    const { added, known, next, odd, undrawn, ...rest } = yield* patiently(page(uid, here))
+    total.objects += added + known + rest.skipped.length + rest.ignored.length
     total.added += added
     total.known += known
     total.odd += odd
     total.undrawn += undrawn
-    total.skipped += skipped.length
-    for (const { key, reason, why } of skipped) {
-      const those = left.get(why) ?? { count: 0, keys: [] }
-      left.set(why, those)
-      those.count++
-      if (those.keys.length < namedKeys) those.keys.push(key)
-      yield* Console.error(`skipped ${key}: ${reason}`)
-    }
+    for (const key of rest.ignored) ignored.add(key)
+    yield* Effect.forEach(rest.skipped, skip)
     const now = yield* Clock.currentTimeMillis
     if (Option.isSome(next) && now - told >= progressMillis) {
       told = now
-      const objects = total.added + total.known + total.skipped
-      yield* screen.say(`${objects} objects up to ${next.value}: ${total.added} new, ${total.skipped} skipped`)
+      yield* screen.say(`${total.objects} objects up to ${next.value}: ${total.added} new, ${total.skipped} skipped`)
     }
     after = next
   }
-  return { ...total, left }
+  return { ...total, left, ignored }
 })
 
-const summary = ({ added, known, left, odd, skipped, undrawn }: Effect.Success<ReturnType<typeof run>>) => [
-  `${added} chunks imported, ${known} were known, ${odd} have an odd last byte that is not heard, ${skipped} skipped`,
-  ...[...left].map(([why, { count, keys }]) => {
-    const more = count > keys.length ? ` and ${count - keys.length} more` : ""
-    return `  ${count} ${why}: ${keys.join(", ")}${more}`
-  }),
+const whereOf = ({ bucket, prefix }: ReturnType<Import["Service"]["place"]>) =>
+  bucket === "disk"
+    ? `under ${prefix} in this node's store on disk. A bucket is named with --bucket or SPILLWAY_BUCKET`
+    : `under ${prefix} in the bucket ${bucket}`
+
+const summary = ({ added, ignored, known, left, odd, skipped, undrawn }: Effect.Success<ReturnType<typeof run>>) => [
+  [
+    `${chunks(added)} imported, ${known} were known`,
+    ...(odd > 0 ? [`${odd} have an odd last byte that is not heard`] : []),
+    ...(skipped > 0 ? [`${skipped} can't be used and are silence`] : [])
+  ].join(", "),
+  ...[...left].map(([why, keys]) => `  ${keys.count} ${why}: ${keys.text}`),
+  ...(ignored.count > 0
+    ? [
+        `${ignored.count === 1 ? "1 is not named as a chunk and was" : `${ignored.count} are not named as chunks and were`} left alone: ${ignored.text}`
+      ]
+    : []),
   ...(undrawn > 0 ? [`${undrawn} have no waveform yet; with --waveforms it is made, and all of their audio read`] : [])
 ]
 
@@ -80,13 +120,21 @@ export const ImportCommand = Command.make(
       Flag.withMetavar("BUCKET"),
       Flag.optional
     ),
+    from: Flag.String("from").pipe(
+      Flag.withDescription("A copy of a bucket, DIR/chunks/UID/…: its files are put into the store before"),
+      Flag.withMetavar("DIR"),
+      Flag.optional
+    ),
     uid: Flag.String("uid").pipe(
-      Flag.withSchema(Id),
+      Flag.filter(Schema.is(Id), () => "1 to 128 characters of A-Z a-z 0-9 . _ -, not . or .."),
       Flag.withDescription("The user whose recordings are in the store"),
       Flag.withMetavar("UID")
     ),
     sampleRate: Flag.Int("sample-rate").pipe(
-      Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 8_000, maximum: 48_000 }))),
+      Flag.filter(
+        (rate) => rate >= 8_000 && rate <= 48_000,
+        () => "a whole number from 8000 to 48000"
+      ),
       Flag.withDescription("Of recordings that do not tell it"),
       Flag.withMetavar("HZ"),
       Flag.withDefault(16_000)
@@ -96,8 +144,10 @@ export const ImportCommand = Command.make(
       Flag.withDescription("Read all audio that has no waveform yet, also what was imported before, and make it")
     )
   },
-  Effect.fnUntraced(function* ({ bucket, uid, ...options }) {
-    const imported = yield* run(uid, options)
+  Effect.fnUntraced(function* ({ bucket, from, uid, ...options }) {
+    const imported = yield* run(uid, from, options)
+    if (imported.objects + imported.skipped === 0)
+      return yield* Console.log(`0 objects: there is nothing ${whereOf((yield* Import).place(uid))}.`)
     yield* Effect.forEach(summary(imported), (line) => Console.log(line))
     if (Option.isSome(bucket) && imported.added > 0)
       yield* Console.log(`A server with SPILLWAY_BUCKET=${bucket.value} plays them.`)

@@ -83,7 +83,7 @@ export const clear = Effect.fnUntraced(function* (cluster: PostgresCluster, pati
     if (!isOrphan(found.value))
       return yield* new DatabaseUnusable({
         problem: `Another Spillway (process ${found.value.parent}) uses ${cluster.data}`,
-        remedy: "stop it first, or give this one its own SPILLWAY_DATA_DIR"
+        remedy: "stop it first, or run it with DATABASE_URL, so that its database is not its own alone"
       })
     yield* stop(pid, cluster, patience)
   }

@@ -20,8 +20,10 @@ export interface Imported {
   readonly odd: number
   /** Of the added and the known, those that have no peaks: their waveform is empty. */
   readonly undrawn: number
-  /** Objects that are no chunks, or whose audio can't be had. */
+  /** Chunks whose audio can't be had. */
   readonly skipped: ReadonlyArray<ImportLook.Skipped>
+  /** Keys of what is not named as a chunk. */
+  readonly ignored: ReadonlyArray<string>
   /** For `after`, to go on. */
   readonly next: Option.Option<string>
 }
@@ -29,6 +31,8 @@ export interface Imported {
 export class Import extends Context.Service<
   Import,
   {
+    /** Where a user's chunks are looked for. */
+    place(uid: string): { readonly bucket: string; readonly prefix: string }
     /**
      * One page of what the store has of a user. `sampleRate` is taken where no metadata tells it. With `waveforms` all
      * audio is read whose peaks are not known, also of chunks that are; otherwise only what has to be.
@@ -69,6 +73,7 @@ const make = Effect.gen(function* () {
   })
 
   return Import.of({
+    place: (uid) => ({ bucket: storage.bucket, prefix: ObjectName.prefixOf(uid) }),
     page: Effect.fn("Import.page")(function* (uid, { after, ...options }) {
       const limit = options.waveforms ? pageSize.read : pageSize.named
       const { damaged, next, objects } = yield* list(ObjectName.prefixOf(uid), after, limit)
@@ -97,6 +102,7 @@ const make = Effect.gen(function* () {
           fresh.filter(({ peaks }) => peaks === undefined).length +
           known.filter(({ isDrawn, peaks }) => !isDrawn && peaks === undefined).length,
         skipped: [...looks.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])), ...damaged],
+        ignored: looks.flatMap(({ ignored }) => (ignored === undefined ? [] : [ignored])),
         next: Option.fromNullishOr(next)
       }
     })

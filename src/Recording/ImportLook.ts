@@ -7,7 +7,6 @@ import type { ImportedChunk, KnownChunk } from "./ImportRows.ts"
 import * as ObjectName from "./ObjectName.ts"
 
 const Why = Schema.Literals([
-  "not named as a chunk",
   "not given by the store",
   "shorter than its metadata says",
   "not decrypted",
@@ -23,7 +22,7 @@ export interface Skipped {
   readonly reason: string
 }
 
-/** The object is no chunk, or its audio can't be had. */
+/** The audio of a chunk can't be had. */
 class Unusable extends Schema.TaggedError<Unusable>()("Unusable", {
   key: Schema.String,
   why: Why,
@@ -51,6 +50,8 @@ export interface Look {
   readonly odd?: boolean
   readonly peaks?: Uint8Array | undefined
   readonly skipped?: Skipped
+  /** Its name is not that of a chunk. */
+  readonly ignored?: string
 }
 
 interface Heard {
@@ -164,11 +165,7 @@ export const make = (storage: Storage["Service"], protection: Protection["Servic
     options: Options
   ): Effect.Effect<Look, StorageUnavailable> =>
     Effect.gen(function* (): Effect.fn.Return<Look, Unusable | StorageUnavailable> {
-      const { key } = head
-      if (name === undefined) {
-        const reason = "its name is not that of a chunk"
-        return yield* new Unusable({ key, why: "not named as a chunk", reason })
-      }
+      if (name === undefined) return { ignored: head.key }
       if (known === undefined) return yield* inspect(head, name, options)
       if (!options.waveforms || known.isDrawn) return { known }
       return { known, peaks: yield* peaksOfSpan(head, name, known, true) }

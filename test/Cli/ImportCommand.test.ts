@@ -35,13 +35,15 @@ it("makes the server play what was in its store, says what it can't use, and ref
   await put({
     "chunks/admin/damaged/1700000000.000.bin": ramp(16_000),
     "chunks/admin/old/1700000000.000.bin": ramp(16_000),
+    "chunks/admin/old/hello.txt": Buffer.from("hello"),
     "chunks/admin/spoken/1700000000.000.opus": container(samples * 2),
     "chunks/admin/spoken/1700000100.000.opus": Buffer.from("no Opus")
   })
   Fs.truncateSync(Path.join(dataDir, "objects/chunks/admin/damaged/1700000000.000.bin="), 100)
   const first = await run("--uid", "admin")
   assert.strictEqual(first.code, 1)
-  assert.include(first.out, "2 chunks imported, 0 were known, 0 have an odd last byte that is not heard, 2 skipped")
+  assert.include(first.out, "2 chunks imported, 0 were known, 2 can't be used and are silence\n")
+  assert.include(first.out, "\n1 is not named as a chunk and was left alone: chunks/admin/old/hello.txt\n")
   assert.include(first.out, "\n  1 not given by the store: chunks/admin/damaged/1700000000.000.bin\n")
   assert.include(first.out, "\n  1 not Opus: chunks/admin/spoken/1700000100.000.opus\n")
   assert.include(first.out, "\n2 have no waveform yet; with --waveforms it is made")
@@ -51,7 +53,14 @@ it("makes the server play what was in its store, says what it can't use, and ref
   const drawn = await run("--uid", "admin", "--waveforms")
   assert.include(drawn.out, "0 chunks imported, 2 were known")
   assert.notInclude(drawn.out, "no waveform yet")
-  assert.include((await run("--uid", "../x")).err, "A-Z a-z 0-9")
+  assert.match((await run("--uid", "../x")).err, /Expected: 1 to 128 characters of A-Z a-z 0-9/)
+  assert.match(
+    (await run("--uid", "admin", "--sample-rate", "3")).err,
+    /--sample-rate: "3". Expected: a whole number from 8000 to 48000\n/
+  )
+  const nobody = await run("--uid", "nobody")
+  assert.deepStrictEqual([nobody.code, nobody.out.split("\n").length], [0, 2])
+  assert.include(nobody.out, "0 objects: there is nothing under chunks/nobody/ in this node's store on disk.")
 
   const server = await startServer(dataDir)
   const headers = { authorization: `Bearer ${server.key}` }
@@ -69,7 +78,10 @@ it("makes the server play what was in its store, says what it can't use, and ref
   for (const level of JSON.parse(await seen.text()).audio_files[0].high) assert.isAbove(level, 20)
   const whileRunning = await run("--uid", "admin")
   assert.strictEqual(whileRunning.code, 1)
-  assert.match(whileRunning.err, /Another Spillway \(process \d+\) uses .*: stop it first/)
+  assert.match(
+    whileRunning.err,
+    /Another Spillway \(process \d+\) uses .*: stop it first, or run it with DATABASE_URL, so that its database/
+  )
   assert.strictEqual((await hear("old")).length, 32_000)
   await server.stop()
 }, 60_000)
@@ -90,11 +102,48 @@ it("takes the bucket of --bucket, and refuses another one than the server's", as
     assert.include(none.err, "SPILLWAY_BUCKET: expected the name of a bucket")
     const { code, err, out } = await runWith(env, "--bucket", bucket, "--uid", "ada")
     assert.strictEqual(code, 0, err)
-    assert.include(out, "1 chunks imported")
+    assert.match(out, /^1 chunk imported, 0 were known$/m)
+    const nobody = await runWith(env, "--bucket", bucket, "--uid", "nobody")
+    assert.include(nobody.out, `0 objects: there is nothing under chunks/nobody/ in the bucket ${bucket}.`)
     assert.include(out, `A server with SPILLWAY_BUCKET=${bucket} plays them.`)
     const again = await runWith({ ...env, SPILLWAY_BUCKET: bucket }, "--bucket", bucket, "--uid", "ada")
     assert.include(again.out, "0 chunks imported, 1 were known")
   } finally {
     await gcs.stop()
   }
+}, 60_000)
+
+it("says at each try why the bucket can't be reached, and ends", async () => {
+  const brief = { SPILLWAY_GCS_DEADLINE: "50 millis", SPILLWAY_CLI_TRIES: "3", SPILLWAY_CLI_BACKOFF: "1 millis" }
+  const env = { SPILLWAY_GCS_ENDPOINT: "http://127.0.0.1:1", ...brief }
+  const { code, err } = await runWith(env, "--bucket", bucket, "--uid", "ada")
+  assert.strictEqual(code, 1)
+  const lines = err.trim().split("\n")
+  assert.strictEqual(lines.length, 4)
+  for (const line of lines) assert.include(line, "ECONNREFUSED")
+  for (const line of lines.slice(0, -1)) assert.match(line, / Reconnecting in .* \(\d of 3\)\.$/)
+  assert.match(lines.at(-1) ?? "", /^spillway: can't list/)
+}, 60_000)
+
+it("takes a copy of a bucket from a directory, leaves alone what is no chunk, and does nothing the second time", async () => {
+  const copy = Path.join(Path.dirname(dataDir), "copy")
+  const files = {
+    "a/1700000000.000.bin": ramp(16_000),
+    "a/.DS_Store": ramp(1),
+    "b/1700000000.000.opus": container(samples * 2)
+  }
+  for (const [name, bytes] of Object.entries(files)) {
+    Fs.mkdirSync(Path.join(copy, "chunks/eve", Path.dirname(name)), { recursive: true })
+    Fs.writeFileSync(Path.join(copy, "chunks/eve", name), bytes)
+  }
+  const first = await run("--from", copy, "--uid", "eve")
+  assert.deepStrictEqual([first.code, first.err], [0, ""])
+  assert.match(first.out, /^2 chunks imported, 0 were known$/m)
+  assert.include((await run("--from", copy, "--uid", "eve")).out, "0 chunks imported, 2 were known")
+  Fs.writeFileSync(Path.join(copy, "chunks/eve/a/1700000000.000.bin"), ramp(8_000))
+  const other = await run("--from", copy, "--uid", "eve")
+  assert.strictEqual(other.code, 1)
+  assert.include(other.err, "skipped chunks/eve/a/1700000000.000.bin: ")
+  const none = await run("--from", copy, "--uid", "nobody")
+  assert.deepStrictEqual([none.code, none.err], [1, `spillway: There is no directory ${copy}/chunks/nobody.\n`])
 }, 60_000)

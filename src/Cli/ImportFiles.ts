@@ -1,0 +1,50 @@
+/** `--from`: a copy of a bucket in a directory is put into the store, under the names that it had there. */
+import { Effect, FileSystem, Option, Path, Schema, Stream } from "effect"
+import { Storage, StorageUnavailable } from "../Storage.ts"
+
+export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", { path: Schema.String }) {
+  override get message() {
+    return `There is no directory ${this.path}.`
+  }
+}
+
+/** Files that are put at the same time. */
+const window = 8
+
+/** Whatever else lies there is no audio. */
+const isChunk = (name: string) => /\.(bin|enc|opus)$/.test(name)
+
+/**
+ * Answers the files that the store does not take, with the reason: another object has the name, or it is none. A file that
+ * is there already is the same put. Metadata does not come with a copy: spans are then those of the names.
+ */
+export const put = Effect.fnUntraced(function* (from: string, uid: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const storage = yield* Storage
+  const root = path.join(from, "chunks", uid)
+  const namesIn = (directory: string) => Effect.orElseSucceed(fs.readDirectory(directory), (): Array<string> => [])
+  if (!(yield* fs.exists(root))) return yield* new NoDirectory({ path: root })
+
+  const one = Effect.fnUntraced(function* (conversation: string, name: string) {
+    const file = path.join(root, conversation, name)
+    const key = `chunks/${uid}/${conversation}/${name}`
+    const size = Number((yield* fs.stat(file)).size)
+    const unread = (cause: unknown) => new StorageUnavailable({ operation: "read", bucket: from, key, cause })
+    const stream = Stream.mapError(fs.stream(file), unread)
+    const object = { key, body: { size, stream }, contentType: "application/octet-stream", metadata: {} }
+    return yield* storage.put(object).pipe(
+      Effect.as(Option.none()),
+      Effect.catchTag(["ObjectConflict", "StorageRefused"], ({ message }) =>
+        Effect.succeedSome({ key, why: "not taken by the store", reason: message })
+      )
+    )
+  })
+
+  const left = yield* Effect.forEach(yield* namesIn(root), (conversation) =>
+    Effect.flatMap(namesIn(path.join(root, conversation)), (names) =>
+      Effect.forEach(names.filter(isChunk), (name) => one(conversation, name), { concurrency: window })
+    )
+  )
+  return left.flat().flatMap(Option.toArray)
+})
