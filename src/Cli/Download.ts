@@ -4,7 +4,7 @@ import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "./CliConfig.ts"
 import * as Client from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
-import { clock } from "./Conversations.ts"
+import * as Conversations from "./Conversations.ts"
 import type { Destination } from "./Destination.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
@@ -19,7 +19,7 @@ export class ResponseCut extends Schema.TaggedError<ResponseCut>()("ResponseCut"
 }) {
   override get message() {
     const tries = this.times === 1 ? "" : `, ${this.times} times without getting further`
-    return `The server cut the response at byte ${this.bytes} (${clock(this.seconds)})${tries}: see its log.`
+    return `The server cut the response at byte ${this.bytes} (${Conversations.clock(this.seconds)})${tries}: see its log.`
   }
 }
 

@@ -43,7 +43,7 @@ export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
     reached = now
     const { reason, retryAfter } = outcome
     if (failed > tries) {
-      const because = tries === 0 ? "" : `Gave up after ${tries} tries without progress.`
+      const because = tries === 0 ? "" : `Gave up after ${tries === 1 ? "1 try" : `${tries} tries`} without progress.`
       return yield* new GaveUp({ reason, because })
     }
     if (Duration.isGreaterThan(retryAfter, maxRetryAfter)) {
