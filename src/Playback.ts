@@ -4,6 +4,7 @@ import { fileId, Timeline, type Wav } from "./Audio.ts"
 import type { DbError } from "./Db.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
+import * as Unreadable from "./Playback/Unreadable.ts"
 import { type Waveform, waveforms } from "./Playback/Waveform.ts"
 import { type Chunk, type Conversation, isReadAsPcm, type Listed, Recording } from "./Recording.ts"
 
@@ -74,7 +75,9 @@ export class Playback extends Context.Service<
     Playback,
     Effect.gen(function* () {
       const recording = yield* Recording
-      const gapSeconds = Duration.toSeconds((yield* PlaybackConfig).audioFileGap)
+      const config = yield* PlaybackConfig
+      const gapSeconds = Duration.toSeconds(config.audioFileGap)
+      const read = Unreadable.remembering(recording.read, config)
 
       const recorded = (conversation: Conversation): Recorded => ({
         conversation,
@@ -110,7 +113,7 @@ export class Playback extends Context.Service<
           const { codec } = file
           if (!file.pieces.every(({ chunk }) => isReadAsPcm(chunk)))
             return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
-          return Option.some(Rendition.make(recording.read, file, format))
+          return Option.some(Rendition.make(read, file, format))
         })
       })
     })

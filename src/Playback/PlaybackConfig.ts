@@ -13,6 +13,17 @@ const settings = {
     "10 seconds",
     "Time to read the first audio of a response, before which nothing of it is sent; when it takes longer, 503 is answered"
   ),
+  unreadableChunks: Settings.integer(
+    "SPILLWAY_UNREADABLE_CHUNKS",
+    10_000,
+    { min: 1, max: 1_000_000 },
+    "Chunks that could not be read and are remembered, so that no part of a damaged one is played; the oldest is forgotten"
+  ),
+  unreadableTime: Settings.duration(
+    "SPILLWAY_UNREADABLE_TIME",
+    "10 minutes",
+    "Time for which they are, unless the whole of one is read before"
+  ),
   responses: Settings.integer(
     "SPILLWAY_AUDIO_RESPONSES",
     1_000,

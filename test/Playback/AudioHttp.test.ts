@@ -294,6 +294,26 @@ describe("a chunk that can't be read", () => {
           })
       )
 
+      it.effect(
+        "is not played from its middle, where nothing would tell that it is damaged, until all of it is read",
+        () =>
+          Effect.gen(function* () {
+            const middle = { range: `bytes=${untilSecond + 100}-` }
+            assert.strictEqual((yield* get(pathOf("broken"))).status, 200)
+            assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 206)
+            broken.unreadable.add("ada-broken-1")
+            yield* Effect.ensuring(
+              listen,
+              Effect.sync(() => broken.unreadable.clear())
+            )
+            assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 500)
+            assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
+            const again = yield* get(pathOf("broken"), middle)
+            assert.deepStrictEqual([again.status, again.body.equals(whole.subarray(untilSecond + 100))], [206, true])
+            logged.length = 0
+          })
+      )
+
       const away = new StorageUnavailable({ operation: "get", bucket: "b", key: "k", cause: "down" })
       const busy = new Saturated({
         bulkhead: "storage.read",
