@@ -52,33 +52,21 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
   #controller: Dispatcher.DispatchController | undefined
   #waiter: (() => void) | undefined
   #isWaking = false
-  #watched: Watched | undefined
   readonly #bounds: Bounds
-  readonly #watch: GcsWatch
+  readonly #watched: Watched
 
   constructor(bounds: Bounds, watch: GcsWatch) {
     this.#bounds = bounds
-    this.#watch = watch
-    this.#run()
-  }
-
-  #run() {
-    this.#watched ??= this.#watch.begin((fault) => this.#fail(fault))
+    this.#watched = watch.begin((fault) => this.#fail(fault))
   }
 
   /** A reader may take his time; its own does not run meanwhile. */
   #rest() {
-    if (!this.#bounds.isRead) return this.moved()
-    this.#watched?.done()
-    this.#watched = undefined
+    if (this.#bounds.isRead) this.#watched.rest()
+    else this.#watched.moved()
   }
 
-  #end() {
-    this.#watched?.done()
-    this.#watched = undefined
-  }
-
-  readonly moved = () => this.#watched?.moved()
+  readonly moved = () => this.#watched.moved()
 
   onRequestStart(controller: Dispatcher.DispatchController) {
     this.#controller = controller
@@ -97,13 +85,13 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
     this.#pieces.push(piece)
     this.#size += piece.length
     if (this.#size >= this.#bounds.ahead) controller.pause()
-    this.moved()
+    this.#watched.moved()
     this.#wake()
   }
 
   onResponseEnd() {
     this.#isOver = true
-    this.#end()
+    this.#watched.rest()
     this.#wake()
   }
 
@@ -119,7 +107,7 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
 
   readonly next = Effect.callback<Bytes | undefined, GcsFault>((resume) => {
     if (this.#pieces.length > 0 || this.#isOver || this.#fault !== undefined) return resume(this.#take())
-    this.#run()
+    this.#watched.run()
     return this.#wait(() => resume(this.#take()))
   })
 
@@ -163,7 +151,7 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
   #fail(fault: GcsFault) {
     if (this.#isOver || this.#fault !== undefined) return
     this.#fault = fault
-    this.#end()
+    this.#watched.rest()
     this.#controller?.abort(fault)
     this.#wake()
   }

@@ -37,6 +37,8 @@ export interface GcsHttp {
   readonly text: (call: Call) => Effect.Effect<string, GcsFault>
   /** Asks for bytes, and hands the answer over at once: it must be read to its end, or closed. */
   readonly media: (call: Call, begin: (answer: GcsAnswer.GcsAnswer) => void) => Effect.Effect<void, GcsFault>
+  /** Milliseconds since some moment, for deadlines. */
+  readonly elapsed: () => number
 }
 
 /** Several lines are one (RFC 9110, 5.3): Google sends an object's sums in two. */
@@ -127,6 +129,7 @@ export const make = (
     return {
       exchange,
       text: (call) => Effect.flatMap(exchange(call), successOf),
+      elapsed: watch.elapsed,
       media: (call, begin) =>
         Effect.flatMap(token, (known) => {
           const answer = ask(call, known, true)

@@ -1,7 +1,6 @@
 /** Reads: pinned to the generation of the first answer, resumed after the last byte that came, ended when the reader goes. */
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Duration, Effect, Metric, Option, Stream } from "effect"
-import type { Clock } from "effect"
 import { ObjectNotFound, StorageUnavailable } from "../Storage.ts"
 import type { ByteRange, StorageRefused } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
@@ -105,52 +104,49 @@ const connect = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<void, Gcs
   })
 }
 
+const orEarly = (some: Bytes | undefined): Effect.Effect<Bytes, GcsFault> =>
+  some === undefined ? Effect.fail(cut("the answer ended early")) : Effect.succeed(some)
+
 /** What comes next; undefined at the end. After a fault, the next one goes on where this one ended. */
 const advance = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<Bytes | undefined, GcsFault> => {
   const more: Effect.Effect<Bytes | undefined, GcsFault> = Effect.suspend(() => {
     if (read.answer === undefined) return Effect.andThen(connect(gcs, key, read), more)
-    if (read.isOver) return Effect.undefined
-    return Effect.flatMap(read.answer.next, (some) =>
-      some === undefined ? Effect.fail(cut("the answer ended early")) : Effect.succeed(some)
-    )
+    return read.isOver ? Effect.undefined : Effect.flatMap(read.answer.next, orEarly)
   })
   return Effect.tapError(more, () => Effect.sync(read.close))
 }
 
-/** Fails before the last piece when the whole object was read and its CRC32C is wrong. */
-const pull = (
-  gcs: Gcs.Gcs,
-  at: Rules.At,
-  read: Read,
-  clock: Clock.Clock
-): Effect.Effect<Bytes, ReadError | Cause.Done> => {
+/** Fails before the last piece when the whole object was read and its CRC32C is wrong. A piece reads no clock. */
+const pull = (gcs: Gcs.Gcs, at: Rules.At, read: Read): Effect.Effect<Bytes, ReadError | Cause.Done> => {
   const next = advance(gcs, at.key, read)
   let since = 0
   /** The first attempt's time is a part of the deadline. */
   const retried = (fault: GcsFault) => {
-    const spent = Duration.millis(Math.max(0, clock.currentTimeMillisUnsafe() - since))
+    const spent = Duration.millis(gcs.http.elapsed() - since)
     return GcsPolicy.retryAfter({ ...gcs.config, deadline: Duration.subtract(gcs.config.deadline, spent) }, fault, next)
   }
-  const resumed = next.pipe(
-    Effect.catchTag("GcsFault", retried),
-    Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault)))
-  )
   /** The answer's end is taken too, so that its connection can be used again. */
   const finish = Effect.suspend(() =>
     read.answer === undefined ? Cause.done() : Effect.andThen(Effect.ignore(read.answer.next), Cause.done())
   )
+  const damaged = Effect.suspend(() =>
+    Effect.andThen(
+      Metric.update(StorageMetrics.damaged, 1),
+      new StorageUnavailable({ ...at, cause: "the bytes are not what was put" })
+    )
+  )
+  const one = next.pipe(
+    Effect.catchTag("GcsFault", retried),
+    Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault))),
+    Effect.flatMap((some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
+      if (some === undefined) return finish
+      return read.takes(some) ? Effect.succeed(some) : damaged
+    })
+  )
   return Effect.suspend(() => {
     if (read.isOver) return finish
-    since = clock.currentTimeMillisUnsafe()
-    return Effect.flatMap(resumed, (some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
-      if (some === undefined) return finish
-      return read.takes(some)
-        ? Effect.succeed(some)
-        : Effect.andThen(
-            Metric.update(StorageMetrics.damaged, 1),
-            new StorageUnavailable({ ...at, cause: "the bytes are not what was put" })
-          )
-    })
+    since = gcs.http.elapsed()
+    return one
   })
 }
 
@@ -163,10 +159,7 @@ export const get = (gcs: Gcs.Gcs, at: Rules.At, range: ByteRange | undefined): S
       close = read.close
       // There are no bytes in the range; whether there is the object is still to be said.
       const isPresent = asked.start === asked.end ? Effect.asVoid(Gcs.head(gcs, at)) : Effect.void
-      return Effect.andThen(
-        isPresent,
-        Effect.clockWith((clock) => Effect.succeed(pull(gcs, at, read, clock)))
-      )
+      return Effect.as(isPresent, pull(gcs, at, read))
     })
     return Stream.ensuring(
       Stream.fromPull(begin),

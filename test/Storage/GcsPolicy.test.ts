@@ -46,10 +46,10 @@ const cutAfter = Effect.fnUntraced(function* (watch: GcsWatch.GcsWatch, moves: R
   const clock = yield* Clock.Clock
   const start = clock.currentTimeMillisUnsafe()
   const cuts: Array<number> = []
-  const { moved } = watch.begin(() => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
+  const watched = watch.begin(() => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
   for (const seconds of moves) {
     yield* TestClock.adjust(Duration.seconds(seconds))
-    moved()
+    watched.moved()
   }
   yield* TestClock.adjust("1 minute")
   return cuts
@@ -59,7 +59,7 @@ it.effect("cuts a request within the second after 10 s without progress, and aft
   Effect.gen(function* () {
     const watch = yield* GcsWatch.make(yield* defaults)
     assert.deepStrictEqual(yield* cutAfter(watch, []), [11])
-    watch.begin(() => assert.fail("cut after it was done")).done()
+    watch.begin(() => assert.fail("cut after it was done")).rest()
     assert.deepStrictEqual(yield* cutAfter(watch, [9]), [20])
     assert.deepStrictEqual(yield* cutAfter(watch, [4, 4, 4]), [23])
     assert.deepStrictEqual(yield* cutAfter(watch, [9, 9, 9]), [31])
@@ -78,4 +78,26 @@ it.effect("cuts a request whatever the time of day is meanwhile", () =>
     const watch = yield* GcsWatch.make(yield* defaults).pipe(Effect.provideService(Clock.Clock, backwards))
     assert.deepStrictEqual(yield* cutAfter(watch, []), [11])
   })
+)
+
+it.effect(
+  "does not cut a request while it rests, gives it all its time when it runs again, and tells how much has passed",
+  () =>
+    Effect.gen(function* () {
+      const watch = yield* GcsWatch.make(yield* defaults)
+      const cuts: Array<string> = []
+      const watched = watch.begin(({ message }) => cuts.push(message))
+      yield* TestClock.adjust("9 seconds")
+      watched.rest()
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(cuts, [])
+      const before = watch.elapsed()
+      watched.run()
+      yield* TestClock.adjust("9 seconds")
+      watched.run()
+      assert.deepStrictEqual(cuts, [])
+      assert.strictEqual(watch.elapsed() - before, 9_000)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(cuts, ["no progress for 10s"])
+    })
 )
