@@ -29,7 +29,10 @@ export const put = Effect.fnUntraced(function* (from: string, uid: string) {
   const one = Effect.fnUntraced(function* (conversation: string, name: string) {
     const file = path.join(root, conversation, name)
     const key = `chunks/${uid}/${conversation}/${name}`
-    const size = Number((yield* fs.stat(file)).size)
+    const info = yield* Effect.option(Effect.andThen(fs.access(file, { readable: true }), fs.stat(file)))
+    if (Option.isNone(info) || info.value.type !== "File")
+      return Option.some({ key, why: "not readable", reason: "it is no file that can be read" })
+    const size = Number(info.value.size)
     const unread = (cause: unknown) => new StorageUnavailable({ operation: "read", bucket: from, key, cause })
     const stream = Stream.mapError(fs.stream(file), unread)
     const object = { key, body: { size, stream }, contentType: "application/octet-stream", metadata: {} }

@@ -84,7 +84,7 @@ it("makes the server play what was in its store, says what it can't use, and ref
   )
   assert.strictEqual((await hear("old")).length, 32_000)
   await server.stop()
-}, 60_000)
+}, 120_000)
 
 it("takes the bucket of --bucket, and refuses another one than the server's", async () => {
   const gcs = await GcsServer.start({ buckets: [bucket] })
@@ -111,7 +111,7 @@ it("takes the bucket of --bucket, and refuses another one than the server's", as
   } finally {
     await gcs.stop()
   }
-}, 60_000)
+}, 120_000)
 
 it("says at each try why the bucket can't be reached, and ends", async () => {
   const brief = { SPILLWAY_GCS_DEADLINE: "50 millis", SPILLWAY_CLI_TRIES: "3", SPILLWAY_CLI_BACKOFF: "1 millis" }
@@ -123,7 +123,7 @@ it("says at each try why the bucket can't be reached, and ends", async () => {
   for (const line of lines) assert.include(line, "ECONNREFUSED")
   for (const line of lines.slice(0, -1)) assert.match(line, / Reconnecting in .* \(\d of 3\)\.$/)
   assert.match(lines.at(-1) ?? "", /^spillway: can't list/)
-}, 60_000)
+}, 120_000)
 
 it("takes a copy of a bucket from a directory, leaves alone what is no chunk, and does nothing the second time", async () => {
   const copy = Path.join(Path.dirname(dataDir), "copy")
@@ -141,9 +141,11 @@ it("takes a copy of a bucket from a directory, leaves alone what is no chunk, an
   assert.match(first.out, /^2 chunks imported, 0 were known$/m)
   assert.include((await run("--from", copy, "--uid", "eve")).out, "0 chunks imported, 2 were known")
   Fs.writeFileSync(Path.join(copy, "chunks/eve/a/1700000000.000.bin"), ramp(8_000))
+  Fs.mkdirSync(Path.join(copy, "chunks/eve/a/1.000.bin"))
   const other = await run("--from", copy, "--uid", "eve")
   assert.strictEqual(other.code, 1)
+  assert.include(other.err, "skipped chunks/eve/a/1.000.bin: it is no file that can be read\n")
   assert.include(other.err, "skipped chunks/eve/a/1700000000.000.bin: ")
   const none = await run("--from", copy, "--uid", "nobody")
   assert.deepStrictEqual([none.code, none.err], [1, `spillway: There is no directory ${copy}/chunks/nobody.\n`])
-}, 60_000)
+}, 120_000)
