@@ -150,7 +150,7 @@ it(
     await stored(page)
     assert.isTrue((await kept(server, await name(page))).equals(pcm.subarray(0, 32_000)))
 
-    const alert = page.locator(".record [role=alert]")
+    const alert = page.locator(".record > [role=alert]")
     const refused = async (file: string, bytes: Buffer) => {
       await drop(page, { [file]: bytes })
       await alert.filter({ hasText: file }).waitFor()

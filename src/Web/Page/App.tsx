@@ -1,13 +1,18 @@
 /** The page as a whole: who is here, how the server is, what is shown. */
-import { useEffect, useState } from "preact/hooks"
+import { useEffect } from "preact/hooks"
+import { alarmOf } from "./Alarm.ts"
 import { Conversations } from "./Conversations.tsx"
 import { KeyForm } from "./KeyForm.tsx"
 import * as List from "./List.ts"
 import * as Live from "./Live.ts"
 import { LiveView } from "./LiveView.tsx"
+import { NowPlaying } from "./NowPlaying.tsx"
+import { player } from "./Player.ts"
+import { RecordingNow } from "./RecordingNow.tsx"
 import { RecordPanel } from "./RecordPanel.tsx"
 import { leave, session } from "./Session.ts"
-import { useStore } from "./Store.ts"
+import { useSelected, useStore } from "./Store.ts"
+import { useView } from "./View.ts"
 
 const chip = {
   connecting: { kind: "wait", words: "Connecting …" },
@@ -16,38 +21,56 @@ const chip = {
 } as const
 
 const Status = () => {
-  const { state, words } = useStore(Live.live)
-  const { kind, words: short } = chip[state]
+  const state = useSelected(Live.live, ({ state }) => state)
+  const alarm = useSelected(Live.live, alarmOf)
+  const { kind, words } = chip[state]
   return (
     <div class="status" role="status">
-      <span class={`chip ${kind}`}>{short}</span>
-      {state === "waiting" && <span class="status-words">{words}</span>}
+      {alarm !== "" && state === "connected" ? (
+        <a class="chip bad" href="#live">
+          {alarm}
+        </a>
+      ) : (
+        <span class={`chip ${kind}`}>{words}</span>
+      )}
     </div>
   )
 }
 
-const isLiveView = () => location.hash === "#live"
-
-const useView = (): "recordings" | "live" => {
-  const [view, show] = useState(isLiveView())
-  useEffect(() => {
-    const look = () => show(isLiveView())
-    window.addEventListener("hashchange", look)
-    return () => window.removeEventListener("hashchange", look)
-  }, [])
-  return view ? "live" : "recordings"
+/** Why nothing moves, once, and above everything. */
+const Away = () => {
+  const words = useSelected(Live.live, ({ state, words }) => (state === "waiting" ? words : ""))
+  return (
+    <div class="away" role="status">
+      {words !== "" && <p>{words}</p>}
+    </div>
+  )
 }
 
-export const App = () => {
-  const { key, refused } = useStore(session)
-  const view = useView()
+const Logo = () => (
+  <svg viewBox="0 0 32 32" role="img" aria-label="Spillway" class="logo">
+    <rect width="32" height="32" rx="8" />
+    <path d="M6 13h6c5 0 4 9 9 9h5" />
+    <path d="M6 19h4c4 0 5 7 10 7h6M12 8h4c5 0 4 9 9 9h1" class="thin" />
+  </svg>
+)
+
+const useServer = (key: string | undefined) =>
   useEffect(() => {
     if (key === undefined) return undefined
     const stop = new AbortController()
     void Live.follow(stop.signal)
     void List.follow(stop.signal)
-    return () => stop.abort()
+    return () => {
+      stop.abort()
+      player.close()
+    }
   }, [key])
+
+export const App = () => {
+  const { key, refused } = useStore(session)
+  const view = useView()
+  useServer(key)
   return (
     <>
       <a
@@ -62,12 +85,8 @@ export const App = () => {
       </a>
       <header class="top">
         <h1>
-          <svg viewBox="0 0 32 32" aria-hidden="true" class="logo">
-            <rect width="32" height="32" rx="8" />
-            <path d="M6 13h6c5 0 4 9 9 9h5" />
-            <path d="M6 19h4c4 0 5 7 10 7h6M12 8h4c5 0 4 9 9 9h1" class="thin" />
-          </svg>
-          Spillway
+          <Logo />
+          <span aria-hidden="true">Spillway</span>
         </h1>
         <nav aria-label="Views">
           <a href="#recordings" aria-current={view === "recordings" ? "page" : undefined}>
@@ -78,6 +97,7 @@ export const App = () => {
           </a>
           <a href="docs">API</a>
         </nav>
+        <RecordingNow />
         {key !== undefined && <Status />}
         {key !== undefined && (
           <button type="button" class="quiet" onClick={leave}>
@@ -93,6 +113,10 @@ export const App = () => {
         </div>
         {view === "live" && key !== undefined && <LiveView />}
       </main>
+      <footer class="dock">
+        {key !== undefined && <Away />}
+        <NowPlaying />
+      </footer>
     </>
   )
 }

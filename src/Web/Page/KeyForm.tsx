@@ -1,8 +1,17 @@
 /** Asks for the key. */
 import { useEffect, useRef, useState } from "preact/hooks"
-import { enter } from "./Session.ts"
+import { enter, type Refusal } from "./Session.ts"
 
-export const KeyForm = ({ refused }: { readonly refused: boolean }) => {
+const titles = { ended: "The server no longer takes this key", unknown: "This key is not known" } as const
+const reasons = {
+  ended: "It has expired or was revoked. Enter another: nothing that was recorded here is lost.",
+  unknown: "The server does not take it. Look whether all of it was copied, and whether it is of this server."
+} as const
+
+/** Those who read with a keyboard or a screen reader go on at what the key opens. */
+const goOn = () => (document.getElementById("live-title") ?? document.getElementById("list-title"))?.focus()
+
+export const KeyForm = ({ refused }: { readonly refused: Refusal | undefined }) => {
   const [text, setText] = useState("")
   const field = useRef<HTMLInputElement>(null)
   useEffect(() => field.current?.focus(), [])
@@ -11,12 +20,14 @@ export const KeyForm = ({ refused }: { readonly refused: boolean }) => {
       class="card key-form"
       onSubmit={(event) => {
         event.preventDefault()
-        if (text.trim() !== "") enter(text.trim())
+        if (text.trim() === "") return
+        enter(text.trim())
+        setTimeout(goOn)
       }}
     >
-      <h2>{refused ? "The server no longer takes this key" : "Enter your key"}</h2>
-      {refused ? (
-        <p role="alert">It is unknown, expired or revoked. Enter another: nothing that was recorded here is lost.</p>
+      <h2>{refused === undefined ? "Enter your key" : titles[refused]}</h2>
+      {refused !== undefined ? (
+        <p role="alert">{reasons[refused]}</p>
       ) : (
         <p>
           The link that <code>npm start</code> prints the first time has the admin's key in it. Later it is in{" "}

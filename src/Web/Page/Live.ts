@@ -15,12 +15,14 @@ export const historySeconds = 15 * 60
 export interface Moment {
   /** Unix seconds. */
   readonly at: number
+  readonly captures: number
   readonly bytesPerSecond: number
   readonly ackLag: number
   readonly queued: number
   readonly journal: number
   readonly memory: number
-  readonly troubles: number
+  /** What was counted since the node started. */
+  readonly troubles: Readonly<Record<string, number>>
 }
 
 export interface Live {
@@ -42,6 +44,7 @@ const maxPauseMillis = 5_000
 
 const momentOf = (now: Model.CapturesNow): Moment => ({
   at: Date.parse(now.at) / 1000,
+  captures: now.total,
   // Not all captures may be among those that are shown.
   bytesPerSecond:
     now.node?.bytes_per_second ?? now.captures.reduce((sum, capture) => sum + capture.bytes_per_second, 0),
@@ -49,7 +52,7 @@ const momentOf = (now: Model.CapturesNow): Moment => ({
   queued: now.captures.reduce((sum, capture) => sum + capture.queued, 0),
   journal: now.node?.bounds.find(({ name }) => name === "journal")?.used ?? 0,
   memory: now.node?.memory.rss ?? 0,
-  troubles: now.node?.troubles.reduce((sum, { count }) => sum + count, 0) ?? 0
+  troubles: Object.fromEntries((now.node?.troubles ?? []).map(({ count, name }) => [name, count]))
 })
 
 const take = (now: Model.CapturesNow): void => {

@@ -1,4 +1,5 @@
 /** Plays an audio file from any of its samples, also while it grows: PCM in ranges, one after the other on the audio clock. */
+import { find } from "./List.ts"
 import * as Model from "./Model.ts"
 import { pause } from "./Pause.ts"
 import { askBytes, brokeOff, isAbort, Refused, Unreachable, wordsFor } from "./Server.ts"
@@ -15,6 +16,8 @@ export interface Playing {
   readonly state: "paused" | "loading" | "playing"
   /** Seconds from the file's start. */
   readonly position: number
+  /** Seconds of it that were fetched. */
+  readonly end: number
   readonly words: string
 }
 
@@ -33,6 +36,10 @@ const maxRetries = 300
 const maxBroken = 5
 const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
 const shownMillis = 100
+/** Tracks whose place is kept; beyond it, the one that was left first begins anew. */
+const maxPlaces = 500
+/** This close to its end a track has been heard. */
+const endSeconds = 0.05
 
 interface Scheduled {
   readonly node: AudioBufferSourceNode
@@ -43,7 +50,12 @@ interface Scheduled {
 }
 
 /** Of every track that is not played. */
-export const idle: Playing = { track: undefined, state: "paused", position: 0, words: "" }
+export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, words: "" }
+
+const nameOf = ({ conversation, file }: Track) => `${conversation}/${file}`
+
+/** More may come at its end. */
+const isLive = ({ conversation }: Track): boolean => find(conversation)?.live ?? false
 
 export const isSame = (a: Track | undefined, b: Track): boolean =>
   a?.conversation === b.conversation && a.file === b.file
@@ -53,15 +65,14 @@ class Player {
   #context: AudioContext | undefined
   #run = new AbortController()
   #scheduled: Array<Scheduled> = []
-  #isLive: () => boolean = () => false
+  readonly #places = new Map<string, number>()
 
-  /** Plays from `position` seconds on; `isLive` says whether more may come at the end. */
-  play(track: Track, position: number, isLive: () => boolean): void {
-    this.#halt()
-    this.#isLive = isLive
+  /** From `position` seconds on. */
+  play(track: Track, position: number): void {
+    this.#leave()
     const run = new AbortController()
     this.#run = run
-    this.state.set({ track, state: "loading", position, words: "" })
+    this.state.set({ track, state: "loading", position, end: 0, words: "" })
     this.#start(track, position, run.signal).catch((cause: unknown) => {
       if (run.signal.aborted || isAbort(cause)) return
       this.#halt()
@@ -75,10 +86,45 @@ class Player {
     this.state.update({ state: "paused", position })
   }
 
-  /** Where it stands, for a track that is not playing. */
-  place(track: Track, position: number): void {
+  /** Pauses it, or plays it from where it was left, and from the start when all of its `duration` was heard. */
+  toggle(track: Track, duration: number): void {
+    const { state, track: current } = this.state.value
+    if (state !== "paused" && isSame(current, track)) return this.pause()
+    const place = this.placeOf(track)
+    this.play(track, place >= duration - endSeconds && !isLive(track) ? 0 : place)
+  }
+
+  /** Plays on from there when something is playing; else it is the place to begin at. */
+  seek(track: Track, position: number): void {
+    const { state, track: current } = this.state.value
+    if (state !== "paused") return this.play(track, position)
+    if (isSame(current, track)) return this.state.update({ position, words: "" })
+    this.#keep(track, position)
+    this.state.update({})
+  }
+
+  placeOf(track: Track): number {
+    const { position, track: current } = this.state.value
+    return isSame(current, track) ? position : (this.#places.get(nameOf(track)) ?? 0)
+  }
+
+  /** Nothing is played any more. */
+  close(): void {
+    this.#leave()
+    this.state.set(idle)
+  }
+
+  #leave(): void {
+    const { position, track } = this.state.value
+    if (track !== undefined) this.#keep(track, this.#position() ?? position)
     this.#halt()
-    this.state.set({ track, state: "paused", position, words: "" })
+  }
+
+  #keep(track: Track, position: number): void {
+    this.#places.delete(nameOf(track))
+    this.#places.set(nameOf(track), position)
+    const [oldest] = this.#places.keys()
+    if (this.#places.size > maxPlaces && oldest !== undefined) this.#places.delete(oldest)
   }
 
   #halt(): void {
@@ -133,9 +179,10 @@ class Player {
       if (pcm.length > 0) {
         due = this.#schedule(context, pcm, sample, Math.max(due, context.currentTime + leadSeconds))
         sample += pcm.length
+        this.state.update({ end: sample / track.sampleRate })
         seconds = Math.min(longestSeconds, seconds * 2)
         while (due - context.currentTime > aheadSeconds && !signal.aborted) await pause(liveMillis, signal)
-      } else if (this.#isLive()) await pause(liveMillis, signal)
+      } else if (isLive(track)) await pause(liveMillis, signal)
       else break
     }
     while (due > context.currentTime && !signal.aborted) {

@@ -1,6 +1,6 @@
 /** Requests to the server, with the key, and failures in words. */
 import * as Json from "./Json.ts"
-import { refuse, session } from "./Session.ts"
+import { accept, refuse, session } from "./Session.ts"
 
 /** The server answered that it can't; `message` is for people. */
 export class Refused extends Error {
@@ -59,6 +59,7 @@ export const ask = async (path: string, { allowed, headers: more, signal }: Requ
   const { key } = session.value
   const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
   const response = await fetch(urlOf(path), { headers, cache: "no-store", signal }).catch(instead(silent))
+  if (response.ok) accept(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
   if (response.status === 401) refuse(key)
   throw new Refused(response.status, await wordsOf(response))

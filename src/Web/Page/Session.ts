@@ -3,17 +3,19 @@ import { Store } from "./Store.ts"
 
 const item = "spillway-key"
 
-/** `refused`: the server no longer takes the key that was used. */
+/** `unknown`: the server has never taken the key. `ended`: it no longer does. */
+export type Refusal = "unknown" | "ended"
+
 export interface Session {
   readonly key: string | undefined
-  readonly refused: boolean
+  readonly refused: Refusal | undefined
 }
 
 /** Only such are sent: in a header, and in the name of a WebSocket's protocol. Others are no keys of any server. */
 const isSendable = (key: string): boolean => /^[\w.~+-]{1,8192}$/.test(key)
 
 const sessionOf = (key: string | undefined): Session =>
-  key === undefined || isSendable(key) ? { key, refused: false } : { key: undefined, refused: true }
+  key === undefined || isSendable(key) ? { key, refused: undefined } : { key: undefined, refused: "unknown" }
 
 const stored = (): string | undefined => sessionStorage.getItem(item) ?? undefined
 
@@ -26,7 +28,15 @@ const fromAddress = (): string | undefined => {
   return key
 }
 
+/** The key that the server has taken; one that this tab has kept was taken before. */
+let taken = stored()
+
 export const session = new Store<Session>(sessionOf(fromAddress() ?? stored()))
+
+/** The server has answered with this key. */
+export const accept = (key: string | undefined): void => {
+  taken = key
+}
 
 export const enter = (key: string): void => {
   sessionStorage.setItem(item, key)
@@ -37,12 +47,12 @@ export const enter = (key: string): void => {
 export const refuse = (key: string | undefined): void => {
   if (key === undefined || session.value.key !== key) return
   sessionStorage.removeItem(item)
-  session.set({ key: undefined, refused: true })
+  session.set({ key: undefined, refused: taken === key ? "ended" : "unknown" })
 }
 
 export const leave = (): void => {
   sessionStorage.removeItem(item)
-  session.set({ key: undefined, refused: false })
+  session.set({ key: undefined, refused: undefined })
 }
 
 window.addEventListener("hashchange", () => {

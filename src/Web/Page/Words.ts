@@ -2,9 +2,12 @@
 
 const two = (value: number) => String(value).padStart(2, "0")
 
-/** `1:02:03`, or `2:03`. */
+/** What lacks no more of a second than this counts as all of it. */
+const nearlySeconds = 0.05
+
+/** `1:02:03`, or `2:03`: positions, and how long audio is. */
 export const clock = (seconds: number): string => {
-  const whole = Math.max(0, Math.floor(seconds))
+  const whole = Math.max(0, Math.floor(seconds + nearlySeconds))
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`
 }
@@ -28,6 +31,24 @@ export const bytes = (value: number): string => {
 
 export const count = (value: number): string => value.toLocaleString("en")
 
-const dateForm = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" })
+/** 24 hours everywhere: charts and lists agree. */
+const hourCycle = "h23"
+const timeForm = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle })
+const dateForm = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle })
+const dayForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long" })
+const yearForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" })
+
+/** `12:21`, of what `Date` takes. */
+export const time = (at: string | number): string => timeForm.format(new Date(at))
 
 export const date = (iso: string): string => dateForm.format(new Date(iso))
+
+/** `Today`, `Yesterday`, `20 November`, and with its year when it is not this one. */
+export const day = (iso: string): string => {
+  const then = new Date(iso)
+  const today = new Date()
+  const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1)
+  if (then.toDateString() === today.toDateString()) return "Today"
+  if (then.toDateString() === yesterday.toDateString()) return "Yesterday"
+  return (then.getFullYear() === today.getFullYear() ? dayForm : yearForm).format(then)
+}

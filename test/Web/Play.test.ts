@@ -1,0 +1,123 @@
+/** The player in a real Chromium: seeking, places, and what is played while one looks elsewhere. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import type { Browser, Page } from "playwright-core"
+import { stream } from "../support/Capturer.ts"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import { launch, open } from "./support/Chromium.ts"
+import { noise } from "./support/Sound.ts"
+
+const rate = 8_000
+const seconds = 600
+let server: Server
+let dataDir: string
+let browser: Browser
+
+const send = (conversation: string, length: number) =>
+  stream(
+    { conversation, pcm: noise(length, rate), start: 1_700_000_000, sampleRate: rate },
+    { server: () => server, speed: 2_000, frameSeconds: 2 }
+  )
+
+beforeAll(async () => {
+  dataDir = dataDirectory()
+  ;[browser, server] = await Promise.all([
+    launch(),
+    startServer(dataDir, { SPILLWAY_COMMIT_INTERVAL: "50 millis", SPILLWAY_FRAMES_PER_SECOND: "100000" })
+  ])
+  await Promise.all([send("first", seconds), send("second", seconds)])
+  for (let index = 0; index < 12; index++) await send(`short-${index}`, 1)
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.stop()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+})
+
+const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
+const slider = (page: Page, name: string) => page.getByRole("slider", { name: `Position in ${name}` })
+const valueOf = async (page: Page, name: string) => Number(await slider(page, name).inputValue())
+const at = async (page: Page, name: string, share: number) => {
+  await card(page, name).locator("canvas").scrollIntoViewIfNeeded()
+  const box = await card(page, name).locator("canvas").boundingBox()
+  return { x: (box?.x ?? 0) + (box?.width ?? 0) * share, y: (box?.y ?? 0) + 20 }
+}
+const playing = (page: Page) => page.getByRole("region", { name: "Now playing" })
+
+it("shows where it is dragged to, and plays from there when it is let go", { timeout: 60_000 }, async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  await card(page, "first").locator(".disclose").click()
+  await page.getByRole("button", { name: "Play first" }).click()
+  await page.waitForFunction(() => window.noted.played.length > 3)
+  let asked = 0
+  page.on("request", (request) => {
+    if (request.url().includes("/v1/sync/audio")) asked++
+  })
+  const [from, to] = [await at(page, "first", 0.1), await at(page, "first", 0.8)]
+  await page.mouse.move(from.x, from.y)
+  await page.mouse.down()
+  await page.mouse.move(to.x, to.y, { steps: 60 })
+  await page.waitForFunction(() => document.querySelector(".times")?.textContent?.startsWith("8:0"))
+  const dragged = asked
+  await page.mouse.up()
+  await page.waitForFunction(() => document.querySelector(".now-playing .number")?.textContent?.startsWith("8:0"))
+  assert.isAtMost(dragged, 2)
+  await page.mouse.move(0, 0)
+  await page.waitForFunction(() => document.querySelector(".times")?.textContent?.startsWith("8:0"))
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("keeps the place of each, and plays on where one clicks in another", { timeout: 60_000 }, async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  for (const name of ["first", "second"]) await card(page, name).locator(".disclose").click()
+  const click = async (name: string, share: number) => {
+    const { x, y } = await at(page, name, share)
+    await page.mouse.click(x, y)
+  }
+  await click("first", 0.25)
+  await click("second", 0.75)
+  assert.approximately(await valueOf(page, "first"), 0.25 * seconds, 5)
+  assert.approximately(await valueOf(page, "second"), 0.75 * seconds, 5)
+  await page.getByRole("button", { name: "Play first" }).click()
+  await page.getByRole("button", { name: "Pause first" }).waitFor()
+  await click("second", 0.5)
+  await page.getByRole("button", { name: "Pause second" }).waitFor()
+  assert.approximately(await valueOf(page, "second"), 0.5 * seconds, 10)
+  assert.approximately(await valueOf(page, "first"), 0.25 * seconds, 10)
+  await slider(page, "second").press("k")
+  await page.getByRole("button", { name: "Play second" }).waitFor()
+  await slider(page, "second").press("Space")
+  await page.getByRole("button", { name: "Pause second" }).waitFor()
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it(
+  "plays from the closed list, and keeps pause at hand in the other view, whose way back ends where one was",
+  { timeout: 60_000 },
+  async () => {
+    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`, {
+      viewport: { width: 900, height: 500 }
+    })
+    await page.getByRole("button", { name: "Play first" }).click()
+    await playing(page).getByText("first", { exact: true }).waitFor()
+    assert.strictEqual(await page.getByRole("slider").count(), 0)
+    const place = await page.evaluate(() => window.scrollY)
+    assert.isAbove(place, 100)
+    // A click of Playwright's would scroll first.
+    await page.getByRole("link", { name: "Live view" }).dispatchEvent("click")
+    await page.getByRole("heading", { name: "Live view" }).waitFor()
+    await playing(page).getByRole("button", { name: "Pause" }).click()
+    await playing(page).getByRole("button", { name: "Play on" }).waitFor()
+    await page.getByRole("link", { name: "Recordings" }).click()
+    await card(page, "first").waitFor()
+    assert.strictEqual(await page.evaluate(() => window.scrollY), place)
+    await playing(page).getByRole("button", { name: "Close" }).click()
+    await playing(page).waitFor({ state: "detached" })
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+  }
+)
