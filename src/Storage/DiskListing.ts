@@ -18,7 +18,9 @@ const isDirectory = (entry: Entry) => entry.key.endsWith("/")
 
 /** Somebody put a file where only the store does. */
 const foreign = (path: string) =>
-  new DiskCorrupt({ reason: `${path} is not an object of this store; move it out of its directory, and import it` })
+  new DiskCorrupt({
+    reason: `${path} is not an object of this store; move it away, and bring files in with \`spillway import --from DIR\``
+  })
 
 /** None: the directory is not there. */
 const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray<Entry>, DiskFault | DiskCorrupt> =>

@@ -30,7 +30,7 @@ export const translate =
   (fault: GcsFault): StorageRefused | StorageUnavailable =>
     fault.isTransient
       ? new StorageUnavailable({ ...at, cause: fault.message })
-      : new StorageRefused({ ...at, reason: fault.message })
+      : new StorageRefused({ ...at, reason: fault.status === undefined ? fault.message : `refused: ${fault.message}` })
 
 const described = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)

@@ -282,6 +282,7 @@ it.effect("names a file that somebody else put among its objects", () =>
         const refusal = yield* Effect.flip(storage.list("chunks/"))
         assert.strictEqual(refusal._tag, "StorageRefused")
         assert.include(refusal.message, `can't list disk/chunks/: ${path} is not an object of this store`)
+        assert.include(refusal.message, "spillway import --from DIR")
       })
     )
   })

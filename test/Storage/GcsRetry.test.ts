@@ -5,7 +5,7 @@ import type { Storage } from "../../src/Storage.ts"
 import type { Fault } from "../support/gcs/Faults.ts"
 import type { GcsServer } from "../support/gcs/Server.ts"
 import { object, operations, small } from "./GcsOperations.ts"
-import { using } from "./GcsTest.ts"
+import { bucket, using } from "./GcsTest.ts"
 
 const transient: ReadonlyArray<Fault> = [
   ...[408, 429, 500, 502, 503, 504].map((status) => ({ kind: "status", status }) as const),
@@ -61,6 +61,7 @@ describe("what may pass", () => {
             server.faults.add({ operation, fault: { kind: "status", status } })
             const refused = yield* Effect.flip(run(storage))
             assert.propertyVal(refused, "_tag", "StorageRefused")
+            assert.match(String(refused), new RegExp(`can't \\w+ ${bucket}.*: refused: .*\\(${status}\\)`))
             assert.strictEqual(server.count(operation) - before, 1)
           })
       )
