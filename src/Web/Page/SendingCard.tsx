@@ -67,14 +67,14 @@ export const SendingCard = ({ job }: { readonly job: Job }) => {
           </div>
         ))}
       </div>
-      <div role="alert">
+      <div role="status">
         {lost > 0 && (
           <p class="problem">
             The server gave up {duration(lost)} of it: its journal was full before the store took them.
           </p>
         )}
+        {words !== "" && <p class={link === "failed" ? "problem" : "note"}>{words}</p>}
       </div>
-      <div role="status">{words !== "" && <p class={link === "failed" ? "problem" : "note"}>{words}</p>}</div>
       <div class="row">
         {hasRest && kind === "microphone" && (
           <button type="button" class="quiet" onClick={() => void saveFile(job)}>
