@@ -47,8 +47,12 @@ const changed = new Problem({
   detail: "It has another ETag than the request's If-Match."
 })
 
+/** Such an id has a time of its own, as the page and devices give one. */
+const isDated = (conversation: string): boolean => /\d{4}-?\d\d-?\d\dT\d\d[.-]?\d\d/.test(conversation)
+
 /** Ids have no character that means something in a header or a file name. */
 const fileName = (conversation: string, { file, format }: Rendition): string => {
+  if (isDated(conversation)) return `${conversation}.${format}`
   return `${conversation}-${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z.${format}`
 }
 

@@ -28,6 +28,7 @@ const wavOf = (pcm: Uint8Array) => {
 /** Three seconds of audio, a second of silence in the middle, and a last chunk that lies half on the one before. */
 const recording = new MemoryRecording()
 recording.put("standup", [{ start: t0 }, { start: t0 + 2 }, { start: t0 + 2.5, samples: rate }])
+recording.put("recording-2026-11-21T12.21.03-a1b2", [{ start: t0 }])
 const standupPcm = (() => {
   const whole = MemoryRecording.pcm({ start: t0, samples: 3.5 * rate })
   whole.fill(0, rate * 2, rate * 4)
@@ -51,6 +52,11 @@ layer(servedPlayback(recording))("audio", (it) => {
       assert.match(headers["etag"] ?? "", /^"[A-Za-z0-9_-]{43}"$/)
       assert.isUndefined(headers["spillway-lost-seconds"])
       assert.isUndefined(headers["transfer-encoding"])
+      const dated = yield* get(pathOf("recording-2026-11-21T12.21.03-a1b2"))
+      assert.strictEqual(
+        dated.headers["content-disposition"],
+        'inline; filename="recording-2026-11-21T12.21.03-a1b2.wav"'
+      )
     })
   )
 

@@ -87,3 +87,30 @@ it(
     await context.close()
   }
 )
+
+it(
+  "warns in every view while audio is lost, and says first in the live view what to do",
+  { timeout: 30_000 },
+  async () => {
+    const { broken, context, page } = await open(browser, `${server.url}/none`)
+    // A node that loses more and more, as a full journal with a store that is away makes it.
+    let lost = 0
+    await page.route(/\/v1\/captures$/, async (route) => {
+      const response = await route.fetch()
+      const now = await response.json()
+      for (const trouble of now.node.troubles) if (trouble.name === "seconds lost") trouble.count = lost
+      await route.fulfill({ response, json: now })
+      lost += 5
+    })
+    await page.goto(`${server.url}/#key=${server.key}`)
+    await page.getByRole("link", { name: "Audio is being lost" }).waitFor()
+    // As with another tab that has the stream: this one goes on asking.
+    await page.evaluate(() => void navigator.locks.request("spillway-live", () => new Promise(() => {})))
+    await page.getByRole("link", { name: "Audio is being lost" }).click()
+    const first = page.getByRole("region", { name: "What stands out" }).getByRole("listitem").first()
+    await first.getByText(/SPILLWAY_JOURNAL_BYTES/).waitFor()
+    assert.match((await first.textContent()) ?? "", /^\d+ seconds lost since the startnow/)
+    assert.deepStrictEqual(broken, [])
+    await context.close()
+  }
+)

@@ -53,6 +53,7 @@ it(
     await record(page)
     await reach(page, "onDisk", 2)
     await page.getByRole("button", { name: "Listen live" }).click()
+    await page.getByRole("button", { name: /^Live · \d+\.\d s behind$/, pressed: true }).waitFor()
     await reach(page, "onDisk", 4.5)
     assert.isAtMost(await seconds(page, "inStore"), await seconds(page, "onDisk"))
     assert.isAtMost(await seconds(page, "onDisk"), await seconds(page, "sent"))

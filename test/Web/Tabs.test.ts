@@ -67,7 +67,8 @@ it("goes on playing where it was when the server has been away", { timeout: 60_0
   await page.waitForFunction(() => window.noted.played.length > 1)
   const { port } = new URL(server.url)
   await server.kill()
-  await card(page, "talk").getByRole("alert").filter({ hasText: "This page tries again by itself" }).waitFor()
+  await page.locator(".now-playing").getByText("Waiting for the server …").waitFor()
+  await page.locator(".away").getByText("This page tries again by itself").waitFor()
   server = await startServer(dataDir, environment(port))
   const all = noise(talkSeconds, rate)
   const heard = async () =>
@@ -77,7 +78,7 @@ it("goes on playing where it was when the server has been away", { timeout: 60_0
     all.length / 2
   )
   assert.isTrue((await heard()).equals(all))
-  assert.strictEqual(await card(page, "talk").getByRole("alert").count(), 0)
+  assert.strictEqual(await page.locator(".now-playing [role=alert]").textContent(), "")
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -14,6 +14,7 @@ const recentSeconds = 60
 /** Beyond this the store is slow. */
 const slowUploadSeconds = 120
 
+/** The gravest first. */
 const advice: Readonly<Record<string, string>> = {
   "seconds lost":
     "Audio that waited for the store was given up, as the journal was full or damaged. Bring the store back, or give the journal more room: SPILLWAY_JOURNAL_BYTES.",
@@ -57,7 +58,9 @@ export const alarmOf = (live: Live): string => {
 /** What goes on first. */
 export const troublesOf = (live: Live): ReadonlyArray<Trouble> => {
   const { failing = [], troubles = [] } = live.now?.node ?? {}
-  const counted = troubles
+  const weights = Object.keys(advice)
+  const counted = [...troubles]
+    .sort((a, b) => weights.indexOf(a.name) - weights.indexOf(b.name))
     .filter((trouble) => trouble.count > 0)
     .map(({ count: times, name }) => ({
       title: `${count(Math.round(times))} ${name} since the start`,

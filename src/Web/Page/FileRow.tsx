@@ -39,7 +39,7 @@ export const FileRow = (props: {
 }) => {
   const { conversation, file, isOnly, waveform } = props
   const track = trackOf(conversation, file)
-  const { end, state, words } = useSelected(player.state, (playing) => (isSame(playing.track, track) ? playing : idle))
+  const { end, state } = useSelected(player.state, (playing) => (isSame(playing.track, track) ? playing : idle))
   const position = useSelected(player.state, () => player.placeOf(track))
   const isPlaying = state !== "paused"
   const total = Math.max(file.duration, waveform?.duration ?? 0, end)
@@ -64,11 +64,6 @@ export const FileRow = (props: {
         onSeek={(to) => player.seek(track, to)}
         onToggle={toggle}
       />
-      {words !== "" && (
-        <p class="problem" role="alert">
-          {words}
-        </p>
-      )}
       <div class="row actions">
         {conversation.live && (
           <button

@@ -17,7 +17,7 @@ const show = (conversation: string) => {
 }
 
 export const NowPlaying = () => {
-  const { end, position, state, track } = useStore(player.state)
+  const { end, position, state, track, words } = useStore(player.state)
   const conversation = useSelected(list, () => (track === undefined ? undefined : find(track.conversation)))
   if (track === undefined) return null
   const file = conversation?.audio_files.find(({ id }) => id === track.file)
@@ -36,6 +36,9 @@ export const NowPlaying = () => {
       <button type="button" class="name" onClick={() => show(track.conversation)}>
         {conversation === undefined ? track.conversation : titleOf(conversation)}
       </button>
+      <span class="words" role="alert">
+        {words}
+      </span>
       <span class="number">
         {clock(position)} <span class="of">of {clock(total)}</span>
       </span>

@@ -35,6 +35,7 @@ const maxRetries = 300
 /** And when it breaks off: what can't be read breaks off every time. */
 const maxBroken = 5
 const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
+const waiting = "Waiting for the server …"
 const shownMillis = 100
 /** Tracks whose place is kept; beyond it, the one that was left first begins anew. */
 const maxPlaces = 500
@@ -204,7 +205,8 @@ class Player {
         if (cause === brokeOff && ++broken > maxBroken) throw unreadable
         const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
         if (!passes || retries >= maxRetries) throw cause
-        if (!signal.aborted) this.state.update({ words: wordsFor(cause) })
+        // Why it does not answer is said in one place, for all of the page.
+        if (!signal.aborted) this.state.update({ words: cause instanceof Unreachable ? waiting : wordsFor(cause) })
         await pause(retryMillis, signal)
         signal.throwIfAborted()
       }
