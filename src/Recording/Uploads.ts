@@ -152,7 +152,10 @@ const make = Effect.gen(function* () {
       toldRound = round
     }
     const log = isTold ? Effect.logDebug : Effect.logWarning
-    yield* Effect.annotateLogs(log("an upload is put off until a later sweep", cause), { key: chunk.key })
+    const what = own
+      ? "a chunk is refused, and tried again ever less often"
+      : "an upload is put off until a later sweep"
+    yield* Effect.annotateLogs(log(what, cause), { key: chunk.key })
     yield* Metric.update(failedUploads, 1)
   })
 
