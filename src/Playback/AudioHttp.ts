@@ -50,10 +50,10 @@ const changed = new Problem({
 /** Such an id has a time of its own, as the page and devices give one. */
 const isDated = (conversation: string): boolean => /\d{4}-?\d\d-?\d\dT\d\d[.-]?\d\d/.test(conversation)
 
-/** Ids have no character that means something in a header or a file name. */
+/** Ids have no character that means something in a header or a file name. The time tells a conversation's files apart. */
 const fileName = (conversation: string, { file, format }: Rendition): string => {
-  if (isDated(conversation)) return `${conversation}.${format}`
-  return `${conversation}-${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z.${format}`
+  const stamp = `${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
+  return `${conversation}-${isDated(conversation) ? stamp.slice(stamp.indexOf("T") + 1) : stamp}.${format}`
 }
 
 const headersOf = (conversation: string, rendition: Rendition) => {

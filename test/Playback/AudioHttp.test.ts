@@ -55,7 +55,7 @@ layer(servedPlayback(recording))("audio", (it) => {
       const dated = yield* get(pathOf("recording-2026-11-21T12.21.03-a1b2"))
       assert.strictEqual(
         dated.headers["content-disposition"],
-        'inline; filename="recording-2026-11-21T12.21.03-a1b2.wav"'
+        'inline; filename="recording-2026-11-21T12.21.03-a1b2-221320Z.wav"'
       )
     })
   )
