@@ -27,9 +27,9 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
-  Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer]),
+  Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer, ConfiguredStorage.layerSaid]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
-  Layer.provide([DataDirectory.layer, PublicAddress.layer, Configuration.layerUnknown, ConfiguredStorage.layerSaid]),
+  Layer.provide([DataDirectory.layer, PublicAddress.layer, Configuration.layerUnknown]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),
   Layer.provide(NodeServices.layer)

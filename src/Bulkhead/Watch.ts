@@ -62,7 +62,9 @@ export const watch = Effect.fnUntraced(function* (name: string, every: Duration.
     const rejectedNow = rejected - rejectedBefore
     rejectedBefore = rejected
     return waiting > 0 || rejectedNow > 0
-      ? Effect.logWarning("a bulkhead is full", { bulkhead: name, permits, active, waiting, rejected: rejectedNow })
+      ? Effect.logWarning("a bulkhead is full").pipe(
+          Effect.annotateLogs({ bulkhead: name, permits, active, waiting, rejected: rejectedNow })
+        )
       : Effect.void
   })
   yield* Effect.forkScoped(Effect.repeat(Effect.delay(check, every), Schedule.forever))

@@ -28,6 +28,9 @@ const progressMillis = 2_000
 /** Keys that the summary names for each reason; those of chunks were all printed when they were met. */
 const namedKeys = 5
 
+/** The admin key is a key of this user. */
+const adminUid = "admin"
+
 class Keys {
   count = 0
   readonly #first: Array<string> = []
@@ -151,6 +154,8 @@ export const ImportCommand = Command.make(
     yield* Effect.forEach(summary(imported), (line) => Console.log(line))
     if (Option.isSome(bucket) && imported.added > 0)
       yield* Console.log(`A server with SPILLWAY_BUCKET=${bucket.value} plays them.`)
+    if (imported.added + imported.known > 0 && uid !== adminUid)
+      yield* Console.log(`Listen with a key of ${uid}, when the server runs: npm run spillway -- keys create ${uid}`)
     const { skipped } = imported
     if (skipped > 0) return yield* new ImportIncomplete({ uid, skipped })
   })

@@ -2,9 +2,13 @@
 import { Effect, FileSystem, Option, Path, Schema, Stream } from "effect"
 import { Storage, StorageUnavailable } from "../Storage.ts"
 
-export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", { path: Schema.String }) {
+export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", {
+  path: Schema.String,
+  /** What to do about it; may be empty. */
+  remedy: Schema.String
+}) {
   override get message() {
-    return `There is no directory ${this.path}.`
+    return `There is no directory ${this.path}${this.remedy}.`
   }
 }
 
@@ -22,9 +26,12 @@ export const put = Effect.fnUntraced(function* (from: string, uid: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const storage = yield* Storage
-  const root = path.join(from, "chunks", uid)
+  const all = path.join(from, "chunks")
+  const root = path.join(all, uid)
   const namesIn = (directory: string) => Effect.orElseSucceed(fs.readDirectory(directory), (): Array<string> => [])
-  if (!(yield* fs.exists(root))) return yield* new NoDirectory({ path: root })
+  if (!(yield* fs.exists(all)))
+    return yield* new NoDirectory({ path: all, remedy: ": give the directory that holds chunks/" })
+  if (!(yield* fs.exists(root))) return yield* new NoDirectory({ path: root, remedy: "" })
 
   const one = Effect.fnUntraced(function* (conversation: string, name: string) {
     const file = path.join(root, conversation, name)

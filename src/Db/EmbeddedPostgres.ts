@@ -29,7 +29,7 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
     return { child, scope }
   })
   const again = Effect.andThen(clear, begin).pipe(
-    Effect.tapError((error) => Effect.logError("PostgreSQL could not be started again", { problem: error.message })),
+    Effect.tapError((error) => Effect.logError(`PostgreSQL could not be started again: ${error.message}`)),
     Effect.retry(restarts),
     Effect.orDie
   )
@@ -37,7 +37,9 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
     let { child, scope } = run
     while (true) {
       const how = yield* child.ended
-      yield* Effect.logError("PostgreSQL ended by itself and is started again", { how, lastLines: child.lastLines() })
+      yield* Effect.logError("PostgreSQL ended by itself and is started again").pipe(
+        Effect.annotateLogs({ how, lastLines: child.lastLines() })
+      )
       yield* Scope.close(scope, Exit.void)
       ;({ child, scope } = yield* again)
     }

@@ -54,7 +54,7 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
     Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
     Effect.timeoutOption(patience)
   )
-  yield* Effect.logInfo("Stopping the PostgreSQL of a Spillway that was killed", { pid })
+  yield* Effect.logInfo(`Stopping the PostgreSQL (process ${pid}) of a Spillway that was killed`)
   yield* PostgresKill.signal(pid, "SIGINT")
   if (Option.isSome(yield* wait)) return
   yield* PostgresKill.signal(pid, "SIGQUIT")
@@ -83,7 +83,7 @@ export const clear = Effect.fnUntraced(function* (cluster: PostgresCluster, pati
     if (!isOrphan(found.value))
       return yield* new DatabaseUnusable({
         problem: `Another Spillway (process ${found.value.parent}) uses ${cluster.data}`,
-        remedy: "stop it first, or run it with DATABASE_URL, so that its database is not its own alone"
+        remedy: "stop it first, or give the server a database of yours (DATABASE_URL), which both can use"
       })
     yield* stop(pid, cluster, patience)
   }

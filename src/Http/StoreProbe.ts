@@ -16,7 +16,7 @@ export const make = Effect.gen(function* () {
 
   const tell = Effect.fnUntraced(function* (now: Option.Option<Fault>) {
     if (Option.isSome(now) && Option.isNone(fault))
-      yield* Effect.logWarning("the object store can't be used now", { reason: now.value.message })
+      yield* Effect.logWarning(`the object store can't be used now: ${now.value.message}`)
     if (Option.isNone(now) && Option.isSome(fault)) yield* Effect.logInfo("the object store can be used again")
     fault = now
     yield* Metric.update(up, Option.isNone(now) ? 1 : 0)

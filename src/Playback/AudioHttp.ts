@@ -28,7 +28,7 @@ const unreadable = rule(
       status: 500,
       code: "audio-unreadable",
       title: "Recorded audio can't be read",
-      detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} can't be read, also not later. The operator finds the reason in the log.`
+      detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} can't be read as it is stored now. The operator finds the reason in the log.`
     })
 )
 

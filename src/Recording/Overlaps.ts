@@ -66,11 +66,9 @@ const make = Effect.gen(function* () {
     }
     yield* counted(different ? "different" : "same")
     if (!different) return
-    yield* Effect.logWarning("other audio was sent for a time that is recorded; what came first is kept", {
-      uid: overlap.uid,
-      conversation: overlap.conversation,
-      start
-    })
+    yield* Effect.logWarning("other audio was sent for a time that is recorded; what came first is kept").pipe(
+      Effect.annotateLogs({ uid: overlap.uid, conversation: overlap.conversation, start })
+    )
   })
 
   return Overlaps.of({

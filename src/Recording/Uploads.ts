@@ -231,17 +231,15 @@ const make = Effect.gen(function* () {
       if (!recorded) {
         chunk.state = "waiting"
         yield* Effect.logError(
-          "the journal is full and the database does not take the note of what would be lost",
-          lost
-        )
+          "the journal is full and the database does not take the note of what would be lost"
+        ).pipe(Effect.annotateLogs(lost))
         return false
       }
       yield* live.release(chunk)
       yield* Metric.update(lostSeconds, seconds)
-      yield* Effect.logError("audio was given up: the journal's budget is spent", {
-        ...lost,
-        chunk: uuidText(chunk.id)
-      })
+      yield* Effect.logError("audio was given up: the journal's budget is spent").pipe(
+        Effect.annotateLogs({ ...lost, chunk: uuidText(chunk.id) })
+      )
     }
     return true
   })

@@ -17,7 +17,7 @@ const chosen = (
 
 export const layer = Layer.unwrap(Effect.map(GcsConfig, ({ bucket }) => chosen(bucket)))
 
-/** Says in the log where objects are kept, and whether new audio is encrypted. */
+/** Says in the log where objects are kept, and whether new audio is encrypted. For a start whose store was not refused. */
 export const layerSaid = Layer.effectDiscard(
   Effect.gen(function* () {
     const { bucket, endpoint } = yield* GcsConfig

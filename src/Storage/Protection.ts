@@ -41,6 +41,9 @@ export interface Notes {
   readonly note: (fingerprint: string) => Effect.Effect<void, DbError>
 }
 
+const leastSealed = SealedRecords.sealedSize(1)
+const tooShort = `it is shorter than any encrypted audio, ${leastSealed} bytes`
+
 export const make = Effect.fnUntraced(function* ({ isNoted, note }: Notes) {
   const config = yield* ProtectionConfig
   const known = secrets(config)
@@ -82,7 +85,7 @@ export const make = Effect.fnUntraced(function* ({ isNoted, note }: Notes) {
       Effect.suspend(() => {
         const candidates = keys.of(uid)
         return Option.match(SealedRecords.open(candidates, sealed), {
-          onNone: () => new NotSealed({ uid, reason }),
+          onNone: () => new NotSealed({ uid, reason: sealed.length < leastSealed ? tooShort : reason }),
           onSome: ({ audio, key }): Effect.Effect<Uint8Array, NotSealed> => {
             const fingerprint = key === undefined ? undefined : fingerprints[candidates.indexOf(key)]
             return fingerprint === undefined || isNoted(fingerprint)

@@ -1,6 +1,19 @@
 /** What a bulkhead promises to those who run, and to those who wait. */
 import { assert, it } from "@effect/vitest"
-import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, Result } from "effect"
+import {
+  Cause,
+  Clock,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  Metric,
+  References,
+  Result
+} from "effect"
 import { TestClock } from "effect/testing"
 import { NestedTake, PrecachePermits, StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
@@ -309,8 +322,8 @@ it.effect("shows permits, runs, waits and rejections in the metrics while it exi
 it.effect("warns once a minute while work waits, and once after work was turned away", () =>
   Effect.gen(function* () {
     const warnings: Array<unknown> = []
-    const logger = Logger.make(({ logLevel, message }) => {
-      if (logLevel === "Warn") warnings.push(message)
+    const logger = Logger.make(({ fiber, logLevel, message }) => {
+      if (logLevel === "Warn") warnings.push([message, fiber.getRef(References.CurrentLogAnnotations)].flat())
     })
     yield* Effect.gen(function* () {
       const bulkhead = yield* make({ name: "x", maxWaiting: 1 })

@@ -95,7 +95,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
       const problem = {
         type: "urn:spillway:problem:audio-unreadable",
         title: "Recorded audio can't be read",
-        detail: "The audio of c from then to then can't be read, also not later."
+        detail: "The audio of c from then to then can't be read as it is stored now."
       }
       const unreadable = { status: 500, problem }
       const { seen, url } = yield* fakeServer({ file, cutAfter: [100_000], refuseDownload: [undefined, unreadable] })

@@ -43,6 +43,7 @@ it("makes the server play what was in its store, says what it can't use, and ref
   const first = await run("--uid", "admin")
   assert.strictEqual(first.code, 1)
   assert.include(first.out, "2 chunks imported, 0 were known, 2 can't be used and are silence\n")
+  assert.notInclude(first.out, "keys create")
   assert.include(first.out, "\n1 is not named as a chunk and was left alone: chunks/admin/old/hello.txt\n")
   assert.include(first.out, "\n  1 not given by the store: chunks/admin/damaged/1700000000.000.bin\n")
   assert.include(first.out, "\n  1 not Opus: chunks/admin/spoken/1700000100.000.opus\n")
@@ -80,7 +81,7 @@ it("makes the server play what was in its store, says what it can't use, and ref
   assert.strictEqual(whileRunning.code, 1)
   assert.match(
     whileRunning.err,
-    /Another Spillway \(process \d+\) uses .*: stop it first, or run it with DATABASE_URL, so that its database/
+    /Another Spillway \(process \d+\) uses .*: stop it first, or give the server a database of yours \(DATABASE_URL\)/
   )
   assert.strictEqual((await hear("old")).length, 32_000)
   await server.stop()
@@ -139,6 +140,7 @@ it("takes a copy of a bucket from a directory, leaves alone what is no chunk, an
   const first = await run("--from", copy, "--uid", "eve")
   assert.deepStrictEqual([first.code, first.err], [0, ""])
   assert.match(first.out, /^2 chunks imported, 0 were known$/m)
+  assert.match(first.out, /^Listen with a key of eve, when the server runs: npm run spillway -- keys create eve$/m)
   assert.include((await run("--from", copy, "--uid", "eve")).out, "0 chunks imported, 2 were known")
   Fs.writeFileSync(Path.join(copy, "chunks/eve/a/1700000000.000.bin"), ramp(8_000))
   Fs.mkdirSync(Path.join(copy, "chunks/eve/a/1.000.bin"))
@@ -148,4 +150,10 @@ it("takes a copy of a bucket from a directory, leaves alone what is no chunk, an
   assert.include(other.err, "skipped chunks/eve/a/1700000000.000.bin: ")
   const none = await run("--from", copy, "--uid", "nobody")
   assert.deepStrictEqual([none.code, none.err], [1, `spillway: There is no directory ${copy}/chunks/nobody.\n`])
+  for (const level of ["chunks", "chunks/eve"]) {
+    const directory = Path.join(copy, level)
+    const wrong = await run("--from", directory, "--uid", "eve")
+    const said = `spillway: There is no directory ${directory}/chunks: give the directory that holds chunks/.\n`
+    assert.deepStrictEqual([wrong.code, wrong.err], [1, said])
+  }
 }, 120_000)

@@ -90,11 +90,13 @@ it.effect("reads what was sealed with an older secret, and seals with the first"
 it.effect("opens nothing of another user, with another secret, or without one", () =>
   Effect.gen(function* () {
     const sealed = yield* Protection.use(({ seal }) => seal("u", noise(10))).pipe(Effect.provide(enhanced(secret)))
-    const opening = (uid: string, env: Record<string, string>) =>
-      Protection.use(({ open }) => Effect.flip(open(uid, sealed))).pipe(Effect.provide(protection(env)))
+    const opening = (uid: string, env: Record<string, string>, bytes = sealed) =>
+      Protection.use(({ open }) => Effect.flip(open(uid, bytes))).pipe(Effect.provide(protection(env)))
     assert.strictEqual((yield* opening("v", { SPILLWAY_MASTER_SECRETS: secret }))._tag, "NotSealed")
     assert.strictEqual((yield* opening("u", { SPILLWAY_MASTER_SECRETS: other }))._tag, "NotSealed")
     assert.include((yield* opening("u", {})).message, "SPILLWAY_MASTER_SECRETS is not set")
+    const short = yield* opening("u", {}, sealed.subarray(0, 3))
+    assert.strictEqual(short.message, "it is shorter than any encrypted audio, 33 bytes")
   })
 )
 
