@@ -13,9 +13,9 @@ const text = fs.readFileSync(path.join(root, "src/main.ts"), "utf8")
 const actors = [
   "Server.serve(Routes.layer)",
   "Checks.layer",
+  "ConfiguredStorage.layerSaid",
   "DataDirectory.layer",
   "Configuration.layerUnknown",
-  "ConfiguredStorage.layerSaid",
   "Telemetry.layer"
 ]
 
