@@ -42,6 +42,8 @@ const lock = "spillway-live"
 const firstPauseMillis = 500
 const maxPauseMillis = 5_000
 
+const boundOf = (now: Model.CapturesNow, wanted: string) => now.node?.bounds.find(({ name }) => name === wanted)
+
 const momentOf = (now: Model.CapturesNow): Moment => ({
   at: Date.parse(now.at) / 1000,
   captures: now.total,
@@ -49,8 +51,9 @@ const momentOf = (now: Model.CapturesNow): Moment => ({
   bytesPerSecond:
     now.node?.bytes_per_second ?? now.captures.reduce((sum, capture) => sum + capture.bytes_per_second, 0),
   ackLag: Math.max(0, ...now.captures.map((capture) => capture.ack_lag)),
-  queued: now.captures.reduce((sum, capture) => sum + capture.queued, 0),
-  journal: now.node?.bounds.find(({ name }) => name === "journal")?.used ?? 0,
+  // A user sees only his own; on the node chunks also wait whose capture has ended.
+  queued: boundOf(now, "uploads")?.waiting ?? now.captures.reduce((sum, capture) => sum + capture.queued, 0),
+  journal: boundOf(now, "journal")?.used ?? 0,
   memory: now.node?.memory.rss ?? 0,
   troubles: Object.fromEntries((now.node?.troubles ?? []).map(({ count, name }) => [name, count]))
 })

@@ -40,7 +40,7 @@ export const SendingCard = ({ job }: { readonly job: Job }) => {
   const { conversation, kind, link, lost, onDisk, title, total, words } = state
   const percent = (seconds: number) => (total === 0 ? 0 : Math.min(100, (100 * seconds) / total))
   const isOver = link === "done" || link === "failed"
-  const hasRest = onDisk < total - 0.001 && !state.isRecording
+  const hasRest = onDisk < total - 0.001 && !state.isRecording && link !== "connected"
   return (
     <li class={`job ${link}`} data-conversation={conversation}>
       <div class="job-head">
