@@ -58,14 +58,20 @@ const PeaksRow = Schema.Struct({
 export class ChunkRows extends Context.Service<
   ChunkRows,
   {
-    /** Also makes the conversation's row if it is missing. The same chunk again is no change. */
+    /** Creates the conversation's row if it is missing. Idempotent. Replaces the note that the chunk is lost. */
     insertStored(chunk: LiveChunk, object: StoredObject): Effect.Effect<void, DbError>
-    /** A span whose audio was given up. */
+    /** A span whose audio was given up. No change if the chunk is stored: an object is never hidden by a late note. */
     insertLost(chunk: LiveChunk): Effect.Effect<void, DbError>
-    /** Samples of those of `chunks` that have a row, by id. */
+    /** Samples of those of `chunks` that are stored, by id. */
     existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
     /** By conversation and start, at most the configured number for each conversation. */
     of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
+    /** Rows that have a part of the span `from` to `to` (unix seconds, `to` not included), stored or lost, by start. */
+    within(
+      uid: string,
+      conversation: string,
+      span: { readonly from: number; readonly to: number }
+    ): Stream.Stream<Chunk, DbError>
     /** One row, by its whole key. */
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** By start, a page of the table at a time. Without those that can't be decrypted. */
@@ -85,7 +91,13 @@ const existingBatch = 1_000
 /** Rows with the peaks of a minute each: 600 KiB. */
 const peaksBatch = 500
 
-/** Where the first page of peaks begins. */
+/** Rows that `within` reads at a time. */
+const spanBatch = 100
+
+/** No chunk is longer: ours are 60 s, imported ones of known writers up to some minutes. */
+const longestSeconds = 3_600
+
+/** Where the first page begins. */
 const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined
 
 const make = Effect.gen(function* () {
@@ -109,7 +121,10 @@ const make = Effect.gen(function* () {
           ${chunk.sampleRate}, ${chunk.codec}, ${object?.key ?? null}, ${object?.bytes ?? 0}, ${object?.crc32c ?? null},
           ${object === undefined}, ${peaks}, ${sealedPeaks}
         )
-        on conflict do nothing`
+        on conflict (uid, conversation_id, start_at, id) do update set
+          samples = excluded.samples, object_key = excluded.object_key, bytes = excluded.bytes,
+          crc32c = excluded.crc32c, lost = false, peaks = excluded.peaks, sealed_peaks = excluded.sealed_peaks
+        where chunks.lost and not excluded.lost`
     )
   })
 
@@ -197,7 +212,8 @@ const make = Effect.gen(function* () {
               ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
               ${batch.map((c) => String(c.start))}::text[]::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
             ) as wanted(uid, conversation_id, start_at, id)
-            join chunks c using (uid, conversation_id, start_at, id)`
+            join chunks c using (uid, conversation_id, start_at, id)
+            where not c.lost`
         )
         for (const row of rows) found.set(row.id, row.samples)
       }
@@ -210,6 +226,28 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag("SchemaError", Effect.die))
       return rows.map((row) => chunkOf(uid, row))
     }),
+    within: (uid, conversation, { from, to }) =>
+      Stream.paginate(initialPage(), (after) =>
+        Effect.gen(function* () {
+          const rows = yield* db
+            .read("ChunkRows.within", (sql) =>
+              SqlSchema.findAll({
+                Request: Schema.Void,
+                Result: Row,
+                execute: () => sql`
+                  select ${columns(sql)} from chunks as c
+                  where uid = ${uid} and conversation_id = ${conversation}
+                    and start_at > ${from - longestSeconds}::float8 and start_at < ${to}::float8
+                    and start_at + samples / sample_rate::float8 > ${from}::float8
+                    and ${after === undefined ? sql`true` : sql`(start_at, id) > (${after.start}::float8, ${after.id}::uuid)`}
+                  order by start_at, id limit ${spanBatch}`
+              })(undefined)
+            )
+            .pipe(Effect.catchTag("SchemaError", Effect.die))
+          const last = rows.length < spanBatch ? undefined : rows.at(-1)
+          return [rows.map((row) => chunkOf(uid, row)), Option.fromNullishOr(last)] as const
+        })
+      ),
     find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
       const row = yield* db
         .read("ChunkRows.find", (sql) =>

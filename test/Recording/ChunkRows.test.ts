@@ -56,6 +56,48 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
+  it.effect("say stored of a chunk that was noted as lost and is stored after all, in either order", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const [late, early] = [chunk("wins", 1), chunk("wins", 2)]
+      yield* rows.insertLost(late)
+      assert.strictEqual((yield* rows.existing([late])).size, 0, "its audio is still to be stored")
+      yield* rows.insertStored(late, object("a"))
+      yield* rows.insertStored(early, object("b"))
+      yield* rows.insertLost(early)
+      const found = yield* Stream.runCollect(rows.within("u", "wins", { from: 0, to: 10 }))
+      assert.deepStrictEqual(
+        found.map(({ key, object, state }) => [state, key, object?.bytes]),
+        [
+          ["stored", "a", 16_032],
+          ["stored", "b", 16_032]
+        ]
+      )
+      assert.deepStrictEqual([...(yield* rows.existing([late, early])).values()], [8000, 8000])
+    })
+  )
+
+  it.effect("are found by a span of which they have a part, page by page", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      for (let start = 0; start < 250; start++) yield* rows.insertStored(chunk("span", start), object(`${start}`))
+      yield* rows.insertLost(chunk("span", 250))
+      const starts = (from: number, to: number, uid = "u") =>
+        Stream.runCollect(rows.within(uid, "span", { from, to })).pipe(
+          Effect.map((found) => found.map(({ start }) => start))
+        )
+      assert.deepStrictEqual(yield* starts(3, 5), [3, 4])
+      assert.deepStrictEqual(yield* starts(3.5, 4.5), [3, 4])
+      assert.deepStrictEqual(yield* starts(250.9, 300), [250])
+      assert.deepStrictEqual(yield* starts(251, 300), [])
+      assert.deepStrictEqual(
+        yield* starts(0, 1000),
+        Array.from({ length: 251 }, (_, index) => index)
+      )
+      assert.deepStrictEqual(yield* starts(3, 5, "v"), [])
+    })
+  )
+
   it.effect("are found one by one, at any start, and not by whom they are not", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
