@@ -3,12 +3,25 @@
  *
  * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
  */
-import { Clock, Context, Effect, FileSystem, Layer, Metric, Path, Schedule, Semaphore } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Effect,
+  Exit,
+  FileSystem,
+  Layer,
+  Metric,
+  Option,
+  Path,
+  Schedule,
+  Semaphore
+} from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import { Batch } from "./Batch.ts"
 import * as Damaged from "./Damaged.ts"
-import { maxHeadBytes } from "./JournalRecord.ts"
-import type { LiveChunk } from "./LiveChunk.ts"
+import { emptyRecord, maxHeadBytes } from "./JournalRecord.ts"
+import type { Extent, LiveChunk } from "./LiveChunk.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Relocation from "./Relocation.ts"
@@ -22,7 +35,7 @@ export interface Source {
    * everybody who was dirty as it started takes part.
    */
   readonly drainInto: (batch: Batch, commit: number | undefined) => boolean
-  /** What was drained is fsynced, or will never be. */
+  /** What was drained is fsynced, or will never be. Called once for every commit, however it ends. */
   readonly settled: (error: JournalError | undefined) => void
 }
 
@@ -84,6 +97,11 @@ const hotMillis = 180_000
 /** Between two attempts to free the oldest segment. */
 const fullPause = "100 millis"
 
+/** Handed to the segment, and not known to be durable yet. */
+interface Written extends Extent {
+  readonly chunk: LiveChunk
+}
+
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const { dataDir } = yield* NodeConfig
@@ -116,7 +134,7 @@ const make = Effect.gen(function* () {
   let lastNumber = segments.at(-1)?.number ?? 0
   const next = Effect.suspend(() => create(directory, ++lastNumber))
   let current = yield* next
-  /** The last commit failed: the end of the current segment is not to be trusted. */
+  /** The last commit failed: the end of the current segment is unknown, so the next commit starts another one. */
   let failing = false
   segments.push(current)
   yield* Effect.addFinalizer(() => Effect.forEach(segments, (segment) => segment.close, { discard: true }))
@@ -138,11 +156,6 @@ const make = Effect.gen(function* () {
   )
   yield* retireDead
 
-  const startAfresh = Effect.map(next, (segment) => {
-    current = segment
-    segments.push(segment)
-    failing = false
-  })
   let giveUp = (_chunks: ReadonlyArray<LiveChunk>) => Effect.succeed(false)
   /** Once the current segment is full. */
   const overBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
@@ -174,18 +187,29 @@ const make = Effect.gen(function* () {
       yield* retireDead
     }
   })
-  const rotate = Effect.gen(function* () {
-    yield* current.sync
-    yield* startAfresh
+  const startSegment = Effect.gen(function* () {
+    const segment = yield* next
+    current = segment
+    segments.push(segment)
     yield* retireDead
     yield* makeRoom
   })
+  const rotate = Effect.andThen(
+    Effect.suspend(() => current.sync),
+    startSegment
+  )
 
   const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
-  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, commitNumber: number | undefined) {
-    const written: Array<{ chunk: LiveChunk; segment: Segment; position: number; length: number }> = []
-    // After a failed write or fsync nothing is known of the segment's end: later audio must not depend on it.
-    if (failing) yield* startAfresh
+  const writeAll = Effect.fnUntraced(function* (
+    sources: ReadonlyArray<Source>,
+    commitNumber: number | undefined,
+    written: Array<Written>
+  ) {
+    if (failing) {
+      yield* startSegment
+      // Without sources this record alone proves that the disk takes data again.
+      yield* current.append(emptyRecord)
+    }
     let drained = 0
     while (drained < sources.length) {
       batch.clear()
@@ -195,58 +219,97 @@ const make = Effect.gen(function* () {
       const segment = current
       const base = segment.size
       unsettled.add(segment)
-      yield* segment.append(batch.bytes)
       for (const run of batch.runs) {
         segment.live.add(run.chunk)
         written.push({ chunk: run.chunk, segment, position: base + run.position, length: run.length })
       }
+      yield* segment.append(batch.bytes)
       yield* Metric.update(committed, batch.bytes.length)
     }
-    if (written.length > 0) yield* current.sync
-    return written
+    if (written.length > 0 || failing) yield* current.sync
+    for (const { chunk, ...extent } of written) chunk.addExtent(extent)
   })
+
+  const errorOf = (cause: Cause.Cause<JournalError>) =>
+    Option.getOrElse(
+      Cause.findErrorOption(cause),
+      () => new JournalError({ operation: "commit", path: current.path, cause: Cause.squash(cause) })
+    )
+  /** A source that throws fails alone. */
+  const settle = (sources: ReadonlyArray<Source>, error: JournalError | undefined) => {
+    const rest = sources.values()
+    let source: Source | undefined
+    const settleRest = Effect.sync(() => {
+      for (source of rest) source.settled(error)
+      source = undefined
+    })
+    return settleRest.pipe(
+      Effect.catchCause((cause) =>
+        Effect.logError("what takes part in a commit can't be settled", cause).pipe(
+          Effect.andThen(Effect.sync(() => source?.settled(errorOf(cause)))),
+          Effect.ignoreCause
+        )
+      ),
+      Effect.repeat({ while: () => source !== undefined })
+    )
+  }
 
   const lock = yield* Semaphore.make(1)
   let started = 0
   const dirty = new Set<Source>()
   const urgent = new Set<Source>()
+  /** Settles every source that it takes from the set, on every exit. */
   const commitOf = (set: Set<Source>) =>
-    Effect.gen(function* () {
-      const sources = [...set]
-      set.clear()
-      if (sources.length === 0) return
-      const error = yield* writeAll(sources, set === dirty ? ++started : undefined).pipe(
-        Effect.map((written) => {
-          for (const { chunk, segment, position, length } of written) chunk.addExtent({ segment, position, length })
-          return undefined
-        }),
-        Effect.trackDuration(commits),
-        Effect.catch((error) => Effect.as(Effect.logError(error.message), error))
-      )
-      unsettled.clear()
-      failing = error !== undefined
-      for (const source of sources) source.settled(error)
-      yield* Metric.update(journalBytes, total())
-    }).pipe(lock.withPermit)
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const sources = [...set]
+        set.clear()
+        const isProbe = failing && set === dirty
+        if (sources.length === 0 && !isProbe) return
+        const written: Array<Written> = []
+        const exit = yield* writeAll(sources, set === dirty ? ++started : undefined, written).pipe(
+          restore,
+          Effect.trackDuration(commits),
+          Effect.exit
+        )
+        unsettled.clear()
+        const hadFailed = failing
+        failing = Exit.isFailure(exit)
+        if (Exit.isFailure(exit)) {
+          for (const { chunk, segment } of written)
+            if (!chunk.extents.some((extent) => extent.segment === segment)) segment.live.delete(chunk)
+          // Once for each time that it begins to fail; a probe follows at every commit.
+          const log = hadFailed ? Effect.logDebug : Effect.logError
+          yield* log(errorOf(exit.cause).message, ...(Cause.hasDies(exit.cause) ? [exit.cause] : []))
+        } else if (hadFailed) yield* Effect.logInfo("the journal can be written again")
+        yield* settle(sources, Exit.isFailure(exit) ? errorOf(exit.cause) : undefined)
+        yield* Metric.update(journalBytes, total())
+      })
+    ).pipe(lock.withPermit)
+  yield* Effect.addFinalizer(() => {
+    const sources = [...new Set([...dirty, ...urgent])]
+    const cause = new Error("the journal is closed")
+    return settle(sources, new JournalError({ operation: "commit", path: directory, cause }))
+  })
 
   const services = yield* Effect.context<never>()
   const scope = yield* Effect.scope
   let urgentRunning = false
-  const commitUrgent = Effect.suspend(() => commitOf(urgent)).pipe(
-    Effect.repeat({ while: () => urgent.size > 0 }),
-    Effect.ensuring(
-      Effect.sync(() => {
-        urgentRunning = false
-      })
-    ),
+  const logDeath = Effect.catchCause((cause: Cause.Cause<never>) =>
+    Effect.logError("a commit of the journal died", cause)
+  )
+  const commitUrgent = commitOf(urgent).pipe(
+    logDeath,
+    Effect.repeat({
+      while: () => {
+        urgentRunning = urgent.size > 0
+        return urgentRunning
+      }
+    }),
     Effect.forkIn(scope)
   )
   const commit = commitOf(dirty)
-  yield* commit.pipe(
-    Effect.catchCause((cause) => Effect.logError("a commit of the journal died", cause)),
-    Effect.repeat(Schedule.fixed(config.commitInterval)),
-    Effect.forkScoped
-  )
+  yield* commit.pipe(logDeath, Effect.repeat(Schedule.fixed(config.commitInterval)), Effect.forkScoped)
 
   const read = Effect.fnUntraced(function* (chunk: LiveChunk, start: number, end: number, into?: Buffer) {
     const length = Math.max(0, Math.min(end, chunk.durable) - start)

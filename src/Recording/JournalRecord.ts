@@ -99,3 +99,18 @@ export const maxAudioBytes = 8 * 1024 * 1024
 
 /** Longest head: the fixed part and two ids of 128 characters. */
 export const maxHeadBytes = fixedBytes + 256
+
+/** A record without audio. Recovery passes over it: it belongs to no chunk. */
+export const emptyRecord: Uint8Array = (() => {
+  const head = encodeHead({
+    id: new Uint8Array(16),
+    uid: "",
+    conversation: "",
+    start: 0,
+    sampleRate: 0,
+    codec: "pcm16"
+  })
+  const record = Buffer.alloc(head.length)
+  write(record, 0, head, 0, new Uint8Array(0))
+  return record
+})()

@@ -117,7 +117,11 @@ export class LiveCapture implements Source, Capture {
   /** The conversation that `enter` was asked for. */
   entered(conversation: LiveConversation): void {
     this.#entering = false
-    if (this.#failure !== undefined) return this.#host.leave(conversation)
+    if (this.#failure !== undefined) {
+      this.#host.leave(conversation)
+      if (this.#closing) this.#end()
+      return
+    }
     this.#conversation = conversation
     this.#progress.enter(conversation.id)
     this.#advance()
@@ -147,7 +151,7 @@ export class LiveCapture implements Source, Capture {
     const whole = this.#sealing.filter(({ chunk }) => chunk.durable === chunk.appended)
     if (whole.length > 0) {
       this.#sealing = this.#sealing.filter(({ chunk }) => chunk.durable !== chunk.appended)
-      for (const { chunk } of whole) this.#host.sealed(this, chunk)
+      for (const { chunk } of whole) this.#handOver(chunk)
     }
     if (this.#progress.durable()) this.#host.markDirty(this)
     const full = this.#backlog.length > 0
@@ -206,7 +210,7 @@ export class LiveCapture implements Source, Capture {
 
   #seal(): void {
     if (this.#chunk === undefined || this.#conversation === undefined) return
-    this.#chunk.state = "waiting"
+    this.#chunk.state = "sealing"
     this.#chunk.sealedAt = this.#host.now()
     this.#sealing.push({ chunk: this.#chunk, conversation: this.#conversation })
     this.#chunk = undefined
@@ -291,6 +295,11 @@ export class LiveCapture implements Source, Capture {
     if (!this.#inFlight) this.#giveUp(this.#failure)
   }
 
+  #handOver(chunk: LiveChunk): void {
+    chunk.state = "waiting"
+    this.#host.sealed(this, chunk)
+  }
+
   /** Keeps what is durable, forgets the rest: it was never acknowledged. */
   #giveUp(failure: CaptureFailure): void {
     if (this.#gaveUp) return
@@ -308,7 +317,7 @@ export class LiveCapture implements Source, Capture {
       conversation.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
       chunk.appended = chunk.durable
       if (chunk.durable === 0) this.#host.abandoned(chunk)
-      else this.#host.sealed(this, chunk)
+      else this.#handOver(chunk)
     }
     if (conversation !== undefined) this.#host.leave(conversation)
     if (!this.#closing) this.options.onFailure(failure)

@@ -13,10 +13,11 @@ export interface Extent {
 }
 
 /**
- * `open`: a capture appends to it. `waiting`: sealed, for a queue or the sweeper. `queued`, `uploading`: in the hands of
- * the uploads. `released`: stored and in the database, or given up; its extents are dead.
+ * `open`: a capture appends to it. `sealing`: closed, still its capture's until it is durable. `waiting`: for a queue or the
+ * sweeper. `queued`, `uploading`: in the hands of the uploads. `released`: stored and in the database, or given up; its
+ * extents are dead.
  */
-export type LiveState = "open" | "waiting" | "queued" | "uploading" | "released"
+export type LiveState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "released"
 
 export class LiveChunk {
   readonly id: Uint8Array

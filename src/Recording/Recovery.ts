@@ -52,6 +52,13 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
       const record = read(window, at)
       if (record !== undefined && record !== "more") {
         const id = hex(record.id)
+        if (record.audioLength === 0 && isBoundary) {
+          skipped += base + at - good
+          at = record.audioOffset
+          good = base + at
+          goesOn = false
+          continue
+        }
         const entry = found.get(id) ?? (isBoundary ? { head: record, pieces: [] } : undefined)
         if (entry !== undefined) {
           found.set(id, entry)

@@ -174,9 +174,9 @@ export const create = (directory: string, number: number): Effect.Effect<Segment
   Effect.flatMap(open(directory, number, "wx+", 0), (segment) =>
     syncDirectory(directory).pipe(
       Effect.as(segment),
-      Effect.tapError(() => Effect.ignore(segment.retire))
+      Effect.onError(() => Effect.ignore(segment.retire))
     )
-  )
+  ).pipe(Effect.uninterruptible)
 
 /** The segments in `directory`, which is made if it is missing, by number. */
 export const openAll = Effect.fnUntraced(function* (directory: string) {

@@ -40,7 +40,8 @@ export class UploadQueue {
       return undefined
     }
     const evicted = lane.chunks.shift()
-    if (evicted !== undefined) evicted.state = "waiting"
+    // It may have been given up meanwhile.
+    if (evicted?.state === "queued") evicted.state = "waiting"
     return evicted
   }
 

@@ -3,7 +3,7 @@
  * before it, which change nothing the second time.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Cause, Context, Effect, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
+import { Cause, Context, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageWrite } from "../Bulkhead.ts"
 import { Peaks } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
@@ -182,28 +182,34 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const work = Effect.suspend(() => {
+  const work: Effect.Effect<void> = Effect.suspend(() => {
     if (queue.size === 0 && more) offerWaiting()
     const chunk = queue.take()
     return chunk === undefined ? Effect.succeed(false) : Effect.as(upload(chunk), true)
   }).pipe(
     Effect.repeat({ while: (more) => more }),
     Effect.tap(Effect.suspend(() => Metric.update(queuedChunks, queue.size))),
+    // What was offered as this worker ended, however it ended, needs another one.
     Effect.ensuring(
       Effect.sync(() => {
         running--
+        if (queue.size > 0) startWorker()
       })
     ),
     Effect.asVoid
   )
+  const startWorker = () => {
+    if (running >= config.uploads) return
+    running++
+    fork(work)
+  }
 
+  /** A chunk that is in other hands already is left there. */
   const add = (lane: object, chunk: LiveChunk, capacity: number): boolean => {
+    if (chunk.state !== "waiting") return false
     const evicted = queue.offer(lane, chunk, capacity)
     if (evicted !== undefined) fork(Metric.update(deferredChunks, 1))
-    if (running < config.uploads) {
-      running++
-      fork(work)
-    }
+    startWorker()
     return evicted !== undefined
   }
 
@@ -219,6 +225,8 @@ const make = Effect.gen(function* () {
     return offerWaiting()
   })
 
+  /** The last note of what is lost was not written: logged once, although it is tried again and again. */
+  let isNoteRefused = false
   /** Nobody else may take it while the note is written. */
   const giveUp = Effect.fnUntraced(function* (chunks: ReadonlyArray<LiveChunk>) {
     for (const chunk of chunks) {
@@ -227,14 +235,20 @@ const make = Effect.gen(function* () {
       const seconds = chunk.durable / 2 / chunk.sampleRate
       const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
       chunk.state = "uploading"
-      const recorded = yield* Effect.isSuccess(rows.insertLost(chunk))
-      if (!recorded) {
-        chunk.state = "waiting"
-        yield* Effect.logError(
-          "the journal is full and the database does not take the note of what would be lost"
+      const note = yield* rows.insertLost(chunk).pipe(
+        Effect.onError(() => Effect.sync(() => (chunk.state = "waiting"))),
+        Effect.exit
+      )
+      if (Exit.isFailure(note)) {
+        const log = isNoteRefused ? Effect.logDebug : Effect.logError
+        isNoteRefused = true
+        yield* log(
+          "the journal is full and the database does not take the note of what would be lost",
+          note.cause
         ).pipe(Effect.annotateLogs(lost))
         return false
       }
+      isNoteRefused = false
       yield* live.release(chunk)
       yield* Metric.update(lostSeconds, seconds)
       yield* Effect.logError("audio was given up: the journal's budget is spent").pipe(
@@ -262,7 +276,11 @@ const make = Effect.gen(function* () {
 
   const idle = FiberSet.awaitEmpty(workers)
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(idle, config.drainTimeout)))
-  yield* sweep.pipe(Effect.repeat(Schedule.spaced(config.sweepInterval)), Effect.forkScoped)
+  yield* sweep.pipe(
+    Effect.catchCause((cause) => Effect.logError("a sweep died", cause)),
+    Effect.repeat(Schedule.spaced(config.sweepInterval)),
+    Effect.forkScoped
+  )
 
   return Uploads.of({
     offer: (capture, chunk) => add(capture, chunk, config.queuedChunks),

@@ -6,7 +6,7 @@ import { RecordingConfig } from "../../../src/Recording.ts"
 import { Journal } from "../../../src/Recording/Journal.ts"
 import type { CaptureHost } from "../../../src/Recording/CaptureHost.ts"
 import { LiveCapture } from "../../../src/Recording/LiveCapture.ts"
-import type { LiveChunk } from "../../../src/Recording/LiveChunk.ts"
+import { LiveChunk } from "../../../src/Recording/LiveChunk.ts"
 import { LiveConversation } from "../../../src/Recording/LiveConversation.ts"
 import * as Settings from "../../../src/Settings.ts"
 
@@ -35,6 +35,10 @@ export const newId = (): Uint8Array => {
   id.writeUInt32BE(++ids, 12)
   return id
 }
+
+/** Of user "u" in conversation "c", without audio. */
+export const liveChunk = (): LiveChunk =>
+  new LiveChunk({ id: newId(), uid: "u", conversation: "c", start: 0, sampleRate: 8000, codec: "pcm16" }, 0)
 
 export interface Heard {
   readonly acks: Array<{ readonly conversation: string; readonly through: number; readonly bytes: number }>

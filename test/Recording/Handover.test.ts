@@ -1,0 +1,133 @@
+/** A sealed chunk is in one pair of hands at a time, and leaves them however their work ends. */
+import { assert, it } from "@effect/vitest"
+import { Deferred, Duration, Effect } from "effect"
+import { Recording } from "../../src/Recording.ts"
+import { Journal } from "../../src/Recording/Journal.ts"
+import { UploadQueue } from "../../src/Recording/UploadQueue.ts"
+import { Uploads } from "../../src/Recording/Uploads.ts"
+import {
+  chunksOf,
+  epoch,
+  failing,
+  idle,
+  inWorld,
+  liveChunks,
+  node,
+  playback,
+  rate,
+  record,
+  rowCount,
+  sweep
+} from "./support/StoringNode.ts"
+import { liveChunk, ramp, temporaryDirectory } from "./support/TestNode.ts"
+
+/** An open capture that has entered "c", with its acknowledgements. */
+const openCapture = Effect.gen(function* () {
+  const recording = yield* Recording
+  const room = yield* Deferred.make<void>()
+  const acks: Array<number> = []
+  const failures: Array<string> = []
+  const capture = yield* recording.open({
+    uid: "u",
+    sampleRate: rate,
+    codec: "pcm16",
+    exact: true,
+    onAck: ({ bytes }) => acks.push(bytes),
+    onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+    onFailure: ({ _tag }) => failures.push(_tag)
+  })
+  capture.switchTo("c")
+  yield* Deferred.await(room)
+  return { acks, capture, failures }
+})
+
+const bug = new Error("a bug")
+/** Dies as long as it is told to. */
+const dying = () => {
+  const state = { isDying: true, calls: 0 }
+  const hook = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      state.calls++
+      return state.isDying ? Effect.die(bug) : effect
+    })
+  return { state, hook }
+}
+
+/** Commits happen only when the test asks for them. */
+const onDemand = { commitInterval: Duration.hours(1) }
+
+it.live("uploads a chunk once, though the sweeper comes between its seal and its last commit", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const puts: Array<string> = []
+    const put = <A, E>(put: Effect.Effect<A, E>, key: string) => Effect.suspend(() => (puts.push(key), put))
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      yield* Effect.gen(function* () {
+        const { capture } = yield* openCapture
+        capture.append(epoch, ramp(8000))
+        yield* journal.commit
+        capture.switchTo("d")
+        assert.strictEqual(yield* (yield* Uploads).sweep, 0)
+        yield* idle
+      }).pipe(Effect.scoped)
+      yield* idle
+      assert.deepStrictEqual(puts, ["chunks/u/c/1700000000.000.batch.bin"])
+    }).pipe(Effect.provide(node(dataDir, { put }, onDemand)))
+  }).pipe(inWorld)
+)
+
+it.live.each(["put", "row"] as const)("stores a chunk with a later sweep when its %s dies", (step) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { hook, state } = dying()
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* idle
+      assert.strictEqual(yield* liveChunks, 1)
+      state.isDying = false
+      while ((yield* liveChunks) > 0) yield* sweep
+      assert.deepStrictEqual((yield* playback).states, ["stored"])
+    }).pipe(Effect.provide(node(dataDir, { [step]: hook })))
+  }).pipe(inWorld)
+)
+
+it.live("keeps what it can't note as lost, and acknowledges nothing meanwhile, when the note dies", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state: store } = failing()
+    const { hook, state } = dying()
+    const small = { segmentBytes: 20_000, journalBytes: 100_000, uploadDeadline: Duration.millis(1) }
+    yield* Effect.gen(function* () {
+      for (let index = 0; index < 5; index++) {
+        yield* record(8000, index * 8000, "old")
+        yield* idle
+      }
+      const { acks, capture, failures } = yield* openCapture
+      const sent = 40 * 1600
+      for (let at = 0; at < sent; at += 1600) capture.append(epoch + 1000 + at / rate, ramp(1600, at))
+      while (state.calls < 2) yield* Effect.sleep("5 millis")
+      const acknowledged = acks.at(-1) ?? 0
+      assert.isBelow(acknowledged, sent * 2)
+      state.isDying = false
+      while ((acks.at(-1) ?? 0) < sent * 2 && failures.length === 0) yield* Effect.sleep("5 millis")
+      assert.deepStrictEqual(failures, [])
+      const { audio } = yield* chunksOf("u", "c")
+      assert.isTrue(audio.equals(Buffer.from(ramp(sent))))
+      store.down = false
+      while ((yield* liveChunks) > 1) yield* sweep
+      // Given up or stored, and no chunk both.
+      assert.strictEqual(yield* rowCount, 5)
+    }).pipe(Effect.scoped, Effect.provide(node(dataDir, { put, lost: hook }, small)))
+  }).pipe(inWorld)
+)
+
+it("does not offer again what was given up when it slides out of its queue", () => {
+  const queue = new UploadQueue()
+  const capture = {}
+  const [first, second] = [liveChunk(), liveChunk()]
+  queue.offer(capture, first, 1)
+  first.state = "released"
+  assert.strictEqual(queue.offer(capture, second, 1), first)
+  assert.strictEqual(first.state, "released")
+})

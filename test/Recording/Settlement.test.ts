@@ -1,0 +1,223 @@
+/** Whoever takes part in a commit hears how it went, however it ends; what failed is not written to again. */
+import { assert, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber, Layer, References } from "effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import type { Batch } from "../../src/Recording/Batch.ts"
+import { Journal, type Source } from "../../src/Recording/Journal.ts"
+import { epoch } from "./support/StoringNode.ts"
+import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+
+/** The clock of tests stands still: a commit happens when a test asks for it. */
+const onJournal = <A, E>(
+  test: (journal: Journal["Service"], dataDir: string) => Effect.Effect<A, E>,
+  bounds: Parameters<typeof journalIn>[1] = {}
+) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    return yield* Effect.flatMap(Journal, (journal) => test(journal, dataDir)).pipe(
+      Effect.provide(Layer.fresh(journalIn(dataDir, bounds)))
+    )
+  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
+
+/** A source that remembers how its commits ended. */
+const source = (drainInto: (batch: Batch) => boolean = () => true) => {
+  const outcomes: Array<string> = []
+  const self: Source = {
+    drainInto,
+    settled: (error) => {
+      outcomes.push(error === undefined ? "durable" : "failed")
+    }
+  }
+  return { self, outcomes }
+}
+
+const throwing = () => {
+  throw new Error("a bug")
+}
+
+/** Two segments of sealed audio, and a budget that the next rotation exceeds. */
+const full = { segmentBytes: 10_000, journalBytes: 30_000 }
+const fill = Effect.fnUntraced(function* (journal: Journal["Service"]) {
+  const node = new TestNode(journal)
+  for (const second of [0, 1]) {
+    const { capture } = node.capture()
+    capture.switchTo("c")
+    capture.append(epoch + second, ramp(8000, second * 8000))
+    yield* journal.commit
+    yield* Effect.callback<void>((resume) => capture.close(() => resume(Effect.void)))
+  }
+  return node
+})
+
+it.effect("fails every capture of a commit that dies, and loses nothing that is acknowledged afterwards", () =>
+  onJournal(
+    (journal, dataDir) =>
+      Effect.gen(function* () {
+        const node = yield* fill(journal)
+        node.now = 10_000
+        const broken = { isBroken: true }
+        journal.whenFull((chunks) =>
+          broken.isBroken
+            ? Effect.die(new Error("index corrupted"))
+            : Effect.as(Effect.forEach(chunks, journal.release, { discard: true }), true)
+        )
+        const first = node.capture()
+        first.capture.switchTo("acked")
+        first.capture.append(epoch, ramp(8000))
+        yield* journal.commit
+        assert.deepStrictEqual([first.heard.failures, first.heard.acks], [["NotWritten"], []])
+        assert.isTrue(journal.stats().failing)
+        broken.isBroken = false
+        const second = node.capture()
+        second.capture.switchTo("acked")
+        second.capture.append(epoch, ramp(8000))
+        yield* journal.commit
+        assert.deepStrictEqual(second.heard.acks, [{ conversation: "acked", through: epoch + 1, bytes: 16_000 }])
+        const copy = Path.join(dataDir, "copy")
+        Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+        const recovered = yield* Effect.flatMap(Journal, (found) =>
+          Effect.forEach(
+            found.recovered.filter(({ conversation }) => conversation === "acked"),
+            (chunk) => found.read(chunk, 0, chunk.durable)
+          )
+        ).pipe(Effect.provide(Layer.fresh(journalIn(copy))))
+        assert.isTrue(Buffer.concat(recovered).equals(Buffer.from(ramp(8000))))
+      }),
+    full
+  )
+)
+
+it.effect("fails what takes part in a commit that is interrupted", () =>
+  onJournal(
+    (journal) =>
+      Effect.gen(function* () {
+        const node = yield* fill(journal)
+        const waits = yield* Deferred.make<void>()
+        journal.whenFull(() => Effect.andThen(Deferred.succeed(waits, undefined), Effect.never))
+        const { capture, heard } = node.capture()
+        capture.switchTo("c")
+        capture.append(epoch + 10, ramp(8000))
+        const commit = yield* Effect.forkChild(journal.commit)
+        yield* Deferred.await(waits)
+        yield* Fiber.interrupt(commit)
+        assert.deepStrictEqual([heard.failures, heard.acks], [["NotWritten"], []])
+      }),
+    full
+  )
+)
+
+it.effect.each(["markDirty", "markUrgent"] as const)("fails what takes part in a commit that throws: %s", (mark) =>
+  onJournal((journal) =>
+    Effect.gen(function* () {
+      const isSettled = yield* Deferred.make<void>()
+      const broken = source(throwing)
+      journal[mark]({
+        ...broken.self,
+        settled: (error) => {
+          broken.self.settled(error)
+          Deferred.doneUnsafe(isSettled, Effect.void)
+        }
+      })
+      if (mark === "markDirty") yield* journal.commit
+      yield* Deferred.await(isSettled)
+      assert.deepStrictEqual(broken.outcomes, ["failed"])
+      // Both ways to commit work on.
+      const later = source()
+      const done = yield* Deferred.make<void>()
+      journal.markUrgent({
+        ...later.self,
+        settled: (error) => {
+          later.self.settled(error)
+          Deferred.doneUnsafe(done, Effect.void)
+        }
+      })
+      yield* Deferred.await(done)
+      journal.markDirty(later.self)
+      yield* journal.commit
+      assert.deepStrictEqual(later.outcomes, ["durable", "durable"])
+    })
+  )
+)
+
+it.effect("settles everybody, though one throws when it is settled", () =>
+  onJournal((journal) =>
+    Effect.gen(function* () {
+      const [before, after] = [source(), source()]
+      const broken = source()
+      journal.markDirty(before.self)
+      journal.markDirty({
+        ...broken.self,
+        settled: (error) => {
+          broken.self.settled(error)
+          if (error === undefined) throwing()
+        }
+      })
+      journal.markDirty(after.self)
+      yield* journal.commit
+      assert.deepStrictEqual([before.outcomes, after.outcomes], [["durable"], ["durable"]])
+      assert.deepStrictEqual(broken.outcomes, ["durable", "failed"])
+    })
+  )
+)
+
+it.effect("fails what still waits for a commit when the journal is closed", () =>
+  Effect.gen(function* () {
+    const waiting = source()
+    yield* onJournal((journal) => Effect.sync(() => journal.markDirty(waiting.self)))
+    assert.deepStrictEqual(waiting.outcomes, ["failed"])
+  })
+)
+
+it.effect("finds out by itself that the disk can be written again, and leaves nothing of it to recover", () =>
+  onJournal(
+    (journal, dataDir) =>
+      Effect.gen(function* () {
+        const { capture, heard } = new TestNode(journal).capture()
+        capture.switchTo("c")
+        capture.append(epoch, ramp(8000))
+        yield* journal.commit
+        const directory = Path.join(dataDir, "journal")
+        Fs.renameSync(directory, `${directory}.away`)
+        capture.append(epoch + 1, ramp(8000, 8000))
+        yield* journal.commit
+        assert.deepStrictEqual(heard.failures, ["NotWritten"])
+        yield* journal.commit
+        assert.isTrue(journal.stats().failing)
+        Fs.renameSync(`${directory}.away`, directory)
+        yield* journal.commit
+        assert.isFalse(journal.stats().failing)
+        const copy = Path.join(dataDir, "copy")
+        Fs.cpSync(directory, Path.join(copy, "journal"), { recursive: true })
+        const found = yield* Effect.map(Journal, ({ recovered }) => recovered.map(({ durable }) => durable)).pipe(
+          Effect.provide(Layer.fresh(journalIn(copy)))
+        )
+        assert.deepStrictEqual(found, [16_000])
+        assert.deepStrictEqual(
+          Fs.readdirSync(Path.join(copy, "journal")).filter((name) => name.endsWith(".damaged")),
+          []
+        )
+      }),
+    { segmentBytes: 10_000, commitInterval: Duration.millis(50) }
+  )
+)
+
+it.effect("ends a capture that failed while it entered a conversation", () =>
+  onJournal((journal) =>
+    Effect.gen(function* () {
+      const entering: Array<() => void> = []
+      const node = new TestNode(journal, {
+        backlogBytes: 1000,
+        enter: (capture, id) => entering.push(() => capture.entered(node.conversation(id)))
+      })
+      const { capture, heard } = node.capture()
+      capture.switchTo("c")
+      capture.append(epoch, ramp(1000))
+      assert.deepStrictEqual(heard.failures, ["BacklogFull"])
+      const ended = yield* Deferred.make<void>()
+      capture.close(() => Deferred.doneUnsafe(ended, Effect.void))
+      for (const enter of entering) enter()
+      yield* Deferred.await(ended)
+    })
+  )
+)
