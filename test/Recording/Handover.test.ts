@@ -1,6 +1,8 @@
 /** A sealed chunk is in one pair of hands at a time, and leaves them however their work ends. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect } from "effect"
+import { Deferred, Duration, Effect, Fiber } from "effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { Recording } from "../../src/Recording.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { UploadQueue } from "../../src/Recording/UploadQueue.ts"
@@ -9,6 +11,7 @@ import {
   chunksOf,
   epoch,
   failing,
+  hanging,
   idle,
   inWorld,
   liveChunks,
@@ -121,6 +124,48 @@ it.live("keeps what it can't note as lost, and acknowledges nothing meanwhile, w
     }).pipe(Effect.scoped, Effect.provide(node(dataDir, { put, lost: hook }, small)))
   }).pipe(inWorld)
 )
+
+for (const end of ["its answer is lost", "the node is killed after it"] as const)
+  it.live(`plays what the store takes after it was noted as lost, when ${end}`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const copy = Path.join(dataDir, "copy")
+      const { put, state: store } = failing()
+      const noted = yield* Deferred.make<void>()
+      /** The first note is written, and nobody hears of it. */
+      const lost = <A, E>(row: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+        row.pipe(
+          Effect.tap(() =>
+            Effect.sync(() => {
+              store.down = false
+              Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+            })
+          ),
+          Effect.andThen(Deferred.succeed(noted, undefined)),
+          Effect.andThen(end === "its answer is lost" ? Effect.die(bug) : Effect.never)
+        )
+      const small = { segmentBytes: 20_000, journalBytes: 100_000, sweepInterval: Duration.millis(20), ...hanging }
+      const whole = Buffer.from(ramp(9 * 8000))
+      const heard = Effect.gen(function* () {
+        while ((yield* liveChunks) > 0) yield* sweep
+        const { audio, lost } = yield* chunksOf("u", "c")
+        assert.strictEqual(lost, 0)
+        assert.isTrue(audio.equals(whole.subarray(0, audio.length)))
+        return audio.length
+      })
+      yield* Effect.gen(function* () {
+        const recorder = yield* Effect.forkChild(
+          Effect.forEach(Array.from({ length: 9 }), (_, index) => record(8000, index * 8000))
+        )
+        yield* Deferred.await(noted)
+        if (end !== "its answer is lost") return
+        yield* Fiber.join(recorder)
+        assert.strictEqual(yield* heard, whole.length)
+      }).pipe(Effect.scoped, Effect.provide(node(dataDir, { put, lost }, small)))
+      if (end === "its answer is lost") return
+      assert.isAbove(yield* Effect.provide(heard, node(copy)), 0)
+    }).pipe(inWorld)
+  )
 
 it("does not offer again what was given up when it slides out of its queue", () => {
   const queue = new UploadQueue()
