@@ -8,7 +8,7 @@ import * as Unreadable from "./Playback/Unreadable.ts"
 import { type Waveform, waveforms } from "./Playback/Waveform.ts"
 import { type Chunk, type Conversation, isReadAsPcm, type Listed, Recording } from "./Recording.ts"
 
-export { AudioUnreadable } from "./Playback/AudioUnreadable.ts"
+export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export type { Rendition } from "./Playback/Rendition.ts"
 

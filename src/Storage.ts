@@ -1,6 +1,6 @@
 /** The object store port. Adapters: `Storage/DiskStorage.ts`, `Storage/MemoryStorage.ts`. */
-import { Context, Schema } from "effect"
-import type { Duration, Effect, Stream } from "effect"
+import { Context, Effect, Schema } from "effect"
+import type { Duration, Stream } from "effect"
 
 export { NotSealed, Protection } from "./Storage/Protection.ts"
 export * as SealedRecords from "./Storage/SealedRecords.ts"
@@ -32,6 +32,16 @@ export class ObjectConflict extends Schema.TaggedError<ObjectConflict>()("Object
   }
 }
 
+/** The bytes that were read have another CRC32C than those that were put: damaged on the way, or at rest. */
+export class ObjectDamaged extends Schema.TaggedError<ObjectDamaged>()("ObjectDamaged", {
+  ...where,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${place(this)}: ${this.reason}`
+  }
+}
+
 /** The store could not answer for now; the same call may work later. */
 export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()("StorageUnavailable", {
   ...where,
@@ -42,7 +52,7 @@ export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()
   }
 }
 
-/** The store will not do this, however often it is asked (permission, bad name, corrupt object). */
+/** The store will not do this, however often it is asked (permission, bad name). */
 export class StorageRefused extends Schema.TaggedError<StorageRefused>()("StorageRefused", {
   ...where,
   reason: Schema.String
@@ -52,7 +62,12 @@ export class StorageRefused extends Schema.TaggedError<StorageRefused>()("Storag
   }
 }
 
-export type StorageError = ObjectNotFound | ObjectConflict | StorageUnavailable | StorageRefused
+export type ReadError = ObjectNotFound | ObjectDamaged | StorageUnavailable | StorageRefused
+export type StorageError = ReadError | ObjectConflict
+
+/** Damage on the way passes, damage at rest stays: one more read tells them apart before anybody sees the error. */
+export const rereadDamaged = <A, E, R>(read: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.retry(read, { times: 1, while: (error) => error instanceof ObjectDamaged })
 
 /** What the store knows of an object. `crc32c` is unsigned, `generation` changes when the key gets a new object. */
 export interface ObjectHead {
@@ -100,7 +115,7 @@ export class Storage extends Context.Service<
     /** Create-only and durable when it returns. The same bytes again under the same key is success. */
     put(object: NewObject): Effect.Effect<ObjectHead, ObjectConflict | StorageUnavailable | StorageRefused>
     /** Whole objects are checked against their CRC32C while they stream; a range past the end is clipped. */
-    get(key: string, range?: ByteRange): Stream.Stream<Uint8Array, ObjectNotFound | StorageUnavailable | StorageRefused>
+    get(key: string, range?: ByteRange): Stream.Stream<Uint8Array, ReadError>
     head(key: string): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused>
     /** By key, ascending, at most 1,000 a page. A prefix ends in `/`. */
     list(

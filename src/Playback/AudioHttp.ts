@@ -5,7 +5,7 @@ import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { Access, byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
-import { AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
+import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
 
 const notPlayable = rule(
@@ -29,6 +29,17 @@ const unreadable = rule(
       code: "audio-unreadable",
       title: "Recorded audio can't be read",
       detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} can't be read as it is stored now. The operator finds the reason in the log.`
+    })
+)
+
+const missing = rule(
+  AudioMissing,
+  ({ conversation, end, start }) =>
+    new Problem({
+      status: 404,
+      code: "audio-missing",
+      title: "Recorded audio is missing",
+      detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} is no longer in the object store.`
     })
 )
 
@@ -129,5 +140,5 @@ const group = HttpApiBuilder.group(
 
 export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
-  Layer.merge(Problems.rules(notPlayable, unreadable))
+  Layer.merge(Problems.rules(notPlayable, unreadable, missing))
 )

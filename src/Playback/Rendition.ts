@@ -3,10 +3,11 @@ import { Array as Arr, Effect, Pull, type Scope, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { Span, type Timeline, Wav } from "../Audio.ts"
 import { type Chunk, ChunkUnreadable, type ReadError, type Recording } from "../Recording.ts"
-import { AudioUnreadable } from "./AudioUnreadable.ts"
+import type { ObjectNotFound } from "../Storage.ts"
+import { AudioMissing, AudioUnreadable } from "./AudioUnreadable.ts"
 
 type Read = Recording["Service"]["read"]
-type Failure = AudioUnreadable | Exclude<ReadError, ChunkUnreadable>
+type Failure = AudioMissing | AudioUnreadable | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
 
 export interface Rendition {
   readonly file: Timeline.AudioFile<Chunk>
@@ -41,6 +42,7 @@ const silence = (length: number): Stream.Stream<Uint8Array> =>
 const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
   Stream.suspend(() => {
     let missing = range.end - range.start
+    const span = { conversation: chunk.conversation, start: chunk.start, end: Span.end(chunk) }
     // Buffer by buffer: several that come as one array would be joined into a copy before they are sent.
     const counted = Stream.map(Stream.rechunk(read(chunk, range), 1), (bytes) => {
       missing -= bytes.length
@@ -58,9 +60,9 @@ const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
           Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
         )
       ),
-      Stream.catchTag("ChunkUnreadable", (cause) => {
-        const { conversation, start } = chunk
-        return Stream.fail(new AudioUnreadable({ conversation, start, end: Span.end(chunk), cause }))
+      Stream.catchTags({
+        ChunkUnreadable: (cause) => Stream.fail(new AudioUnreadable({ ...span, cause })),
+        ObjectNotFound: (cause) => Stream.fail(new AudioMissing({ ...span, cause }))
       })
     )
   })

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import type { Saturated } from "../Bulkhead.ts"
 import type { DbError } from "../Db.ts"
-import type { StorageUnavailable } from "../Storage.ts"
+import type { ObjectNotFound, StorageRefused, StorageUnavailable } from "../Storage.ts"
 import type { Chunk } from "./Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { ChunkUnreadable } from "./ChunkUnreadable.ts"
@@ -11,7 +11,7 @@ import { LiveConversations } from "./LiveConversations.ts"
 import { StoredAudio } from "./StoredAudio.ts"
 
 /** Why a chunk can't be read, for now or at all. */
-export type ReadError = ChunkUnreadable | StorageUnavailable | Saturated | DbError
+export type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated | DbError
 
 export class ChunkAudio extends Context.Service<
   ChunkAudio,

@@ -1,7 +1,8 @@
 /** What an object of the store is as a chunk: from its name and metadata, and from its audio where those do not tell. */
 import { Effect, Option, Schema, Stream } from "effect"
 import { Peaks, type Span } from "../Audio.ts"
-import type { ObjectHead, ObjectNotFound, Protection, Storage, StorageRefused, StorageUnavailable } from "../Storage.ts"
+import { type ObjectHead, type Protection, type ReadError, rereadDamaged, type Storage } from "../Storage.ts"
+import type { StorageUnavailable } from "../Storage.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
 import type { ImportedChunk, KnownChunk } from "./ImportRows.ts"
 import * as ObjectName from "./ObjectName.ts"
@@ -97,7 +98,7 @@ export const make = (storage: Storage["Service"], protection: Protection["Servic
       head: ObjectHead,
       name: ObjectName.ObjectName,
       { sampleRate, samples, waveforms }: { sampleRate: number; samples?: number; waveforms: boolean }
-    ): Effect.fn.Return<Heard, Unusable | StorageUnavailable | StorageRefused | ChunkDecoder.Failure | ObjectNotFound> {
+    ): Effect.fn.Return<Heard, Unusable | ReadError | ChunkDecoder.Failure> {
       const { key, size } = head
       if (isPlain(name)) {
         const bytes = samples === undefined ? size : samples * 2
@@ -117,9 +118,11 @@ export const make = (storage: Storage["Service"], protection: Protection["Servic
       return { bytes: pcm.length, peaks: Peaks.peaksOf(heard, sampleRate) }
     },
     (effect, { key }) =>
-      Effect.catchTags(effect, {
+      Effect.catchTags(rereadDamaged(effect), {
         NotSealed: ({ message }) => Effect.fail(new Unusable({ key, why: "not decrypted", reason: message })),
         NotOpus: ({ message }) => Effect.fail(new Unusable({ key, why: "not Opus", reason: message })),
+        ObjectDamaged: ({ message }) =>
+          Effect.fail(new Unusable({ key, why: "not given by the store", reason: message })),
         ObjectNotFound: ({ message }) =>
           Effect.fail(new Unusable({ key, why: "not given by the store", reason: message })),
         StorageRefused: ({ message }) =>

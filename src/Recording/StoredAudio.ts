@@ -5,15 +5,16 @@
 import { crc32c } from "@node-rs/crc32"
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageRead } from "../Bulkhead.ts"
-import { NotSealed, Protection, SealedRecords, Storage, type StorageError, StorageRefused } from "../Storage.ts"
-import type { StorageUnavailable } from "../Storage.ts"
+import { NotSealed, Protection, rereadDamaged, SealedRecords, Storage } from "../Storage.ts"
+import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../Storage.ts"
 import type { Chunk } from "./Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
 import { ChunkUnreadable } from "./ChunkUnreadable.ts"
 import * as ObjectName from "./ObjectName.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 
-type ReadError = ChunkUnreadable | StorageUnavailable | Saturated
+/** The store's own answers pass as they are; what it gives and is not the chunk's audio is `ChunkUnreadable`. */
+type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated
 
 /** What of a chunk its decoded audio depends on. */
 interface Source extends Pick<Chunk, "uid" | "conversation" | "key" | "sampleRate" | "object"> {}
@@ -22,8 +23,9 @@ export class StoredAudio extends Context.Service<
   StoredAudio,
   {
     /**
-     * Bytes `start` to `end` (not included) of a stored chunk's PCM16. All of it is compared with the CRC32C of its row,
-     * and its last piece is not handed on if it is not the same; parts of plain audio can't be checked.
+     * Bytes `start` to `end` (not included) of a stored chunk's PCM16. All of it is compared with the CRC32C of its row;
+     * when that differs, it is read once more, and its last piece is not handed on unless all pieces were right. Parts of
+     * plain audio can't be checked.
      */
     read(chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError>
   }
@@ -37,7 +39,7 @@ export class StoredAudio extends Context.Service<
 /** Somebody who is already listening waits up to 10 s for a permit while more than may wait do. */
 const whileSaturated = Schedule.spaced("500 millis").pipe(
   Schedule.upTo({ times: 20 }),
-  Schedule.setInputType<StorageError | Saturated>(),
+  Schedule.setInputType<StoreError | ReadError>(),
   Schedule.while(({ input }) => input._tag === "Saturated")
 )
 
@@ -47,17 +49,34 @@ const unreadable = ({ conversation, key, uid }: Source, cause: unknown) =>
 /** The object is not the one that was stored. */
 const changed = (source: Source) => unreadable(source, new Error("its CRC32C is not that of what was stored"))
 
-/** Takes in an object piece by piece, if all of its `size` bytes are read; answers whether what was read is not what was stored. */
-const summing = ({ object }: Source, size: number) => {
-  if (object?.bytes !== size) return () => false
-  let sum = 0
-  let left = size
-  return (pieces: ReadonlyArray<Uint8Array>, isLast: boolean): boolean => {
-    for (const bytes of pieces) {
-      sum = crc32c(bytes, sum)
-      left -= bytes.length
-    }
-    return isLast && left === 0 && sum !== object.crc32c
+const sumOf = (pieces: ReadonlyArray<Uint8Array>, before = 0): number =>
+  pieces.reduce((sum, bytes) => crc32c(bytes, sum), before)
+
+/** Sums an object that is read whole, in pieces; undefined when its row has no sum of `size` bytes. */
+class Summing {
+  readonly size: number
+  readonly expected: number
+  /** Of the pieces before the last one that was added, and with it. */
+  before = 0
+  sum = 0
+  #left: number
+
+  private constructor(size: number, expected: number) {
+    this.size = size
+    this.expected = expected
+    this.#left = size
+  }
+
+  static of({ object }: Source, size: number): Summing | undefined {
+    return object?.bytes === size ? new Summing(size, object.crc32c) : undefined
+  }
+
+  /** False when all has been added and the sum is another one. */
+  add(pieces: ReadonlyArray<Uint8Array>): boolean {
+    this.before = this.sum
+    this.sum = sumOf(pieces, this.sum)
+    for (const { length } of pieces) this.#left -= length
+    return this.#left > 0 || this.sum === this.expected
   }
 }
 
@@ -69,29 +88,30 @@ const make = Effect.gen(function* () {
   const decoder = ChunkDecoder.make(protection, config.decodedBytes)
 
   /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
-  const collect = (source: Source, bytes: Stream.Stream<Uint8Array, StorageError>) =>
-    Stream.runCollect(bytes).pipe(
+  const permitted = <A>(source: Source, read: Effect.Effect<A, StoreError | ChunkUnreadable>) =>
+    read.pipe(
+      rereadDamaged,
       storageRead.run(source.uid),
       Effect.retry(whileSaturated),
-      Effect.catchTags({
-        ObjectNotFound: (cause) => Effect.fail(unreadable(source, cause)),
-        ObjectConflict: (cause) => Effect.fail(unreadable(source, cause)),
-        StorageRefused: (cause) => Effect.fail(unreadable(source, cause))
-      })
+      Effect.catchTag("ObjectDamaged", (cause) => Effect.fail(unreadable(source, cause)))
     )
 
+  const collect = (source: Source, bytes: Stream.Stream<Uint8Array, StoreError | ChunkUnreadable>) =>
+    permitted(source, Stream.runCollect(bytes))
+
+  /** All of an object that has to be decoded. */
+  const whole = Effect.fnUntraced(function* (source: Source) {
+    const tooLarge = unreadable(source, new Error(`it has more than ${config.decodedBytes} bytes`))
+    const bytes: Stream.Stream<Uint8Array, StoreError | ChunkUnreadable> = storage.get(source.key)
+    const limited = Stream.limitBytes(bytes, config.decodedBytes, () => Stream.fail(tooLarge))
+    return Buffer.concat(yield* collect(source, limited))
+  })
+
   const decode = Effect.fnUntraced(function* (source: Source) {
-    const { key } = source
-    const tooLarge = new StorageRefused({
-      operation: "decode",
-      bucket: storage.bucket,
-      key,
-      reason: `it has more than ${config.decodedBytes} bytes`
-    })
-    const whole: Stream.Stream<Uint8Array, StorageError> = storage.get(key)
-    const limited = Stream.limitBytes(whole, config.decodedBytes, () => Stream.fail(tooLarge))
-    const stored = Buffer.concat(yield* collect(source, limited))
-    if (summing(source, stored.length)([stored], true)) return yield* changed(source)
+    const isSound = (stored: Uint8Array) => Summing.of(source, stored.length)?.add([stored]) !== false
+    const first = yield* whole(source)
+    const stored = isSound(first) ? first : yield* whole(source)
+    if (!isSound(stored)) return yield* changed(source)
     return yield* Effect.mapError(decoder.decode(source, stored), (cause) => unreadable(source, cause))
   })
 
@@ -119,29 +139,48 @@ const make = Effect.gen(function* () {
       return Effect.map(read(from, to), (bytes) => [bytes, to < end ? Option.some(to) : Option.none()] as const)
     })
 
+  /** The last piece, from another read of the whole; the pieces that were handed on before must be in it as they were. */
+  const lastAgain = (source: Source, sums: Summing, from: number) => {
+    const again = Effect.suspend(() => {
+      const last = new Uint8Array(sums.size - from)
+      let at = 0
+      let before = 0
+      const take = (bytes: Uint8Array) => {
+        const early = bytes.subarray(0, Math.max(0, from - at))
+        before = crc32c(early, before)
+        last.set(bytes.subarray(early.length), at + early.length - from)
+        at += bytes.length
+      }
+      return Effect.map(
+        Stream.runForEach(storage.get(source.key, { start: 0, end: sums.size }), (bytes) =>
+          Effect.sync(() => take(bytes))
+        ),
+        () => ({ last, before, sum: crc32c(last, before) })
+      )
+    })
+    return Effect.flatMap(permitted(source, again), ({ before, last, sum }) =>
+      sum === sums.expected && before === sums.before ? Effect.succeed([last]) : Effect.fail(changed(source))
+    )
+  }
+
   const readPlain = (chunk: Chunk, start: number, end: number) =>
     Stream.suspend(() => {
       const isWhole = start === 0 && end === chunk.samples * 2
       // The odd byte of a legacy chunk is not heard, but summed.
       const odd = isWhole && chunk.object?.bytes === end + 1 ? 1 : 0
-      const isOther = summing(chunk, isWhole ? end + odd : Number.NaN)
+      const sums = isWhole ? Summing.of(chunk, end + odd) : undefined
       return inPieces(start, end, 1, (from, to) => {
-        const isLast = to === end
-        const range = { start: from, end: isLast ? to + odd : to }
-        return Effect.flatMap(collect(chunk, storage.get(chunk.key, range)), (bytes) => {
-          if (isOther(bytes, isLast)) return Effect.fail(changed(chunk))
-          return Effect.succeed(isLast && odd > 0 ? [Buffer.concat(bytes).subarray(0, to - from)] : bytes)
-        })
+        const rest = to === end ? odd : 0
+        const read = collect(chunk, storage.get(chunk.key, { start: from, end: to + rest }))
+        const sound = Effect.flatMap(read, (bytes) =>
+          sums?.add(bytes) === false ? lastAgain(chunk, sums, from) : Effect.succeed(bytes)
+        )
+        return rest === 0 ? sound : Effect.map(sound, (bytes) => [Buffer.concat(bytes).subarray(0, to - from)])
       })
     })
 
   /** Fails with `NotSealed` when the records are not cut as ours are. */
-  const readRecords = Effect.fnUntraced(function* (
-    chunk: Chunk,
-    from: number,
-    to: number,
-    isOther: (sealed: Uint8Array) => boolean
-  ) {
+  const readRecords = Effect.fnUntraced(function* (chunk: Chunk, from: number, to: number, sums: Summing | undefined) {
     const size = chunk.samples * 2
     const window = SealedRecords.windowOf(from, to, size)
     const sealed = Buffer.concat(yield* collect(chunk, storage.get(chunk.key, window)))
@@ -149,17 +188,17 @@ const make = Effect.gen(function* () {
     const wanted = audio.subarray(window.skip, window.skip + to - from)
     if (SealedRecords.sealedSize(audio.length) !== sealed.length || wanted.length !== to - from)
       return yield* new NotSealed({ uid: chunk.uid, reason: "records of another length" })
-    if (isOther(sealed)) return yield* changed(chunk)
+    if (sums?.add([sealed]) === false) return yield* changed(chunk)
     return wanted
   })
 
   const readSealed = (chunk: Chunk, start: number, end: number) =>
     Stream.suspend(() => {
       const isWhole = start === 0 && end === chunk.samples * 2
-      const isOther = summing(chunk, isWhole ? SealedRecords.sealedSize(end) : Number.NaN)
+      const sums = isWhole ? Summing.of(chunk, SealedRecords.sealedSize(end)) : undefined
       return inPieces(start, end, SealedRecords.recordSize, (from, to) => {
         const whole = fromWhole(sourceOf(chunk), from, to)
-        const records = readRecords(chunk, from, to, (sealed) => isOther([sealed], to === end))
+        const records = readRecords(chunk, from, to, sums)
         return Cache.has(decoded, sourceOf(chunk)).pipe(
           Effect.flatMap((isDecoded) => (isDecoded ? whole : Effect.catchTag(records, "NotSealed", () => whole))),
           Effect.map((bytes) => [bytes])

@@ -7,7 +7,7 @@ import { Cause, Context, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule
 import { type Saturated, StorageWrite } from "../Bulkhead.ts"
 import { Peaks } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
-import { type ObjectHead, Protection, SealedRecords, Storage, type StorageError } from "../Storage.ts"
+import { type ObjectHead, Protection, rereadDamaged, SealedRecords, Storage, type StorageError } from "../Storage.ts"
 import { sealedKey } from "./Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { Journal } from "./Journal.ts"
@@ -98,13 +98,16 @@ const make = Effect.gen(function* () {
     Stream.mkUint8Array(
       Stream.limitBytes(storage.get(key), SealedRecords.sealedSize(audio.length), () => Stream.empty)
     ).pipe(
+      rereadDamaged,
       storageWrite.run(chunk.uid),
       Effect.flatMap((sealed) =>
         Effect.map(protection.open(chunk.uid, sealed), (stored) =>
           Buffer.compare(stored, audio) === 0 ? { size: sealed.length, crc32c: crc32c(sealed) } : undefined
         )
       ),
-      Effect.catchTag(["NotSealed", "ObjectNotFound", "StorageRefused"], () => Effect.succeed(undefined))
+      Effect.catchTag(["NotSealed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
+        Effect.succeed(undefined)
+      )
     )
 
   /** `body` is what the store gets for the audio. When to try again after a fault is the store's and the database's own policy. */

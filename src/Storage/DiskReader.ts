@@ -3,16 +3,14 @@ import { crc32c } from "@node-rs/crc32"
 import { Effect, Metric, Option, Stream } from "effect"
 import type { Scope } from "effect"
 import { join } from "node:path"
-import { ObjectNotFound, StorageRefused } from "../Storage.ts"
-import type { ByteRange, ObjectHead, StorageUnavailable } from "../Storage.ts"
+import { ObjectDamaged, ObjectNotFound, StorageRefused } from "../Storage.ts"
+import type { ByteRange, ObjectHead, ReadError, StorageUnavailable } from "../Storage.ts"
 import * as Disk from "./Disk.ts"
 import { translate } from "./DiskFault.ts"
 import * as DiskName from "./DiskName.ts"
 import * as DiskObject from "./DiskObject.ts"
 import * as Rules from "./Rules.ts"
 import * as StorageMetrics from "./StorageMetrics.ts"
-
-type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
 interface Open {
   readonly fd: number
@@ -28,13 +26,18 @@ const open = (root: string, at: Rules.At): Effect.Effect<Open, ReadError, Scope.
     Effect.flatMap((fd) => Effect.map(DiskObject.head(fd, at.key), (head) => ({ fd, head }))),
     Effect.catchTags({
       DiskCorrupt: (corrupt) =>
-        Effect.andThen(Metric.update(StorageMetrics.damaged, 1), Effect.fail(translate(at)(corrupt))),
+        Effect.andThen(Metric.update(StorageMetrics.damaged, 1), new ObjectDamaged({ ...at, reason: corrupt.reason })),
       DiskFault: (fault) => Effect.fail(fault.code === "ENOENT" ? new ObjectNotFound(at) : translate(at)(fault))
     })
   )
 
-export const head = (root: string, at: Rules.At): Effect.Effect<ObjectHead, ReadError> =>
-  Effect.scoped(Effect.map(open(root, at), ({ head }) => head))
+export const head = (
+  root: string,
+  at: Rules.At
+): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused> =>
+  Effect.scoped(Effect.map(open(root, at), ({ head }) => head)).pipe(
+    Effect.catchTag("ObjectDamaged", ({ reason }) => new StorageRefused({ ...at, reason }))
+  )
 
 /** In pieces of `chunk` bytes. Fails before its last piece when the whole object was read and its CRC32C is wrong. */
 export const get = (
@@ -58,7 +61,7 @@ export const get = (
         const next = from + bytes.length
         if (isDamaged(bytes, next)) {
           yield* Metric.update(StorageMetrics.damaged, 1)
-          return yield* new StorageRefused({ ...at, reason: "the bytes are not what was put" })
+          return yield* new ObjectDamaged({ ...at, reason: "the bytes are not what was put" })
         }
         return [[bytes], next === end ? Option.none<number>() : Option.some(next)] as const
       })

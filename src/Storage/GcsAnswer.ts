@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import type { Array as Arr } from "effect"
 import { cut, reasonOf } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
-import type { GcsWatch, Moved, Watched } from "./GcsWatch.ts"
+import type { Attempt, GcsWatch, Moved, Watched } from "./GcsWatch.ts"
 
 export type Bytes = Arr.NonEmptyReadonlyArray<Uint8Array>
 
@@ -39,6 +39,7 @@ export interface Bounds {
   readonly ahead: number
   /** Time runs until the answer begins, and then while a part of it is waited for; otherwise until all of it is there. */
   readonly isRead: boolean
+  readonly attempt: Attempt
 }
 
 /** As undici tells of it. */
@@ -57,7 +58,7 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
 
   constructor(bounds: Bounds, watch: GcsWatch) {
     this.#bounds = bounds
-    this.#watched = watch.begin((fault) => this.#fail(fault))
+    this.#watched = watch.begin(bounds.attempt, (fault) => this.#fail(fault))
   }
 
   /** A reader may take his time; its own does not run meanwhile. */

@@ -43,7 +43,7 @@ const settings = {
   stallTimeout: Settings.duration(
     "SPILLWAY_GCS_STALL_TIMEOUT",
     "10 seconds",
-    "A request in which no byte moves for so long is cut and counts as failed."
+    "A request in which no byte moves for so long is cut and counts as failed; the first attempt of a read after two fifths of it, so that a second one may serve a listener who waits (`SPILLWAY_FIRST_AUDIO_TIMEOUT`)."
   ),
   deadline: Settings.duration(
     "SPILLWAY_GCS_DEADLINE",

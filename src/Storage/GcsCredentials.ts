@@ -20,7 +20,7 @@ export interface GcsCredentials {
   readonly headers: Effect.Effect<Readonly<Record<string, string>>, GcsFault>
   /** A V4-signed URL for a GET, from one moment to another, both in unix milliseconds and whole seconds. */
   readonly sign: (key: string, from: number, until: number) => Effect.Effect<string, GcsFault>
-  /** To be called when a request's token was not taken: the next one gets another, unless this one is new. */
+  /** A request's token was refused: the next request gets a new one, unless one was made for this reason within 10 seconds. */
   readonly refused: () => void
 }
 
@@ -113,7 +113,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   )
   const clock = yield* Clock.Clock
   const headers = remembered(clock, ask)
-  let since = clock.currentTimeMillisUnsafe()
+  let since = Number.NEGATIVE_INFINITY
   const credentials: GcsCredentials = {
     account: Option.getOrUndefined(key)?.client_email,
     origin,

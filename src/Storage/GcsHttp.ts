@@ -31,12 +31,16 @@ export interface Reply {
 }
 
 export interface GcsHttp {
-  /** One attempt; the answer, whatever its status. */
+  /** One attempt; the answer, whatever its status. A token that is refused (401) is renewed, and the request repeated once. */
   readonly exchange: (call: Call) => Effect.Effect<Reply, GcsFault>
   /** One attempt; the text of an answer that is a success. */
   readonly text: (call: Call) => Effect.Effect<string, GcsFault>
-  /** Asks for bytes, and hands the answer over at once: it must be read to its end, or closed. */
-  readonly media: (call: Call, begin: (answer: GcsAnswer.GcsAnswer) => void) => Effect.Effect<void, GcsFault>
+  /** Asks for bytes, and hands the answer over at once: it must be read to its end, or closed. Repeats after 401, as `exchange`. */
+  readonly media: (
+    call: Call,
+    attempt: GcsWatch.Attempt,
+    begin: (answer: GcsAnswer.GcsAnswer) => void
+  ) => Effect.Effect<void, GcsFault>
   /** Milliseconds since some moment, for deadlines. */
   readonly elapsed: () => number
 }
@@ -102,24 +106,33 @@ export const make = (
     })
     const watch = yield* GcsWatch.make(config)
 
-    const ask = (call: Call, known: Readonly<Record<string, string>>, isRead: boolean): GcsAnswer.GcsAnswer => {
+    type Headers = Readonly<Record<string, string>>
+
+    const ask = (
+      call: Call,
+      known: Headers,
+      bounds: Pick<GcsAnswer.Bounds, "attempt" | "isRead">
+    ): GcsAnswer.GcsAnswer => {
       const { body, headers, method, path } = call
       const about = body === undefined ? {} : { "content-type": body.type, "content-length": String(body.size) }
       const pieces = body === undefined ? {} : { body: body.pieces }
       const request = { origin, method, path, headers: { ...known, ...about, ...headers }, ...pieces }
-      return GcsAnswer.ask(dispatcher, watch, { ahead: config.readAhead, isRead }, request)
+      return GcsAnswer.ask(dispatcher, watch, { ahead: config.readAhead, ...bounds }, request)
     }
 
-    const begun = (answer: GcsAnswer.GcsAnswer) =>
-      Effect.map(answer.begun, () => {
-        if (answer.status === 401) refused()
+    /** A second 401 is the answer: then it is not the token's age that is refused. */
+    const authorized = <A extends Pick<Reply, "status">>(once: (known: Headers) => Effect.Effect<A, GcsFault>) =>
+      Effect.flatMap(Effect.flatMap(token, once), (answer) => {
+        if (answer.status !== 401) return Effect.succeed(answer)
+        refused()
+        return Effect.flatMap(token, once)
       })
 
     const exchange = (call: Call): Effect.Effect<Reply, GcsFault> =>
-      Effect.flatMap(token, (known) => {
-        const answer = ask(call, known, false)
+      authorized((known) => {
+        const answer = ask(call, known, { attempt: "other", isRead: false })
         const reply = (text: string): Reply => ({ status: answer.status, header: (name) => header(answer, name), text })
-        return begun(answer).pipe(
+        return answer.begun.pipe(
           Effect.andThen(rest(answer)),
           Effect.map(reply),
           Effect.ensuring(Effect.sync(answer.close))
@@ -130,11 +143,17 @@ export const make = (
       exchange,
       text: (call) => Effect.flatMap(exchange(call), successOf),
       elapsed: watch.elapsed,
-      media: (call, begin) =>
-        Effect.flatMap(token, (known) => {
-          const answer = ask(call, known, true)
-          begin(answer)
-          return begun(answer)
+      media: (call, attempt, begin) =>
+        Effect.suspend(() => {
+          let previous: GcsAnswer.GcsAnswer | undefined
+          const once = (known: Headers) => {
+            previous?.close()
+            const answer = ask(call, known, { attempt, isRead: true })
+            previous = answer
+            begin(answer)
+            return Effect.as(answer.begun, answer)
+          }
+          return Effect.asVoid(authorized(once))
         })
     }
   })

@@ -1,19 +1,18 @@
 /** Reads: pinned to the generation of the first answer, resumed after the last byte that came, ended when the reader goes. */
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Duration, Effect, Metric, Option, Stream } from "effect"
-import { ObjectNotFound, StorageUnavailable } from "../Storage.ts"
-import type { ByteRange, StorageRefused } from "../Storage.ts"
+import { ObjectDamaged, ObjectNotFound } from "../Storage.ts"
+import type { ByteRange, ReadError } from "../Storage.ts"
 import * as Gcs from "./Gcs.ts"
 import { cut, translate } from "./GcsFault.ts"
 import type { GcsFault } from "./GcsFault.ts"
 import * as GcsHttp from "./GcsHttp.ts"
 import type { Bytes, GcsAnswer } from "./GcsAnswer.ts"
 import { sumOfHeader } from "./GcsObject.ts"
+import type { Attempt } from "./GcsWatch.ts"
 import * as GcsPolicy from "./GcsPolicy.ts"
 import * as Rules from "./Rules.ts"
 import * as StorageMetrics from "./StorageMetrics.ts"
-
-type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
 const anywhere = Number.MAX_SAFE_INTEGER
 
@@ -36,6 +35,7 @@ class Read {
   expected: Option.Option<number> = Option.none()
   sum = 0
   answer: GcsAnswer | undefined
+  attempt: Attempt = "first"
   readonly isRange: boolean
 
   constructor(range: ByteRange, isRange: boolean) {
@@ -47,6 +47,12 @@ class Read {
   readonly close = () => {
     this.answer?.close()
     this.answer = undefined
+  }
+
+  /** The next attempt is not the first. */
+  readonly failed = () => {
+    this.close()
+    this.attempt = "other"
   }
 
   get isOver(): boolean {
@@ -98,7 +104,7 @@ const connect = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<void, Gcs
   const keep = (answer: GcsAnswer) => {
     read.answer = answer
   }
-  return Effect.flatMap(gcs.http.media(call, keep), () => {
+  return Effect.flatMap(gcs.http.media(call, read.attempt, keep), () => {
     if (read.answer === undefined || read.begins(read.answer)) return Effect.void
     return GcsHttp.failed(read.answer)
   })
@@ -113,7 +119,7 @@ const advance = (gcs: Gcs.Gcs, key: string, read: Read): Effect.Effect<Bytes | u
     if (read.answer === undefined) return Effect.andThen(connect(gcs, key, read), more)
     return read.isOver ? Effect.undefined : Effect.flatMap(read.answer.next, orEarly)
   })
-  return Effect.tapError(more, () => Effect.sync(read.close))
+  return Effect.tapError(more, () => Effect.sync(read.failed))
 }
 
 /** Fails before the last piece when the whole object was read and its CRC32C is wrong. A piece reads no clock. */
@@ -132,13 +138,13 @@ const pull = (gcs: Gcs.Gcs, at: Rules.At, read: Read): Effect.Effect<Bytes, Read
   const damaged = Effect.suspend(() =>
     Effect.andThen(
       Metric.update(StorageMetrics.damaged, 1),
-      new StorageUnavailable({ ...at, cause: "the bytes are not what was put" })
+      new ObjectDamaged({ ...at, reason: "the bytes are not what was put" })
     )
   )
   const one = next.pipe(
     Effect.catchTag("GcsFault", retried),
     Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault))),
-    Effect.flatMap((some): Effect.Effect<Bytes, Cause.Done | StorageUnavailable> => {
+    Effect.flatMap((some): Effect.Effect<Bytes, Cause.Done | ObjectDamaged> => {
       if (some === undefined) return finish
       return read.takes(some) ? Effect.succeed(some) : damaged
     })

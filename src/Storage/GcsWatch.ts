@@ -1,5 +1,5 @@
 /**
- * Cuts requests that stand still or take too long. One fiber looks at all of them ten times per stall timeout: timers and
+ * Cuts requests that stall or take too long. One fiber checks all of them twenty times per stall timeout: timers and
  * fibers of their own would cost a request of 64 KiB as much as its bytes do.
  */
 import { Duration, Effect } from "effect"
@@ -19,19 +19,25 @@ export interface Watched {
   readonly rest: () => void
 }
 
+/** The first attempt of a read that can be repeated gets two fifths of the stall timeout; every other request all of it. */
+export type Attempt = "first" | "other"
+
 export interface GcsWatch {
   /** Its time runs from now on. `onCut` is not called while it rests, and not again unless it runs again. */
-  readonly begin: (onCut: (fault: GcsFault) => void) => Watched
-  /** Milliseconds since some moment, to within a look; they go on evenly whatever the system's clock does. */
+  readonly begin: (attempt: Attempt, onCut: (fault: GcsFault) => void) => Watched
+  /** Milliseconds since some moment, to within a check; they increase evenly whatever the system's clock does. */
   readonly elapsed: () => number
 }
 
 type Limits = Pick<GcsConfig["Service"], "attemptTimeout" | "stallTimeout">
 
-/** Looks per stall timeout. */
-const looks = 10
+/**
+ * Checks before a stalled request is cut; `other` of them are the stall timeout. A listener waits as long as that for the
+ * first audio: a first attempt that stalls leaves more than half of the time to the second.
+ */
+const stalledChecks = { first: 8, other: 20 } as const
 
-/** The requests that run, and how many looks there were. */
+/** The requests that run, and how many checks there were. */
 interface State {
   readonly flights: Set<Flight>
   readonly whole: number
@@ -42,11 +48,13 @@ interface State {
 class Flight implements Watched {
   last = 0
   end = 0
+  readonly stall: number
   readonly onCut: (fault: GcsFault) => void
   readonly #state: State
 
-  constructor(state: State, onCut: (fault: GcsFault) => void) {
+  constructor(state: State, attempt: Attempt, onCut: (fault: GcsFault) => void) {
     this.#state = state
+    this.stall = stalledChecks[attempt]
     this.onCut = onCut
     this.run()
   }
@@ -68,24 +76,24 @@ class Flight implements Watched {
   }
 }
 
-/** Time is counted in looks, not read from a clock that may be set: a request is cut up to one of them late. */
+/** Time is counted in checks, not read from a clock that may be set: a request is cut up to one of them late. */
 export const make = (limits: Limits): Effect.Effect<GcsWatch, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const step = Duration.toMillis(limits.stallTimeout) / looks
+    const step = Duration.toMillis(limits.stallTimeout) / stalledChecks.other
     const whole = Math.ceil(Duration.toMillis(limits.attemptTimeout) / step)
     const state: State = { flights: new Set(), whole, now: 0 }
 
-    const look = Effect.sync(() => {
+    const check = Effect.sync(() => {
       const now = ++state.now
       for (const flight of state.flights) {
         const isLate = now > flight.end
-        if (!isLate && now <= flight.last + looks) continue
+        if (!isLate && now <= flight.last + flight.stall) continue
         flight.rest()
-        const reason = isLate ? `cut after ${Duration.format(limits.attemptTimeout)}` : "no progress"
-        flight.onCut(cut(isLate ? reason : `${reason} for ${Duration.format(limits.stallTimeout)}`))
+        const stalled = Duration.format(Duration.millis(flight.stall * step))
+        flight.onCut(cut(isLate ? `cut after ${Duration.format(limits.attemptTimeout)}` : `no progress for ${stalled}`))
       }
     })
-    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(step), look)))
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(step), check)))
 
-    return { begin: (onCut) => new Flight(state, onCut), elapsed: () => state.now * step }
+    return { begin: (attempt, onCut) => new Flight(state, attempt, onCut), elapsed: () => state.now * step }
   })

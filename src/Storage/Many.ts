@@ -1,13 +1,7 @@
 /** Operations on many objects, made of those on one, for stores that have none of their own. */
 import { Effect, Stream } from "effect"
-import type {
-  NewObjectHead,
-  ObjectHead,
-  ObjectNotFound,
-  Storage,
-  StorageRefused,
-  StorageUnavailable
-} from "../Storage.ts"
+import { StorageRefused } from "../Storage.ts"
+import type { NewObjectHead, ObjectHead, ObjectNotFound, Storage, StorageUnavailable } from "../Storage.ts"
 import * as Rules from "./Rules.ts"
 import type { Source } from "./Source.ts"
 
@@ -38,6 +32,10 @@ export const compose = Effect.fnUntraced(function* <E>(
   yield* Rules.sources(at, sources)
   const heads = yield* Effect.forEach(sources, (key) => store.head(key), { concurrency: window })
   const size = heads.reduce((sum, head) => sum + head.size, 0)
-  const stream = Stream.flatMap(Stream.fromIterable(sources, { chunkSize: 1 }), (key) => store.get(key))
+  const stream = Stream.flatMap(Stream.fromIterable(sources, { chunkSize: 1 }), (key) =>
+    Stream.catchTag(store.get(key), "ObjectDamaged", ({ reason }) =>
+      Stream.fail(new StorageRefused({ ...at, key, reason }))
+    )
+  )
   return yield* put({ ...target, body: { size, stream } })
 })

@@ -8,6 +8,7 @@ type Store = Storage["Service"]
 const outcomes = {
   ObjectNotFound: "missing",
   ObjectConflict: "conflict",
+  ObjectDamaged: "damaged",
   StorageUnavailable: "unavailable",
   StorageRefused: "refused"
 } as const

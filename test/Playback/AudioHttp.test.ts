@@ -4,7 +4,7 @@ import { Deferred, Duration, Effect, Layer, Logger, Option, References, Schema, 
 import { fileId } from "../../src/Audio/FileId.ts"
 import { Saturated } from "../../src/Bulkhead.ts"
 import { DbUnavailable } from "../../src/Db.ts"
-import { StorageUnavailable } from "../../src/Storage.ts"
+import { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
 
@@ -322,6 +322,7 @@ describe("a chunk that can't be read", () => {
       )
 
       const away = new StorageUnavailable({ operation: "get", bucket: "b", key: "k", cause: "down" })
+      const forbidden = new StorageRefused({ operation: "get", bucket: "b", key: "k", reason: "refused: no (403)" })
       const busy = new Saturated({
         bulkhead: "storage.read",
         key: "ada",
@@ -329,21 +330,26 @@ describe("a chunk that can't be read", () => {
         retryAfter: Duration.seconds(2)
       })
       const noDb = new DbUnavailable({ operation: "test", attempts: 1, cause: "down" })
-      for (const [what, instead, retryAfter] of [
-        ["the store does not answer", Effect.fail(away), "1"],
-        ["the node is busy", Effect.fail(busy), "2"],
-        ["the database does not answer", Effect.fail(noDb), "1"],
-        ["nothing comes for as long as a listener waits", Effect.never, "5"]
+      const missing = new ObjectNotFound({ operation: "get", bucket: "b", key: "k" })
+      for (const [what, instead, status, type, retryAfter] of [
+        ["the store does not answer", Effect.fail(away), 503, "storage-unavailable", "1"],
+        ["the store refuses", Effect.fail(forbidden), 503, "storage-refused", "60"],
+        ["the store does not have it", Effect.fail(missing), 404, "audio-missing", undefined],
+        ["the node is busy", Effect.fail(busy), 503, "saturated", "2"],
+        ["the database does not answer", Effect.fail(noDb), 503, "database-unavailable", "1"],
+        ["nothing comes for as long as a listener waits", Effect.never, 503, "audio-late", "5"]
       ] as const) {
-        it.effect(`is answered 503 with Retry-After while ${what}, and plays after`, () =>
+        it.effect(`is answered as ${type} while ${what}, and plays after`, () =>
           Effect.gen(function* () {
             broken.instead.set("ada-broken-0", instead)
-            const { body, headers, status } = yield* Effect.ensuring(
+            const answer = yield* Effect.ensuring(
               get(pathOf("broken")),
               Effect.sync(() => broken.instead.clear())
             )
-            assert.deepStrictEqual([status, headers["retry-after"]], [503, retryAfter], body.toString())
-            assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
+            assert.deepStrictEqual([answer.status, answer.headers["retry-after"]], [status, retryAfter])
+            assert.strictEqual(JSON.parse(answer.body.toString()).type, `urn:spillway:problem:${type}`)
+            const middle = { range: "bytes=100-" }
+            assert.isTrue((yield* get(pathOf("broken"), middle)).body.equals(whole.subarray(100)))
             logged.length = 0
           })
         )

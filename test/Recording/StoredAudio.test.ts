@@ -24,16 +24,22 @@ const takeGiven = () => {
   return bytes
 }
 
+/** Reads, counted from 1, whose bytes are changed on their way. */
+const damaged = new Set<number>()
+let reads = 0
+
 const counted = Layer.effect(
   Storage,
   Effect.map(Storage, (storage) => ({
     ...storage,
     get: (key, range) =>
-      Stream.tap(storage.get(key, range), (bytes) =>
-        Effect.sync(() => {
+      Stream.suspend(() => {
+        const isDamaged = damaged.delete(++reads)
+        return Stream.map(storage.get(key, range), (bytes) => {
           given += bytes.length
+          return isDamaged ? flipped(bytes, bytes.length >> 1) : bytes
         })
-      )
+      })
   }))
 ).pipe(Layer.provide(MemoryStorage.layer))
 
@@ -179,7 +185,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
           assert.deepStrictEqual([failure._tag, "key" in failure ? failure.key : ""], ["ChunkUnreadable", key])
         }
         const missing = yield* Effect.flip(read(chunk("chunks/u/c/6.000.batch.enc")))
-        assert.strictEqual(missing._tag, "ChunkUnreadable")
+        assert.strictEqual(missing._tag, "ObjectNotFound")
         const sound = yield* read(chunk("chunks/u/c/5.000.batch.enc"), 0, 65_536)
         assert.isTrue(Buffer.from(sound).equals(pcm.subarray(0, 65_536)))
       })
@@ -199,6 +205,47 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
       assert.strictEqual((yield* pieces(chunk(key))).heard.length, 200_000, "without a sum there is nothing to compare")
       assert.isUndefined((yield* pieces(chunk(key, rowOf(pcm)), 2)).ended, "nor is there for a part")
       assert.isUndefined((yield* pieces(chunk(key, rowOf(pcm)), 0, 199_998)).ended)
+    })
+  )
+
+  it.effect("is read once more, and heard, when its last or only read is damaged on the way", () =>
+    Effect.gen(function* () {
+      const { seal } = yield* Protection
+      const sealed = yield* seal("u", pcm)
+      const legacy = recordsOf([pcm.subarray(0, 7), pcm.subarray(7)])
+      const odd = Buffer.concat([pcm, Buffer.from([1])])
+      // Of plain audio of two pieces the second one; of encrypted audio any.
+      const cases: ReadonlyArray<readonly [string, Uint8Array, ReadonlyArray<number>]> = [
+        ["10.000.batch.bin", pcm, [2]],
+        ["10.001.bin", odd, [2]],
+        ["10.002.batch.enc", sealed, [1]],
+        ["10.003.batch.enc", sealed, [3]],
+        ["10.004.enc", legacy, [1]],
+        ["10.005.enc", legacy, [2]]
+      ]
+      for (const [name, bytes, which] of cases) {
+        const key = `chunks/u/c/${name}`
+        yield* put(key, bytes)
+        for (const read of which) damaged.add(reads + read)
+        const { ended, heard } = yield* pieces(chunk(key, rowOf(bytes)))
+        assert.isUndefined(ended, name)
+        assert.isTrue(heard.equals(pcm), name)
+        assert.strictEqual(damaged.size, 0)
+      }
+    })
+  )
+
+  it.effect("ends with an error when what was handed on of it was damaged on the way, or it is damaged twice", () =>
+    Effect.gen(function* () {
+      const key = "chunks/u/c/11.000.batch.bin"
+      yield* put(key, pcm)
+      for (const which of [[1], [2, 3]]) {
+        for (const read of which) damaged.add(reads + read)
+        const { ended, heard } = yield* pieces(chunk(key, rowOf(pcm)))
+        assert.strictEqual(ended?._tag, "ChunkUnreadable")
+        assert.strictEqual(heard.length, 100_000)
+      }
+      assert.isTrue((yield* pieces(chunk(key, rowOf(pcm)))).heard.equals(pcm))
     })
   )
 

@@ -106,7 +106,7 @@ it.effect("ends a whole read of damaged bytes with a refusal, before the last pi
         let seen = 0
         const counted = Stream.tap(storage.get(key), (piece) => Effect.sync(() => (seen += piece.length)))
         const refusal = yield* Effect.flip(Stream.runDrain(counted))
-        assert.deepStrictEqual([refusal._tag, refusal.key], ["StorageRefused", key])
+        assert.deepStrictEqual([refusal._tag, refusal.key], ["ObjectDamaged", key])
         assert.isBelow(seen, bytes.length)
         const sound = yield* Stream.mkUint8Array(storage.get(key, { start: 100_001, end: 200_000 }))
         assert.deepStrictEqual(sound, bytes.subarray(100_001, 200_000))
@@ -137,7 +137,7 @@ it.effect("refuses a file that was cut, emptied or scrawled over, or belongs to 
         ]) {
           fs.writeFileSync(join(dataDir, file), content)
           assert.strictEqual((yield* Effect.flip(storage.head(key)))._tag, "StorageRefused")
-          assert.strictEqual((yield* Effect.flip(Stream.runDrain(storage.get(key))))._tag, "StorageRefused")
+          assert.strictEqual((yield* Effect.flip(Stream.runDrain(storage.get(key))))._tag, "ObjectDamaged")
         }
         const listing = yield* Effect.flip(storage.list("chunks/"))
         assert.deepStrictEqual([listing._tag, listing.key], ["StorageRefused", key])

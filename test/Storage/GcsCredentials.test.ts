@@ -90,7 +90,7 @@ it.live("a token server that can't be reached keeps nobody from starting; one th
   )
 )
 
-it.effect("a token that Google no longer takes is fetched anew, every 10 seconds at most", () =>
+it.effect("a token that Google no longer takes is fetched again, every 10 seconds at most", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { keyFile, tokens } = yield* world
@@ -98,19 +98,43 @@ it.effect("a token that Google no longer takes is fetched anew, every 10 seconds
       const current = Effect.map(headers, ({ authorization }) => authorization)
       yield* current
       tokens.token = "another"
-      refused()
       assert.strictEqual(yield* current, `Bearer ${token}`)
-      yield* TestClock.adjust("10 seconds")
-      assert.strictEqual(yield* current, `Bearer ${token}`)
-      yield* TestClock.adjust("10 seconds")
       refused()
       assert.strictEqual(yield* current, "Bearer another")
-      assert.strictEqual(tokens.asked, 2)
+      tokens.token = "a third"
+      refused()
+      assert.strictEqual(yield* current, "Bearer another")
+      yield* TestClock.adjust("10 seconds")
+      refused()
+      assert.strictEqual(yield* current, "Bearer a third")
+      assert.strictEqual(tokens.asked, 3)
     })
   )
 )
 
-it.live("every answer that takes no token says so to whoever has it", () =>
+it.live("a token that is revoked while the node runs costs no operation, reads and writes alike", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { layer, server, tokens } = yield* world
+      yield* Storage.use((storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object)
+          tokens.token = "another"
+          server.takesOnly("another")
+          const uses: ReadonlyArray<Effect.Effect<unknown, StorageError>> = [
+            Stream.runDrain(storage.get("a")),
+            storage.put({ ...object, key: "b" }),
+            storage.head("a")
+          ]
+          yield* Effect.all(uses, { concurrency: "unbounded", discard: true })
+          assert.strictEqual(tokens.asked, 2)
+        })
+      ).pipe(Effect.provide(layer))
+    })
+  )
+)
+
+it.live("an answer that takes no token is asked for once more, and says so to whoever has it", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const server = yield* startServer({ account })
@@ -119,9 +143,9 @@ it.live("every answer that takes no token says so to whoever has it", () =>
       const http = yield* GcsHttp.make(limits, { origin: server.url, headers: Effect.succeed({}), refused })
       const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
       assert.strictEqual((yield* http.exchange(call)).status, 401)
-      assert.strictEqual(count, 1)
-      yield* http.media({ ...call, path: `${call.path}/a?alt=media` }, () => {})
-      assert.strictEqual(count, 2)
+      assert.deepStrictEqual([count, server.seen.length], [1, 2])
+      yield* http.media({ ...call, path: `${call.path}/a?alt=media` }, "first", () => {})
+      assert.deepStrictEqual([count, server.seen.length], [2, 4])
     })
   )
 )

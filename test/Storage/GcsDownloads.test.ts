@@ -56,7 +56,7 @@ describe("downloads", () => {
         server.faults.add({ operation: "media", fault: { kind: "corruptDownload" } })
         let seen = 0
         const counted = Stream.tap(storage.get("a"), (piece) => Effect.sync(() => (seen += piece.length)))
-        assert.propertyVal(yield* Effect.flip(Stream.runDrain(counted)), "_tag", "StorageUnavailable")
+        assert.propertyVal(yield* Effect.flip(Stream.runDrain(counted)), "_tag", "ObjectDamaged")
         assert.isBelow(seen, large.length)
         assert.deepStrictEqual(yield* read(storage, "a"), large)
       })

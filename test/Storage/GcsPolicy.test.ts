@@ -2,6 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import { PlaybackConfig } from "../../src/Playback.ts"
+import * as Settings from "../../src/Settings.ts"
 import { broken, cut } from "../../src/Storage/GcsFault.ts"
 import { GcsConfig } from "../../src/Storage/GcsConfig.ts"
 import * as GcsPolicy from "../../src/Storage/GcsPolicy.ts"
@@ -42,11 +44,15 @@ it.effect("does not try again what no repetition mends", () =>
 )
 
 /** Seconds after which a request is cut that moves after each of these seconds. */
-const cutAfter = Effect.fnUntraced(function* (watch: GcsWatch.GcsWatch, moves: ReadonlyArray<number>) {
+const cutAfter = Effect.fnUntraced(function* (
+  watch: GcsWatch.GcsWatch,
+  moves: ReadonlyArray<number>,
+  attempt: GcsWatch.Attempt = "other"
+) {
   const clock = yield* Clock.Clock
   const start = clock.currentTimeMillisUnsafe()
   const cuts: Array<number> = []
-  const watched = watch.begin(() => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
+  const watched = watch.begin(attempt, () => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
   for (const seconds of moves) {
     yield* TestClock.adjust(Duration.seconds(seconds))
     watched.moved()
@@ -55,16 +61,27 @@ const cutAfter = Effect.fnUntraced(function* (watch: GcsWatch.GcsWatch, moves: R
   return cuts
 })
 
-it.effect("cuts a request within the second after 10 s without progress, and after 30 s in all", () =>
+it.effect("cuts a request within half a second after 10 s without progress, and after 30 s in all", () =>
   Effect.gen(function* () {
     const watch = yield* GcsWatch.make(yield* defaults)
-    assert.deepStrictEqual(yield* cutAfter(watch, []), [11])
-    watch.begin(() => assert.fail("cut after it was done")).rest()
-    assert.deepStrictEqual(yield* cutAfter(watch, [9]), [20])
-    assert.deepStrictEqual(yield* cutAfter(watch, [4, 4, 4]), [23])
-    assert.deepStrictEqual(yield* cutAfter(watch, [9, 9, 9]), [31])
-    yield* TestClock.adjust("900 millis")
+    assert.deepStrictEqual(yield* cutAfter(watch, []), [10.5])
+    watch.begin("other", () => assert.fail("cut after it was done")).rest()
+    assert.deepStrictEqual(yield* cutAfter(watch, [9]), [19.5])
+    assert.deepStrictEqual(yield* cutAfter(watch, [4, 4, 4]), [22.5])
+    assert.deepStrictEqual(yield* cutAfter(watch, [9, 9, 9]), [30.5])
+    yield* TestClock.adjust("400 millis")
     assert.deepStrictEqual(yield* cutAfter(watch, []), [10.1])
+  })
+)
+
+it.effect("cuts the first attempt of a read before half of the time that a listener waits", () =>
+  Effect.gen(function* () {
+    const listener = yield* Settings.read({ firstAudio: PlaybackConfig.settings.firstAudio })
+    const watch = yield* GcsWatch.make(yield* defaults)
+    const [cut = 0] = yield* cutAfter(watch, [], "first")
+    assert.strictEqual(cut, 4.5)
+    assert.isBelow(cut, Duration.toSeconds(listener.firstAudio) / 2)
+    assert.deepStrictEqual(yield* cutAfter(watch, [3, 3], "first"), [10.5])
   })
 )
 
@@ -76,7 +93,7 @@ it.effect("cuts a request whatever the time of day is meanwhile", () =>
       currentTimeMillisUnsafe: { value: () => (now -= 3_600_000) }
     })
     const watch = yield* GcsWatch.make(yield* defaults).pipe(Effect.provideService(Clock.Clock, backwards))
-    assert.deepStrictEqual(yield* cutAfter(watch, []), [11])
+    assert.deepStrictEqual(yield* cutAfter(watch, []), [10.5])
   })
 )
 
@@ -86,7 +103,7 @@ it.effect(
     Effect.gen(function* () {
       const watch = yield* GcsWatch.make(yield* defaults)
       const cuts: Array<string> = []
-      const watched = watch.begin(({ message }) => cuts.push(message))
+      const watched = watch.begin("other", ({ message }) => cuts.push(message))
       yield* TestClock.adjust("9 seconds")
       watched.rest()
       yield* TestClock.adjust("1 hour")

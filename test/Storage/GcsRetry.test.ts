@@ -51,7 +51,7 @@ describe("what may pass", () => {
     )
   )
 
-  it.live.each([400, 401, 403, 405])("is not %s, which is the answer at once", (status) =>
+  it.live.each([400, 403, 405])("is not %s, which is the answer at once", (status) =>
     withOld((server, storage) =>
       Effect.forEach(
         operations.filter(([operation]) => operation !== "chunk"),
@@ -66,6 +66,23 @@ describe("what may pass", () => {
           })
       )
     )
+  )
+
+  it.live.each(operations.filter(([operation]) => operation !== "chunk"))(
+    "is a token that is refused (401), once: %s",
+    ([operation, run]) =>
+      withOld((server, storage) =>
+        Effect.gen(function* () {
+          const refuse = (times: number) =>
+            server.faults.add({ operation, fault: { kind: "status", status: 401 }, times })
+          const before = server.count(operation)
+          refuse(2)
+          assert.propertyVal(yield* Effect.flip(run(storage)), "_tag", "StorageRefused")
+          assert.strictEqual(server.count(operation) - before, 2)
+          refuse(1)
+          yield* run(storage)
+        })
+      )
   )
 
   it.live("is the limit of one write a second", () =>

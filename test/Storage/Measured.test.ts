@@ -75,7 +75,7 @@ it.live("requests that are made again are counted, and reads that are not what w
         server.faults.add({ operation: "media", fault: { kind: "corruptDownload" } })
         yield* Effect.flip(Stream.runDrain(storage.get("a")))
         assert.strictEqual(yield* count(StorageMetrics.damaged), 1)
-        assert.strictEqual(yield* timed("get", "unavailable"), 1)
+        assert.strictEqual(yield* timed("get", "damaged"), 1)
       })
     ).pipe(Effect.provide(layerFor(server.url)))
   }).pipe(Effect.scoped, alone)

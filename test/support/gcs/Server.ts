@@ -167,6 +167,11 @@ export class GcsServer {
     return this.seen.filter((each) => each.operation === operation).length
   }
 
+  /** From now on, of all tokens this one alone. */
+  takesOnly(token: string) {
+    this.#store = { ...this.#store, tokens: new Set([token]) }
+  }
+
   async stop(): Promise<void> {
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
