@@ -35,6 +35,8 @@ export interface Conversation {
   readonly finishedAt: Option.Option<Date>
   /** A capture feeds it now, on this node. */
   readonly live: boolean
+  /** Chunks with audio that lies later than its stamps, because these lay in recorded time. */
+  readonly clockShifts: number
   /** By start, at most the configured number of chunks. */
   readonly chunks: ReadonlyArray<Chunk>
 }
@@ -97,14 +99,19 @@ const make = Effect.gen(function* () {
   const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
     [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
 
-  type Row = Pick<ConversationRow, "id" | "createdAt" | "finishedAt">
-  const headOf = (uid: string, row: Row): Omit<Conversation, "chunks"> => ({
-    uid,
-    id: row.id,
-    createdAt: row.createdAt,
-    finishedAt: Option.fromNullishOr(row.finishedAt),
-    live: (live.get(uid, row.id)?.captures ?? 0) > 0
-  })
+  type Row = Pick<ConversationRow, "id" | "createdAt" | "finishedAt" | "clockShifts">
+  const headOf = (uid: string, row: Row): Omit<Conversation, "chunks"> => {
+    const conversation = live.get(uid, row.id)
+    const shifted = [...(conversation?.chunks ?? [])].filter(({ clockShift, durable }) => clockShift > 0 && durable > 0)
+    return {
+      uid,
+      id: row.id,
+      createdAt: row.createdAt,
+      finishedAt: Option.fromNullishOr(row.finishedAt),
+      live: (conversation?.captures ?? 0) > 0,
+      clockShifts: row.clockShifts + shifted.length
+    }
+  }
 
   /** Live chunks are looked at before the database is asked: one that is stored in between is then in both, never in none. */
   const assemble = (
@@ -125,7 +132,7 @@ const make = Effect.gen(function* () {
     const liveChunks = snapshot(liveConversation)
     const row = Option.getOrUndefined(yield* conversationRows.find(uid, id))
     if (row === undefined && liveConversation === undefined) return Option.none()
-    const known = row ?? { id, createdAt: liveConversation?.createdAt ?? new Date(0), finishedAt: null }
+    const known = row ?? { id, createdAt: liveConversation?.createdAt ?? new Date(0), finishedAt: null, clockShifts: 0 }
     return Option.some(assemble(uid, known, yield* chunkRows.of(uid, [id]), liveChunks))
   })
 

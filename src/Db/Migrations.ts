@@ -13,6 +13,7 @@ import { timelines } from "./Migrations/0003_timelines.ts"
 import { sealedPeaks } from "./Migrations/0004_sealed_peaks.ts"
 import { latest } from "./Migrations/0005_latest.ts"
 import { secrets } from "./Migrations/0006_secrets.ts"
+import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
 export const migrations = {
@@ -21,7 +22,8 @@ export const migrations = {
   "0003_timelines": timelines,
   "0004_sealed_peaks": sealedPeaks,
   "0005_latest": latest,
-  "0006_secrets": secrets
+  "0006_secrets": secrets,
+  "0007_clock_shifts": clockShifts
 }
 
 const table = "spillway_migrations"

@@ -15,7 +15,10 @@ export const AudioFileInfo = Schema.Struct({
   bytes: Schema.Int
 }).annotate({ identifier: "AudioFile" })
 
-/** `duration`: from the first sample to the last. `captured_duration`: without silence. `started_at`: null before the first sample. */
+/**
+ * `duration`: from the first sample to the last. `captured_duration`: without silence. `started_at`: null before the first
+ * sample. `clock_shifts`: chunks with audio that lies later than its stamps, because other audio is recorded at these.
+ */
 export const ConversationInfo = Schema.Struct({
   id: Schema.String,
   uid: Schema.String,
@@ -25,6 +28,7 @@ export const ConversationInfo = Schema.Struct({
   duration: Schema.Finite,
   captured_duration: Schema.Finite,
   lost_seconds: Schema.Finite,
+  clock_shifts: Schema.Int,
   audio_files: Schema.Array(AudioFileInfo)
 }).annotate({ identifier: "Conversation" })
 

@@ -39,6 +39,7 @@ export const info = ({ conversation, files }: RecordedHead): typeof Conversation
     duration: seconds(duration),
     captured_duration: seconds(sum(files, "capturedSamples")),
     lost_seconds: seconds(sum(files, "lostSamples")),
+    clock_shifts: conversation.clockShifts,
     audio_files: files.map(fileInfo)
   }
 }

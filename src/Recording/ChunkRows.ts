@@ -115,11 +115,11 @@ const make = Effect.gen(function* () {
         )
         insert into chunks
           (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, peaks,
-           sealed_peaks)
+           sealed_peaks, clock_shift)
         values (
           ${chunk.uid}, ${chunk.conversation}, ${chunk.start}::float8, ${uuidText(chunk.id)}::uuid, ${chunk.durable / 2},
           ${chunk.sampleRate}, ${chunk.codec}, ${object?.key ?? null}, ${object?.bytes ?? 0}, ${object?.crc32c ?? null},
-          ${object === undefined}, ${peaks}, ${sealedPeaks}
+          ${object === undefined}, ${peaks}, ${sealedPeaks}, ${chunk.clockShift}::float8
         )
         on conflict (uid, conversation_id, start_at, id) do update set
           samples = excluded.samples, object_key = excluded.object_key, bytes = excluded.bytes,

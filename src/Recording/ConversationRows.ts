@@ -8,7 +8,9 @@ const Row = Schema.Struct({
   /** Its place in the list: microseconds of `createdAt`, and a number of its own. */
   cursor: Schema.String,
   createdAt: Schema.Date,
-  finishedAt: Schema.NullOr(Schema.Date)
+  finishedAt: Schema.NullOr(Schema.Date),
+  /** Stored chunks with audio that lies later than its stamps. */
+  clockShifts: Schema.Int
 })
 export type ConversationRow = typeof Row.Type
 
@@ -36,7 +38,7 @@ type Sql = Parameters<Parameters<Db["Service"]["read"]>[1]>[0]
 
 const columns = (sql: Sql) => sql`
   id, (extract(epoch from created_at) * 1000000)::bigint || '-' || seq as cursor, created_at as "createdAt",
-  finished_at as "finishedAt"`
+  finished_at as "finishedAt", clock_shifts::int as "clockShifts"`
 
 const isBefore = (sql: Sql, cursor: string) => {
   const [micros = "", seq = ""] = cursor.split("-")

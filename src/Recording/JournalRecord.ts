@@ -3,16 +3,22 @@
  *
  * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
  * chunk u32, sample rate u32, start of the chunk f64 (unix seconds), chunk id 16 bytes, codec u8, uid length u8,
- * conversation length u8, reserved u8, uid, conversation; then the audio. The lengths are under the CRC as well.
+ * conversation length u8, reserved u8, in version 2 the clock shift f64 (seconds), uid, conversation; then the audio. The
+ * lengths are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) after.
  */
 import { crc32c } from "@node-rs/crc32"
 import type { Span } from "../Audio.ts"
 
-/** What every record begins with. */
-export const magicBytes = Buffer.from("SPJ1", "latin1")
-const magic = magicBytes.readUInt32LE(0)
+/** What every record begins with, whatever its version. */
+export const magicBytes = Buffer.from("SPJ", "latin1")
+const magicOf = (version: number) => Buffer.from(`SPJ${version}`, "latin1").readUInt32LE(0)
+const [magic, magicShifted] = [magicOf(1), magicOf(2)]
 const fixedBytes = 52
+const shiftBytes = 8
 const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
+
+/** Offset of the names in a record of this magic. */
+const namesAt = (found: number): number => (found === magicShifted ? fixedBytes + shiftBytes : fixedBytes)
 
 /** What is the same in all records of a chunk. */
 export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
@@ -20,9 +26,12 @@ export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
   readonly uid: string
   readonly conversation: string
   readonly codec: Span.Codec
+  /** Seconds, see `LiveChunk`; 0 if left out. */
+  readonly clockShift?: number
 }
 
 export interface JournalRecord extends ChunkHead {
+  readonly clockShift: number
   /** Byte offset of the audio in its chunk. */
   readonly chunkOffset: number
   /** Where the audio lies in the buffer that was decoded. */
@@ -34,8 +43,11 @@ export interface JournalRecord extends ChunkHead {
 export const encodeHead = (head: ChunkHead): Buffer => {
   const uid = Buffer.from(head.uid, "latin1")
   const conversation = Buffer.from(head.conversation, "latin1")
-  const bytes = Buffer.alloc(fixedBytes + uid.length + conversation.length)
-  bytes.writeUInt32LE(magic, 0)
+  const { clockShift = 0 } = head
+  const version = clockShift === 0 ? magic : magicShifted
+  const names = namesAt(version)
+  const bytes = Buffer.alloc(names + uid.length + conversation.length)
+  bytes.writeUInt32LE(version, 0)
   bytes.writeUInt32LE(bytes.length, 8)
   bytes.writeUInt32LE(head.sampleRate, 20)
   bytes.writeDoubleLE(head.start, 24)
@@ -43,8 +55,9 @@ export const encodeHead = (head: ChunkHead): Buffer => {
   bytes[48] = codecs.indexOf(head.codec)
   bytes[49] = uid.length
   bytes[50] = conversation.length
-  bytes.set(uid, fixedBytes)
-  bytes.set(conversation, fixedBytes + uid.length)
+  if (clockShift !== 0) bytes.writeDoubleLE(clockShift, fixedBytes)
+  bytes.set(uid, names)
+  bytes.set(conversation, names + uid.length)
   return bytes
 }
 
@@ -65,8 +78,9 @@ export const claimedEnd = (source: Buffer, at: number): number | undefined => {
   const headLength = source.readUInt32LE(at + 8)
   const audioLength = source.readUInt32LE(at + 12)
   const names = (source[at + 49] ?? 0) + (source[at + 50] ?? 0)
-  if (source.readUInt32LE(at) !== magic || headLength !== fixedBytes + names || audioLength > maxAudioBytes)
-    return undefined
+  const found = source.readUInt32LE(at)
+  if (found !== magic && found !== magicShifted) return undefined
+  if (headLength !== namesAt(found) + names || audioLength > maxAudioBytes) return undefined
   return at + headLength + audioLength
 }
 
@@ -78,7 +92,7 @@ export const read = (source: Buffer, at: number): JournalRecord | "more" | undef
   if (end === undefined || codec === undefined) return undefined
   if (source.length < end) return "more"
   if (crc32c(source.subarray(at + 8, end)) !== source.readUInt32LE(at + 4)) return undefined
-  const names = at + fixedBytes
+  const names = at + namesAt(source.readUInt32LE(at))
   const conversation = names + (source[at + 49] ?? 0)
   const audioOffset = conversation + (source[at + 50] ?? 0)
   return {
@@ -88,6 +102,7 @@ export const read = (source: Buffer, at: number): JournalRecord | "more" | undef
     start: source.readDoubleLE(at + 24),
     sampleRate: source.readUInt32LE(at + 20),
     codec,
+    clockShift: names === at + fixedBytes ? 0 : source.readDoubleLE(at + fixedBytes),
     chunkOffset: source.readUInt32LE(at + 16),
     audioOffset,
     audioLength: end - audioOffset
@@ -98,7 +113,7 @@ export const read = (source: Buffer, at: number): JournalRecord | "more" | undef
 export const maxAudioBytes = 8 * 1024 * 1024
 
 /** Longest head: the fixed part and two ids of 128 characters. */
-export const maxHeadBytes = fixedBytes + 256
+export const maxHeadBytes = fixedBytes + shiftBytes + 256
 
 /** A record without audio. Recovery passes over it: it belongs to no chunk. */
 export const emptyRecord: Uint8Array = (() => {

@@ -26,8 +26,6 @@ export class LiveChunk {
   readonly start: number
   readonly sampleRate: number
   readonly codec: Span.Codec
-  /** Of its records in the journal: its origin's. */
-  readonly head: Buffer
   /** Clock milliseconds at which it was opened. */
   readonly openedAt: number
   /** The chunk that the journal's records name, and the byte of it at which this one begins: another one only after a hole. */
@@ -36,6 +34,10 @@ export class LiveChunk {
   readonly extents: Array<Extent> = []
   /** Of what was handed to the journal by this process. */
   readonly peaks: Peaks.Peaks
+  /** Of its records in the journal: its origin's. */
+  #head: Buffer
+  /** The longest time, in seconds, by which audio of the chunk lies later than its sender's stamps say; 0 for none. */
+  #clockShift: number
   state: LiveState = "open"
   /** Bytes handed to the journal's next commit, or already in it. */
   appended = 0
@@ -57,6 +59,7 @@ export class LiveChunk {
       readonly start: number
       readonly sampleRate: number
       readonly codec: Span.Codec
+      readonly clockShift?: number
     },
     openedAt: number,
     origin: LiveChunk["origin"] = { id: head.id, start: head.start, offset: 0 }
@@ -68,9 +71,25 @@ export class LiveChunk {
     this.sampleRate = head.sampleRate
     this.codec = head.codec
     this.peaks = new Peaks.Peaks(head.sampleRate)
-    this.head = encodeHead({ ...head, id: origin.id, start: origin.start })
     this.openedAt = openedAt
     this.origin = origin
+    this.#clockShift = head.clockShift ?? 0
+    this.#head = this.#encodeHead()
+  }
+
+  get head(): Buffer {
+    return this.#head
+  }
+
+  get clockShift(): number {
+    return this.#clockShift
+  }
+
+  /** Audio that is appended from now on lies `shift` seconds later than its stamps. */
+  addClockShift(shift: number): void {
+    if (shift <= this.#clockShift) return
+    this.#clockShift = shift
+    this.#head = this.#encodeHead()
   }
 
   get key(): string {
@@ -90,6 +109,19 @@ export class LiveChunk {
   addExtent(extent: Extent): void {
     this.extents.push(extent)
     this.durable += extent.length
+  }
+
+  #encodeHead(): Buffer {
+    const { codec, conversation, origin, sampleRate, uid } = this
+    return encodeHead({
+      id: origin.id,
+      uid,
+      conversation,
+      start: origin.start,
+      sampleRate,
+      codec,
+      clockShift: this.#clockShift
+    })
   }
 
   toChunk(): Chunk {

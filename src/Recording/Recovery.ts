@@ -14,6 +14,8 @@ export interface Recovered {
 
 interface Found {
   readonly head: JournalRecord
+  /** The longest of its records. */
+  clockShift: number
   readonly pieces: Array<{ readonly chunkOffset: number; readonly extent: Extent }>
 }
 
@@ -59,9 +61,10 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
           goesOn = false
           continue
         }
-        const entry = found.get(id) ?? (isBoundary ? { head: record, pieces: [] } : undefined)
+        const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
         if (entry !== undefined) {
           found.set(id, entry)
+          entry.clockShift = Math.max(entry.clockShift, record.clockShift)
           entry.pieces.push({
             chunkOffset: record.chunkOffset,
             extent: { segment, position: base + record.audioOffset, length: record.audioLength }
@@ -98,7 +101,7 @@ const idAfterHole = (id: Uint8Array, chunkOffset: number): Uint8Array =>
   Uint8Array.from(Crypto.createHash("sha256").update(id).update(String(chunkOffset)).digest().subarray(0, 16))
 
 /** One chunk, or several where the journal lost a part in the middle. */
-const assemble = ({ head, pieces }: Found): ReadonlyArray<LiveChunk> => {
+const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<LiveChunk> => {
   const chunks: Array<LiveChunk> = []
   let chunk: LiveChunk | undefined
   let next = 0
@@ -109,6 +112,7 @@ const assemble = ({ head, pieces }: Found): ReadonlyArray<LiveChunk> => {
       chunk = new LiveChunk(
         {
           ...head,
+          clockShift,
           id: whole ? head.id : idAfterHole(head.id, piece.chunkOffset),
           start: head.start + piece.chunkOffset / 2 / head.sampleRate
         },

@@ -15,7 +15,7 @@ recording.put(
     { start: t0 + 3.25 },
     { start: t0 + 200, samples: 8000, sampleRate: 8000 }
   ],
-  { finishedAt: Option.some(new Date("2024-01-02T03:04:05Z")) }
+  { finishedAt: Option.some(new Date("2024-01-02T03:04:05Z")), clockShifts: 2 }
 )
 
 const json = (path: string, headers: Record<string, string> = {}) =>
@@ -37,6 +37,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
         duration: 201,
         captured_duration: 3,
         lost_seconds: 0.5,
+        clock_shifts: 2,
         audio_files: [
           {
             id: ids[0],
@@ -75,6 +76,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
         duration: 0,
         captured_duration: 0,
         lost_seconds: 0,
+        clock_shifts: 0,
         audio_files: []
       })
     })

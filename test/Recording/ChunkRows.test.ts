@@ -98,6 +98,26 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
+  it.effect("count the chunks of a conversation that lie later than their stamps", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const sql = yield* SqlClient.SqlClient
+      for (const shift of [0, 2.5, 60]) {
+        const shifted = chunk("shifts", 1 + shift)
+        shifted.addClockShift(shift)
+        yield* rows.insertStored(shifted, object(`shift-${shift}`))
+      }
+      const count = sql`select clock_shifts::int as n from conversations where uid = 'u' and id = 'shifts'`
+      assert.deepStrictEqual(yield* count, [{ n: 2 }])
+      assert.deepStrictEqual(
+        yield* sql`select clock_shift as s from chunks where conversation_id = 'shifts' order by start_at`,
+        [{ s: 0 }, { s: 2.5 }, { s: 60 }]
+      )
+      yield* sql`delete from chunks where conversation_id = 'shifts' and clock_shift = 60`
+      assert.deepStrictEqual(yield* count, [{ n: 1 }])
+    })
+  )
+
   it.effect("are found one by one, at any start, and not by whom they are not", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows

@@ -178,6 +178,56 @@ const damage = (kind: "cut" | "flip") =>
 damage("cut")
 damage("flip")
 
+it.effect("reads what a release wrote that knew no clock shifts", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    Fs.mkdirSync(Path.join(dataDir, "journal"))
+    // Two records of one chunk: samples 1 to 4, then 5 and 6, at 8 kHz from 1 700 000 000.25 on.
+    const written = Buffer.from(
+      "U1BKMRbjwnE2AAAACAAAAAAAAABAHwAAAAAQQPxU2UEAESIzRFVmd4iZqrvM3e7/AAEBAHVjAQACAAMABABTUEoxT0591zYAAAAEAAAACAAAAEAf" +
+        "AAAAABBA/FTZQQARIjNEVWZ3iJmqu8zd7v8AAQEAdWMFAAYA",
+      "base64"
+    )
+    Fs.writeFileSync(Path.join(dataDir, "journal", "0000000000000001.wal"), written)
+    yield* Effect.gen(function* () {
+      const [chunk, ...others] = (yield* Journal).recovered
+      assert.strictEqual(others.length, 0)
+      assert.deepStrictEqual(
+        [chunk?.start, chunk?.uid, chunk?.conversation, chunk?.clockShift, chunk?.durable],
+        [1_700_000_000.25, "u", "c", 0, 12]
+      )
+    }).pipe(Effect.provide(journalIn(dataDir)))
+    assert.deepStrictEqual(yield* found(dataDir), [
+      [1_700_000_000.25, Buffer.from(Uint16Array.of(1, 2, 3, 4, 5, 6).buffer).toString("base64")]
+    ])
+  }).pipe(Effect.scoped)
+)
+
+it.effect("finds by how much a chunk lies later than its stamps, from the first record that knows it", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      const node = new TestNode(journal)
+      const { capture } = node.capture()
+      capture.switchTo("c")
+      for (const [index, shift] of [0, 1.5, 0.5].entries()) {
+        capture.append(1_000_000 + index / 10, ramp(800, index * 800))
+        for (const chunk of node.conversation("c").chunks) chunk.addClockShift(shift)
+        yield* journal.commit
+      }
+    }).pipe(Effect.provide(journalIn(dataDir)))
+    yield* Effect.gen(function* () {
+      const { recovered } = yield* Journal
+      assert.deepStrictEqual(
+        recovered.map(({ clockShift, durable }) => [clockShift, durable]),
+        [[1.5, 4800]]
+      )
+    }).pipe(Effect.provide(journalIn(dataDir)))
+    assert.deepStrictEqual(yield* found(dataDir), [[1_000_000, Buffer.from(ramp(2400)).toString("base64")]])
+  }).pipe(Effect.scoped)
+)
+
 it.effect("takes no record that a client sent as audio for one of its own, whatever is damaged or cut", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

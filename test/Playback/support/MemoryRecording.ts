@@ -13,6 +13,7 @@ interface Kept {
   readonly id: string
   readonly finishedAt: Option.Option<Date>
   readonly live: boolean
+  readonly clockShifts: number
   readonly chunks: ReadonlyArray<Chunk>
 }
 
@@ -58,7 +59,7 @@ export class MemoryRecording {
     })
     const old = this.kept.findIndex((each) => each.uid === uid && each.id === id)
     if (old >= 0) this.kept.splice(old, 1)
-    this.kept.unshift({ uid, id, finishedAt: Option.none(), live: false, ...more, chunks: all })
+    this.kept.unshift({ uid, id, finishedAt: Option.none(), live: false, clockShifts: 0, ...more, chunks: all })
   }
 
   static pcm(chunk: Pick<Chunk, "start" | "samples">): Buffer {
