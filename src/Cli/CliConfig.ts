@@ -52,12 +52,6 @@ const settings = {
     { min: 0, max: 1_000_000 },
     "Reconnections in a row without progress; then the command fails."
   ),
-  cuts: Settings.integer(
-    "SPILLWAY_CLI_CUTS",
-    3,
-    { min: 1, max: 1_000_000 },
-    "`fetch`: responses in a row that the server cuts at the same byte; then the command fails."
-  ),
   backoff: Settings.duration("SPILLWAY_CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles."),
   maxBackoff: Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection."),
   maxRetryAfter: Settings.duration(

@@ -15,9 +15,9 @@ export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnect
     return this.reason
   }
 
-  /** Of a server that refuses: as it is, when no other try will do. */
+  /** What a server's refusal means to whoever retries: a final one stays as it is. */
   static by(refusal: ServerSaid): Disconnected | ServerSaid {
-    return refusal.mayPass ? new Disconnected({ reason: refusal.message, retryAfter: refusal.retryAfter }) : refusal
+    return refusal.isTransient ? new Disconnected({ reason: refusal.message, retryAfter: refusal.retryAfter }) : refusal
   }
 }
 
@@ -48,6 +48,11 @@ export interface Options {
 /** RFC 6455: what was sent was not understood (1002, 1003, 1007), not allowed (1008), or too large (1009). */
 const permanent = [1002, 1003, 1007, 1008, 1009]
 
+/** Reasons of 1008 that are about how fast frames came: another connection begins with a clean count. */
+const tooFast = /^(too many messages a second|more was sent than can be buffered)$/
+
+const isFinal = (code: number, reason: string) => permanent.includes(code) && !(code === 1008 && tooFast.test(reason))
+
 const describeClose = (code: number, text: string) =>
   code === 1006 ? "The connection broke" : `The server closed the connection (${code}${text === "" ? "" : `: ${text}`})`
 
@@ -77,7 +82,7 @@ const ended = (socket: WebSocket) =>
   Effect.callback<never, Disconnected | Refused>((resume) => {
     const end = (code: number, text: string) => {
       const reason = describeClose(code, text)
-      resume(permanent.includes(code) ? new Refused({ reason }) : new Disconnected({ reason }))
+      resume(isFinal(code, text) ? new Refused({ reason }) : new Disconnected({ reason }))
     }
     const onClose = (code: number, text: Buffer) => end(code, text.toString())
     socket.on("close", onClose)

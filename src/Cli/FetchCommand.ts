@@ -1,10 +1,12 @@
 /** `spillway fetch ID -o out.wav` */
 import { Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { CliConfig } from "./CliConfig.ts"
 import * as Conversations from "./Conversations.ts"
 import * as Destination from "./Destination.ts"
 import { Download } from "./Download.ts"
 import * as Flags from "./Flags.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
 import * as Target from "./Target.ts"
 
@@ -53,7 +55,7 @@ export const FetchCommand = Command.make(
   },
   Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
     const from = yield* Target.target(flags)
-    const { audio_files: files } = yield* Conversations.get(from, id)
+    const { audio_files: files } = yield* Reconnect.patiently(Conversations.get(from, id), yield* CliConfig)
     const wanted = files
       .map((each, index) => ({ each, number: index + 1 }))
       .filter(({ number }) => Option.isNone(file) || file.value === number)

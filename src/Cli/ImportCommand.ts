@@ -1,6 +1,7 @@
 /** `spillway import [--bucket BUCKET] --uid UID` */
 import { Clock, Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import { type DbError, DbTimeout, DbUnavailable } from "../Db.ts"
 import { Id } from "../Id.ts"
 import { Import } from "../Recording.ts"
 import { StorageUnavailable } from "../Storage.ts"
@@ -50,7 +51,16 @@ interface Options {
   readonly waveforms: boolean
 }
 
-const isUnavailable = (error: unknown): error is StorageUnavailable => error instanceof StorageUnavailable
+/** The store or the database may answer again; a page that is done twice is the same. */
+type Transient = StorageUnavailable | DbError
+
+const isTransient = (error: unknown): error is Transient =>
+  error instanceof StorageUnavailable || error instanceof DbUnavailable || error instanceof DbTimeout
+
+const reasonOf = (error: Transient): string => {
+  if (error._tag === "StorageUnavailable") return error.message
+  return error._tag === "DbTimeout" ? "The database is too slow" : "The database does not answer"
+}
 
 const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string>, options: Options) {
   const { page } = yield* Import
@@ -66,9 +76,9 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
     total.skipped++
     return Console.error(`skipped ${key}: ${reason}`)
   }
-  const patiently = <A, E, R>(work: Effect.Effect<A, E | StorageUnavailable, R>) =>
+  const patiently = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
     Reconnect.reconnecting(
-      Effect.catchIf(work, isUnavailable, ({ message }) => new Disconnected({ reason: message })),
+      Effect.catchIf(work, isTransient, (error) => new Disconnected({ reason: reasonOf(error) })),
       Effect.sync(() => total.objects),
       config
     )

@@ -4,8 +4,10 @@
  */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
+import type { Unreachable } from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
 import { Screen } from "./Screen.ts"
+import type { ServerSaid } from "./ServerSaid.ts"
 
 /** It is not tried again; `because` says why not, after the reason of the last try. */
 export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { reason: Schema.String, because: Schema.String }) {
@@ -19,6 +21,23 @@ const sentence = (text: string) => (text.endsWith(".") ? text : `${text}.`)
 type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff" | "maxRetryAfter">
 
 const isDisconnected = (error: unknown): error is Disconnected => error instanceof Disconnected
+
+/** A short request, repeated while its failure may pass; each try takes at most the command's patience. */
+export const patiently = <A, R>(request: Effect.Effect<A, ServerSaid | Unreachable, R>, config: CliConfig["Service"]) =>
+  reconnecting(
+    request.pipe(
+      Effect.catchTags({
+        ServerSaid: (refusal) => Effect.fail(Disconnected.by(refusal)),
+        Unreachable: ({ message }) => new Disconnected({ reason: message })
+      }),
+      Effect.timeoutOrElse({
+        duration: config.patience,
+        orElse: () => new Disconnected({ reason: "The server does not answer" })
+      })
+    ),
+    Effect.succeed(0),
+    config
+  )
 
 /** `progress` is any number that grows as the work advances. */
 export const reconnecting = Effect.fnUntraced(function* <A, E, R>(

@@ -13,7 +13,10 @@ const decode = Schema.decodeUnknownOption(Problem)
 const sentencesOf = ({ detail, title }: typeof Problem.Type): string =>
   detail === undefined ? title : `${title}. ${detail}`
 
-/** Of the 5xx, the one that no repetition mends. */
+/** A proxy's timeout, a request sent too early after a restart, and too many requests (RFC 9110, 8470, 6585). */
+const transient = [408, 425, 429]
+
+/** The one 5xx that no repetition mends. */
 const unreadable = "urn:spillway:problem:audio-unreadable"
 
 /** The server answered with an error. `retryAfter`: not sooner than in this time. */
@@ -30,9 +33,9 @@ export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
       : `The server answers ${this.status}: ${this.said}`
   }
 
-  /** The same may work later. */
-  get mayPass(): boolean {
-    return this.status === 429 || (this.status >= 500 && this.type !== unreadable)
+  /** The same request may succeed later. */
+  get isTransient(): boolean {
+    return transient.includes(this.status) || (this.status >= 500 && this.type !== unreadable)
   }
 
   /** `body` as it came, whole or cut; of the header `Retry-After`, seconds are understood. */

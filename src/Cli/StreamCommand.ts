@@ -2,9 +2,12 @@
 import { randomUUID } from "node:crypto"
 import { Console, DateTime, Effect, Option, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { CliConfig } from "./CliConfig.ts"
 import * as Conversations from "./Conversations.ts"
 import * as Flags from "./Flags.ts"
+import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
+import { ServerSaid } from "./ServerSaid.ts"
 import * as Target from "./Target.ts"
 import { Upload } from "./Upload.ts"
 import * as Wav from "./Wav.ts"
@@ -31,9 +34,10 @@ const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
   yield* Console.log(`or           ${Target.curl(to, first)} -o out.wav`)
 })
 
-/** Unix seconds after the last sample of a conversation; 0 when there is none. A fast upload may end in the future. */
-const endOf = (to: Target.Target, id: string) =>
-  Conversations.get(to, id).pipe(
+/** Unix seconds after the last sample of a conversation; 0 when it is new. A fast upload may end in the future. */
+const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
+  const get = Reconnect.patiently(Conversations.get(to, id), yield* CliConfig)
+  return yield* get.pipe(
     Effect.map(({ audio_files }) =>
       audio_files.reduce(
         (end, file) => Math.max(end, DateTime.toEpochMillis(file.started_at) / 1000 + file.duration),
@@ -42,8 +46,11 @@ const endOf = (to: Target.Target, id: string) =>
     ),
     // A millisecond is what times are rounded to.
     Effect.map((end) => (end === 0 ? 0 : end + 0.001)),
-    Effect.catch(() => Effect.succeed(0))
+    Effect.catchIf(isNew, () => Effect.succeed(0))
   )
+})
+
+const isNew = (error: unknown) => error instanceof ServerSaid && error.status === 404
 
 /** No failure: what is there was all that could be sent, and the sender may know. */
 const warnOfCut = (file: string, { missing, sampleRate, samples }: Wav.Wav) => {

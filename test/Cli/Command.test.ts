@@ -83,6 +83,23 @@ describe("the command line", () => {
     assert.match(out, /^acknowledged 2\.0 s, all of .*cut\.wav\n/)
   }, 60_000)
 
+  it("waits for a server that is not there when it begins, to fetch and to continue a conversation", async () => {
+    assert.strictEqual((await run(["stream", wav, "--fast", "--conversation", "later"])).code, 0)
+    const port = new URL(server.url).port
+    await server.kill()
+    const to = Path.join(Path.dirname(dataDir), "later.wav")
+    const fetch = start(["fetch", "later", "-o", to])
+    const stream = start(["stream", wav, "--fast", "--conversation", "later"])
+    await Promise.all([fetch.says("Reconnecting in"), stream.says("Reconnecting in")])
+    server = await startServer(dataDir, { SPILLWAY_PORT: port })
+    const [fetched, streamed] = await Promise.all([fetch.done, stream.done])
+    assert.deepStrictEqual([fetched.code, streamed.code], [0, 0], fetched.err + streamed.err)
+    assert.isAtLeast(Fs.statSync(to).size, 44 + 16_000 * SECONDS * 2)
+    const both = await run(["fetch", "later", "-o", to])
+    assert.strictEqual(both.code, 0, both.err)
+    assert.isAtLeast(Fs.statSync(to).size, 44 + 2 * 16_000 * SECONDS * 2)
+  }, 60_000)
+
   it("writes to standard output what others read from there, and nothing else", async () => {
     await run(["stream", wav, "--fast", "--conversation", "piped"])
     const { code, err, out } = await run(["fetch", "piped", "-o", "-"])

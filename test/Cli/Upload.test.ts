@@ -120,6 +120,17 @@ it.live("what the server will never take is not tried again", () =>
   })
 )
 
+it.live.each(["too many messages a second", "more was sent than can be buffered"])(
+  "a socket that the server closes because of pace is opened again: %s",
+  (closeOnce) =>
+    Effect.gen(function* () {
+      const { seen, url } = yield* fakeServer({ closeOnce })
+      yield* upload(url)
+      assert.isTrue(seen.stored.equals(pcm))
+      assert.strictEqual(seen.connections, 2)
+    })
+)
+
 const full = {
   status: 429,
   problem: { title: "The user has too many captures", detail: "One user may have 5 at once. End one." }
