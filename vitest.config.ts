@@ -1,13 +1,31 @@
 /** Tests: every file in its own process, so that no test sees another file's sockets, timers or environment. */
+import { readFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
+
+/** Files that start servers take the longest, and mostly wait: they go first, so that none of them is left for the end. */
+class ServersFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>) {
+    const sorted = await super.sort(files)
+    const rank = ({ moduleId }: TestSpecification) =>
+      /support\/(Crash|Server|Chromium)\.ts"/.test(readFileSync(moduleId, "utf8")) ? 0 : 1
+    const ranked = sorted.map((file) => ({ file, rank: rank(file) }))
+    return ranked.toSorted((a, b) => a.rank - b.rank).map(({ file }) => file)
+  }
+}
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],
     pool: "forks",
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 10_000
+    // Most files wait for processes and timers most of the time: more run at once than there are cores.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: ServersFirst },
+    // For what hangs: on a busy machine a test may well take ten times as long as on a quiet one.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000
   }
 })

@@ -55,7 +55,10 @@ it("says which port is taken and how to choose another", () =>
 
 it("says that the database can't be reached, and never shows its password", () =>
   withDirectory(async (dataDir) => {
-    const { code, lines } = await failedStart(dataDir, { DATABASE_URL: "postgres://u:hunter2@127.0.0.1:9/x" })
+    const { code, lines } = await failedStart(dataDir, {
+      DATABASE_URL: "postgres://u:hunter2@127.0.0.1:9/x",
+      SPILLWAY_DB_START_TIMEOUT: "1 second"
+    })
     assert.strictEqual(code, 1)
     assert.match(lines.at(-1) ?? "", /^spillway: .*127\.0\.0\.1:9/)
     assert.notInclude(lines.join("\n"), "hunter2")
@@ -89,7 +92,7 @@ it("says so where no directory can be made, and does not try for ever", async ()
     lines[0] ?? "",
     /^spillway: Can't write to the data directory \/proc\/nothing\/data \(.+\)\..*SPILLWAY_DATA_DIR/
   )
-}, 15_000)
+})
 
 it("warns at the start of variables that look like settings and are none", () =>
   withDirectory(async (dataDir) => {

@@ -72,7 +72,7 @@ describe("the command line", () => {
     assert.strictEqual(code, 0, err)
     assert.match(err, /Reconnecting in/)
     assert.match(out, /^acknowledged 10\.0 s, all of .*in\.wav\nconversation killed\n/)
-  }, 60_000)
+  })
 
   it("sends what is there of a file that is cut, and says on standard error how much is missing", async () => {
     const cut = Path.join(Path.dirname(dataDir), "cut.wav")
@@ -81,7 +81,7 @@ describe("the command line", () => {
     assert.strictEqual(code, 0, err)
     assert.include(err, `${cut} is cut: 8.0 s of its 10.0 s are missing. What is there is sent.\n`)
     assert.match(out, /^acknowledged 2\.0 s, all of .*cut\.wav\n/)
-  }, 60_000)
+  })
 
   it("waits for a server that is not there when it begins, to fetch and to continue a conversation", async () => {
     assert.strictEqual((await run(["stream", wav, "--fast", "--conversation", "later"])).code, 0)
@@ -113,7 +113,7 @@ describe("the command line", () => {
       [(await closed.done).code, /spillway: Standard output was closed/.test((await closed.done).err)],
       [1, true]
     )
-  }, 60_000)
+  })
 
   it("makes, lists and revokes keys, and a revoked one opens nothing", async () => {
     const made = await run(["keys", "create", "ada"])
@@ -128,7 +128,7 @@ describe("the command line", () => {
       gone.err.split("\n")[0],
       "spillway: The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY."
     )
-  }, 60_000)
+  })
 
   it("refuses a day that the calendar does not have, and says what it takes; so does the server", async () => {
     const rolled = await run(["keys", "create", "ada", "--expires", "2030-02-31"])
@@ -145,7 +145,7 @@ describe("the command line", () => {
     )
     assert.strictEqual((await run(["keys", "create", "eve", "--expires", "2030-01-31"])).code, 0)
     assert.match((await run(["keys", "list"])).out, /eve +\S+ \S+ +2030-01-31 00:00:00$/m)
-  }, 60_000)
+  })
 
   it("fails with one line and exit code 1 when nothing answers, or there is no such file", async () => {
     const away = await run(["conversations", "--url", "http://127.0.0.1:1"])

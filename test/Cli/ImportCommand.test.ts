@@ -85,7 +85,7 @@ it("makes the server play what was in its store, says what it can't use, and ref
   )
   assert.strictEqual((await hear("old")).length, 32_000)
   await server.stop()
-}, 120_000)
+})
 
 it("takes the bucket of --bucket, and refuses another one than the server's", async () => {
   const gcs = await GcsServer.start({ buckets: [bucket] })
@@ -112,7 +112,7 @@ it("takes the bucket of --bucket, and refuses another one than the server's", as
   } finally {
     await gcs.stop()
   }
-}, 120_000)
+})
 
 it("says at each try why the bucket can't be reached, and ends", async () => {
   const brief = { SPILLWAY_GCS_DEADLINE: "50 millis", SPILLWAY_CLI_TRIES: "3", SPILLWAY_CLI_BACKOFF: "1 millis" }
@@ -124,7 +124,7 @@ it("says at each try why the bucket can't be reached, and ends", async () => {
   for (const line of lines) assert.include(line, "ECONNREFUSED")
   for (const line of lines.slice(0, -1)) assert.match(line, / Reconnecting in .* \(\d of 3\)\.$/)
   assert.match(lines.at(-1) ?? "", /^spillway: can't list/)
-}, 120_000)
+})
 
 it("takes a copy of a bucket from a directory, leaves alone what is no chunk, and does nothing the second time", async () => {
   const copy = Path.join(Path.dirname(dataDir), "copy")
@@ -156,4 +156,4 @@ it("takes a copy of a bucket from a directory, leaves alone what is no chunk, an
     const said = `spillway: There is no directory ${directory}/chunks: give the directory that holds chunks/.\n`
     assert.deepStrictEqual([wrong.code, wrong.err], [1, said])
   }
-}, 120_000)
+})

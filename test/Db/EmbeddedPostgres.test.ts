@@ -222,7 +222,7 @@ describe("EmbeddedPostgres", () => {
           yield* insert(yield* start(dataDir, EmbeddedPostgres.layer, impatient), "a")
           return standStill(dataDir)
         })
-      ).pipe(Effect.timeout("5 seconds"))
+      ).pipe(Effect.timeout("30 seconds"))
       for (const pid of pids) yield* gone(pid)
       const { child } = yield* program(dataDir)
       const orphans = standStill(dataDir)
@@ -232,7 +232,7 @@ describe("EmbeddedPostgres", () => {
         (signal) => signal !== null
       )
       const found = Effect.scoped(Effect.flatMap(start(dataDir, EmbeddedPostgres.layer, impatient), count))
-      assert.strictEqual(yield* Effect.timeout(found, "5 seconds"), 1)
+      assert.strictEqual(yield* Effect.timeout(found, "30 seconds"), 1)
       for (const pid of orphans) yield* gone(pid)
     })
   )

@@ -23,10 +23,10 @@ export const dbOn = (server: DbServer["Service"], changes: Partial<DbConfig["Ser
     )
   ).pipe(Effect.map((context) => ({ db: Context.get(context, Db), sql: Context.get(context, PgClient.PgClient) })))
 
-/** Waits, at most 10 s, until what it looks at is as wanted. */
+/** Waits, at most a minute, until what it looks at is as wanted. */
 export const until = <A, E, R>(look: Effect.Effect<A, E, R>, wanted: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: wanted, schedule: Schedule.spaced("5 millis") }),
-    Effect.timeout("10 seconds"),
+    Effect.timeout("1 minute"),
     Effect.orDie
   )

@@ -36,7 +36,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
       const sleep = db.read("Test.sleep", (sql) => sql`SELECT pg_sleep(30) AS too_long`)
       const [took, error] = yield* Effect.timed(Effect.flip(sleep))
       assert.deepStrictEqual(error, new DbTimeout({ operation: "Test.sleep", limit: "statement" }))
-      assert.isBelow(Duration.toMillis(took), 1000)
+      assert.isBelow(Duration.toMillis(took), 10_000, "a third of what the statement would take")
       yield* until(running("too_long"), (n) => n === 0)
     })
   )

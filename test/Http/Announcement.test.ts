@@ -57,7 +57,7 @@ it.effect("is two lines of the log without the key, when no person looks on", ()
   })
 )
 
-it("goes to a pipe as JSON alone, whatever the level, and says where the key is", { timeout: 60_000 }, async () => {
+it("goes to a pipe as JSON alone, whatever the level, and says where the key is", async () => {
   const dataDir = dataDirectory()
   onTestFinished(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
   const start = async (env: Readonly<Record<string, string>> = {}) => {

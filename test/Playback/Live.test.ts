@@ -40,7 +40,7 @@ const tone = (seconds: number) => {
 
 it(
   "plays back every sample while it is being recorded, when it is stored, and after a kill",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     const next = random(7)
     const pcm = tone(8)

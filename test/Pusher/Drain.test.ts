@@ -47,4 +47,4 @@ it("tells captures that send without a pause, and ones whose client is gone, tha
   assert.deepStrictEqual(await Promise.all(senders.map(({ closed }) => closed)), [1001, 1001, 1001, 1001])
   silent.terminate()
   Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
-}, 60_000)
+})

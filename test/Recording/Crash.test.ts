@@ -5,7 +5,7 @@ import { complaints, crash } from "../support/Crash.ts"
 /** `npm run crash` makes a thousand. */
 const kills = 30
 
-it(`plays back exactly what was sent after ${kills} kills`, { timeout: 240_000 }, async () => {
+it(`plays back exactly what was sent after ${kills} kills`, { timeout: 600_000 }, async () => {
   const report = await crash({ kills, seed: 20_261_121 })
   console.log(JSON.stringify(report))
   assert.deepStrictEqual(complaints(report), [])

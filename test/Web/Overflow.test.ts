@@ -7,7 +7,7 @@ import { launch, open } from "./support/Chromium.ts"
 import { drop, job, name, seconds } from "./support/RecordPanel.ts"
 import { noise, wav } from "./support/Sound.ts"
 
-it("says what the server gave up of a file, and counts none of it as stored", { timeout: 60_000 }, async () => {
+it("says what the server gave up of a file, and counts none of it as stored", async () => {
   const dataDir = dataDirectory()
   const [browser, server] = await Promise.all([
     launch(),

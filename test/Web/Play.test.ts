@@ -46,7 +46,7 @@ const at = async (page: Page, name: string, share: number) => {
 }
 const playing = (page: Page) => page.getByRole("region", { name: "Now playing" })
 
-it("shows where it is dragged to, and plays from there when it is let go", { timeout: 60_000 }, async () => {
+it("shows where it is dragged to, and plays from there when it is let go", async () => {
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   await card(page, "first").locator(".disclose").click()
   await page.getByRole("button", { name: "Play first" }).click()
@@ -70,7 +70,7 @@ it("shows where it is dragged to, and plays from there when it is let go", { tim
   await context.close()
 })
 
-it("keeps the place of each, and plays on where one clicks in another", { timeout: 60_000 }, async () => {
+it("keeps the place of each, and plays on where one clicks in another", async () => {
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   for (const name of ["first", "second"]) await card(page, name).locator(".disclose").click()
   const click = async (name: string, share: number) => {
@@ -96,29 +96,25 @@ it("keeps the place of each, and plays on where one clicks in another", { timeou
   await context.close()
 })
 
-it(
-  "plays from the closed list, and keeps pause at hand in the other view, whose way back ends where one was",
-  { timeout: 60_000 },
-  async () => {
-    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`, {
-      viewport: { width: 900, height: 500 }
-    })
-    await page.getByRole("button", { name: "Play first" }).click()
-    await playing(page).getByText("first", { exact: true }).waitFor()
-    assert.strictEqual(await page.getByRole("slider").count(), 0)
-    const place = await page.evaluate(() => window.scrollY)
-    assert.isAbove(place, 100)
-    // A click of Playwright's would scroll first.
-    await page.getByRole("link", { name: "Live view" }).dispatchEvent("click")
-    await page.getByRole("heading", { name: "Live view" }).waitFor()
-    await playing(page).getByRole("button", { name: "Pause" }).click()
-    await playing(page).getByRole("button", { name: "Play on" }).waitFor()
-    await page.getByRole("link", { name: "Recordings" }).click()
-    await card(page, "first").waitFor()
-    assert.strictEqual(await page.evaluate(() => window.scrollY), place)
-    await playing(page).getByRole("button", { name: "Close" }).click()
-    await playing(page).waitFor({ state: "detached" })
-    assert.deepStrictEqual(broken, [])
-    await context.close()
-  }
-)
+it("plays from the closed list, and keeps pause at hand in the other view, whose way back ends where one was", async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`, {
+    viewport: { width: 900, height: 500 }
+  })
+  await page.getByRole("button", { name: "Play first" }).click()
+  await playing(page).getByText("first", { exact: true }).waitFor()
+  assert.strictEqual(await page.getByRole("slider").count(), 0)
+  const place = await page.evaluate(() => window.scrollY)
+  assert.isAbove(place, 100)
+  // A click of Playwright's would scroll first.
+  await page.getByRole("link", { name: "Live view" }).dispatchEvent("click")
+  await page.getByRole("heading", { name: "Live view" }).waitFor()
+  await playing(page).getByRole("button", { name: "Pause" }).click()
+  await playing(page).getByRole("button", { name: "Play on" }).waitFor()
+  await page.getByRole("link", { name: "Recordings" }).click()
+  await card(page, "first").waitFor()
+  assert.strictEqual(await page.evaluate(() => window.scrollY), place)
+  await playing(page).getByRole("button", { name: "Close" }).click()
+  await playing(page).waitFor({ state: "detached" })
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})

@@ -45,149 +45,131 @@ const spoken = ({ sent }: Noted): Buffer => {
   return whole
 }
 
-it(
-  "keeps and plays what the microphone hears, to the sample, also while it is being recorded",
-  { timeout: 120_000 },
-  async () => {
-    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
-    await record(page)
-    await reach(page, "onDisk", 2)
-    await page.getByRole("button", { name: "Listen live" }).click()
-    await page.getByRole("button", { name: /^Live · \d+\.\d s behind$/, pressed: true }).waitFor()
-    await reach(page, "onDisk", 4.5)
-    assert.isAtMost(await seconds(page, "inStore"), await seconds(page, "onDisk"))
-    assert.isAtMost(await seconds(page, "onDisk"), await seconds(page, "sent"))
-    await stop(page)
-    await stored(page)
-    const conversation = await name(page)
-    const { played, sent } = await noted(page)
-    const whole = spoken({ played, sent })
-    const audio = await kept(server, conversation)
-    assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
-    assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
+it("keeps and plays what the microphone hears, to the sample, also while it is being recorded", async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  await record(page)
+  await reach(page, "onDisk", 2)
+  await page.getByRole("button", { name: "Listen live" }).click()
+  await page.getByRole("button", { name: /^Live · \d+\.\d s behind$/, pressed: true }).waitFor()
+  await reach(page, "onDisk", 4.5)
+  assert.isAtMost(await seconds(page, "inStore"), await seconds(page, "onDisk"))
+  assert.isAtMost(await seconds(page, "onDisk"), await seconds(page, "sent"))
+  await stop(page)
+  await stored(page)
+  const conversation = await name(page)
+  const { played, sent } = await noted(page)
+  const whole = spoken({ played, sent })
+  const audio = await kept(server, conversation)
+  assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
+  assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
 
-    const recorded = samplesOf(audio)
-    const part = recorded.subarray(rate, 2 * rate)
-    const twice = samplesOf(Buffer.concat([said, said]))
-    const { correlation, level } = match(part, twice, 2_000)
-    assert.isAbove(correlation, 0.98)
-    assert.approximately(level, 1, 0.1)
+  const recorded = samplesOf(audio)
+  const part = recorded.subarray(rate, 2 * rate)
+  const twice = samplesOf(Buffer.concat([said, said]))
+  const { correlation, level } = match(part, twice, 2_000)
+  assert.isAbove(correlation, 0.98)
+  assert.approximately(level, 1, 0.1)
 
-    const heard = Int16Array.from(played.flatMap(({ samples }) => samples))
-    assert.isAbove(heard.length, rate)
-    const from = recorded.findIndex((_, index) =>
-      heard.subarray(0, 1_000).every((sample, ahead) => recorded[index + ahead] === sample)
-    )
-    assert.isAtLeast(from, 0)
-    const there = recorded.slice(from, from + heard.length)
-    assert.isTrue(Buffer.from(heard.buffer).equals(Buffer.from(there.buffer)))
-    assert.deepStrictEqual(broken, [])
-    await context.close()
+  const heard = Int16Array.from(played.flatMap(({ samples }) => samples))
+  assert.isAbove(heard.length, rate)
+  const from = recorded.findIndex((_, index) =>
+    heard.subarray(0, 1_000).every((sample, ahead) => recorded[index + ahead] === sample)
+  )
+  assert.isAtLeast(from, 0)
+  const there = recorded.slice(from, from + heard.length)
+  assert.isTrue(Buffer.from(heard.buffer).equals(Buffer.from(there.buffer)))
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("loses nothing when the server is killed and its key expires in the middle of a recording", async () => {
+  const [first, second] = [await keyOf(server, "ada"), await keyOf(server, "ada")]
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${first.key}`)
+  assert.strictEqual(page.url(), `${server.url}/`)
+  await record(page)
+  await reach(page, "onDisk", 1)
+  const restart = async () => {
+    const port = new URL(server.url).port
+    await server.kill()
+    await page.getByText("Reconnecting …").first().waitFor()
+    server = await startServer(dataDir, environment(port))
   }
-)
+  await restart()
+  await page.getByText("Connected", { exact: true }).waitFor()
+  await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
 
-it(
-  "loses nothing when the server is killed and its key expires in the middle of a recording",
-  { timeout: 120_000 },
-  async () => {
-    const [first, second] = [await keyOf(server, "ada"), await keyOf(server, "ada")]
-    const { broken, context, page } = await open(browser, `${server.url}/#key=${first.key}`)
-    assert.strictEqual(page.url(), `${server.url}/`)
-    await record(page)
-    await reach(page, "onDisk", 1)
-    const restart = async () => {
-      const port = new URL(server.url).port
-      await server.kill()
-      await page.getByText("Reconnecting …").first().waitFor()
-      server = await startServer(dataDir, environment(port))
-    }
-    await restart()
-    await page.getByText("Connected", { exact: true }).waitFor()
-    await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
+  await api(server, `/v1/keys/${first.id}`, { method: "DELETE" })
+  await restart()
+  const field = page.getByLabel("Key", { exact: true })
+  await field.waitFor()
+  await page.getByText("The server no longer takes this key").waitFor()
+  await page.waitForTimeout(500)
+  await field.fill(second.key)
+  await field.press("Enter")
+  await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
+  await stop(page)
+  await stored(page)
+  const audio = await kept(server, await name(page), "ada")
+  const whole = spoken(await noted(page))
+  assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
+  assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
 
-    await api(server, `/v1/keys/${first.id}`, { method: "DELETE" })
-    await restart()
-    const field = page.getByLabel("Key", { exact: true })
-    await field.waitFor()
-    await page.getByText("The server no longer takes this key").waitFor()
-    await page.waitForTimeout(500)
-    await field.fill(second.key)
-    await field.press("Enter")
-    await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
-    await stop(page)
-    await stored(page)
-    const audio = await kept(server, await name(page), "ada")
-    const whole = spoken(await noted(page))
-    assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
-    assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
-    assert.deepStrictEqual(broken, [])
-    await context.close()
+it("sends a WAV file that is dropped on it, and says of others what they are and how to convert them", async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const pcm = noise(90, 16_000, 3)
+  await drop(page, { "My talk (1).wav": wav(pcm, 16_000) })
+  await stored(page)
+  const conversation = await name(page)
+  assert.match(conversation, /^My-talk-1-/)
+  assert.isTrue((await kept(server, conversation)).equals(pcm))
+
+  const stereo = Buffer.alloc(4 * 16_000)
+  for (let index = 0; index < 16_000; index++) {
+    stereo.writeInt16LE(index % 1000, index * 4)
+    stereo.writeInt16LE((index % 1000) + 200, index * 4 + 2)
   }
-)
+  await drop(page, { "stereo.wav": wav(stereo, 16_000, { channels: 2 }) })
+  await page.locator(".job", { hasText: "stereo.wav" }).getByText("Stored", { exact: true }).waitFor()
+  assert.deepStrictEqual([...samplesOf(await kept(server, await name(page))).subarray(0, 3)], [100, 101, 102])
 
-it(
-  "sends a WAV file that is dropped on it, and says of others what they are and how to convert them",
-  { timeout: 120_000 },
-  async () => {
-    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
-    const pcm = noise(90, 16_000, 3)
-    await drop(page, { "My talk (1).wav": wav(pcm, 16_000) })
-    await stored(page)
-    const conversation = await name(page)
-    assert.match(conversation, /^My-talk-1-/)
-    assert.isTrue((await kept(server, conversation)).equals(pcm))
+  await drop(page, { "cut.wav": wav(pcm, 16_000).subarray(0, 44 + 32_001) })
+  await page.getByText("The file is cut: its last 1 min 29 s are missing.").waitFor()
+  await stored(page)
+  assert.isTrue((await kept(server, await name(page))).equals(pcm.subarray(0, 32_000)))
 
-    const stereo = Buffer.alloc(4 * 16_000)
-    for (let index = 0; index < 16_000; index++) {
-      stereo.writeInt16LE(index % 1000, index * 4)
-      stereo.writeInt16LE((index % 1000) + 200, index * 4 + 2)
-    }
-    await drop(page, { "stereo.wav": wav(stereo, 16_000, { channels: 2 }) })
-    await page.locator(".job", { hasText: "stereo.wav" }).getByText("Stored", { exact: true }).waitFor()
-    assert.deepStrictEqual([...samplesOf(await kept(server, await name(page))).subarray(0, 3)], [100, 101, 102])
-
-    await drop(page, { "cut.wav": wav(pcm, 16_000).subarray(0, 44 + 32_001) })
-    await page.getByText("The file is cut: its last 1 min 29 s are missing.").waitFor()
-    await stored(page)
-    assert.isTrue((await kept(server, await name(page))).equals(pcm.subarray(0, 32_000)))
-
-    const alert = page.locator(".record > [role=alert]")
-    const refused = async (file: string, bytes: Buffer) => {
-      await drop(page, { [file]: bytes })
-      await alert.filter({ hasText: file }).waitFor()
-      return (await alert.textContent()) ?? ""
-    }
-    assert.match(await refused("song.mp3", Buffer.from("ID3\u0004 and more")), /is an MP3 file.*ffmpeg -i "song\.mp3"/)
-    assert.match(await refused("float.wav", wav(pcm, 16_000, { coding: 3 })), /floating-point.*pcm_s16le/)
-    assert.match(await refused("fast.wav", wav(pcm, 96_000)), /96000 samples a second.*-ar 16000/)
-    assert.match(await refused("none.wav", wav(Buffer.alloc(0), 16_000)), /no audio/)
-    assert.match(await refused("text.txt", Buffer.from("hello")), /not a WAV file/)
-    assert.deepStrictEqual(broken, [])
-    await context.close()
+  const alert = page.locator(".record > [role=alert]")
+  const refused = async (file: string, bytes: Buffer) => {
+    await drop(page, { [file]: bytes })
+    await alert.filter({ hasText: file }).waitFor()
+    return (await alert.textContent()) ?? ""
   }
-)
+  assert.match(await refused("song.mp3", Buffer.from("ID3\u0004 and more")), /is an MP3 file.*ffmpeg -i "song\.mp3"/)
+  assert.match(await refused("float.wav", wav(pcm, 16_000, { coding: 3 })), /floating-point.*pcm_s16le/)
+  assert.match(await refused("fast.wav", wav(pcm, 96_000)), /96000 samples a second.*-ar 16000/)
+  assert.match(await refused("none.wav", wav(Buffer.alloc(0), 16_000)), /no audio/)
+  assert.match(await refused("text.txt", Buffer.from("hello")), /not a WAV file/)
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
 
-it(
-  "says what to do without a microphone or the permission to use it, and offers the file way",
-  { timeout: 30_000 },
-  async () => {
-    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
-    await page
-      .locator('meta[name="spillway-worklet"]')
-      .evaluate((meta) => meta.setAttribute("content", "assets/none.js"))
-    await record(page)
-    await page.getByText(/A part of this page can't be loaded.*Reload the page/).waitFor()
-    await page.evaluate(() => {
-      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"))
-    })
-    await record(page)
-    await page.getByText(/may not use the microphone. Allow it.*Or drop a WAV file/).waitFor()
-    assert.deepStrictEqual(broken, [])
-    await context.close()
-    const bare = await launch()
-    const without = await open(bare, `${server.url}/#key=${server.key}`, { permissions: ["microphone"] })
-    await record(without.page)
-    await without.page.getByText(/There is no microphone. Connect one.*Or drop a WAV file/).waitFor()
-    await bare.close()
-  }
-)
+it("says what to do without a microphone or the permission to use it, and offers the file way", async () => {
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  await page.locator('meta[name="spillway-worklet"]').evaluate((meta) => meta.setAttribute("content", "assets/none.js"))
+  await record(page)
+  await page.getByText(/A part of this page can't be loaded.*Reload the page/).waitFor()
+  await page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"))
+  })
+  await record(page)
+  await page.getByText(/may not use the microphone. Allow it.*Or drop a WAV file/).waitFor()
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+  const bare = await launch()
+  const without = await open(bare, `${server.url}/#key=${server.key}`, { permissions: ["microphone"] })
+  await record(without.page)
+  await without.page.getByText(/There is no microphone. Connect one.*Or drop a WAV file/).waitFor()
+  await bare.close()
+})

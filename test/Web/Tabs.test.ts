@@ -41,7 +41,7 @@ const send = (conversation: string, seconds: number) =>
 
 const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
 
-it("works in eight tabs at once, the live view too", { timeout: 60_000 }, async () => {
+it("works in eight tabs at once, the live view too", async () => {
   await send("talk", talkSeconds)
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   const tabs = [page]
@@ -60,7 +60,7 @@ it("works in eight tabs at once, the live view too", { timeout: 60_000 }, async 
   await context.close()
 })
 
-it("goes on playing where it was when the server has been away", { timeout: 60_000 }, async () => {
+it("goes on playing where it was when the server has been away", async () => {
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   await card(page, "talk").locator(".disclose").click()
   await page.getByRole("button", { name: "Play talk" }).click()
@@ -83,33 +83,29 @@ it("goes on playing where it was when the server has been away", { timeout: 60_0
   await context.close()
 })
 
-it(
-  "follows what is live however much is newer, and asks for no waveform that nobody sees",
-  { timeout: 60_000 },
-  async () => {
-    const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${rate}&audio_timeline=2&ack=1`
-    const socket = new WebSocket(url, { headers: { authorization: `Bearer ${server.key}` } })
-    await new Promise((resolve) => socket.once("open", resolve))
-    socket.send(switchTo("going-on"))
-    socket.send(audioFrame(Date.now() / 1000, noise(1, rate)))
-    const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
-    const live = card(page, "going-on").getByText("Live", { exact: true })
-    await live.waitFor()
-    await page.getByRole("button", { name: "Listen live" }).waitFor()
-    await Promise.all(Array.from({ length: 25 }, (_, index) => send(`newer-${index}`, 0.1)))
-    await card(page, "newer-3").waitFor()
-    let asked = 0
-    page.on("request", (request) => {
-      if (request.url().includes("/going-on/waveform")) asked++
-    })
-    await page.waitForResponse(/conversations\?limit=/)
-    await page.waitForResponse(/conversations\?limit=/)
-    assert.strictEqual(asked, 0)
-    assert.strictEqual(await live.count(), 1)
-    socket.close()
-    await live.waitFor({ state: "detached" })
-    await card(page, "going-on").getByRole("button", { name: "Play going-on" }).waitFor()
-    assert.deepStrictEqual(broken, [])
-    await context.close()
-  }
-)
+it("follows what is live however much is newer, and asks for no waveform that nobody sees", async () => {
+  const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${rate}&audio_timeline=2&ack=1`
+  const socket = new WebSocket(url, { headers: { authorization: `Bearer ${server.key}` } })
+  await new Promise((resolve) => socket.once("open", resolve))
+  socket.send(switchTo("going-on"))
+  socket.send(audioFrame(Date.now() / 1000, noise(1, rate)))
+  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const live = card(page, "going-on").getByText("Live", { exact: true })
+  await live.waitFor()
+  await page.getByRole("button", { name: "Listen live" }).waitFor()
+  await Promise.all(Array.from({ length: 25 }, (_, index) => send(`newer-${index}`, 0.1)))
+  await card(page, "newer-3").waitFor()
+  let asked = 0
+  page.on("request", (request) => {
+    if (request.url().includes("/going-on/waveform")) asked++
+  })
+  await page.waitForResponse(/conversations\?limit=/)
+  await page.waitForResponse(/conversations\?limit=/)
+  assert.strictEqual(asked, 0)
+  assert.strictEqual(await live.count(), 1)
+  socket.close()
+  await live.waitFor({ state: "detached" })
+  await card(page, "going-on").getByRole("button", { name: "Play going-on" }).waitFor()
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})

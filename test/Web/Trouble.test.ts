@@ -60,7 +60,7 @@ const heard = async (key: string) => {
   return { ...opened, samples }
 }
 
-it("asks for another key when the one that records is revoked, and loses nothing", { timeout: 60_000 }, async () => {
+it("asks for another key when the one that records is revoked, and loses nothing", async () => {
   const [first, second] = [await keyOf(server, "ada"), await keyOf(server, "ada")]
   const { broken, context, page, samples } = await heard(first.key)
   await record(page)
@@ -78,24 +78,20 @@ it("asks for another key when the one that records is revoked, and loses nothing
   await context.close()
 })
 
-it(
-  "records once however often one presses, and goes on saying why a recording ended",
-  { timeout: 60_000 },
-  async () => {
-    const { broken, context, page } = await heard(server.key)
-    await page.getByRole("button", { name: "Record", exact: true }).dblclick()
-    await reach(page, "onDisk", 0.3)
-    assert.strictEqual(await page.locator(".job").count(), 1)
-    await page.evaluate(() => window.dispatchEvent(new Event("unplug")))
-    await stored(page)
-    await job(page).getByText("The microphone was disconnected: the recording has ended there.").waitFor()
-    await page.getByRole("button", { name: "Record", exact: true }).waitFor()
-    assert.deepStrictEqual(broken, [])
-    await context.close()
-  }
-)
+it("records once however often one presses, and goes on saying why a recording ended", async () => {
+  const { broken, context, page } = await heard(server.key)
+  await page.getByRole("button", { name: "Record", exact: true }).dblclick()
+  await reach(page, "onDisk", 0.3)
+  assert.strictEqual(await page.locator(".job").count(), 1)
+  await page.evaluate(() => window.dispatchEvent(new Event("unplug")))
+  await stored(page)
+  await job(page).getByText("The microphone was disconnected: the recording has ended there.").waitFor()
+  await page.getByRole("button", { name: "Record", exact: true }).waitFor()
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
 
-it("gives every file a conversation of its own, whatever it is called", { timeout: 60_000 }, async () => {
+it("gives every file a conversation of its own, whatever it is called", async () => {
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   const [first, second] = [noise(2, 8_000, 1), noise(2, 8_000, 2)]
   await drop(page, { "\u5f55\u97f3.wav": wav(first, 8_000), "\u4f1a\u8bae.wav": wav(second, 8_000) })
@@ -113,7 +109,7 @@ it("gives every file a conversation of its own, whatever it is called", { timeou
   await context.close()
 })
 
-it("is done with a file at once when it is told to stop sending it", { timeout: 60_000 }, async () => {
+it("is done with a file at once when it is told to stop sending it", async () => {
   const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
   const socket = page.waitForEvent("websocket")
   await drop(page, { "long.wav": wav(noise(900, 8_000), 8_000) })
@@ -129,7 +125,7 @@ it("is done with a file at once when it is told to stop sending it", { timeout: 
   await context.close()
 })
 
-it("says that the server stops, and goes on when it is there again", { timeout: 60_000 }, async () => {
+it("says that the server stops, and goes on when it is there again", async () => {
   const { broken, context, page, samples } = await heard(server.key)
   await record(page)
   await reach(page, "onDisk", 0.3)
@@ -149,7 +145,7 @@ it("says that the server stops, and goes on when it is there again", { timeout: 
   await context.close()
 })
 
-it("says that it keeps no more while the server is away, and sends what it has", { timeout: 60_000 }, async () => {
+it("says that it keeps no more while the server is away, and sends what it has", async () => {
   const { broken, context, page } = await open(browser, `${server.url}/none`)
   await context.route(/Main-.*js/, async (route) => {
     const response = await route.fetch()
