@@ -1,23 +1,13 @@
 /** The database of this node, ready to use: reached or started, its schema up to date. */
-import { Effect, Layer, Option, Redacted } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { DbConfig } from "./DbConfig.ts"
-import { DbServer } from "./DbServer.ts"
 import * as EmbeddedPostgres from "./EmbeddedPostgres.ts"
+import * as External from "./External.ts"
 import * as Migrations from "./Migrations.ts"
 import * as PgDb from "./PgDb.ts"
 
-const nameOf = (url: Redacted.Redacted) => {
-  const { hostname, port, pathname } = new URL(Redacted.value(url))
-  return `${hostname}${port === "" ? "" : `:${port}`}${pathname}`
-}
-
-const external = (url: Redacted.Redacted) =>
-  Layer.succeed(DbServer, { login: { url }, name: nameOf(url), embedded: false })
-
 const server = Layer.unwrap(
-  Effect.map(DbConfig, ({ url }) =>
-    Option.match(url, { onNone: () => EmbeddedPostgres.layer, onSome: (url) => external(url) })
-  )
+  Effect.map(DbConfig, ({ url }) => Option.match(url, { onNone: () => EmbeddedPostgres.layer, onSome: External.layer }))
 )
 
 /** On whatever `DbServer` is given. */

@@ -2,14 +2,15 @@
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
-const isPostgresUrl = (raw: string) => URL.canParse(raw) && /^postgres(ql)?:$/.test(new URL(raw).protocol)
+/** What is behind it is read at the start, with a message for each mistake. */
+const isPostgresUrl = (raw: string) => /^postgres(ql)?:\/\//.test(raw)
 
 const settings = {
   url: Settings.optionalSecret(
     "DATABASE_URL",
     "a URL such as `postgres://user:password@host:5432/database`",
     isPostgresUrl,
-    "A PostgreSQL 15 or later to use. Without it the node runs its own PostgreSQL in its data directory."
+    "A PostgreSQL 15 or later to use, with the parameters of libpq. Without it the node runs its own PostgreSQL in its data directory."
   ),
   pool: Settings.integer(
     "SPILLWAY_DB_POOL",

@@ -2,7 +2,20 @@
 import type { PgClient } from "@effect/sql-pg"
 import { Context } from "effect"
 
-type Login = Pick<PgClient.PgClientConfig, "url" | "host" | "port" | "path" | "database" | "username" | "password">
+export type Login = Pick<
+  PgClient.PgClientConfig,
+  | "host"
+  | "port"
+  | "path"
+  | "ssl"
+  | "stream"
+  | "database"
+  | "username"
+  | "password"
+  | "applicationName"
+  | "startupOptions"
+  | "connectTimeout"
+>
 
 export class DbServer extends Context.Service<
   DbServer,
@@ -10,7 +23,12 @@ export class DbServer extends Context.Service<
     readonly login: Login
     /** For messages; holds no secret. */
     readonly name: string
-    /** Runs as our own child: it answers when it has been started, so that waiting for it is of no use. */
+    /** Runs as our own child. */
     readonly embedded: boolean
+    /**
+     * A pooler lies in between: each transaction may run in another session of the server. Then sessions have no settings,
+     * no locks and no prepared statements of ours.
+     */
+    readonly pooled: boolean
   }
 >()("spillway/Db/DbServer") {}

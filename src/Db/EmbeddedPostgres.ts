@@ -58,7 +58,8 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
       password: cluster.password
     },
     name: "of this node",
-    embedded: true
+    embedded: true,
+    pooled: false
   })
 })
 

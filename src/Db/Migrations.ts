@@ -1,12 +1,11 @@
 /** The schema, brought up to date at start: forward only, by one node at a time. */
 import { PgClient } from "@effect/sql-pg"
-import { Duration, Effect, Schedule } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import { Migrator, SqlClient } from "effect/sql"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import { DbServer } from "./DbServer.ts"
-import * as Fault from "./Fault.ts"
 import { recordings } from "./Migrations/0001_recordings.ts"
 import { peaks } from "./Migrations/0002_peaks.ts"
 import { timelines } from "./Migrations/0003_timelines.ts"
@@ -14,6 +13,7 @@ import { sealedPeaks } from "./Migrations/0004_sealed_peaks.ts"
 import { latest } from "./Migrations/0005_latest.ts"
 import { secrets } from "./Migrations/0006_secrets.ts"
 import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
+import * as Unusable from "./Unusable.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
 export const migrations = {
@@ -33,46 +33,10 @@ const lockKey = 0x7370_696c
 
 const oldestServer = 15
 
-const retrySpacing = Duration.millis(250)
-
-const unusable = (server: DbServer["Service"]) => (error: SqlError.SqlError) => {
-  const code = Fault.sqlState(error)
-  const cause = error.reason.cause
-  const detail = cause instanceof Error && cause.message !== "" ? cause.message : error.message
-  const problem = `The database ${server.name} can't be used (${code === undefined ? detail : `${code}: ${detail}`})`
-  const remedy = () => {
-    if (code?.startsWith("28") === true || error.reason._tag === "AuthenticationError")
-      return "check the user and the password in DATABASE_URL"
-    if (code === "3D000") return "create the database, or name another in DATABASE_URL"
-    if (code === "42501") return "let the user create tables in it (GRANT CREATE ON SCHEMA public)"
-    return server.embedded
-      ? "see PostgreSQL's own messages in the log"
-      : "check that it runs and that DATABASE_URL names its host and port"
-  }
-  return new DatabaseUnusable({ problem, remedy: remedy() })
-}
-
-/** Waits for a server that does not answer yet, as when both were started together. */
-const connect = Effect.fnUntraced(function* (server: DbServer["Service"]) {
-  const config = yield* DbConfig
-  const sql = yield* PgClient.makeClient({
-    ...server.login,
-    applicationName: "spillway-migrations",
-    connectTimeout: config.connectTimeout,
-    startupParameters: { statement_timeout: "0", lock_timeout: "0" }
-  }).pipe(
-    Effect.tapError((error) =>
-      Fault.of(error) === "refused"
-        ? Effect.logDebug("The database does not answer yet", { database: server.name, cause: error.reason.cause })
-        : Effect.void
-    ),
-    Effect.retry({
-      while: (error) => !server.embedded && Fault.of(error) === "refused",
-      schedule: Schedule.spaced(retrySpacing).pipe(Schedule.upTo({ duration: config.startTimeout }))
-    })
-  )
-  return sql
-})
+/** How long one node waits for another that migrates; it then ends, and whoever started it tries again. */
+const lockPatience = Duration.minutes(10)
+const lockPoll = Duration.millis(250)
+const logEvery = Duration.seconds(10)
 
 const checkVersion = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, server: DbServer["Service"]) {
   const rows = yield* sql<{ readonly version: number }>`SELECT current_setting('server_version_num')::int AS version`
@@ -84,26 +48,87 @@ const checkVersion = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, serv
     })
 })
 
+const newest = Math.max(...Object.keys(migrations).map((key) => Number.parseInt(key, 10)))
+
+/** Also true of the schema of a later release, which this one can use. */
+const isUpToDate = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const [found] = yield* sql<{ readonly exists: boolean }>`SELECT to_regclass(${table}) IS NOT NULL AS exists`
+  if (found?.exists !== true) return false
+  const rows = yield* sql`SELECT migration_id FROM ${sql(table)} WHERE migration_id >= ${newest} LIMIT 1`
+  return rows.length > 0
+})
+
+/** Undefined while another session holds the lock. The lock ends with the transaction, however that ends. */
+const migrateLocked = (sql: SqlClient.SqlClient) =>
+  sql.withTransaction(
+    Effect.gen(function* () {
+      yield* sql`
+        SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
+               set_config('idle_in_transaction_session_timeout', '0', true)`
+      const [lock] = yield* sql<{ readonly taken: boolean }>`
+        SELECT pg_try_advisory_xact_lock(${lockKey}::bigint) AS taken`
+      if (lock?.taken !== true) return undefined
+      const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+      return yield* Effect.provideService(migrate, SqlClient.SqlClient, sql)
+    })
+  )
+
+const holderOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const [holder] = yield* sql<{ readonly pid: number; readonly application: string | null }>`
+    SELECT pid, application_name AS application FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = 0 AND objid = ${lockKey} AND granted LIMIT 1`
+  return holder
+})
+
 /**
- * Brings the schema up to date and answers with the migrations that it ran. On a connection of its own, with no
- * statement timeout, under an advisory lock that the server gives back when the connection ends, however it ends.
+ * Brings the schema up to date and returns the migrations that it ran: all in one transaction, on a connection of its
+ * own, without a statement timeout. Waiting is polling: it can be interrupted, and holds no session of a pooler.
  */
-export const run = Effect.gen(function* () {
-  const server = yield* DbServer
-  const sql = yield* connect(server)
-  yield* checkVersion(sql, server)
-  yield* sql`SELECT pg_advisory_lock(${lockKey}::bigint)::text`
-  const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
-  return yield* Effect.provideService(migrate, SqlClient.SqlClient, sql)
-}).pipe(
-  Effect.scoped,
-  Effect.provide(Reactivity.layer),
-  Effect.catchTags({
-    SqlError: (error) => Effect.flatMap(DbServer, (server) => unusable(server)(error)),
-    MigrationError: (error) =>
-      new DatabaseUnusable({
-        problem: `${error.message} (${error.cause instanceof Error ? error.cause.message : error.kind})`,
-        remedy: "the schema is unchanged; report this with the message above"
-      })
-  })
-)
+export const runWithin = (patience: Duration.Duration) =>
+  Effect.gen(function* () {
+    const server = yield* DbServer
+    const config = yield* DbConfig
+    const clock = yield* Clock.Clock
+    const sql = yield* PgClient.makeClient({
+      connectTimeout: config.connectTimeout,
+      ...server.login,
+      applicationName: "spillway-migrations",
+      prepare: false
+    })
+    yield* checkVersion(sql, server)
+    const now = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+    const end = now() + Duration.toMillis(patience)
+    let nextLog = now()
+    while (!(yield* isUpToDate(sql))) {
+      const ran = yield* migrateLocked(sql)
+      if (ran !== undefined) return ran
+      const holder = yield* holderOf(sql)
+      if (now() >= end)
+        return yield* new DatabaseUnusable({
+          problem: `Another session held the migration lock of the database ${server.name} for ${Duration.format(patience)}`,
+          remedy: `start again when the node that migrates is done; if none does, run SELECT pg_terminate_backend(${holder?.pid ?? "pid"})`
+        })
+      if (now() >= nextLog) {
+        nextLog = now() + Duration.toMillis(logEvery)
+        yield* Effect.logInfo("Waiting for the session that holds the migration lock").pipe(
+          Effect.annotateLogs({ database: server.name, ...holder })
+        )
+      }
+      yield* Effect.sleep(lockPoll)
+    }
+    return []
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(Reactivity.layer),
+    Effect.catchTags({
+      SqlError: (error) => Effect.flatMap(DbServer, (server) => Effect.fail(Unusable.of(server, error))),
+      MigrationError: (error) =>
+        new DatabaseUnusable({
+          problem: `${error.message} (${error.cause instanceof Error ? error.cause.message : error.kind})`,
+          remedy: "the schema is unchanged; report this with the message above"
+        })
+    })
+  )
+
+export const run = runWithin(lockPatience)

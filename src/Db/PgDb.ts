@@ -24,6 +24,12 @@ const keepAlive = Duration.seconds(10)
 /** How often the pool's use is written to the metrics. */
 const samplePool = Duration.seconds(1)
 
+/** As PostgreSQL's settings. */
+const limitsOf = ({ statementTimeout }: DbConfig["Service"]): Transaction.Limits => {
+  const millis = String(Duration.toMillis(Duration.sum(statementTimeout, serverGrace)))
+  return { statement: millis, idle: millis }
+}
+
 type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>
 
 const make = Effect.gen(function* () {
@@ -35,7 +41,10 @@ const make = Effect.gen(function* () {
     Effect.repeat(Schedule.spaced(samplePool)),
     Effect.forkScoped
   )
-  const withTransaction = Transaction.make(sql)
+  const { pooled } = yield* DbServer
+  const limits = pooled ? limitsOf(config) : undefined
+  const withTransaction = Transaction.make(sql, { limits })
+  const withSingle = Transaction.make(sql, { limits, single: true })
 
   /** Inside a transaction nothing is tried again: a failure of the database ends it, and its owner decides. */
   const joined = <A, E>(effect: Effect.Effect<A, E | SqlError.SqlError>) => {
@@ -58,7 +67,8 @@ const make = Effect.gen(function* () {
         Effect.suspend(() => query(sql))
       )
 
-  const transaction =
+  const transactionWith =
+    (wrap: typeof withTransaction) =>
     (repeatable: boolean) =>
     <A, E>(name: string, query: Query<A, E>) =>
       Effect.suspend(() => {
@@ -66,7 +76,7 @@ const make = Effect.gen(function* () {
         let committing = false
         const whole = Effect.suspend(() => {
           committing = false
-          return withTransaction(
+          return wrap(
             Effect.tap(query(sql), () => {
               committing = true
               return Effect.void
@@ -76,10 +86,13 @@ const make = Effect.gen(function* () {
         return run({ name, repeatable: () => repeatable || !committing }, whole)
       })
 
+  // Behind a pooler a limit lasts as long as a transaction: each statement has one of its own.
+  const single = pooled ? transactionWith(withSingle) : statement
+  const transaction = transactionWith(withTransaction)
   return Db.of({
-    read: statement(true),
-    write: statement(false),
-    writeIdempotent: statement(true),
+    read: single(true),
+    write: single(false),
+    writeIdempotent: single(true),
     transaction: transaction(false),
     transactionIdempotent: transaction(true)
   })
@@ -87,19 +100,19 @@ const make = Effect.gen(function* () {
 
 const client = Effect.gen(function* () {
   const config = yield* DbConfig
-  const { login } = yield* DbServer
-  const serverTimeout = String(Duration.toMillis(Duration.sum(config.statementTimeout, serverGrace)))
+  const { login, pooled } = yield* DbServer
+  const { idle, statement } = limitsOf(config)
   return yield* PgClient.make({
-    ...login,
     applicationName: "spillway",
-    maxConnections: config.pool,
     connectTimeout: config.connectTimeout,
+    ...login,
+    maxConnections: config.pool,
     keepAlive,
     transformJson: false,
-    startupParameters: {
-      statement_timeout: serverTimeout,
-      idle_in_transaction_session_timeout: serverTimeout
-    }
+    prepare: !pooled,
+    ...(pooled
+      ? {}
+      : { startupParameters: { statement_timeout: statement, idle_in_transaction_session_timeout: idle } })
   })
 })
 

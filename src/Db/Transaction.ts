@@ -3,6 +3,12 @@ import type { PgClient } from "@effect/sql-pg"
 import { Duration, Effect, Predicate } from "effect"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 
+/** Settings of the server for one transaction, in milliseconds. */
+export interface Limits {
+  readonly statement: string
+  readonly idle: string
+}
+
 /** How long a ROLLBACK may take before its connection is given up: only a broken one takes longer. */
 const rollbackTimeout = Duration.seconds(5)
 
@@ -43,20 +49,37 @@ const commit = (connection: SqlConnection.Connection) =>
         })
   )
 
+const setLimits = (connection: SqlConnection.Connection, { idle, statement }: Limits) =>
+  connection
+    .execute(
+      "SELECT set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)",
+      [statement, idle],
+      undefined
+    )
+    .pipe(Effect.tapError(() => Effect.ignore(rollback(connection))))
+
+interface Options {
+  /** Set in each transaction, where sessions have none. */
+  readonly limits?: Limits | undefined
+  /** The caller may catch the failure of its only statement: then there is nothing to commit. */
+  readonly single?: boolean
+}
+
 /** As `sql.withTransaction`: commits when the effect succeeds, else rolls back; a nested one is a savepoint. */
-export const make = (sql: PgClient.PgClient) =>
+export const make = (sql: PgClient.PgClient, { limits, single = false }: Options) =>
   SqlClient.makeWithTransaction({
     transactionService: sql.transactionService,
     spanAttributes: [["db.system.name", "postgresql"]],
     acquireConnection: (restore) => restore(sql.reserve),
-    begin: (connection, statement) =>
-      leavable(
-        connection,
+    begin: (connection, statement) => {
+      const begin =
         statement === undefined ? control(connection, "BEGIN") : connection.executeUnprepared(statement, [], undefined)
-      ),
+      const all = limits === undefined ? begin : Effect.andThen(begin, setLimits(connection, limits))
+      return leavable(connection, all)
+    },
     savepoint: (connection, id) => control(connection, `SAVEPOINT effect_sql_${id}`),
     releaseSavepoint: (connection, id) => control(connection, `RELEASE SAVEPOINT effect_sql_${id}`),
-    commit: (connection) => leavable(connection, commit(connection)),
+    commit: (connection) => leavable(connection, single ? control(connection, "COMMIT") : commit(connection)),
     rollback,
     rollbackSavepoint: (connection, id) => control(connection, `ROLLBACK TO SAVEPOINT effect_sql_${id}`)
   })

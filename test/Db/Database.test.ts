@@ -53,7 +53,7 @@ layer(Layer.fresh(Postgres.layerServerEmpty), { excludeTestServices: true })("Da
       const message = yield* failure(yield* urlOf({ password: "hunter2" }))
       assert.match(
         message,
-        /^The database localhost\/t_\w+ can't be used \(28P01: .*\): check the user and the password in/
+        /^The database \/[\w/.-]+\/t_\w+ can't be used \(28P01: .*\): check the user and the password in/
       )
       assert.notInclude(message, "hunter2")
     })

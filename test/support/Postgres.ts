@@ -41,7 +41,12 @@ const make = (from: string) =>
       admin(login, (sql) => sql`CREATE DATABASE ${sql(database)} TEMPLATE ${sql(from)} STRATEGY file_copy`),
       () => admin(login, (sql) => sql`DROP DATABASE ${sql(database)} WITH (FORCE)`)
     )
-    return DbServer.of({ login: { ...login, database }, name: `of the test ${database}`, embedded: true })
+    return DbServer.of({
+      login: { ...login, database },
+      name: `of the test ${database}`,
+      embedded: true,
+      pooled: false
+    })
   })
 
 /** Where a fresh and migrated database is. */

@@ -1,0 +1,177 @@
+/** A real pgbouncer between the node and its database: as Debian has it, without prepared statements in transaction mode. */
+import * as Fs from "node:fs"
+import { assert, describe, layer } from "@effect/vitest"
+import { PgClient } from "@effect/sql-pg"
+import { NodeServices } from "@effect/platform-node"
+import { Context, Duration, Effect, Layer, Logger, Option, Redacted, Schedule } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { SqlClient } from "effect/sql"
+import { Db, DbTimeout } from "../../src/Db.ts"
+import * as Database from "../../src/Db/Database.ts"
+import * as External from "../../src/Db/External.ts"
+import * as Migrations from "../../src/Db/Migrations.ts"
+import * as PostgresChild from "../../src/Db/PostgresChild.ts"
+import { NodeConfig } from "../../src/NodeConfig.ts"
+import { configWith } from "./Fixture.ts"
+import { freePort, TlsServer, layer as layerTls } from "./TlsServer.ts"
+
+const program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].find((path) => Fs.existsSync(path))
+
+/** Fewer server connections than the node has: transactions of one session run in several. */
+const serverConnections = 3
+
+const configuration = (mode: string, from: number, to: number, password: string) => `
+[databases]
+* = host=127.0.0.1 port=${to} user=spillway password=${password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${from}
+unix_socket_dir =
+auth_type = any
+pool_mode = ${mode}
+default_pool_size = ${mode === "session" ? 30 : serverConnections}
+`
+
+/** In front of a fresh database. `raw` goes through it, `other` past it. */
+const pgbouncer = Effect.fnUntraced(function* (mode: string) {
+  const { directory, password, port, sql, user } = yield* TlsServer
+  const database = `pooled_${mode}_${yield* freePort}`
+  yield* sql`CREATE DATABASE ${sql(database)}`
+  const from = yield* freePort
+  const file = `${directory}/${database}.ini`
+  Fs.writeFileSync(file, configuration(mode, from, port, password))
+  yield* PostgresChild.spawn({ command: program ?? "", args: [file], user })
+  const login = { host: "127.0.0.1", port: from, database, username: "spillway", password: Redacted.make("any") }
+  const raw = yield* PgClient.makeClient({ ...login, prepare: false }).pipe(
+    Effect.retry(Schedule.max([Schedule.spaced("20 millis"), Schedule.recurs(500)])),
+    Effect.provide(Reactivity.layer)
+  )
+  const other = yield* Effect.provide(PgClient.makeClient({ ...sql.config, database }), Reactivity.layer)
+  return { url: `postgres://spillway:any@127.0.0.1:${from}/${database}`, raw, other, database }
+})
+
+/** A whole start. */
+const start = (url: string, changes: Parameters<typeof configWith>[0] = {}) =>
+  Layer.build(
+    Layer.fresh(Database.layer).pipe(
+      Layer.provide(configWith({ url: Option.some(Redacted.make(url)), ...changes })),
+      Layer.provide(Layer.succeed(NodeConfig, { dataDir: "/nowhere" })),
+      Layer.provide(NodeServices.layer)
+    )
+  ).pipe(Effect.map((context) => Context.get(context, Db)))
+
+const title =
+  program === undefined ? "Behind pgbouncer (not installed here: apt-get install pgbouncer)" : "Behind pgbouncer"
+
+describe.skipIf(program === undefined)(title, () => {
+  layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("in both modes of its pools", (it) => {
+    for (const mode of ["transaction", "session"]) {
+      it.effect(`starts again and again, reads and writes, with many statements at a time (${mode})`, () =>
+        Effect.gen(function* () {
+          const { url } = yield* pgbouncer(mode)
+          for (const round of [1, 2, 3]) {
+            const [took] = yield* Effect.timed(
+              Effect.scoped(
+                Effect.gen(function* () {
+                  const db = yield* start(url)
+                  yield* Effect.forEach(
+                    Array.from({ length: 200 }, (_, n) => n),
+                    (n) =>
+                      n % 2 === 0
+                        ? db.write(
+                            "Test.insert",
+                            (sql) => sql`INSERT INTO conversations (uid, id) VALUES ('u', ${`${round}-${n}`})`
+                          )
+                        : db.transaction("Test.both", (sql) =>
+                            Effect.andThen(
+                              sql`INSERT INTO conversations (uid, id) VALUES ('u', ${`${round}-${n}`})`,
+                              sql`SELECT id FROM conversations WHERE uid = ${"u"} LIMIT 5`
+                            )
+                          ),
+                    { concurrency: 20 }
+                  )
+                  const rows = yield* db.read("Test.count", (sql) => sql`SELECT count(*)::int AS n FROM conversations`)
+                  assert.deepStrictEqual(rows, [{ n: round * 200 }])
+                })
+              )
+            )
+            assert.isBelow(Duration.toSeconds(took), 10)
+          }
+        })
+      )
+
+      it.effect(`limits each statement on the server, and leaves no limit in its sessions (${mode})`, () =>
+        Effect.gen(function* () {
+          const { raw, url } = yield* pgbouncer(mode)
+          const db = yield* start(url, { statementTimeout: Duration.seconds(30) })
+          const limits = (sql: SqlClient.SqlClient) => sql`
+            SELECT current_setting('statement_timeout') AS statement,
+                   current_setting('idle_in_transaction_session_timeout') AS idle`
+          for (const run of [db.read, db.write, db.writeIdempotent, db.transaction])
+            assert.deepStrictEqual(yield* run("Test.limits", limits), [{ statement: "35s", idle: "35s" }])
+          for (let n = 0; n < serverConnections * 2; n++)
+            assert.deepStrictEqual(yield* limits(raw), [{ statement: "0", idle: "0" }])
+        })
+      )
+
+      it.effect(`stops on the server what takes too long (${mode})`, () =>
+        Effect.gen(function* () {
+          const { database, url } = yield* pgbouncer(mode)
+          const { sql } = yield* TlsServer
+          const db = yield* start(url, { statementTimeout: Duration.millis(300) })
+          const error = yield* Effect.flip(db.read("Test.sleep", (sql) => sql`SELECT pg_sleep(60)`))
+          assert.deepStrictEqual(error, new DbTimeout({ operation: "Test.sleep", limit: "statement" }))
+          const running = sql`
+            SELECT pid FROM pg_stat_activity
+            WHERE datname = ${database} AND state = 'active' AND query LIKE '%pg_sleep%'`
+          yield* Effect.repeat(running, { until: (rows) => rows.length === 0, schedule: Schedule.spaced("20 millis") })
+          yield* db.read("Test.after", (sql) => sql`SELECT 1`)
+        }).pipe(Effect.timeout("10 seconds"))
+      )
+
+      it.effect(`hands a violated constraint to the caller who catches it (${mode})`, () =>
+        Effect.gen(function* () {
+          const { url } = yield* pgbouncer(mode)
+          const db = yield* start(url)
+          const insert = (sql: SqlClient.SqlClient) => sql`INSERT INTO conversations (uid, id) VALUES ('twice', 'c')`
+          yield* db.write("Test.insert", insert)
+          const caught = yield* db.write("Test.insert", (sql) =>
+            Effect.catchReason(insert(sql), "SqlError", "UniqueViolation", () => Effect.succeed("taken"))
+          )
+          assert.strictEqual(caught, "taken")
+        })
+      )
+
+      it.effect(`starts although an earlier node left its lock in a session of the pooler (${mode})`, () =>
+        Effect.gen(function* () {
+          const { raw, url } = yield* pgbouncer(mode)
+          yield* Effect.scoped(start(url))
+          yield* raw`SELECT pg_advisory_lock(${0x7370_696c}::bigint)::text`
+          yield* Effect.timeout(Effect.scoped(start(url)), "10 seconds")
+        })
+      )
+
+      it.effect(`waits for the migration lock within a bound, and says who holds it (${mode})`, () =>
+        Effect.gen(function* () {
+          const { other, url } = yield* pgbouncer(mode)
+          yield* other`SELECT pg_advisory_lock(${0x7370_696c}::bigint)::text`
+          const lines: Array<string> = []
+          const error = yield* Migrations.runWithin(Duration.millis(600)).pipe(
+            Effect.provide([
+              External.layer(Redacted.make(url)),
+              Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+            ]),
+            Effect.flip
+          )
+          assert.match(
+            error.message,
+            /held the migration lock of the database .* for 600ms.*pg_terminate_backend\(\d+\)/
+          )
+          assert.strictEqual(lines.filter((line) => line.includes("holds the migration lock")).length, 1)
+          yield* other`SELECT pg_advisory_unlock_all()`
+          yield* Effect.scoped(start(url))
+        })
+      )
+    }
+  })
+})
