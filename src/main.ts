@@ -23,13 +23,13 @@ import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
-  Layer.provide(Server.layer),
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
-  Layer.provide([Keys.layer, Recording.layer, Problems.layer, Readiness.layer]),
+  Layer.provide([Keys.layer, Recording.layer, Problems.layer]),
   Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer, ConfiguredStorage.layerSaid]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
-  Layer.provide([DataDirectory.layer, PublicAddress.layer, Configuration.layerUnknown]),
+  Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerUnknown]),
+  Layer.provide([DataDirectory.layer, Readiness.layer]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),
   Layer.provide(NodeServices.layer)

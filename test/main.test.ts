@@ -14,8 +14,8 @@ const actors = [
   "Server.serve(Routes.layer)",
   "Checks.layer",
   "ConfiguredStorage.layerSaid",
-  "DataDirectory.layer",
   "Configuration.layerUnknown",
+  "DataDirectory.layer",
   "Telemetry.layer"
 ]
 

@@ -1,6 +1,7 @@
 /** The node's own PostgreSQL: a supervised child process in the data directory. */
 import { Duration, Effect, Exit, FileSystem, Layer, Path, Schedule, Scope } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
+import * as Startup from "../Startup.ts"
 import type { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import { DbServer } from "./DbServer.ts"
@@ -46,7 +47,7 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
   })
 
   yield* clear
-  const [took, first] = yield* Effect.timed(begin)
+  const [took, first] = yield* Effect.timed(Startup.during("PostgreSQL is starting.", begin))
   yield* Effect.logDebug("PostgreSQL is ready", { took: Duration.format(took), pid: first.child.pid })
   yield* Effect.forkScoped(supervise(first))
   return DbServer.of({

@@ -3,6 +3,7 @@ import { Duplex } from "node:stream"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Cache, Duration, Effect, Exit, Layer, Predicate, Redacted, Result, Schedule } from "effect"
 import type { SqlError } from "effect/sql"
+import * as Startup from "../Startup.ts"
 import * as ConnectionUrl from "./ConnectionUrl.ts"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
@@ -189,7 +190,8 @@ const make = Effect.fnUntraced(function* (raw: Redacted.Redacted) {
             remedy: "check sslmode and sslrootcert in DATABASE_URL, and the server's certificate"
           })
         : Unusable.of({ name, embedded: false }, error)
-    )
+    ),
+    (connected) => Startup.during(`Waiting for the database ${name}.`, connected)
   )
   if (pooled)
     yield* Effect.logInfo("The database is behind a connection pooler").pipe(Effect.annotateLogs({ database: name }))

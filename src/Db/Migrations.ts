@@ -3,6 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Clock, Duration, Effect } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { Migrator, SqlClient } from "effect/sql"
+import * as Startup from "../Startup.ts"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import { DbServer } from "./DbServer.ts"
@@ -131,4 +132,4 @@ export const runWithin = (patience: Duration.Duration) =>
     })
   )
 
-export const run = runWithin(lockPatience)
+export const run = Startup.during("The database's schema is being migrated.", runWithin(lockPatience))

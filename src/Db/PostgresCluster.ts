@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto"
 import { tmpdir } from "node:os"
 import { Effect, FileSystem, Path, Predicate, Redacted, Result, Schedule } from "effect"
+import * as Startup from "../Startup.ts"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import type { PostgresBinaries } from "./PostgresBinaries.ts"
@@ -174,7 +175,8 @@ export const prepare = Effect.fnUntraced(
     yield* letThrough(absolute, owner)
     const user = yield* PostgresUser.reach(owner, [target, binaries.postgres])
     yield* removeHalfMade(absolute)
-    if (!(yield* fs.exists(target))) yield* create(binaries, target, user, durable)
+    if (!(yield* fs.exists(target)))
+      yield* Startup.during("The database is being created.", create(binaries, target, user, durable))
     yield* checkVersion(binaries, target)
     const password = yield* fs.readFileString(path.join(target, "password"))
     const cluster: PostgresCluster = {

@@ -1,23 +1,30 @@
 /** `/health/live`: the process answers. `/health/ready`: it should get traffic, and what it does without; 503 names what fails and why. */
 import { Effect } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import { Readiness } from "./Readiness.ts"
+import { Readiness, type Status } from "./Readiness.ts"
+
+export const paths = { live: "/health/live", ready: "/health/ready" } as const
+
+export const live = { status: "live" }
+
+/** The body of `/health/ready`. */
+export const readiness = ({ degraded, failing }: Status) => ({
+  ...(failing.length === 0 ? { status: "ready" } : { status: "unavailable", failing }),
+  ...(degraded.length === 0 ? {} : { degraded })
+})
 
 const headers = { "cache-control": "no-store" }
 
 export const layer = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
-    const readiness = yield* Readiness
-    yield* router.add("GET", "/health/live", HttpServerResponse.jsonUnsafe({ status: "live" }, { headers }))
+    const { status } = yield* Readiness
+    yield* router.add("GET", paths.live, HttpServerResponse.jsonUnsafe(live, { headers }))
     yield* router.add(
       "GET",
-      "/health/ready",
-      Effect.map(readiness.status, ({ degraded, failing }) => {
-        const without = degraded.length === 0 ? {} : { degraded }
-        return failing.length === 0
-          ? HttpServerResponse.jsonUnsafe({ status: "ready", ...without }, { headers })
-          : HttpServerResponse.jsonUnsafe({ status: "unavailable", failing, ...without }, { status: 503, headers })
-      })
+      paths.ready,
+      Effect.map(status, (now) =>
+        HttpServerResponse.jsonUnsafe(readiness(now), { status: now.failing.length === 0 ? 200 : 503, headers })
+      )
     )
   })
 )

@@ -22,6 +22,9 @@ export interface Status {
   readonly degraded: ReadonlyArray<Failing>
 }
 
+/** What every node that stops fails with. */
+export const stopping: Failing = { name: "drain", reason: "The node is stopping." }
+
 export class Readiness extends Context.Service<
   Readiness,
   {
@@ -57,7 +60,7 @@ export class Readiness extends Context.Service<
       return Readiness.of({
         add: (name, check) => Effect.sync(() => void checks.set(name, check)),
         status: Effect.gen(function* () {
-          if (drained.isOpen()) return { failing: [{ name: "drain", reason: "The node is stopping." }], degraded: [] }
+          if (drained.isOpen()) return { failing: [stopping], degraded: [] }
           const found = (yield* Effect.forEach(checks, one, { concurrency: "unbounded" })).flat()
           return {
             failing: found.filter(({ isDegraded }) => !isDegraded).map(told),

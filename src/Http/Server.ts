@@ -1,12 +1,14 @@
 /** The HTTP server of the process, and how routes are served on it. */
-import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Duration, Effect, Layer, Predicate, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter } from "effect/http"
+import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
+import * as Startup from "../Startup.ts"
 import { HttpConfig } from "./HttpConfig.ts"
+import { Listener } from "./Listener.ts"
 import { Methods } from "./Methods.ts"
 import * as ProblemResponses from "./ProblemResponses.ts"
-import * as Unparsed from "./Unparsed.ts"
+import { Readiness } from "./Readiness.ts"
+import { Upgrades } from "./Upgrades.ts"
 
 const causes: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program has it. Stop that one, or set SPILLWAY_PORT to another port (0 takes a free one)",
@@ -32,36 +34,61 @@ const codeOf = (cause: unknown): string =>
 /** A client that is too slow is cut at most a quarter of `headersTimeout` late. */
 const checksPerTimeout = 4
 
-/** `requestTimeout` is about receiving a request, so that a long download is never cut. */
+/** `requestTimeout` bounds receiving a request, not sending its response. */
+const makeListener = (config: HttpConfig["Service"], steps: Iterable<string>): Listener => {
+  const requestTimeout = Duration.toMillis(config.requestTimeout)
+  // A head is part of its request: Node insists.
+  const headersTimeout = Math.min(requestTimeout, Duration.toMillis(config.headersTimeout))
+  const listener = new Listener(
+    {
+      requestTimeout,
+      headersTimeout,
+      connectionsCheckingInterval: Math.ceil(headersTimeout / checksPerTimeout),
+      keepAliveTimeout: Duration.toMillis(config.keepAliveTimeout),
+      maxHeaderSize: config.maxHeaders,
+      noDelay: true
+    },
+    steps
+  )
+  listener.maxConnections = config.maxConnections
+  listener.timeout = Duration.toMillis(config.stallTimeout)
+  return listener
+}
+
+/** Connections that are left are idle, or outlasted the time for running requests to end. */
+const closeAll = (listener: Listener) =>
+  Effect.callback<void>((resume) => {
+    listener.stop()
+    listener.close(() => resume(Effect.void))
+    listener.closeAllConnections()
+  })
+
+/** Listens at once: until routes are served, `/health/live` is answered 200, and all else 503 with `Retry-After`. */
 export const layer = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* HttpConfig
     const { host, port } = config
-    const evaluate = () => {
-      const requestTimeout = Duration.toMillis(config.requestTimeout)
-      // A head is part of its request: Node insists.
-      const headersTimeout = Math.min(requestTimeout, Duration.toMillis(config.headersTimeout))
-      const server = createServer({
-        requestTimeout,
-        headersTimeout,
-        connectionsCheckingInterval: Math.ceil(headersTimeout / checksPerTimeout),
-        keepAliveTimeout: Duration.toMillis(config.keepAliveTimeout),
-        maxHeaderSize: config.maxHeaders,
-        noDelay: true
-      })
-      server.maxConnections = config.maxConnections
-      server.timeout = Duration.toMillis(config.stallTimeout)
-      server.on("clientError", Unparsed.answer)
-      return server
-    }
-    const listening = NodeHttpServer.layerServer(evaluate, {
-      host,
-      port,
-      gracefulShutdownTimeout: config.shutdownTimeout
+    const listener = makeListener(config, yield* Startup.steps)
+    const listening = Layer.effect(
+      HttpServer.HttpServer,
+      NodeHttpServer.make(() => listener, { host, port, gracefulShutdownTimeout: config.shutdownTimeout }).pipe(
+        Effect.mapError(({ cause }) => new CannotListen({ host, port, code: codeOf(cause) })),
+        Effect.tap(() => Effect.addFinalizer(() => closeAll(listener)))
+      )
+    )
+    const upgrades = Layer.succeed(Upgrades, {
+      add: (path) => Effect.sync(() => void listener.upgradePaths.add(path)),
+      head: (request) => listener.heads.get(request)
     })
-    return Layer.effectContext(
-      Effect.mapError(Layer.build(listening), ({ cause }) => new CannotListen({ host, port, code: codeOf(cause) }))
-    ).pipe(Layer.merge(NodeHttpServer.layerHttpServices))
+    const stop = Layer.effectDiscard(
+      Effect.forkScoped(
+        Effect.andThen(
+          (yield* Readiness).draining,
+          Effect.sync(() => listener.stop())
+        )
+      )
+    )
+    return Layer.mergeAll(listening, upgrades, stop, NodeHttpServer.layerHttpServices)
   })
 )
 

@@ -1,21 +1,41 @@
 /** The route of the capture socket. It takes the upgrade itself: Effect's `Socket` costs twice as much per message. */
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Duration, Effect, Layer, Option } from "effect"
-import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
-import { Access, Problem, Problems, Readiness } from "../Http.ts"
+import { Access, Problem, Problems, Readiness, Upgrades } from "../Http.ts"
 import { Recording } from "../Recording.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
 
+/** `sec-websocket-version` names those that are spoken here. */
+const badHandshake = (reason: string) =>
+  new Problem({
+    status: 400,
+    code: "bad-handshake",
+    title: "The WebSocket handshake is not valid",
+    detail: `${reason}.`,
+    headers: { "sec-websocket-version": "13, 8" }
+  })
+
 const closing = (socket: WebSocket) =>
   Effect.callback<void>((resume) => {
     if (socket.readyState === socket.CLOSED) return resume(Effect.void)
     socket.once("close", () => resume(Effect.void))
   })
+
+const path = "/v1/trigger/listen"
+
+/** Upgraded connections carry one request: without this header a client or proxy would send the next one on it. */
+const closeWhenRefused = Effect.withFiber((fiber) => {
+  HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_request, response) =>
+    Effect.succeed(HttpServerResponse.setHeader(response, "connection", "close"))
+  )
+  return Effect.void
+})
 
 const places = { query: true, subprotocol: true }
 
@@ -27,6 +47,8 @@ const make = Effect.gen(function* () {
   const sockets = yield* Sockets
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
+  const upgrades = yield* Upgrades
+  yield* upgrades.add(path)
 
   const server = new WebSocketServer({
     noServer: true,
@@ -36,12 +58,15 @@ const make = Effect.gen(function* () {
     // A key is not echoed: of the offered protocols, `bearer.` is never the one that is chosen.
     handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false
   })
-  const upgrade = (request: HttpServerRequest.HttpServerRequest) =>
-    Effect.callback<WebSocket>((resume) => {
-      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-      if (!(incoming instanceof IncomingMessage) || incoming.socket.destroyed) return resume(Effect.interrupt)
-      incoming.socket.once("close", () => resume(Effect.interrupt))
-      server.handleUpgrade(incoming, incoming.socket, Buffer.alloc(0), (socket) => resume(Effect.succeed(socket)))
+  const upgrade = (request: IncomingMessage, head: Buffer) =>
+    Effect.callback<WebSocket, Problem>((resume) => {
+      if (request.socket.destroyed) return resume(Effect.interrupt)
+      request.socket.once("close", () => resume(Effect.interrupt))
+      const refuse = (error: Error) => resume(Effect.fail(badHandshake(error.message)))
+      // Emitted before `handleUpgrade` returns, or not at all.
+      server.once("wsClientError", refuse)
+      server.handleUpgrade(request, request.socket, head, (socket) => resume(Effect.succeed(socket)))
+      server.off("wsClientError", refuse)
     })
 
   /** Reads on, to the client's answer: were the process to end with unread input, the client would be cut off untold. */
@@ -62,13 +87,16 @@ const make = Effect.gen(function* () {
 
   const listen = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
+    const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+    const head = incoming instanceof IncomingMessage ? upgrades.head(incoming) : undefined
+    if (head !== undefined) yield* closeWhenRefused
     const { uid } = yield* access.authenticate(request, places)
-    if (request.headers["upgrade"]?.toLowerCase() !== "websocket") {
+    if (head === undefined || !(incoming instanceof IncomingMessage)) {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
     const query = Protocol.query(request.url)
     yield* sockets.place(uid)
-    const socket = yield* Effect.acquireRelease(upgrade(request), goAway)
+    const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
     // A broken frame or connection: `ws` closes the socket with the right code by itself.
     socket.on("error", () => {})
     const closed = closing(socket)
@@ -112,7 +140,7 @@ const make = Effect.gen(function* () {
     return HttpServerResponse.empty()
   }).pipe(Effect.scoped, problems.answer)
 
-  yield* router.add("GET", "/v1/trigger/listen", listen)
+  yield* router.add("GET", path, listen)
 })
 
 /** `WS /v1/trigger/listen`. */

@@ -18,6 +18,7 @@ import {
   Semaphore
 } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
+import * as Startup from "../Startup.ts"
 import { Batch } from "./Batch.ts"
 import * as Damaged from "./Damaged.ts"
 import { emptyRecord, maxHeadBytes } from "./JournalRecord.ts"
@@ -112,7 +113,7 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
 
   const segments = yield* openAll(directory)
-  const recovered = yield* Recovery.recover(segments)
+  const recovered = yield* Startup.during("The journal is being recovered.", Recovery.recover(segments))
   for (const { segment, bytes } of recovered.torn) {
     yield* Metric.update(tornRecords, 1)
     yield* segment.damaged

@@ -8,10 +8,9 @@ import { AdminKey } from "../../src/Http/AdminKey.ts"
 import * as Announcement from "../../src/Http/Announcement.ts"
 import { HttpConfig } from "../../src/Http/HttpConfig.ts"
 import * as PublicAddress from "../../src/Http/PublicAddress.ts"
-import * as Server from "../../src/Http/Server.ts"
 import * as Telemetry from "../../src/Telemetry.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
-import { environment } from "./support/Served.ts"
+import { environment, listening } from "./support/Served.ts"
 
 const key = `spw_${"k".repeat(43)}`
 const firstStart = { made: Option.some({ secret: Redacted.make(key), file: "/d/admin-key" }), place: "it is in a file" }
@@ -22,7 +21,7 @@ const told = Effect.fnUntraced(function* (attended: boolean) {
   const logged: Array<string> = []
   yield* Layer.build(
     Announcement.layer.pipe(
-      Layer.provide([Server.layer, PublicAddress.layer, Layer.succeed(AdminKey, firstStart)]),
+      Layer.provide([listening, PublicAddress.layer, Layer.succeed(AdminKey, firstStart)]),
       Layer.provide(HttpConfig.layer),
       Layer.provide(environment({})),
       Layer.provide(Logger.layer([Logger.make(({ message }) => void logged.push(String(message)))]))

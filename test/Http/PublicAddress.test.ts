@@ -6,9 +6,8 @@ import { AdminKey } from "../../src/Http/AdminKey.ts"
 import * as Announcement from "../../src/Http/Announcement.ts"
 import { HttpConfig } from "../../src/Http/HttpConfig.ts"
 import * as PublicAddress from "../../src/Http/PublicAddress.ts"
-import * as Server from "../../src/Http/Server.ts"
 import { PublicUrl } from "../../src/PublicUrl.ts"
-import { environment } from "./support/Served.ts"
+import { environment, listening } from "./support/Served.ts"
 
 const base = (env: Record<string, string>) =>
   PublicUrl.useSync(({ base }) => base()).pipe(
@@ -47,7 +46,7 @@ it.effect("has the port that the server really has", () =>
   }).pipe(
     Effect.provide(
       Announcement.layer.pipe(
-        Layer.provideMerge(Layer.merge(Server.layer, PublicAddress.layer)),
+        Layer.provideMerge(Layer.merge(listening, PublicAddress.layer)),
         Layer.provide([HttpConfig.layer, Layer.succeed(AdminKey, { made: Option.none(), place: "" })]),
         Layer.provide(environment({}))
       )

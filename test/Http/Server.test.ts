@@ -4,9 +4,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Predicate } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
-import { HttpConfig } from "../../src/Http/HttpConfig.ts"
-import * as Server from "../../src/Http/Server.ts"
-import { environment } from "./support/Served.ts"
+import { environment, listening } from "./support/Served.ts"
 
 const taken = Effect.acquireRelease(
   Effect.callback<{ readonly port: number; readonly close: () => void }>((resume) => {
@@ -19,8 +17,7 @@ const taken = Effect.acquireRelease(
   ({ close }) => Effect.sync(close)
 )
 
-const server = (env: Record<string, string>) =>
-  Server.layer.pipe(Layer.provide(HttpConfig.layer), Layer.provide(environment(env)))
+const server = (env: Record<string, string>) => listening.pipe(Layer.provide(environment(env)))
 
 it.effect("says in one line what to do when the port is in use", () =>
   Effect.gen(function* () {

@@ -1,9 +1,11 @@
 /** The capture socket of the real server: what it accepts, and how it says no. */
 import * as Fs from "node:fs"
+import { connect } from "node:net"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { WebSocket } from "ws"
 import { audioFrame, readAck, stream, switchTo } from "../support/Capturer.ts"
+import { exchange } from "../support/RawHttp.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
 let server: Server
@@ -184,4 +186,53 @@ it("takes a device that sends a hundred times faster than real time, without los
     headers: { authorization: `Bearer ${server.key}` }
   })
   assert.isTrue(Buffer.from(await audio.arrayBuffer()).equals(pcm))
+})
+
+const handshake = (lines: ReadonlyArray<string>, query = "") =>
+  `GET /v1/trigger/listen${query} HTTP/1.1\nHost: x\nAuthorization: Bearer ${server.key}\n${lines.join("\n")}\n\n`
+const offer = ["Connection: Upgrade", "Upgrade: websocket"]
+const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+const port = () => Number(new URL(server.url).port)
+
+it("closes the connection of an upgrade that it refuses", async () => {
+  const request = handshake([...offer, "Sec-WebSocket-Version: 13", key]).replace(server.key, "spw_wrong")
+  const { headers, isWhole, status } = await exchange(port(), request)
+  assert.deepStrictEqual([status, isWhole, headers["connection"]], [401, true, "close"])
+})
+
+it("answers a handshake that is not valid with a problem that says why", async () => {
+  for (const lines of [
+    [...offer, key, "Sec-WebSocket-Version: 7"],
+    [...offer, "Sec-WebSocket-Version: 13"]
+  ]) {
+    const { body, headers, status } = await exchange(port(), handshake(lines))
+    assert.deepStrictEqual([status, headers["connection"]], [400, "close"])
+    assert.strictEqual(headers["content-type"], "application/problem+json")
+    assert.match(JSON.parse(body.toString()).detail, /Sec-WebSocket-/)
+  }
+})
+
+it("answers an upgrade to anything else than a WebSocket, and half an offer, as an ordinary request", async () => {
+  for (const lines of [
+    ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"],
+    ["Upgrade: websocket", "Sec-WebSocket-Version: 13", key]
+  ]) {
+    const { headers, isWhole, status } = await exchange(port(), handshake(lines))
+    assert.deepStrictEqual([status, isWhole, headers["connection"]], [426, true, "keep-alive"])
+  }
+})
+
+it("takes messages that come in one packet with the handshake", async () => {
+  const messages = [switchTo("early"), audioFrame(1_700_000_000, Buffer.alloc(32))]
+  const frames = messages.flatMap((message) => [Buffer.from([0x82, 0x80 | message.length, 0, 0, 0, 0]), message])
+  const socket = connect(port(), "127.0.0.1")
+  const head = handshake([...offer, "Sec-WebSocket-Version: 13", key], "?ack=1&uid=early").replaceAll("\n", "\r\n")
+  socket.write(Buffer.concat([Buffer.from(head), ...frames]))
+  let text = ""
+  await new Promise<void>((resolve, reject) => {
+    socket.on("data", (part) => (text += part.toString("latin1")).includes(`"bytes":32`) && resolve())
+    socket.on("close", () => reject(new Error(text)))
+  })
+  socket.destroy()
+  assert.match(text, /^HTTP\/1\.1 101 /)
 })

@@ -16,6 +16,12 @@ const shared = Layer.mergeAll(Access.layer, Access.layerAuthorization.pipe(Layer
   Layer.provideMerge(Layer.merge(Problems.layer, Readiness.layer))
 )
 
+/** The server without routes. */
+export const listening = Server.layer.pipe(
+  Layer.provide(Readiness.layer),
+  Layer.provide(Layer.merge(HttpConfig.layer, ReadinessConfig.layer))
+)
+
 /** Routes served with the real access, problems and readiness; `Keys` is left to the test. */
 export const served = <A, E, R>(routes: Layer.Layer<A, E, R>, env: Record<string, string> = {}) =>
   HttpServer.layerTestClient.pipe(

@@ -1,0 +1,90 @@
+/** The real server, asked from before its start until after its end. */
+import { createServer } from "node:net"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { assert, it } from "@effect/vitest"
+import { onTestFinished } from "vitest"
+import { type Exchanged, exchange } from "../support/RawHttp.ts"
+import { dataDirectory, startServer } from "../support/Server.ts"
+
+const freePort = () =>
+  new Promise<number>((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      server.close(() => resolve(port))
+    })
+  })
+
+const websocket =
+  "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
+
+const requests = {
+  live: "GET /health/live HTTP/1.1\nHost: x\n\n",
+  ready: "GET /health/ready HTTP/1.1\nHost: x\n\n",
+  list: "GET /v1/conversations HTTP/1.1\nHost: x\n\n",
+  create: `POST /v1/keys HTTP/1.1\nHost: x\nContent-Length: 100000\n\n${"x".repeat(100_000)}`,
+  capture: `GET /v1/trigger/listen HTTP/1.1\nHost: x\n${websocket}\n`,
+  h2c: "GET /v1/conversations HTTP/1.1\nHost: x\nConnection: Upgrade\nUpgrade: h2c\n\n"
+}
+
+interface Knock {
+  readonly name: string
+  readonly answer: Exchanged
+}
+
+/** One request every 10 ms, each on a connection of its own. */
+const knocking = (port: number) => {
+  const running: Array<Promise<Knock>> = []
+  const kinds = Object.entries(requests)
+  const timer = setInterval(() => {
+    const [name = "", request = ""] = kinds[running.length % kinds.length] ?? []
+    running.push(exchange(port, request).then((answer) => ({ name, answer })))
+  }, 10)
+  onTestFinished(() => clearInterval(timer))
+  return {
+    /** All of what was asked so far. */
+    answers: () => Promise.all(running),
+    stop: () => {
+      clearInterval(timer)
+      return Promise.all(running)
+    }
+  }
+}
+
+/** The routes have answered a request of each kind. */
+const isServed = (answered: ReadonlyArray<Knock>) => {
+  const served = answered.filter(({ answer }) => answer.isWhole && answer.headers["retry-after"] === undefined)
+  return new Set(served.map(({ name }) => name)).size === Object.keys(requests).length
+}
+
+const untilRefused = async (port: number): Promise<void> => {
+  if ((await exchange(port, requests.live)).connected) await untilRefused(port)
+}
+
+it("answers every connection that it accepts, from its first moment to its last", async () => {
+  const dataDir = dataDirectory()
+  const port = await freePort()
+  const { answers, stop } = knocking(port)
+  const server = await startServer(dataDir, { SPILLWAY_PORT: String(port) })
+  while (!isServed(await answers())) await exchange(port, requests.live)
+  const before = (await answers()).filter(({ answer }) => answer.connected)
+  assert.strictEqual(await server.stop(), 0)
+  await untilRefused(port)
+  const accepted = (await stop()).filter(({ answer }) => answer.connected)
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+
+  const unanswered = accepted.filter(({ answer }) => !answer.isWhole)
+  assert.deepStrictEqual(
+    unanswered.map(({ answer, name }) => ({ name, error: answer.error, body: answer.body.toString() })),
+    []
+  )
+  const statuses = (name: string) => new Set(accepted.filter((each) => each.name === name).map((k) => k.answer.status))
+  assert.deepStrictEqual(statuses("live"), new Set([200]))
+  assert.deepStrictEqual(statuses("list"), new Set([503, 401]))
+  assert.deepStrictEqual(statuses("capture"), new Set([503, 401]))
+  const reasons = before
+    .filter(({ name, answer }) => name === "ready" && answer.status === 503)
+    .flatMap(({ answer }) => JSON.parse(answer.body.toString()).failing.map((each: { reason: string }) => each.reason))
+  for (const step of ["The database is being created.", "PostgreSQL is starting."]) assert.include(reasons, step)
+}, 60_000)

@@ -1,0 +1,142 @@
+/** What the server answers without routes, and to requests that offer an upgrade. */
+import { ServerResponse } from "node:http"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { NetAddress } from "effect/net"
+import { onTestFinished } from "vitest"
+import { Listener } from "../../src/Http/Listener.ts"
+import * as Startup from "../../src/Startup.ts"
+import { exchange } from "../support/RawHttp.ts"
+import { environment, listening } from "./support/Served.ts"
+
+const h2c = "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\n"
+const websocket =
+  "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
+
+const starting = Effect.gen(function* () {
+  const { address } = yield* HttpServer.HttpServer
+  const port = NetAddress.isInetAddress(address) ? address.port : 0
+  return (request: string, rest?: Uint8Array) => Effect.promise(() => exchange(port, request, rest))
+})
+
+describe("before there are routes", () => {
+  const server = listening.pipe(Layer.provide(environment({})))
+
+  it.effect("the node is live, and says what it is doing where it is asked whether it is ready", () =>
+    Effect.gen(function* () {
+      const ask = yield* starting
+      const live = yield* ask("GET /health/live HTTP/1.1\nHost: x\n\n")
+      assert.deepStrictEqual([live.status, live.body.toString()], [200, `{"status":"live"}`])
+      const ready = yield* Startup.during(
+        "The journal is being recovered.",
+        ask("GET /health/ready HTTP/1.1\nHost: x\n\n")
+      )
+      assert.deepStrictEqual([ready.status, ready.headers["retry-after"]], [503, "1"])
+      assert.deepStrictEqual(JSON.parse(ready.body.toString()), {
+        status: "unavailable",
+        failing: [{ name: "start", reason: "The journal is being recovered." }]
+      })
+      assert.include((yield* ask("GET /health/ready HTTP/1.1\nHost: x\n\n")).body.toString(), "The node is starting.")
+    }).pipe(Effect.provide(server), Effect.provideService(Startup.steps, new Set()))
+  )
+
+  it.effect("every other request gets a problem that says when to come back", () =>
+    Effect.gen(function* () {
+      const ask = yield* starting
+      const body = new Uint8Array(3_000_000)
+      for (const [request, rest, connection] of [
+        ["GET /v1/conversations HTTP/1.1\nHost: x\n\n", undefined, "keep-alive"],
+        [`POST /v1/keys HTTP/1.1\nHost: x\nContent-Length: ${body.length}\n\n`, body, "keep-alive"],
+        [`PUT /a HTTP/1.1\nHost: x\nExpect: 100-continue\nContent-Length: 0\n\n`, undefined, "keep-alive"],
+        [`GET /v1/trigger/listen HTTP/1.1\nHost: x\n${websocket}\n`, undefined, "close"],
+        [`GET /v1/conversations HTTP/1.1\nHost: x\n${h2c}\n`, undefined, "close"]
+      ] as const) {
+        const answer = yield* ask(request, rest)
+        assert.deepStrictEqual([answer.status, answer.isWhole, answer.error], [503, true, undefined], request)
+        const { "content-type": type, "retry-after": retryAfter } = answer.headers
+        assert.deepStrictEqual([type, retryAfter], ["application/problem+json", "1"], request)
+        assert.strictEqual(answer.headers["connection"], connection, request)
+        assert.include(answer.body.toString(), "urn:spillway:problem:starting")
+      }
+    }).pipe(Effect.provide(server))
+  )
+
+  it.effect("a request for a tunnel is refused, not dropped", () =>
+    Effect.gen(function* () {
+      const answer = yield* (yield* starting)("CONNECT example.org:443 HTTP/1.1\nHost: example.org:443\n\n")
+      assert.deepStrictEqual([answer.status, answer.isWhole], [501, true])
+    }).pipe(Effect.provide(server))
+  )
+})
+
+describe("a request that offers an upgrade where there is none", () => {
+  const size = 8 * 1024 * 1024
+  /** Answers `size` bytes, and how much it received. */
+  const listen = async () => {
+    const listener = new Listener({}, [])
+    listener.upgradePaths.add("/socket")
+    listener.on("upgrade", (_request, socket) => socket.end("HTTP/1.1 101 \r\n\r\n"))
+    listener.on("request", (request, response) => {
+      assert.instanceOf(response, ServerResponse)
+      let received = 0
+      request.on("data", (part: Buffer) => (received += part.length))
+      request.on("end", () => {
+        response.writeHead(200, { "x-received": received, "content-length": size })
+        response.end(Buffer.alloc(size))
+      })
+    })
+    const port = await new Promise<number>((resolve) =>
+      listener.listen(0, "127.0.0.1", () => {
+        const address = listener.address()
+        resolve(typeof address === "object" && address !== null ? address.port : 0)
+      })
+    )
+    onTestFinished(() => {
+      listener.close()
+      listener.closeAllConnections()
+    })
+    return { listener, port }
+  }
+
+  for (const age of ["this Node", "a Node before 24.9"]) {
+    const listenAs = async () => {
+      const { listener, port } = await listen()
+      // Which hands over every offer as soon as somebody takes one.
+      if (age !== "this Node") Reflect.set(listener, "shouldUpgradeCallback", () => true)
+      return port
+    }
+
+    it(`gets its whole response on ${age}, and the next one on the same connection`, async () => {
+      const port = await listenAs()
+      for (const offer of [h2c, websocket]) {
+        const first = `GET / HTTP/1.1\nHost: x\n${offer}\n`
+        const { body, headers, isWhole } = await exchange(
+          port,
+          `${first}GET /2 HTTP/1.1\nHost: x\nConnection: close\n\n`
+        )
+        assert.isTrue(isWhole)
+        assert.notStrictEqual(headers["connection"], "close")
+        assert.strictEqual(body.toString("latin1", size, size + 12), "HTTP/1.1 200")
+        assert.isAbove(body.length, 2 * size)
+      }
+    })
+
+    it(`is read to the end of its body on ${age}`, async () => {
+      const port = await listenAs()
+      const sent = Buffer.alloc(3_000_000, 1)
+      const request = `POST / HTTP/1.1\nHost: x\n${h2c}Content-Length: ${sent.length}\n\n`
+      const { headers, isWhole } = await exchange(port, request, sent)
+      assert.deepStrictEqual([headers["x-received"], isWhole], [String(sent.length), true])
+    })
+
+    it(`is upgraded only as a WebSocket, and only on the path that takes it, on ${age}`, async () => {
+      const port = await listenAs()
+      const ask = async (path: string, offer: string) =>
+        (await exchange(port, `GET ${path} HTTP/1.1\nHost: x\n${offer}\n`)).status
+      assert.strictEqual(await ask("/socket?a=1", websocket), 101)
+      assert.strictEqual(await ask("/socket", h2c), 200)
+      assert.strictEqual(await ask("/sockets", websocket), 200)
+    })
+  }
+})
