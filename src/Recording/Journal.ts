@@ -3,20 +3,7 @@
  *
  * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
  */
-import {
-  Cause,
-  Clock,
-  Context,
-  Effect,
-  Exit,
-  FileSystem,
-  Layer,
-  Metric,
-  Option,
-  Path,
-  Schedule,
-  Semaphore
-} from "effect"
+import { Cause, Context, Effect, Exit, FileSystem, Layer, Metric, Option, Path, Schedule, Semaphore } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import * as Startup from "../Startup.ts"
 import { Batch } from "./Batch.ts"
@@ -28,6 +15,7 @@ import * as Recovery from "./Recovery.ts"
 import * as Relocation from "./Relocation.ts"
 import * as Room from "./Room.ts"
 import { create, JournalError, openAll, type Segment } from "./Segment.ts"
+import * as SegmentReader from "./SegmentReader.ts"
 
 /** Who has audio to commit. Both calls are synchronous. */
 export interface Source {
@@ -59,13 +47,16 @@ export class Journal extends Context.Service<
     readonly markUrgent: (source: Source) => void
     /** One group commit of everything that is dirty. */
     readonly commit: Effect.Effect<void>
-    /** Bytes `start` to `end` of what is durable of a chunk; in `into` if it is given and large enough. */
+    /**
+     * Bytes `start` to `end` of what is durable of a chunk, in memory of their own. With `into`, in that if it is large
+     * enough: it is detached, so that the answer takes its place.
+     */
     readonly read: (
       chunk: LiveChunk,
       start: number,
       end: number,
-      into?: Buffer
-    ) => Effect.Effect<Uint8Array, JournalError>
+      into?: ArrayBuffer
+    ) => Effect.Effect<Uint8Array<ArrayBuffer>, JournalError>
     /** Its extents are dead; segments without live ones are deleted. */
     readonly release: (chunk: LiveChunk) => Effect.Effect<void>
     /** Who gives up chunks when the budget is spent; answers whether all are released. */
@@ -92,9 +83,6 @@ const tornRecords = Metric.counter("spillway_journal_torn_total", {
 })
 const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
 
-/** Audio younger than this is in the page cache, where a synchronous read is cheaper than the thread pool. */
-const hotMillis = 180_000
-
 /** Between two attempts to free the oldest segment. */
 const fullPause = "100 millis"
 
@@ -110,7 +98,6 @@ const make = Effect.gen(function* () {
   yield* (yield* FileSystem.FileSystem)
     .makeDirectory(dataDir, { recursive: true })
     .pipe(Effect.mapError((cause) => new JournalError({ operation: "make", path: dataDir, cause })))
-  const clock = yield* Clock.Clock
 
   const segments = yield* openAll(directory)
   const recovered = yield* Startup.during("The journal is being recovered.", Recovery.recover(segments))
@@ -312,31 +299,22 @@ const make = Effect.gen(function* () {
   const commit = commitOf(dirty)
   yield* commit.pipe(logDeath, Effect.repeat(Schedule.fixed(config.commitInterval)), Effect.forkScoped)
 
-  const read = Effect.fnUntraced(function* (chunk: LiveChunk, start: number, end: number, into?: Buffer) {
-    const length = Math.max(0, Math.min(end, chunk.durable) - start)
-    const target = into !== undefined && into.length >= length ? into.subarray(0, length) : Buffer.allocUnsafe(length)
-    const hot = clock.currentTimeMillisUnsafe() - chunk.openedAt < hotMillis
-    let offset = 0
-    for (const extent of chunk.extents) {
-      const from = Math.max(start, offset)
-      const to = Math.min(start + target.length, offset + extent.length)
-      if (from < to) {
-        const position = extent.position + from - offset
-        const count = hot
-          ? yield* Effect.try({
-              try: () => extent.segment.readNow(target, from - start, to - from, position),
-              catch: (cause) => new JournalError({ operation: "read", path: extent.segment.path, cause })
-            })
-          : yield* extent.segment.read(target.subarray(from - start, to - start), position)
-        if (count !== to - from) {
-          return yield* extent.segment.tooShort
-        }
+  const reader = yield* SegmentReader.make()
+  const read = (chunk: LiveChunk, start: number, end: number, into?: ArrayBuffer) =>
+    Effect.suspend(() => {
+      const length = Math.max(0, Math.min(end, chunk.durable) - start)
+      const runs: Array<SegmentReader.Run> = []
+      let offset = 0
+      for (const { length: extentLength, position, segment } of chunk.extents) {
+        const from = Math.max(start, offset)
+        const to = Math.min(start + length, offset + extentLength)
+        if (from < to) runs.push({ segment, position: position + from - offset, length: to - from })
+        offset += extentLength
+        if (offset >= start + length) break
       }
-      offset += extent.length
-      if (offset >= start + target.length) break
-    }
-    return target
-  })
+      const buffer = into !== undefined && into.byteLength >= length ? into : new ArrayBuffer(length)
+      return Effect.map(reader.read(runs, buffer), (read) => Buffer.from(read, 0, length))
+    })
 
   return Journal.of({
     recovered: recovered.chunks,

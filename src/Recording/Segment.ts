@@ -84,10 +84,26 @@ export class Segment {
     )
   }
 
-  /** Synchronous, for few bytes that are still in the page cache. Answers the bytes read. */
-  readNow(target: Uint8Array, offset: number, length: number, position: number): number {
-    if (this.#closed) throw new Error("the segment was deleted")
-    return Fs.readSync(this.#fd, target, offset, length, position)
+  /** For a thread that reads, while the segment is held. */
+  get fd(): number {
+    return this.#fd
+  }
+
+  /** Why it can't be read any more: its last live chunk was released, and nobody held it. */
+  get closed(): JournalError | undefined {
+    return this.#closed
+      ? new JournalError({ operation: "read", path: this.path, cause: new Error("the segment was deleted") })
+      : undefined
+  }
+
+  /** Keeps the file open until `letGo`, also when it is retired. */
+  hold(): void {
+    this.#readers++
+  }
+
+  letGo(): void {
+    this.#readers--
+    this.#closeIfIdle()
   }
 
   /** Reads at `position` until `target` is full or the file ends; the file stays readable meanwhile, also when it is retired. */
@@ -102,18 +118,12 @@ export class Segment {
       )
     return Effect.acquireUseRelease(
       Effect.suspend(() => {
-        if (this.#closed) {
-          return new JournalError({ operation: "read", path: this.path, cause: new Error("the segment was deleted") })
-        }
-        this.#readers++
+        if (this.closed !== undefined) return this.closed
+        this.hold()
         return Effect.void
       }),
       () => readFrom(0),
-      () =>
-        Effect.sync(() => {
-          this.#readers--
-          this.#closeIfIdle()
-        })
+      () => Effect.sync(() => this.letGo())
     )
   }
 

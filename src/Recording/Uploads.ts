@@ -91,7 +91,7 @@ const make = Effect.gen(function* () {
   let toldRound = -1
   let more = false
   /** One per upload at most, used again and again; not after a failure, when a write may still be reading it. */
-  const buffers: Array<Buffer> = []
+  const buffers: Array<ArrayBuffer> = []
 
   /** The object, if it holds this audio: the same audio is other bytes each time it is sealed. */
   const held = (chunk: LiveChunk, key: string, audio: Uint8Array) =>
@@ -165,13 +165,15 @@ const make = Effect.gen(function* () {
   const upload = Effect.fnUntraced(function* (chunk: LiveChunk) {
     if (chunk.state !== "queued") return
     chunk.state = "uploading"
-    const buffer = buffers.pop() ?? Buffer.allocUnsafeSlow(Math.max(chunk.durable, usualBytes))
+    const buffer = buffers.pop() ?? new ArrayBuffer(Math.max(chunk.durable, usualBytes))
     yield* journal.read(chunk, 0, chunk.durable, buffer).pipe(
       Effect.flatMap((audio) => {
         const body = protection.level === "enhanced" ? protection.seal(chunk.uid, audio) : Effect.succeed(audio)
-        return Effect.flatMap(body, (body) => put(chunk, audio, body))
+        return Effect.tap(
+          Effect.flatMap(body, (body) => put(chunk, audio, body)),
+          () => Effect.sync(() => buffers.push(audio.buffer))
+        )
       }),
-      Effect.tap(Effect.sync(() => buffers.push(buffer))),
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),

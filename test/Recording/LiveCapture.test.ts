@@ -5,9 +5,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../src/Recording/Journal.ts"
 import type { CaptureHost } from "../../src/Recording/CaptureHost.ts"
-import type { LiveCapture } from "../../src/Recording/LiveCapture.ts"
 import { JournalError } from "../../src/Recording/Segment.ts"
-import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 const rate = 8000
 const epoch = 1_700_000_000
@@ -30,16 +29,6 @@ const stored = (node: TestNode, conversation: string) =>
     [...node.conversation(conversation).chunks].toSorted((a, b) => a.start - b.start),
     (chunk) => Effect.map(node.journal.read(chunk, 0, chunk.durable), (audio) => ({ start: chunk.start, audio }))
   )
-
-/** Ends the capture, with a commit as often as it takes: the clock of tests stands still. */
-const ended = (capture: LiveCapture, journal: Journal["Service"]) =>
-  Effect.suspend(() => {
-    const end = { reached: false }
-    capture.close(() => {
-      end.reached = true
-    })
-    return journal.commit.pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ until: () => end.reached }))
-  })
 
 const Frame = Schema.Struct({
   at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3000 })),

@@ -277,8 +277,8 @@ it.live("sweeps users in turn, the oldest of each first, and goes on while more 
     const dataDir = yield* temporaryDirectory
     const { put, state } = failing()
     yield* Effect.gen(function* () {
-      for (const uid of ["stuck", "stuck", "stuck", "stuck", "u", "u", "u"])
-        yield* record(800, 800 * state.puts, "c", uid)
+      for (const [index, uid] of ["stuck", "stuck", "stuck", "stuck", "u", "u", "u"].entries())
+        yield* record(800, 800 * index, "c", uid)
       yield* idle
       state.down = false
       yield* sweep

@@ -114,6 +114,16 @@ export class TestNode {
   }
 }
 
+/** Ends the capture, with a commit as often as it takes: the clock of tests stands still. */
+export const ended = (capture: LiveCapture, journal: Journal["Service"]) =>
+  Effect.suspend(() => {
+    const end = { reached: false }
+    capture.close(() => {
+      end.reached = true
+    })
+    return journal.commit.pipe(Effect.andThen(Effect.yieldNow), Effect.repeat({ until: () => end.reached }))
+  })
+
 /** `samples` samples that differ from their neighbours, from `from` on. */
 export const ramp = (samples: number, from = 0): Uint8Array => {
   const bytes = Buffer.alloc(samples * 2)
