@@ -1,4 +1,5 @@
 /** Composition: the server. */
+import "./ThreadPool.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Layer } from "effect"
 import { StorageRead, StorageWrite } from "./Bulkhead.ts"

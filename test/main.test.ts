@@ -46,7 +46,7 @@ const compile = (): ReadonlyArray<string> => {
   fs.mkdirSync(folder, { recursive: true })
   const programs = [...variants.map(({ without }) => without), text]
   for (const [index, program] of programs.entries()) {
-    fs.writeFileSync(path.join(folder, `Variant${index}.ts`), program.replaceAll('from "./', 'from "../../src/'))
+    fs.writeFileSync(path.join(folder, `Variant${index}.ts`), program.replaceAll(' "./', ' "../../src/'))
   }
   // An import that is no longer used would be an error too, but not the one that is promised.
   const options = { incremental: false, noUnusedLocals: false }

@@ -1,0 +1,14 @@
+/** The server's thread pool is larger than what the store may use of it at once. */
+import { assert, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import { onTestFinished } from "vitest"
+import { dataDirectory, startServer } from "./support/Server.ts"
+
+it.skipIf(process.platform !== "linux")(
+  "has a thread for the journal though the store uses as many as it may",
+  async () => {
+    const server = await startServer(dataDirectory())
+    onTestFinished(server.kill)
+    assert.isAbove(Fs.readdirSync(`/proc/${server.pid}/task`).length, 64)
+  }
+)
