@@ -42,7 +42,7 @@ const program = (dataDir: string, seconds: number) =>
     const confirmed = new Set<number>()
     const kills: Array<number> = []
     const recoveries: Array<number> = []
-    const ends = { confirmed: 0, DbUnavailable: 0, DbTimeout: 0 }
+    const ends = { confirmed: 0, DbUnavailable: 0, DbTimeout: 0, DbBusy: 0 }
     const faults = { kill: 0, terminate: 0, freeze: 0 }
     let longest = 0
     let next = 0

@@ -1,6 +1,5 @@
 /** PostgreSQL: every query goes through this one place, which decides on timeouts, deadlines and retries. */
-import { Context, Schema } from "effect"
-import type { Effect } from "effect"
+import { Context, Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
 /** The database could not be reached, or refused the statement for now, in `attempts` attempts. */
@@ -16,7 +15,32 @@ export class DbTimeout extends Schema.TaggedError<DbTimeout>()("DbTimeout", {
   limit: Schema.Literals(["statement", "deadline"])
 }) {}
 
-export type DbError = DbUnavailable | DbTimeout
+/** As many operations of this user wait for a connection as may. */
+export class DbBusy extends Schema.TaggedError<DbBusy>()("DbBusy", {
+  operation: Schema.String,
+  uid: Schema.String
+}) {}
+
+export type DbError = DbUnavailable | DbTimeout | DbBusy
+
+/**
+ * On whose behalf an operation runs. Each kind has connections of its own: requests wait for neither recording nor
+ * health checks, and the other way round. Requests without a `uid` are not authenticated yet, or the node's own.
+ */
+export interface DbCaller {
+  readonly kind: "request" | "ingest" | "health"
+  readonly uid: string | undefined
+}
+
+export const DbCaller = Context.Reference<DbCaller>("spillway/Db/DbCaller", {
+  defaultValue: () => ({ kind: "request", uid: undefined })
+})
+
+export const ingestCaller: DbCaller = { kind: "ingest", uid: undefined }
+export const healthCaller: DbCaller = { kind: "health", uid: undefined }
+
+/** The user's operations take turns with those of other users. */
+export const callerOf = (uid: string): DbCaller => ({ kind: "request", uid })
 
 type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>
 

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import type { Scope } from "effect"
 import { Span, type Timeline } from "./Audio.ts"
-import type { DbError } from "./Db.ts"
+import { DbCaller, type DbError, ingestCaller } from "./Db.ts"
 import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
 import { Captures, type CaptureStats } from "./Recording/Captures.ts"
 import type { Chunk } from "./Recording/Chunk.ts"
@@ -79,7 +79,9 @@ export class Recording extends Context.Service<
     Layer.provide([Captures.layer, ChunkAudio.layer]),
     Layer.provide(Uploads.layer),
     Layer.provide([LiveConversations.layer, StoredAudio.layer]),
-    Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer, Timelines.layer])
+    Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer, Timelines.layer]),
+    // What runs here by itself; requests run on behalf of their users.
+    Layer.provide(Layer.succeed(DbCaller, ingestCaller))
   )
 }
 

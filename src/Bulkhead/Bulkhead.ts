@@ -3,7 +3,7 @@ import { Clock, Duration, Effect } from "effect"
 import type { Fiber, Scope } from "effect"
 import { Held, isHeld } from "./Held.ts"
 import { NestedTake, Saturated } from "./Saturated.ts"
-import * as Turns from "./Turns.ts"
+import * as FairQueue from "./FairQueue.ts"
 import { watch } from "./Watch.ts"
 
 export interface Stats {
@@ -60,7 +60,7 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Bulkhead, never, Scope.Scope> {
   const { maxWaiting, maxWaitingPerKey, name, permits, retryAfter, waitTimeout } = options
   const clock = yield* Clock.Clock
-  const turns = Turns.make<Waiter>()
+  const queue = FairQueue.make<Waiter>()
   let free = permits
   let waits = 0
   let waitedMillis = 0
@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   const handOver = () => {
     for (let count = free; count > 0; count--) {
-      const waiter = turns.next()
+      const waiter = queue.next()
       if (waiter === undefined) return
       free--
       waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
@@ -84,7 +84,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   /** In a task of its own: waiters run on where they are resumed, and would run here on each other's stacks. */
   const scheduleHandOver = (fiber: AnyFiber) => {
-    if (free > 0 && turns.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
+    if (free > 0 && queue.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
   }
 
   const release = Effect.withFiber((fiber) => {
@@ -94,7 +94,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   })
 
   const leave = (waiter: Waiter): boolean => {
-    if (!turns.remove(waiter.key, waiter)) return false
+    if (!queue.remove(waiter.key, waiter)) return false
     waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
     return true
   }
@@ -102,11 +102,11 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   /** Ends with a permit. Interrupted at any moment, it leaves nothing behind: neither a waiter nor a permit. */
   const wait = (fiber: AnyFiber, key: string, onWaiting?: (waiter: Waiter) => void) =>
     Effect.callback<void, Saturated>((resume) => {
-      if (turns.size() >= maxWaiting) return resume(reject(key, "waiting"))
-      if (turns.sizeOf(key) >= maxWaitingPerKey) return resume(reject(key, "waitingPerKey"))
+      if (queue.size() >= maxWaiting) return resume(reject(key, "waiting"))
+      if (queue.sizeOf(key) >= maxWaitingPerKey) return resume(reject(key, "waitingPerKey"))
       const waiter: Waiter = { key, resume, since: clock.currentTimeMillisUnsafe(), hasPermit: false }
       waits++
-      turns.add(key, waiter)
+      queue.add(key, waiter)
       onWaiting?.(waiter)
       scheduleHandOver(fiber)
       return Effect.suspend(() => {
@@ -129,7 +129,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     })
 
   const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: Held | undefined) => {
-    const held: Held = { of: turns, outer, isReleased: false }
+    const held: Held = { of: queue, outer, isReleased: false }
     return Effect.onExit(Effect.provideService(work, Held, held), () => {
       held.isReleased = true
       return release
@@ -140,8 +140,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber) => {
         const outer = fiber.getRef(Held)
-        if (isHeld(outer, turns)) return Effect.die(new NestedTake({ bulkhead: name }))
-        if (free > 0 && turns.size() === 0) {
+        if (isHeld(outer, queue)) return Effect.die(new NestedTake({ bulkhead: name }))
+        if (free > 0 && queue.size() === 0) {
           free--
           return withPermit(restore(effect), outer)
         }
@@ -154,7 +154,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const stats = (): Stats => ({
     permits,
     active: permits - free,
-    waiting: turns.size(),
+    waiting: queue.size(),
     waits,
     waited: Duration.millis(waitedMillis),
     rejected

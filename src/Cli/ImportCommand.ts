@@ -1,7 +1,7 @@
 /** `spillway import [--bucket BUCKET] --uid UID` */
 import { Clock, Console, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { type DbError, DbTimeout, DbUnavailable } from "../Db.ts"
+import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../Db.ts"
 import { Id } from "../Id.ts"
 import { Import } from "../Recording.ts"
 import { StorageUnavailable } from "../Storage.ts"
@@ -55,7 +55,10 @@ interface Options {
 type Transient = StorageUnavailable | DbError
 
 const isTransient = (error: unknown): error is Transient =>
-  error instanceof StorageUnavailable || error instanceof DbUnavailable || error instanceof DbTimeout
+  error instanceof StorageUnavailable ||
+  error instanceof DbUnavailable ||
+  error instanceof DbTimeout ||
+  error instanceof DbBusy
 
 const reasonOf = (error: Transient): string => {
   if (error._tag === "StorageUnavailable") return error.message

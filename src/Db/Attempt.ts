@@ -5,6 +5,7 @@ import type { Turns } from "./Turns.ts"
 
 interface Options<E> {
   readonly turns: Turns
+  readonly uid: string | undefined
   readonly deadlines: Deadlines
   /** When it must have its turn. */
   readonly waitsUntil: number
@@ -12,6 +13,8 @@ interface Options<E> {
   readonly runsUntil: () => number
   /** The failure when its time is up. */
   readonly onLimit: () => E
+  /** The failure when too many of the user's wait. */
+  readonly onFull: (uid: string) => E
 }
 
 /**
@@ -22,15 +25,16 @@ interface Options<E> {
 export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<E2>): Effect.Effect<A, E | E2> =>
   Effect.withFiber((parent) =>
     Effect.callback<A, E | E2>((resume) => {
-      const { deadlines, turns } = options
-      let hasTurn = turns.tryTake()
+      const { deadlines, turns, uid } = options
+      let hasTurn = turns.tryTake(uid)
+      if (!hasTurn && uid !== undefined && turns.isFull(uid)) return resume(Effect.fail(options.onFull(uid)))
       const expire = () => {
         resume(Effect.fail(options.onLimit()))
         work.interruptUnsafe()
       }
       let deadline: Deadline = { at: hasTurn ? options.runsUntil() : options.waitsUntil, expire }
       const turn = Effect.callback<void>((granted) => {
-        const leave = turns.line(() => {
+        const leave = turns.wait(uid, () => {
           hasTurn = true
           deadlines.drop(deadline)
           deadline = { at: options.runsUntil(), expire }
@@ -43,7 +47,7 @@ export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<
       deadlines.add(deadline)
       work.addObserver((exit) => {
         deadlines.drop(deadline)
-        if (hasTurn) turns.giveBack()
+        if (hasTurn) turns.giveBack(uid)
         resume(exit)
       })
       return Effect.suspend(() => Fiber.interrupt(work))

@@ -16,13 +16,13 @@ const settings = {
     "SPILLWAY_DB_POOL",
     20,
     { min: 2, max: 1000 },
-    "Connections. When all are in use, operations wait for one until their deadline."
+    "Connections: two fifths for recording, one for health checks, the rest for requests, of which one user has at most three tenths. When they are in use, operations wait for one until their deadline."
   ),
   waiters: Settings.integer(
     "SPILLWAY_DB_WAITERS",
     1000,
     { min: 1, max: 100_000 },
-    "Operations that may wait for a connection. One more is refused at once (503)."
+    "Operations of recording, and as many of requests, that may wait for a connection. One more is refused at once (503)."
   ),
   statementTimeout: Settings.duration(
     "SPILLWAY_DB_STATEMENT_TIMEOUT",

@@ -24,8 +24,8 @@ const waiting = Metric.gauge("spillway_db_pool_waiting", { description: "Operati
 const capacity = Metric.gauge("spillway_db_pool_capacity", { description: "Connections there may be" })
 
 export interface DbMetrics {
-  /** How many operations run or wait now; sampled, as it changes with every query. */
-  readonly pool: (inside: number) => void
+  /** Sampled, as it changes with every query. */
+  readonly pool: (use: { readonly active: number; readonly waiting: number }) => void
   readonly onEnd: (operation: string, millis: number) => void
   readonly onRetry: (operation: string, fault: Fault.Fault) => void
   readonly onFault: (operation: string, fault: Fault.Fault) => void
@@ -44,9 +44,9 @@ export const make = (pool: number, context: Context.Context<never>): DbMetrics =
   }
   capacity.updateUnsafe(pool, context)
   return {
-    pool: (inside) => {
-      active.updateUnsafe(Math.min(inside, pool), context)
-      waiting.updateUnsafe(Math.max(inside - pool, 0), context)
+    pool: (use) => {
+      active.updateUnsafe(use.active, context)
+      waiting.updateUnsafe(use.waiting, context)
     },
     onEnd: (operation, millis) => timer(operation).updateUnsafe(millis / 1000, context),
     onRetry: (_operation, fault) => Metric.withAttributes(retries, { fault }).updateUnsafe(1, context),

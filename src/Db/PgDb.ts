@@ -37,7 +37,7 @@ const make = Effect.gen(function* () {
   const sql = yield* PgClient.PgClient
   const metrics = DbMetrics.make(config.pool, yield* Effect.context<never>())
   const policy = yield* Policy.make(config, metrics)
-  yield* Effect.sync(() => metrics.pool(policy.inside())).pipe(
+  yield* Effect.sync(() => metrics.pool(policy.use())).pipe(
     Effect.repeat(Schedule.spaced(samplePool)),
     Effect.forkScoped
   )

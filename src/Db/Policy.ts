@@ -1,7 +1,7 @@
 /** When an operation on the database is tried again, and when it is given up. Knows nothing of the client. */
 import { Duration, Effect, Random, type Scope } from "effect"
 import type { SqlError } from "effect/sql"
-import { DbTimeout, DbUnavailable } from "../Db.ts"
+import { DbBusy, DbCaller, DbTimeout, DbUnavailable } from "../Db.ts"
 import type { DbError } from "../Db.ts"
 import { attempt } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
@@ -23,8 +23,8 @@ export interface Observer {
 }
 
 export interface Policy {
-  /** Operations that run, wait for their turn, or wait to be tried again. */
-  readonly inside: () => number
+  /** Operations that have a connection, and those that wait for one or to be tried again. */
+  readonly use: () => { readonly active: number; readonly waiting: number }
   readonly run: <A, E>(
     operation: Operation,
     effect: Effect.Effect<A, E | SqlError.SqlError>
@@ -51,16 +51,35 @@ export const delay = (limits: Limits, n: number, random: number): number => {
   return Math.max(Math.round(backoff * (1 + spread)), Duration.toMillis(limits.retryFloor))
 }
 
-/** One policy a pool: at most `pool` operations run at a time, at most `waiters` wait for their turn. */
+/** Of the pool's connections, for recording. */
+const ingestShare = 0.4
+
+/** Of the connections for requests, what one user may have: three users together leave some to a fourth. */
+const userShare = 0.3
+
+const atLeastOne = (count: number) => Math.max(1, Math.floor(count))
+
+/** Connections by kind of caller, one for health checks. Of a pool of 20, 11 are for requests, and 3 of these for one user. */
+const divide = (pool: number) => {
+  const ofIngest = atLeastOne(pool * ingestShare)
+  const ofRequests = atLeastOne(pool - ofIngest - 1)
+  return {
+    health: Turns.make(1, 1),
+    ingest: Turns.make(ofIngest, ofIngest),
+    request: Turns.make(ofRequests, atLeastOne(ofRequests * userShare))
+  }
+}
+
+/** One policy a pool: at most `pool` operations run at a time, at most `waiters` of each kind wait for their turn. */
 export const make = Effect.fnUntraced(function* (
   limits: Limits,
   observer: Observer
 ): Effect.fn.Return<Policy, never, Scope.Scope> {
-  const turns = Turns.make(limits.pool)
+  const shares = divide(limits.pool)
   const deadlines = yield* Deadlines.make
   const statement = Duration.toMillis(limits.statementTimeout)
   const total = Duration.toMillis(limits.deadline)
-  let inside = 0
+  const inside = { request: 0, ingest: 0, health: 0 }
 
   const run: Policy["run"] = <A, E>(operation: Operation, effect: Effect.Effect<A, E | SqlError.SqlError>) => {
     const name = operation.name
@@ -68,7 +87,12 @@ export const make = Effect.fnUntraced(function* (
     type Failure = Exclude<E, SqlError.SqlError> | DbError
     const timeout = (limit: "statement" | "deadline") => new DbTimeout({ operation: name, limit })
 
-    const failed = (error: SqlError.SqlError, tries: number, end: number): Effect.Effect<A, Failure> => {
+    const failed = (
+      error: SqlError.SqlError,
+      tries: number,
+      end: number,
+      caller: DbCaller
+    ): Effect.Effect<A, Failure> => {
       const fault = Fault.of(error)
       observer.onFault(name, fault)
       if (fault === "bug") return Effect.die(error)
@@ -79,45 +103,53 @@ export const make = Effect.fnUntraced(function* (
       observer.onRetry(name, fault)
       return Effect.flatMap(Random.next, (random) => {
         const wait = Math.min(delay(limits, tries - 1, random), Math.max(end - deadlines.now(), 0))
-        return Effect.andThen(Effect.sleep(Duration.millis(wait)), tryOnce(tries + 1, end))
+        return Effect.andThen(Effect.sleep(Duration.millis(wait)), tryOnce(tries + 1, end, caller))
       })
     }
 
-    const tryOnce = (tries: number, end: number): Effect.Effect<A, Failure> =>
+    const tryOnce = (tries: number, end: number, { kind, uid }: DbCaller): Effect.Effect<A, Failure> =>
       Effect.suspend(() => {
         if (tries > 1 && deadlines.now() >= end) return Effect.fail(timeout("deadline"))
-        const limited = attempt(effect, {
-          turns,
+        const limited = attempt<A, E | SqlError.SqlError, DbError>(effect, {
+          turns: shares[kind],
+          uid,
           deadlines,
           waitsUntil: end,
           runsUntil: () => Math.min(deadlines.now() + statement, end),
-          onLimit: () => timeout(deadlines.now() >= end ? "deadline" : "statement")
+          onLimit: () => timeout(deadlines.now() >= end ? "deadline" : "statement"),
+          onFull: (uid) => new DbBusy({ operation: name, uid })
         })
         // The client dies, instead of failing, of a `ROLLBACK` on a connection that has just broken.
         const failing = Effect.catchDefect(limited, (defect) =>
           Fault.isSqlError(defect) && Fault.of(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
         )
-        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, end), Effect.fail)
+        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, end, { kind, uid }), Effect.fail)
       })
 
-    return Effect.suspend(() => {
+    return Effect.withFiber((fiber) => {
+      const caller = fiber.getRef(DbCaller)
+      const { kind } = caller
       let start: number | undefined
       const all = Effect.suspend((): Effect.Effect<A, Failure> => {
-        if (inside >= limits.pool + limits.waiters) {
+        if (inside[kind] >= shares[kind].count + limits.waiters) {
           const cause = new Error(`more than ${limits.waiters} operations wait for a connection`)
           return Effect.fail(new DbUnavailable({ operation: name, attempts: 0, cause }))
         }
-        inside++
+        inside[kind]++
         start = deadlines.now()
-        return tryOnce(1, start + total)
+        return tryOnce(1, start + total, caller)
       })
       return Effect.onExitPrimitive(all, () => {
         if (start === undefined) return undefined
-        inside--
+        inside[kind]--
         observer.onEnd(name, deadlines.now() - start)
         return undefined
       })
     })
   }
-  return { run, inside: () => inside }
+  const use = () => {
+    const active = shares.request.taken() + shares.ingest.taken() + shares.health.taken()
+    return { active, waiting: inside.request + inside.ingest + inside.health - active }
+  }
+  return { run, use }
 })

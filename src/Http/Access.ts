@@ -1,7 +1,7 @@
 /** Who a request is from: the key it shows, looked up. */
 import { Context, Effect, Layer, Option, Redacted } from "effect"
 import { HttpServerRequest } from "effect/http"
-import type { DbError } from "../Db.ts"
+import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Authorization } from "./Authorization.ts"
 import { Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
@@ -62,7 +62,12 @@ export class Access extends Context.Service<
           HttpServerRequest.HttpServerRequest.pipe(
             Effect.flatMap(access.authenticate),
             problems.answer,
-            Effect.flatMap((principal) => Effect.provideService(handler, Principal, principal))
+            Effect.flatMap((principal) =>
+              handler.pipe(
+                Effect.provideService(Principal, principal),
+                Effect.provideService(DbCaller, callerOf(principal.uid))
+              )
+            )
           )
       })
     })

@@ -6,7 +6,7 @@ import { Problem } from "./Problem.ts"
 export class Authorization extends HttpApiMiddleware.Service<Authorization, { provides: Principal }>()(
   "spillway/Http/Authorization",
   {
-    error: Problem.documented(400, 401, 403, 500, 503),
+    error: Problem.documented(400, 401, 403, 429, 500, 503),
     security: { bearer: HttpApiSecurity.bearer }
   }
 ) {}

@@ -1,6 +1,6 @@
 /** What `/health/ready` asks: can this node take audio, find it again, and put it where it belongs. */
 import { Effect, Layer } from "effect"
-import { Db } from "../Db.ts"
+import { Db, DbCaller, healthCaller } from "../Db.ts"
 import { Recording } from "../Recording.ts"
 import { Readiness } from "./Readiness.ts"
 import * as StoreProbe from "./StoreProbe.ts"
@@ -12,7 +12,11 @@ export const layer = Layer.effectDiscard(
     const recording = yield* Recording
     yield* readiness.add(
       "database",
-      db.read("Readiness", (sql) => sql`select 1`)
+      Effect.provideService(
+        db.read("Readiness", (sql) => sql`select 1`),
+        DbCaller,
+        healthCaller
+      )
     )
     yield* readiness.add("storage", (yield* StoreProbe.make).check)
     yield* readiness.add(

@@ -3,7 +3,7 @@ import { Cause, Context, Duration, Effect, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import { NoSeat, Saturated } from "../Bulkhead.ts"
-import { DbTimeout, DbUnavailable } from "../Db.ts"
+import { DbBusy, DbTimeout, DbUnavailable } from "../Db.ts"
 import { StorageRefused, StorageUnavailable } from "../Storage.ts"
 import * as FrameworkProblems from "./FrameworkProblems.ts"
 import { Problem } from "./Problem.ts"
@@ -40,6 +40,9 @@ const noSeat = ({ limit, of, seats, setting }: NoSeat): Problem => {
 const shared: ReadonlyArray<Rule> = [
   (error) => (error instanceof Problem ? error : undefined),
   rule(DbUnavailable, () => Problem.unavailable("database-unavailable", "The database does not answer", again)),
+  rule(DbBusy, () =>
+    Problem.tooMany("too-many-requests", "The user has too many requests at once", `As many wait as may. ${again}`)
+  ),
   rule(Saturated, ({ bulkhead, retryAfter }) =>
     Problem.unavailable(
       "saturated",

@@ -1,9 +1,10 @@
 /** `/v1/sync/audio` over HTTP: ranges and conditions of RFC 9110, a body that is read as it is sent. */
-import { DateTime, Duration, Effect, Layer, Option } from "effect"
+import { DateTime, Duration, Effect, Layer, Option, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
+import { callerOf, DbCaller } from "../Db.ts"
 import { Access, byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
@@ -99,7 +100,9 @@ const respond = Effect.fnUntraced(function* (
     duration: patience,
     orElse: () => Effect.fail(late(conversation, patience))
   })
-  return HttpServerResponse.stream(request.method === "HEAD" ? bytes(range) : yield* begun, {
+  const body = request.method === "HEAD" ? bytes(range) : yield* begun
+  // The body is read when the handler has ended, without what it was provided with.
+  return HttpServerResponse.stream(Stream.provideService(body, DbCaller, yield* DbCaller), {
     status: asked === "whole" ? 200 : 206,
     contentType: contentTypes[format],
     contentLength: range.end - range.start,
@@ -126,9 +129,11 @@ const group = HttpApiBuilder.group(
         const { uid } = yield* access.authenticate(request, { query: true })
         // The request's scope lasts until the response is sent.
         yield* seats.take(uid)
-        const rendition = yield* playback.open(uid, conversation, file, format)
-        if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
-        return yield* respond(request, conversation, rendition.value, config.firstAudio)
+        return yield* Effect.gen(function* () {
+          const rendition = yield* playback.open(uid, conversation, file, format)
+          if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
+          return yield* respond(request, conversation, rendition.value, config.firstAudio)
+        }).pipe(Effect.provideService(DbCaller, callerOf(uid)))
       }).pipe(
         problems.answer,
         // As a response, because a documented error leaves without its headers.

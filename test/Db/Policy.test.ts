@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Schema } from "effect"
 import type { SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
-import { DbTimeout, DbUnavailable } from "../../src/Db.ts"
+import { callerOf, DbBusy, DbCaller, DbTimeout, DbUnavailable, healthCaller, ingestCaller } from "../../src/Db.ts"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
 import * as Policy from "../../src/Db/Policy.ts"
 import * as Settings from "../../src/Settings.ts"
@@ -196,7 +196,7 @@ describe("Policy", () => {
 
   it.effect("refuses at once what would wait behind more than the bound", () =>
     Effect.gen(function* () {
-      const policy = yield* make({ pool: 2, waiters: 3 })
+      const policy = yield* make({ pool: 4, waiters: 3 })
       const fibers = yield* Effect.forEach([1, 2, 3, 4, 5], () =>
         Effect.forkChild(policy.run(repeatable, Effect.sleep("1 second")), { startImmediately: true })
       )
@@ -205,6 +205,47 @@ describe("Policy", () => {
       yield* TestClock.adjust("3 seconds")
       yield* Fiber.joinAll(fibers)
       yield* policy.run(repeatable, Effect.void)
+    })
+  )
+
+  it.effect("lets at most 64 operations of a user wait, and others in", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const forUser = (uid: string) => Effect.provideService(DbCaller, callerOf(uid))
+      const held = Effect.exit(policy.run(repeatable, Effect.sleep("10 seconds"))).pipe(forUser("ada"))
+      const fibers = yield* Effect.forEach(Array.from({ length: 200 }), () =>
+        Effect.forkChild(held, { startImmediately: true })
+      )
+      const refused = fibers.map((fiber) => fiber.pollUnsafe()).filter((exit) => exit !== undefined)
+      assert.strictEqual(refused.length, 200 - 64 - 3)
+      for (const exit of refused)
+        assert.deepStrictEqual(yield* exit, Exit.fail(new DbBusy({ operation: "Test.read", uid: "ada" })))
+      for (const run of [
+        policy.run(repeatable, Effect.succeed("in")).pipe(forUser("bob")),
+        policy.run(repeatable, Effect.succeed("in")),
+        Effect.provideService(policy.run(once, Effect.succeed("in")), DbCaller, ingestCaller),
+        Effect.provideService(policy.run(once, Effect.succeed("in")), DbCaller, healthCaller)
+      ])
+        assert.strictEqual(yield* run, "in")
+    })
+  )
+
+  it.effect("runs one operation of each user in turn, whatever one of them has waiting", () =>
+    Effect.gen(function* () {
+      const policy = yield* make({ pool: 10 })
+      const ended: Array<string> = []
+      const begin = (uid: string) =>
+        policy.run(repeatable, Effect.sleep("1 second")).pipe(
+          Effect.provideService(DbCaller, callerOf(uid)),
+          Effect.tap(() => Effect.sync(() => ended.push(uid))),
+          (effect) => Effect.forkChild(effect, { startImmediately: true })
+        )
+      // Five connections are for requests, and one of them for each user.
+      yield* Effect.forEach(["a", ..."aaaaaaaaa", ..."bcde", ..."bcde", "f"], begin)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(ended.toSorted(), ["a", "b", "c", "d", "e"])
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(ended.toSorted().join(""), "aaabbccddeef")
     })
   )
 

@@ -1,21 +1,21 @@
 /**
- * Who waits, in a line for each key; the keys take turns. A key that was served, or is new, goes behind all others, so
+ * Waiters, in a queue for each key; the keys take turns. A key that was served, or is new, goes behind all others, so
  * between two turns of a key every other key has at most one.
  *
  * Not Effect's `PartitionedSemaphore` (4.1): its iterator over the keys never starts anew while keys with a single
  * waiter leave and come back, and a key that stayed in line all the time is passed over for ever.
  */
-export interface Turns<W> {
+export interface FairQueue<W> {
   readonly add: (key: string, waiter: W) => void
   /** False when it did not wait any more. */
   readonly remove: (key: string, waiter: W) => boolean
-  /** Whose turn it is; it waits no more. */
-  readonly next: () => W | undefined
+  /** The waiter whose turn it is, removed. Keys that may not run keep their place. */
+  readonly next: (mayRun?: (key: string) => boolean) => W | undefined
   readonly size: () => number
   readonly sizeOf: (key: string) => number
 }
 
-export const make = <W>(): Turns<W> => {
+export const make = <W>(): FairQueue<W> => {
   /** No line is empty. The order is that of the turns. */
   const lines = new Map<string, Set<W>>()
   let size = 0
@@ -38,8 +38,9 @@ export const make = <W>(): Turns<W> => {
       else line.add(waiter)
       size++
     },
-    next: () => {
+    next: (mayRun) => {
       for (const [key, line] of lines) {
+        if (mayRun?.(key) === false) continue
         for (const waiter of line) {
           remove(key, waiter)
           if (lines.delete(key)) lines.set(key, line)

@@ -1,7 +1,7 @@
 /** Keys take turns, whatever comes and goes. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import * as Turns from "../../src/Bulkhead/Turns.ts"
+import * as FairQueue from "../../src/Bulkhead/FairQueue.ts"
 
 const Step = Schema.Struct({
   do: Schema.Literals(["add", "add", "next", "remove"]),
@@ -13,7 +13,7 @@ it.effect.prop(
   "passes over nobody twice: each key in line is served before any other is served a second time",
   { steps: Schema.Array(Step).check(Schema.isBetweenLength(20, 80)) },
   Effect.fnUntraced(function* ({ steps }) {
-    const turns = Turns.make<number>()
+    const turns = FairQueue.make<number>()
     const lines = new Map<string, Array<number>>()
     /** For each key in line, whom it saw served since it came or was served itself. */
     const seen = new Map<string, Set<string>>()

@@ -1,0 +1,75 @@
+/** A user whose requests all wait for the database, and everybody else, on a real server. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { assert, it } from "@effect/vitest"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Redacted } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+
+const get = (server: Server, path: string) =>
+  fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })
+
+const percentile = (values: ReadonlyArray<number>, share: number) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? NaN
+
+/** Milliseconds that the 95th of 100 requests takes, of a user who lists the keys. */
+const listKeys = (server: Server) =>
+  Effect.promise(async () => {
+    const times: Array<number> = []
+    for (let n = 0; n < 60; n++) {
+      const start = performance.now()
+      const response = await get(server, "/v1/keys")
+      await response.text()
+      assert.strictEqual(response.status, 200)
+      times.push(performance.now() - start)
+    }
+    return percentile(times, 0.95)
+  })
+
+it.live("200 requests of one user that wait for the database leave others, and readiness, as they are", () =>
+  Effect.gen(function* () {
+    const dataDir = dataDirectory()
+    const server = yield* Effect.acquireRelease(
+      Effect.promise(() => startServer(dataDir)),
+      (server) => Effect.promise(() => server.stop())
+    )
+    const postgres = Path.join(dataDir, "postgres")
+    const sql = yield* PgClient.makeClient({
+      host: Path.join(postgres, "run"),
+      username: "spillway",
+      database: "postgres",
+      password: Redacted.make(Fs.readFileSync(Path.join(postgres, "password"), "utf8"))
+    })
+    const alone = yield* listKeys(server)
+    const { ratio, requests } = yield* sql.withTransaction(
+      Effect.gen(function* () {
+        yield* sql`LOCK TABLE conversations IN ACCESS EXCLUSIVE MODE`
+        const requests = Array.from({ length: 200 }, () => get(server, "/v1/conversations?uid=ada"))
+        // Those beyond 3 that run and 64 that wait are answered; the rest are in the server by then.
+        yield* Effect.promise(
+          () =>
+            new Promise<void>((resolve) => {
+              let answered = 0
+              for (const request of requests)
+                void request.then(() => {
+                  if (++answered === 200 - 67) resolve()
+                })
+            })
+        )
+        const ready = yield* Effect.promise(() => get(server, "/health/ready"))
+        assert.strictEqual(ready.status, 200)
+        return { requests, ratio: (yield* listKeys(server)) / alone }
+      })
+    )
+    // The others only wait for what they do themselves: the bound is for a busy machine.
+    assert.isBelow(ratio, 5)
+    const responses = yield* Effect.promise(() => Promise.all(requests))
+    const refused = responses.filter(({ status }) => status !== 200)
+    assert.strictEqual(refused.length, 200 - 67)
+    for (const response of refused) {
+      assert.deepStrictEqual([response.status, response.headers.get("retry-after")], [429, "1"])
+      assert.include(yield* Effect.promise(() => response.json()), { type: "urn:spillway:problem:too-many-requests" })
+    }
+  }).pipe(Effect.scoped, Effect.provide(Reactivity.layer))
+)
