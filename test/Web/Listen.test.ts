@@ -4,50 +4,34 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import axe from "axe-core"
-import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import type { Browser, Page } from "playwright-core"
+import { assert, beforeAll, it } from "@effect/vitest"
+import type { Page } from "playwright-core"
 import { vi } from "vitest"
 import { stream } from "../support/Capturer.ts"
-import { dataDirectory, type Server, startServer } from "../support/Server.ts"
-import { forget, launch, noted, open, temporary } from "./support/Chromium.ts"
-import { noise, wav } from "./support/Sound.ts"
+import { forget, noted } from "./support/Chromium.ts"
+import { noise } from "./support/Sound.ts"
+import { ownSuite } from "./support/Suite.ts"
 
 const rate = 8_000
 const hours = 2
 /** Every second of it begins with its own number. */
 const long = Buffer.alloc(hours * 3600 * rate * 2)
-const microphone = temporary("microphone.wav")
 
-let server: Server
-let dataDir: string
-let browser: Browser
+const here = ownSuite({
+  SPILLWAY_CAPTURE_BUFFER: "2 MiB",
+  SPILLWAY_CAPTURES_PER_USER: "100",
+  SPILLWAY_FRAMES_PER_SECOND: "100000"
+})
 
-beforeAll(async () => {
+beforeAll(() => {
   for (let index = 0; index < long.length / 2; index++) {
     const second = Math.floor(index / rate)
     long.writeInt16LE(index % rate === 0 ? second : ((index * 7) % 2000) - 1000, index * 2)
   }
-  Fs.writeFileSync(microphone, wav(noise(8, 44_100), 44_100))
-  dataDir = dataDirectory()
-  ;[browser, server] = await Promise.all([
-    launch(microphone),
-    startServer(dataDir, {
-      SPILLWAY_CAPTURE_BUFFER: "2 MiB",
-      SPILLWAY_CAPTURES_PER_USER: "100",
-      SPILLWAY_FRAMES_PER_SECOND: "100000"
-    })
-  ])
-})
-
-afterAll(async () => {
-  await browser?.close()
-  await server?.stop()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
-  Fs.rmSync(Path.dirname(microphone), { recursive: true, force: true })
 })
 
 const send = (conversation: string, pcm: Buffer, start: number, speed = 5_000) =>
-  stream({ conversation, pcm, start, sampleRate: rate }, { server: () => server, speed, frameSeconds: 30 })
+  stream({ conversation, pcm, start, sampleRate: rate }, { server: () => here.server, speed, frameSeconds: 30 })
 
 const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
 
@@ -92,7 +76,7 @@ const inspect = async (page: Page, state: string) => {
 }
 
 it("explains itself, asks for a key, and shows the two ways to begin", async () => {
-  const { broken, context, page } = await open(browser, server.url)
+  const { broken, context, page } = await here.open({}, "")
   await page.getByLabel("Key", { exact: true }).waitFor()
   await inspect(page, "key")
   for (const wrong of ["spw_wrong", "\u043a\u043b\u044e\u0447"]) {
@@ -100,7 +84,7 @@ it("explains itself, asks for a key, and shows the two ways to begin", async () 
     await page.getByRole("button", { name: "Continue" }).click()
     await page.getByText("This key is not known").waitFor()
   }
-  await page.getByLabel("Key", { exact: true }).fill(server.key)
+  await page.getByLabel("Key", { exact: true }).fill(here.server.key)
   await page.getByRole("button", { name: "Continue" }).click()
   await page.getByText("There are two ways to begin").waitFor()
   await page.getByText("npm run spillway -- stream").waitFor()
@@ -113,7 +97,7 @@ it("explains itself, asks for a key, and shows the two ways to begin", async () 
 })
 
 it("paints within a second, from less than 150 KB", async () => {
-  const { context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { context, page } = await here.open()
   await page.getByRole("heading", { name: "Conversations" }).waitFor()
   const { bytes, paint } = await page.evaluate(() => ({
     paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Infinity,
@@ -130,7 +114,7 @@ it("paints within a second, from less than 150 KB", async () => {
 
 it("starts within 300 ms wherever one seeks in two hours, at the very sample", async () => {
   await send("two-hours", long, 1_700_000_000)
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   await card(page, "two-hours").locator(".disclose").click()
   await card(page, "two-hours").getByText("2:00:00").nth(1).waitFor()
   await page.getByRole("button", { name: "Play two-hours" }).click()
@@ -166,7 +150,7 @@ it("starts within 300 ms wherever one seeks in two hours, at the very sample", a
 })
 
 it("is used with the keyboard alone: record, stop, open, play, seek", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   await page.getByText("Connected", { exact: true }).waitFor()
   const focused = () =>
     page.evaluate(() => {
@@ -206,7 +190,7 @@ it("is used with the keyboard alone: record, stop, open, play, seek", async () =
 })
 
 it("shows live ones, lost spans, gaps and the live view in every look, without a violation", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   await page.getByRole("button", { name: "Record", exact: true }).click()
   await page.getByText("Live", { exact: true }).waitFor()
   await send("with-a-gap", noise(60, rate, 5), 1_700_100_000)
@@ -229,7 +213,7 @@ it("shows more as one scrolls, and hands out curl and URL", async () => {
   await Promise.all(
     Array.from({ length: 25 }, (_, index) => send(`talk-${index}`, noise(1, rate), 1_700_200_000 + index))
   )
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`, {
+  const { broken, context, page } = await here.open({
     permissions: ["clipboard-read", "clipboard-write", "microphone"]
   })
   await page.locator(".conversation").nth(19).waitFor()
@@ -244,24 +228,22 @@ it("shows more as one scrolls, and hands out curl and URL", async () => {
   const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-curl-"))
   execFileSync("sh", ["-c", copied], {
     cwd: directory,
-    env: { ...process.env, SPILLWAY_KEY: server.key },
+    env: { ...process.env, SPILLWAY_KEY: here.server.key },
     stdio: "pipe"
   })
   const [file = ""] = Fs.readdirSync(directory)
   assert.match(file, /^talk-3-.*\.wav$/)
   assert.isTrue(Fs.readFileSync(Path.join(directory, file)).subarray(44).equals(noise(1, rate)))
-  Fs.rmSync(directory, { recursive: true })
   const [download] = await Promise.all([
     page.waitForEvent("download"),
     card(page, "talk-3")
       .getByRole("button", { name: /^Download/ })
       .click()
   ])
-  assert.isTrue(
-    Fs.readFileSync(await download.path())
-      .subarray(44)
-      .equals(noise(1, rate))
-  )
+  const saved = Path.join(directory, "saved.wav")
+  await download.saveAs(saved)
+  assert.isTrue(Fs.readFileSync(saved).subarray(44).equals(noise(1, rate)))
+  Fs.rmSync(directory, { recursive: true })
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

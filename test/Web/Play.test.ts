@@ -1,39 +1,23 @@
 /** The player in a real Chromium: seeking, places, and what is played while one looks elsewhere. */
-import * as Fs from "node:fs"
-import * as Path from "node:path"
-import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import type { Browser, Page } from "playwright-core"
+import { assert, beforeAll, it } from "@effect/vitest"
+import type { Page } from "playwright-core"
 import { stream } from "../support/Capturer.ts"
-import { dataDirectory, type Server, startServer } from "../support/Server.ts"
-import { launch, open } from "./support/Chromium.ts"
 import { noise } from "./support/Sound.ts"
+import { sharedSuite } from "./support/Suite.ts"
 
 const rate = 8_000
 const seconds = 600
-let server: Server
-let dataDir: string
-let browser: Browser
+const here = sharedSuite()
 
 const send = (conversation: string, length: number) =>
   stream(
     { conversation, pcm: noise(length, rate), start: 1_700_000_000, sampleRate: rate },
-    { server: () => server, speed: 2_000, frameSeconds: 2 }
+    { server: () => here.server, speed: 2_000, frameSeconds: 2 }
   )
 
 beforeAll(async () => {
-  dataDir = dataDirectory()
-  ;[browser, server] = await Promise.all([
-    launch(),
-    startServer(dataDir, { SPILLWAY_COMMIT_INTERVAL: "50 millis", SPILLWAY_FRAMES_PER_SECOND: "100000" })
-  ])
   await Promise.all([send("first", seconds), send("second", seconds)])
   for (let index = 0; index < 12; index++) await send(`short-${index}`, 1)
-})
-
-afterAll(async () => {
-  await browser?.close()
-  await server?.stop()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 })
 
 const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
@@ -47,7 +31,7 @@ const at = async (page: Page, name: string, share: number) => {
 const playing = (page: Page) => page.getByRole("region", { name: "Now playing" })
 
 it("shows where it is dragged to, and plays from there when it is let go", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   await card(page, "first").locator(".disclose").click()
   await page.getByRole("button", { name: "Play first" }).click()
   await page.waitForFunction(() => window.noted.played.length > 3)
@@ -71,7 +55,7 @@ it("shows where it is dragged to, and plays from there when it is let go", async
 })
 
 it("keeps the place of each, and plays on where one clicks in another", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   for (const name of ["first", "second"]) await card(page, name).locator(".disclose").click()
   const click = async (name: string, share: number) => {
     const { x, y } = await at(page, name, share)
@@ -97,7 +81,7 @@ it("keeps the place of each, and plays on where one clicks in another", async ()
 })
 
 it("plays from the closed list, and keeps pause at hand in the other view, whose way back ends where one was", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`, {
+  const { broken, context, page } = await here.open({
     viewport: { width: 900, height: 500 }
   })
   await page.getByRole("button", { name: "Play first" }).click()

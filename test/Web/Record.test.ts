@@ -1,52 +1,16 @@
-/** Recording in a real Chromium against a real server: what was said is what is kept, whatever breaks. */
-import * as Fs from "node:fs"
-import * as Path from "node:path"
-import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import type { Browser } from "playwright-core"
-import { dataDirectory, type Server, startServer } from "../support/Server.ts"
-import { launch, type Noted, noted, open, temporary } from "./support/Chromium.ts"
-import { api, drop, keyOf, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
+/** Recording in a real Chromium against a real server: what was said is what is kept. */
+import { assert, it } from "@effect/vitest"
+import { launch, microphone, microphoneHears } from "../support/Browser.ts"
+import { noted, open, spoken } from "./support/Chromium.ts"
+import { drop, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
 import { match, noise, samplesOf, wav } from "./support/Sound.ts"
+import { sharedSuite } from "./support/Suite.ts"
 
-const rate = 44_100
-const said = noise(8, rate)
-const microphone = temporary("microphone.wav")
-
-let server: Server
-let dataDir: string
-let browser: Browser
-const environment = (port = "0") => ({
-  SPILLWAY_PORT: port,
-  SPILLWAY_CHUNK_DURATION: "2 seconds",
-  SPILLWAY_COMMIT_INTERVAL: "100 millis",
-  SPILLWAY_SWEEP_INTERVAL: "1 second",
-  SPILLWAY_KEY_CACHE_TIME: "50 millis"
-})
-
-beforeAll(async () => {
-  Fs.writeFileSync(microphone, wav(said, rate))
-  dataDir = dataDirectory()
-  ;[browser, server] = await Promise.all([launch(microphone), startServer(dataDir, environment())])
-})
-
-afterAll(async () => {
-  await browser?.close()
-  await server?.stop()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
-  Fs.rmSync(Path.dirname(microphone), { recursive: true, force: true })
-})
-
-/** What the page has sent, each sample once, in order. */
-const spoken = ({ sent }: Noted): Buffer => {
-  const first = Math.min(...sent.map(({ start }) => start))
-  const end = Math.max(...sent.map(({ pcm, start }) => Math.round((start - first) * rate) + pcm.length / 2))
-  const whole = Buffer.alloc(end * 2)
-  for (const { pcm, start } of sent) pcm.copy(whole, Math.round((start - first) * rate) * 2)
-  return whole
-}
+const here = sharedSuite()
+const { rate } = microphone
 
 it("keeps and plays what the microphone hears, to the sample, also while it is being recorded", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   await record(page)
   await reach(page, "onDisk", 2)
   await page.getByRole("button", { name: "Listen live" }).click()
@@ -58,14 +22,14 @@ it("keeps and plays what the microphone hears, to the sample, also while it is b
   await stored(page)
   const conversation = await name(page)
   const { played, sent } = await noted(page)
-  const whole = spoken({ played, sent })
-  const audio = await kept(server, conversation)
+  const whole = spoken(sent, rate)
+  const audio = await kept(here.server, conversation)
   assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
   assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
 
   const recorded = samplesOf(audio)
   const part = recorded.subarray(rate, 2 * rate)
-  const twice = samplesOf(Buffer.concat([said, said]))
+  const twice = samplesOf(Buffer.concat([microphoneHears(), microphoneHears()]))
   const { correlation, level } = match(part, twice, 2_000)
   assert.isAbove(correlation, 0.98)
   assert.approximately(level, 1, 0.1)
@@ -82,49 +46,14 @@ it("keeps and plays what the microphone hears, to the sample, also while it is b
   await context.close()
 })
 
-it("loses nothing when the server is killed and its key expires in the middle of a recording", async () => {
-  const [first, second] = [await keyOf(server, "ada"), await keyOf(server, "ada")]
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${first.key}`)
-  assert.strictEqual(page.url(), `${server.url}/`)
-  await record(page)
-  await reach(page, "onDisk", 1)
-  const restart = async () => {
-    const port = new URL(server.url).port
-    await server.kill()
-    await page.getByText("Reconnecting …").first().waitFor()
-    server = await startServer(dataDir, environment(port))
-  }
-  await restart()
-  await page.getByText("Connected", { exact: true }).waitFor()
-  await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
-
-  await api(server, `/v1/keys/${first.id}`, { method: "DELETE" })
-  await restart()
-  const field = page.getByLabel("Key", { exact: true })
-  await field.waitFor()
-  await page.getByText("The server no longer takes this key").waitFor()
-  await page.waitForTimeout(500)
-  await field.fill(second.key)
-  await field.press("Enter")
-  await reach(page, "onDisk", (await seconds(page, "sent")) + 0.5)
-  await stop(page)
-  await stored(page)
-  const audio = await kept(server, await name(page), "ada")
-  const whole = spoken(await noted(page))
-  assert.isTrue(audio.equals(whole), `${audio.length} bytes are kept of ${whole.length}`)
-  assert.strictEqual(Math.round((await seconds(page, "sent")) * rate), audio.length / 2)
-  assert.deepStrictEqual(broken, [])
-  await context.close()
-})
-
 it("sends a WAV file that is dropped on it, and says of others what they are and how to convert them", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   const pcm = noise(90, 16_000, 3)
   await drop(page, { "My talk (1).wav": wav(pcm, 16_000) })
   await stored(page)
   const conversation = await name(page)
   assert.match(conversation, /^My-talk-1-/)
-  assert.isTrue((await kept(server, conversation)).equals(pcm))
+  assert.isTrue((await kept(here.server, conversation)).equals(pcm))
 
   const stereo = Buffer.alloc(4 * 16_000)
   for (let index = 0; index < 16_000; index++) {
@@ -133,12 +62,12 @@ it("sends a WAV file that is dropped on it, and says of others what they are and
   }
   await drop(page, { "stereo.wav": wav(stereo, 16_000, { channels: 2 }) })
   await page.locator(".job", { hasText: "stereo.wav" }).getByText("Stored", { exact: true }).waitFor()
-  assert.deepStrictEqual([...samplesOf(await kept(server, await name(page))).subarray(0, 3)], [100, 101, 102])
+  assert.deepStrictEqual([...samplesOf(await kept(here.server, await name(page))).subarray(0, 3)], [100, 101, 102])
 
   await drop(page, { "cut.wav": wav(pcm, 16_000).subarray(0, 44 + 32_001) })
   await page.getByText("The file is cut: its last 1 min 29 s are missing.").waitFor()
   await stored(page)
-  assert.isTrue((await kept(server, await name(page))).equals(pcm.subarray(0, 32_000)))
+  assert.isTrue((await kept(here.server, await name(page))).equals(pcm.subarray(0, 32_000)))
 
   const alert = page.locator(".record > [role=alert]")
   const refused = async (file: string, bytes: Buffer) => {
@@ -156,7 +85,7 @@ it("sends a WAV file that is dropped on it, and says of others what they are and
 })
 
 it("says what to do without a microphone or the permission to use it, and offers the file way", async () => {
-  const { broken, context, page } = await open(browser, `${server.url}/#key=${server.key}`)
+  const { broken, context, page } = await here.open()
   await page.locator('meta[name="spillway-worklet"]').evaluate((meta) => meta.setAttribute("content", "assets/none.js"))
   await record(page)
   await page.getByText(/A part of this page can't be loaded.*Reload the page/).waitFor()
@@ -168,7 +97,7 @@ it("says what to do without a microphone or the permission to use it, and offers
   assert.deepStrictEqual(broken, [])
   await context.close()
   const bare = await launch()
-  const without = await open(bare, `${server.url}/#key=${server.key}`, { permissions: ["microphone"] })
+  const without = await open(bare, `${here.server.url}/#key=${here.server.key}`, { permissions: ["microphone"] })
   await record(without.page)
   await without.page.getByText(/There is no microphone. Connect one.*Or drop a WAV file/).waitFor()
   await bare.close()

@@ -1,6 +1,5 @@
 /** A real database for a test file: fresh, migrated, its own, and gone afterwards. */
 import { randomBytes } from "node:crypto"
-import { connect } from "node:net"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { Reactivity } from "effect/reactivity"
@@ -8,18 +7,8 @@ import { inject } from "vitest"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as PgDb from "../../src/Db/PgDb.ts"
+import { ask } from "./OnDemand.ts"
 import { Answer, template } from "./PostgresBroker.ts"
-
-const ask = (path: string) =>
-  Effect.callback<string>((resume) => {
-    const socket = connect(path)
-    let answer = ""
-    socket.setEncoding("utf8")
-    socket.on("data", (text) => (answer += text))
-    socket.on("error", (error) => resume(Effect.die(error)))
-    socket.on("end", () => resume(Effect.succeed(answer)))
-    return Effect.sync(() => socket.destroy())
-  })
 
 const decode = Schema.decodeEffect(Schema.fromJsonString(Answer))
 
@@ -33,8 +22,8 @@ const admin = <A, E>(login: PgClient.PgClientConfig, use: (sql: PgClient.PgClien
 
 const make = (from: string) =>
   Effect.gen(function* () {
-    const answer = yield* ask(inject("postgresBroker"))
-    const { sockets, username, password } = yield* Effect.catch(decode(answer), () => Effect.die(answer))
+    const answer = yield* Effect.promise(() => ask(inject("postgresBroker")))
+    const { sockets, username, password } = yield* Effect.orDie(decode(answer))
     const login = { host: sockets, port: 5432, username, password: Redacted.make(password) }
     const database = `t_${randomBytes(8).toString("hex")}`
     yield* Effect.acquireRelease(

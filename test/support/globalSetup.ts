@@ -1,15 +1,40 @@
-/** What a whole test run shares. */
+/** What a whole test run shares, each when a test first asks for it: PostgreSQL, a browser, and a server for the page's tests. */
+import { mkdirSync, readdirSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type { TestProject } from "vitest/node"
-import { open } from "./PostgresBroker.ts"
+import { share } from "./OnDemand.ts"
 
-declare module "vitest" {
-  interface ProvidedContext {
-    readonly postgresBroker: string
+const prefix = "spillway-test-"
+
+/** What runs that were killed have left. */
+const sweep = () => {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${prefix}(\\d+)$`).exec(name)?.[1]
+    if (pid === undefined) continue
+    try {
+      process.kill(Number(pid), 0)
+    } catch {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true })
+    }
   }
 }
 
 export default async (project: TestProject) => {
-  const { path, close } = await open()
-  project.provide("postgresBroker", path)
-  return close
+  sweep()
+  const directory = join(tmpdir(), `${prefix}${process.pid}`)
+  mkdirSync(directory, { mode: 0o711, recursive: true })
+  const path = (name: string) => join(directory, name)
+  const closing = await Promise.all([
+    share(path("postgres"), async () => (await import("./PostgresBroker.ts")).start(path("data"))),
+    share(path("browser"), async () => (await import("./Browser.ts")).start(directory)),
+    share(path("page"), async () => (await import("./PageServer.ts")).start(path("page-data")))
+  ])
+  project.provide("postgresBroker", path("postgres"))
+  project.provide("browserBroker", path("browser"))
+  project.provide("pageBroker", path("page"))
+  return async () => {
+    await Promise.all(closing.map((close) => close()))
+    rmSync(directory, { recursive: true, force: true })
+  }
 }

@@ -1,43 +1,5 @@
-/** A real headless Chromium, and what a test asks of a page in it. */
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
-
-const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
-
-const executable = (): string => {
-  const asked = process.env["CHROMIUM_PATH"]
-  const found = asked === undefined ? places.find((place) => Fs.existsSync(place)) : asked
-  if (found !== undefined && Fs.existsSync(found)) return found
-  throw new Error(
-    `The page is tested in a real Chromium, and there is none at ${asked ?? places.join(" or ")}. Install it (Debian, Ubuntu: apt-get install chromium; nix develop brings one), or name it in CHROMIUM_PATH.`
-  )
-}
-
-const quiet = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync"
-]
-
-/** With `microphone`, a WAV file: what the fake device hears, again and again. Without, there is no device. */
-export const launch = (microphone?: string): Promise<Browser> =>
-  chromium.launch({
-    executablePath: executable(),
-    args:
-      microphone === undefined
-        ? quiet
-        : [
-            ...quiet,
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-            `--use-file-for-fake-audio-capture=${microphone}`
-          ]
-  })
+/** What a test asks of a page in a real Chromium. */
+import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 
 /** What the page sent and played, noted in the page itself. */
 export interface Noted {
@@ -78,10 +40,22 @@ export const noted = async (page: Page): Promise<Noted> => {
   return { played, sent: sent.map(({ pcm, start }) => ({ start, pcm: Buffer.from(pcm, "base64") })) }
 }
 
+/** What the page has sent, each sample once, in order. */
+export const spoken = (sent: Noted["sent"], rate: number): Buffer => {
+  const first = Math.min(...sent.map(({ start }) => start))
+  const end = Math.max(...sent.map(({ pcm, start }) => Math.round((start - first) * rate) + pcm.length / 2))
+  const whole = Buffer.alloc(end * 2)
+  for (const { pcm, start } of sent) pcm.copy(whole, Math.round((start - first) * rate) * 2)
+  return whole
+}
+
 export const forget = (page: Page) =>
   page.evaluate(() => {
     window.noted = { sent: [], played: [] }
   })
+
+/** For what a page is to show. A test that needs longer hangs. */
+export const patience = 90_000
 
 /** A page that fails the test when its script throws or its policy is broken: `broken` lists it. */
 export const open = async (browser: Browser, url: string, options: BrowserContextOptions = {}) => {
@@ -93,10 +67,7 @@ export const open = async (browser: Browser, url: string, options: BrowserContex
   page.on("console", (message) => {
     if (/Content Security Policy|TypeError/.test(message.text())) broken.push(message.text())
   })
-  page.setDefaultTimeout(40_000)
+  page.setDefaultTimeout(patience)
   await page.goto(url)
   return { page, context, broken }
 }
-
-export const temporary = (name: string): string =>
-  Path.join(Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-web-")), name)

@@ -1,6 +1,10 @@
 /** What a test does with the recorder of the page, and sees of it. */
 import type { Page } from "playwright-core"
 import type { Server } from "../../support/Server.ts"
+import { patience } from "./Chromium.ts"
+
+/** A server, and the key of whoever asks. */
+type Place = Pick<Server, "url" | "key">
 
 export const record = (page: Page) => page.getByRole("button", { name: "Record", exact: true }).click()
 export const stop = (page: Page) => page.getByRole("button", { name: "Stop", exact: true }).click()
@@ -16,9 +20,9 @@ export const reach = (page: Page, position: string, least: number) =>
       return Number(bar?.getAttribute("data-seconds")) >= Number(least)
     },
     [position, least] as const,
-    { timeout: 40_000 }
+    { timeout: patience }
   )
-export const stored = (page: Page) => job(page).getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
+export const stored = (page: Page) => job(page).getByText("Stored", { exact: true }).waitFor({ timeout: patience })
 
 /** Files that are dropped on the page, all at once. */
 export const drop = (page: Page, files: Readonly<Record<string, Buffer>>) =>
@@ -34,7 +38,7 @@ export const drop = (page: Page, files: Readonly<Record<string, Buffer>>) =>
     Object.entries(files).map(([file, bytes]) => [file, bytes.toString("base64")] as const)
   )
 
-export const api = async ({ key, url }: Server, path: string, init: RequestInit = {}) => {
+export const api = async ({ key, url }: Place, path: string, init: RequestInit = {}) => {
   const response = await fetch(`${url}${path}`, {
     ...init,
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" }
@@ -44,16 +48,17 @@ export const api = async ({ key, url }: Server, path: string, init: RequestInit 
 }
 
 /** Another key of a user. */
-export const keyOf = async (server: Server, uid: string): Promise<{ readonly id: string; readonly key: string }> =>
+export const keyOf = async (server: Place, uid: string): Promise<{ readonly id: string; readonly key: string }> =>
   JSON.parse(await (await api(server, "/v1/keys", { method: "POST", body: JSON.stringify({ uid }) })).text())
 
 /** All of a conversation's audio that the server has. */
-export const kept = async (server: Server, conversation: string, uid = "admin"): Promise<Buffer> => {
+export const kept = async (server: Place, conversation: string, uid?: string): Promise<Buffer> => {
+  const of = uid === undefined ? "" : `uid=${uid}`
   const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
-    await (await api(server, `/v1/conversations/${conversation}?uid=${uid}`)).text()
+    await (await api(server, `/v1/conversations/${conversation}?${of}`)).text()
   )
   const files = body.audio_files.map(async ({ id }) => {
-    const audio = await api(server, `/v1/sync/audio/${conversation}/${id}?format=pcm&uid=${uid}`)
+    const audio = await api(server, `/v1/sync/audio/${conversation}/${id}?format=pcm&${of}`)
     return Buffer.from(await audio.arrayBuffer())
   })
   return Buffer.concat(await Promise.all(files))

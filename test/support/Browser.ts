@@ -1,0 +1,54 @@
+/** A real headless Chromium: where it is, how it is started, and the one that a whole test run shares. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { type Browser, chromium } from "playwright-core"
+import { noise, wav } from "../Web/support/Sound.ts"
+import type { Started } from "./OnDemand.ts"
+
+const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+
+const executable = (): string => {
+  const asked = process.env["CHROMIUM_PATH"]
+  const found = asked === undefined ? places.find((place) => Fs.existsSync(place)) : asked
+  if (found !== undefined && Fs.existsSync(found)) return found
+  throw new Error(
+    `The page is tested in a real Chromium, and there is none at ${asked ?? places.join(" or ")}. Install it (Debian, Ubuntu: apt-get install chromium; nix develop brings one), or name it in CHROMIUM_PATH.`
+  )
+}
+
+const quiet = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync"
+]
+
+const options = (microphone?: string) => ({
+  executablePath: executable(),
+  args:
+    microphone === undefined
+      ? quiet
+      : [
+          ...quiet,
+          "--use-fake-ui-for-media-stream",
+          "--use-fake-device-for-media-stream",
+          `--use-file-for-fake-audio-capture=${microphone}`
+        ]
+})
+
+/** A browser of the test's own, without a microphone. */
+export const launch = (): Promise<Browser> => chromium.launch(options())
+
+/** What the microphone of the shared browser hears, again and again. */
+export const microphone = { rate: 44_100, seconds: 8 }
+export const microphoneHears = () => noise(microphone.seconds, microphone.rate)
+
+/** For `share`. */
+export const start = async (directory: string): Promise<Started> => {
+  const file = Path.join(directory, "microphone.wav")
+  Fs.writeFileSync(file, wav(microphoneHears(), microphone.rate))
+  const server = await chromium.launchServer(options(file))
+  return { answer: JSON.stringify({ endpoint: server.wsEndpoint() }), close: () => server.close() }
+}
