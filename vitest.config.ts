@@ -19,6 +19,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],
+    setupFiles: ["test/support/Seed.ts"],
     pool: "forks",
     // Most files wait for processes and timers most of the time: more run at once than there are cores.
     maxWorkers: availableParallelism() + 1,
