@@ -2,9 +2,8 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer, type Option, References } from "effect"
+import { Cause, Console, Effect, Layer, type Option } from "effect"
 import { CliError, Command } from "effect/cli"
-import * as Bucket from "./Cli/Bucket.ts"
 import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
@@ -15,16 +14,9 @@ import { Screen } from "./Cli/Screen.ts"
 import { StreamCommand } from "./Cli/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
 import * as Configuration from "./Configuration.ts"
-import * as Database from "./Db/Database.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
-import * as PublicAddress from "./Http/PublicAddress.ts"
 import { KeysConfig } from "./Http/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
-import { Import } from "./Recording.ts"
-import * as Settings from "./Settings.ts"
-import * as ConfiguredStorage from "./Storage/ConfiguredStorage.ts"
-import { GcsConfig } from "./Storage/GcsConfig.ts"
-import * as UsedSecrets from "./Storage/UsedSecrets.ts"
 
 const local = Effect.gen(function* () {
   const { host, port } = yield* HttpConfig
@@ -37,22 +29,12 @@ const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
 
 const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
 
-/** On the store and the database themselves, as the server; on another bucket than the server's only if it has none. */
-const operating = ({ bucket }: { readonly bucket: Option.Option<string> }) =>
-  Layer.mergeAll(Screen.layer, CliConfig.layer, Import.layer).pipe(
-    Layer.provide(UsedSecrets.layer),
-    Layer.provide(Database.layer),
-    // What the server does about a store that can't be reached is no news here.
-    Layer.provideMerge(Layer.provide(ConfiguredStorage.layer, Layer.succeed(References.MinimumLogLevel, "Error"))),
-    Layer.provide(PublicAddress.layer),
-    Layer.provide(Configuration.layer),
-    Layer.provide(
-      Bucket.layer(
-        bucket,
-        Effect.map(Settings.read(GcsConfig.settings), ({ bucket }) => bucket)
-      )
-    ),
-    Layer.provide(Bucket.layerImpatient)
+const importing = (flags: { readonly bucket: Option.Option<string> }) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./Importing.ts")),
+      ({ layer }) => layer(flags)
+    )
   )
 
 const spillway = Command.make("spillway").pipe(
@@ -62,7 +44,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(ConversationsCommand, talking),
     Command.provide(FetchCommand, talking),
     Command.provide(KeysCommand, talking),
-    Command.provide(ImportCommand, operating),
+    Command.provide(ImportCommand, importing),
     configCommand([...Configuration.groups, CliConfig])
   ])
 )

@@ -14,7 +14,14 @@ export interface Rule {
 }
 
 /** The only files that put modules together; they may import edges, adapters and parts. */
-export const composition = ["src/main.ts", "src/Cli.ts", "src/Configuration.ts", "src/Api.ts", "src/Routes.ts"]
+export const composition = [
+  "src/main.ts",
+  "src/Cli.ts",
+  "src/Importing.ts",
+  "src/Configuration.ts",
+  "src/Api.ts",
+  "src/Routes.ts"
+]
 
 /** Parts that belong to the outside of a module, by the end of their name: what calls it, and when. */
 const edges = ["Http", "Janitor", "Socket", "Sweeper"]

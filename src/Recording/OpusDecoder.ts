@@ -1,6 +1,5 @@
 /** Opus packets to PCM16, by libopus compiled to WebAssembly. */
 import { Effect, Schema } from "effect"
-import { OpusDecoder } from "opus-decoder"
 
 /** Not Opus, or of a sample rate that Opus does not have. */
 export class NotOpus extends Schema.TaggedError<NotOpus>()("NotOpus", { reason: Schema.String }) {
@@ -14,11 +13,16 @@ export const sampleRates = [8_000, 12_000, 16_000, 24_000, 48_000] as const
 /** A second of audio, some milliseconds of work: others get their turn in between. */
 const packetsAtOnce = 50
 
+/** WebAssembly that only Opus needs: loaded with its first chunk. */
+const load = Effect.promise(() => import("opus-decoder"))
+
 const open = (sampleRate: (typeof sampleRates)[number]) =>
-  Effect.promise(() => {
-    const decoder = new OpusDecoder({ sampleRate, channels: 1 })
-    return decoder.ready.then(() => decoder)
-  })
+  Effect.flatMap(load, ({ OpusDecoder }) =>
+    Effect.promise(() => {
+      const decoder = new OpusDecoder({ sampleRate, channels: 1 })
+      return decoder.ready.then(() => decoder)
+    })
+  )
 
 const write = (pcm: Buffer, at: number, samples: Float32Array): number => {
   let position = at

@@ -5,15 +5,23 @@ import { NodeConfig } from "../NodeConfig.ts"
 import type { Storage } from "../Storage.ts"
 import * as DiskStorage from "./DiskStorage.ts"
 import { GcsConfig } from "./GcsConfig.ts"
-import * as GcsStorage from "./GcsStorage.ts"
 import { ProtectionConfig } from "./ProtectionConfig.ts"
 
 type Disk = typeof DiskStorage.layer
 
+/** Google's library is as large as all of this program: loaded for who uses it. */
+const gcs = (bucket: string) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./GcsStorage.ts")),
+      ({ layerBucket }) => layerBucket(bucket)
+    )
+  )
+
 const chosen = (
   bucket: Option.Option<string>
 ): Layer.Layer<Storage, Layer.Error<Disk>, Layer.Services<Disk> | GcsConfig> =>
-  Option.isSome(bucket) ? GcsStorage.layerBucket(bucket.value) : DiskStorage.layer
+  Option.match(bucket, { onNone: () => DiskStorage.layer, onSome: gcs })
 
 export const layer = Layer.unwrap(Effect.map(GcsConfig, ({ bucket }) => chosen(bucket)))
 
