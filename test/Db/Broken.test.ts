@@ -126,7 +126,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
 
   it.effect("answers in time on a half-open connection, and has it replaced", () =>
     Effect.gen(function* () {
-      const limits = { pool: 1, statementTimeout: Duration.millis(300), deadline: Duration.seconds(60) }
+      const limits = { pool: 1, statementTimeout: Duration.millis(1500), deadline: Duration.seconds(60) }
       const inWrite = yield* setUp(limits)
       const inCommit = yield* setUp(limits)
       yield* inWrite.db.write("Test.insert", insert)
@@ -179,18 +179,22 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'spillway' AND pid <> pg_backend_pid()
         ORDER BY random() LIMIT 1`
+      let kills = 0
       const killer = yield* Effect.forkScoped(
         Effect.forever(
           Effect.andThen(
-            kill,
+            Effect.map(kill, (rows) => (kills += rows.length)),
             Effect.flatMap(Random.nextBetween(2, 20), (n) => Effect.sleep(Duration.millis(n)))
           )
         )
       )
-      yield* Effect.forEach(
-        Array.from({ length: 2000 }, (_, id) => id),
-        write,
-        { concurrency: 16 }
+      let id = 0
+      const next = Effect.suspend(() => write(id++))
+      // As many writes as it takes, however quick the machine is.
+      const writer = Effect.repeat(next, { while: () => kills < 40 || confirmed.size < 100 })
+      yield* Effect.all(
+        Array.from({ length: 16 }, () => writer),
+        { concurrency: "unbounded" }
       )
       yield* Fiber.interrupt(killer)
       const stored = yield* sql<{ key: string; n: number }>`
@@ -202,7 +206,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
         [...confirmed].filter((key) => !keys.has(key)),
         []
       )
-      assert.isAbove(confirmed.size, 1000)
+      assert.isAtLeast(confirmed.size, 100)
     })
   )
 })

@@ -66,7 +66,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
 
   it.effect("waits for a connection when all are in use, within the deadline", () =>
     Effect.gen(function* () {
-      const { db } = yield* dbOn(yield* DbServer, { pool: 2, deadline: Duration.millis(700) })
+      const { db } = yield* dbOn(yield* DbServer, { pool: 4, deadline: Duration.seconds(2) })
       const busy = db.read("Test.busy", (sql) => sql`SELECT pg_sleep(0.2)`)
       const [took] = yield* Effect.timed(Effect.all([busy, busy, busy], { concurrency: "unbounded" }))
       assert.isAtLeast(Duration.toMillis(took), 390)
