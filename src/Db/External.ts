@@ -12,8 +12,11 @@ import * as Endpoints from "./Endpoints.ts"
 import * as Fault from "./Fault.ts"
 import * as Unusable from "./Unusable.ts"
 
-/** How long the endpoint that was found is used for new connections before the others are tried again. */
-const endpointTime = Duration.seconds(5)
+/**
+ * How long the endpoint that was found is used for new connections before it is searched for again, unless it fails. Where
+ * it must be writable, a server that became a standby still answers.
+ */
+const endpointTime = { any: Duration.minutes(1), writable: Duration.seconds(5) }
 
 const retrySpacing = Duration.millis(250)
 
@@ -130,7 +133,7 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   const isOneOf = endpoints.length > 1 || url.writable
   const cache = yield* Cache.makeWith(() => search, {
     capacity: 1,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? endpointTime : Duration.zero)
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? endpointTime[url.writable ? "writable" : "any"] : Duration.zero)
   })
   const first = yield* Effect.fromNullishOr(endpoints[0])
   const endpoint = isOneOf ? Cache.get(cache, "endpoint") : Effect.succeed(first)

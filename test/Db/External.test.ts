@@ -99,7 +99,7 @@ layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("DATABASE_
   )
 
   it.effect(
-    "encrypts where the server does by default and with prefer, and goes on in the clear where it does not",
+    "encrypts by default and with prefer where the server does, and falls back to the clear where it does not",
     () =>
       Effect.gen(function* () {
         const { at } = yield* urls
@@ -202,7 +202,7 @@ layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("DATABASE_
     })
   )
 
-  it.effect("goes on at another host when one is gone", () =>
+  it.effect("continues at another host when one is gone", () =>
     Effect.gen(function* () {
       const { password, port } = yield* TlsServer
       const [first, second] = [yield* freePort, yield* freePort]
