@@ -1,0 +1,65 @@
+/** A conversation of two hours, and seeking in it. */
+import type { Page } from "playwright-core"
+import { stream } from "../../support/Capturer.ts"
+import { forget, noted, patience } from "./Chromium.ts"
+import type { Place } from "./Suite.ts"
+
+export const rate = 8_000
+export const hours = 2
+
+/** What a server needs that takes it in quickly. */
+export const longTalkSettings = {
+  SPILLWAY_CAPTURE_BUFFER: "2 MiB",
+  SPILLWAY_CAPTURES_PER_USER: "100",
+  SPILLWAY_FRAMES_PER_SECOND: "100000"
+}
+
+/** Every second of it begins with its own number. */
+export const longTalk = (): Buffer => {
+  const pcm = Buffer.alloc(hours * 3600 * rate * 2)
+  for (let index = 0; index < pcm.length / 2; index++) {
+    const second = Math.floor(index / rate)
+    pcm.writeInt16LE(index % rate === 0 ? second : ((index * 7) % 2000) - 1000, index * 2)
+  }
+  return pcm
+}
+
+export const send = (server: Place, conversation: string, pcm: Buffer, start: number) =>
+  stream({ conversation, pcm, start, sampleRate: rate }, { server: () => server, speed: 5_000, frameSeconds: 30 })
+
+export const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
+
+/** Plays `name` and seeks to each of `shares` of it; returns how many milliseconds after the click that place is heard. */
+export const seekTo = async (page: Page, name: string, pcm: Buffer, shares: ReadonlyArray<number>) => {
+  await card(page, name).locator(".disclose").click()
+  await card(page, name).getByText("2:00:00").nth(1).waitFor()
+  await page.getByRole("button", { name: `Play ${name}` }).click()
+  await page.getByRole("button", { name: `Pause ${name}` }).waitFor()
+  const box = await card(page, name).locator("canvas").boundingBox()
+  const latencies: Array<number> = []
+  for (const share of shares) {
+    await page.waitForFunction(() => window.noted.played.length > 0)
+    await forget(page)
+    await page.evaluate(() => {
+      document.addEventListener("input", () => (document.body.dataset["sought"] = String(performance.now())), {
+        capture: true,
+        once: true
+      })
+    })
+    await page.mouse.click((box?.x ?? 0) + (box?.width ?? 0) * share, (box?.y ?? 0) + 20)
+    const expected = hours * 3600 * share
+    // A point of the waveform is 12 seconds wide. What was fetched for the position before may come first.
+    const near = pcm.subarray((expected - 15) * rate * 2, (expected + 20) * rate * 2)
+    const deadline = performance.now() + patience
+    for (;;) {
+      const { played } = await noted(page)
+      const there = played.find(({ samples }) => near.includes(Buffer.from(Int16Array.from(samples).buffer)))
+      if (there !== undefined) {
+        latencies.push(there.heardAt - Number(await page.evaluate(() => document.body.dataset["sought"])))
+        break
+      }
+      if (performance.now() > deadline) throw new Error(`${share} of ${name} is not heard`)
+    }
+  }
+  return latencies
+}
