@@ -247,11 +247,14 @@ const install = async () => {
   fs.renameSync(temporary, stampFile)
 }
 
+/** What the page is made of besides its folder, as that imports it. */
+const sharedWithPage = ["../../WavReader.ts"]
+
 /** What the page is made from, and by. */
 const pageStamp = (script) => {
   const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script))
   const folder = path.join(root, "src", "Web", "Page")
-  for (const name of fs.readdirSync(folder).sort()) {
+  for (const name of [...fs.readdirSync(folder).sort(), ...sharedWithPage]) {
     hash.update(`\n${name}\n`).update(fs.readFileSync(path.join(folder, name)))
   }
   return hash.digest("hex")

@@ -1,5 +1,16 @@
 /** Which file may import which: one way, through faces. */
-import { composition, inSource, isEdge, isFace, moduleOf, type Problem, type Rule, whole } from "./Rule.ts"
+import {
+  composition,
+  inPage,
+  inSource,
+  isEdge,
+  isFace,
+  moduleOf,
+  type Problem,
+  type Rule,
+  sharedWithPage,
+  whole
+} from "./Rule.ts"
 import type { Import, Source } from "./Source.ts"
 
 const eachImport =
@@ -15,6 +26,24 @@ const sourceOnly: Rule = {
   check: eachImport((source, target) =>
     inSource(source.path) && !inSource(target) ? `src does not import ${target}` : undefined
   )
+}
+
+const pageAlone: Rule = {
+  name: "page-alone",
+  check: (source) => {
+    if (sharedWithPage.includes(source.path))
+      return source.imports.map(({ line }) => ({
+        path: source.path,
+        line,
+        message: "what the page shares imports nothing"
+      }))
+    if (!inPage(source.path)) return []
+    return eachImport((_, target) =>
+      inPage(target) || sharedWithPage.includes(target)
+        ? undefined
+        : `the page imports only its own files and ${sharedWithPage.join(", ")}, not ${target}`
+    )(source, new Map())
+  }
 }
 
 const facesOnly: Rule = {
@@ -113,6 +142,7 @@ const noModuleCycle: Rule = {
 
 export const rules: ReadonlyArray<Rule> = [
   sourceOnly,
+  pageAlone,
   facesOnly,
   edgesOutside,
   compositionLast,

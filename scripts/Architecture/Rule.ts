@@ -34,6 +34,9 @@ export const inSource = (path: string): boolean => path.startsWith("src/")
 /** What runs in browsers: bundled, with the DOM, without Effect. */
 export const inPage = (path: string): boolean => path.startsWith("src/Web/Page/")
 
+/** What the page and the rest share: it imports nothing, so that it runs in both. `scripts/ensure.mjs` lists it, too. */
+export const sharedWithPage = ["src/WavReader.ts"]
+
 export const isTest = (path: string): boolean => path.startsWith("test/")
 
 /** `Disk` of `src/Storage/Disk.ts`. */

@@ -1,4 +1,4 @@
-/** `spillway stream FILE.wav` */
+/** `spillway stream FILE.wav`, or `-` for standard input */
 import { randomUUID } from "node:crypto"
 import { Console, DateTime, Effect, Option, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -53,20 +53,27 @@ const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
 const isNew = (error: unknown) => error instanceof ServerSaid && error.status === 404
 
 /** No failure: what is there was all that could be sent, and the sender may know. */
-const warnOfCut = (file: string, { missing, sampleRate, samples }: Wav.Wav) => {
+const warnOfCut = Effect.fnUntraced(function* (file: string, { sampleRate }: Wav.Wav, extent: Wav.Extent | undefined) {
+  const { missing, samples } = extent ?? { missing: 0, samples: 0 }
+  if (missing === 0) return
   const seconds = (samples: number) => `${(samples / sampleRate).toFixed(1)} s`
   const [lost, all] = [seconds(missing), seconds(samples + missing)]
-  return missing === 0
-    ? Effect.void
-    : Effect.flatMap(Screen, (screen) =>
-        screen.say(`${file} is cut: ${lost} of its ${all} are missing. What is there is sent.`)
+  yield* (yield* Screen).say(`${file} is cut: ${lost} of its ${all} are missing. What is there is sent.`)
+})
+
+const warnOfUnfinished = (file: string, { isUnfinished }: Wav.Wav) =>
+  isUnfinished
+    ? Effect.flatMap(Screen, (screen) =>
+        screen.say(`The header of ${file} was never finished. All that follows it is sent.`)
       )
-}
+    : Effect.void
 
 export const StreamCommand = Command.make(
   "stream",
   {
-    file: Argument.String("file.wav").pipe(Argument.withDescription("16-bit PCM, one channel, 8000 to 48000 Hz")),
+    file: Argument.String("file.wav").pipe(
+      Argument.withDescription("16-bit PCM, 8000 to 48000 Hz; - for standard input")
+    ),
     fast: Flag.Boolean("fast").pipe(
       Flag.withDescription("As fast as the server acknowledges, instead of at the pace of speech"),
       Flag.withDefault(false)
@@ -85,10 +92,13 @@ export const StreamCommand = Command.make(
   Effect.fnUntraced(function* ({ conversation, fast, file, realtime, ...flags }) {
     const to = yield* Target.target(flags)
     const wav = yield* Wav.open(file)
-    yield* warnOfCut(file, wav)
+    const known = wav.extent()
+    yield* warnOfUnfinished(file, wav)
+    yield* warnOfCut(file, wav, known)
     const id = Option.getOrElse(conversation, () => randomUUID())
     const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
+    if (known === undefined) yield* warnOfCut(file, wav, wav.extent())
     yield* Console.log(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
     yield* playback(to, id)
   }, Effect.scoped)

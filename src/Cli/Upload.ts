@@ -14,7 +14,7 @@ import type { Wav } from "./Wav.ts"
 const REALTIME_FRAME_SECONDS = 0.1
 
 export interface Job {
-  readonly wav: Wav
+  readonly wav: Pick<Wav, "extent" | "read" | "release" | "sampleRate">
   readonly conversation: string
   /** `http(s)://host:port` */
   readonly url: string
@@ -35,7 +35,7 @@ export const Upload = {
     const config = yield* CliConfig
     const screen = yield* Screen
     const { conversation, key, realtime, wav } = job
-    const { sampleRate, samples } = wav
+    const { sampleRate } = wav
     const frameSamples = Math.round(
       sampleRate * (realtime ? REALTIME_FRAME_SECONDS : Duration.toSeconds(config.fastFrame))
     )
@@ -46,18 +46,23 @@ export const Upload = {
     const news = yield* Queue.sliding<void>(1)
     let acknowledged = 0
     let sent = 0
+    /** Most that was ever sent: the end, once nothing more comes. */
+    let reached = 0
 
-    const show = Effect.suspend(() =>
-      screen.progress(
-        samples === 0 ? 1 : acknowledged / samples,
-        `sent ${seconds(sent / sampleRate)}, acknowledged ${seconds(acknowledged / sampleRate)} of ${seconds(samples / sampleRate)}`
+    const show = Effect.suspend(() => {
+      const all = wav.extent()?.samples
+      const of = all === undefined ? "" : ` of ${seconds(all / sampleRate)}`
+      return screen.progress(
+        acknowledged / Math.max(1, all ?? reached),
+        `sent ${seconds(sent / sampleRate)}, acknowledged ${seconds(acknowledged / sampleRate)}${of}`
       )
-    )
+    })
 
     const onReceived = (received: Frames.Received) => {
       if (received._tag === "Ack" && received.conversation === conversation) {
         const through = Math.round((received.through - startedAt) * sampleRate)
-        acknowledged = Math.min(samples, Math.max(acknowledged, through))
+        acknowledged = Math.min(reached, Math.max(acknowledged, through))
+        wav.release(acknowledged)
         Queue.offerUnsafe(news, undefined)
       }
     }
@@ -83,19 +88,23 @@ export const Upload = {
         yield* connection.send(Frames.conversation(conversation))
         const openedAt = (yield* Clock.currentTimeMillis) / 1000
         sent = acknowledged
-        for (let index = 0; sent < samples; index++) {
+        for (let index = 0; ; index++) {
           yield* until(() => sent - acknowledged < window)
-          // The server had more than it could say before the break.
-          sent = Math.max(sent, acknowledged)
-          if (sent >= samples) break
-          const to = Math.min(samples, sent + frameSamples)
+          // The server may have more than it could acknowledge before the break.
+          const from = Math.max(sent, acknowledged)
+          const pcm = yield* wav.read(from, from + frameSamples)
+          // More of it was acknowledged meanwhile, and is released.
+          if (acknowledged > from) continue
+          if (pcm.length === 0) break
+          const to = from + pcm.length / 2
           const wait = due({ to, index, openedAt }) - (yield* Clock.currentTimeMillis) / 1000
           if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
-          yield* connection.send(Frames.audio(startedAt + sent / sampleRate, yield* wav.read(sent, to)))
+          reached = Math.max(reached, to)
+          yield* connection.send(Frames.audio(startedAt + from / sampleRate, pcm))
           sent = to
           yield* show
         }
-        yield* until(() => acknowledged >= samples)
+        yield* until(() => acknowledged >= reached)
       })
       yield* Effect.raceFirst(sending, connection.ended)
     }).pipe(Effect.scoped)
@@ -105,6 +114,6 @@ export const Upload = {
       Effect.sync(() => acknowledged),
       config
     )
-    return { seconds: samples / sampleRate }
+    return { seconds: reached / sampleRate }
   })
 }

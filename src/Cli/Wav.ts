@@ -1,6 +1,9 @@
-/** WAV files, read in pieces: RIFF and RF64, PCM16 mono, other chunks skipped, a cut file read to its last whole sample. */
-import { Effect, FileSystem, Option, Schema } from "effect"
+/** WAV files to send: a file is read where it is wanted, a pipe as it comes. Several channels are sent as their mean. */
+import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import type { PlatformError, Scope } from "effect"
+import * as WavReader from "../WavReader.ts"
+import * as NamedPipe from "./NamedPipe.ts"
+import * as WavPipe from "./WavPipe.ts"
 
 /** `found` says what the file is. */
 export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("UnsupportedWav", {
@@ -8,7 +11,7 @@ export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("Unsupp
   found: Schema.String
 }) {
   override get message() {
-    return `${this.file} is ${this.found}; what can be sent is a WAV file with 16-bit PCM, one channel, 8000 to 48000 Hz. Convert it: ffmpeg -i '${this.file.replaceAll("'", "'\\''")}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
+    return `${this.file} is ${this.found}; what can be sent is a WAV file with 16-bit PCM, 1 to 8 channels, 8000 to 48000 Hz. Convert it: ffmpeg -i '${this.file.replaceAll("'", "'\\''")}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
   }
 }
 
@@ -24,69 +27,63 @@ export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("Unread
   }
 }
 
-/** `samples` is what is really in the file, at least one; `missing`, what its head promises beyond that. */
+export type Failure = UnreadableFile | UnsupportedWav
+
+/** What is known of its length: of a file at once, of a pipe at its end. */
+export interface Extent {
+  readonly samples: number
+  /** What its header promises beyond that. */
+  readonly missing: number
+}
+
 export interface Wav {
   readonly sampleRate: number
-  readonly samples: number
-  readonly missing: number
-  /** Audio from sample `from` to sample `to`, `to` not included. */
-  read(from: number, to: number): Effect.Effect<Uint8Array, UnreadableFile | UnsupportedWav>
+  /** Its writer never filled in the sizes: all that follows the header is audio. */
+  readonly isUnfinished: boolean
+  /** Undefined while more may come. */
+  readonly extent: () => Extent | undefined
+  /** PCM16, one channel, from sample `from` to sample `to`, `to` not included; fewer only at the end. */
+  read(from: number, to: number): Effect.Effect<Uint8Array, Failure>
+  /** What is before this sample is not read again. */
+  release(sample: number): void
 }
 
-interface Format {
-  readonly tag: number
-  readonly channels: number
-  readonly sampleRate: number
-  readonly bits: number
-}
+/** Names of standard input; what is behind it may be a socket, which can't be opened by name. */
+const standardInput = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]
 
-const PCM = 1
-const EXTENSIBLE = 0xfffe
-const BYTES_PER_SAMPLE = 2
-/** Sizes of these values are elsewhere (RF64) or unknown (a writer that was killed): then audio is all that follows. */
-const UNKNOWN = [0xffffffff, 0]
-/** A `fmt ` chunk has 16, 18 or 40 bytes. */
-const FORMAT_BYTES = 40
-const MAX_CHUNKS = 1_000
-
-const codings: Readonly<Record<number, string>> = { 2: "ADPCM", 3: "floating-point", 6: "A-law", 7: "µ-law", 85: "MP3" }
-
-const describe = ({ bits, channels, sampleRate, tag }: Format) =>
-  `a WAV file with ${bits}-bit ${tag === PCM ? "PCM" : (codings[tag] ?? `coding ${tag}`)}, ${channels} ${channels === 1 ? "channel" : "channels"}, ${sampleRate} Hz`
-
-const formatOf = (bytes: DataView): Format => {
-  const tag = bytes.getUint16(0, true)
-  return {
-    tag: tag === EXTENSIBLE && bytes.byteLength >= 26 ? bytes.getUint16(24, true) : tag,
-    channels: bytes.getUint16(2, true),
-    sampleRate: bytes.getUint32(4, true),
-    bits: bytes.getUint16(14, true)
-  }
-}
-
-const supported = ({ bits, channels, sampleRate, tag }: Format) =>
-  tag === PCM && bits === 16 && channels === 1 && sampleRate >= 8000 && sampleRate <= 48_000
-
-const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-const name = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes)
-
-/** The file stays open as long as the scope. */
+/** Open as long as the scope. */
 export const open = Effect.fnUntraced(function* (
   file: string
-): Effect.fn.Return<Wav, UnreadableFile | UnsupportedWav, FileSystem.FileSystem | Scope.Scope> {
+): Effect.fn.Return<Wav, Failure, FileSystem.FileSystem | Stdio.Stdio | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
+  const isStandardInput = standardInput.includes(file)
+  const path = file === "-" ? "/dev/stdin" : file
   const unreadable = ({ reason }: PlatformError.PlatformError) => new UnreadableFile({ file, reason: reason._tag })
-  const handle = yield* Effect.mapError(fs.open(file), unreadable)
-  const fileSize = Number((yield* Effect.mapError(handle.stat, unreadable)).size)
-  const unsupported = (found: string) => new UnsupportedWav({ file, found })
+  const unsupported = ({ found }: WavReader.Unsupported) => new UnsupportedWav({ file, found })
+  const { size, type } = yield* Effect.mapError(fs.stat(path), unreadable)
+  if (type === "File") return yield* openFile(path, Number(size), unreadable, unsupported)
+  if (type === "Directory") return yield* new UnreadableFile({ file, reason: "a directory" })
+  const bytes = isStandardInput
+    ? Stream.mapError((yield* Stdio.Stdio).stdin, unreadable)
+    : NamedPipe.read(path, () => new UnreadableFile({ file, reason: "a pipe that broke" }))
+  return yield* WavPipe.open(bytes, unsupported)
+})
+
+const openFile = Effect.fnUntraced(function* (
+  path: string,
+  size: number,
+  unreadable: (error: PlatformError.PlatformError) => UnreadableFile,
+  unsupported: (wrong: WavReader.Unsupported) => UnsupportedWav
+) {
+  const fs = yield* FileSystem.FileSystem
+  const handle = yield* Effect.mapError(fs.open(path), unreadable)
 
   /** At most `count` bytes, fewer only at the end of the file. */
   const bytesAt = Effect.fnUntraced(function* (offset: number, count: number) {
-    const wanted = Math.max(0, Math.min(count, fileSize - offset))
-    const bytes = new Uint8Array(wanted)
+    const bytes = new Uint8Array(Math.max(0, Math.min(count, size - offset)))
     yield* handle.seek(BigInt(offset), "start")
     let filled = 0
-    while (filled < wanted) {
+    while (filled < bytes.length) {
       const read = Number(yield* handle.read(bytes.subarray(filled)))
       if (read === 0) break
       filled += read
@@ -94,47 +91,30 @@ export const open = Effect.fnUntraced(function* (
     return bytes.subarray(0, filled)
   }, Effect.mapError(unreadable))
 
-  const head = yield* bytesAt(0, 12)
-  const riff = name(head.subarray(0, 4))
-  if (head.length < 12 || (riff !== "RIFF" && riff !== "RF64") || name(head.subarray(8)) !== "WAVE") {
-    return yield* unsupported("not a WAV file")
+  const reading = WavReader.read(size)
+  let start = 0
+  let step = reading.next(new Uint8Array(0))
+  while (step.done !== true) {
+    start += step.value.skip
+    step = reading.next(yield* bytesAt(start, step.value.peek))
   }
-
-  let format = Option.none<Format>()
-  let longSize = Option.none<number>()
-  let offset = 12
-  for (let chunk = 0; chunk < MAX_CHUNKS; chunk++) {
-    const chunkHead = yield* bytesAt(offset, 8)
-    if (chunkHead.length < 8) break
-    const id = name(chunkHead.subarray(0, 4))
-    const size = view(chunkHead).getUint32(4, true)
-    const start = offset + 8
-    if (id === "ds64") {
-      const body = yield* bytesAt(start, 16)
-      if (body.length === 16) longSize = Option.some(Number(view(body).getBigUint64(8, true)))
-    }
-    if (id === "fmt ") {
-      const body = yield* bytesAt(start, Math.min(size, FORMAT_BYTES))
-      if (body.length < 16) return yield* unsupported("a WAV file that is cut in its header")
-      format = Option.some(formatOf(view(body)))
-    }
-    if (id === "data") {
-      if (Option.isNone(format)) return yield* unsupported("a WAV file without a format before its data")
-      if (!supported(format.value)) return yield* unsupported(describe(format.value))
-      const there = fileSize - start
-      const declared = UNKNOWN.includes(size) ? Option.getOrElse(longSize, () => there) : size
-      const samples = Math.floor(Math.min(declared, there) / BYTES_PER_SAMPLE)
-      if (samples === 0) return yield* unsupported("a WAV file without audio")
-      const { sampleRate } = format.value
-      const read = (from: number, to: number) =>
-        Effect.filterOrElse(
-          bytesAt(start + from * BYTES_PER_SAMPLE, (to - from) * BYTES_PER_SAMPLE),
-          (audio) => audio.length === (to - from) * BYTES_PER_SAMPLE,
-          () => unsupported("shorter than it was when it was opened")
-        )
-      return { sampleRate, samples, missing: Math.floor(declared / BYTES_PER_SAMPLE) - samples, read }
-    }
-    offset = start + size + (size % 2)
+  const audio = step.value
+  if ("found" in audio) return yield* unsupported(audio)
+  const extent = WavReader.extent(audio, size - start)
+  const frame = WavReader.frameBytes(audio)
+  const wav: Wav = {
+    sampleRate: audio.sampleRate,
+    isUnfinished: audio.isUnfinished,
+    extent: () => extent,
+    read: (from, to) => {
+      const count = Math.max(0, Math.min(to, extent.samples) - from) * frame
+      return Effect.flatMap(bytesAt(start + from * frame, count), (bytes) =>
+        bytes.length === count
+          ? Effect.succeed(WavReader.toMono(bytes, audio.channels))
+          : unsupported({ found: "shorter than it was when it was opened" })
+      )
+    },
+    release: () => {}
   }
-  return yield* unsupported("a WAV file without audio")
+  return wav
 })

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { foundWith } from "../support/WavFiles.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
 const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
@@ -30,11 +31,12 @@ const writeWav = (wav: string, samples: number, cut = 0) => {
 const start = (
   args: ReadonlyArray<string>,
   env: Readonly<Record<string, string>> = {},
-  meddle: (child: ChildProcess) => void = () => {}
+  meddle: (child: ChildProcess) => void = () => {},
+  stdin: "ignore" | "pipe" = "ignore"
 ) => {
   const child: ChildProcess = spawn(process.execPath, [cli, ...args], {
     env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir, ...env },
-    stdio: ["ignore", "pipe", "pipe"]
+    stdio: [stdin, "pipe", "pipe"]
   })
   const said = { out: "", err: "" }
   meddle(child)
@@ -98,6 +100,52 @@ describe("the command line", () => {
     const both = await run(["fetch", "later", "-o", to])
     assert.strictEqual(both.code, 0, both.err)
     assert.isAtLeast(Fs.statSync(to).size, 44 + 2 * 16_000 * SECONDS * 2)
+  }, 60_000)
+
+  it("sends standard input as it comes, through a restart of the server, and says what its header lacks", async () => {
+    const audio = Buffer.from(Array.from({ length: 32_000 }, (_, index) => (index * 37) % 256))
+    const { bytes = Buffer.alloc(0) } = foundWith(audio)["RF64 whose writer was killed"] ?? {}
+    const half = bytes.length - 16_000
+    let child: ChildProcess | undefined
+    const args = ["stream", "-", "--fast", "--conversation", "come"]
+    const stream = start(args, { SPILLWAY_CLI_FAST_FRAME: "100 millis" }, (each) => (child = each), "pipe")
+    child?.stdin?.write(bytes.subarray(0, half))
+    const headers = { authorization: `Bearer ${server.key}` }
+    const heard = async () => await (await fetch(`${server.url}/v1/conversations/come`, { headers })).text()
+    while (!(await heard()).includes('"captured_duration":0.5')) await new Promise(setImmediate)
+    const port = new URL(server.url).port
+    await server.kill()
+    await stream.says("Reconnecting in")
+    child?.stdin?.end(bytes.subarray(half))
+    server = await startServer(dataDir, { SPILLWAY_PORT: port })
+    const { code, err, out } = await stream.done
+    assert.strictEqual(code, 0, err)
+    assert.include(err, "The header of - was never finished. All that follows it is sent.\n")
+    assert.match(out, /^acknowledged 1\.0 s, all of -\n/)
+    const fetched = await run(["fetch", "come", "-o", "-"])
+    assert.isTrue(Buffer.from(fetched.out, "latin1").subarray(44).equals(audio))
+  }, 60_000)
+
+  it("sends what a shell pipes into it, by the name of its standard input or of a pipe", async () => {
+    const pipe = Path.join(Path.dirname(dataDir), "pipe")
+    const source = Path.join(Path.dirname(dataDir), "piped.wav")
+    const audio = Buffer.alloc(32_000, "Spillway")
+    const { bytes = Buffer.alloc(0) } = foundWith(audio)["from a writer to a pipe: sox"] ?? {}
+    Fs.writeFileSync(source, bytes)
+    const script = `mkfifo "$4" && cat "$1" | "$2" "$3" stream /dev/stdin --fast --conversation by-stdin &&
+      { cat "$1" > "$4" & } && "$2" "$3" stream "$4" --fast --conversation by-name`
+    const shell = spawn("sh", ["-ec", script, "sh", source, process.execPath, cli, pipe], {
+      env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir },
+      stdio: ["ignore", "ignore", "pipe"]
+    })
+    let err = ""
+    shell.stderr.setEncoding("utf8").on("data", (text: string) => (err += text))
+    assert.strictEqual(await new Promise((resolve) => shell.once("close", resolve)), 0, err)
+    assert.notMatch(err, /is cut|never finished/)
+    for (const conversation of ["by-stdin", "by-name"]) {
+      const fetched = await run(["fetch", conversation, "-o", "-"])
+      assert.isTrue(Buffer.from(fetched.out, "latin1").subarray(44).equals(audio), conversation)
+    }
   }, 60_000)
 
   it("writes to standard output what others read from there, and nothing else", async () => {

@@ -11,11 +11,12 @@ const SECONDS = 6
 
 const pcm = Buffer.alloc(RATE * SECONDS * 2)
 for (let i = 0; i < pcm.length / 2; i++) pcm.writeInt16LE(((i * 7919) % 65_536) - 32_768, i * 2)
+const samples = pcm.length / 2
 const wav = {
   sampleRate: RATE,
-  samples: pcm.length / 2,
-  missing: 0,
-  read: (from: number, to: number) => Effect.succeed(new Uint8Array(pcm.subarray(from * 2, to * 2)))
+  extent: (): { samples: number; missing: number } | undefined => ({ samples, missing: 0 }),
+  read: (from: number, to: number) => Effect.succeed(new Uint8Array(pcm.subarray(from * 2, to * 2))),
+  release: (_sample: number) => {}
 }
 
 const screenThat = (said: Array<string>) => ({
@@ -28,10 +29,11 @@ interface Options {
   readonly key?: string
   /** Is given what was said on the screen. */
   readonly said?: Array<string>
+  readonly source?: typeof wav
 }
 
-const upload = (url: string, { env = {}, key = "k", said = [] }: Options = {}) =>
-  Upload.run({ wav, conversation: "c", url, key: Redacted.make(key), realtime: false }).pipe(
+const upload = (url: string, { env = {}, key = "k", said = [], source = wav }: Options = {}) =>
+  Upload.run({ wav: source, conversation: "c", url, key: Redacted.make(key), realtime: false }).pipe(
     Effect.provide(
       Layer.merge(CliConfig.layer, Layer.mock(Screen, screenThat(said))).pipe(
         Layer.provide(
@@ -69,6 +71,29 @@ for (const behaviour of patterns) {
   )
 }
 
+it.live("audio of unknown length is sent to its end, and none is asked for again that was released", () =>
+  Effect.gen(function* () {
+    let released = 0
+    let isOver = false
+    const source = {
+      ...wav,
+      extent: () => (isOver ? { samples, missing: 0 } : undefined),
+      read: (from: number, to: number) => {
+        assert.isAtLeast(from, released)
+        isOver ||= to >= samples
+        return wav.read(from, to)
+      },
+      release: (sample: number) => {
+        released = Math.max(released, sample)
+      }
+    }
+    const { seen, url } = yield* fakeServer({ ackEvery: 4, breakAfter: [3, 30, 2, 17] })
+    const { seconds } = yield* upload(url, { source })
+    assert.isTrue(seen.stored.equals(pcm))
+    assert.deepStrictEqual([released, seconds], [samples, SECONDS])
+  })
+)
+
 it.live("a sample keeps its time after a break, without drift", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ ackEvery: 3, breakAfter: [10, 20] })
@@ -96,7 +121,7 @@ it.live("no more is on its way than may be unacknowledged", () =>
 
 it.live("is not done while the last frame is unacknowledged", () =>
   Effect.gen(function* () {
-    const { url } = yield* fakeServer({ ackAtMost: wav.samples - 1 })
+    const { url } = yield* fakeServer({ ackAtMost: samples - 1 })
     const error = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_TRIES: "2" } }))
     assert.match(error.message, /^No acknowledgement for 300ms\. Gave up after 2 tries without progress\.$/)
   })

@@ -1,117 +1,161 @@
-/** What is read of a WAV file. */
+/** What the command line reads of a WAV file, and of one that comes through a pipe. */
 import { assert, it, layer } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, FileSystem, Schema } from "effect"
+import { Deferred, Effect, Fiber, FileSystem, Layer, Schema, Stdio, Stream } from "effect"
 import * as Wav from "../../src/Cli/Wav.ts"
+import { chunk, fmt, foundWith, refusedWith, riff } from "../support/WavFiles.ts"
 
-const chunk = (id: string, body: Buffer, size = body.length) => {
-  const head = Buffer.alloc(8)
-  head.write(id, "latin1")
-  head.writeUInt32LE(size >>> 0, 4)
-  return Buffer.concat([head, body, Buffer.alloc(body.length % 2)])
-}
+const audio = Buffer.from(Array.from({ length: 800 }, (_, index) => (index * 37) % 256))
 
-const fmt = ({ bits = 16, channels = 1, extensible = false, rate = 16_000, tag = 1 } = {}) => {
-  const body = Buffer.alloc(extensible ? 40 : 16)
-  body.writeUInt16LE(extensible ? 0xfffe : tag, 0)
-  body.writeUInt16LE(channels, 2)
-  body.writeUInt32LE(rate, 4)
-  body.writeUInt16LE(bits, 14)
-  if (extensible) body.writeUInt16LE(tag, 24)
-  return chunk("fmt ", body)
-}
-
-const riff = (chunks: ReadonlyArray<Buffer>, name = "RIFF") =>
-  Buffer.concat([Buffer.from(name), Buffer.alloc(4), Buffer.from("WAVE"), ...chunks])
-
-const audio = Buffer.from(Array.from({ length: 200 }, (_, i) => (i * 37) % 256))
-
-const opened = Effect.fnUntraced(function* (bytes: Uint8Array) {
+const inFile = Effect.fnUntraced(function* (bytes: Uint8Array) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fs.makeTempFileScoped()
   yield* fs.writeFile(file, bytes)
   return yield* Wav.open(file)
 })
 
-const whole = Effect.fnUntraced(function* (bytes: Uint8Array) {
-  const wav = yield* opened(bytes)
-  return { rate: wav.sampleRate, audio: Buffer.from(yield* wav.read(0, wav.samples)), missing: wav.missing }
+/** Standard input of these pieces. Under a test's runner it is no file. */
+const inPipe = <E, R>(pieces: Stream.Stream<Uint8Array, E, R>) =>
+  Effect.gen(function* () {
+    const context = yield* Effect.context<R>()
+    const stdin = Stream.orDie(Stream.provideContext(pieces, context))
+    const fs = yield* FileSystem.FileSystem
+    const stat = (path: string) => Effect.map(fs.stat(path), (info) => ({ ...info, type: "FIFO" as const }))
+    return yield* Effect.provide(Wav.open("/dev/stdin"), [
+      Stdio.layerTest({ stdin }),
+      Layer.succeed(FileSystem.FileSystem, { ...fs, stat })
+    ])
+  })
+
+/** One byte after the other, so that nothing comes at once that belongs together. */
+const byBytes = (bytes: Uint8Array) => Stream.fromIterable(Array.from(bytes, (byte) => Uint8Array.of(byte)))
+
+/** All of it, in pieces of 7 samples, each released when the next one is read. */
+const whole = Effect.fnUntraced(function* (wav: Wav.Wav) {
+  const parts: Array<Uint8Array> = []
+  for (let at = 0; ; at += 7) {
+    const part = yield* wav.read(at, at + 7)
+    if (part.length === 0) break
+    wav.release(at)
+    parts.push(part)
+  }
+  const { sampleRate, isUnfinished } = wav
+  return { sampleRate, isUnfinished, missing: wav.extent()?.missing, audio: Buffer.concat(parts) }
 })
 
-const ds64 = () => {
-  const body = Buffer.alloc(28)
-  body.writeBigUInt64LE(BigInt(audio.length), 8)
-  return chunk("ds64", body)
+const places = {
+  "a WAV file": inFile,
+  "a WAV file from a pipe": (bytes: Uint8Array) => inPipe(byBytes(bytes))
+}
+
+for (const [place, opened] of Object.entries(places)) {
+  layer(NodeServices.layer)(place, (it) => {
+    for (const [name, found] of Object.entries(foundWith(audio))) {
+      it.effect(`${name} is read whole`, () =>
+        Effect.gen(function* () {
+          const { isUnfinished = false, missing = 0 } = found
+          const expected = { sampleRate: 16_000, isUnfinished, missing, audio: Buffer.from(found.audio) }
+          assert.deepStrictEqual(yield* whole(yield* opened(found.bytes)), expected)
+        })
+      )
+    }
+
+    for (const [name, bytes, said] of refusedWith(audio)) {
+      it.effect(`of ${name} is refused with what it is and how to convert it`, () =>
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(opened(bytes))
+          assert.match(error.message, said)
+          assert.match(error.message, /ffmpeg -i '.*' -ac 1 -ar 16000 -c:a pcm_s16le out\.wav/)
+        })
+      )
+    }
+
+    it.effect("of several channels is read as their mean", () =>
+      Effect.gen(function* () {
+        const stereo = Buffer.alloc(400)
+        for (let at = 0; at < 100; at++) stereo.writeInt32LE((at << 16) | (at + 10), at * 4)
+        const wav = yield* opened(riff([fmt({ channels: 2 }), chunk("data", stereo)]))
+        const mono = Buffer.from(yield* wav.read(0, 200))
+        assert.deepStrictEqual([mono.length, mono.readInt16LE(0), mono.readInt16LE(198)], [200, 5, 104])
+      })
+    )
+  })
 }
 
 layer(NodeServices.layer)("a WAV file", (it) => {
-  const readable: Readonly<Record<string, Buffer>> = {
-    plain: riff([fmt(), chunk("data", audio)]),
-    "with an odd LIST chunk before and one after": riff([
-      chunk("LIST", Buffer.alloc(27)),
-      fmt(),
-      chunk("data", audio),
-      chunk("LIST", Buffer.alloc(4))
-    ]),
-    WAVE_FORMAT_EXTENSIBLE: riff([fmt({ extensible: true }), chunk("data", audio)]),
-    "RF64, whose size is elsewhere": riff(
-      [ds64(), fmt(), chunk("data", audio, 0xffffffff), chunk("LIST", Buffer.alloc(4))],
-      "RF64"
-    ),
-    "whose writer was killed before it knew the size": riff([fmt(), chunk("data", audio, 0xffffffff)]),
-    "whose writer was killed before it wrote the size": riff([fmt(), chunk("data", audio, 0)])
-  }
-  for (const [name, bytes] of Object.entries(readable)) {
-    it.effect(`${name} is read whole`, () =>
-      Effect.gen(function* () {
-        assert.deepStrictEqual(yield* whole(bytes), { rate: 16_000, audio, missing: 0 })
-      })
-    )
-  }
-
-  it.effect("that is cut is read to its last whole sample, and says how many are missing", () =>
+  it.effect("is read in any pieces, and knows its length at once", () =>
     Effect.gen(function* () {
-      const cut = riff([fmt(), chunk("data", audio)]).subarray(0, -3)
-      assert.deepStrictEqual(yield* whole(cut), { rate: 16_000, audio: audio.subarray(0, 196), missing: 2 })
-    })
-  )
-
-  it.effect("is read in any pieces", () =>
-    Effect.gen(function* () {
-      const wav = yield* opened(riff([fmt(), chunk("data", audio)]))
+      const wav = yield* inFile(riff([fmt(), chunk("data", audio)]))
+      assert.deepStrictEqual(wav.extent(), { samples: 400, missing: 0 })
       for (const [from, to] of [
         [0, 1],
-        [99, 100],
+        [399, 400],
         [3, 77],
-        [5, 5]
+        [5, 5],
+        [390, 500]
       ] as const) {
         assert.deepStrictEqual(Buffer.from(yield* wav.read(from, to)), audio.subarray(from * 2, to * 2))
       }
     })
   )
 
-  const refused: ReadonlyArray<readonly [Buffer, RegExp]> = [
-    [riff([fmt({ channels: 2 }), chunk("data", audio)]), /16-bit PCM, 2 channels, 16000 Hz/],
-    [riff([fmt({ bits: 24 }), chunk("data", audio)]), /24-bit PCM/],
-    [riff([fmt({ bits: 32, tag: 3 }), chunk("data", audio)]), /32-bit floating-point/],
-    [riff([fmt({ rate: 96_000 }), chunk("data", audio)]), /96000 Hz/],
-    [riff([fmt({ extensible: true, tag: 3, bits: 32 }), chunk("data", audio)]), /floating-point/],
-    [riff([fmt()]), /without audio/],
-    [riff([fmt(), chunk("data", Buffer.alloc(0))]), /without audio/],
-    [riff([fmt(), chunk("data", audio)]).subarray(0, -199), /without audio/],
-    [riff([chunk("data", audio)]), /without a format/],
-    [Buffer.from("ID3 is no WAV"), /not a WAV file/],
-    [Buffer.alloc(0), /not a WAV file/]
-  ]
-  for (const [bytes, found] of refused) {
-    it.effect(`is refused with what it is (${found.source}) and how to convert it`, () =>
-      Effect.gen(function* () {
-        const error = yield* Effect.flip(opened(bytes))
-        assert.match(error.message, found)
-        assert.match(error.message, /ffmpeg -i '.*' -ac 1 -ar 16000 -c:a pcm_s16le out\.wav/)
-      })
-    )
-  }
+  it.effect("that is a directory, or is not there, is told as such", () =>
+    Effect.gen(function* () {
+      assert.match((yield* Effect.flip(Wav.open("/tmp"))).message, /\/tmp can't be read \(a directory\)/)
+      assert.match((yield* Effect.flip(Wav.open("/nowhere.wav"))).message, /There is no file \/nowhere\.wav/)
+    })
+  )
+})
+
+layer(NodeServices.layer)("a pipe", (it) => {
+  it.effect("is read no further than is asked for, and keeps what is not released", () =>
+    Effect.gen(function* () {
+      let given = 0
+      const endless = Stream.concat(
+        Stream.make(riff([fmt(), chunk("data", Buffer.alloc(0), 0xffff_ffff)])),
+        Stream.map(Stream.range(0, 1_000_000_000, 1), (index) => {
+          given++
+          return new Uint8Array(2_000).fill(index % 251)
+        })
+      )
+      const wav = yield* inPipe(endless)
+      for (let at = 0; at < 200_000; at += 1_000) {
+        yield* wav.read(at, at + 1_000)
+        const again = yield* wav.read(Math.max(0, at - 2_000), at)
+        assert.isTrue(at === 0 || again[0] === (Math.max(0, at - 2_000) / 1_000) % 251)
+        wav.release(at - 2_000)
+      }
+      assert.isAtMost(given, 202)
+      assert.isUndefined(wav.extent())
+    })
+  )
+
+  it.effect("loses nothing when its reader is interrupted while it waits", () =>
+    Effect.gen(function* () {
+      const more = yield* Deferred.make<Uint8Array>()
+      const head = riff([fmt(), chunk("data", Buffer.alloc(0), 0xffff_ffff)])
+      const wav = yield* inPipe(
+        Stream.concat(
+          Stream.make(Buffer.concat([head, audio.subarray(0, 100)])),
+          Stream.fromEffect(Deferred.await(more))
+        )
+      )
+      const reader = yield* Effect.forkChild(wav.read(0, 400), { startImmediately: true })
+      yield* Fiber.interrupt(reader)
+      yield* Deferred.succeed(more, audio.subarray(100))
+      assert.isTrue(Buffer.from(yield* wav.read(0, 1_000)).equals(audio))
+      assert.deepStrictEqual(wav.extent(), { samples: 400, missing: 0 })
+    })
+  )
+
+  it.effect("that breaks is told to who reads on, not to who reads what has come", () =>
+    Effect.gen(function* () {
+      const head = riff([fmt(), chunk("data", audio, 0xffff_ffff)])
+      const wav = yield* inPipe(Stream.concat(Stream.make(head), Stream.die(new Error("broken"))))
+      assert.strictEqual((yield* wav.read(0, 400)).length, 800)
+      assert.strictEqual((yield* Effect.exit(wav.read(400, 401)))._tag, "Failure")
+    })
+  )
 })
 
 it.effect.prop(
@@ -119,8 +163,10 @@ it.effect.prop(
   { bytes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))) },
   ({ bytes }) =>
     Effect.gen(function* () {
-      const error = yield* Effect.result(opened(Buffer.concat([riff([fmt()]), Buffer.from(bytes)])))
-      assert.isTrue(error._tag === "Failure" ? error.failure._tag === "UnsupportedWav" : error.success.samples >= 0)
+      for (const opened of Object.values(places)) {
+        const result = yield* Effect.result(opened(Buffer.concat([riff([fmt()]), Buffer.from(bytes)])))
+        assert.isTrue(result._tag === "Success" || result.failure._tag === "UnsupportedWav")
+      }
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
   { arbitrary: { runs: 40 } }
 )

@@ -1,6 +1,7 @@
 /** Recording in a real Chromium against a real server: what was said is what is kept. */
 import { assert, it } from "@effect/vitest"
 import { launch, microphone, microphoneHears } from "../support/Browser.ts"
+import { foundWith, refusedWith } from "../support/WavFiles.ts"
 import { noted, open, spoken } from "./support/Chromium.ts"
 import { drop, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
 import { match, noise, samplesOf, wav } from "./support/Sound.ts"
@@ -77,9 +78,27 @@ it("sends a WAV file that is dropped on it, and says of others what they are and
   }
   assert.match(await refused("song.mp3", Buffer.from("ID3\u0004 and more")), /is an MP3 file.*ffmpeg -i "song\.mp3"/)
   assert.match(await refused("float.wav", wav(pcm, 16_000, { coding: 3 })), /floating-point.*pcm_s16le/)
-  assert.match(await refused("fast.wav", wav(pcm, 96_000)), /96000 samples a second.*-ar 16000/)
-  assert.match(await refused("none.wav", wav(Buffer.alloc(0), 16_000)), /no audio/)
-  assert.match(await refused("text.txt", Buffer.from("hello")), /not a WAV file/)
+  assert.match(await refused("fast.wav", wav(pcm, 96_000)), /96000 Hz.*-ar 16000/)
+  for (const [index, [, bytes, said]] of refusedWith(pcm.subarray(0, 1_000)).entries()) {
+    assert.match(await refused(`refused-${index}.wav`, bytes), said)
+  }
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("sends WAV files as writers leave them: all of their audio and nothing else", async () => {
+  const { broken, context, page } = await here.open()
+  const found = Object.values(foundWith(noise(2, 16_000, 3))).map((each, index) => ({ ...each, file: `f${index}.wav` }))
+  await drop(page, Object.fromEntries(found.map(({ bytes, file }) => [file, bytes])))
+  for (const { audio, file, isUnfinished, missing } of found) {
+    const card = page.locator(".job", { hasText: file })
+    await card.getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
+    const words = (await card.textContent()) ?? ""
+    assert.strictEqual(words.includes("header was never finished"), isUnfinished === true, file)
+    assert.strictEqual(words.includes("The file is cut"), missing !== undefined, file)
+    const sent = await kept(here.server, (await card.getAttribute("data-conversation")) ?? "")
+    assert.isTrue(sent.equals(audio), file)
+  }
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

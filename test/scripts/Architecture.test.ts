@@ -96,6 +96,27 @@ const cases: ReadonlyArray<Case> = [
     good: { "src/Storage.ts": file("export const Storage = 1"), "src/main.ts": file("") }
   },
   {
+    rule: "page-alone",
+    promise: "refuses an import of the server's code in the page",
+    bad: {
+      "src/Web/Page/B.ts": file('import { x } from "../../Audio.ts"'),
+      "src/Audio.ts": file("export const x = 1")
+    },
+    where: "src/Web/Page/B.ts:2",
+    good: {
+      "src/Web/Page/B.ts": file('import * as WavReader from "../../WavReader.ts"\nimport { c } from "./C.ts"'),
+      "src/Web/Page/C.ts": file("export const c = 1"),
+      "src/WavReader.ts": file("export const read = 1")
+    }
+  },
+  {
+    rule: "page-alone",
+    promise: "refuses an import in what the page shares, be it a type or a package",
+    bad: { "src/WavReader.ts": file('import type { Effect } from "effect"') },
+    where: "src/WavReader.ts:2",
+    good: { "src/WavReader.ts": file("export const read = 1") }
+  },
+  {
     rule: "file-length",
     promise: "refuses 401 lines of code, and does not count comments and blanks",
     bad: { "src/A.ts": file(lines(401)) },

@@ -13,7 +13,14 @@ const root = path.join(import.meta.dirname, "../..")
 const project = () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-page-"))
   onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
-  for (const file of ["scripts/ensure.mjs", "scripts/Web.ts", "src/Web/Page", "package-lock.json", "tsconfig.json"]) {
+  for (const file of [
+    "scripts/ensure.mjs",
+    "scripts/Web.ts",
+    "src/Web/Page",
+    "src/WavReader.ts",
+    "package-lock.json",
+    "tsconfig.json"
+  ]) {
     fs.cpSync(path.join(root, file), path.join(folder, file), { recursive: true })
   }
   fs.symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"))
@@ -39,7 +46,11 @@ it("is made at the first start, left alone at the next, and made again when a so
   assert.strictEqual(current(), first)
   edit("Words.ts", (text) => `${text}\nexport const more = 1\n`)
   assert.strictEqual(ensure().status, 0)
-  assert.notStrictEqual(current(), first)
+  const second = current()
+  assert.notStrictEqual(second, first)
+  edit("../../WavReader.ts", (text) => `${text}\nexport const more = 1\n`)
+  assert.strictEqual(ensure().status, 0)
+  assert.isFalse([first, second].includes(current()))
   assert.deepStrictEqual(fs.readdirSync(path.join(folder, ".cache/web")).toSorted(), [current(), "current"].toSorted())
 })
 

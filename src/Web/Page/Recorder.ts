@@ -224,10 +224,13 @@ export const sendFile = async (file: File): Promise<Job> => {
     words: ""
   })
   const note = mirror(state, uplink, rate)
-  const cut = source.missing < 0.001 ? "" : `The file is cut: its last ${duration(source.missing)} are missing.`
+  const about = [
+    source.missing < 0.001 ? "" : `The file is cut: its last ${duration(source.missing)} are missing.`,
+    source.isUnfinished ? "The file's header was never finished: all that follows it is sent." : ""
+  ].join("")
   const start = () => {
     running++
-    note(cut)
+    note(about)
     void uplink.run().finally(() => {
       running--
       queue.shift()?.()
@@ -238,7 +241,7 @@ export const sendFile = async (file: File): Promise<Job> => {
     state,
     level: new Store(0),
     stop: () => {
-      note(cut)
+      note(about)
       uplink.cancel()
     },
     save: () => Promise.resolve(file)
