@@ -64,9 +64,16 @@ const tlsOptions = Effect.fnUntraced(function* (url: ConnectionUrl) {
           key: yield* readCertificate("sslkey", sslKey),
           ...(sslPassword === undefined ? {} : { passphrase: sslPassword })
         }
+  const secureContext = yield* Effect.try({
+    try: () => Tls.createSecureContext({ ...own, ...(ca === undefined ? {} : { ca }) }),
+    catch: (error) =>
+      new DatabaseUnusable({
+        problem: `The certificates in DATABASE_URL can't be used (${error instanceof Error ? error.message : error})`,
+        remedy: "check the files of sslrootcert, sslcert and sslkey, and sslpassword"
+      })
+  })
   return ({ host }: Host): Tls.ConnectionOptions => ({
-    ...own,
-    ...(ca === undefined ? {} : { ca }),
+    secureContext,
     rejectUnauthorized: ca !== undefined,
     ...(Net.isIP(host) === 0 ? { servername: host } : {}),
     checkServerIdentity: (_, certificate) =>

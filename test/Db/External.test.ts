@@ -141,6 +141,29 @@ layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("DATABASE_
     })
   )
 
+  it.effect("shows a certificate of its own, with an encrypted key", () =>
+    Effect.gen(function* () {
+      const { authority, directory, port } = yield* urls
+      const own = `sslcert=${directory}/client.crt&sslkey=${directory}/client.key&sslpassword=secret`
+      const url = `postgres://spillway@localhost:${port}/certificate?sslmode=verify-full&sslrootcert=${authority}`
+      assert.isTrue(yield* isEncrypted(`${url}&${own}`))
+      assert.match(yield* refusal(url), /28000: connection requires a valid client certificate/)
+      assert.match(
+        yield* refusal(`${url}&${own.replace("client.crt", "absent")}`),
+        /sslcert in DATABASE_URL can't be read/
+      )
+      assert.match(
+        yield* refusal(`${url}&${own}x`),
+        /certificates in DATABASE_URL can't be used .*: check .*sslpassword$/
+      )
+      const noCertificate = url.replace(authority, `${directory}/access.conf`)
+      assert.match(
+        yield* refusal(`${noCertificate}&${own}`),
+        /certificates in DATABASE_URL can't be used|no TLS with the server/
+      )
+    })
+  )
+
   it.effect("takes the system's authorities only with verify-full, which it means", () =>
     Effect.gen(function* () {
       const { at } = yield* urls

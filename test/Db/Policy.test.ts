@@ -230,6 +230,24 @@ describe("Policy", () => {
     })
   )
 
+  it.effect("has connections for recording and health checks that no request can take, also in the smallest pool", () =>
+    Effect.gen(function* () {
+      for (const pool of [2, 20]) {
+        const policy = yield* make({ pool })
+        const requests = Array.from({ length: 40 }, (_, n) => (n < 20 ? `user-${n}` : undefined)).map((uid) =>
+          policy.run(repeatable, Effect.never).pipe(Effect.provideService(DbCaller, { kind: "request", uid }))
+        )
+        yield* Effect.forEach(requests, (request) => Effect.forkChild(request, { startImmediately: true }))
+        for (const caller of [ingestCaller, healthCaller])
+          yield* Effect.provideService(policy.run(once, Effect.void), DbCaller, caller)
+        const ingest = Effect.provideService(policy.run(once, Effect.never), DbCaller, ingestCaller)
+        yield* Effect.forEach(Array.from({ length: 40 }), () => Effect.forkChild(ingest, { startImmediately: true }))
+        yield* Effect.provideService(policy.run(once, Effect.void), DbCaller, healthCaller)
+        assert.deepStrictEqual(policy.use(), { active: pool === 2 ? 2 : 19, waiting: 80 - (pool === 2 ? 2 : 19) })
+      }
+    })
+  )
+
   it.effect("runs one operation of each user in turn, whatever one of them has waiting", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 10 })

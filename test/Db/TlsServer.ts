@@ -54,14 +54,21 @@ const makeCertificates = (directory: string, user: PostgresChild.User) => {
     directory,
     "x509 -req -in server.csr -CA authority.crt -CAkey authority.key -CAcreateserial -days 2 -extfile server.ext -out server.crt"
   )
+  // The client's key is encrypted.
+  openssl(directory, "req -newkey rsa:2048 -passout pass:secret -subj /CN=spillway -keyout client.key -out client.csr")
+  openssl(
+    directory,
+    "x509 -req -in client.csr -CA authority.crt -CAkey authority.key -CAcreateserial -days 2 -out client.crt"
+  )
   const key = Path.join(directory, "server.key")
   Fs.chmodSync(key, 0o600)
   if (user !== undefined) Fs.chownSync(key, user.uid, user.gid)
 }
 
-/** Databases `tls` and `clear` are for connections of that kind alone. */
+/** Databases `tls` and `clear` are for connections of that kind alone, `certificate` for clients that have one. */
 const access = `
 local all all scram-sha-256
+hostssl certificate all 127.0.0.1/32 cert
 hostssl tls all 127.0.0.1/32 scram-sha-256
 hostnossl tls all 127.0.0.1/32 reject
 hostssl clear all 127.0.0.1/32 reject
@@ -91,6 +98,7 @@ const make = Effect.gen(function* () {
         hba_file: `${directory}/access.conf`,
         ssl: "on",
         ssl_cert_file: `${directory}/server.crt`,
+        ssl_ca_file: `${directory}/authority.crt`,
         ssl_key_file: `${directory}/server.key`
       }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
     ),
@@ -112,7 +120,7 @@ const make = Effect.gen(function* () {
     Effect.retry(Schedule.max([Schedule.spaced("20 millis"), Schedule.recurs(500)])),
     Effect.provide(Reactivity.layer)
   )
-  for (const name of ["tls", "clear"]) yield* sql`CREATE DATABASE ${sql(name)}`
+  for (const name of ["tls", "clear", "certificate"]) yield* sql`CREATE DATABASE ${sql(name)}`
   return TlsServer.of({
     port,
     directory,
