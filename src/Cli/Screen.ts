@@ -7,8 +7,8 @@ const redraw = { terminal: Duration.millis(100), log: Duration.seconds(10) }
 export class Screen extends Context.Service<
   Screen,
   {
-    /** A state that replaces the one before; drawn now and then. */
-    progress(fraction: number, text: string): Effect.Effect<void>
+    /** A state that replaces the one before; drawn now and then. No fraction: how much there will be is not known. */
+    progress(fraction: number | undefined, text: string): Effect.Effect<void>
     /** A line that stays. */
     say(text: string): Effect.Effect<void>
   }
@@ -23,7 +23,8 @@ export class Screen extends Context.Service<
       const write = (text: string) => Effect.sync(() => void stderr.write(text))
       const clear = interactive ? "\r\u001b[K" : ""
 
-      const draw = (fraction: number, text: string) => {
+      const draw = (fraction: number | undefined, text: string) => {
+        if (fraction === undefined) return write(interactive ? `${clear}${text}` : `${text}\n`)
         if (!interactive) return write(`${percent(fraction)} ${text}\n`)
         const width = Math.max(10, Math.min(40, stderr.columns - text.length - 10))
         return write(`${clear}${bar(fraction, width)} ${percent(fraction)} ${text}`)
@@ -35,7 +36,7 @@ export class Screen extends Context.Service<
         progress: Effect.fnUntraced(function* (fraction, text) {
           const now = yield* Clock.currentTimeMillis
           const due = yield* Ref.modify(drawnAt, (at) =>
-            now - at >= pause || fraction >= 1 ? [true, now] : [false, at]
+            now - at >= pause || (fraction ?? 0) >= 1 ? [true, now] : [false, at]
           )
           if (due) yield* draw(fraction, text)
         })

@@ -53,7 +53,7 @@ export const Upload = {
       const all = wav.extent()?.samples
       const of = all === undefined ? "" : ` of ${seconds(all / sampleRate)}`
       return screen.progress(
-        acknowledged / Math.max(1, all ?? reached),
+        all === undefined ? undefined : acknowledged / all,
         `sent ${seconds(sent / sampleRate)}, acknowledged ${seconds(acknowledged / sampleRate)}${of}`
       )
     })

@@ -19,9 +19,9 @@ const wav = {
   release: (_sample: number) => {}
 }
 
-const screenThat = (said: Array<string>) => ({
+const screenThat = (said: Array<string>, drawn: Array<number | undefined>) => ({
   say: (text: string) => Effect.sync(() => void said.push(text)),
-  progress: () => Effect.void
+  progress: (fraction: number | undefined) => Effect.sync(() => void drawn.push(fraction))
 })
 
 interface Options {
@@ -30,12 +30,14 @@ interface Options {
   /** Is given what was said on the screen. */
   readonly said?: Array<string>
   readonly source?: typeof wav
+  /** Is given the fractions that were drawn. */
+  readonly drawn?: Array<number | undefined>
 }
 
-const upload = (url: string, { env = {}, key = "k", said = [], source = wav }: Options = {}) =>
+const upload = (url: string, { env = {}, key = "k", said = [], source = wav, drawn = [] }: Options = {}) =>
   Upload.run({ wav: source, conversation: "c", url, key: Redacted.make(key), realtime: false }).pipe(
     Effect.provide(
-      Layer.merge(CliConfig.layer, Layer.mock(Screen, screenThat(said))).pipe(
+      Layer.merge(CliConfig.layer, Layer.mock(Screen, screenThat(said, drawn))).pipe(
         Layer.provide(
           ConfigProvider.layer(
             ConfigProvider.fromEnvRecord({
@@ -88,7 +90,9 @@ it.live("audio of unknown length is sent to its end, and none is asked for again
       }
     }
     const { seen, url } = yield* fakeServer({ ackEvery: 4, breakAfter: [3, 30, 2, 17] })
-    const { seconds } = yield* upload(url, { source })
+    const drawn: Array<number | undefined> = []
+    const { seconds } = yield* upload(url, { source, drawn })
+    assert.deepStrictEqual([drawn[0], drawn.at(-1)], [undefined, 1])
     assert.isTrue(seen.stored.equals(pcm))
     assert.deepStrictEqual([released, seconds], [samples, SECONDS])
   })
