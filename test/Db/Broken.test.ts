@@ -1,11 +1,12 @@
 /** Connections that break at the worst moment: nothing is applied twice, nothing confirmed is lost, nobody waits for ever. */
 import { assert, layer } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Random } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber } from "effect"
 import { SqlClient } from "effect/sql"
 import { DbTimeout } from "../../src/Db.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { dbOn } from "./Fixture.ts"
+import { keepsPromises } from "./Kills.ts"
 import * as Proxy from "./Proxy.ts"
 
 /** A pool through a proxy, and an empty table whose rows are counted past both. */
@@ -154,59 +155,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
   it.effect("keeps its promises while the server ends connections at random", () =>
     Effect.gen(function* () {
       const { db } = yield* setUp({ pool: 8, retryBase: Duration.millis(10) })
-      const sql = yield* SqlClient.SqlClient
-      yield* sql`CREATE TABLE promised (id int NOT NULL, kind text NOT NULL)`
-      const kinds = ["write", "writeIdempotent", "transaction", "transactionIdempotent"] as const
-      const confirmed = new Set<string>()
-      const write = (id: number) => {
-        const kind = kinds[id % kinds.length] ?? "write"
-        return db[kind](`Test.${kind}`, (sql) =>
-          kind.endsWith("Idempotent")
-            ? sql`
-                INSERT INTO promised SELECT ${id}::int, ${kind}
-                WHERE NOT EXISTS (SELECT FROM promised WHERE id = ${id}) RETURNING pg_sleep(0.001)::text`
-            : sql`INSERT INTO promised VALUES (${id}, ${kind}) RETURNING pg_sleep(0.001)::text`
-        ).pipe(
-          Effect.tap(() => Effect.sync(() => confirmed.add(`${id} ${kind}`))),
-          Effect.catchTag("DbUnavailable", (error) =>
-            Effect.sync(() => {
-              if (kind.endsWith("Idempotent")) assert.strictEqual(error.attempts, 6)
-            })
-          )
-        )
-      }
-      const kill = sql`
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'spillway' AND pid <> pg_backend_pid()
-        ORDER BY random() LIMIT 1`
-      let kills = 0
-      const killer = yield* Effect.forkScoped(
-        Effect.forever(
-          Effect.andThen(
-            Effect.map(kill, (rows) => (kills += rows.length)),
-            Effect.flatMap(Random.nextBetween(2, 20), (n) => Effect.sleep(Duration.millis(n)))
-          )
-        )
-      )
-      let id = 0
-      const next = Effect.suspend(() => write(id++))
-      // As many writes as it takes, however quick the machine is.
-      const writer = Effect.repeat(next, { while: () => kills < 40 || confirmed.size < 100 })
-      yield* Effect.all(
-        Array.from({ length: 16 }, () => writer),
-        { concurrency: "unbounded" }
-      )
-      yield* Fiber.interrupt(killer)
-      const stored = yield* sql<{ key: string; n: number }>`
-        SELECT id || ' ' || kind AS key, count(*)::int AS n FROM promised GROUP BY id, kind`
-      const doubled = stored.filter(({ n }) => n > 1)
-      assert.deepStrictEqual(doubled, [])
-      const keys = new Set(stored.map(({ key }) => key))
-      assert.deepStrictEqual(
-        [...confirmed].filter((key) => !keys.has(key)),
-        []
-      )
-      assert.isAtLeast(confirmed.size, 100)
+      yield* keepsPromises(db, yield* SqlClient.SqlClient)
     })
   )
 })

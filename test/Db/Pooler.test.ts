@@ -13,7 +13,8 @@ import * as Migrations from "../../src/Db/Migrations.ts"
 import * as PostgresChild from "../../src/Db/PostgresChild.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { configWith } from "./Fixture.ts"
-import { freePort, TlsServer, layer as layerTls } from "./TlsServer.ts"
+import { keepsPromises } from "./Kills.ts"
+import { freePort, isMissing, TlsServer, layer as layerTls } from "./TlsServer.ts"
 
 const program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].find((path) => Fs.existsSync(path))
 
@@ -29,6 +30,7 @@ listen_port = ${from}
 unix_socket_dir =
 auth_type = any
 pool_mode = ${mode}
+server_login_retry = 0.2
 default_pool_size = ${mode === "session" ? 30 : serverConnections}
 `
 
@@ -46,7 +48,10 @@ const pgbouncer = Effect.fnUntraced(function* (mode: string) {
     Effect.retry(Schedule.max([Schedule.spaced("20 millis"), Schedule.recurs(500)])),
     Effect.provide(Reactivity.layer)
   )
-  const other = yield* Effect.provide(PgClient.makeClient({ ...sql.config, database }), Reactivity.layer)
+  const other = yield* Effect.provide(
+    PgClient.makeClient({ ...sql.config, database, applicationName: "other" }),
+    Reactivity.layer
+  )
   return { url: `postgres://spillway:any@127.0.0.1:${from}/${database}`, raw, other, database }
 })
 
@@ -63,7 +68,7 @@ const start = (url: string, changes: Parameters<typeof configWith>[0] = {}) =>
 const title =
   program === undefined ? "Behind pgbouncer (not installed here: apt-get install pgbouncer)" : "Behind pgbouncer"
 
-describe.skipIf(program === undefined)(title, () => {
+describe.skipIf(program === undefined || isMissing)(title, () => {
   layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("in both modes of its pools", (it) => {
     for (const mode of ["transaction", "session"]) {
       it.effect(`starts again and again, reads and writes, with many statements at a time (${mode})`, () =>
@@ -139,6 +144,13 @@ describe.skipIf(program === undefined)(title, () => {
             Effect.catchReason(insert(sql), "SqlError", "UniqueViolation", () => Effect.succeed("taken"))
           )
           assert.strictEqual(caught, "taken")
+        })
+      )
+
+      it.effect(`keeps its promises while the server ends sessions at random (${mode})`, () =>
+        Effect.gen(function* () {
+          const { other, url } = yield* pgbouncer(mode)
+          yield* keepsPromises(yield* start(url, { retryBase: Duration.millis(10) }), other)
         })
       )
 

@@ -1,5 +1,5 @@
 /** A PostgreSQL with TLS and a certificate authority of its own, on a TCP port of this machine. */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
@@ -37,6 +37,9 @@ export const freePort = Effect.callback<number>((resume) => {
     server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
   })
 })
+
+/** What makes the certificates is not there. */
+export const isMissing = spawnSync("openssl", ["version"]).status !== 0
 
 /** `command` has no spaces in its words. */
 const openssl = (directory: string, command: string) =>
