@@ -1,12 +1,17 @@
 /**
  * Makes sure that the dependencies of package-lock.json are installed, that npm's scripts run on Node 22.19 or newer, and
  * that the page is bundled. Runs on any Node from 18 on, without dependencies. With nothing to do it reads a few files.
+ *
+ * `ensure.mjs PROGRAM ARGUMENTS` then runs the program in this process, so that a signal finds it in every phase, with its
+ * compiled modules cached; in a child where another Node runs it.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
+import * as module from "node:module"
+import * as os from "node:os"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 
 const OLDEST = [22, 19]
 /** One `npm ci` may take this long; a lock that is older was left behind. */
@@ -22,6 +27,10 @@ const modules = path.join(root, "node_modules")
 const stampFile = path.join(modules, ".spillway-installed")
 const lockFile = path.join(root, ".cache", "ensure.lock")
 const pinnedNode = path.join(modules, ".bin", "node")
+/** What V8 made of the modules, by Node's version; Node writes it when a process ends. */
+const compiled = path.join(root, ".cache", "compiled")
+const [program, ...programArguments] = process.argv.slice(2)
+const server = "src/main.ts"
 
 class Failure extends Error {}
 
@@ -86,6 +95,22 @@ const finishedInstall = (lock) => {
 
 const say = (line) => process.stderr.write(`${line}\n`)
 
+const signals = ["SIGINT", "SIGTERM"]
+
+/** Children that end with this process. */
+const working = new Set()
+
+/** A server that is told to stop before it has begun has stopped, as it does later; anything else has not been done. */
+const statusOf = (signal) => (program === server && signals.includes(signal) ? 0 : 128 + os.constants.signals[signal])
+
+const interrupted = (signal) => {
+  for (const child of working) child.kill(signal)
+  release()
+  process.exit(statusOf(signal))
+}
+
+const endInterruption = () => signals.forEach((signal) => process.removeListener(signal, interrupted))
+
 const npmCi = () =>
   new Promise((resolve, reject) => {
     const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
@@ -112,18 +137,11 @@ const npmCi = () =>
       tty ? 1000 : PROGRESS_MS
     )
     const deadline = setTimeout(() => child.kill("SIGTERM"), INSTALL_MS)
-    const stop = (signal) => {
-      child.kill(signal)
-      release()
-      process.exit(signal === "SIGINT" ? 130 : 143)
-    }
-    process.once("SIGINT", stop)
-    process.once("SIGTERM", stop)
+    working.add(child)
     const settle = () => {
       clearInterval(progress)
       clearTimeout(deadline)
-      process.removeListener("SIGINT", stop)
-      process.removeListener("SIGTERM", stop)
+      working.delete(child)
       if (tty) process.stderr.write("\r")
     }
     child.once("error", (cause) => {
@@ -261,23 +279,58 @@ const pageStamp = (script) => {
 }
 
 /** In a recent Node. Of two at once both bundle, and one is the last. */
-const bundlePage = () => {
+const bundlePage = async () => {
   const script = path.join(root, "scripts", "Web.ts")
   if (!fs.existsSync(script)) return
   const stamp = pageStamp(script)
   if (readText(path.join(root, ".cache", "web", "current"))?.split("\n")[1] === stamp) return
-  const node = fs.existsSync(pinnedNode) ? pinnedNode : process.execPath
-  const { status } = spawnSync(node, [script, stamp], { stdio: ["ignore", "ignore", "inherit"] })
-  if (status !== 0) throw new Failure("The page could not be bundled; the reason is above.")
+  const child = spawn(nodeForProgram(), [script, stamp], { stdio: ["ignore", "ignore", "inherit"] })
+  working.add(child)
+  const code = await new Promise((resolve) => child.once("error", resolve).once("close", resolve))
+  working.delete(child)
+  if (code !== 0) throw new Failure("The page could not be bundled; the reason is above.")
+}
+
+const nodeForProgram = () => (fs.existsSync(pinnedNode) ? pinnedNode : process.execPath)
+
+const runHere = async () => {
+  process.argv.splice(1, 2, path.join(root, program))
+  module.enableCompileCache?.(compiled)
+  await import(pathToFileURL(path.join(root, program)).href)
+}
+
+const runElsewhere = (node) =>
+  new Promise((resolve, reject) => {
+    const child = spawn(node, [...process.execArgv, path.join(root, program), ...programArguments], {
+      stdio: "inherit",
+      env: { NODE_COMPILE_CACHE: compiled, ...process.env }
+    })
+    endInterruption()
+    for (const signal of signals) process.on(signal, () => child.kill(signal))
+    child.once("error", (cause) => reject(new Failure(`${node} could not be started: ${cause.message}`)))
+    child.once("close", (code, signal) => {
+      process.exitCode = code ?? statusOf(signal)
+      resolve()
+    })
+  })
+
+const run = () => {
+  const node = nodeForProgram()
+  return fs.realpathSync(node) === fs.realpathSync(process.execPath) ? runHere() : runElsewhere(node)
 }
 
 const main = async () => {
+  for (const signal of signals) process.on(signal, interrupted)
   if (readText(stampFile) !== stampOf(lockText())) await locked(install)
   checkNode()
-  bundlePage()
+  await bundlePage()
+  if (program !== undefined) await run()
 }
 
-main().catch((cause) => {
-  say(cause instanceof Failure ? cause.message : (cause?.stack ?? String(cause)))
-  process.exitCode = 1
-})
+main()
+  .catch((cause) => {
+    say(cause instanceof Failure ? cause.message : (cause?.stack ?? String(cause)))
+    process.exitCode = 1
+  })
+  // From here on the program's own handlers stand alone.
+  .finally(endInterruption)

@@ -2,8 +2,15 @@
 import * as Fs from "node:fs"
 import { createServer } from "node:net"
 import * as Path from "node:path"
+import { PgClient } from "@effect/sql-pg"
 import { assert, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import { Reactivity } from "effect/reactivity"
 import { onTestFinished } from "vitest"
+import { DbServer } from "../src/Db/DbServer.ts"
+import { freePort } from "./support/FreePort.ts"
+import * as Postgres from "./support/Postgres.ts"
+import { exchange } from "./support/RawHttp.ts"
 import { dataDirectory, spawnServer, startServer } from "./support/Server.ts"
 
 const failedStart = async (dataDir: string, env: Readonly<Record<string, string>>) => {
@@ -105,3 +112,82 @@ it("warns at the start of variables that look like settings and are none", () =>
     assert.match(warning ?? "", /WARN/)
     assert.include(warning, "Did you mean SPILLWAY_COMMIT_INTERVAL?")
   }))
+
+/** Tells a server to stop as soon as it says that it does this, and answers its exit code. */
+const stopDuring = async (step: string, dataDir: string, env: Readonly<Record<string, string>> = {}) => {
+  const port = await freePort()
+  const { child, output } = spawnServer(dataDir, { SPILLWAY_PORT: String(port), ...env })
+  onTestFinished(() => void child.kill("SIGKILL"))
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve))
+  const seen = async (): Promise<void> => {
+    const { body } = await exchange(port, "GET /health/ready HTTP/1.1\nHost: x\n\n")
+    if (child.exitCode !== null) throw new Error(`it ended before: ${output()}`)
+    if (!body.includes(step)) await seen()
+  }
+  await seen()
+  child.kill("SIGTERM")
+  const at = performance.now()
+  const code = await ended
+  assert.isBelow(performance.now() - at, 10_000)
+  return code
+}
+
+it("ends with 0 when it is told to stop while its modules are loaded", () =>
+  withDirectory(async (dataDir) => {
+    const tracer = `import { registerHooks } from "node:module"
+      registerHooks({ load: (url, context, next) => (url.endsWith("src/main.ts") && console.log("loading"), next(url, context)) })`
+    const { child } = spawnServer(dataDir, {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tracer)}`
+    })
+    onTestFinished(() => void child.kill("SIGKILL"))
+    await new Promise<void>((resolve) => child.stdout.on("data", (text) => text.includes("loading") && resolve()))
+    child.kill("SIGTERM")
+    assert.strictEqual(await new Promise((resolve) => child.once("exit", resolve)), 0)
+  }))
+
+it("ends with 0 when it is told to stop while its database is created, and creates it the next time", () =>
+  withDirectory(async (dataDir) => {
+    assert.strictEqual(await stopDuring("The database is being created.", dataDir), 0)
+    const server = await startServer(dataDir)
+    assert.strictEqual(await server.stop(), 0)
+  }))
+
+it("ends with 0 when it is told to stop while PostgreSQL starts, and leaves none behind", () =>
+  withDirectory(async (dataDir) => {
+    assert.strictEqual(await stopDuring("PostgreSQL is starting.", dataDir), 0)
+    assert.isFalse(Fs.existsSync(Path.join(dataDir, "postgres/data/postmaster.pid")))
+  }))
+
+it("ends with 0 when it is told to stop while it waits for its database", () =>
+  withDirectory(async (dataDir) => {
+    const env = { DATABASE_URL: "postgres://u:p@127.0.0.1:9/x" }
+    assert.strictEqual(await stopDuring("Waiting for the database", dataDir, env), 0)
+  }))
+
+it("ends with 0 when it is told to stop while the journal is recovered, and loses nothing of it", () =>
+  withDirectory(async (dataDir) => {
+    const server = await startServer(dataDir)
+    assert.strictEqual(await server.stop(), 0)
+    const segment = Path.join(dataDir, "journal", "0000000000000900.wal")
+    Fs.writeFileSync(segment, "")
+    // Takes a minute to read, and no space.
+    Fs.truncateSync(segment, 2 ** 36)
+    assert.strictEqual(await stopDuring("The journal is being recovered.", dataDir), 0)
+    assert.strictEqual(Fs.statSync(segment).size, 2 ** 36)
+  }))
+
+it.live("ends with 0 when it is told to stop while another node migrates the schema", () =>
+  Effect.gen(function* () {
+    const { login } = yield* DbServer
+    const sql = yield* PgClient.makeClient(login)
+    yield* sql`SELECT pg_advisory_lock(x'7370696c'::bigint)::text`
+    const query = new URLSearchParams({ host: login.host ?? "", user: login.username ?? "" })
+    const password = Redacted.isRedacted(login.password) ? Redacted.value(login.password) : ""
+    const DATABASE_URL = `postgres://:${password}@/${login.database}?${query}`
+    yield* Effect.promise(() =>
+      withDirectory(async (dataDir) =>
+        assert.strictEqual(await stopDuring("schema is being migrated", dataDir, { DATABASE_URL }), 0)
+      )
+    )
+  }).pipe(Effect.provide(Layer.merge(Postgres.layerServerEmpty, Reactivity.layer)))
+)

@@ -1,20 +1,12 @@
 /** The real server, asked from before its start until after its end. */
-import { createServer } from "node:net"
 import * as Fs from "node:fs"
+import { connect, type Socket } from "node:net"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { onTestFinished } from "vitest"
+import { freePort } from "../support/FreePort.ts"
 import { type Exchanged, exchange } from "../support/RawHttp.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
-
-const freePort = () =>
-  new Promise<number>((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      const port = typeof address === "object" && address !== null ? address.port : 0
-      server.close(() => resolve(port))
-    })
-  })
 
 const websocket =
   "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
@@ -87,4 +79,26 @@ it("answers every connection that it accepts, from its first moment to its last"
     .filter(({ name, answer }) => name === "ready" && answer.status === 503)
     .flatMap(({ answer }) => JSON.parse(answer.body.toString()).failing.map((each: { reason: string }) => each.reason))
   for (const step of ["The database is being created.", "PostgreSQL is starting."]) assert.include(reasons, step)
+}, 60_000)
+
+it("stops within its bounds while clients hold connections on which they send nothing, or read nothing", async () => {
+  const dataDir = dataDirectory()
+  const server = await startServer(dataDir, { SPILLWAY_HTTP_SHUTDOWN_TIMEOUT: "200 millis" })
+  const port = Number(new URL(server.url).port)
+  const sockets = await Promise.all(
+    ["", "GET /health/live HTTP/1.1\r\nHost: x\r\n", `GET /v1/trigger/listen HTTP/1.1\r\nHost: x\r\n`].map(
+      (text) =>
+        new Promise<Socket>((resolve) => {
+          const socket = connect(port, "127.0.0.1", () => socket.write(text, () => resolve(socket)))
+          socket.on("error", () => {})
+        })
+    )
+  )
+  // The server accepts in order.
+  await exchange(port, requests.live)
+  const at = performance.now()
+  assert.strictEqual(await server.stop(), 0)
+  assert.isBelow(performance.now() - at, 10_000)
+  for (const socket of sockets) socket.destroy()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 }, 60_000)

@@ -1,6 +1,6 @@
 /** scripts/ensure.mjs against a stand-in for npm: what it does on a fresh clone, twice at once, and after a failure. */
 import { assert, describe, it } from "@effect/vitest"
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -22,12 +22,14 @@ for (const name of Object.keys(lock.packages)) {
   fs.mkdirSync(name, { recursive: true })
   fs.writeFileSync(path.join(name, "package.json"), "{}")
 }
+if (what === "hang") fs.writeFileSync("npm.pid", String(process.pid))
 if (what === "die") process.kill(process.pid, "SIGKILL")
 if (what === "no-node") {
   fs.mkdirSync("node_modules/.bin")
   fs.writeFileSync("node_modules/.bin/node", "#!/bin/sh\\nexit 127\\n", { mode: 0o755 })
 }
-setTimeout(() => fs.writeFileSync("node_modules/.package-lock.json", JSON.stringify(lock)), 300)
+const pause = what === "hang" ? 2 ** 30 : 300
+setTimeout(() => fs.writeFileSync("node_modules/.package-lock.json", JSON.stringify(lock)), pause)
 `
 
 const lockOf = (version: string) =>
@@ -39,6 +41,14 @@ const lockOf = (version: string) =>
       "node_modules/tool-elsewhere": { version, optional: true, os: ["elsewhere"] }
     }
   })
+
+interface Options {
+  readonly npm?: string
+  /** For Node. */
+  readonly args?: ReadonlyArray<string>
+  readonly program?: ReadonlyArray<string>
+  readonly meanwhile?: (child: ChildProcess) => void
+}
 
 const project = () => {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-ensure-"))
@@ -53,12 +63,12 @@ const project = () => {
     const file = path.join(root, "calls")
     return fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim().split("\n") : []
   }
-  const ensure = (options: { readonly npm?: string; readonly args?: ReadonlyArray<string> } = {}) =>
+  const ensure = (options: Options = {}) =>
     new Promise<{ readonly code: number | null; readonly shown: string }>((resolve) => {
       const env = { ...process.env, npm_execpath: path.join(root, "npm.cjs"), FAKE_NPM: options.npm ?? "" }
-      const child = spawn(process.execPath, [...(options.args ?? []), path.join(root, "scripts/ensure.mjs")], {
-        env: { ...env, npm_node_execpath: process.execPath }
-      })
+      const args = [...(options.args ?? []), path.join(root, "scripts/ensure.mjs"), ...(options.program ?? [])]
+      const child = spawn(process.execPath, args, { env: { ...env, npm_node_execpath: process.execPath } })
+      options.meanwhile?.(child)
       let shown = ""
       child.stdout.on("data", (data) => (shown += data))
       child.stderr.on("data", (data) => (shown += data))
@@ -153,5 +163,71 @@ describe("ensure", () => {
     const { ensure, root } = project()
     assert.strictEqual((await ensure({ npm: "no-node" })).code, 0)
     assert.isFalse(fs.existsSync(path.join(root, "node_modules/.bin/node")))
+  })
+
+  const write = (root: string, file: string, text: string, mode = 0o644) => {
+    fs.mkdirSync(path.dirname(path.join(root, file)), { recursive: true })
+    fs.writeFileSync(path.join(root, file), text, { mode })
+  }
+
+  /** Calls back when the file is there. */
+  const whenThere = (root: string, name: string, then: () => void) => {
+    const watcher = fs.watch(root, () => {
+      if (!fs.existsSync(path.join(root, name)) || fs.readFileSync(path.join(root, name), "utf8") === "") return
+      watcher.close()
+      then()
+    })
+  }
+
+  for (const [program, expected] of [
+    ["src/main.ts", 0],
+    ["src/Cli.ts", 143]
+  ] as const) {
+    it(`ends with ${expected} and takes npm with it when ${program} is told to end while packages are installed`, async () => {
+      const { ensure, root } = project()
+      const { code, shown } = await ensure({
+        npm: "hang",
+        program: [program],
+        meanwhile: (child) => whenThere(root, "npm.pid", () => child.kill("SIGTERM"))
+      })
+      assert.strictEqual(code, expected, shown)
+      assert.isFalse(fs.existsSync(path.join(root, ".cache/ensure.lock")))
+      const npm = Number(fs.readFileSync(path.join(root, "npm.pid"), "utf8"))
+      const isGone = () => {
+        try {
+          return process.kill(npm, 0) && fs.readFileSync(`/proc/${npm}/stat`, "utf8").includes(") Z ")
+        } catch {
+          return true
+        }
+      }
+      while (!isGone()) await new Promise(setImmediate)
+    })
+  }
+
+  it("runs a program in its own process, with its arguments and its compiled modules kept", async () => {
+    const { ensure, root } = project()
+    const source = "console.log(process.pid, JSON.stringify(process.argv.slice(1)))"
+    write(root, "src/Cli.mjs", `${source}; process.exitCode = 7`)
+    let pid = 0
+    const { code, shown } = await ensure({
+      program: ["src/Cli.mjs", "a", "--b"],
+      meanwhile: (child) => (pid = child.pid ?? 0)
+    })
+    assert.strictEqual(code, 7)
+    assert.include(shown, `${pid} ${JSON.stringify([path.join(root, "src/Cli.mjs"), "a", "--b"])}`)
+    assert.isNotEmpty(fs.readdirSync(path.join(root, ".cache/compiled")))
+  })
+
+  it("runs a program on the Node that came with the packages, passing signals on and its exit code back", async () => {
+    const { ensure, root } = project()
+    await ensure()
+    write(root, "node_modules/.bin/node", `#!/bin/sh\nexec "${process.execPath}" "$@"\n`, 0o755)
+    const source = 'process.once("SIGTERM", () => process.exit(5)); setInterval(() => {}, 1000)'
+    write(root, "src/main.mjs", `${source}; import("node:fs").then((fs) => fs.writeFileSync("${root}/up", "1"))`)
+    const { code, shown } = await ensure({
+      program: ["src/main.mjs"],
+      meanwhile: (child) => whenThere(root, "up", () => child.kill("SIGTERM"))
+    })
+    assert.strictEqual(code, 5, shown)
   })
 })

@@ -15,7 +15,7 @@ export interface Server {
 }
 
 const root = Path.join(import.meta.dirname, "../..")
-/** What `npm start` runs, without the install step. */
+/** What `npm start` runs. */
 const command = /node (--.*)$/.exec(JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).scripts.start)
 const [...nodeArguments] = (command?.[1] ?? "src/main.ts").split(" ")
 
