@@ -1,7 +1,7 @@
 /** Conversations and their audio: from the first acknowledged sample to the object in the store. */
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import type { Scope } from "effect"
-import { Span, type Timeline } from "./Audio.ts"
+import type { Timeline } from "./Audio.ts"
 import { DbCaller, type DbError, ingestCaller } from "./Db.ts"
 import type { Capture, CaptureOptions } from "./Recording/Capture.ts"
 import { Captures, type CaptureStats } from "./Recording/Captures.ts"
@@ -13,7 +13,7 @@ import { Journal, type JournalStats } from "./Recording/Journal.ts"
 import { uuidText } from "./Recording/LiveChunk.ts"
 import type { LiveConversation } from "./Recording/LiveConversation.ts"
 import { LiveConversations } from "./Recording/LiveConversations.ts"
-import { type Overlap, Overlaps } from "./Recording/Overlaps.ts"
+import { RecordedAudio } from "./Recording/RecordedAudio.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { StoredAudio } from "./Recording/StoredAudio.ts"
 import { Timelines } from "./Recording/Timelines.ts"
@@ -76,10 +76,11 @@ export class Recording extends Context.Service<
     Effect.suspend(() => make)
   )
   static readonly layer = this.layerNoDeps.pipe(
-    Layer.provide([Captures.layer, ChunkAudio.layer]),
+    Layer.provide(Captures.layer.pipe(Layer.provide(RecordedAudio.layer))),
+    Layer.provide(ChunkAudio.layer),
     Layer.provide(Uploads.layer),
     Layer.provide([LiveConversations.layer, StoredAudio.layer]),
-    Layer.provide([Journal.layer, Overlaps.layer, ChunkRows.layer, ConversationRows.layer, Timelines.layer]),
+    Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer, Timelines.layer]),
     // What runs here by itself; requests run on behalf of their users.
     Layer.provide(Layer.succeed(DbCaller, ingestCaller))
   )
@@ -94,7 +95,6 @@ const make = Effect.gen(function* () {
   const journal = yield* Journal
   const live = yield* LiveConversations
   const uploads = yield* Uploads
-  const overlaps = yield* Overlaps
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const timelines = yield* Timelines
@@ -137,21 +137,6 @@ const make = Effect.gen(function* () {
     const known = row ?? { id, createdAt: liveConversation?.createdAt ?? new Date(0), finishedAt: null, clockShifts: 0 }
     return Option.some(assemble(uid, known, yield* chunkRows.of(uid, [id]), liveChunks))
   })
-
-  const endOf = (overlap: Overlap) => overlap.start + overlap.audio.length / 2 / overlap.sampleRate
-  yield* Effect.forkScoped(
-    overlaps.check({
-      read: audio.read,
-      chunks: (overlap) =>
-        Effect.map(conversationOf(overlap.uid, overlap.conversation), (found) =>
-          Option.match(found, {
-            onNone: () => [],
-            onSome: ({ chunks }) =>
-              chunks.filter((chunk) => chunk.start < endOf(overlap) && Span.end(chunk) > overlap.start)
-          })
-        )
-    })
-  )
 
   return Recording.of({
     open: captures.open,

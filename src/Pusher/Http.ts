@@ -115,7 +115,8 @@ const make = Effect.gen(function* () {
       exact,
       onAck: (ack) => session.onAck(ack),
       onRoom: () => session.onRoom(),
-      onFailure: (failure) => session.onFailure(failure)
+      onFailure: (failure) => session.onFailure(failure),
+      onShift: (seconds) => session.onShift(seconds)
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
     if (exact) socket.send(Protocol.timeline)

@@ -71,6 +71,14 @@ export const ack = (ack: { readonly conversation: string; readonly through: numb
 export const notice = (type: "draining" | "limit" | "lost", detail: string): Buffer =>
   withJson(opcodes.notice, { type, detail })
 
+/** Audio lies `shift` seconds later than its stamps say. */
+export const clockNotice = (shift: number): Buffer =>
+  withJson(opcodes.notice, {
+    type: "clock",
+    shift: Math.round(shift * 1e6) / 1e6,
+    detail: "other audio is recorded at these times: this is placed after it"
+  })
+
 const flag = (on: string) => Schema.optionalKey(Schema.Literals([on, "0"]))
 
 /** The query of the upgrade; what is not listed is ignored. */

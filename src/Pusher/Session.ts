@@ -8,6 +8,9 @@ const rateWindow = 10
 /** A client that does not read its acknowledgements gets no more until it does: the next one says it all. */
 const maxUnsentBytes = 64 * 1024
 
+/** Between two notices of a clock shift. */
+const shiftMillis = 1_000
+
 export interface SessionLimits {
   readonly framesPerSecond: number
   readonly receiveTimeoutMillis: number
@@ -29,6 +32,9 @@ export class Session {
   #heardAt: number
   #credit: number
   #creditAt: number
+  /** Of the last notice of a clock shift, and the shift that came too soon after it. */
+  #shiftToldAt = -Infinity
+  #untoldShift: number | undefined
 
   constructor(socket: WebSocket, limits: SessionLimits, received: Received, now: () => number) {
     this.#socket = socket
@@ -58,7 +64,8 @@ export class Session {
   watch(ping: boolean): void {
     if (this.#now() - this.#heardAt >= this.#limits.receiveTimeoutMillis) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
-    } else if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
+    } else this.#tellShift()
+    if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
   }
 
   onAck(ack: Acknowledgement): void {
@@ -70,6 +77,12 @@ export class Session {
     if (this.#socket.isPaused) this.#socket.resume()
   }
 
+  /** Told at once, then once a second: of a clock that stands still, each frame has another shift. */
+  onShift(seconds: number): void {
+    this.#untoldShift = seconds
+    this.#tellShift()
+  }
+
   onFailure(failure: CaptureFailure): void {
     if (failure._tag === "ConversationFull") {
       this.notice("limit", "the conversation has as many chunks as one may have")
@@ -77,6 +90,8 @@ export class Session {
     } else if (failure._tag === "TooManyChunks") {
       this.notice("limit", "too many chunks wait for the store: come back later, with longer ones")
       this.close(Protocol.closeCodes.later, "too many chunks wait for the store")
+    } else if (failure._tag === "Superseded") {
+      this.close(Protocol.closeCodes.policy, "another socket continues this conversation")
     } else if (failure._tag === "BacklogFull") {
       this.close(Protocol.closeCodes.policy, "more was sent than can be buffered")
     } else this.close(Protocol.closeCodes.internal, "the audio could not be written")
@@ -90,6 +105,14 @@ export class Session {
     this.#capture = undefined
     if (this.#socket.isPaused) this.#socket.resume()
     this.#socket.close(code, reason)
+  }
+
+  #tellShift(): void {
+    if (this.#untoldShift === undefined || !this.#limits.acks) return
+    if (this.#now() - this.#shiftToldAt < shiftMillis) return
+    this.#send(Protocol.clockNotice(this.#untoldShift))
+    this.#shiftToldAt = this.#now()
+    this.#untoldShift = undefined
   }
 
   #send(message: Buffer): void {

@@ -8,8 +8,10 @@ export type CaptureFailure =
   | { readonly _tag: "ConversationFull" }
   /** Of this user, in the journal: until the store has taken some. */
   | { readonly _tag: "TooManyChunks" }
+  /** A later capture feeds the same conversation; all that was received is written. */
+  | { readonly _tag: "Superseded" }
 
-/** Audio up to unix second `through` is fsynced. `bytes`: all audio of this capture and conversation so far, replays included. */
+/** Audio up to unix second `through`, by its stamps, is fsynced. `bytes`: all audio of this capture and conversation so far, replays included. */
 export interface Acknowledgement {
   readonly conversation: string
   readonly through: number
@@ -27,6 +29,8 @@ export interface CaptureOptions {
   /** There is room again after `append` answered `full`, or after `switchTo`. */
   readonly onRoom: () => void
   readonly onFailure: (failure: CaptureFailure) => void
+  /** Audio that is new lies `seconds` later than its stamps, which lie in recorded time. Once for each shift. */
+  readonly onShift?: (seconds: number) => void
 }
 
 /** Both are synchronous and are called in the socket's own message event. */

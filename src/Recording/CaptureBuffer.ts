@@ -45,6 +45,13 @@ export class CaptureBuffer {
     chunk.appended += audio.length
   }
 
+  /** What was added last and waits, if it is of this chunk: a view. */
+  lastOf(chunk: LiveChunk): { readonly chunkOffset: number; readonly audio: Uint8Array } | undefined {
+    const last = this.#runs.at(-1)
+    if (last?.chunk !== chunk || this.#buffer === undefined) return undefined
+    return { chunkOffset: last.chunkOffset, audio: this.#buffer.subarray(last.from, last.to) }
+  }
+
   /** Moves what fits into the batch; answers whether nothing is left. */
   drainInto(batch: Batch): boolean {
     const buffer = this.#buffer

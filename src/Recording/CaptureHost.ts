@@ -15,24 +15,28 @@ export interface CaptureHost {
   readonly now: () => number
   /** Milliseconds that never go back. */
   readonly monotonic: () => number
-  /** Number of the journal's last commit of everybody that has started. */
-  readonly commitsStarted: () => number
   readonly newId: () => Uint8Array
   readonly markDirty: (source: Source) => void
   readonly markUrgent: (source: Source) => void
-  /** Answers later, through `entered`. */
+  /** Answers later, through `entered`, whatever happens. */
   readonly enter: (capture: LiveCapture, conversation: string) => void
-  readonly leave: (conversation: LiveConversation) => void
+  readonly leave: (capture: LiveCapture, conversation: LiveConversation) => void
+  /**
+   * Answers later, through `recalled`, whatever happens: what is recorded from unix second `at` on. `audio`, if given, is
+   * looked for elsewhere when other audio is recorded there.
+   */
+  readonly recall: (
+    capture: LiveCapture,
+    conversation: LiveConversation,
+    at: number,
+    audio: Uint8Array | undefined
+  ) => void
   /** A sealed chunk is whole in the journal. */
   readonly sealed: (capture: LiveCapture, chunk: LiveChunk) => void
   /** Nothing of the chunk became durable. */
   readonly abandoned: (chunk: LiveChunk) => void
-  /** Some of this audio lay on what is recorded already, and was dropped; `kept` samples were not. */
-  readonly overlapped: (
-    capture: LiveCapture,
-    conversation: string,
-    start: number,
-    audio: Uint8Array,
-    kept: number
-  ) => void
+  /** So many seconds were a replay. */
+  readonly replayed: (seconds: number) => void
+  /** New audio lies so many seconds later than its stamps from now on. */
+  readonly shifted: (capture: LiveCapture, seconds: number) => void
 }

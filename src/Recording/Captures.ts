@@ -1,8 +1,7 @@
 /** Captures that are open on this node: they meet the journal, the uploads and the database here. */
-import { Clock, Context, Duration, Effect, Layer, Metric, Schedule } from "effect"
+import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
-import { Span } from "../Audio.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { ConversationRows } from "./ConversationRows.ts"
@@ -11,7 +10,7 @@ import type { CaptureHost } from "./CaptureHost.ts"
 import { LiveCapture } from "./LiveCapture.ts"
 import type { LiveConversation } from "./LiveConversation.ts"
 import { LiveConversations } from "./LiveConversations.ts"
-import { Overlaps } from "./Overlaps.ts"
+import { RecordedAudio } from "./RecordedAudio.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 import { Uploads } from "./Uploads.ts"
 
@@ -57,46 +56,81 @@ const failedCaptures = Metric.counter("spillway_captures_failed_total", {
   description: "Captures that could not go on, by why",
   incremental: true
 })
-const overlapSeconds = Metric.counter("spillway_overlap_seconds_total", {
-  description: "Seconds of audio that lay on what was recorded already, and were dropped"
+const replayedSeconds = Metric.counter("spillway_replayed_seconds_total", {
+  description: "Seconds of audio that were sent again, and dropped"
 })
+const clockShifts = Metric.counter("spillway_clock_shifts_total", {
+  description: "Times that new audio had stamps in recorded time, and was placed later than they say",
+  incremental: true
+})
+
+/** Between two lines of the log about one capture's audio. */
+const toldMillis = 60_000
+
+/** Between two attempts to load what is stored of a conversation that is recorded without it. */
+const loadAgain = "5 seconds"
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const journal = yield* Journal
   const live = yield* LiveConversations
   const uploads = yield* Uploads
-  const overlaps = yield* Overlaps
+  const recorded = yield* RecordedAudio
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
-  /** With their numbers. */
-  const captures = new Map<LiveCapture, number>()
+  const captures = new Map<LiveCapture, { readonly id: number; toldAt: number }>()
   let opened = 0
 
-  /** Without the database a capture records all the same; what it replays is then stored twice and trimmed in playback. */
+  /** At most one line a minute and capture. */
+  const tell = (capture: LiveCapture, message: string, ...details: ReadonlyArray<unknown>) => {
+    const known = captures.get(capture)
+    const now = clock.currentTimeMillisUnsafe()
+    if (known === undefined || now - known.toldAt < toldMillis) return
+    known.toldAt = now
+    const { uid } = capture.options
+    fork(Effect.annotateLogs(Effect.logWarning(message, ...details), { uid, conversation: capture.conversation?.id }))
+  }
+
   const load = (conversation: LiveConversation) =>
     conversationRows.ensure(conversation.uid, conversation.id).pipe(
-      Effect.andThen(chunkRows.of(conversation.uid, [conversation.id])),
-      Effect.map((chunks) => {
-        if (conversation.loaded) return
-        for (const chunk of chunks) {
-          if (chunk.state === "lost") continue
-          conversation.coverage.add(chunk.start, Span.end(chunk))
-        }
-        conversation.chunkCount += chunks.length
-        conversation.loaded = true
-      }),
-      Effect.timeout(config.conversationLookup),
-      Effect.catch((cause) =>
-        Effect.logWarning("recording without what is stored of the conversation", cause).pipe(
-          Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id })
-        )
+      Effect.andThen(chunkRows.tail(conversation.uid, conversation.id)),
+      Effect.map(({ chunks, clockShift, end }) => conversation.load(chunks, end ?? -Infinity, clockShift ?? 0)),
+      Effect.timeout(config.conversationLookup)
+    )
+
+  /** Until what is stored is known, and as long as somebody records. */
+  const loadLater = (conversation: LiveConversation) =>
+    load(conversation).pipe(
+      Effect.ignoreCause,
+      Effect.delay(loadAgain),
+      Effect.repeat({ while: () => !conversation.loaded && conversation.captures > 0 })
+    )
+
+  /** Without the database a capture records all the same: by its stamps, and beside what the journal has. */
+  const loadNow = (conversation: LiveConversation) =>
+    Effect.catchCause(load(conversation), (cause) =>
+      Effect.logWarning("recording without what is stored of the conversation", cause).pipe(
+        Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id }),
+        Effect.andThen(Effect.sync(() => fork(loadLater(conversation))))
       )
     )
+
+  /** Waits for what the last feeder received: the next one's replays are compared with what is durable. */
+  const takeOver = (conversation: LiveConversation, capture: LiveCapture) => {
+    const last = conversation.feeder
+    conversation.feeder = capture
+    return last === undefined
+      ? Effect.void
+      : Effect.callback<void>((resume) => last.supersede(() => resume(Effect.void))).pipe(
+          Effect.timeoutOption(config.drainTimeout)
+        )
+  }
+
+  const logDefect = Effect.catchCause((cause: Cause.Cause<never>) => Effect.logError("a capture can't go on", cause))
 
   const host: CaptureHost = {
     bufferBytes: config.captureBuffer,
@@ -107,7 +141,6 @@ const make = Effect.gen(function* () {
     chunksPerUser: config.chunksPerUser,
     now: () => clock.currentTimeMillisUnsafe(),
     monotonic: () => performance.now(),
-    commitsStarted: journal.started,
     newId: () => Crypto.randomBytes(16),
     markDirty: journal.markDirty,
     markUrgent: journal.markUrgent,
@@ -115,13 +148,16 @@ const make = Effect.gen(function* () {
       const conversation = live.ensure(capture.options.uid, id)
       conversation.captures++
       fork(
-        Effect.suspend(() => (conversation.loaded ? Effect.void : load(conversation))).pipe(
-          Effect.andThen(Effect.sync(() => capture.entered(conversation)))
+        takeOver(conversation, capture).pipe(
+          Effect.andThen(Effect.suspend(() => (conversation.loaded ? Effect.void : loadNow(conversation)))),
+          Effect.onExit(() => Effect.sync(() => capture.entered(conversation))),
+          logDefect
         )
       )
     },
-    leave: (conversation) => {
+    leave: (capture, conversation) => {
       conversation.captures--
+      if (conversation.feeder === capture) conversation.feeder = undefined
       live.settle(conversation)
     },
     sealed: (capture, chunk) => {
@@ -130,10 +166,28 @@ const make = Effect.gen(function* () {
     abandoned: (chunk) => {
       fork(live.release(chunk))
     },
-    overlapped: (capture, conversation, start, audio, kept) => {
-      const { sampleRate, uid } = capture.options
-      overlaps.note({ uid, conversation, start, sampleRate, audio })
-      fork(Metric.update(overlapSeconds, (audio.length / 2 - kept) / sampleRate))
+    recall: (capture, conversation, at, audio) => {
+      fork(
+        recorded.recall(conversation, { sampleRate: capture.options.sampleRate, at, audio }).pipe(
+          Effect.timeout(config.conversationLookup),
+          Effect.onExit((exit) =>
+            Effect.sync(() => {
+              if (Exit.isFailure(exit))
+                tell(capture, "audio can't be compared with what is recorded: it is kept", exit.cause)
+              capture.recalled(at, Exit.isSuccess(exit) ? exit.value : undefined)
+            })
+          ),
+          Effect.ignoreCause
+        )
+      )
+    },
+    replayed: (seconds) => {
+      fork(Metric.update(replayedSeconds, seconds))
+    },
+    shifted: (capture, seconds) => {
+      fork(Metric.update(clockShifts, 1))
+      tell(capture, `new audio has stamps in recorded time: it is placed ${seconds.toFixed(3)} s later`)
+      capture.options.onShift?.(seconds)
     }
   }
 
@@ -175,7 +229,7 @@ const make = Effect.gen(function* () {
             options.onFailure(failure)
           }
           const capture = new LiveCapture({ ...options, onFailure }, host)
-          captures.set(capture, ++opened)
+          captures.set(capture, { id: ++opened, toldAt: -Infinity })
           yield* Metric.update(openCaptures, captures.size)
           return capture
         }),
@@ -190,6 +244,6 @@ const make = Effect.gen(function* () {
             )
           )
       ),
-    list: () => [...captures].map(([capture, id]) => statsOf(capture, id))
+    list: () => [...captures].map(([capture, { id }]) => statsOf(capture, id))
   })
 })

@@ -48,6 +48,13 @@ export interface ChunkPeaks {
   readonly peaks: Uint8Array
 }
 
+const Tail = Schema.Struct({
+  chunks: Schema.Int,
+  end: Schema.NullOr(Schema.Finite),
+  clockShift: Schema.NullOr(Schema.Finite)
+})
+export type Tail = typeof Tail.Type
+
 const PeaksRow = Schema.Struct({
   id: Schema.String,
   start: Schema.Finite,
@@ -72,6 +79,8 @@ export class ChunkRows extends Context.Service<
       conversation: string,
       span: { readonly from: number; readonly to: number }
     ): Stream.Stream<Chunk, DbError>
+    /** How many rows a conversation has, the unix second at which they end, and the clock shift of the last of them. */
+    tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
     /** One row, by its whole key. */
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** By start, a page of the table at a time. Without those that can't be decrypted. */
@@ -96,6 +105,9 @@ const spanBatch = 100
 
 /** No chunk is longer: ours are 60 s, imported ones of known writers up to some minutes. */
 const longestSeconds = 3_600
+
+/** Last rows of a conversation of which one ends last: chunks that overlap more than so many others are none of ours. */
+const tailRows = 64
 
 /** Where the first page begins. */
 const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined
@@ -248,6 +260,28 @@ const make = Effect.gen(function* () {
           return [rows.map((row) => chunkOf(uid, row)), Option.fromNullishOr(last)] as const
         })
       ),
+    tail: Effect.fn("ChunkRows.tail")(function* (uid, conversation) {
+      const row = yield* db
+        .read("ChunkRows.tail", (sql) =>
+          SqlSchema.findOneOption({
+            Request: Schema.Void,
+            Result: Tail,
+            execute: () => sql`
+              select v.chunks::int as chunks, last."end", last."clockShift" from conversations as v
+              left join lateral (
+                select start_at + samples / sample_rate::float8 as "end", clock_shift as "clockShift" from (
+                  select start_at, samples, sample_rate, clock_shift from chunks
+                  where uid = ${uid} and conversation_id = ${conversation}
+                  order by start_at desc, id desc limit ${tailRows}
+                ) as tail
+                order by 1 desc limit 1
+              ) as last on true
+              where v.uid = ${uid} and v.id = ${conversation}`
+          })(undefined)
+        )
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return Option.getOrElse(row, () => ({ chunks: 0, end: null, clockShift: null }))
+    }),
     find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
       const row = yield* db
         .read("ChunkRows.find", (sql) =>

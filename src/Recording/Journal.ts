@@ -19,11 +19,8 @@ import * as SegmentReader from "./SegmentReader.ts"
 
 /** Who has audio to commit. Both calls are synchronous. */
 export interface Source {
-  /**
-   * Moves what fits of its audio into the batch; answers whether nothing is left. `commit`: the number of this commit, when
-   * everybody who was dirty as it started takes part.
-   */
-  readonly drainInto: (batch: Batch, commit: number | undefined) => boolean
+  /** Moves what fits of its audio into the batch; answers whether nothing is left. */
+  readonly drainInto: (batch: Batch) => boolean
   /** What was drained is fsynced, or will never be. Called once for every commit, however it ends. */
   readonly settled: (error: JournalError | undefined) => void
 }
@@ -62,8 +59,6 @@ export class Journal extends Context.Service<
     /** Who gives up chunks when the budget is spent; answers whether all are released. */
     readonly whenFull: (giveUp: (chunks: ReadonlyArray<LiveChunk>) => Effect.Effect<boolean>) => void
     readonly stats: () => JournalStats
-    /** Number of the last commit of everybody that has started. */
-    readonly started: () => number
   }
 >()("spillway/Recording/Journal") {
   static readonly layer = Layer.effect(
@@ -188,11 +183,7 @@ const make = Effect.gen(function* () {
   )
 
   const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
-  const writeAll = Effect.fnUntraced(function* (
-    sources: ReadonlyArray<Source>,
-    commitNumber: number | undefined,
-    written: Array<Written>
-  ) {
+  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, written: Array<Written>) {
     if (failing) {
       yield* startSegment
       // Without sources this record alone proves that the disk takes data again.
@@ -201,7 +192,7 @@ const make = Effect.gen(function* () {
     let drained = 0
     while (drained < sources.length) {
       batch.clear()
-      while (sources[drained]?.drainInto(batch, commitNumber) === true) drained++
+      while (sources[drained]?.drainInto(batch) === true) drained++
       if (batch.runs.length === 0) continue
       if (current.size >= config.segmentBytes) yield* rotate
       const segment = current
@@ -243,7 +234,6 @@ const make = Effect.gen(function* () {
   }
 
   const lock = yield* Semaphore.make(1)
-  let started = 0
   const dirty = new Set<Source>()
   const urgent = new Set<Source>()
   /** Settles every source that it takes from the set, on every exit. */
@@ -255,11 +245,7 @@ const make = Effect.gen(function* () {
         const isProbe = failing && set === dirty
         if (sources.length === 0 && !isProbe) return
         const written: Array<Written> = []
-        const exit = yield* writeAll(sources, set === dirty ? ++started : undefined, written).pipe(
-          restore,
-          Effect.trackDuration(commits),
-          Effect.exit
-        )
+        const exit = yield* writeAll(sources, written).pipe(restore, Effect.trackDuration(commits), Effect.exit)
         unsettled.clear()
         const hadFailed = failing
         failing = Exit.isFailure(exit)
@@ -338,7 +324,6 @@ const make = Effect.gen(function* () {
     whenFull: (handler) => {
       giveUp = handler
     },
-    stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes, failing }),
-    started: () => started
+    stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes, failing })
   })
 })

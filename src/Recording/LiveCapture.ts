@@ -2,23 +2,26 @@
  * The hot path: takes frames in the socket's own message event, places them on the timeline and keeps them until the
  * journal's next commit. Plain code, no fiber, one copy per frame.
  */
+import { Timeline } from "../Audio.ts"
 import { Backlog } from "./Backlog.ts"
 import type { Batch } from "./Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { CaptureBuffer } from "./CaptureBuffer.ts"
 import type { CaptureHost } from "./CaptureHost.ts"
-import { toleranceSeconds } from "./Coverage.ts"
 import type { Source } from "./Journal.ts"
 import { LiveChunk } from "./LiveChunk.ts"
-import type { LiveConversation } from "./LiveConversation.ts"
+import type { Feeder, LiveConversation } from "./LiveConversation.ts"
+import { CaptureClock } from "./CaptureClock.ts"
 import { Progress } from "./Progress.ts"
+import type { Recalled } from "./RecordedAudio.ts"
+import type { RecordedSpan } from "./RecordedSpan.ts"
 
-/** A jump of the clock that starts a new chunk when spans are not exact. */
-const looseGapSeconds = 2
 /** Of the last second in the rate. */
 const rateWeight = 0.25
 
-export class LiveCapture implements Source, Capture {
+const { toleranceSeconds } = Timeline
+
+export class LiveCapture implements Source, Capture, Feeder {
   readonly options: CaptureOptions
   readonly openedAt: number
   /** Bytes of audio since it was opened. */
@@ -30,7 +33,8 @@ export class LiveCapture implements Source, Capture {
   readonly #host: CaptureHost
   readonly #buffer: CaptureBuffer
   readonly #backlog = new Backlog()
-  #entering = false
+  /** Waits for the host: to enter a conversation, or to know what is recorded. */
+  #waiting: "entering" | "recalling" | undefined
   #conversation: LiveConversation | undefined
   #chunk: LiveChunk | undefined
   /** Sealed, and not yet whole in the journal. */
@@ -38,13 +42,14 @@ export class LiveCapture implements Source, Capture {
   #inFlight = false
   #failure: CaptureFailure | undefined
   #gaveUp = false
-  #onClosed: (() => void) | undefined
+  #onClosed: Array<() => void> = []
   #closing = false
+  #isSuperseded = false
+  #hasEnded = false
   readonly #progress: Progress
-  /** The last drop, until what it lay on is known to be durable. */
-  #dropped: { readonly conversation: LiveConversation; readonly retractions: number } | undefined
-  /** Unix seconds at which the audio so far ends, when spans are not exact; also when its chunk is sealed. */
-  #looseEnd: number | undefined
+  #clock: CaptureClock
+  /** Of the audio that was placed last. */
+  #shift = 0
   #measured = { at: 0, received: 0 }
 
   constructor(options: CaptureOptions, host: CaptureHost) {
@@ -52,23 +57,29 @@ export class LiveCapture implements Source, Capture {
     this.#host = host
     this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
     this.#progress = new Progress(host.monotonic, options.onAck)
+    this.#clock = new CaptureClock(options.sampleRate, options.exact)
     this.openedAt = host.now()
     this.#measured.at = this.openedAt
   }
 
   append(start: number, audio: Uint8Array): "ok" | "full" | "refused" {
     if (this.#failure !== undefined || this.#closing) return "full"
-    if (this.#conversation === undefined && !this.#entering && this.#backlog.length === 0) return "refused"
+    if (this.#conversation === undefined && this.#waiting === undefined && this.#backlog.length === 0) return "refused"
     this.received += audio.length
     this.#progress.came()
-    if (this.#backlog.length > 0 || this.#entering || audio.length > this.#buffer.room) {
-      this.#backlog.push({ _tag: "Audio", start, audio: Uint8Array.from(audio) })
-      this.#wait()
-      // A replay takes no room, however long it is: nobody would say later that there is some.
-      return this.#backlog.length > 0 || this.#entering ? "full" : "ok"
+    let rest = audio
+    let stamp = start
+    if (this.#backlog.length === 0 && this.#waiting === undefined && audio.length <= this.#buffer.room) {
+      stamp = this.#clock.stampOf(start)
+      const placed = this.#place(stamp, audio)
+      if (placed === audio.length) return "ok"
+      rest = audio.subarray(placed)
+      stamp += placed / 2 / this.options.sampleRate
     }
-    this.#place(start, audio)
-    return "ok"
+    this.#backlog.push({ _tag: "Audio", start: stamp, audio: Uint8Array.from(rest) })
+    this.#wait()
+    // A replay takes no room, however long it is: nobody would say later that there is some.
+    return this.#backlog.length > 0 || this.#waiting !== undefined ? "full" : "ok"
   }
 
   switchTo(conversation: string): void {
@@ -109,40 +120,54 @@ export class LiveCapture implements Source, Capture {
 
   /** Seals and commits what was received; `done` is called when nothing is left to do. */
   close(done: () => void): void {
+    if (this.#hasEnded) return done()
     this.#closing = true
-    this.#onClosed = done
+    this.#onClosed.push(done)
     this.#advance()
+  }
+
+  /** Another capture feeds the conversation from now on: closes, and fails once everything that was received is written. */
+  supersede(done: () => void): void {
+    this.#isSuperseded = !this.#closing
+    this.close(done)
   }
 
   /** The conversation that `enter` was asked for. */
   entered(conversation: LiveConversation): void {
-    this.#entering = false
+    this.#waiting = undefined
     if (this.#failure !== undefined) {
-      this.#host.leave(conversation)
+      this.#host.leave(this, conversation)
       if (this.#closing) this.#end()
       return
     }
     this.#conversation = conversation
+    this.#clock = new CaptureClock(this.options.sampleRate, this.options.exact)
+    this.#shift = 0
     this.#progress.enter(conversation.id)
-    this.#advance()
-    if (this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
+    this.#resume()
   }
 
-  drainInto(batch: Batch, commit: number | undefined): boolean {
+  /** What `recall` was asked for, from unix second `at` on; undefined if it can't be known. */
+  recalled(at: number, recalled: Recalled | undefined): void {
+    this.#waiting = undefined
+    if (this.#failure !== undefined || this.#conversation === undefined) {
+      if (this.#closing) this.#end()
+      return
+    }
+    this.#clock.recalled(at, this.#conversation.end, recalled?.span, recalled?.moved ?? 0)
+    this.#resume()
+  }
+
+  drainInto(batch: Batch): boolean {
     this.#inFlight = true
     if (!this.#buffer.drainInto(batch)) return false
-    this.#progress.drained(commit, this.#backlog.length > 0)
+    this.#progress.drained(this.#backlog.length > 0)
     return true
   }
 
   settled(error: Error | undefined): void {
     this.#inFlight = false
     if (error !== undefined) this.#failure ??= { _tag: "NotWritten", cause: error }
-    const dropped = this.#dropped
-    if (dropped !== undefined && dropped.conversation.retractions !== dropped.retractions) {
-      this.#failure ??= { _tag: "NotWritten", cause: new Error("what was replayed was not written after all") }
-    }
-    if (!this.#progress.waitsForAll) this.#dropped = undefined
     if (this.#failure !== undefined) {
       this.#giveUp(this.#failure)
       if (this.#closing) this.#end()
@@ -154,37 +179,46 @@ export class LiveCapture implements Source, Capture {
       for (const { chunk } of whole) this.#handOver(chunk)
     }
     if (this.#progress.durable()) this.#host.markDirty(this)
-    const full = this.#backlog.length > 0
-    this.#advance()
-    if (full && this.#backlog.length === 0 && !this.#entering && !this.#closing) this.options.onRoom()
+    if (this.#backlog.length > 0) this.#resume()
+    else this.#advance()
   }
 
   #wait(): void {
     if (this.#backlog.bytes > this.#host.backlogBytes) return this.#fail({ _tag: "BacklogFull" })
-    if (this.#backlog.length === 1 && !this.#entering) this.#advance()
+    if (this.#backlog.length === 1 && this.#waiting === undefined) this.#advance()
     if (this.#buffer.used > 0) this.#host.markUrgent(this)
+  }
+
+  /** Works off the backlog, and asks for more when nothing is left of it. */
+  #resume(): void {
+    this.#advance()
+    if (this.#backlog.length === 0 && this.#waiting === undefined && !this.#closing) this.options.onRoom()
   }
 
   /** Works off the backlog as far as there is room; ends a closing capture. */
   #advance(): void {
-    while (!this.#entering && this.#failure === undefined) {
+    while (this.#waiting === undefined && this.#failure === undefined) {
       const item = this.#backlog.first
       if (item === undefined) break
       if (item._tag === "Switch") {
         this.#backlog.shift()
         this.#leave()
-        this.#entering = true
+        this.#waiting = "entering"
         this.#host.enter(this, item.conversation)
         continue
       }
       const { room } = this.#buffer
       const length = Math.min(item.audio.length, room - (room % 2))
       if (length === 0) return this.#host.markUrgent(this)
-      if (length === item.audio.length) this.#backlog.shift()
-      else this.#backlog.leave(item.start + length / 2 / this.options.sampleRate, item.audio.subarray(length))
-      this.#place(item.start, item.audio.subarray(0, length))
+      const stamp = this.#clock.stampOf(item.start)
+      const placed = this.#place(stamp, item.audio.subarray(0, length))
+      if (this.#failure !== undefined) break
+      if (placed === item.audio.length) this.#backlog.shift()
+      else this.#backlog.leave(stamp + placed / 2 / this.options.sampleRate, item.audio.subarray(placed))
+      if (placed < length) this.#recall()
+      if (placed < length && this.#waiting === undefined) return
     }
-    if (!this.#closing || this.#entering || this.#backlog.length > 0) return
+    if (!this.#closing || this.#waiting !== undefined || this.#backlog.length > 0) return
     this.#leave()
     if (this.#sealing.length > 0 || !this.#buffer.isEmpty) this.#host.markUrgent(this)
     else if (this.#progress.owes) this.#host.markDirty(this)
@@ -192,10 +226,11 @@ export class LiveCapture implements Source, Capture {
   }
 
   #end(): void {
-    const done = this.#onClosed
-    this.#onClosed = undefined
+    if (this.#hasEnded) return
+    this.#hasEnded = true
     this.#buffer.clear()
-    done?.()
+    if (this.#isSuperseded) this.options.onFailure({ _tag: "Superseded" })
+    for (const done of this.#onClosed.splice(0)) done()
   }
 
   #leave(): void {
@@ -203,8 +238,7 @@ export class LiveCapture implements Source, Capture {
     if (this.#conversation === undefined) return
     this.#progress.leave()
     if (this.#progress.owes) this.#host.markDirty(this)
-    this.#looseEnd = undefined
-    this.#host.leave(this.#conversation)
+    this.#host.leave(this, this.#conversation)
     this.#conversation = undefined
   }
 
@@ -217,46 +251,63 @@ export class LiveCapture implements Source, Capture {
     this.#host.markDirty(this)
   }
 
-  #place(start: number, audio: Uint8Array): void {
+  /** Answers the bytes that were placed. For the rest, what is recorded must be known first. */
+  #place(stamp: number, audio: Uint8Array): number {
     const conversation = this.#conversation
-    if (conversation === undefined) return
-    const rate = this.options.sampleRate
-    const end = start + audio.length / 2 / rate
+    if (conversation === undefined) return audio.length
     this.#host.markDirty(this)
-    const chunkEnd = this.#chunk?.appendedEnd
-    if (!this.options.exact) {
-      const before = this.#looseEnd
-      const near = before !== undefined && Math.abs(start - before) <= looseGapSeconds
-      this.#looseEnd = (near ? before : start) + audio.length / 2 / rate
-      this.#write(conversation, near ? before : start, audio, near)
-      return this.#progress.placed(this.#looseEnd, audio.length)
+    let done = 0
+    while (done < audio.length && this.#failure === undefined) {
+      const from = stamp + done / 2 / this.options.sampleRate
+      const rest = done === 0 ? audio : audio.subarray(done)
+      const step = this.#clock.next(from, rest, conversation.end, this.#tail)
+      if (step._tag === "Recall") return done
+      const bytes = step.samples * 2
+      done += bytes
+      const through = from + step.samples / this.options.sampleRate
+      if (step._tag === "New") {
+        const isShift = step.shift !== 0 && Math.abs(step.shift - this.#shift) > toleranceSeconds
+        this.#shift = step.shift
+        if (step.at >= conversation.end - toleranceSeconds) conversation.clockShift = step.shift
+        this.#write(conversation, step.at, bytes === rest.length ? rest : rest.subarray(0, bytes), step.shift)
+        this.#progress.placed(through, bytes, isShift)
+        if (isShift) this.#host.shifted(this, step.shift)
+      } else {
+        this.#progress.placed(through, bytes, false)
+        this.#host.replayed(step.samples / this.options.sampleRate)
+      }
     }
-    this.#progress.placed(end, audio.length)
-    const last = conversation.coverage.last
-    const next = chunkEnd !== undefined && Math.abs(start - chunkEnd) <= toleranceSeconds
-    if (next && last !== undefined && Math.abs(last.end - chunkEnd) <= toleranceSeconds) {
-      return this.#write(conversation, start, audio, true)
-    }
-    let kept = 0
-    for (const part of conversation.coverage.uncovered(start, end)) {
-      if (this.#failure !== undefined) return
-      const from = part.start - start <= toleranceSeconds ? 0 : Math.round((part.start - start) * rate)
-      const to = end - part.end <= toleranceSeconds ? audio.length / 2 : Math.round((part.end - start) * rate)
-      if (to <= from) continue
-      const at = this.#chunk?.appendedEnd
-      const contiguous = at !== undefined && Math.abs(part.start - at) <= toleranceSeconds
-      this.#write(conversation, part.start, audio.subarray(from * 2, to * 2), contiguous)
-      kept += to - from
-    }
-    if (kept === audio.length / 2) return
-    this.#progress.dropped(this.#host.commitsStarted())
-    this.#dropped = { conversation, retractions: conversation.retractions }
-    this.#host.overlapped(this, conversation.id, start, audio, kept)
+    return audio.length
+  }
+
+  /** Asks what is recorded where the first audio of the backlog lies, when all of this capture's own is durable. */
+  #recall(): void {
+    const item = this.#backlog.first
+    const conversation = this.#conversation
+    if (item?._tag !== "Audio" || conversation === undefined) return
+    if (!this.#buffer.isEmpty || this.#inFlight) return this.#host.markUrgent(this)
+    this.#waiting = "recalling"
+    const at = this.#clock.positionOf(item.start, conversation.end)
+    this.#host.recall(this, conversation, at, this.#clock.mayHaveMoved ? item.audio : undefined)
+  }
+
+  /** The end of the conversation's audio, if it is this capture's and waits for the journal. */
+  readonly #tail = (): RecordedSpan | undefined => {
+    const [chunk, conversation] = [this.#chunk, this.#conversation]
+    if (chunk === undefined || conversation === undefined) return undefined
+    if (chunk.appendedEnd < conversation.end - toleranceSeconds) return undefined
+    const run = this.#buffer.lastOf(chunk)
+    if (run === undefined) return undefined
+    const { sampleRate } = this.options
+    const samples = run.audio.length / 2
+    const start = chunk.start + run.chunkOffset / 2 / sampleRate
+    return { start, sampleRate, samples, runs: [{ at: 0, samples, audio: run.audio }] }
   }
 
   /** Appends to the chunk, or to a new one, cutting where a chunk is full. */
-  #write(conversation: LiveConversation, start: number, audio: Uint8Array, contiguous: boolean): void {
-    if (!contiguous) this.#seal()
+  #write(conversation: LiveConversation, start: number, audio: Uint8Array, shift: number): void {
+    const end = this.#chunk?.appendedEnd
+    if (end !== undefined && Math.abs(start - end) > toleranceSeconds) this.#seal()
     const rate = this.options.sampleRate
     const chunkBytes = Math.floor(this.#host.chunkSeconds * rate) * 2
     let done = 0
@@ -268,13 +319,10 @@ export class LiveCapture implements Source, Capture {
       }
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
       const length = Math.min(audio.length - done, chunkBytes - chunk.appended)
-      const before = chunk.appendedEnd
+      if (shift > 0) chunk.addClockShift(shift)
       this.#buffer.add(chunk, audio.subarray(done, done + length))
       done += length
-      const { last } = conversation.coverage
-      if (last !== undefined && last.start <= chunk.start && Math.abs(last.end - before) <= toleranceSeconds) {
-        last.end = Math.max(last.end, chunk.appendedEnd)
-      } else conversation.coverage.add(chunk.start, chunk.appendedEnd)
+      conversation.end = Math.max(conversation.end, chunk.appendedEnd)
     }
     if (this.#buffer.used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
   }
@@ -313,13 +361,12 @@ export class LiveCapture implements Source, Capture {
     this.#conversation = undefined
     this.#progress.forget()
     for (const { chunk, conversation } of sealing) {
-      if (chunk.durable < chunk.appended) conversation.retractions++
-      conversation.coverage.remove(chunk.durableEnd, chunk.appendedEnd)
       chunk.appended = chunk.durable
+      conversation.retract()
       if (chunk.durable === 0) this.#host.abandoned(chunk)
       else this.#handOver(chunk)
     }
-    if (conversation !== undefined) this.#host.leave(conversation)
+    if (conversation !== undefined) this.#host.leave(this, conversation)
     if (!this.#closing) this.options.onFailure(failure)
   }
 }

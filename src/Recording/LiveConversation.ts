@@ -1,5 +1,4 @@
 /** A conversation that this node records, or still holds audio of in its journal. */
-import { Coverage } from "./Coverage.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
 
 /** All that one user has in the journal. */
@@ -7,25 +6,35 @@ export interface Holding {
   chunks: number
 }
 
+/** Whoever appends to a conversation. */
+export interface Feeder {
+  /** Ends it: another one appends from now on. `done` is called when all that it received is written or given up. */
+  readonly supersede: (done: () => void) => void
+}
+
 export class LiveConversation {
   readonly uid: string
   readonly id: string
-  readonly coverage: Coverage
   readonly createdAt: Date
   readonly holding: Holding
   readonly #chunks = new Map<string, LiveChunk>()
   captures = 0
-  /** How often audio that was covered turned out not to be written: what was dropped because of it must be sent again. */
-  retractions = 0
+  /** The last one that entered, as long as it has not left. */
+  feeder: Feeder | undefined
+  /** Unix second at which the audio ends that is recorded, or waits for the journal. */
+  end = -Infinity
+  /** By how much the audio at the end lies later than its stamps. */
+  clockShift = 0
+  /** The end of what the journal has let go of. */
+  #storedEnd = -Infinity
   /** Chunks that were ever opened, in the database or not. */
   chunkCount = 0
   /** What was stored before has been read from the database. */
   loaded = false
 
-  constructor(uid: string, id: string, coverageSpans: number, createdAt: Date, holding: Holding) {
+  constructor(uid: string, id: string, createdAt: Date, holding: Holding) {
     this.uid = uid
     this.id = id
-    this.coverage = new Coverage(coverageSpans)
     this.createdAt = createdAt
     this.holding = holding
   }
@@ -47,9 +56,31 @@ export class LiveConversation {
     this.#chunks.set(uuidText(chunk.id), chunk)
     this.chunkCount++
     this.holding.chunks++
+    if (chunk.appended === 0 || chunk.appendedEnd <= this.end) return
+    this.end = chunk.appendedEnd
+    this.clockShift = chunk.clockShift
   }
 
   removeChunk(chunk: LiveChunk): void {
-    if (this.#chunks.delete(uuidText(chunk.id))) this.holding.chunks--
+    if (!this.#chunks.delete(uuidText(chunk.id))) return
+    this.holding.chunks--
+    if (chunk.durable > 0) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
+  }
+
+  /** What is stored of it: so many chunks, the unix second at which they end, and the clock shift of the last. */
+  load(chunks: number, end: number, clockShift: number): void {
+    this.chunkCount = Math.max(this.chunkCount, chunks + this.#chunks.size)
+    this.#storedEnd = Math.max(this.#storedEnd, end)
+    this.loaded = true
+    if (end <= this.end) return
+    this.end = end
+    this.clockShift = clockShift
+  }
+
+  /** Audio at its end was not written after all. */
+  retract(): void {
+    let end = this.#storedEnd
+    for (const chunk of this.#chunks.values()) if (chunk.appended > 0) end = Math.max(end, chunk.appendedEnd)
+    this.end = end
   }
 }

@@ -3,7 +3,6 @@ import { Clock, Context, Effect, Layer } from "effect"
 import { Journal } from "./Journal.ts"
 import type { LiveChunk } from "./LiveChunk.ts"
 import { type Holding, LiveConversation } from "./LiveConversation.ts"
-import { RecordingConfig } from "./RecordingConfig.ts"
 
 /** Bounded by the node's captures and by what its journal holds. */
 export class LiveConversations extends Context.Service<
@@ -29,7 +28,6 @@ export class LiveConversations extends Context.Service<
 }
 
 const make = Effect.gen(function* () {
-  const { coverageSpans } = yield* RecordingConfig
   const journal = yield* Journal
   const clock = yield* Clock.Clock
   const users = new Map<string, { readonly holding: Holding; readonly conversations: Map<string, LiveConversation> }>()
@@ -39,8 +37,7 @@ const make = Effect.gen(function* () {
     const user = users.get(uid) ?? { holding: { chunks: 0 }, conversations: new Map<string, LiveConversation>() }
     users.set(uid, user)
     const createdAt = new Date(clock.currentTimeMillisUnsafe())
-    const conversation =
-      user.conversations.get(id) ?? new LiveConversation(uid, id, coverageSpans, createdAt, user.holding)
+    const conversation = user.conversations.get(id) ?? new LiveConversation(uid, id, createdAt, user.holding)
     user.conversations.set(id, conversation)
     return conversation
   }
@@ -54,11 +51,7 @@ const make = Effect.gen(function* () {
     for (const { conversations } of users.values())
       for (const conversation of conversations.values()) yield* conversation.chunks
   }
-  for (const chunk of journal.recovered) {
-    const conversation = ensure(chunk.uid, chunk.conversation)
-    conversation.addChunk(chunk)
-    conversation.coverage.add(chunk.start, chunk.durableEnd)
-  }
+  for (const chunk of journal.recovered) ensure(chunk.uid, chunk.conversation).addChunk(chunk)
 
   return LiveConversations.of({
     get,

@@ -12,8 +12,6 @@ export class Progress {
   #drained = { through: 0, bytes: 0 }
   #acked = { through: 0, bytes: 0 }
   #ackedAt = 0
-  /** A dropped replay may lie on another capture's audio: only a commit of everybody with a higher number makes that durable. */
-  #droppedAt: number | undefined
   /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
   #owed: Array<Acknowledgement> = []
   #owedDrained: Array<Acknowledgement> = []
@@ -56,28 +54,19 @@ export class Progress {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
   }
 
-  /** `bytes` of audio up to unix second `through` are placed; if some were dropped, they are as durable as what was there. */
-  placed(through: number, bytes: number): void {
-    this.#received.through = Math.max(this.#received.through, through)
+  /**
+   * `bytes` of audio up to unix second `through`, by their stamps, are placed, or are a replay of what is durable or placed.
+   * `isSetBack`: the sender's clock was set back, so that `through` goes back with it.
+   */
+  placed(through: number, bytes: number, isSetBack: boolean): void {
+    this.#received.through = isSetBack ? through : Math.max(this.#received.through, through)
     this.#received.bytes += bytes
   }
 
-  /** `commit`: number of the last commit of everybody that has started. */
-  dropped(commit: number): void {
-    this.#droppedAt = commit
-  }
-
-  /** A drop is not known to be durable yet. */
-  get waitsForAll(): boolean {
-    return this.#droppedAt !== undefined
-  }
-
-  /** Everything that is placed is in a commit; with a number, if it is of everybody. `more` audio waits to be placed. */
-  drained(commit: number | undefined, more: boolean): void {
+  /** Everything that is placed is in a commit. `more` audio waits to be placed. */
+  drained(more: boolean): void {
     if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
     this.#undrainedSince = more ? this.#now() : 0
-    if (commit !== undefined && commit > (this.#droppedAt ?? 0)) this.#droppedAt = undefined
-    if (this.#droppedAt !== undefined) return
     this.#drained = { ...this.#received }
     this.#owedDrained.push(...this.#owed.splice(0))
   }

@@ -77,12 +77,6 @@ const settings = {
     "3 minutes",
     "Time for one upload: its turn, the store's and the database's own retries; then the chunk waits for the next sweep"
   ),
-  overlapChecks: Settings.integer(
-    "SPILLWAY_OVERLAP_CHECKS",
-    64,
-    { min: 1, max: 10_000 },
-    "Frames sent for a second time that wait to be compared with what is recorded; more are dropped unchecked, and counted"
-  ),
   readPiece: Settings.bytes(
     "SPILLWAY_READ_PIECE",
     "512 KiB",
@@ -113,13 +107,7 @@ const settings = {
   conversationLookup: Settings.duration(
     "SPILLWAY_CONVERSATION_LOOKUP",
     "5 seconds",
-    "Time that a capture waits for the database when it enters a conversation; then it records without what was stored before"
-  ),
-  coverageSpans: Settings.integer(
-    "SPILLWAY_COVERAGE_SPANS",
-    1_000,
-    { min: 1, max: 100_000 },
-    "Contiguous spans of a conversation that a replay is compared with; replays of older audio are stored again"
+    "Time that a capture waits for what is stored of its conversation: when it enters, and when audio is to be compared; then it records without"
   ),
   chunksPerConversation: Settings.integer(
     "SPILLWAY_CHUNKS_PER_CONVERSATION",

@@ -236,3 +236,66 @@ it("takes messages that come in one packet with the handshake", async () => {
   socket.destroy()
   assert.match(text, /^HTTP\/1\.1 101 /)
 })
+
+const jsonOf = (message: Buffer) => JSON.parse(message.toString("utf8", 4))
+
+const noise = (samples: number, seed: number) => {
+  const pcm = Buffer.alloc(samples * 2)
+  for (let index = 0, value = seed; index < samples; index++) {
+    value = (Math.imul(value, 1_103_515_245) + 12_345) & 0x7fff_ffff
+    pcm.writeInt16LE((value >> 12) % 30_000, index * 2)
+  }
+  return pcm
+}
+
+/** What the server tells and plays of a user's conversation. */
+const playback = async (uid: string, conversation: string) => {
+  const get = (path: string) =>
+    fetch(`${server.url}${path}uid=${uid}`, { headers: { authorization: `Bearer ${server.key}` } })
+  const body = await (await get(`/v1/conversations/${conversation}?`)).text()
+  const { audio_files: files, clock_shifts: shifts } = JSON.parse(body)
+  const audio = await get(`/v1/sync/audio/${conversation}/${files[0].id}?format=pcm&`)
+  return { shifts, files: files.length, pcm: Buffer.from(await audio.arrayBuffer()) }
+}
+
+const acknowledged = (messages: ReadonlyArray<Buffer>, bytes: number) => () =>
+  messages.some((message) => (readAck(message)?.bytes ?? 0) >= bytes)
+
+const until = async (socket: WebSocket, holds: () => boolean) => {
+  while (!holds()) await new Promise((resolve) => socket.once("message", resolve))
+}
+
+it("keeps what comes with a stamp that stands still, and tells by how much it is moved, at most once a second", async () => {
+  const uid = `user-${++users}`
+  const { messages, socket } = await open(`?audio_timeline=2&ack=1&uid=${uid}`)
+  const pcm = noise(16_000 * 3, 1)
+  socket.send(switchTo("stuck"))
+  for (let at = 0; at < pcm.length; at += 3200) socket.send(audioFrame(1_700_000_000, pcm.subarray(at, at + 3200)))
+  await until(socket, acknowledged(messages, pcm.length))
+  const notices = messages.filter((message) => message.readUInt32LE(0) === 204).map(jsonOf)
+  assert.deepInclude(notices[0], { type: "clock", shift: 0.1 })
+  assert.isBelow(notices.length, 10)
+  socket.close()
+  const played = await playback(uid, "stuck")
+  assert.deepStrictEqual([played.shifts, played.files], [1, 1])
+  assert.isTrue(played.pcm.equals(pcm))
+})
+
+it("closes the earlier of two sockets of a conversation with 1008, and plays what both sent once", async () => {
+  const uid = `user-${++users}`
+  const query = `?audio_timeline=2&ack=1&uid=${uid}`
+  const [first, second] = [noise(16_000, 2), noise(16_000, 3)]
+  const earlier = await open(query)
+  earlier.socket.send(switchTo("both"))
+  earlier.socket.send(audioFrame(1_700_000_000, first))
+  const later = await open(query)
+  later.socket.send(switchTo("both"))
+  later.socket.send(audioFrame(1_700_000_000.5, first.subarray(16_000)))
+  later.socket.send(audioFrame(1_700_000_000.25, second))
+  const { code, reason } = await earlier.closed
+  assert.deepStrictEqual([code, reason], [1008, "another socket continues this conversation"])
+  assert.isTrue(acknowledged(earlier.messages, first.length)())
+  await until(later.socket, acknowledged(later.messages, 16_000 + second.length))
+  assert.isTrue((await playback(uid, "both")).pcm.equals(Buffer.concat([first, second])))
+  later.socket.close()
+})

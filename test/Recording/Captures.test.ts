@@ -3,31 +3,75 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { Recording } from "../../src/Recording.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
-import { idle, inWorld, node, record } from "./support/StoringNode.ts"
-import { temporaryDirectory } from "./support/TestNode.ts"
+import { chunksOf, epoch, idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "./support/TestNode.ts"
 
-it.live("counts what is stored of a conversation once, although two captures enter it at the same time", () =>
+it.live(
+  "keeps all that two captures of one conversation received, once: the later continues, the earlier is ended",
+  () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      yield* Effect.gen(function* () {
+        yield* record(8000, 160_000)
+        yield* idle
+        const recording = yield* Recording
+        const open = Effect.gen(function* () {
+          const [room, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<string>()]
+          const acks: Array<number> = []
+          const capture = yield* recording.open({
+            uid: "u",
+            sampleRate: rate,
+            codec: "pcm16",
+            exact: true,
+            onAck: ({ bytes }) => acks.push(bytes),
+            onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+            onFailure: ({ _tag }) => Deferred.doneUnsafe(ended, Effect.succeed(_tag))
+          })
+          capture.switchTo("c")
+          return { capture, acks, room: Deferred.await(room), ended: Deferred.await(ended) }
+        })
+        const first = yield* open
+        yield* first.room
+        first.capture.append(epoch, ramp(8000))
+        first.capture.append(epoch + 1, ramp(8000, 8000))
+        const second = yield* open
+        assert.strictEqual(yield* first.ended, "Superseded")
+        assert.strictEqual(first.acks.at(-1), 32_000)
+        assert.strictEqual(first.capture.append(epoch + 2, ramp(8000, 16_000)), "full")
+        yield* second.room
+        assert.strictEqual((yield* LiveConversations).get("u", "c")?.chunkCount, 2)
+        second.capture.append(epoch + 1, ramp(16_000, 8000))
+      }).pipe(
+        Effect.scoped,
+        Effect.andThen(chunksOf("u", "c")),
+        Effect.map(({ audio }) => assert.deepStrictEqual(audio, Buffer.concat([ramp(24_000), ramp(8000, 160_000)]))),
+        Effect.provide(node(dataDir))
+      )
+    }).pipe(inWorld)
+)
+
+it.live("lets a capture end that is superseded while it enters, and several in a row", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
+    const ended: Array<string> = []
     yield* Effect.gen(function* () {
-      for (const from of [0, 80_000, 160_000]) yield* record(8000, from)
-      yield* idle
       const recording = yield* Recording
-      const rooms = yield* Effect.forEach([1, 2], () => Deferred.make<void>())
-      for (const room of rooms) {
+      const room = yield* Deferred.make<void>()
+      for (const index of [0, 1, 2]) {
         const capture = yield* recording.open({
           uid: "u",
-          sampleRate: 8000,
+          sampleRate: rate,
           codec: "pcm16",
           exact: true,
           onAck: () => {},
-          onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-          onFailure: () => {}
+          onRoom: () => (index === 2 ? Deferred.doneUnsafe(room, Effect.void) : undefined),
+          onFailure: ({ _tag }) => ended.push(`${index} ${_tag}`)
         })
         capture.switchTo("c")
       }
-      yield* Effect.forEach(rooms, Deferred.await)
-      assert.strictEqual((yield* LiveConversations).get("u", "c")?.chunkCount, 3)
+      yield* Deferred.await(room)
+      assert.deepStrictEqual(ended, ["0 Superseded", "1 Superseded"])
+      assert.strictEqual((yield* LiveConversations).get("u", "c")?.captures, 1)
     }).pipe(Effect.scoped, Effect.provide(node(dataDir)))
   }).pipe(inWorld)
 )

@@ -42,7 +42,9 @@ const stopped = "You stopped it. What is on the server's disk is kept."
 const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
   if (code === 1003) return "The server does not understand what this page sends. Reload the page."
   if (code === 1009) return "The server takes smaller messages than this page sends."
-  return code === 1008 && /is full|bad query/.test(reason) ? `The server ended it: ${reason}.` : undefined
+  return code === 1008 && /is full|bad query|another socket/.test(reason)
+    ? `The server ended it: ${reason}.`
+    : undefined
 }
 
 /** `notice`: of the server's last one. A server that stops may be gone before its closing has arrived. */

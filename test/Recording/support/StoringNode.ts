@@ -3,16 +3,16 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option, Redacted, References, Stream } from "effect"
 import { StorageRead, StorageWrite } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
-import { Db } from "../../../src/Db.ts"
+import { Db, type DbError } from "../../../src/Db.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
-import { Recording, type RecordingConfig } from "../../../src/Recording.ts"
+import { type Chunk, Recording, type RecordingConfig } from "../../../src/Recording.ts"
 import { Captures } from "../../../src/Recording/Captures.ts"
 import { ChunkAudio } from "../../../src/Recording/ChunkAudio.ts"
 import { ChunkRows } from "../../../src/Recording/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/ConversationRows.ts"
 import { Journal } from "../../../src/Recording/Journal.ts"
 import { LiveConversations } from "../../../src/Recording/LiveConversations.ts"
-import { Overlaps } from "../../../src/Recording/Overlaps.ts"
+import { RecordedAudio } from "../../../src/Recording/RecordedAudio.ts"
 import { StoredAudio } from "../../../src/Recording/StoredAudio.ts"
 import { Timelines } from "../../../src/Recording/Timelines.ts"
 import { Uploads } from "../../../src/Recording/Uploads.ts"
@@ -33,6 +33,9 @@ export interface Hooks {
   ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly lost?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Around what a capture asks the database as it enters a conversation, and as it compares. */
+  readonly enter?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly compare?: (rows: Stream.Stream<Chunk, DbError>) => Stream.Stream<Chunk, DbError>
   readonly level?: Level
 }
 
@@ -69,14 +72,23 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Effect.map(ChunkRows, (rows) => ({
       ...rows,
       insertStored: (chunk, object) => (hooks.row ?? ((row) => row))(rows.insertStored(chunk, object)),
-      insertLost: (chunk) => (hooks.lost ?? ((row) => row))(rows.insertLost(chunk))
+      insertLost: (chunk) => (hooks.lost ?? ((row) => row))(rows.insertLost(chunk)),
+      within: (uid, conversation, span) => (hooks.compare ?? ((rows) => rows))(rows.within(uid, conversation, span))
     }))
   ).pipe(Layer.provide(ChunkRows.layer))
+  const conversations = Layer.effect(
+    ConversationRows,
+    Effect.map(ConversationRows, (rows) => ({
+      ...rows,
+      ensure: (uid, id) => (hooks.enter ?? ((row) => row))(rows.ensure(uid, id))
+    }))
+  ).pipe(Layer.provide(ConversationRows.layer))
   return Recording.layerNoDeps.pipe(
-    Layer.provide([Captures.layer, ChunkAudio.layer]),
+    Layer.provide(Captures.layer.pipe(Layer.provide(RecordedAudio.layer))),
+    Layer.provide(ChunkAudio.layer),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
-    Layer.provideMerge(Layer.mergeAll(Journal.layer, Overlaps.layer, rows, ConversationRows.layer, Timelines.layer)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, conversations, Timelines.layer)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
     Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([

@@ -1,9 +1,12 @@
 /** A node's ingest without database and sockets: a real journal in a temporary directory, and captures on it. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, FileSystem, Layer } from "effect"
+import { Effect, Exit, FileSystem, Layer, Stream } from "effect"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { RecordingConfig } from "../../../src/Recording.ts"
+import { ChunkAudio } from "../../../src/Recording/ChunkAudio.ts"
+import { ChunkRows } from "../../../src/Recording/ChunkRows.ts"
 import { Journal } from "../../../src/Recording/Journal.ts"
+import { RecordedAudio } from "../../../src/Recording/RecordedAudio.ts"
 import type { CaptureHost } from "../../../src/Recording/CaptureHost.ts"
 import { LiveCapture } from "../../../src/Recording/LiveCapture.ts"
 import { LiveChunk } from "../../../src/Recording/LiveChunk.ts"
@@ -40,9 +43,27 @@ export const newId = (): Uint8Array => {
 export const liveChunk = (): LiveChunk =>
   new LiveChunk({ id: newId(), uid: "u", conversation: "c", start: 0, sampleRate: 8000, codec: "pcm16" }, 0)
 
+/** What is recorded of a conversation of which nothing is stored. */
+const recordedIn = (journal: Journal["Service"], conversation: LiveConversation) =>
+  RecordedAudio.layer.pipe(
+    Layer.provide([
+      Layer.succeed(Journal, journal),
+      Layer.mock(ChunkRows, { within: () => Stream.empty }),
+      Layer.mock(ChunkAudio, {
+        read: (chunk, start, end) => {
+          const found = conversation.chunk(chunk.id)
+          return found === undefined
+            ? Stream.die(chunk.id)
+            : Stream.orDie(Stream.fromEffect(journal.read(found, start, end)))
+        }
+      })
+    ])
+  )
+
 export interface Heard {
   readonly acks: Array<{ readonly conversation: string; readonly through: number; readonly bytes: number }>
   readonly failures: Array<string>
+  readonly shifts: Array<number>
   rooms: number
 }
 
@@ -53,7 +74,10 @@ export class TestNode {
   readonly holding = { chunks: 0 }
   readonly sealed: Array<LiveChunk> = []
   readonly abandoned: Array<LiveChunk> = []
-  overlapped = 0
+  /** Seconds that were a replay. */
+  replayed = 0
+  /** Reads of what is recorded. */
+  recalls = 0
   now = 0
   readonly #overrides: Partial<CaptureHost>
 
@@ -63,7 +87,7 @@ export class TestNode {
   }
 
   conversation(id: string): LiveConversation {
-    const found = this.conversations.get(id) ?? new LiveConversation("u", id, 1000, new Date(0), this.holding)
+    const found = this.conversations.get(id) ?? new LiveConversation("u", id, new Date(0), this.holding)
     this.conversations.set(id, found)
     return found
   }
@@ -76,7 +100,7 @@ export class TestNode {
       readonly markDirty?: CaptureHost["markDirty"]
     } = {}
   ) {
-    const heard: Heard = { acks: [], failures: [], rooms: 0 }
+    const heard: Heard = { acks: [], failures: [], shifts: [], rooms: 0 }
     const capture: LiveCapture = new LiveCapture(
       {
         uid: options.uid ?? "u",
@@ -85,7 +109,8 @@ export class TestNode {
         exact: options.exact ?? true,
         onAck: (ack) => heard.acks.push(ack),
         onRoom: () => heard.rooms++,
-        onFailure: (failure) => heard.failures.push(failure._tag)
+        onFailure: (failure) => heard.failures.push(failure._tag),
+        onShift: (seconds) => heard.shifts.push(seconds)
       },
       {
         bufferBytes: 65_536,
@@ -96,7 +121,6 @@ export class TestNode {
         chunksPerUser: 1000,
         now: () => this.now,
         monotonic: () => this.now,
-        commitsStarted: this.journal.started,
         newId,
         markDirty: options.markDirty ?? this.journal.markDirty,
         markUrgent: this.journal.markUrgent,
@@ -104,9 +128,21 @@ export class TestNode {
         leave: () => {},
         sealed: (_capture, chunk) => this.sealed.push(chunk),
         abandoned: (chunk) => this.abandoned.push(chunk),
-        overlapped: (capture, _conversation, _start, audio, kept) => {
-          this.overlapped += (audio.length / 2 - kept) / capture.options.sampleRate
+        recall: (capture, conversation, at, audio) => {
+          this.recalls++
+          RecordedAudio.use((recorded) =>
+            recorded.recall(conversation, { sampleRate: capture.options.sampleRate, at, audio })
+          ).pipe(
+            Effect.provide(recordedIn(this.journal, conversation)),
+            Effect.exit,
+            Effect.map((exit) => capture.recalled(at, Exit.isSuccess(exit) ? exit.value : undefined)),
+            Effect.runFork
+          )
         },
+        replayed: (seconds) => {
+          this.replayed += seconds
+        },
+        shifted: (capture, seconds) => capture.options.onShift?.(seconds),
         ...this.#overrides
       }
     )

@@ -1,0 +1,188 @@
+/** What is sent again is compared with what is recorded, wherever that is; where it can't be, all of it is kept. */
+import { assert, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Option, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { DbUnavailable } from "../../src/Db.ts"
+import { Recording, type RecordingConfig } from "../../src/Recording.ts"
+import { Storage } from "../../src/Storage.ts"
+import { chunksOf, epoch, type Hooks, idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "./support/TestNode.ts"
+
+interface Sent {
+  readonly start: number
+  readonly audio: Uint8Array
+}
+
+/** Sends as one device does, and ends; answers what it was told. */
+const send = (frames: ReadonlyArray<Sent>, conversation = "c") =>
+  Effect.gen(function* () {
+    const recording = yield* Recording
+    const told = { bytes: 0, shifts: new Array<number>() }
+    let room = yield* Deferred.make<void>()
+    yield* Effect.gen(function* () {
+      const capture = yield* recording.open({
+        uid: "u",
+        sampleRate: rate,
+        codec: "pcm16",
+        exact: true,
+        onAck: ({ bytes }) => {
+          told.bytes = bytes
+        },
+        onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+        onFailure: () => {},
+        onShift: (seconds) => told.shifts.push(Math.round(seconds * 1000) / 1000)
+      })
+      capture.switchTo(conversation)
+      yield* Deferred.await(room)
+      for (const { audio, start } of frames) {
+        room = yield* Deferred.make<void>()
+        if (capture.append(start, audio) === "full") yield* Deferred.await(room)
+      }
+    }).pipe(Effect.scoped)
+    return told
+  })
+
+const frames = (from: number, to: number, length: number, source = 0): ReadonlyArray<Sent> =>
+  Array.from({ length: Math.ceil((to - from) / length) }, (_, index) => {
+    const at = from + index * length
+    return { start: epoch + at / rate, audio: ramp(Math.min(length, to - at), source + at) }
+  })
+
+const onNode = <A, E>(
+  test: Effect.Effect<A, E, Recording | Storage | SqlClient.SqlClient>,
+  hooks: Hooks = {},
+  config: Partial<RecordingConfig["Service"]> = {}
+) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* record(30 * rate).pipe(
+      Effect.andThen(idle),
+      Effect.provide(node(dataDir, { level: hooks.level ?? "standard" }))
+    )
+    return yield* Effect.provide(test, node(dataDir, hooks, config))
+  }).pipe(inWorld)
+
+const heard = Effect.map(chunksOf("u", "c"), ({ audio }) => audio)
+
+for (const level of ["standard", "enhanced"] as const)
+  it.live(`hears once what is stored and sent again, in other frames and from the middle of one (${level})`, () =>
+    onNode(
+      Effect.gen(function* () {
+        const { bytes, shifts } = yield* send(frames(3500, 35 * rate, 2960))
+        assert.deepStrictEqual([bytes, shifts], [(35 * rate - 3500) * 2, []])
+        assert.isTrue((yield* heard).equals(ramp(35 * rate)))
+      }),
+      { level }
+    )
+  )
+
+it.live("keeps what is new although its stamps are stored, says so, and stores by how much it is moved", () =>
+  onNode(
+    Effect.gen(function* () {
+      const { bytes, shifts } = yield* send(frames(0, 10 * rate, 800, 1_000_000))
+      assert.deepStrictEqual([bytes, shifts], [20 * rate, [30]])
+      assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(10 * rate, 1_000_000)])))
+      const recording = yield* Recording
+      assert.strictEqual(Option.getOrThrow(yield* recording.conversation("u", "c")).clockShifts, 1)
+      const sql = yield* SqlClient.SqlClient
+      while ((yield* sql`select from chunks`).length < 2) yield* Effect.yieldNow
+      assert.deepStrictEqual(yield* sql`select clock_shift as shift from chunks order by start_at`, [
+        { shift: 0 },
+        { shift: 30 }
+      ])
+      const { conversations } = yield* recording.conversations("u", { limit: 1, gapSeconds: 90 })
+      assert.deepStrictEqual(
+        conversations.map(({ clockShifts }) => clockShifts),
+        [1]
+      )
+    })
+  )
+)
+
+it.live("records what is sent again for a span that is lost", () =>
+  onNode(
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`
+        insert into chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, lost)
+        values ('u', 'c', ${epoch + 30}::float8, gen_random_uuid(), ${5 * rate}, ${rate}, 'pcm16', true)`
+      const { shifts } = yield* send(frames(25 * rate, 35 * rate, 800))
+      assert.deepStrictEqual(shifts, [])
+      assert.isTrue((yield* heard).equals(ramp(35 * rate)))
+    })
+  )
+)
+
+const down = new DbUnavailable({ operation: "test", attempts: 1, cause: "down" })
+const failures: ReadonlyArray<readonly [string, () => Stream.Stream<never, DbUnavailable>]> = [
+  ["the database fails", () => Stream.fail(down)],
+  ["the database does not answer", () => Stream.never],
+  ["it dies", () => Stream.die("a bug")]
+]
+
+for (const [what, compare] of failures)
+  it.live(`keeps all that is sent while it can't be compared because ${what}, replays too`, () =>
+    onNode(
+      Effect.gen(function* () {
+        const { bytes, shifts } = yield* send(frames(28 * rate, 33 * rate, 800))
+        assert.deepStrictEqual([bytes, shifts], [10 * rate, [2]])
+        assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(5 * rate, 28 * rate)])))
+      }),
+      { compare },
+      { conversationLookup: Duration.millis(300) }
+    )
+  )
+
+it.live("keeps all that is sent while it can't be compared because the store has lost the audio", () =>
+  onNode(
+    Effect.gen(function* () {
+      const storage = yield* Storage
+      const { objects } = yield* storage.list("chunks/")
+      for (const { key } of objects) yield* storage.remove(key)
+      const { bytes } = yield* send(frames(28 * rate, 33 * rate, 800))
+      assert.strictEqual(bytes, 10 * rate)
+      const recording = yield* Recording
+      const { chunks } = Option.getOrThrow(yield* recording.conversation("u", "c"))
+      assert.deepStrictEqual(
+        chunks.map(({ samples, start }) => [Math.round(start - epoch), samples]),
+        [
+          [0, 30 * rate],
+          [30, 5 * rate]
+        ]
+      )
+    })
+  )
+)
+
+it.live("knows what is in the journal without the database, after a kill as well", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const noStore = { put: () => Effect.never }
+    const brief = { drainTimeout: Duration.millis(50), conversationLookup: Duration.millis(300) }
+    yield* Effect.provide(record(30 * rate), node(dataDir, noStore, brief))
+    yield* Effect.gen(function* () {
+      yield* send(frames(10 * rate, 35 * rate, 800))
+      assert.isTrue((yield* heard).equals(ramp(35 * rate)))
+    }).pipe(
+      Effect.provide(
+        node(dataDir, { ...noStore, enter: () => Effect.never, compare: () => Stream.die("asked") }, brief)
+      )
+    )
+  }).pipe(inWorld)
+)
+
+for (const [what, enter] of [
+  ["dies", () => Effect.die("a bug")],
+  ["does not answer", () => Effect.never]
+] as const)
+  it.live(`records although the database ${what} as a capture enters, and takes part in what follows`, () =>
+    onNode(
+      Effect.gen(function* () {
+        const { bytes } = yield* send(frames(40 * rate, 41 * rate, 800))
+        assert.strictEqual(bytes, 2 * rate)
+        assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(rate, 40 * rate)])))
+      }),
+      { enter },
+      { conversationLookup: Duration.millis(300) }
+    )
+  )
