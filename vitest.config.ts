@@ -1,6 +1,7 @@
 /** Tests: every file in its own process, so that no test sees another file's sockets, timers or environment. */
 import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
@@ -14,6 +15,9 @@ class ServersFirst extends BaseSequencer {
     return ranked.toSorted((a, b) => a.rank - b.rank).map(({ file }) => file)
   }
 }
+
+/** Workers, and the servers and commands that tests start, load the same modules again and again. */
+process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, ".cache/compile")
 
 export default defineConfig({
   test: {

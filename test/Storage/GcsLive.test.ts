@@ -2,6 +2,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { onTestFinished } from "vitest"
 import { stream } from "../support/Capturer.ts"
 import * as Account from "../support/gcs/Account.ts"
 import { allPermissions, GcsServer } from "../support/gcs/Server.ts"
@@ -51,6 +52,7 @@ it("keeps audio in the bucket through faults and plays it from there", async () 
   )
   const pcm = noise(3)
   const server = await startServer(dataDir, env())
+  onTestFinished(() => server.kill())
   const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
   await stream({ conversation: "c", start: 1_760_000_000, sampleRate: 16_000, pcm }, { server: () => server })
   const stored = () => [...gcs.objects.bucket(bucket).values()].reduce((sum, { bytes }) => sum + bytes.length, 0)
@@ -65,11 +67,12 @@ it("keeps audio in the bucket through faults and plays it from there", async () 
 
 it(
   "plays through one stalled, damaged or unauthorized download, and says what the store refuses and what it lacks",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     // As by default, a listener waits as long as one request may stall.
-    const patience = { SPILLWAY_GCS_STALL_TIMEOUT: "1 second", SPILLWAY_FIRST_AUDIO_TIMEOUT: "1 second" }
+    const patience = { SPILLWAY_GCS_STALL_TIMEOUT: "4 seconds", SPILLWAY_FIRST_AUDIO_TIMEOUT: "4 seconds" }
     const server = await startServer(dataDir, env(patience))
+    onTestFinished(() => server.kill())
     const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
     const pcm = noise(1)
     await stream({ conversation: "ill", start: 1_760_000_000, sampleRate: 16_000, pcm }, { server: () => server })

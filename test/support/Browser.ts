@@ -5,14 +5,20 @@ import { type Browser, chromium } from "playwright-core"
 import { noise, wav } from "../Web/support/Sound.ts"
 import type { Started } from "./OnDemand.ts"
 
-const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+const places = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Chromium.app/Contents/MacOS/Chromium",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+]
 
 const executable = (): string => {
   const asked = process.env["CHROMIUM_PATH"]
   const found = asked === undefined ? places.find((place) => Fs.existsSync(place)) : asked
   if (found !== undefined && Fs.existsSync(found)) return found
   throw new Error(
-    `The page is tested in a real Chromium, and there is none at ${asked ?? places.join(" or ")}. Install it (Debian, Ubuntu: apt-get install chromium; nix develop brings one), or name it in CHROMIUM_PATH.`
+    `The page is tested in a real Chromium, and there is none at ${asked ?? places.join(" or ")}. Install it (Debian: apt-get install chromium; macOS: brew install --cask chromium; nix develop brings one), or name a Chromium or Chrome in CHROMIUM_PATH.`
   )
 }
 

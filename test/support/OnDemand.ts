@@ -24,7 +24,7 @@ export const share = async (path: string, start: () => Promise<Started>): Promis
     starting ??= start()
     starting.then(
       ({ answer }) => socket.end(answer),
-      (error) => socket.end(String(error))
+      (error) => socket.end(error instanceof Error ? error.message : String(error))
     )
   })
   await new Promise<void>((resolve) => listener.listen(path, resolve))
