@@ -30,6 +30,8 @@ export type DbError = DbUnavailable | DbTimeout | DbBusy
 export interface DbCaller {
   readonly kind: "request" | "ingest" | "health"
   readonly uid: string | undefined
+  /** What it is for has begun to be sent, and would be cut: it waits, however many operations of its user do. */
+  readonly hasBegun?: boolean
 }
 
 export const DbCaller = Context.Reference<DbCaller>("spillway/Db/DbCaller", {

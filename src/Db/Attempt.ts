@@ -6,6 +6,8 @@ import type { Turns } from "./Turns.ts"
 interface Options<E> {
   readonly turns: Turns
   readonly uid: string | undefined
+  /** When too many operations of the user wait. */
+  readonly mayBeRefused: boolean
   readonly deadlines: Deadlines
   /** When it must have its turn. */
   readonly waitsUntil: number
@@ -13,7 +15,7 @@ interface Options<E> {
   readonly runsUntil: () => number
   /** The failure when its time is up. */
   readonly onLimit: () => E
-  /** The failure when too many of the user's wait. */
+  /** The failure when it is refused. */
   readonly onFull: (uid: string) => E
 }
 
@@ -27,7 +29,8 @@ export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<
     Effect.callback<A, E | E2>((resume) => {
       const { deadlines, turns, uid } = options
       let hasTurn = turns.tryTake(uid)
-      if (!hasTurn && uid !== undefined && turns.isFull(uid)) return resume(Effect.fail(options.onFull(uid)))
+      if (!hasTurn && options.mayBeRefused && uid !== undefined && turns.isFull(uid))
+        return resume(Effect.fail(options.onFull(uid)))
       const expire = () => {
         resume(Effect.fail(options.onLimit()))
         work.interruptUnsafe()

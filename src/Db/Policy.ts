@@ -107,12 +107,13 @@ export const make = Effect.fnUntraced(function* (
       })
     }
 
-    const tryOnce = (tries: number, end: number, { kind, uid }: DbCaller): Effect.Effect<A, Failure> =>
+    const tryOnce = (tries: number, end: number, caller: DbCaller): Effect.Effect<A, Failure> =>
       Effect.suspend(() => {
         if (tries > 1 && deadlines.now() >= end) return Effect.fail(timeout("deadline"))
         const limited = attempt<A, E | SqlError.SqlError, DbError>(effect, {
-          turns: shares[kind],
-          uid,
+          turns: shares[caller.kind],
+          uid: caller.uid,
+          mayBeRefused: caller.hasBegun !== true,
           deadlines,
           waitsUntil: end,
           runsUntil: () => Math.min(deadlines.now() + statement, end),
@@ -123,7 +124,7 @@ export const make = Effect.fnUntraced(function* (
         const failing = Effect.catchDefect(limited, (defect) =>
           Fault.isSqlError(defect) && Fault.of(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
         )
-        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, end, { kind, uid }), Effect.fail)
+        return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, end, caller), Effect.fail)
       })
 
     return Effect.withFiber((fiber) => {

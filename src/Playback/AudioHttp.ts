@@ -102,7 +102,7 @@ const respond = Effect.fnUntraced(function* (
   })
   const body = request.method === "HEAD" ? bytes(range) : yield* begun
   // The body is read when the handler has ended, without what it was provided with.
-  return HttpServerResponse.stream(Stream.provideService(body, DbCaller, yield* DbCaller), {
+  return HttpServerResponse.stream(Stream.provideService(body, DbCaller, { ...(yield* DbCaller), hasBegun: true }), {
     status: asked === "whole" ? 200 : 206,
     contentType: contentTypes[format],
     contentLength: range.end - range.start,

@@ -220,6 +220,13 @@ describe("Policy", () => {
       assert.strictEqual(refused.length, 200 - 64 - 3)
       for (const exit of refused)
         assert.deepStrictEqual(yield* exit, Exit.fail(new DbBusy({ operation: "Test.read", uid: "ada" })))
+      const begun = yield* Effect.forkChild(
+        policy
+          .run(repeatable, Effect.succeed("late"))
+          .pipe(Effect.provideService(DbCaller, { ...callerOf("ada"), hasBegun: true })),
+        { startImmediately: true }
+      )
+      assert.isUndefined(begun.pollUnsafe())
       for (const run of [
         policy.run(repeatable, Effect.succeed("in")).pipe(forUser("bob")),
         policy.run(repeatable, Effect.succeed("in")),
