@@ -67,9 +67,6 @@ const clockShifts = Metric.counter("spillway_clock_shifts_total", {
 /** Between two lines of the log about one capture's audio. */
 const toldMillis = 60_000
 
-/** Between two attempts to load what is stored of a conversation that is recorded without it. */
-const loadAgain = "5 seconds"
-
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const journal = yield* Journal
@@ -106,7 +103,7 @@ const make = Effect.gen(function* () {
   const loadLater = (conversation: LiveConversation) =>
     load(conversation).pipe(
       Effect.ignoreCause,
-      Effect.delay(loadAgain),
+      Effect.delay(config.conversationLookup),
       Effect.repeat({ while: () => !conversation.loaded && conversation.captures > 0 })
     )
 

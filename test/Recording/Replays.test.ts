@@ -4,6 +4,7 @@ import { Deferred, Duration, Effect, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { DbUnavailable } from "../../src/Db.ts"
 import { Recording, type RecordingConfig } from "../../src/Recording.ts"
+import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import { Storage } from "../../src/Storage.ts"
 import { chunksOf, epoch, type Hooks, idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
 import { ramp, temporaryDirectory } from "./support/TestNode.ts"
@@ -13,34 +14,37 @@ interface Sent {
   readonly audio: Uint8Array
 }
 
-/** Sends as one device does, and ends; answers what it was told. */
-const send = (frames: ReadonlyArray<Sent>, conversation = "c") =>
-  Effect.gen(function* () {
-    const recording = yield* Recording
-    const told = { bytes: 0, shifts: new Array<number>() }
-    let room = yield* Deferred.make<void>()
-    yield* Effect.gen(function* () {
-      const capture = yield* recording.open({
-        uid: "u",
-        sampleRate: rate,
-        codec: "pcm16",
-        exact: true,
-        onAck: ({ bytes }) => {
-          told.bytes = bytes
-        },
-        onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-        onFailure: () => {},
-        onShift: (seconds) => told.shifts.push(Math.round(seconds * 1000) / 1000)
-      })
-      capture.switchTo(conversation)
-      yield* Deferred.await(room)
-      for (const { audio, start } of frames) {
-        room = yield* Deferred.make<void>()
-        if (capture.append(start, audio) === "full") yield* Deferred.await(room)
-      }
-    }).pipe(Effect.scoped)
-    return told
+/** A device in the conversation, as long as the scope. */
+const open = Effect.gen(function* () {
+  const recording = yield* Recording
+  const told = { bytes: 0, shifts: new Array<number>() }
+  let room = yield* Deferred.make<void>()
+  const capture = yield* recording.open({
+    uid: "u",
+    sampleRate: rate,
+    codec: "pcm16",
+    exact: true,
+    onAck: ({ bytes }) => {
+      told.bytes = bytes
+    },
+    onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+    onFailure: () => {},
+    onShift: (seconds) => told.shifts.push(Math.round(seconds * 1000) / 1000)
   })
+  capture.switchTo("c")
+  yield* Deferred.await(room)
+  const send = Effect.fnUntraced(function* (frames: ReadonlyArray<Sent>) {
+    for (const { audio, start } of frames) {
+      room = yield* Deferred.make<void>()
+      if (capture.append(start, audio) === "full") yield* Deferred.await(room)
+    }
+  })
+  return { told, send }
+})
+
+/** Sends as one device does, and ends; answers what it was told. */
+const send = (frames: ReadonlyArray<Sent>) =>
+  Effect.flatMap(open, (device) => Effect.as(device.send(frames), device.told)).pipe(Effect.scoped)
 
 const frames = (from: number, to: number, length: number, source = 0): ReadonlyArray<Sent> =>
   Array.from({ length: Math.ceil((to - from) / length) }, (_, index) => {
@@ -49,7 +53,7 @@ const frames = (from: number, to: number, length: number, source = 0): ReadonlyA
   })
 
 const onNode = <A, E>(
-  test: Effect.Effect<A, E, Recording | Storage | SqlClient.SqlClient>,
+  test: Effect.Effect<A, E, Recording | LiveConversations | Storage | SqlClient.SqlClient>,
   hooks: Hooks = {},
   config: Partial<RecordingConfig["Service"]> = {}
 ) =>
@@ -186,3 +190,32 @@ for (const [what, enter] of [
       { conversationLookup: Duration.millis(300) }
     )
   )
+
+it.live("learns what is stored as soon as the database answers, while it records", () =>
+  Effect.gen(function* () {
+    const database = { isDown: true }
+    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.never : row))
+    yield* onNode(
+      Effect.gen(function* () {
+        const sender = yield* open
+        yield* sender.send(frames(40 * rate, 41 * rate, 800))
+        database.isDown = false
+        const live = yield* LiveConversations
+        while (live.get("u", "c")?.loaded !== true) yield* Effect.yieldNow
+        yield* sender.send(frames(20 * rate, 21 * rate, 800))
+        yield* sender.send(frames(10 * rate, 11 * rate, 800, 3_000_000))
+        assert.deepStrictEqual(sender.told.shifts, [31])
+      }).pipe(
+        Effect.scoped,
+        Effect.andThen(heard),
+        Effect.map((audio) =>
+          assert.isTrue(
+            audio.equals(Buffer.concat([ramp(30 * rate), ramp(rate, 40 * rate), ramp(rate, 3_000_000 + 10 * rate)]))
+          )
+        )
+      ),
+      { enter },
+      { conversationLookup: Duration.millis(100) }
+    )
+  })
+)
