@@ -12,6 +12,7 @@ import { freePort } from "./support/FreePort.ts"
 import * as Postgres from "./support/Postgres.ts"
 import { exchange } from "./support/RawHttp.ts"
 import { dataDirectory, spawnServer, startServer } from "./support/Server.ts"
+import { loadedOf, traceModules } from "./support/Tracer.ts"
 
 const failedStart = async (dataDir: string, env: Readonly<Record<string, string>>) => {
   const { child, output } = spawnServer(dataDir, { SPILLWAY_LOG_LEVEL: "None", ...env })
@@ -134,13 +135,9 @@ const stopDuring = async (step: string, dataDir: string, env: Readonly<Record<st
 
 it("ends with 0 when it is told to stop while its modules are loaded", () =>
   withDirectory(async (dataDir) => {
-    const tracer = `import { registerHooks } from "node:module"
-      registerHooks({ load: (url, context, next) => (url.endsWith("src/main.ts") && console.log("loading"), next(url, context)) })`
-    const { child } = spawnServer(dataDir, {
-      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(tracer)}`
-    })
+    const { child } = spawnServer(dataDir, { NODE_OPTIONS: traceModules })
     onTestFinished(() => void child.kill("SIGKILL"))
-    await new Promise<void>((resolve) => child.stdout.on("data", (text) => text.includes("loading") && resolve()))
+    await new Promise<void>((resolve) => child.stderr.on("data", (text) => text.includes("/src/main.ts") && resolve()))
     child.kill("SIGTERM")
     assert.strictEqual(await new Promise((resolve) => child.once("exit", resolve)), 0)
   }))
@@ -191,3 +188,16 @@ it.live("ends with 0 when it is told to stop while another node migrates the sch
     )
   }).pipe(Effect.provide(Layer.merge(Postgres.layerServerEmpty, Reactivity.layer)))
 )
+
+it("loads no client of a store, no decoder and no documentation that it does not use", () =>
+  withDirectory(async (dataDir) => {
+    const server = await startServer(dataDir, { NODE_OPTIONS: traceModules })
+    await server.stop()
+    const { count, packages } = loadedOf(server.output())
+    assert.deepStrictEqual(
+      packages.filter((name) => !name.startsWith("@effect/") && !name.startsWith("@node-rs/")),
+      ["effect", "ws"]
+    )
+    assert.isBelow(count, 700)
+    assert.notMatch(server.output(), /httpApiScalar/)
+  }))
