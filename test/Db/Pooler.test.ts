@@ -1,4 +1,5 @@
 /** A real pgbouncer between the node and its database: as Debian has it, without prepared statements in transaction mode. */
+import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import { assert, describe, layer } from "@effect/vitest"
 import { PgClient } from "@effect/sql-pg"
@@ -12,6 +13,8 @@ import * as External from "../../src/Db/External.ts"
 import * as Migrations from "../../src/Db/Migrations.ts"
 import * as PostgresChild from "../../src/Db/PostgresChild.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
+import { stream } from "../support/Capturer.ts"
+import { dataDirectory, startServer } from "../support/Server.ts"
 import { configWith } from "./Fixture.ts"
 import { keepsPromises } from "./Kills.ts"
 import { freePort, isMissing, TlsServer, layer as layerTls } from "./TlsServer.ts"
@@ -70,6 +73,39 @@ const title =
 
 describe.skipIf(program === undefined || isMissing)(title, () => {
   layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("in both modes of its pools", (it) => {
+    it.effect("records, plays and comes back after a kill, on a real server (transaction)", () =>
+      Effect.gen(function* () {
+        const { other, url } = yield* pgbouncer("transaction")
+        const dataDir = dataDirectory()
+        const env = { DATABASE_URL: url, SPILLWAY_CHUNK_DURATION: "1 second", SPILLWAY_COMMIT_INTERVAL: "50 millis" }
+        const begin = Effect.acquireRelease(
+          Effect.promise(() => startServer(dataDir, env)),
+          (server) => Effect.promise(() => server.kill())
+        )
+        const pcm = randomBytes(5 * 16_000)
+        const recorded = { conversation: "pooled", start: 1_760_000_000, sampleRate: 8000, pcm }
+        yield* Effect.gen(function* () {
+          const server = yield* begin
+          yield* Effect.promise(() => stream(recorded, { server: () => server, speed: 20 }))
+        }).pipe(Effect.scoped)
+        const server = yield* begin
+        const get = (path: string) => {
+          const headers = { authorization: `Bearer ${server.key}` }
+          return Effect.promise(() => fetch(server.url + path, { headers }))
+        }
+        const stored = other<{ n: number }>`SELECT count(*)::int AS n FROM chunks WHERE NOT lost`
+        yield* Effect.repeat(stored, {
+          until: ([row]) => (row?.n ?? 0) >= 5,
+          schedule: Schedule.spaced("50 millis")
+        })
+        const conversation = yield* get("/v1/conversations/pooled")
+        const [file] = JSON.parse(yield* Effect.promise(() => conversation.text())).audio_files
+        const audio = yield* get(`/v1/sync/audio/pooled/${file.id}?format=pcm`)
+        const heard = Buffer.from(yield* Effect.promise(() => audio.arrayBuffer()))
+        assert.isTrue(heard.equals(pcm))
+      })
+    )
+
     for (const mode of ["transaction", "session"]) {
       it.effect(`starts again and again, reads and writes, with many statements at a time (${mode})`, () =>
         Effect.gen(function* () {
