@@ -2,7 +2,7 @@
 import { Duplex } from "node:stream"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Cache, Duration, Effect, Exit, Layer, Predicate, Redacted, Result, Schedule } from "effect"
-import type { SqlError } from "effect/sql"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Startup from "../Startup.ts"
 import * as ConnectionUrl from "./ConnectionUrl.ts"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
@@ -36,7 +36,7 @@ const combine = (
   })
 }
 
-const ofSession = ({ reason }: SqlError.SqlError): Endpoints.EndpointFailed => {
+const ofSession = ({ reason }: SqlError): Endpoints.EndpointFailed => {
   const { cause } = reason
   if (cause instanceof Endpoints.EndpointFailed) return cause
   const answer =
@@ -44,6 +44,13 @@ const ofSession = ({ reason }: SqlError.SqlError): Endpoints.EndpointFailed => {
       ? { code: String(cause.code), severity: String(cause.severity) }
       : {}
   return new Endpoints.EndpointFailed({ ...answer, reason: messageOf(cause), isTls: false })
+}
+
+/** A pooler may take the connection and let the statement wait for a server. */
+const answeredWithin = (patience: Duration.Duration) => {
+  const message = `no answer to a statement within ${Duration.format(patience)}`
+  const reason = new ConnectionError({ cause: new Error(message), message, operation: "connect" })
+  return Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(new SqlError({ reason })) })
 }
 
 /** A connection that fails with `error` as soon as it is used. */
@@ -109,11 +116,9 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
         stream: () => stream
       }).pipe(Effect.onError(() => Effect.sync(() => stream.destroy())))
       if (!url.writable) return
-      const { rows } = yield* connection.query(
-        "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS readonly",
-        [],
-        false
-      )
+      const { rows } = yield* connection
+        .query("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS readonly", [], false)
+        .pipe(answeredWithin(patience))
       if (rows[0]?.readonly === false) return
       return yield* new Endpoints.EndpointFailed({ reason: "the server is read-only", isTls: false })
     },
@@ -164,20 +169,20 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
 })
 
 /** A pooler answers with a process of its own; the statements run in another. */
-const isPooled = Effect.fnUntraced(function* (login: Login) {
+const isPooled = Effect.fnUntraced(function* (login: Login, patience: Duration.Duration) {
   const connection = yield* PgConnection.make(login)
-  const { rows } = yield* connection.query("SELECT pg_backend_pid() AS pid", [], false)
+  const { rows } = yield* connection.query("SELECT pg_backend_pid() AS pid", [], false).pipe(answeredWithin(patience))
   return rows[0]?.pid !== connection.processId
 }, Effect.scoped)
 
-const isTls = ({ reason }: SqlError.SqlError) => reason.cause instanceof Endpoints.EndpointFailed && reason.cause.isTls
+const isTls = ({ reason }: SqlError) => reason.cause instanceof Endpoints.EndpointFailed && reason.cause.isTls
 
 const make = Effect.fnUntraced(function* (raw: Redacted.Redacted) {
   const config = yield* DbConfig
   const url = yield* ConnectionUrl.parse(Redacted.value(raw))
   const login = yield* loginOf(url)
   const name = ConnectionUrl.nameOf(url)
-  const pooled = yield* isPooled(login).pipe(
+  const pooled = yield* isPooled(login, config.connectTimeout).pipe(
     Effect.tapError((error) =>
       Effect.logDebug("The database does not answer yet", { database: name, cause: error.reason.cause })
     ),

@@ -106,6 +106,19 @@ describe.skipIf(program === undefined || isMissing)(title, () => {
       })
     )
 
+    it.effect("says that the server behind it does not answer (transaction)", () =>
+      Effect.gen(function* () {
+        const { directory, user } = yield* TlsServer
+        const from = yield* freePort
+        const file = `${directory}/dead.ini`
+        Fs.writeFileSync(file, configuration("transaction", from, yield* freePort, "any"))
+        yield* PostgresChild.spawn({ command: program ?? "", args: [file], user })
+        const short = { connectTimeout: Duration.millis(300), startTimeout: Duration.millis(600) }
+        const error = yield* Effect.flip(start(`postgres://spillway:any@127.0.0.1:${from}/dead`, short))
+        assert.match(error.message, /^The database 127\.0\.0\.1:\d+\/dead can't be used \(.*: check that it runs/)
+      }).pipe(Effect.timeout("20 seconds"))
+    )
+
     for (const mode of ["transaction", "session"]) {
       it.effect(`starts again and again, reads and writes, with many statements at a time (${mode})`, () =>
         Effect.gen(function* () {
