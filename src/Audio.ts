@@ -2,6 +2,7 @@
 export { fileId } from "./Audio/FileId.ts"
 export * as OpusContainer from "./Audio/OpusContainer.ts"
 export * as Peaks from "./Audio/Peaks.ts"
+export * as Placement from "./Audio/Placement.ts"
 export * as Span from "./Audio/Span.ts"
 export * as Timeline from "./Audio/Timeline.ts"
 export * as Wav from "./Audio/Wav.ts"

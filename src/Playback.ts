@@ -1,12 +1,12 @@
 /** What was recorded, as it is listed and heard: audio files over the timeline of chunks, read without merging them. */
-import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
-import { fileId, Timeline, type Wav } from "./Audio.ts"
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import type { Wav } from "./Audio.ts"
 import type { DbError } from "./Db.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import * as Unreadable from "./Playback/Unreadable.ts"
-import { type Waveform, waveforms } from "./Playback/Waveform.ts"
-import { type Chunk, type Conversation, isReadAsPcm, type Listed, Recording } from "./Recording.ts"
+import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
+import { type AudioFileChanged, type Conversation, isReadAsPcm, Recording } from "./Recording.ts"
 
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
@@ -20,28 +20,14 @@ export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable"
   format: Schema.String
 }) {}
 
-export interface AudioFileHead extends Timeline.Summary {
-  /** Stays the same while the file grows. */
-  readonly id: string
+/** Audio files of a conversation in JSON: the latest ones, the rest page by page. */
+const filesOfOne = 1_000
+/** Audio files in a list, of all its conversations together. */
+const filesOfList = 2_000
+
+export interface FilesPage {
+  readonly before?: string
 }
-
-export interface AudioFile extends AudioFileHead, Timeline.AudioFile<Chunk> {}
-
-/** What is told of a conversation in a list. */
-export interface RecordedHead {
-  readonly conversation: Omit<Conversation, "chunks">
-  /** By start. */
-  readonly files: ReadonlyArray<AudioFileHead>
-}
-
-export interface Recorded {
-  readonly conversation: Conversation
-  /** By start. */
-  readonly files: ReadonlyArray<AudioFile>
-}
-
-const named = <F extends Timeline.Summary>({ id, uid }: Pick<Listed, "id" | "uid">, files: ReadonlyArray<F>) =>
-  files.map((file) => ({ ...file, id: fileId(uid, id, file) }))
 
 export class Playback extends Context.Service<
   Playback,
@@ -51,24 +37,24 @@ export class Playback extends Context.Service<
       uid: string,
       page: { readonly before?: string; readonly limit: number }
     ): Effect.Effect<
-      { readonly conversations: ReadonlyArray<RecordedHead>; readonly next: string | undefined },
+      { readonly conversations: ReadonlyArray<Conversation>; readonly next: string | undefined },
       DbError
     >
-    /** None when it does not exist or is somebody else's. */
-    conversation(uid: string, id: string): Effect.Effect<Option.Option<Recorded>, DbError>
-    /** Of its audio files, by start, with about `points` points together. None when it does not exist or is somebody else's. */
+    /** None when it does not exist or is somebody else's. `before` is the `filesNext` of the page before. */
+    conversation(uid: string, id: string, page: FilesPage): Effect.Effect<Option.Option<Conversation>, DbError>
+    /** Of a page of its audio files, by start, with about `points` points together. None when it does not exist or is somebody else's. */
     waveform(
       uid: string,
       id: string,
-      points: number
-    ): Effect.Effect<Option.Option<{ readonly live: boolean; readonly files: ReadonlyArray<Waveform> }>, DbError>
+      page: FilesPage & { readonly points: number }
+    ): Effect.Effect<Option.Option<Waveforms>, DbError>
     /** All that is durable of the audio file now; none when there is no such file, or it is somebody else's. */
     open(
       uid: string,
       conversation: string,
       file: string,
       format: Wav.Format
-    ): Effect.Effect<Option.Option<Rendition.Rendition>, NotPlayable | DbError>
+    ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
   }
 >()("spillway/Playback") {
   static readonly layer = Layer.effect(
@@ -76,42 +62,27 @@ export class Playback extends Context.Service<
     Effect.gen(function* () {
       const recording = yield* Recording
       const config = yield* PlaybackConfig
-      const gapSeconds = Duration.toSeconds(config.audioFileGap)
       const read = Unreadable.remembering(recording.read, config)
 
-      const recorded = (conversation: Conversation): Recorded => ({
-        conversation,
-        files: named(conversation, Timeline.layout(conversation.chunks, gapSeconds))
-      })
-
-      const conversation = Effect.fn("Playback.conversation")(function* (uid: string, id: string) {
-        return Option.map(yield* recording.conversation(uid, id), recorded)
-      })
-
       return Playback.of({
-        conversation,
-        conversations: Effect.fn("Playback.conversations")(function* (uid, page) {
-          const { conversations, next } = yield* recording.conversations(uid, { ...page, gapSeconds })
-          return {
-            conversations: conversations.map(({ files, ...conversation }) => ({
-              conversation,
-              files: named(conversation, files)
-            })),
-            next
-          }
-        }),
-        waveform: Effect.fn("Playback.waveform")(function* (uid, id, points) {
-          const found = yield* conversation(uid, id)
+        conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: filesOfOne }),
+        conversations: (uid, page) => {
+          const files = Math.max(1, Math.floor(filesOfList / page.limit))
+          return recording.conversations(uid, { ...page, files: Math.min(files, filesOfOne) })
+        },
+        waveform: Effect.fn("Playback.waveform")(function* (uid, id, { points, ...page }) {
+          const found = yield* recording.waveform(uid, id, { ...page, files: filesOfOne })
           if (Option.isNone(found)) return Option.none()
-          const files = yield* waveforms(found.value, points, (detail) => recording.peaks(uid, id, detail))
-          return Option.some({ live: found.value.conversation.live, files })
+          return Option.some(yield* waveforms(found.value, points))
         }),
         open: Effect.fn("Playback.open")(function* (uid, id, fileId, format) {
-          const files = Option.match(yield* conversation(uid, id), { onNone: () => [], onSome: ({ files }) => files })
-          const file = files.find((file) => file.id === fileId)
-          if (file === undefined) return Option.none()
+          const found = yield* recording.file(uid, id, fileId)
+          if (Option.isNone(found)) return Option.none()
+          const file = found.value
           const { codec } = file
-          if (!file.pieces.every(({ chunk }) => isReadAsPcm(chunk)))
+          // Of Opus the first chunk tells whether it is decoded here: one that is live is not.
+          const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
+          if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
             return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
           return Option.some(Rendition.make(read, file, format))
         })

@@ -1,15 +1,18 @@
 /** Lays chunks out as audio files: at which sample each of them is heard, and where there is silence. */
-import { Schema } from "effect"
-import * as Draft from "./Draft.ts"
+import { type TimelineChunk, place, positionOf } from "./Placement.ts"
 import type { Codec } from "./Span.ts"
 
-export { type TimelineChunk, toleranceSeconds } from "./Draft.ts"
+export { type TimelineChunk, toleranceSeconds } from "./Placement.ts"
 
-type TimelineChunk = Draft.TimelineChunk
+/** The longest gap within an audio file, played as silence; after a longer one a new file begins. */
+export const fileGapSeconds = 90
 
 /** `samples` samples of a chunk, from its sample `skip` on, heard from sample `offset` of the file on. */
-export interface Piece<C> extends Draft.Place {
+export interface Piece<C> {
   readonly chunk: C
+  readonly offset: number
+  readonly skip: number
+  readonly samples: number
 }
 
 /** An audio file but for its chunks. */
@@ -32,83 +35,37 @@ export interface AudioFile<C> extends Summary {
   readonly pieces: ReadonlyArray<Piece<C>>
 }
 
-/** The order in which chunks are laid out. Of those that begin at the same time the longest comes first, and is the one that is heard. */
-export const order = (a: TimelineChunk, b: TimelineChunk): number => {
+/** The order in which chunks are laid out: that of the primary key of their rows. */
+export const order = (a: Pick<TimelineChunk, "start" | "id">, b: Pick<TimelineChunk, "start" | "id">): number => {
   if (a.start !== b.start) return a.start - b.start
-  if (a.samples !== b.samples) return b.samples - a.samples
   const [one = "", other = ""] = [a.id, b.id]
   return one < other ? -1 : one > other ? 1 : 0
 }
 
-/** What a layout has come to. */
-export const State = Schema.Array(Draft.Draft)
-export type State = typeof State.Type
-
-/**
- * Lays out chunks that come one by one, in `order`, without keeping them. More than `gapSeconds` without a chunk, another
- * sample rate or another codec begin a new file. A gap of more than 1 ms is silence; where chunks overlap by more than
- * that, the one that began earlier is heard. It can be stopped, and gone on with from its `state`.
- */
-export class Layout {
-  readonly #gapSeconds: number
-  readonly #done: Array<Draft.Draft>
-  #last: Draft.Draft | undefined
-
-  constructor(gapSeconds: number, state: State = []) {
-    this.#gapSeconds = gapSeconds
-    this.#done = state.slice(0, -1)
-    this.#last = state.at(-1)
-  }
-
-  /** Where in the last file it is heard. */
-  add(chunk: TimelineChunk): Draft.Place | undefined {
-    if (chunk.samples <= 0) return undefined
-    let file = this.#last
-    if (file === undefined || !Draft.takes(file, chunk, this.#gapSeconds)) {
-      if (file !== undefined) this.#done.push(file)
-      file = Draft.begin(chunk)
-    }
-    if (chunk.state === "lost") {
-      this.#last = Draft.addLost(file, chunk)
-      return undefined
-    }
-    const { draft, place } = Draft.addAudio(file, chunk)
-    this.#last = draft
-    return place
-  }
-
-  /** How many files there are. */
-  get count(): number {
-    return this.#done.length + (this.#last === undefined ? 0 : 1)
-  }
-
-  get state(): State {
-    return this.#last === undefined ? [] : [...this.#done, this.#last]
-  }
-
-  get files(): ReadonlyArray<Summary> {
-    return this.state.map((draft) => ({
-      start: draft.start,
-      sampleRate: draft.sampleRate,
-      codec: draft.codec,
-      samples: draft.end,
-      capturedSamples: draft.captured,
-      lostSamples: Draft.lostSamples(draft)
-    }))
-  }
-}
-
-/** The audio files of one conversation, by start, from chunks in any order, as `Layout` lays them out. */
+/** The audio files of one conversation, by start, from chunks in any order. The index in the database is equal to it. */
 export const layout = <C extends TimelineChunk>(
   chunks: Iterable<C>,
-  gapSeconds: number
+  gapSeconds = fileGapSeconds
 ): ReadonlyArray<AudioFile<C>> => {
-  const layout = new Layout(gapSeconds)
-  const pieces: Array<Array<Piece<C>>> = []
-  for (const chunk of [...chunks].sort(order)) {
-    const place = layout.add(chunk)
-    if (layout.count > pieces.length) pieces.push([])
-    if (place !== undefined) pieces.at(-1)?.push({ chunk, ...place })
+  const files: Array<Omit<AudioFile<C>, "pieces"> & { pieces: Array<Piece<C>> }> = []
+  let state
+  for (const chunk of [...chunks].filter(({ samples }) => samples > 0).sort(order)) {
+    const placement = place(state, chunk, gapSeconds)
+    state = placement.state
+    const { codec, sampleRate, start } = chunk
+    if (placement.begins)
+      files.push({ start, sampleRate, codec, samples: 0, capturedSamples: 0, lostSamples: 0, pieces: [] })
+    const file = files.pop()
+    if (file === undefined) break
+    const origin = positionOf(file.start, file.sampleRate)
+    if (placement.heard > 0)
+      file.pieces.push({ chunk, offset: placement.at - origin, skip: placement.skip, samples: placement.heard })
+    files.push({
+      ...file,
+      samples: state.end - origin,
+      capturedSamples: file.capturedSamples + placement.heard,
+      lostSamples: file.lostSamples + placement.lost
+    })
   }
-  return layout.files.map((file, index) => ({ ...file, pieces: pieces[index] ?? [] }))
+  return files
 }

@@ -1,5 +1,5 @@
 /** The bytes of an audio file as WAV, or as PCM without a header: any range of them, without touching the rest. */
-import type { AudioFile, Piece } from "./Timeline.ts"
+import type { Piece, Summary } from "./Timeline.ts"
 
 /** `pcm`: the same samples without a header. Both are 16 bits, little-endian, mono. */
 export type Format = "wav" | "pcm"
@@ -12,13 +12,12 @@ export interface Range {
 
 /** Where bytes of a file come from. `start` and `end` of a chunk are bytes of its PCM, `end` not included. */
 export type Segment<C> =
-  | { readonly _tag: "Header"; readonly bytes: Uint8Array }
   | { readonly _tag: "Silence"; readonly length: number }
   | { readonly _tag: "Chunk"; readonly chunk: C; readonly start: number; readonly end: number }
 
-type Sound<C> = Pick<AudioFile<C>, "sampleRate" | "samples" | "pieces">
+type Sound = Pick<Summary, "sampleRate" | "samples">
 
-const bytesPerSample = 2
+export const bytesPerSample = 2
 const riffSize = 44
 const rf64Size = 80
 
@@ -78,7 +77,7 @@ const lead = (samples: number, format: Format): number => {
 }
 
 /** Bytes of the whole file. */
-export const size = ({ samples }: Pick<AudioFile<unknown>, "samples">, format: Format): number =>
+export const size = ({ samples }: Pick<Summary, "samples">, format: Format): number =>
   lead(samples, format) + samples * bytesPerSample
 
 /** The first piece that ends after a byte of the audio; the number of pieces if there is none. */
@@ -94,8 +93,8 @@ const seek = (pieces: ReadonlyArray<Piece<unknown>>, byte: number): number => {
   return low
 }
 
-/** The segments of a range of the audio without its header. */
-function* sound<C>({ pieces }: Sound<C>, range: Range): Generator<Segment<C>> {
+/** The segments of a range of the audio without its header, made while they are asked for. `pieces` has all that are heard in it. */
+export function* sound<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Generator<Segment<C>> {
   let at = range.start
   for (let index = seek(pieces, at); at < range.end; index++) {
     const piece = pieces[index]
@@ -110,15 +109,18 @@ function* sound<C>({ pieces }: Sound<C>, range: Range): Generator<Segment<C>> {
   }
 }
 
-/**
- * The segments that together are the bytes `range` of the file, in order; made while they are asked for, so that a day
- * of audio needs no more memory than its list of pieces. The range lies within the file's `size`.
- */
-export function* render<C>(file: Sound<C>, format: Format, range: Range): Generator<Segment<C>> {
+/** What bytes `range` of the file, which lies within its `size`, have of the header, and their range of the audio behind it. */
+export const split = (
+  file: Sound,
+  format: Format,
+  range: Range
+): { readonly header: Uint8Array; readonly sound: Range } => {
   const begin = lead(file.samples, format)
-  if (range.start < begin && range.start < range.end) {
-    const bytes = header(file.sampleRate, file.samples).subarray(range.start, Math.min(range.end, begin))
-    yield { _tag: "Header", bytes }
+  const isInHeader = range.start < begin && range.start < range.end
+  return {
+    header: isInHeader
+      ? header(file.sampleRate, file.samples).subarray(range.start, Math.min(range.end, begin))
+      : new Uint8Array(0),
+    sound: { start: Math.max(0, range.start - begin), end: Math.max(0, range.end - begin) }
   }
-  yield* sound(file, { start: Math.max(0, range.start - begin), end: range.end - begin })
 }

@@ -4,7 +4,7 @@ import * as Os from "node:os"
 import * as Tls from "node:tls"
 import type { Duplex } from "node:stream"
 import * as PgProtocol from "@effect/sql-pg/PgProtocol"
-import { Effect, FileSystem, Path, Predicate, Schema } from "effect"
+import { Effect, FileSystem, Path, Schema } from "effect"
 import type { ConnectionUrl, Host } from "./ConnectionUrl.ts"
 import { DatabaseUnusable } from "./DatabaseUnusable.ts"
 
@@ -121,13 +121,6 @@ export class EndpointFailed extends Schema.TaggedError<EndpointFailed>()("Endpoi
 /** The server answers one byte. More would be from somebody who writes into the connection before it is encrypted. */
 const isAccepted = (answer: Uint8Array) => answer.length === 1 && answer[0] === 0x53
 
-/** A server that is starting, or has too many connections, answers with an error instead. */
-const isError = (answer: Uint8Array) => answer[0] === 0x45
-
-/** The connection broke, as when the server is starting; anything else is about TLS, and stays. */
-const isBroken = (error: Error) =>
-  Predicate.hasProperty(error, "code") && ["ECONNRESET", "EPIPE", "ETIMEDOUT"].some((code) => code === error.code)
-
 /** A connection on which the session can begin. Interrupting closes it. */
 export const open = ({ target, tls }: Endpoint): Effect.Effect<Duplex, EndpointFailed> =>
   Effect.callback<Duplex, EndpointFailed>((resume) => {
@@ -146,11 +139,10 @@ export const open = ({ target, tls }: Endpoint): Effect.Effect<Duplex, EndpointF
     socket.on("error", ({ message }) => fail(message, false))
     socket.once("close", closed)
     const encrypt = (answer: Uint8Array) => {
-      if (isError(answer)) return fail("the server refuses connections", false)
       if (!isAccepted(answer)) return fail("the server does not support TLS", true)
       socket.off("close", closed)
       current = Tls.connect({ ...tls, socket })
-      current.on("error", (error) => fail(`no TLS with the server: ${error.message}`, !isBroken(error)))
+      current.on("error", ({ message }) => fail(`no TLS with the server: ${message}`, true))
       current.once("close", closed)
       current.once("secureConnect", succeed)
     }

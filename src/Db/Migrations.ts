@@ -14,6 +14,7 @@ import { sealedPeaks } from "./Migrations/0004_sealed_peaks.ts"
 import { latest } from "./Migrations/0005_latest.ts"
 import { secrets } from "./Migrations/0006_secrets.ts"
 import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
+import { index } from "./Migrations/0008_index.ts"
 import * as Unusable from "./Unusable.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
@@ -24,7 +25,8 @@ export const migrations = {
   "0004_sealed_peaks": sealedPeaks,
   "0005_latest": latest,
   "0006_secrets": secrets,
-  "0007_clock_shifts": clockShifts
+  "0007_clock_shifts": clockShifts,
+  "0008_index": index
 }
 
 const table = "spillway_migrations"

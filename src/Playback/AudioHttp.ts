@@ -7,6 +7,7 @@ import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
 import { Access, byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
+import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
 
 const notPlayable = rule(
@@ -42,6 +43,15 @@ const missing = rule(
       title: "Recorded audio is missing",
       detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} is no longer in the object store.`
     })
+)
+
+const fileChanged = rule(AudioFileChanged, ({ conversation }) =>
+  Problem.unavailable(
+    "audio-changed",
+    "The audio file changed while it was read",
+    `Audio was put between what is recorded of ${conversation}. Ask again.`,
+    1
+  )
 )
 
 const late = (conversation: string, waited: Duration.Duration) =>
@@ -145,5 +155,5 @@ const group = HttpApiBuilder.group(
 
 export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
-  Layer.merge(Problems.rules(notPlayable, unreadable, missing))
+  Layer.merge(Problems.rules(notPlayable, unreadable, missing, fileChanged))
 )

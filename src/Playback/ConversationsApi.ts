@@ -17,7 +17,8 @@ export const AudioFileInfo = Schema.Struct({
 
 /**
  * `duration`: from the first sample to the last. `captured_duration`: without silence. `started_at`: null before the first
- * sample. `clock_shifts`: chunks with audio that lies later than its stamps, because other audio is recorded at these.
+ * sample. `audio_files`: by start, the latest ones; `files_next`: the `files_before` for those before them, null if there are
+ * none. Durations are those of all. `clock_shifts`: chunks with audio that lies later than its stamps, because other audio is recorded at these.
  */
 export const ConversationInfo = Schema.Struct({
   id: Schema.String,
@@ -29,7 +30,8 @@ export const ConversationInfo = Schema.Struct({
   captured_duration: Schema.Finite,
   lost_seconds: Schema.Finite,
   clock_shifts: Schema.Int,
-  audio_files: Schema.Array(AudioFileInfo)
+  audio_files: Schema.Array(AudioFileInfo),
+  files_next: Schema.NullOr(Schema.String)
 }).annotate({ identifier: "Conversation" })
 
 /** `next`: the `before` of the next page, null on the last one. */
@@ -44,6 +46,16 @@ const Cursor = Schema.String.check(
   Schema.makeFilter((text) => /^\d{1,18}-\d{1,18}$/.test(text), { expected: "the `next` of the page before" })
 )
 
+/** A `files_next`. */
+export const FilesCursor = Schema.String.check(
+  Schema.makeFilter(
+    (text) => /^-?\d{1,20}(\.\d{1,20})?(e[+-]\d{1,3})?_[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(text),
+    {
+      expected: "the `files_next` of the page before"
+    }
+  )
+)
+
 /** The user to act for, with a key of the scope `service`. */
 const uid = Schema.optionalKey(Id)
 
@@ -55,10 +67,10 @@ export class ConversationsGroup extends HttpApiGroup.make("conversations")
     }).annotate(OpenApi.Summary, "Conversations, newest first; 20 on a page unless told otherwise"),
     HttpApiEndpoint.get("get", "/:id", {
       params: { id: Id },
-      query: { uid },
+      query: { files_before: Schema.optionalKey(FilesCursor), uid },
       success: ConversationInfo,
       error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "A conversation and its audio files")
+    }).annotate(OpenApi.Summary, "A conversation and its latest 1,000 audio files, or those before them")
   )
   .middleware(Authorization)
   .prefix("/v1/conversations")

@@ -3,17 +3,13 @@ import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Wav } from "../Audio.ts"
 import { Principal, Problem, Problems } from "../Http.ts"
-import { type AudioFileHead, Playback, type RecordedHead } from "../Playback.ts"
+import { Playback } from "../Playback.ts"
+import type { AudioFileHead, Conversation } from "../Recording.ts"
 import { type AudioFileInfo, type ConversationInfo, ConversationsApi } from "./ConversationsApi.ts"
 
 const standardLimit = 20
 
 const dateOf = (seconds: number): DateTime.Utc => DateTime.makeUnsafe(Math.round(seconds * 1000))
-
-const sum = (files: ReadonlyArray<AudioFileHead>, of: "capturedSamples" | "lostSamples"): number =>
-  files.reduce((seconds, file) => seconds + file[of] / file.sampleRate, 0)
-
-const end = (file: AudioFileHead): number => file.start + file.samples / file.sampleRate
 
 /** To the microsecond: sums of doubles have tails that mean nothing. */
 const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
@@ -27,20 +23,20 @@ const fileInfo = (file: AudioFileHead): typeof AudioFileInfo.Type => ({
   bytes: Wav.size(file, "wav")
 })
 
-export const info = ({ conversation, files }: RecordedHead): typeof ConversationInfo.Type => {
-  const first = files[0]
-  const duration = first === undefined ? 0 : Math.max(...files.map(end)) - first.start
+export const info = (conversation: Conversation): typeof ConversationInfo.Type => {
+  const { span } = conversation
   return {
     id: conversation.id,
     uid: conversation.uid,
     live: conversation.live,
-    started_at: first === undefined ? null : dateOf(first.start),
+    started_at: span === undefined ? null : dateOf(span.start),
     finished_at: Option.getOrNull(Option.map(conversation.finishedAt, DateTime.fromDateUnsafe)),
-    duration: seconds(duration),
-    captured_duration: seconds(sum(files, "capturedSamples")),
-    lost_seconds: seconds(sum(files, "lostSamples")),
+    duration: span === undefined ? 0 : seconds(span.end - span.start),
+    captured_duration: seconds(conversation.capturedSeconds),
+    lost_seconds: seconds(conversation.lostSeconds),
     clock_shifts: conversation.clockShifts,
-    audio_files: files.map(fileInfo)
+    audio_files: conversation.files.map(fileInfo),
+    files_next: conversation.filesNext ?? null
   }
 }
 
@@ -56,9 +52,9 @@ const group = HttpApiBuilder.group(
         const page = yield* answer(playback.conversations(uid, { limit, ...(before === undefined ? {} : { before }) }))
         return { conversations: page.conversations.map(info), next: page.next ?? null }
       }),
-      get: Effect.fnUntraced(function* ({ params: { id } }) {
+      get: Effect.fnUntraced(function* ({ params: { id }, query: { files_before: before } }) {
         const { uid } = yield* Principal
-        const found = yield* answer(playback.conversation(uid, id))
+        const found = yield* answer(playback.conversation(uid, id, before === undefined ? {} : { before }))
         if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation of this id.")
         return info(found.value)
       })

@@ -3,11 +3,6 @@ import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
 const settings = {
-  audioFileGap: Settings.duration(
-    "SPILLWAY_AUDIO_FILE_GAP",
-    "90 seconds",
-    "Longest gap within one audio file, played as silence; after a longer one a new audio file begins"
-  ),
   firstAudio: Settings.duration(
     "SPILLWAY_FIRST_AUDIO_TIMEOUT",
     "10 seconds",

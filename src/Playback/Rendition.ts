@@ -1,16 +1,24 @@
 /** An audio file in one format, as it was at one moment: its size, its fingerprint, and any range of its bytes. */
-import { Array as Arr, Effect, Pull, type Scope, Stream } from "effect"
+import { Array as Arr, Effect, Option, Pull, type Scope, Stream } from "effect"
 import { createHash } from "node:crypto"
-import { Span, type Timeline, Wav } from "../Audio.ts"
-import { type Chunk, ChunkUnreadable, type ReadError, type Recording } from "../Recording.ts"
+import { Span, Wav } from "../Audio.ts"
+import type { DbError } from "../Db.ts"
+import {
+  type AudioFileChanged,
+  type Chunk,
+  ChunkUnreadable,
+  type ReadError,
+  type RecordedFile,
+  type Recording
+} from "../Recording.ts"
 import type { ObjectNotFound } from "../Storage.ts"
 import { AudioMissing, AudioUnreadable } from "./AudioUnreadable.ts"
 
 type Read = Recording["Service"]["read"]
-type Failure = AudioMissing | AudioUnreadable | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
+type Failure = AudioFileChanged | AudioMissing | AudioUnreadable | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
 
 export interface Rendition {
-  readonly file: Timeline.AudioFile<Chunk>
+  readonly file: RecordedFile
   readonly format: Wav.Format
   /** In bytes. */
   readonly size: number
@@ -67,10 +75,10 @@ const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
     )
   })
 
-const fingerprint = ({ pieces, sampleRate, samples }: Timeline.AudioFile<Chunk>, format: Wav.Format): string => {
-  const parts = pieces.map(({ chunk, offset, skip, samples }) => `${chunk.id} ${offset} ${skip} ${samples}`)
+const fingerprint = (file: RecordedFile, format: Wav.Format): string => {
+  const { capturedSamples, id, lostSamples, sampleRate, samples, version } = file
   return createHash("sha256")
-    .update([`${format} ${sampleRate} ${samples}`, ...parts].join("\n"))
+    .update([format, id, sampleRate, samples, capturedSamples, lostSamples, version].join(" "))
     .digest("base64url")
 }
 
@@ -91,22 +99,47 @@ const ahead = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E
   return Stream.fromPull(Effect.succeed(next))
 })
 
-export const make = (read: Read, file: Timeline.AudioFile<Chunk>, format: Wav.Format): Rendition => {
-  const size = Wav.size(file, format)
-  const header = size - Wav.size(file, "pcm")
-  const bytes = (range: Wav.Range) =>
-    Stream.suspend(() => Stream.fromIterable(Wav.render(file, format, range), { chunkSize: 1 })).pipe(
-      Stream.flatMap((segment) => {
-        if (segment._tag === "Header") return Stream.succeed(segment.bytes)
-        return segment._tag === "Silence" ? silence(segment.length) : exactly(read, segment.chunk, segment)
+/** The rest would be of other bytes than what was sent. */
+const logChange = (error: AudioFileChanged | DbError) =>
+  error._tag === "AudioFileChanged"
+    ? Effect.annotateLogs(Effect.logWarning("an audio file changed while it was sent, its response is cut"), {
+        uid: error.uid,
+        conversation: error.conversation,
+        file: error.file
       })
+    : Effect.void
+
+const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) : Option.none())
+
+export const make = (read: Read, file: RecordedFile, format: Wav.Format): Rendition => {
+  const size = Wav.size(file, format)
+  const lead = size - Wav.size(file, "pcm")
+  /** Pieces are read a page at a time, when the one before is sent. */
+  const sound = ({ end, start }: Wav.Range) =>
+    Stream.paginate(start, (at) =>
+      Effect.gen(function* () {
+        const first = Math.floor(at / Wav.bytesPerSample)
+        const page = yield* Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
+        const until = Math.min(end, page.end * Wav.bytesPerSample)
+        return [[...Wav.sound(page.pieces, { start: at, end: until })], nextByte(until, end)] as const
+      })
+    ).pipe(
+      Stream.rechunk(1),
+      Stream.flatMap((segment) =>
+        segment._tag === "Silence" ? silence(segment.length) : exactly(read, segment.chunk, segment)
+      )
     )
+  const bytes = (range: Wav.Range) => {
+    const parts = Wav.split(file, format, range)
+    const audio = parts.sound.start < parts.sound.end ? sound(parts.sound) : Stream.empty
+    return parts.header.length > 0 ? Stream.concat(Stream.succeed(parts.header), audio) : audio
+  }
   return {
     file,
     format,
     size,
     etag: `"${fingerprint(file, format)}"`,
     bytes,
-    begin: (range) => ahead(bytes(range), Math.min(range.end, Math.max(range.start, header) + 1) - range.start)
+    begin: (range) => ahead(bytes(range), Math.min(range.end, Math.max(range.start, lead) + 1) - range.start)
   }
 }

@@ -1,11 +1,10 @@
 /** What an audio file looks like: the lowest and the highest sample of each of its points, from the peaks of its chunks. */
 import { Effect, Stream } from "effect"
 import { Peaks } from "../Audio.ts"
-import type { AudioFile, Recorded } from "../Playback.ts"
-import type { Chunk, ChunkPeaks } from "../Recording.ts"
+import type { AudioFileHead, Drawn, WaveformData } from "../Recording.ts"
 
 export interface Waveform {
-  readonly file: AudioFile
+  readonly file: AudioFileHead
   /** One for each point, -128 to 127; null where there is nothing to draw. */
   readonly low: ReadonlyArray<number | null>
   readonly high: ReadonlyArray<number | null>
@@ -18,17 +17,23 @@ export interface Waveform {
 /** Points wider than this are drawn from one pair for a whole chunk. */
 const coarseSeconds = 60
 
-interface Place {
-  readonly canvas: Canvas
-  readonly piece: AudioFile["pieces"][number]
+export interface Waveforms {
+  readonly live: boolean
+  readonly files: ReadonlyArray<Waveform>
+  readonly filesNext: string | undefined
 }
 
+type Span = readonly [from: number, to: number]
+
 class Canvas {
-  readonly file: AudioFile
+  readonly file: AudioFileHead
+  /** Samples that are heard, and those of lost chunks, in the order in which they come. */
+  readonly heard: Array<Span> = []
+  readonly lost: Array<Span> = []
   readonly low: Array<number | null>
   readonly high: Array<number | null>
 
-  constructor(file: AudioFile, points: number) {
+  constructor(file: AudioFileHead, points: number) {
     this.file = file
     this.low = Array.from({ length: points }, () => null)
     this.high = Array.from({ length: points }, () => null)
@@ -49,8 +54,14 @@ class Canvas {
   }
 }
 
-const drawChunk = ({ canvas, piece }: Place, pairs: Int8Array): void => {
-  const { offset, samples, skip } = piece
+const drawChunk = (canvas: Canvas, { offset, peaks, samples, skip, state }: Drawn): void => {
+  if (state === "lost") {
+    canvas.lost.push([Math.max(0, offset), Math.min(canvas.file.samples, offset + samples)])
+    return
+  }
+  canvas.heard.push([offset, offset + samples])
+  if (peaks === undefined) return
+  const pairs = new Int8Array(peaks.buffer, peaks.byteOffset, peaks.length)
   const draw = (pair: number, from: number, to: number) => {
     const at = Peaks.pairBytes * pair
     const [first, last] = [Math.max(from, skip), Math.min(to, skip + samples)]
@@ -62,70 +73,55 @@ const drawChunk = ({ canvas, piece }: Place, pairs: Int8Array): void => {
   for (let pair = 1; pair < count; pair++) draw(pair, (pair - 1) * width, pair * width)
 }
 
-/** The parts of samples `from` to `to` that no piece covers. */
-const uncovered = (file: AudioFile, from: number, to: number): ReadonlyArray<readonly [number, number]> => {
-  const parts: Array<readonly [number, number]> = []
-  let at = from
-  for (const { offset, samples } of file.pieces) {
-    if (offset + samples <= at) continue
-    if (offset >= to) break
-    if (offset > at) parts.push([at, offset])
-    at = Math.max(at, offset + samples)
-  }
-  return at < to ? [...parts, [at, to]] : parts
-}
+const byStart = (a: Span, b: Span) => a[0] - b[0]
 
-/** Those closer than a point are one. */
-const lostIn = (canvas: Canvas, chunks: ReadonlyArray<Chunk>): Waveform["lost"] => {
-  const { file, seconds } = canvas
-  const width = seconds / canvas.low.length
+/** The parts of lost spans that are not heard. Those closer than a point are one. */
+const lostIn = (canvas: Canvas): Waveform["lost"] => {
+  const { sampleRate } = canvas.file
+  const width = canvas.seconds / canvas.low.length
+  const heard = canvas.heard.sort(byStart)
   const merged: Array<[number, number]> = []
-  for (const chunk of chunks) {
-    const from = Math.round((chunk.start - file.start) * file.sampleRate)
-    if (chunk.state !== "lost" || from < 0 || from >= file.samples) continue
-    for (const [begin, end] of uncovered(file, from, Math.min(file.samples, from + chunk.samples))) {
-      const part: [number, number] = [begin / file.sampleRate, end / file.sampleRate]
-      const last = merged.at(-1)
-      if (last !== undefined && part[0] - last[1] <= width) last[1] = Math.max(last[1], part[1])
-      else merged.push(part)
+  const add = (from: number, to: number) => {
+    if (from >= to) return
+    const part: [number, number] = [from / sampleRate, to / sampleRate]
+    const last = merged.at(-1)
+    if (last !== undefined && part[0] - last[1] <= width) last[1] = Math.max(last[1], part[1])
+    else merged.push(part)
+  }
+  let index = 0
+  for (const [from, to] of canvas.lost.sort(byStart)) {
+    let at = from
+    while (index > 0 && (heard[index]?.[0] ?? Infinity) > from) index--
+    for (; index < heard.length; index++) {
+      const [begin, end] = heard[index] ?? [to, to]
+      if (begin >= to) break
+      add(at, begin)
+      at = Math.max(at, end)
     }
+    add(at, to)
   }
   return merged
 }
 
-const storedIn = (file: AudioFile): number => {
-  const waiting = file.pieces.find(({ chunk }) => chunk.state === "open" || chunk.state === "sealed")
-  return (waiting?.offset ?? file.samples) / file.sampleRate
-}
-
-/**
- * The waveform of each audio file. `points` are shared between the files by their durations, at least one for each.
- * `peaksOf` reads no audio.
- */
-export const waveforms = Effect.fnUntraced(function* <E>(
-  { conversation, files }: Recorded,
-  points: number,
-  peaksOf: (detail: "tenths" | "whole") => Stream.Stream<ChunkPeaks, E>
-) {
-  const secondsOf = (file: AudioFile) => file.samples / file.sampleRate
+/** The waveform of each audio file. `points` are shared between the files by their durations, at least one for each. */
+export const waveforms = Effect.fnUntraced(function* (data: WaveformData, points: number) {
+  const { files, filesNext, live } = data
+  const secondsOf = (file: AudioFileHead) => file.samples / file.sampleRate
   const total = files.reduce((sum, file) => sum + secondsOf(file), 0)
   const canvases = files.map((file) => new Canvas(file, Math.max(1, Math.round((points * secondsOf(file)) / total))))
-  const places = new Map<string, Place>()
-  for (const canvas of canvases) {
-    for (const piece of canvas.file.pieces) places.set(piece.chunk.id, { canvas, piece })
-  }
   const detail = total / points > coarseSeconds ? "whole" : "tenths"
-  yield* Stream.runForEach(peaksOf(detail), ({ id, peaks }) =>
+  yield* Stream.runForEach(data.drawn(detail), (drawn) =>
     Effect.sync(() => {
-      const place = places.get(id)
-      if (place !== undefined) drawChunk(place, new Int8Array(peaks.buffer, peaks.byteOffset, peaks.length))
+      const canvas = canvases[drawn.file]
+      if (canvas !== undefined) drawChunk(canvas, drawn)
     })
   )
-  return canvases.map((canvas): Waveform => ({
+  const drawn = canvases.map((canvas, index): Waveform => ({
     file: canvas.file,
     low: canvas.low,
     high: canvas.high,
-    lost: lostIn(canvas, conversation.chunks),
-    stored: storedIn(canvas.file)
+    lost: lostIn(canvas),
+    stored: (data.stored[index] ?? canvas.file.samples) / canvas.file.sampleRate
   }))
+  return { live, files: drawn, filesNext } satisfies Waveforms
 })

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Authorization, Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
+import { FilesCursor } from "./ConversationsApi.ts"
 
 const Level = Schema.Array(Schema.NullOr(Schema.Int))
 
@@ -22,10 +23,11 @@ export const FileWaveform = Schema.Struct({
   lost: Schema.Array(Schema.Tuple([Schema.Finite, Schema.Finite]))
 }).annotate({ identifier: "FileWaveform" })
 
-/** `live`: there will be more. */
+/** `live`: there will be more. `files_next`: see the conversation. */
 export const ConversationWaveform = Schema.Struct({
   live: Schema.Boolean,
-  audio_files: Schema.Array(FileWaveform)
+  audio_files: Schema.Array(FileWaveform),
+  files_next: Schema.NullOr(Schema.String)
 }).annotate({ identifier: "Waveform" })
 
 const Points = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))
@@ -34,7 +36,11 @@ export class WaveformGroup extends HttpApiGroup.make("waveform")
   .add(
     HttpApiEndpoint.get("draw", "/:id/waveform", {
       params: { id: Id },
-      query: { points: Schema.optionalKey(Points), uid: Schema.optionalKey(Id) },
+      query: {
+        points: Schema.optionalKey(Points),
+        files_before: Schema.optionalKey(FilesCursor),
+        uid: Schema.optionalKey(Id)
+      },
       success: ConversationWaveform,
       error: Problem.documented(404)
     })

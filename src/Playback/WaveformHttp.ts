@@ -28,11 +28,12 @@ const group = HttpApiBuilder.group(
     const playback = yield* Playback
     const { answer } = yield* Problems
     return handlers.handleAll({
-      draw: Effect.fnUntraced(function* ({ params: { id }, query: { points = standardPoints } }) {
+      draw: Effect.fnUntraced(function* ({ params: { id }, query: { files_before: before, points = standardPoints } }) {
         const { uid } = yield* Principal
-        const found = yield* answer(playback.waveform(uid, id, points))
+        const found = yield* answer(playback.waveform(uid, id, { points, ...(before === undefined ? {} : { before }) }))
         if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation of this id.")
-        return { live: found.value.live, audio_files: found.value.files.map(fileWaveform) }
+        const { files, filesNext, live } = found.value
+        return { live, audio_files: files.map(fileWaveform), files_next: filesNext ?? null }
       })
     })
   })

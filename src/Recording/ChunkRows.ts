@@ -1,36 +1,16 @@
 /** Chunks that are stored or lost, in the database. */
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
-import { Peaks, Span } from "../Audio.ts"
+import { Peaks } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
-import { Protection } from "../Storage.ts"
+import { type NotSealed, Protection } from "../Storage.ts"
 import type { Chunk, ObjectSum } from "./Chunk.ts"
+import { ChunkIndex } from "./ChunkIndex.ts"
+import type { Addition } from "./Addition.ts"
+import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
 import { type LiveChunk, uuidText } from "./LiveChunk.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
-import { RecordingConfig } from "./RecordingConfig.ts"
-
-const Row = Schema.Struct({
-  id: Schema.String,
-  conversation: Schema.String,
-  start: Schema.Finite,
-  samples: Schema.Finite,
-  sampleRate: Schema.Int,
-  codec: Span.Codec,
-  key: Schema.NullOr(Schema.String),
-  bytes: Schema.Finite,
-  crc32c: Schema.NullOr(Schema.Finite),
-  lost: Schema.Boolean
-})
-
-const chunkOf = (uid: string, { bytes, crc32c, key, lost, ...row }: typeof Row.Type): Chunk =>
-  Object.assign(row, {
-    uid,
-    key: key ?? "",
-    state: lost ? ("lost" as const) : ("stored" as const),
-    object: crc32c === null ? undefined : { bytes, crc32c }
-  })
-
-const ConversationIds = Schema.Struct({ uid: Schema.String, conversations: Schema.Array(Schema.String) })
+import type { Key, Placed } from "./Relayout.ts"
 
 /** The key of a chunk's row. */
 export type ChunkName = Pick<LiveChunk, "uid" | "conversation" | "start" | "id">
@@ -42,10 +22,10 @@ export interface StoredObject extends ObjectSum {
   readonly peaks: Uint8Array | undefined
 }
 
-/** A chunk's `Peaks`: of the whole, then of its tenths of a second unless only the whole was asked for. */
-export interface ChunkPeaks {
-  readonly id: string
-  readonly peaks: Uint8Array
+/** A chunk, where it is heard, and its `Peaks`: of the whole, then of its tenths of a second unless only the whole was asked for. */
+export interface ChunkPeaks extends Placed<Chunk> {
+  /** None if there are none, or they can't be decrypted. */
+  readonly peaks: Uint8Array | undefined
 }
 
 const Tail = Schema.Struct({
@@ -56,8 +36,7 @@ const Tail = Schema.Struct({
 export type Tail = typeof Tail.Type
 
 const PeaksRow = Schema.Struct({
-  id: Schema.String,
-  start: Schema.Finite,
+  ...PlacedColumns.fields,
   peaks: Schema.NullOr(Schema.Uint8Array),
   sealedPeaks: Schema.NullOr(Schema.Uint8Array)
 })
@@ -71,8 +50,6 @@ export class ChunkRows extends Context.Service<
     insertLost(chunk: LiveChunk): Effect.Effect<void, DbError>
     /** Samples of those of `chunks` that are stored, by id. */
     existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
-    /** By conversation and start, at most the configured number for each conversation. */
-    of(uid: string, conversations: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Chunk>, DbError>
     /** Rows that have a part of the span `from` to `to` (unix seconds, `to` not included), stored or lost, by start. */
     within(
       uid: string,
@@ -83,17 +60,15 @@ export class ChunkRows extends Context.Service<
     tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
     /** One row, by its whole key. */
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
-    /** By start, a page of the table at a time. Without those that can't be decrypted. */
-    peaks(uid: string, conversation: string, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
+    /** Rows from one key to another, both included, in order, a page of the table at a time. */
+    peaks(name: Name, from: Key, to: Key, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
   }
 >()("spillway/Recording/ChunkRows") {
   static readonly layer = Layer.effect(
     ChunkRows,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(ChunkIndex.layer))
 }
-
-type Sql = Parameters<Parameters<Db["Service"]["read"]>[1]>[0]
 
 const existingBatch = 1_000
 
@@ -114,102 +89,76 @@ const initialPage = (): { readonly start: number; readonly id: string } | undefi
 
 const make = Effect.gen(function* () {
   const db = yield* Db
-  const config = yield* RecordingConfig
+  const index = yield* ChunkIndex
   const protection = yield* Protection
 
-  const insert = Effect.fnUntraced(function* (operation: string, chunk: LiveChunk, object: StoredObject | undefined) {
-    const { peaks, sealedPeaks } = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
-    yield* db.writeIdempotent(
-      operation,
-      (sql) => sql`
-        with conversation as (
-          insert into conversations (uid, id) values (${chunk.uid}, ${chunk.conversation}) on conflict do nothing
-        )
-        insert into chunks
-          (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, peaks,
-           sealed_peaks, clock_shift)
-        values (
-          ${chunk.uid}, ${chunk.conversation}, ${chunk.start}::float8, ${uuidText(chunk.id)}::uuid, ${chunk.durable / 2},
-          ${chunk.sampleRate}, ${chunk.codec}, ${object?.key ?? null}, ${object?.bytes ?? 0}, ${object?.crc32c ?? null},
-          ${object === undefined}, ${peaks}, ${sealedPeaks}, ${chunk.clockShift}::float8
-        )
-        on conflict (uid, conversation_id, start_at, id) do update set
-          samples = excluded.samples, object_key = excluded.object_key, bytes = excluded.bytes,
-          crc32c = excluded.crc32c, lost = false, peaks = excluded.peaks, sealed_peaks = excluded.sealed_peaks
-        where chunks.lost and not excluded.lost`
-    )
+  const insert = Effect.fnUntraced(function* (chunk: LiveChunk, object: StoredObject | undefined) {
+    const atRest = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
+    const { clockShift, codec, sampleRate, start } = chunk
+    const addition: Addition = {
+      id: uuidText(chunk.id),
+      start,
+      samples: chunk.durable / 2,
+      sampleRate,
+      codec,
+      state: object === undefined ? "lost" : "stored",
+      key: object?.key ?? "",
+      object,
+      clockShift,
+      ...atRest
+    }
+    yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition])
   })
 
-  const columns = (sql: Sql) => sql`
-    c.id::text as id, c.conversation_id as conversation, c.start_at as start, c.samples::float8 as samples,
-    c.sample_rate as "sampleRate", c.codec, c.object_key as key, c.bytes::float8 as bytes, c.crc32c::float8 as crc32c,
-    c.lost`
-
-  const allOf = (sql: Sql) =>
-    SqlSchema.findAll({
-      Request: ConversationIds,
-      Result: Row,
-      execute: ({ uid, conversations }) => sql`
-        select ${columns(sql)}
-        from unnest(${conversations}::text[]) as wanted(id)
-        cross join lateral (
-          select * from chunks where uid = ${uid} and conversation_id = wanted.id
-          order by start_at, id limit ${config.chunksPerConversation}
-        ) as c`
-    })
-
-  const peaksAfter = Effect.fnUntraced(function* (
-    uid: string,
-    conversation: string,
-    after: { readonly start: number; readonly id: string } | undefined,
-    detail: "tenths" | "whole"
-  ) {
-    return yield* db
+  const peaksPage = (name: Name, from: Key, isNext: boolean, to: Key, detail: "tenths" | "whole") =>
+    db
       .read("ChunkRows.peaks", (sql) =>
         SqlSchema.findAll({
           Request: Schema.Void,
           Result: PeaksRow,
           execute: () => sql`
-            select id::text as id, start_at as start,
-                   ${detail === "whole" ? sql`substring(peaks for ${Peaks.pairBytes})` : sql`peaks`} as peaks,
+            select ${placedColumns(sql)},
+                   ${detail === "whole" ? sql`substring(c.peaks for ${Peaks.pairBytes})` : sql`c.peaks`} as peaks,
                    ${
                      detail === "whole"
-                       ? sql`substring(sealed_peaks for ${PeaksAtRest.sealedPairBytes})`
-                       : sql`sealed_peaks`
+                       ? sql`substring(c.sealed_peaks for ${PeaksAtRest.sealedPairBytes})`
+                       : sql`c.sealed_peaks`
                    } as "sealedPeaks"
-            from chunks
-            where uid = ${uid} and conversation_id = ${conversation}
-              and ${after === undefined ? sql`true` : sql`(start_at, id) > (${after.start}::float8, ${after.id}::uuid)`}
-            order by start_at, id limit ${peaksBatch}`
+            from chunks c
+            where c.uid = ${name.uid} and c.conversation_id = ${name.conversation}
+              and (c.start_at, c.id) ${isNext ? sql`>` : sql`>=`} (${String(from.start)}::float8, ${from.id}::uuid)
+              and (c.start_at, c.id) <= (${String(to.start)}::float8, ${to.id}::uuid)
+            order by c.start_at, c.id limit ${peaksBatch}`
         })(undefined)
       )
       .pipe(Effect.catchTag("SchemaError", Effect.die))
-  })
 
-  /** With another secret than the ones that are known, all of a page may be unreadable: that is told once. */
-  const opened = Effect.fnUntraced(function* (
-    uid: string,
-    conversation: string,
-    rows: ReadonlyArray<typeof PeaksRow.Type>
-  ) {
-    const [known, unreadable] = yield* Effect.partition(rows, (row) =>
-      Effect.map(PeaksAtRest.fromRow(protection, uid, row), (peaks) => ({ id: row.id, peaks }))
+  /** With another secret than the ones that are known, all of a page may be unreadable: that is logged once. */
+  const opened = Effect.fnUntraced(function* (name: Name, rows: ReadonlyArray<typeof PeaksRow.Type>) {
+    const unreadable: Array<NotSealed> = []
+    const all = yield* Effect.forEach(rows, (row) =>
+      PeaksAtRest.fromRow(protection, name.uid, row).pipe(
+        Effect.catchTag("NotSealed", (reason) => {
+          unreadable.push(reason)
+          return Effect.succeed(undefined)
+        }),
+        Effect.map((peaks) => ({ ...placedOf(name, row), peaks }))
+      )
     )
-    const [reason] = unreadable
-    if (reason !== undefined) {
-      yield* Effect.logWarning(`peaks of ${unreadable.length} chunks can't be read`, reason).pipe(
-        Effect.annotateLogs({ uid, conversation })
+    if (unreadable.length > 0) {
+      yield* Effect.logWarning(`peaks of ${unreadable.length} chunks can't be read`, unreadable[0]).pipe(
+        Effect.annotateLogs({ ...name })
       )
     }
-    return known.flatMap(({ id, peaks }) => (peaks === undefined ? [] : [{ id, peaks }]))
+    return all
   })
 
   return ChunkRows.of({
     insertStored: Effect.fn("ChunkRows.insertStored")(function* (chunk, object) {
-      yield* insert("ChunkRows.insertStored", chunk, object)
+      yield* insert(chunk, object)
     }),
     insertLost: Effect.fn("ChunkRows.insertLost")(function* (chunk) {
-      yield* insert("ChunkRows.insertLost", chunk, undefined)
+      yield* insert(chunk, undefined)
     }),
     existing: Effect.fn("ChunkRows.existing")(function* (chunks) {
       const found = new Map<string, number>()
@@ -231,13 +180,6 @@ const make = Effect.gen(function* () {
       }
       return found
     }),
-    of: Effect.fn("ChunkRows.of")(function* (uid, conversations) {
-      if (conversations.length === 0) return []
-      const rows = yield* db
-        .read("ChunkRows.of", (sql) => allOf(sql)({ uid, conversations }))
-        .pipe(Effect.catchTag("SchemaError", Effect.die))
-      return rows.map((row) => chunkOf(uid, row))
-    }),
     within: (uid, conversation, { from, to }) =>
       Stream.paginate(initialPage(), (after) =>
         Effect.gen(function* () {
@@ -245,19 +187,23 @@ const make = Effect.gen(function* () {
             .read("ChunkRows.within", (sql) =>
               SqlSchema.findAll({
                 Request: Schema.Void,
-                Result: Row,
+                Result: ChunkColumns,
                 execute: () => sql`
-                  select ${columns(sql)} from chunks as c
-                  where uid = ${uid} and conversation_id = ${conversation}
-                    and start_at > ${from - longestSeconds}::float8 and start_at < ${to}::float8
-                    and start_at + samples / sample_rate::float8 > ${from}::float8
-                    and ${after === undefined ? sql`true` : sql`(start_at, id) > (${after.start}::float8, ${after.id}::uuid)`}
-                  order by start_at, id limit ${spanBatch}`
+                  select ${chunkColumns(sql)} from chunks as c
+                  where c.uid = ${uid} and c.conversation_id = ${conversation}
+                    and c.start_at > ${from - longestSeconds}::float8 and c.start_at < ${to}::float8
+                    and c.start_at + c.samples / c.sample_rate::float8 > ${from}::float8
+                    and ${
+                      after === undefined
+                        ? sql`true`
+                        : sql`(c.start_at, c.id) > (${after.start}::float8, ${after.id}::uuid)`
+                    }
+                  order by c.start_at, c.id limit ${spanBatch}`
               })(undefined)
             )
             .pipe(Effect.catchTag("SchemaError", Effect.die))
           const last = rows.length < spanBatch ? undefined : rows.at(-1)
-          return [rows.map((row) => chunkOf(uid, row)), Option.fromNullishOr(last)] as const
+          return [rows.map((row) => chunkOf({ uid, conversation }, row)), Option.fromNullishOr(last)] as const
         })
       ),
     tail: Effect.fn("ChunkRows.tail")(function* (uid, conversation) {
@@ -287,22 +233,23 @@ const make = Effect.gen(function* () {
         .read("ChunkRows.find", (sql) =>
           SqlSchema.findOneOption({
             Request: Schema.Void,
-            Result: Row,
+            Result: ChunkColumns,
             execute: () => sql`
-              select ${columns(sql)} from chunks as c
+              select ${chunkColumns(sql)} from chunks as c
               where uid = ${uid} and conversation_id = ${conversation}
                 and start_at = ${start}::float8 and id = ${id}::uuid`
           })(undefined)
         )
         .pipe(Effect.catchTag("SchemaError", Effect.die))
-      return Option.map(row, (row) => chunkOf(uid, row))
+      return Option.map(row, (row) => chunkOf({ uid, conversation }, row))
     }),
-    peaks: (uid, conversation, detail) =>
-      Stream.paginate(initialPage(), (after) =>
+    peaks: (name, from, to, detail) =>
+      Stream.paginate({ from, isNext: false }, (at) =>
         Effect.gen(function* () {
-          const rows = yield* peaksAfter(uid, conversation, after, detail)
+          const rows = yield* peaksPage(name, at.from, at.isNext, to, detail)
           const last = rows.length < peaksBatch ? undefined : rows.at(-1)
-          return [yield* opened(uid, conversation, rows), Option.fromNullishOr(last)] as const
+          const next = last === undefined ? Option.none() : Option.some({ from: last, isNext: true })
+          return [yield* opened(name, rows), next] as const
         })
       )
   })

@@ -4,6 +4,8 @@ import { Context, Effect, Layer } from "effect"
 import type { Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
 import { Protection } from "../Storage.ts"
+import { ChunkIndex } from "./ChunkIndex.ts"
+import type { Addition } from "./Addition.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 
 export interface ImportedChunk extends Span.Span {
@@ -48,7 +50,7 @@ export class ImportRows extends Context.Service<
   static readonly layer = Layer.effect(
     ImportRows,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(ChunkIndex.layer))
 }
 
 /** A UUID of version 8 (RFC 9562, section 5.8), from the key: the same at every import. */
@@ -62,6 +64,7 @@ const hexOf = (bytes: Uint8Array | null): string => (bytes === null ? "" : Buffe
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const index = yield* ChunkIndex
   const protection = yield* Protection
 
   const peaksOf = Effect.fnUntraced(function* (
@@ -105,42 +108,30 @@ const make = Effect.gen(function* () {
       )
     }),
     insert: Effect.fn("ImportRows.insert")(function* (uid, chunks) {
-      if (chunks.length === 0) return 0
-      // The client takes the type of an array from its numbers, and refuses one that has whole and broken or large ones.
-      const { clear, sealed } = yield* peaksOf(uid, chunks)
-      const texts = (number: (chunk: ImportedChunk) => number) => chunks.map((chunk) => String(number(chunk)))
-      const rows = yield* db.writeIdempotent(
-        "ImportRows.insert",
-        (sql) => sql`
-          with wanted as (
-            select * from unnest(
-              ${chunks.map((c) => c.conversation)}::text[], ${texts((c) => c.start)}::text[]::float8[],
-              ${chunks.map((c) => idOf(c.key))}::uuid[], ${texts((c) => c.samples)}::text[]::bigint[],
-              ${texts((c) => c.sampleRate)}::text[]::int[], ${chunks.map((c) => c.codec)}::text[],
-              ${chunks.map((c) => c.key)}::text[], ${texts((c) => c.bytes)}::text[]::bigint[],
-              ${texts((c) => c.crc32c)}::text[]::bigint[], ${clear}::text[], ${sealed}::text[]
-            ) as w(conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, peaks, sealed)
-          ), conversation as (
-            insert into conversations (uid, id, created_at)
-            select ${uid}, conversation_id, to_timestamp(min(start_at)) from wanted group by conversation_id
-            order by min(start_at)
-            on conflict (uid, id) do update set created_at = excluded.created_at
-            where excluded.created_at < conversations.created_at
-          )
-          insert into chunks
-            (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, peaks,
-             sealed_peaks)
-          select ${uid}, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c,
-                 decode(nullif(peaks, ''), 'hex'), decode(nullif(sealed, ''), 'hex')
-          from wanted
-          where not exists (
-            select from chunks c
-            where c.uid = ${uid} and c.conversation_id = wanted.conversation_id and c.object_key = wanted.object_key
-          )
-          on conflict do nothing
-          returning 1`
-      )
-      return rows.length
+      let added = 0
+      for (const [conversation, own] of Map.groupBy(chunks, (chunk) => chunk.conversation)) {
+        const known = yield* db.read(
+          "ImportRows.keys",
+          (sql) => sql<{ readonly key: string }>`
+            select object_key as key from chunks
+            where uid = ${uid} and conversation_id = ${conversation}
+              and object_key = any(${own.map(({ key }) => key)}::text[])`
+        )
+        const keys = new Set(known.map(({ key }) => key))
+        const fresh = own.filter(({ key }) => !keys.has(key))
+        const began = fresh.reduce((began, { start }) => Math.min(began, start), Infinity)
+        const additions = yield* Effect.forEach(fresh, (chunk) =>
+          Effect.map(PeaksAtRest.toRow(protection, uid, chunk.key, chunk.peaks), (atRest): Addition => ({
+            ...chunk,
+            ...atRest,
+            id: idOf(chunk.key),
+            state: "stored",
+            object: { bytes: chunk.bytes, crc32c: chunk.crc32c }
+          }))
+        )
+        if (fresh.length > 0) added += yield* index.insert({ uid, conversation }, additions, began)
+      }
+      return added
     })
   })
 })

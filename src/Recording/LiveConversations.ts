@@ -9,6 +9,8 @@ export class LiveConversations extends Context.Service<
   LiveConversations,
   {
     readonly get: (uid: string, id: string) => LiveConversation | undefined
+    /** All of a user. */
+    readonly of: (uid: string) => Iterable<LiveConversation>
     /** Makes it if it is missing. */
     readonly ensure: (uid: string, id: string) => LiveConversation
     /** Forgets it when nothing records it and the journal has nothing of it. */
@@ -55,6 +57,7 @@ const make = Effect.gen(function* () {
 
   return LiveConversations.of({
     get,
+    of: (uid) => users.get(uid)?.conversations.values() ?? [],
     ensure,
     settle,
     chunks,

@@ -1,9 +1,8 @@
 /** Where chunks are heard. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
 import { fileId } from "../../src/Audio/FileId.ts"
+import * as Placement from "../../src/Audio/Placement.ts"
 import * as Timeline from "../../src/Audio/Timeline.ts"
-import { Jittered, jittered, Overlapping, overlapping, type Recorded } from "./support/Cuts.ts"
 
 const rate = 16_000
 const maxGap = 90
@@ -20,47 +19,26 @@ const chunk = (start: number, samples: number, more: Partial<Timeline.TimelineCh
 const pieces = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
   Timeline.layout(chunks, maxGap).map((file) => file.pieces.map(({ offset, samples, skip }) => [offset, skip, samples]))
 
-const throughJson = (state: Timeline.State): Timeline.State =>
-  Schema.decodeSync(Schema.fromJsonString(Timeline.State))(JSON.stringify(state))
-
-/** Stopped and gone on with after every chunk, and after none. */
-const laidOutInParts = ({ chunks }: Recorded, gapSeconds: number) => {
-  const whole = new Timeline.Layout(gapSeconds)
-  let parts = new Timeline.Layout(gapSeconds)
-  for (const chunk of chunks.toSorted(Timeline.order)) {
-    whole.add(chunk)
-    parts.add(chunk)
-    parts = new Timeline.Layout(gapSeconds, throughJson(parts.state))
-    assert.deepStrictEqual(parts.files, whole.files)
-  }
-  for (const [index, file] of Timeline.layout(chunks, gapSeconds).entries()) {
-    assert.deepStrictEqual({ ...whole.files[index], pieces: file.pieces }, file)
-  }
-  assert.strictEqual(whole.files.length, Timeline.layout(chunks, gapSeconds).length)
-}
-
-const Gap = Schema.Literals([0.001, 0.005, 0.02, 90])
-
 describe("Timeline", () => {
-  it.effect.prop(
-    "comes to the same when it is stopped and gone on with anywhere, for chunks with gaps, overlaps and losses",
-    { options: Overlapping, gap: Gap },
-    ({ gap, options }) => Effect.sync(() => laidOutInParts(overlapping(options), gap)),
-    { arbitrary: { runs: 200 } }
-  )
-
-  it.effect.prop(
-    "comes to the same when it is stopped and gone on with anywhere, for clocks that are less than a millisecond off",
-    { options: Jittered, gap: Gap },
-    ({ gap, options }) => Effect.sync(() => laidOutInParts(jittered(options), gap)),
-    { arbitrary: { runs: 200 } }
-  )
-
   it("keeps little of a day of lost chunks, whatever lies between them", () => {
-    const layout = new Timeline.Layout(maxGap)
-    for (let i = 0; i < 1440; i++) layout.add(chunk(i * 60.01, 60 * rate, { state: "lost" }))
-    assert.strictEqual(layout.files[0]?.lostSamples, 1440 * 60 * rate)
-    assert.isAtMost(layout.state[0]?.pending.length ?? 0, 2)
+    let state: Placement.State | undefined
+    let lost = 0
+    for (let i = 0; i < 1440; i++) {
+      const placement = Placement.place(state, chunk(i * 60.01, 60 * rate, { state: "lost" }), maxGap)
+      state = placement.state
+      lost += placement.lost
+    }
+    assert.strictEqual(lost, 1440 * 60 * rate)
+    assert.isAtMost(state?.pending.length ?? 0, 2)
+  })
+
+  it("moves nothing that is behind a chunk that is put before a file", () => {
+    const behind = [chunk(10.000_03, rate), chunk(11.000_03, rate), chunk(14.123_456, rate)]
+    const heardAt = (...before: ReadonlyArray<Timeline.TimelineChunk>) =>
+      Timeline.layout([...before, ...behind], maxGap).flatMap(({ pieces, start }) =>
+        pieces.slice(-3).map(({ offset }) => Placement.positionOf(start, rate) + offset)
+      )
+    assert.deepStrictEqual(heardAt(chunk(3.333_333, rate)), heardAt())
   })
 
   it("takes what begins within a millisecond of the end as contiguous, to the sample", () => {
@@ -106,13 +84,16 @@ describe("Timeline", () => {
     ])
   })
 
-  it("lets the longest of those be heard that begin at the same time, in whatever order they come", () => {
-    const same = [chunk(0, 10, { id: "a" }), chunk(0, rate, { id: "c" }), chunk(0, rate, { id: "b" })]
+  it("lets all be heard of chunks that begin at the same time, in whatever order they come", () => {
+    const same = [chunk(0, 100, { id: "a" }), chunk(0, rate, { id: "c" }), chunk(0, rate, { id: "b" })]
     for (const order of [same, same.toReversed(), [...same.slice(1), ...same.slice(0, 1)]]) {
       const [file] = Timeline.layout(order, maxGap)
       assert.deepStrictEqual(
-        file?.pieces.map((piece) => [piece.chunk.id, piece.samples]),
-        [["b", rate]]
+        file?.pieces.map((piece) => [piece.chunk.id, piece.skip, piece.samples]),
+        [
+          ["a", 0, 100],
+          ["b", 100, rate - 100]
+        ]
       )
     }
   })

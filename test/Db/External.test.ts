@@ -217,36 +217,6 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("waits for a server that is starting, in the middle of TLS too", () =>
-      Effect.gen(function* () {
-        const { password, port } = yield* TlsServer
-        const from = yield* freePort
-        // First it answers with an error, then it breaks within the handshake, then it is there.
-        const answers = ["E", "S"]
-        yield* Effect.acquireRelease(
-          Effect.callback<Net.Server>((resume) => {
-            const listener = Net.createServer((client) => {
-              client.on("error", () => undefined)
-              const answer = answers.shift()
-              if (answer === undefined) {
-                const server = Net.connect(port, "127.0.0.1").on("error", () => client.destroy())
-                client.pipe(server).pipe(client)
-              } else
-                client.once("data", () =>
-                  client.write(answer, () => client.once("data", () => client.resetAndDestroy()))
-                )
-            }).listen(from, () => resume(Effect.succeed(listener)))
-          }),
-          (listener) => Effect.sync(() => listener.close())
-        )
-        const url = `postgres://spillway:${password}@localhost:${from}/postgres?sslmode=require`
-        const patient = configWith({ startTimeout: Duration.seconds(30) })
-        const server = yield* Effect.provide(DbServer, External.layer(Redacted.make(url)).pipe(Layer.provide(patient)))
-        assert.isFalse(server.pooled)
-        assert.deepStrictEqual(answers, [])
-      })
-    )
-
     it.effect("says of each host why it can't be used", () =>
       Effect.gen(function* () {
         const { password } = yield* TlsServer

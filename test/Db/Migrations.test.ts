@@ -1,14 +1,18 @@
 /** The schema comes up to date once, whoever starts first. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { SqlClient } from "effect/sql"
+import { Migrator, SqlClient } from "effect/sql"
+import { Timeline } from "../../src/Audio.ts"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as Migrations from "../../src/Db/Migrations.ts"
 import { recordings } from "../../src/Db/Migrations/0001_recordings.ts"
 import { peaks } from "../../src/Db/Migrations/0002_peaks.ts"
 import { timelines } from "../../src/Db/Migrations/0003_timelines.ts"
+import { arrivals, union } from "../Recording/support/Arrivals.ts"
+import { checkIndex } from "../Recording/support/IndexCheck.ts"
 import * as Postgres from "../support/Postgres.ts"
+import { seed } from "../support/Seed.ts"
 import { dbOn } from "./Fixture.ts"
 
 const empty = Layer.fresh(Postgres.layerServerEmpty)
@@ -59,6 +63,45 @@ layer(DbConfig.layer, { excludeTestServices: true })("What was recorded before",
   )
 })
 
+layer(DbConfig.layer, { excludeTestServices: true, timeout: 60_000 })(
+  "A database of the release before the index",
+  (it) => {
+    it.effect("is laid out as a new one would be, with conversations of several pages, lost chunks and none", () =>
+      Effect.gen(function* () {
+        const server = yield* DbServer
+        const { sql } = yield* dbOn(server)
+        const { "0008_index": _index, ...before } = Migrations.migrations
+        yield* Effect.provideService(
+          Migrator.make({})({ loader: Migrator.fromRecord(before), table: "spillway_migrations" }),
+          SqlClient.SqlClient,
+          sql
+        )
+        const recorded = [1, 2, 3].map((id) => ({
+          conversation: `c${id}`,
+          chunks: union(arrivals(seed + id, id === 1 ? 1_100 : 40, Timeline.fileGapSeconds))
+        }))
+        yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'empty')`
+        for (const { chunks, conversation } of recorded) {
+          yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', ${conversation})`
+          yield* sql`
+          INSERT INTO chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, crc32c, lost)
+          SELECT 'u', ${conversation}, w.start, w.id, w.samples, w."sampleRate", w.codec, w.key,
+                 (w.object ->> 'crc32c')::bigint, w.state = 'lost'
+          FROM json_to_recordset(${JSON.stringify(chunks)}::json) AS w(
+            start float8, id uuid, samples bigint, "sampleRate" int, codec text, key text, object json, state text
+          )`
+        }
+        assert.deepStrictEqual(yield* Migrations.run, [[8, "index"]])
+        yield* Effect.gen(function* () {
+          for (const { chunks, conversation } of recorded)
+            yield* checkIndex(conversation, chunks, Timeline.fileGapSeconds, conversation)
+        }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+        assert.deepStrictEqual(yield* sql`SELECT files::int AS n FROM conversations WHERE id = 'empty'`, [{ n: 0 }])
+      }).pipe(Effect.provide(empty))
+    )
+  }
+)
+
 layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
   it.effect("finds the latest conversations of one user without looking at others'", () =>
     Effect.gen(function* () {
@@ -81,8 +124,9 @@ layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
       const sql = yield* SqlClient.SqlClient
       yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'c')`
       const insert = (lost: boolean) => sql`
-        INSERT INTO chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, lost)
-        VALUES ('u', 'c', 1.5, gen_random_uuid(), 10, 16000, 'pcm16', ${lost})`
+        INSERT INTO chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, lost, begins, at, skip, heard,
+                            lost_samples, heard_end, end_at)
+        VALUES ('u', 'c', 1.5, gen_random_uuid(), 10, 16000, 'pcm16', ${lost}, true, 24000, 0, 0, 10, 24000, 24010)`
       yield* insert(true)
       assert.strictEqual((yield* Effect.flip(insert(false))).reason._tag, "ConstraintError")
     })

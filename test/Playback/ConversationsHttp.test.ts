@@ -55,7 +55,8 @@ layer(servedPlayback(recording))("conversations", (it) => {
             sample_rate: 8000,
             bytes: 44 + 16_000
           }
-        ]
+        ],
+        files_next: null
       })
       for (const { bytes, id } of body.audio_files) {
         const audio = yield* get(`/v1/sync/audio/standup/${id}`)
@@ -77,7 +78,8 @@ layer(servedPlayback(recording))("conversations", (it) => {
         captured_duration: 0,
         lost_seconds: 0,
         clock_shifts: 0,
-        audio_files: []
+        audio_files: [],
+        files_next: null
       })
     })
   )

@@ -75,7 +75,11 @@ layer(servedPlayback(recording))("waveform", (it) => {
         body.audio_files.map(({ low }) => low.length)
       assert.deepStrictEqual(count((yield* json("/v1/conversations/standup/waveform")).body), [833, 167])
       assert.deepStrictEqual(count((yield* json("/v1/conversations/standup/waveform?points=1")).body), [1, 1])
-      assert.deepStrictEqual((yield* json("/v1/conversations/empty/waveform")).body, { live: true, audio_files: [] })
+      assert.deepStrictEqual((yield* json("/v1/conversations/empty/waveform")).body, {
+        live: true,
+        audio_files: [],
+        files_next: null
+      })
     })
   )
 

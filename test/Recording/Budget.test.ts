@@ -1,12 +1,12 @@
 /** When the journal's budget is spent: whose audio is given up, and that it is said. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Option, References } from "effect"
+import { Deferred, Duration, Effect, Fiber, References } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Recording } from "../../src/Recording.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
 import { StorageUnavailable } from "../../src/Storage.ts"
 import {
+  allChunks,
   chunksOf,
   epoch,
   failing,
@@ -36,8 +36,7 @@ it.live("gives up the oldest sealed audio when the journal's budget is spent, an
         yield* idle
         assert.isAtMost(journal.stats().bytes, 120_000)
       }
-      const recording = yield* Recording
-      const { chunks } = Option.getOrThrow(yield* recording.conversation("u", "c"))
+      const chunks = yield* allChunks("u", "c")
       const states = chunks.map((chunk) => chunk.state)
       const lost = states.filter((state) => state === "lost").length
       assert.isAbove(lost, 3)

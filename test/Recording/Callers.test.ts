@@ -30,7 +30,7 @@ it.live("recording has connections of its own, and requests those of their user"
             Effect.withFiber((fiber) => {
               callers.set(operation, fiber.getRef(DbCaller))
               const run = db[name](operation, query)
-              return operation === "ChunkRows.insertStored"
+              return operation === "ChunkIndex.insert"
                 ? Effect.tap(run, () => Deferred.succeed(stored, undefined))
                 : run
             })) as never
@@ -67,10 +67,10 @@ it.live("recording has connections of its own, and requests those of their user"
         open.append(1_700_000_000, ramp(8000))
       }).pipe(Effect.scoped)
       yield* Deferred.await(stored)
-      yield* recording.conversations("ada", { limit: 10, gapSeconds: 10 })
+      yield* recording.conversations("ada", { limit: 10, files: 10 })
     }).pipe(Effect.provideService(DbCaller, callerOf("ada")), Effect.provide(node))
     const kinds = Object.fromEntries([...callers].map(([operation, { kind, uid }]) => [operation, uid ?? kind]))
-    assert.strictEqual(kinds["ChunkRows.insertStored"], "ingest")
+    assert.strictEqual(kinds["ChunkIndex.insert"], "ingest")
     assert.strictEqual(kinds["ConversationRows.ensure"], "ingest")
     assert.strictEqual(kinds["ConversationRows.latest"], "ada")
   })

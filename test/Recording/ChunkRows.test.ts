@@ -4,6 +4,7 @@ import { Effect, Layer, Option, Redacted, References, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { Peaks } from "../../src/Audio.ts"
 import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
+import { first, last } from "../../src/Recording/LayOut.ts"
 import { LiveChunk, uuidText } from "../../src/Recording/LiveChunk.ts"
 import { Protection } from "../../src/Storage.ts"
 import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
@@ -47,7 +48,10 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       yield* rows.insertStored(chunk("sums", 1), object("a"))
       yield* rows.insertLost(chunk("sums", 2))
       assert.deepStrictEqual(
-        (yield* rows.of("u", ["sums"])).map(({ object, state }) => [state, object]),
+        (yield* Stream.runCollect(rows.within("u", "sums", { from: 0, to: 10 }))).map(({ object, state }) => [
+          state,
+          object
+        ]),
         [
           ["stored", { bytes: 16_032, crc32c: 0xffff_fffe }],
           ["lost", undefined]
@@ -113,8 +117,6 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
         yield* sql`select clock_shift as s from chunks where conversation_id = 'shifts' order by start_at`,
         [{ s: 0 }, { s: 2.5 }, { s: 60 }]
       )
-      yield* sql`delete from chunks where conversation_id = 'shifts' and clock_shift = 60`
-      assert.deepStrictEqual(yield* count, [{ n: 1 }])
     })
   )
 
@@ -128,7 +130,9 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
         assert.deepStrictEqual([found.id, found.key], [uuidText(each.id), `k${index}`])
         assert.deepStrictEqual(
           [found],
-          (yield* rows.of("u", ["one"])).filter(({ id }) => id === found.id)
+          (yield* Stream.runCollect(rows.within("u", "one", { from: 0, to: Infinity }))).filter(
+            ({ id }) => id === found.id
+          )
         )
         assert.isTrue(Option.isNone(yield* rows.find({ ...each, uid: "v", id: uuidText(each.id) })))
       }
@@ -149,9 +153,9 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       assert.isNull(row?.clear)
       assert.isFalse(row?.sealed.includes(Buffer.from(peaks.subarray(2))))
       const drawn = (detail: "tenths" | "whole") =>
-        Effect.flatMap(ChunkRows, (rows) => Stream.runCollect(rows.peaks("u", "p", detail))).pipe(
-          Effect.map((all) => all.map((each) => Uint8Array.from(each.peaks)))
-        )
+        Effect.flatMap(ChunkRows, (rows) =>
+          Stream.runCollect(rows.peaks({ uid: "u", conversation: "p" }, first, last, detail))
+        ).pipe(Effect.map((all) => all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)]))))
       assert.deepStrictEqual(yield* drawn("tenths"), [peaks])
       assert.deepStrictEqual(yield* drawn("whole"), [peaks.slice(0, 2)])
       const rotated = rowsWith(secret(2), secret(1))
@@ -173,9 +177,11 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       const rows = yield* ChunkRows
       const peaks = Peaks.peaksOf(ramp(8000), 8000)
       yield* rows.insertStored(chunk("q", 1), { ...object("chunks/u/q/1.000.batch.bin"), peaks })
-      const all = yield* Stream.runCollect(rows.peaks("u", "q", "tenths")).pipe(Effect.provide(rowsWith()))
+      const all = yield* Stream.runCollect(rows.peaks({ uid: "u", conversation: "q" }, first, last, "tenths")).pipe(
+        Effect.provide(rowsWith())
+      )
       assert.deepStrictEqual(
-        all.map((each) => Uint8Array.from(each.peaks)),
+        all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)])),
         [peaks]
       )
     })

@@ -16,7 +16,7 @@ it.live("pages through more than ten conversations, newest first", () =>
     const found: Array<string> = []
     let before: string | undefined
     do {
-      const page = yield* rows.latest("u", before, 4)
+      const page = yield* rows.latest("u", before, 4, { limit: 1 })
       found.push(...page.map((row) => row.id))
       before = page.at(-1)?.cursor
     } while (before !== undefined)
@@ -39,7 +39,7 @@ it.live("pages through them by when they began, to the microsecond, whenever the
     const found: Array<string> = []
     let before: string | undefined
     do {
-      const [row] = yield* rows.latest("u", before, 1)
+      const [row] = yield* rows.latest("u", before, 1, { limit: 1 })
       if (row !== undefined) found.push(row.id)
       before = row?.cursor
     } while (before !== undefined)

@@ -100,7 +100,7 @@ it.live("keeps what it can't note as lost, and acknowledges nothing meanwhile, w
     const dataDir = yield* temporaryDirectory
     const { put, state: store } = failing()
     const { hook, state } = dying()
-    const small = { segmentBytes: 20_000, journalBytes: 100_000, uploadDeadline: Duration.millis(1) }
+    const small = { segmentBytes: 20_000, journalBytes: 100_000, uploadDeadline: Duration.seconds(5) }
     yield* Effect.gen(function* () {
       for (let index = 0; index < 5; index++) {
         yield* record(8000, index * 8000, "old")

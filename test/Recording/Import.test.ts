@@ -14,6 +14,7 @@ import { Protection, Storage } from "../../src/Storage.ts"
 import * as Cipher from "../../src/Storage/Cipher.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
+import { first, last } from "../../src/Recording/LayOut.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { container, packets, samples, toneShare } from "./support/OpusTone.ts"
 import { ramp, recordingConfig } from "./support/TestNode.ts"
@@ -97,7 +98,8 @@ const importAll = Effect.fnUntraced(function* (uid: string, waveforms = false) {
   return total
 })
 
-const chunksOf = (uid: string, conversation: string) => ChunkRows.use((rows) => rows.of(uid, [conversation]))
+const chunksOf = (uid: string, conversation: string) =>
+  ChunkRows.use((rows) => Stream.runCollect(rows.within(uid, conversation, { from: 0, to: Infinity })))
 
 const heard = Effect.fnUntraced(function* (uid: string, conversation: string) {
   const stored = yield* StoredAudio
@@ -108,13 +110,8 @@ const heard = Effect.fnUntraced(function* (uid: string, conversation: string) {
 /** Of each of the conversation's chunks, by start. */
 const peaksOf = Effect.fnUntraced(function* (uid: string, conversation: string) {
   const rows = yield* ChunkRows
-  const drawn = new Map(
-    (yield* Stream.runCollect(rows.peaks(uid, conversation, "tenths"))).map(({ id, peaks }) => [
-      id,
-      Uint8Array.from(peaks)
-    ])
-  )
-  return (yield* chunksOf(uid, conversation)).map(({ id }) => drawn.get(id))
+  const drawn = yield* Stream.runCollect(rows.peaks({ uid, conversation }, first, last, "tenths"))
+  return drawn.map(({ peaks }) => peaks && Uint8Array.from(peaks))
 })
 
 layer(world, { excludeTestServices: true })("an import", (it) => {
@@ -326,7 +323,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     Effect.gen(function* () {
       const rows = yield* ConversationRows
       yield* rows.ensure("y", "now")
-      const order = Effect.map(rows.latest("y", undefined, 10), (all) => all.map(({ id }) => id))
+      const order = Effect.map(rows.latest("y", undefined, 10, { limit: 1 }), (all) => all.map(({ id }) => id))
       yield* put("chunks/y/a/1600000000.000.bin", ramp(10))
       yield* put("chunks/y/b/1500000000.000.bin", ramp(10))
       yield* importAll("y")

@@ -80,7 +80,8 @@ const record = (
     pcm.set(spoken(from - first, samples), (from - first) * 2)
     for (let i = 0; i < samples; i++) lost.delete(from + i)
   }
-  const start = 1_700_000_000 + fraction / 999_999
+  // On a sample of the clock: what lies between two of them is heard at the nearest one.
+  const start = 1_700_000_000 + Math.round((fraction / 999_999) * rate) / rate
   const chunks = list.map(({ from, jitter, lost, samples }): Cut => ({
     start: start + (from - first) / rate + jitter / 1e6,
     samples,

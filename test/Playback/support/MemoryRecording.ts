@@ -1,7 +1,15 @@
 /** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
 import { DateTime, Effect, Layer, Option, Stream } from "effect"
-import { Peaks, Timeline } from "../../../src/Audio.ts"
-import { type Chunk, ChunkUnreadable, type Conversation, type ReadError, Recording } from "../../../src/Recording.ts"
+import { fileId, Peaks, Timeline } from "../../../src/Audio.ts"
+import {
+  type Chunk,
+  ChunkUnreadable,
+  type Conversation,
+  type Drawn,
+  type ReadError,
+  Recording,
+  type WaveformData
+} from "../../../src/Recording.ts"
 import { DbUnavailable } from "../../../src/Db.ts"
 import { spoken } from "../../Audio/support/Cuts.ts"
 
@@ -66,11 +74,67 @@ export class MemoryRecording {
     return spoken(Math.round((chunk.start - t0) * rate), chunk.samples)
   }
 
-  readonly #all = Effect.suspend((): Effect.Effect<ReadonlyArray<Conversation>, DbUnavailable> =>
+  readonly #all = Effect.suspend((): Effect.Effect<ReadonlyArray<Kept>, DbUnavailable> =>
     this.databaseDown
       ? Effect.fail(new DbUnavailable({ operation: "test", attempts: 1, cause: new Error("down") }))
-      : Effect.succeed(this.kept.map((each) => ({ ...each, createdAt: DateTime.toDate(DateTime.makeUnsafe(0)) })))
+      : Effect.succeed(this.kept)
   )
+
+  #find(uid: string, id: string) {
+    return Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id)))
+  }
+
+  /** Its latest audio files. The cursor says how many there are before them. */
+  static #conversation(
+    { chunks, ...kept }: Kept,
+    { before, files }: { readonly before?: string; readonly files: number }
+  ) {
+    const all = Timeline.layout(chunks).map((file) => ({ ...file, id: fileId(kept.uid, kept.id, file) }))
+    const end = before === undefined ? all.length : Number(before.split("_")[0])
+    const first = Math.max(0, end - files)
+    const secondsOf = (of: "capturedSamples" | "lostSamples") =>
+      all.reduce((sum, file) => sum + file[of] / file.sampleRate, 0)
+    const ends = all.map(({ sampleRate, samples, start }) => start + samples / sampleRate)
+    const conversation: Conversation = {
+      ...kept,
+      createdAt: DateTime.toDate(DateTime.makeUnsafe(0)),
+      span: all[0] === undefined ? undefined : { start: all[0].start, end: Math.max(...ends) },
+      capturedSeconds: secondsOf("capturedSamples"),
+      lostSeconds: secondsOf("lostSamples"),
+      files: all.slice(first, end),
+      filesNext: first > 0 ? `${first}_00000000-0000-0000-0000-000000000000` : undefined
+    }
+    return { conversation, files: all.slice(first, end) }
+  }
+
+  #waveform(kept: Kept, page: { readonly before?: string; readonly files: number }): WaveformData {
+    const { conversation, files } = MemoryRecording.#conversation(kept, page)
+    const isLive = ({ state }: Chunk) => state === "open" || state === "sealed"
+    return {
+      ...conversation,
+      stored: files.map(({ pieces, samples }) => pieces.find(({ chunk }) => isLive(chunk))?.offset ?? samples),
+      drawn: (detail) =>
+        Stream.fromIterable(
+          files.flatMap((file, index): ReadonlyArray<Drawn> => {
+            const next = files[index + 1]?.start ?? Infinity
+            const lost = kept.chunks.filter(
+              ({ start, state }) => state === "lost" && start >= file.start && start < next
+            )
+            return [
+              ...file.pieces.map(({ chunk, ...piece }) => {
+                const peaks = Peaks.peaksOf(this.sound(chunk), chunk.sampleRate)
+                const drawn = detail === "whole" ? peaks.slice(0, Peaks.pairBytes) : peaks
+                return { ...piece, file: index, state: chunk.state, peaks: drawn }
+              }),
+              ...lost.map(({ samples, start, state }) => {
+                const offset = Math.round((start - file.start) * file.sampleRate)
+                return { file: index, state, offset, skip: 0, samples, peaks: undefined }
+              })
+            ]
+          })
+        )
+    }
+  }
 
   readonly #read = (chunk: Chunk, range: { readonly start: number; readonly end: number }) =>
     Stream.unwrap(
@@ -99,28 +163,43 @@ export class MemoryRecording {
     )
 
   readonly layer = Layer.mock(Recording, {
-    conversations: (uid, { before, gapSeconds, limit }) =>
+    conversations: (uid, { before, files, limit }) =>
       Effect.map(this.#all, (all) => {
         const mine = all.filter((each) => each.uid === uid)
         const from = before === undefined ? 0 : mine.length - Number(before.slice(2))
         const next = from + limit < mine.length ? `0-${mine.length - from - limit}` : undefined
-        const listed = mine.slice(from, from + limit).map(({ chunks, ...conversation }) => ({
-          ...conversation,
-          files: Timeline.layout(chunks, gapSeconds)
-        }))
-        return { conversations: listed, next }
+        const listed = mine.slice(from, from + limit)
+        return {
+          conversations: listed.map((each) => MemoryRecording.#conversation(each, { files }).conversation),
+          next
+        }
       }),
-    conversation: (uid, id) =>
-      Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id))),
-    read: (chunk, range) => this.#read(chunk, range),
-    peaks: (uid, id, detail) =>
-      Stream.fromIterable(this.kept.find((each) => each.uid === uid && each.id === id)?.chunks ?? []).pipe(
-        Stream.filter((chunk) => chunk.state !== "lost"),
-        Stream.map((chunk) => {
-          const peaks = Peaks.peaksOf(this.sound(chunk), chunk.sampleRate)
-          return { id: chunk.id, peaks: detail === "whole" ? peaks.slice(0, Peaks.pairBytes) : peaks }
+    conversation: (uid, id, page) =>
+      Effect.map(
+        this.#find(uid, id),
+        Option.map((kept) => MemoryRecording.#conversation(kept, page).conversation)
+      ),
+    file: (uid, id, file) =>
+      Effect.map(
+        this.#find(uid, id),
+        Option.flatMap((kept) => {
+          const { files } = MemoryRecording.#conversation(kept, { files: Infinity })
+          const found = files.find((each) => each.id === file)
+          if (found === undefined) return Option.none()
+          const pieces = (from: number, to: number) => {
+            const all = found.pieces.filter(({ offset, samples }) => offset < to && offset + samples > from)
+            const page = all.slice(0, 2)
+            return Effect.succeed({ pieces: page, end: all[2]?.offset ?? to })
+          }
+          return Option.some({ ...found, version: "0", pieces })
         })
       ),
+    waveform: (uid, id, page) =>
+      Effect.map(
+        this.#find(uid, id),
+        Option.map((kept) => this.#waveform(kept, page))
+      ),
+    read: (chunk, range) => this.#read(chunk, range),
     journal: () => ({ bytes: 0, failing: false, budget: 0, segments: 0 }),
     captures: () => [],
     uploads: () => ({ queued: 0, active: 0, limit: 0 })

@@ -7,14 +7,15 @@ import { Db, type DbError } from "../../../src/Db.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { type Chunk, Recording, type RecordingConfig } from "../../../src/Recording.ts"
 import { Captures } from "../../../src/Recording/Captures.ts"
+import { Catalog } from "../../../src/Recording/Catalog.ts"
 import { ChunkAudio } from "../../../src/Recording/ChunkAudio.ts"
 import { ChunkRows } from "../../../src/Recording/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/ConversationRows.ts"
 import { Journal } from "../../../src/Recording/Journal.ts"
+import { first, last } from "../../../src/Recording/LayOut.ts"
 import { LiveConversations } from "../../../src/Recording/LiveConversations.ts"
 import { RecordedAudio } from "../../../src/Recording/RecordedAudio.ts"
 import { StoredAudio } from "../../../src/Recording/StoredAudio.ts"
-import { Timelines } from "../../../src/Recording/Timelines.ts"
 import { Uploads } from "../../../src/Recording/Uploads.ts"
 import { ObjectConflict, Protection, Storage, StorageUnavailable } from "../../../src/Storage.ts"
 import * as MemoryStorage from "../../../src/Storage/MemoryStorage.ts"
@@ -85,10 +86,10 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
   ).pipe(Layer.provide(ConversationRows.layer))
   return Recording.layerNoDeps.pipe(
     Layer.provide(Captures.layer.pipe(Layer.provide(RecordedAudio.layer))),
-    Layer.provide(ChunkAudio.layer),
+    Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
-    Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, conversations, Timelines.layer)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, conversations)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
     Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([
@@ -119,15 +120,28 @@ export const record = (samples: number, from = 0, conversation = "c", uid = "u")
     capture.append(epoch + from / rate, ramp(samples, from))
   }).pipe(Effect.scoped)
 
+/** All chunks of a conversation, by start: those in the journal, and the rows. */
+export const allChunks = Effect.fnUntraced(function* (uid: string, conversation: string) {
+  const live = yield* LiveConversations
+  const now = [...(live.get(uid, conversation)?.chunks ?? [])].filter(({ durable }) => durable > 0)
+  const stored = yield* Effect.flatMap(ChunkRows, (rows) =>
+    Stream.runCollect(rows.peaks({ uid, conversation }, first, last, "whole"))
+  ).pipe(Effect.map((rows) => rows.map(({ chunk }) => chunk)))
+  const ids = new Set(stored.map(({ id }) => id))
+  return [...stored, ...now.map((chunk) => chunk.toChunk()).filter(({ id }) => !ids.has(id))].sort(
+    (a, b) => a.start - b.start
+  )
+})
+
 export const playback = Effect.gen(function* () {
   const recording = yield* Recording
-  const conversation = Option.getOrThrow(yield* recording.conversation("u", "c"))
-  const audio = yield* Effect.forEach(conversation.chunks, (chunk) =>
+  const chunks = yield* allChunks("u", "c")
+  const audio = yield* Effect.forEach(chunks, (chunk) =>
     Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
   )
   return {
-    states: conversation.chunks.map((chunk) => chunk.state),
-    sums: conversation.chunks.map((chunk) => chunk.object),
+    states: chunks.map((chunk) => chunk.state),
+    sums: chunks.map((chunk) => chunk.object),
     audio: Buffer.concat(audio.flat())
   }
 })
@@ -172,7 +186,7 @@ export const storedOf = (uid: string) =>
 export const chunksOf = (uid: string, conversation: string) =>
   Effect.gen(function* () {
     const recording = yield* Recording
-    const { chunks } = Option.getOrThrow(yield* recording.conversation(uid, conversation))
+    const chunks = yield* allChunks(uid, conversation)
     const audio = yield* Effect.forEach(
       chunks.filter(({ state }) => state !== "lost"),
       (chunk) => Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
