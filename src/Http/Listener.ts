@@ -8,6 +8,12 @@ import * as Unrouted from "./Unrouted.ts"
 /** How long a refused or closed upgrade may keep its connection half open. Node's own timeouts do not cover upgrades. */
 const lingerMillis = 5_000
 
+/** How long a server that closes accepts connections that keep coming; the rest is reset. */
+const acceptMillis = 1_000
+
+// edge: a turn of the event loop, for which Effect has no word.
+const nextTurn = (then: (accepted: number) => void, accepted: number) => void setImmediate(then, accepted)
+
 const pathOf = ({ url = "" }: IncomingMessage) => url.split("?")[0] ?? ""
 
 const hasBody = ({ headers }: IncomingMessage) =>
@@ -19,6 +25,7 @@ export class Listener extends Server {
   readonly heads = new WeakMap<IncomingMessage, Buffer>()
   readonly #steps: Iterable<string>
   #stopping = false
+  #accepted = 0
 
   constructor(options: ServerOptions, steps: Iterable<string>) {
     // Node before 24.9 hands over every offer. Since then it can keep those that are not taken, but loses a request that is
@@ -29,6 +36,7 @@ export class Listener extends Server {
         this.listenerCount("upgrade") > 0 && (this.#upgrades(request) || !hasBody(request))
     })
     this.#steps = steps
+    this.on("connection", () => this.#accepted++)
     this.on("clientError", Unparsed.answer)
     this.on("connect", (_request, socket) => {
       Unparsed.refuse(socket, Problem.ofStatus(501, "The server is no proxy"))
@@ -38,6 +46,22 @@ export class Listener extends Server {
   /** Each response closes its connection from now on. */
   stop() {
     this.#stopping = true
+  }
+
+  /**
+   * Accepts first what the system has connected already: closing resets those. libuv accepts one connection in a turn of
+   * the event loop, so the queue is empty when a turn brings none.
+   */
+  override close(callback?: (error?: Error) => void): this {
+    if (!this.listening) return super.close(callback)
+    const deadline = performance.now() + acceptMillis
+    const closeOrAccept = (before: number) => {
+      if (this.#accepted === before || performance.now() > deadline) super.close(callback)
+      else nextTurn(closeOrAccept, this.#accepted)
+    }
+    // The first may end the turn in which this is called.
+    nextTurn(closeOrAccept, Number.NaN)
+    return this
   }
 
   /** Node has no other place that sees a request before all listeners, which Effect attaches and detaches. */

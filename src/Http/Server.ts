@@ -55,13 +55,15 @@ const makeListener = (config: HttpConfig["Service"], steps: Iterable<string>): L
   return listener
 }
 
-/** Connections that are left are idle, or outlasted the time for running requests to end. */
+/** For the requests of connections that were accepted as the server closed. */
+const lastRequests = Duration.seconds(2)
+
+/** What is left then sends nothing, or outlasted the time for running requests to end. */
 const closeAll = (listener: Listener) =>
   Effect.callback<void>((resume) => {
     listener.stop()
     listener.close(() => resume(Effect.void))
-    listener.closeAllConnections()
-  })
+  }).pipe(Effect.timeoutOption(lastRequests), Effect.andThen(Effect.sync(() => listener.closeAllConnections())))
 
 /** Listens at once: until routes are served, `/health/live` is answered 200, and all else 503 with `Retry-After`. */
 export const layer = Layer.unwrap(

@@ -140,3 +140,22 @@ describe("a request that offers an upgrade where there is none", () => {
     })
   }
 })
+
+it("answers all that the system has connected when it closes, and then closes their connections", async () => {
+  const listener = new Listener({}, [])
+  const port = await new Promise<number>((resolve) =>
+    listener.listen(0, "127.0.0.1", () => {
+      const address = listener.address()
+      resolve(typeof address === "object" && address !== null ? address.port : 0)
+    })
+  )
+  const answers = Array.from({ length: 100 }, () => exchange(port, "GET / HTTP/1.1\nHost: x\n\n"))
+  // The system connects them meanwhile; this process accepts none.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+  listener.stop()
+  const closed = new Promise((resolve) => listener.close(resolve))
+  const outcomes = await Promise.all(answers)
+  assert.deepStrictEqual(new Set(outcomes.map(({ error, isWhole }) => error ?? isWhole)), new Set([true]))
+  assert.deepStrictEqual(new Set(outcomes.map(({ headers }) => headers["connection"])), new Set(["close"]))
+  await closed
+})
