@@ -17,7 +17,7 @@ class ServersFirst extends BaseSequencer {
 }
 
 /** Workers, and the servers and commands that tests start, load the same modules again and again. */
-process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, ".cache/compile")
+process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, ".cache/compiled")
 
 export default defineConfig({
   test: {

@@ -1,6 +1,6 @@
 /** Reads from the bucket over a bad way: all the bytes of one object, or a failure. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Duration, Effect, Stream } from "effect"
 import type { Fault } from "../support/gcs/Faults.ts"
 import { large, object, read, small, until } from "./GcsOperations.ts"
 import { using } from "./GcsTest.ts"
@@ -75,30 +75,33 @@ describe("downloads", () => {
   )
 
   it.live("that fail do not disturb a hundred others", () =>
-    using((server, storage) =>
-      Effect.gen(function* () {
-        yield* storage.put(object("a", large))
-        const faults: ReadonlyArray<Fault> = [
-          { kind: "status", status: 503 },
-          { kind: "resetDownload", after: 50_000 },
-          { kind: "resetUpload", after: 0 },
-          { kind: "stallDownload", after: 50_000 },
-          { kind: "shorten", after: 50_000 }
-        ]
-        for (const fault of faults) server.faults.add({ operation: "media", fault, times: 8 })
-        const range = (i: number) => ({ start: i * 1_000, end: i * 1_000 + 200_000 })
-        const early = (i: number) => Stream.runDrain(Stream.take(storage.get("a"), 1 + (i % 2)))
-        yield* Effect.forEach(
-          Array.from({ length: 100 }, (_, i) => i),
-          (i) =>
-            i % 5 === 0
-              ? early(i)
-              : Effect.map(read(storage, "a", range(i)), (bytes) => {
-                  assert.strictEqual(Buffer.compare(bytes, large.subarray(i * 1_000, i * 1_000 + 200_000)), 0)
-                }),
-          { concurrency: "unbounded" }
-        )
-      })
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object("a", large))
+          const faults: ReadonlyArray<Fault> = [
+            { kind: "status", status: 503 },
+            { kind: "resetDownload", after: 50_000 },
+            { kind: "resetUpload", after: 0 },
+            { kind: "stallDownload", after: 50_000 },
+            { kind: "shorten", after: 50_000 }
+          ]
+          for (const fault of faults) server.faults.add({ operation: "media", fault, times: 8 })
+          const range = (i: number) => ({ start: i * 1_000, end: i * 1_000 + 200_000 })
+          const early = (i: number) => Stream.runDrain(Stream.take(storage.get("a"), 1 + (i % 2)))
+          yield* Effect.forEach(
+            Array.from({ length: 100 }, (_, i) => i),
+            (i) =>
+              i % 5 === 0
+                ? early(i)
+                : Effect.map(read(storage, "a", range(i)), (bytes) => {
+                    assert.strictEqual(Buffer.compare(bytes, large.subarray(i * 1_000, i * 1_000 + 200_000)), 0)
+                  }),
+            { concurrency: "unbounded" }
+          )
+        }),
+      // Forty faults for a hundred readers, some of whom meet several.
+      { stallTimeout: Duration.seconds(1), deadline: Duration.minutes(1) }
     )
   )
 })

@@ -65,7 +65,8 @@ const project = () => {
   }
   const ensure = (options: Options = {}) =>
     new Promise<{ readonly code: number | null; readonly shown: string }>((resolve) => {
-      const env = { ...process.env, npm_execpath: path.join(root, "npm.cjs"), FAKE_NPM: options.npm ?? "" }
+      const { NODE_COMPILE_CACHE: _, ...inherited } = process.env
+      const env = { ...inherited, npm_execpath: path.join(root, "npm.cjs"), FAKE_NPM: options.npm ?? "" }
       const args = [...(options.args ?? []), path.join(root, "scripts/ensure.mjs"), ...(options.program ?? [])]
       const child = spawn(process.execPath, args, { env: { ...env, npm_node_execpath: process.execPath } })
       options.meanwhile?.(child)
