@@ -3,7 +3,7 @@
  * that the page is bundled. Runs on any Node from 18 on, without dependencies. With nothing to do it reads a few files.
  *
  * `ensure.mjs PROGRAM ARGUMENTS` then runs the program in this process, so that a signal finds it in every phase, with its
- * compiled modules cached; in a child where another Node runs it.
+ * compiled modules cached. Where this Node is too old, it runs in a child.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -28,7 +28,7 @@ const stampFile = path.join(modules, ".spillway-installed")
 const lockFile = path.join(root, ".cache", "ensure.lock")
 const pinnedNode = path.join(modules, ".bin", "node")
 /** What V8 made of the modules, by Node's version; Node writes it when a process ends. */
-const compiled = path.join(root, ".cache", "compiled")
+const compiled = path.join(root, ".cache", "compile")
 const [program, ...programArguments] = process.argv.slice(2)
 const server = "src/main.ts"
 
@@ -314,10 +314,7 @@ const runElsewhere = (node) =>
     })
   })
 
-const run = () => {
-  const node = nodeForProgram()
-  return fs.realpathSync(node) === fs.realpathSync(process.execPath) ? runHere() : runElsewhere(node)
-}
+const run = () => (recent(process.version) ? runHere() : runElsewhere(pinnedNode))
 
 const main = async () => {
   for (const signal of signals) process.on(signal, interrupted)

@@ -68,7 +68,9 @@ const project = () => {
       const { NODE_COMPILE_CACHE: _, ...inherited } = process.env
       const env = { ...inherited, npm_execpath: path.join(root, "npm.cjs"), FAKE_NPM: options.npm ?? "" }
       const args = [...(options.args ?? []), path.join(root, "scripts/ensure.mjs"), ...(options.program ?? [])]
-      const child = spawn(process.execPath, args, { env: { ...env, npm_node_execpath: process.execPath } })
+      // The tests' own run has a cache elsewhere.
+      const own = { ...env, NODE_COMPILE_CACHE: undefined, npm_node_execpath: process.execPath }
+      const child = spawn(process.execPath, args, { env: own })
       options.meanwhile?.(child)
       let shown = ""
       child.stdout.on("data", (data) => (shown += data))
@@ -216,16 +218,17 @@ describe("ensure", () => {
     })
     assert.strictEqual(code, 7)
     assert.include(shown, `${pid} ${JSON.stringify([path.join(root, "src/Cli.mjs"), "a", "--b"])}`)
-    assert.isNotEmpty(fs.readdirSync(path.join(root, ".cache/compiled")))
+    assert.isNotEmpty(fs.readdirSync(path.join(root, ".cache/compile")))
   })
 
-  it("runs a program on the Node that came with the packages, passing signals on and its exit code back", async () => {
+  it("runs a program on the Node that came with the packages where its own is too old, and passes signals and exit code on", async () => {
     const { ensure, root } = project()
     await ensure()
     write(root, "node_modules/.bin/node", `#!/bin/sh\nexec "${process.execPath}" "$@"\n`, 0o755)
     const source = 'process.once("SIGTERM", () => process.exit(5)); setInterval(() => {}, 1000)'
     write(root, "src/main.mjs", `${source}; import("node:fs").then((fs) => fs.writeFileSync("${root}/up", "1"))`)
     const { code, shown } = await ensure({
+      args: ["--require", path.join(root, "old.cjs")],
       program: ["src/main.mjs"],
       meanwhile: (child) => whenThere(root, "up", () => child.kill("SIGTERM"))
     })
