@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Peaks } from "../../src/Audio.ts"
 import { Journal } from "../../src/Recording/Journal.ts"
-import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 const epoch = 1_700_000_000
 const rate = 8000
@@ -69,8 +69,9 @@ it.effect("leaves the peaks of all that it was given on its chunks, replays left
       capture.switchTo("c")
       capture.append(epoch, ramp(3000))
       yield* node.journal.commit
+      // Compared with what is recorded before it is written.
       capture.append(epoch + 2000 / rate, ramp(3000, 2000))
-      yield* node.journal.commit
+      yield* ended(capture, node.journal)
       const [chunk, ...others] = node.conversation("c").chunks
       assert.strictEqual(others.length, 0)
       assert.strictEqual(chunk?.peaks.samples, 5000)
