@@ -31,11 +31,13 @@ const listen = {
       query("uid", "Another user, with a service key")
     ],
     responses: {
-      101: { description: "The socket is open" },
+      101: {
+        description:
+          "The socket is open; closed with 1013 when the node or the user has too many, with 1001 when the node stops"
+      },
       401: { description: "No valid key" },
       426: { description: "Not a WebSocket upgrade" },
-      429: { description: "The user has too many captures" },
-      503: { description: "The node is full, or stopping" }
+      503: { description: "The node is starting" }
     }
   }
 }

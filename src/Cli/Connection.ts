@@ -51,6 +51,9 @@ const permanent = [1002, 1003, 1007, 1008, 1009]
 /** Reasons of 1008 that are about how fast frames came: another connection begins with a clean count. */
 const tooFast = /^(too many messages a second|more was sent than can be buffered)$/
 
+/** How a server that is full says when to come back. */
+const later = /^Retry-After: (\d{1,9}); (.+)$/
+
 const isFinal = (code: number, reason: string) => permanent.includes(code) && !(code === 1008 && tooFast.test(reason))
 
 const describeClose = (code: number, text: string) =>
@@ -80,9 +83,11 @@ const onRefusal = (
 
 const ended = (socket: WebSocket) =>
   Effect.callback<never, Disconnected | Refused>((resume) => {
-    const end = (code: number, text: string) => {
+    const end = (code: number, said: string) => {
+      const [, seconds, text = said] = later.exec(said) ?? []
       const reason = describeClose(code, text)
-      resume(isFinal(code, text) ? new Refused({ reason }) : new Disconnected({ reason }))
+      const retryAfter = seconds === undefined ? {} : { retryAfter: Duration.seconds(Number(seconds)) }
+      resume(isFinal(code, text) ? new Refused({ reason }) : new Disconnected({ reason, ...retryAfter }))
     }
     const onClose = (code: number, text: Buffer) => end(code, text.toString())
     socket.on("close", onClose)

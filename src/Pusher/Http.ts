@@ -4,6 +4,7 @@ import { Duration, Effect, Layer, Option } from "effect"
 import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
+import type { NoSeat } from "../Bulkhead.ts"
 import { Access, Problem, Problems, Readiness, Upgrades } from "../Http.ts"
 import { Recording } from "../Recording.ts"
 import * as Protocol from "./Protocol.ts"
@@ -20,6 +21,13 @@ const badHandshake = (reason: string) =>
     detail: `${reason}.`,
     headers: { "sec-websocket-version": "13, 8" }
   })
+
+/**
+ * A device's backend that counts refused upgrades as failures of the server would give up for all of its users: who is known
+ * and has to wait is told so on a socket.
+ */
+const later = ({ limit, of, setting }: NoSeat) =>
+  `Retry-After: 5; the ${of} has ${limit} captures, as many as ${setting} allows`
 
 const closing = (socket: WebSocket) =>
   Effect.callback<void>((resume) => {
@@ -95,11 +103,16 @@ const make = Effect.gen(function* () {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
     const query = Protocol.query(request.url)
-    yield* sockets.place(uid)
+    const full = yield* Effect.flip(sockets.place(uid)).pipe(Effect.option)
     const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
     // A broken frame or connection: `ws` closes the socket with the right code by itself.
     socket.on("error", () => {})
     const closed = closing(socket)
+    if (Option.isSome(full)) {
+      socket.close(Protocol.closeCodes.later, later(full.value))
+      yield* closed
+      return HttpServerResponse.empty()
+    }
     if (Option.isNone(query)) {
       socket.close(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
       yield* closed

@@ -151,13 +151,26 @@ it.live("what the server will never take is not tried again", () =>
 
 it.live.each(["too many messages a second", "more was sent than can be buffered"])(
   "a socket that the server closes because of pace is opened again: %s",
-  (closeOnce) =>
+  (reason) =>
     Effect.gen(function* () {
-      const { seen, url } = yield* fakeServer({ closeOnce })
+      const { seen, url } = yield* fakeServer({ closeOnce: { reason } })
       yield* upload(url)
       assert.isTrue(seen.stored.equals(pcm))
       assert.strictEqual(seen.connections, 2)
     })
+)
+
+it.live("a socket that a full server closes is opened again when the server says, not sooner", () =>
+  Effect.gen(function* () {
+    const reason = "Retry-After: 1; the user has 5 captures"
+    const { seen, url } = yield* fakeServer({ closeOnce: { code: 1013, reason } })
+    const said: Array<string> = []
+    yield* upload(url, { said })
+    assert.isTrue(seen.stored.equals(pcm))
+    const [first = 0, second = 0] = seen.upgrades
+    assert.isAtLeast(second - first, 999)
+    assert.match(said[0] ?? "", /^The server closed the connection \(1013: the user has 5 captures\). Reconnecting/)
+  })
 )
 
 const full = {

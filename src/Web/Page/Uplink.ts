@@ -50,7 +50,8 @@ const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
 /** `notice`: of the server's last one. A server that stops may be gone before its closing has arrived. */
 const closeWords = ({ code, reason }: CloseEvent, notice: string): string => {
   if (code === 1001 || notice === "draining") return "The server stops or restarts."
-  return reason === "" ? "The connection to the server broke." : `The server closed the connection: ${reason}.`
+  const text = reason.replace(/^Retry-After: \d+; /, "")
+  return text === "" ? "The connection to the server broke." : `The server closed the connection: ${text}.`
 }
 
 /** How a connection ended. `final`: another one would end as it did. */

@@ -22,8 +22,8 @@ export interface Behaviour {
   readonly ackAtMost?: number
   /** Closes every socket with this code after its first audio. */
   readonly closeWith?: number
-  /** Closes connection 1 with 1008 and this reason after its first audio. */
-  readonly closeOnce?: string
+  /** Closes connection 1 with this reason after its first audio; 1008 if no code is given. */
+  readonly closeOnce?: { readonly code?: number; readonly reason: string }
   /** Answers upgrade 1, 2, … with this status, its reason and `Retry-After`; the last one for ever. */
   readonly refuse?: ReadonlyArray<Refusal | undefined>
   readonly file?: Uint8Array
@@ -83,7 +83,8 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
     if (opcode !== 101) return
     if (conversation === "") return socket.close(1008, "no conversation")
     if (behaviour.closeWith !== undefined) return socket.close(behaviour.closeWith, "as told")
-    if (behaviour.closeOnce !== undefined && seen.connections === 1) return socket.close(1008, behaviour.closeOnce)
+    const { closeOnce } = behaviour
+    if (closeOnce !== undefined && seen.connections === 1) return socket.close(closeOnce.code ?? 1008, closeOnce.reason)
     const start = data.readDoubleLE(4)
     const pcm = Buffer.from(data.subarray(12))
     state.first ??= start
