@@ -10,6 +10,8 @@ export interface CaptureHost {
   readonly usualSeconds: number
   readonly backlogBytes: number
   readonly chunkSeconds: number
+  /** The part of `chunkSeconds` that a capture's first full chunk has: random, more than 0, at most 1. */
+  readonly firstShare: () => number
   readonly chunksPerConversation: number
   readonly chunksPerUser: number
   readonly now: () => number

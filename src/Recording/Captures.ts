@@ -1,5 +1,5 @@
 /** Captures that are open on this node: they meet the journal, the uploads and the database here. */
-import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Schedule } from "effect"
+import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Random, Schedule } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
@@ -67,6 +67,9 @@ const clockShifts = Metric.counter("spillway_clock_shifts_total", {
 /** Between two lines of the log about one capture's audio. */
 const toldMillis = 60_000
 
+/** A shorter first chunk would be an object for next to no audio. */
+const leastShare = 0.1
+
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const journal = yield* Journal
@@ -76,6 +79,7 @@ const make = Effect.gen(function* () {
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const clock = yield* Clock.Clock
+  const random = yield* Random.Random
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
@@ -134,6 +138,7 @@ const make = Effect.gen(function* () {
     usualSeconds: Duration.toSeconds(config.commitInterval) * 1.4,
     backlogBytes: config.captureBacklog,
     chunkSeconds: Duration.toSeconds(config.chunkDuration),
+    firstShare: () => leastShare + (1 - leastShare) * random.nextDoubleUnsafe(),
     chunksPerConversation: config.chunksPerConversation,
     chunksPerUser: config.chunksPerUser,
     now: () => clock.currentTimeMillisUnsafe(),

@@ -51,6 +51,8 @@ export class LiveCapture implements Source, Capture, Feeder {
   /** Of the audio that was placed last. */
   #shift = 0
   #measured = { at: 0, received: 0 }
+  /** Audio after which the chunk is full. Of the first full one a part, so that captures that began together seal apart. */
+  #chunkSeconds: number
 
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
@@ -58,6 +60,7 @@ export class LiveCapture implements Source, Capture, Feeder {
     this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
     this.#progress = new Progress(host.monotonic, options.onAck)
     this.#clock = new CaptureClock(options.sampleRate, options.exact)
+    this.#chunkSeconds = host.chunkSeconds * host.firstShare()
     this.openedAt = host.now()
     this.#measured.at = this.openedAt
   }
@@ -309,22 +312,28 @@ export class LiveCapture implements Source, Capture, Feeder {
     const end = this.#chunk?.appendedEnd
     if (end !== undefined && Math.abs(start - end) > toleranceSeconds) this.#seal()
     const rate = this.options.sampleRate
-    const chunkBytes = Math.floor(this.#host.chunkSeconds * rate) * 2
     let done = 0
     while (done < audio.length) {
-      if (this.#chunk !== undefined && this.#chunk.appended >= chunkBytes) this.#seal()
+      if (this.#chunk !== undefined && this.#chunk.appended >= this.#chunkBytes(rate)) {
+        this.#seal()
+        this.#chunkSeconds = this.#host.chunkSeconds
+      }
       if (this.#chunk === undefined) {
         if (conversation.chunkCount >= this.#host.chunksPerConversation) return this.#fail({ _tag: "ConversationFull" })
         if (conversation.holding.chunks >= this.#host.chunksPerUser) return this.#fail({ _tag: "TooManyChunks" })
       }
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
-      const length = Math.min(audio.length - done, chunkBytes - chunk.appended)
+      const length = Math.min(audio.length - done, this.#chunkBytes(rate) - chunk.appended)
       if (shift > 0) chunk.addClockShift(shift)
       this.#buffer.add(chunk, audio.subarray(done, done + length))
       done += length
       conversation.end = Math.max(conversation.end, chunk.appendedEnd)
     }
     if (this.#buffer.used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
+  }
+
+  #chunkBytes(rate: number): number {
+    return Math.max(1, Math.floor(this.#chunkSeconds * rate)) * 2
   }
 
   #open(conversation: LiveConversation, start: number): LiveChunk {

@@ -1,6 +1,6 @@
 /** Captures that share a conversation. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect } from "effect"
+import { Deferred, Duration, Effect, Random } from "effect"
 import { Recording } from "../../src/Recording.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import { chunksOf, epoch, idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
@@ -73,5 +73,19 @@ it.live("lets a capture end that is superseded while it enters, and several in a
       assert.deepStrictEqual(ended, ["0 Superseded", "1 Superseded"])
       assert.strictEqual((yield* LiveConversations).get("u", "c")?.captures, 1)
     }).pipe(Effect.scoped, Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+it.live("spreads the seals of captures that begin together over the length of a chunk", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const lengths = yield* Effect.gen(function* () {
+      const captures = Array.from({ length: 20 }, (_, index) => `c${index}`)
+      for (const id of captures) yield* record(8000, 0, id)
+      yield* idle
+      return yield* Effect.forEach(captures, (id) => Effect.map(chunksOf("u", id), ({ lengths }) => lengths[0]))
+    }).pipe(Effect.provide(node(dataDir, {}, { chunkDuration: Duration.seconds(1) })), Random.withSeed("seals"))
+    assert.isAbove(new Set(lengths).size, 15)
+    assert.isTrue(lengths.every((length) => length !== undefined && length >= 800 && length <= 8000))
   }).pipe(inWorld)
 )

@@ -90,6 +90,27 @@ it.effect("cuts a chunk at 60 s to the sample and goes on without a gap", () =>
   )
 )
 
+it.effect("cuts the first full chunk of a capture at a part of its length, and those after it at the whole", () =>
+  onJournal(
+    (node, journal) =>
+      Effect.gen(function* () {
+        const { capture } = node.capture()
+        capture.switchTo("c")
+        // A gap cuts as well, and spreads nothing.
+        capture.append(epoch - 10, ramp(800))
+        for (let second = 0; second < 80; second++) {
+          capture.append(epoch + second, ramp(8000, second * rate))
+          yield* journal.commit
+        }
+        assert.deepStrictEqual(
+          (yield* stored(node, "c")).map((chunk) => chunk.audio.length / 2 / rate),
+          [0.1, 15, 60, 5]
+        )
+      }),
+    { firstShare: () => 0.25 }
+  )
+)
+
 it.effect("starts a chunk after a gap of more than a millisecond, and not after less", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {

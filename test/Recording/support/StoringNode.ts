@@ -191,5 +191,9 @@ export const chunksOf = (uid: string, conversation: string) =>
       chunks.filter(({ state }) => state !== "lost"),
       (chunk) => Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
     )
-    return { lost: chunks.filter(({ state }) => state === "lost").length, audio: Buffer.concat(audio.flat()) }
+    return {
+      lost: chunks.filter(({ state }) => state === "lost").length,
+      lengths: chunks.map(({ samples }) => samples),
+      audio: Buffer.concat(audio.flat())
+    }
   })

@@ -117,6 +117,7 @@ export class TestNode {
         usualSeconds: 0.7,
         backlogBytes: 2_097_152,
         chunkSeconds: 60,
+        firstShare: () => 1,
         chunksPerConversation: 1000,
         chunksPerUser: 1000,
         now: () => this.now,
