@@ -11,7 +11,7 @@ interface Run {
 
 export class CaptureBuffer {
   readonly #limit: number
-  /** As small as real time needs; whole for who sends faster, until the next commit. */
+  /** What real time needs. Whoever sends faster, or waits longer for a commit, gets twice as much, until that is no longer used. */
   readonly #usual: number
   #buffer: Buffer | undefined
   #used = 0
@@ -65,8 +65,8 @@ export class CaptureBuffer {
     }
     if (added > 0) this.#runs.splice(0, added)
     if (this.#runs.length > 0) return false
+    if (buffer !== undefined && buffer.length > this.#usual && this.#used <= this.#usual) this.#buffer = undefined
     this.#used = 0
-    if (buffer !== undefined && buffer.length > this.#usual) this.#buffer = undefined
     return true
   }
 
@@ -78,7 +78,9 @@ export class CaptureBuffer {
 
   #grow(bytes: number): Buffer {
     if (this.#buffer !== undefined && this.#buffer.length >= bytes) return this.#buffer
-    const grown = Buffer.allocUnsafeSlow(Math.min(this.#limit, bytes <= this.#usual ? this.#usual : this.#limit))
+    let size = this.#usual
+    while (size < bytes) size *= 2
+    const grown = Buffer.allocUnsafeSlow(Math.min(this.#limit, size))
     if (this.#buffer !== undefined) grown.set(this.#buffer.subarray(0, this.#used))
     this.#buffer = grown
     return grown

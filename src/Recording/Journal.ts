@@ -3,7 +3,7 @@
  *
  * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
  */
-import { Cause, Context, Effect, Exit, FileSystem, Layer, Metric, Option, Path, Schedule, Semaphore } from "effect"
+import { Cause, Context, Duration, Effect, Exit, FileSystem, Layer, Metric, Option, Path, Schedule, Semaphore } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import * as Startup from "../Startup.ts"
 import { Batch } from "./Batch.ts"
@@ -58,6 +58,10 @@ export class Journal extends Context.Service<
     readonly release: (chunk: LiveChunk) => Effect.Effect<void>
     /** Who gives up chunks when the budget is spent; answers whether all are released. */
     readonly whenFull: (giveUp: (chunks: ReadonlyArray<LiveChunk>) => Effect.Effect<boolean>) => void
+    /** Called after every commit of everybody, with how late it was. */
+    readonly whenCommitted: (listener: (lateBy: number) => void) => void
+    /** Milliseconds since the next commit of everybody should have ended; 0 before that. */
+    readonly lateBy: () => number
     readonly stats: () => JournalStats
   }
 >()("spillway/Recording/Journal") {
@@ -282,7 +286,18 @@ const make = Effect.gen(function* () {
     }),
     Effect.forkIn(scope)
   )
-  const commit = commitOf(dirty)
+  const commitMillis = Duration.toMillis(config.commitInterval)
+  let onCommitted = (_lateBy: number) => {}
+  let endedAt = performance.now()
+  const lateBy = () => Math.max(0, performance.now() - endedAt - commitMillis)
+  const commit = Effect.ensuring(
+    commitOf(dirty),
+    Effect.sync(() => {
+      const late = lateBy()
+      endedAt = performance.now()
+      onCommitted(late)
+    })
+  )
   yield* commit.pipe(logDeath, Effect.repeat(Schedule.fixed(config.commitInterval)), Effect.forkScoped)
 
   const reader = yield* SegmentReader.make()
@@ -321,6 +336,10 @@ const make = Effect.gen(function* () {
         for (const segment of segments) segment.live.delete(chunk)
         return retireDead
       }),
+    whenCommitted: (listener) => {
+      onCommitted = listener
+    },
+    lateBy,
     whenFull: (handler) => {
       giveUp = handler
     },

@@ -160,7 +160,8 @@ export class Segment {
   #closeIfIdle(): void {
     if (!this.#retired || this.#closed || this.#readers > 0) return
     this.#closed = true
-    Fs.closeSync(this.#fd)
+    // The last reference to a deleted file frees all of its pages.
+    Fs.close(this.#fd, () => {})
   }
 }
 

@@ -16,6 +16,7 @@ import { LiveConversations } from "./LiveConversations.ts"
 import { RecordingConfig } from "./RecordingConfig.ts"
 import type { JournalError } from "./Segment.ts"
 import * as Sweep from "./Sweep.ts"
+import { UploadPace } from "./UploadPace.ts"
 import { UploadQueue } from "./UploadQueue.ts"
 
 export class Uploads extends Context.Service<
@@ -44,6 +45,9 @@ const deferredChunks = Metric.counter("spillway_upload_deferred_total", {
   incremental: true
 })
 const queuedChunks = Metric.gauge("spillway_upload_queued", { description: "Chunks that wait for upload" })
+const uploadLimit = Metric.gauge("spillway_upload_limit", {
+  description: "Uploads that may run now: fewer while commits of the journal are late"
+})
 const storedChunks = Metric.counter("spillway_upload_chunks_total", { description: "Chunks stored", incremental: true })
 const failedUploads = Metric.counter("spillway_upload_failed_total", {
   description: "Uploads put off until the next sweep",
@@ -187,7 +191,14 @@ const make = Effect.gen(function* () {
     )
   })
 
+  const pace = new UploadPace(config.uploads)
+  const limit = () => {
+    const { budget, bytes } = journal.stats()
+    return pace.limit(journal.lateBy(), bytes * 2 > budget)
+  }
+
   const work: Effect.Effect<void> = Effect.suspend(() => {
+    if (running > limit()) return Effect.succeed(false)
     if (queue.size === 0 && more) offerWaiting()
     const chunk = queue.take()
     return chunk === undefined ? Effect.succeed(false) : Effect.as(upload(chunk), true)
@@ -204,10 +215,15 @@ const make = Effect.gen(function* () {
     Effect.asVoid
   )
   const startWorker = () => {
-    if (running >= config.uploads) return
+    if (running >= limit()) return
     running++
     fork(work)
   }
+  journal.whenCommitted((lateBy) => {
+    pace.committed(lateBy)
+    fork(Metric.update(uploadLimit, limit()))
+    if (queue.size > 0) startWorker()
+  })
 
   /** A chunk that is in other hands already is left there. */
   const add = (lane: object, chunk: LiveChunk, capacity: number): boolean => {

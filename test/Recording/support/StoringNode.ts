@@ -38,6 +38,8 @@ export interface Hooks {
   readonly enter?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly compare?: (rows: Stream.Stream<Chunk, DbError>) => Stream.Stream<Chunk, DbError>
   readonly level?: Level
+  /** How late the journal's next commit is. */
+  readonly lateBy?: () => number
 }
 
 type Level = "standard" | "enhanced"
@@ -84,12 +86,16 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
       ensure: (uid, id) => (hooks.enter ?? ((row) => row))(rows.ensure(uid, id))
     }))
   ).pipe(Layer.provide(ConversationRows.layer))
+  const journal = Layer.effect(
+    Journal,
+    Effect.map(Journal, (journal) => ({ ...journal, lateBy: hooks.lateBy ?? journal.lateBy }))
+  ).pipe(Layer.provide(Journal.layer))
   return Recording.layerNoDeps.pipe(
     Layer.provide(Captures.layer.pipe(Layer.provide(RecordedAudio.layer))),
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
-    Layer.provideMerge(Layer.mergeAll(Journal.layer, rows, conversations)),
+    Layer.provideMerge(Layer.mergeAll(journal, rows, conversations)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
     Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([
