@@ -40,7 +40,8 @@ export const sharedWithPage = ["src/WavReader.ts"]
 export const isTest = (path: string): boolean => path.startsWith("test/")
 
 /** `Disk` of `src/Storage/Disk.ts`. */
-export const nameOf = (path: string): string => (path.split("/").at(-1) ?? "").replace(/\.(test\.)?m?tsx?$/, "")
+export const nameOf = (path: string): string =>
+  (path.split("/").at(-1) ?? "").replace(/\.(test\.)?(?:tsx?|mts|mjs)$/, "")
 
 /** `Storage` of `src/Storage.ts` and of everything in `src/Storage/`. */
 export const moduleOf = (path: string): string => nameOf(path.split("/")[1] ?? "")

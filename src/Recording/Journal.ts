@@ -3,7 +3,20 @@
  *
  * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
  */
-import { Cause, Context, Duration, Effect, Exit, FileSystem, Layer, Metric, Option, Path, Schedule, Semaphore } from "effect"
+import {
+  Cause,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  FileSystem,
+  Layer,
+  Metric,
+  Option,
+  Path,
+  Schedule,
+  Semaphore
+} from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import * as Startup from "../Startup.ts"
 import { Batch } from "./Batch.ts"

@@ -5,7 +5,6 @@
  */
 import { Effect } from "effect"
 import { Worker } from "node:worker_threads"
-import type { ReadReply, ReadRequest } from "./ReadThread.ts"
 import { JournalError, type Segment } from "./Segment.ts"
 
 export interface Run {
@@ -14,19 +13,34 @@ export interface Run {
   readonly length: number
 }
 
-/** One reads 80 chunks a second from a disk that takes 0.1 ms for a run; a slow disk gets more of them. About 20 MB each. */
+/** One reads hundreds of chunks a second from the page cache. A disk that makes it fall behind gets more, of 17 MB each. */
 const threads = 4
+
+/** Age of a request that has another thread started. */
+const behindMillis = 250
 
 /** What a listener asks for at once. It does not wait behind whole chunks, and starts no thread. */
 const fewRuns = 16
 
-/** Requests that wait for each thread before another one is started. */
-const line = 4
-
 /** A thread has no data of its own. */
 const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 }
 
+interface ReadRequest {
+  readonly id: number
+  /** File descriptor, position and length of each run; the runs fill the buffer one behind the other. */
+  readonly runs: Float64Array
+  readonly buffer: ArrayBuffer
+}
+
+interface ReadReply {
+  readonly id: number
+  readonly buffer: ArrayBuffer
+  /** Index of the run that could not be read; without a cause the file ended before the run did. */
+  readonly failed?: { readonly run: number; readonly cause?: unknown }
+}
+
 interface Pending {
+  readonly since: number
   readonly runs: ReadonlyArray<Run>
   readonly resume: (effect: Effect.Effect<ArrayBuffer, JournalError>) => void
 }
@@ -50,10 +64,15 @@ class Thread {
     return this.#pending.size
   }
 
+  get isBehind(): boolean {
+    const [oldest] = this.#pending.values()
+    return oldest !== undefined && performance.now() - oldest.since > behindMillis
+  }
+
   send(runs: ReadonlyArray<Run>, buffer: ArrayBuffer, resume: Pending["resume"]): void {
     const id = ++this.#ids
     const numbers = Float64Array.from(runs.flatMap(({ length, position, segment }) => [segment.fd, position, length]))
-    this.#pending.set(id, { runs, resume })
+    this.#pending.set(id, { runs, resume, since: performance.now() })
     for (const { segment } of runs) segment.hold()
     const request: ReadRequest = { id, runs: numbers, buffer }
     this.#worker.postMessage(request, [buffer])
@@ -111,13 +130,13 @@ const readFew = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => {
 }
 
 /** The first long read starts the first thread; one that has died is replaced. `script` is what a thread runs. */
-export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.ts", import.meta.url)) {
+export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.mjs", import.meta.url)) {
   let running: ReadonlyArray<Thread> = []
   yield* Effect.addFinalizer(() => Effect.sync(() => running.forEach((thread) => thread.end())))
   const idlest = (): Thread => {
     running = running.filter(({ isEnded }) => !isEnded)
     const [first] = running.toSorted((a, b) => a.pending - b.pending)
-    if (first !== undefined && (first.pending < line || running.length === threads)) return first
+    if (first !== undefined && (!first.isBehind || running.length === threads)) return first
     const started = new Thread(script)
     running = [...running, started]
     return started

@@ -144,7 +144,7 @@ for (const end of ["its answer is lost", "the node is killed after it"] as const
           Effect.andThen(Deferred.succeed(noted, undefined)),
           Effect.andThen(end === "its answer is lost" ? Effect.die(bug) : Effect.never)
         )
-      const small = { segmentBytes: 20_000, journalBytes: 100_000, sweepInterval: Duration.millis(20), ...hanging }
+      const small = { segmentBytes: 20_000, journalBytes: 100_000, ...hanging }
       const whole = Buffer.from(ramp(9 * 8000))
       const heard = Effect.gen(function* () {
         while ((yield* liveChunks) > 0) yield* sweep
@@ -155,7 +155,7 @@ for (const end of ["its answer is lost", "the node is killed after it"] as const
       })
       yield* Effect.gen(function* () {
         const recorder = yield* Effect.forkChild(
-          Effect.forEach(Array.from({ length: 9 }), (_, index) => record(8000, index * 8000))
+          Effect.forEach(Array.from({ length: 9 }), (_, index) => Effect.andThen(record(8000, index * 8000), idle))
         )
         yield* Deferred.await(noted)
         if (end !== "its answer is lost") return

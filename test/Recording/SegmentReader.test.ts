@@ -88,7 +88,7 @@ it.live("lets the loop go on while it reads whole chunks", () =>
 it.live("fails what a thread that dies was asked for, and starts another one", () =>
   Effect.gen(function* () {
     const made = yield* segment
-    const reader = yield* SegmentReader.make(new URL("./support/EndingThread.ts", import.meta.url))
+    const reader = yield* SegmentReader.make(new URL("./support/EndingThread.mjs", import.meta.url))
     const runs = inPieces({ segment: made, position: 0, length: 100 })
     for (let attempt = 0; attempt < 3; attempt++) {
       const exits = yield* Effect.forEach(
