@@ -1,9 +1,10 @@
 /** Captures that share a conversation. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Random } from "effect"
+import { Deferred, Duration, Effect } from "effect"
 import { Recording } from "../../src/Recording.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import { chunksOf, epoch, idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
+import { random } from "../support/Crash.ts"
 import { ramp, temporaryDirectory } from "./support/TestNode.ts"
 
 it.live(
@@ -84,7 +85,7 @@ it.live("spreads the seals of captures that begin together over the length of a 
       for (const id of captures) yield* record(8000, 0, id)
       yield* idle
       return yield* Effect.forEach(captures, (id) => Effect.map(chunksOf("u", id), ({ lengths }) => lengths[0]))
-    }).pipe(Effect.provide(node(dataDir, {}, { chunkDuration: Duration.seconds(1) })), Random.withSeed("seals"))
+    }).pipe(Effect.provide(node(dataDir, { random: random(1) }, { chunkDuration: Duration.seconds(1) })))
     assert.isAbove(new Set(lengths).size, 15)
     assert.isTrue(lengths.every((length) => length !== undefined && length >= 800 && length <= 8000))
   }).pipe(inWorld)

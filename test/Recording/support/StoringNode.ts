@@ -1,6 +1,6 @@
 /** A node with journal, uploads and database, on the storage of the test. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Deferred, Duration, Effect, Layer, Option, Redacted, References, Stream } from "effect"
+import { Deferred, Duration, Effect, Layer, Option, Random, Redacted, References, Stream } from "effect"
 import { StorageRead, StorageWrite } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Db, type DbError } from "../../../src/Db.ts"
@@ -40,6 +40,8 @@ export interface Hooks {
   readonly level?: Level
   /** How late the journal's next commit is. */
   readonly lateBy?: () => number
+  /** From 0 to 1; without it every chunk may be as long as a chunk may. */
+  readonly random?: () => number
 }
 
 type Level = "standard" | "enhanced"
@@ -90,8 +92,12 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Journal,
     Effect.map(Journal, (journal) => ({ ...journal, lateBy: hooks.lateBy ?? journal.lateBy }))
   ).pipe(Layer.provide(Journal.layer))
+  const random = Layer.succeed(Random.Random, {
+    nextDoubleUnsafe: hooks.random ?? (() => 1),
+    nextIntUnsafe: () => 0
+  })
   return Recording.layerNoDeps.pipe(
-    Layer.provide(Captures.layer.pipe(Layer.provide(RecordedAudio.layer))),
+    Layer.provide(Captures.layer.pipe(Layer.provide([RecordedAudio.layer, random]))),
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
