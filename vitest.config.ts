@@ -25,8 +25,9 @@ export default defineConfig({
     globalSetup: ["test/support/globalSetup.ts"],
     setupFiles: ["test/support/Seed.ts"],
     pool: "forks",
-    // Most files wait for processes and timers most of the time: more run at once than there are cores.
-    maxWorkers: availableParallelism() + 1,
+    // Most files wait for processes and timers most of the time: more run at once than there are cores. They share the
+    // connections of one PostgreSQL.
+    maxWorkers: Math.min(availableParallelism() + 1, 12),
     sequence: { sequencer: ServersFirst },
     // For what hangs: on a busy machine a test may well take ten times as long as on a quiet one.
     testTimeout: 120_000,
