@@ -39,13 +39,13 @@ const settings = {
     "SPILLWAY_CAPTURES",
     5_000,
     { min: 1, max: 1_000_000 },
-    "Capture sockets of this node; the next one is answered 503"
+    "Capture sockets of this node; the next one is closed with 1013"
   ),
   capturesPerUser: Settings.integer(
     "SPILLWAY_CAPTURES_PER_USER",
     5,
     { min: 1, max: 1_000_000 },
-    "Capture sockets of one user on this node; the next one is answered 429"
+    "Capture sockets of one user on this node; the next one is closed with 1013"
   ),
   viewers: Settings.integer(
     "SPILLWAY_CAPTURE_VIEWERS",
