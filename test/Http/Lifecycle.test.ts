@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { onTestFinished } from "vitest"
+import { WebSocket } from "ws"
 import { freePort } from "../support/FreePort.ts"
 import { type Exchanged, exchange } from "../support/RawHttp.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
@@ -100,5 +101,34 @@ it("stops within its bounds while clients hold connections on which they send no
   assert.strictEqual(await server.stop(), 0)
   assert.isBelow(performance.now() - at, 10_000)
   for (const socket of sockets) socket.destroy()
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+}, 60_000)
+
+it("answers while it drains, closes each connection with its response, and tells new captures that it stops", async () => {
+  const dataDir = dataDirectory()
+  const server = await startServer(dataDir, { SPILLWAY_CLOSE_TIMEOUT: "20 seconds" })
+  const port = Number(new URL(server.url).port)
+  const open = async () => {
+    const options = { headers: { authorization: `Bearer ${server.key}` } }
+    const socket = new WebSocket(`${server.url.replace("http", "ws")}/v1/trigger/listen?ack=1`, options)
+    const closed = new Promise<number>((resolve) => socket.once("close", resolve))
+    await new Promise((resolve) => socket.once("open", resolve))
+    return { socket, closed }
+  }
+  const silent = await open()
+  const notified = new Promise((resolve) => silent.socket.once("message", resolve))
+  const stopped = server.stop()
+  await notified
+  // It does not answer the closing handshake, for which the drain waits.
+  silent.socket.pause()
+  const ready = await exchange(port, requests.ready)
+  assert.deepStrictEqual([ready.status, ready.headers["connection"]], [503, "close"])
+  assert.include(ready.body.toString(), "The node is stopping.")
+  const list = await exchange(port, requests.list.replace("Host: x", `Host: x\nAuthorization: Bearer ${server.key}`))
+  assert.deepStrictEqual([list.status, list.headers["connection"]], [200, "close"])
+  assert.strictEqual(await (await open()).closed, 1001)
+  silent.socket.resume()
+  assert.strictEqual(await stopped, 0)
+  await silent.closed
   Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 }, 60_000)
