@@ -15,6 +15,7 @@ import { latest } from "./Migrations/0005_latest.ts"
 import { secrets } from "./Migrations/0006_secrets.ts"
 import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
 import { index } from "./Migrations/0008_index.ts"
+import { waveformHours } from "./Migrations/0009_waveform_hours.ts"
 import * as Unusable from "./Unusable.ts"
 
 /** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
@@ -26,7 +27,8 @@ export const migrations = {
   "0005_latest": latest,
   "0006_secrets": secrets,
   "0007_clock_shifts": clockShifts,
-  "0008_index": index
+  "0008_index": index,
+  "0009_waveform_hours": waveformHours
 }
 
 const table = "spillway_migrations"

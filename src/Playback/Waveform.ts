@@ -14,9 +14,6 @@ export interface Waveform {
   readonly stored: number
 }
 
-/** Points wider than this are drawn from one pair for a whole chunk. */
-const coarseSeconds = 60
-
 export interface Waveforms {
   readonly live: boolean
   readonly files: ReadonlyArray<Waveform>
@@ -59,7 +56,7 @@ const drawChunk = (canvas: Canvas, { offset, peaks, samples, skip, state }: Draw
     canvas.lost.push([Math.max(0, offset), Math.min(canvas.file.samples, offset + samples)])
     return
   }
-  canvas.heard.push([offset, offset + samples])
+  if (state !== "minute") canvas.heard.push([offset, offset + samples])
   if (peaks === undefined) return
   const pairs = new Int8Array(peaks.buffer, peaks.byteOffset, peaks.length)
   const draw = (pair: number, from: number, to: number) => {
@@ -109,8 +106,7 @@ export const waveforms = Effect.fnUntraced(function* (data: WaveformData, points
   const secondsOf = (file: AudioFileHead) => file.samples / file.sampleRate
   const total = files.reduce((sum, file) => sum + secondsOf(file), 0)
   const canvases = files.map((file) => new Canvas(file, Math.max(1, Math.round((points * secondsOf(file)) / total))))
-  const detail = total / points > coarseSeconds ? "whole" : "tenths"
-  yield* Stream.runForEach(data.drawn(detail), (drawn) =>
+  yield* Stream.runForEach(data.drawn(total / points), (drawn) =>
     Effect.sync(() => {
       const canvas = canvases[drawn.file]
       if (canvas !== undefined) drawChunk(canvas, drawn)

@@ -1,10 +1,11 @@
 /** What a layout has changed of a conversation's index, as one statement. */
 import type { SqlClient } from "effect/sql"
-import { fileId, type Span } from "../Audio.ts"
+import { fileId, Span } from "../Audio.ts"
 import type { ChunkState } from "./Chunk.ts"
 import type { FileChange, PageChange } from "./LayOut.ts"
 import type { Name } from "./IndexRows.ts"
 import type { Change } from "./Relayout.ts"
+import { hoursOf } from "./WaveformHours.ts"
 
 /** A chunk to put into the index, with what its row says of its object. A lost one has none. */
 export interface Addition {
@@ -80,6 +81,8 @@ const fileRecord = ({ conversation, uid }: Name, file: FileChange) => ({
  */
 export const apply = (sql: SqlClient.SqlClient, name: Name, change: PageChange<Addition>) => {
   const { files, from, open, placed, to, total } = change
+  const added = placed.filter(({ isAdded }) => isAdded)
+  const hours = [...new Set(added.flatMap(({ chunk }) => hoursOf(chunk.start, Span.end(chunk))))]
   const shifts = placed.filter(({ chunk, isNew }) => isNew && (chunk.clockShift ?? 0) !== 0).length
   const { conversation, uid } = name
   const kept = open === undefined || open.isContinued ? [] : [{ start_at: open.start, first_id: open.id }]
@@ -116,6 +119,12 @@ export const apply = (sql: SqlClient.SqlClient, name: Name, change: PageChange<A
           clock_shifts = clock_shifts + ${shifts}::float8::bigint, captured = captured + ${total.captured}::float8, lost = lost + ${total.lost}::float8, revision = revision + 1
       where uid = ${uid} and id = ${conversation}
       returning revision
+    ), stale as (
+      insert into waveform_hours (uid, conversation_id, hour)
+      select v.uid, v.id, h.value::bigint
+      from conversations v, json_array_elements_text(${JSON.stringify(hours)}::json) h
+      where v.uid = ${uid} and v.id = ${conversation} and h.value::bigint < v.drawn_until
+      on conflict (uid, conversation_id, hour) do update set pairs = null, sealed_pairs = null
     ), n as (
       select * from json_to_recordset(${JSON.stringify([...records, ...kept])}::json) as n(
         start_at float8, first_id uuid, id uuid, sample_rate int, codec text, end_at bigint, captured bigint, lost bigint,

@@ -6,13 +6,14 @@ import type { Chunk } from "./Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { ConversationRows, type ConversationRow } from "./ConversationRows.ts"
 import type { FileState } from "./LayOut.ts"
-import type { FileRow } from "./IndexRows.ts"
+import type { FileRow, Name } from "./IndexRows.ts"
 import type { LiveConversation } from "./LiveConversation.ts"
 import { LiveConversations } from "./LiveConversations.ts"
 import { keyOf, type LiveView } from "./LiveView.ts"
 import { PieceRows } from "./PieceRows.ts"
 import { type AudioFileHead, type FileMoment, headOf, make as openFile, type RecordedFile } from "./RecordedFile.ts"
 import type { Key, Placed } from "./Relayout.ts"
+import { WaveformHours } from "./WaveformHours.ts"
 
 export interface Conversation {
   readonly uid: string
@@ -38,7 +39,7 @@ export interface Conversation {
 export interface Drawn {
   /** Its index. */
   readonly file: number
-  readonly state: Chunk["state"]
+  readonly state: Chunk["state"] | "minute"
   readonly offset: number
   readonly skip: number
   /** That are heard; of a lost chunk, all. */
@@ -49,8 +50,8 @@ export interface Drawn {
 export interface WaveformData extends Pick<Conversation, "live" | "files" | "filesNext"> {
   /** Samples of each file up to the first that the store does not have. */
   readonly stored: ReadonlyArray<number>
-  /** In any order; a chunk may come twice. */
-  drawn(detail: "tenths" | "whole"): Stream.Stream<Drawn, DbError>
+  /** In any order; audio may come twice. By chunks, or by minutes if points are longer: those are of no chunk. */
+  drawn(pointSeconds: number): Stream.Stream<Drawn, DbError>
 }
 
 export class Catalog extends Context.Service<
@@ -84,8 +85,11 @@ export class Catalog extends Context.Service<
     Catalog,
     Effect.suspend(() => make)
   )
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide(PieceRows.layer))
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([PieceRows.layer, WaveformHours.layer]))
 }
+
+/** Points longer than this are drawn from the pairs of minutes. */
+const minuteSeconds = 60
 
 /** Of the first audio file of a page: the page before it ends there. */
 const cursorOf = ({ id, start }: Key): string => `${start}_${id}`
@@ -111,6 +115,17 @@ const pageOf = (rows: ReadonlyArray<FileRow>, view: LiveView, before: Key | unde
   const last = files.length > limit ? files[limit - 1] : end
   const page: ReadonlyArray<FileState> = files.slice(0, limit)
   return { files: page.toReversed(), next: last === undefined ? undefined : cursorOf(keyOf(last)) }
+}
+
+/** Index of the last of some audio files, by start, that begins before a time; -1 if there is none. */
+const lastBefore = (files: ReadonlyArray<AudioFileHead>, seconds: number): number => {
+  let [low, high] = [0, files.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((files[middle]?.start ?? Infinity) < seconds) low = middle + 1
+    else high = middle
+  }
+  return low - 1
 }
 
 /** Which of some audio files, by start, a chunk is in. */
@@ -142,6 +157,7 @@ const make = Effect.gen(function* () {
   const live = yield* LiveConversations
   const rows = yield* ConversationRows
   const chunkRows = yield* ChunkRows
+  const hours = yield* WaveformHours
   const pieces = yield* PieceRows
 
   const conversationOf = (
@@ -189,6 +205,33 @@ const make = Effect.gen(function* () {
     const known = row ?? { id, createdAt: conversation?.createdAt ?? new Date(0), finishedAt: null }
     return Option.some({ ...conversationOf(uid, known, view, { before, limit: files }), view })
   })
+
+  /** Minutes, and what is lost, of audio files by start. */
+  const minutesOf = (name: Name, states: ReadonlyArray<FileState>, pointSeconds: number) => {
+    const heads = states.map((state) => headOf("", state))
+    const endOf = (head: AudioFileHead) => head.start + head.samples / head.sampleRate
+    const start = heads[0]?.start ?? 0
+    const end = heads.reduce((end, head) => Math.max(end, endOf(head)), start)
+    /** In each file that it lies in: files that follow end later, but for other sample rates at the same time. */
+    const within = (at: number, seconds: number, state: Drawn["state"], peaks: Uint8Array | undefined) => {
+      const found: Array<Drawn> = []
+      for (let file = lastBefore(heads, at + seconds); file >= 0; file--) {
+        const head = heads[file]
+        if (head === undefined || endOf(head) <= at) break
+        const offset = Math.max(0, Math.round((at - head.start) * head.sampleRate))
+        const until = Math.min(head.samples, Math.round((at + seconds - head.start) * head.sampleRate))
+        if (offset < until) found.push({ file, state, offset, skip: 0, samples: until - offset, peaks })
+      }
+      return found
+    }
+    const minutes = Stream.map(hours.minutes(name, start, end), ({ pair, start }) =>
+      within(start, minuteSeconds, "minute", pair)
+    )
+    const lost = Effect.map(hours.lost(name, start, end, pointSeconds), (spans) =>
+      spans.map(({ seconds, start }) => within(start, seconds, "lost", undefined))
+    )
+    return Stream.concat(minutes, Stream.fromIterableEffect(lost)).pipe(Stream.flatMap(Stream.fromIterable))
+  }
 
   /** Live chunks are read before the database is: one that is stored in between is then in both, never in none. */
   const momentOf = Effect.fnUntraced(function* (uid: string, conversation: string, id: string) {
@@ -240,10 +283,12 @@ const make = Effect.gen(function* () {
         return {
           ...conversation,
           stored,
-          drawn: (detail) => {
+          drawn: (pointSeconds) => {
             if (from === undefined || to === undefined) return Stream.empty
+            if (pointSeconds > minuteSeconds)
+              return Stream.concat(Stream.fromIterable(now), minutesOf({ uid, conversation: id }, states, pointSeconds))
             const last = { start: to.lastStart, id: to.lastId }
-            const rows = chunkRows.peaks({ uid, conversation: id }, keyOf(from), last, detail)
+            const rows = chunkRows.peaks({ uid, conversation: id }, keyOf(from), last)
             const inIndex = Stream.map(rows, (row) => {
               const placed = view.isSuperseded(row.chunk) ? view.placementOf(row.chunk.id) : row
               return placed === undefined ? [] : drawnOf(placed, row.peaks)

@@ -1,7 +1,6 @@
 /** Chunks that are stored or lost, in the database. */
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
-import { Peaks } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
 import { type NotSealed, Protection } from "../Storage.ts"
 import type { Chunk, ObjectSum } from "./Chunk.ts"
@@ -22,7 +21,7 @@ export interface StoredObject extends ObjectSum {
   readonly peaks: Uint8Array | undefined
 }
 
-/** A chunk, where it is heard, and its `Peaks`: of the whole, then of its tenths of a second unless only the whole was asked for. */
+/** A chunk, where it is heard, and its `Peaks`: of the whole, then of its tenths of a second. */
 export interface ChunkPeaks extends Placed<Chunk> {
   /** None if there are none, or they can't be decrypted. */
   readonly peaks: Uint8Array | undefined
@@ -61,7 +60,7 @@ export class ChunkRows extends Context.Service<
     /** One row, by its whole key. */
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another, both included, in order, a page of the table at a time. */
-    peaks(name: Name, from: Key, to: Key, detail: "tenths" | "whole"): Stream.Stream<ChunkPeaks, DbError>
+    peaks(name: Name, from: Key, to: Key): Stream.Stream<ChunkPeaks, DbError>
   }
 >()("spillway/Recording/ChunkRows") {
   static readonly layer = Layer.effect(
@@ -110,20 +109,14 @@ const make = Effect.gen(function* () {
     yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition])
   })
 
-  const peaksPage = (name: Name, from: Key, isNext: boolean, to: Key, detail: "tenths" | "whole") =>
+  const peaksPage = (name: Name, from: Key, isNext: boolean, to: Key) =>
     db
       .read("ChunkRows.peaks", (sql) =>
         SqlSchema.findAll({
           Request: Schema.Void,
           Result: PeaksRow,
           execute: () => sql`
-            select ${placedColumns(sql)},
-                   ${detail === "whole" ? sql`substring(c.peaks for ${Peaks.pairBytes})` : sql`c.peaks`} as peaks,
-                   ${
-                     detail === "whole"
-                       ? sql`substring(c.sealed_peaks for ${PeaksAtRest.sealedPairBytes})`
-                       : sql`c.sealed_peaks`
-                   } as "sealedPeaks"
+            select ${placedColumns(sql)}, c.peaks, c.sealed_peaks as "sealedPeaks"
             from chunks c
             where c.uid = ${name.uid} and c.conversation_id = ${name.conversation}
               and (c.start_at, c.id) ${isNext ? sql`>` : sql`>=`} (${String(from.start)}::float8, ${from.id}::uuid)
@@ -243,10 +236,10 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag("SchemaError", Effect.die))
       return Option.map(row, (row) => chunkOf({ uid, conversation }, row))
     }),
-    peaks: (name, from, to, detail) =>
+    peaks: (name, from, to) =>
       Stream.paginate({ from, isNext: false }, (at) =>
         Effect.gen(function* () {
-          const rows = yield* peaksPage(name, at.from, at.isNext, to, detail)
+          const rows = yield* peaksPage(name, at.from, at.isNext, to)
           const last = rows.length < peaksBatch ? undefined : rows.at(-1)
           const next = last === undefined ? Option.none() : Option.some({ from: last, isNext: true })
           return [yield* opened(name, rows), next] as const

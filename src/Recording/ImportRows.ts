@@ -1,12 +1,13 @@
 /** Rows of chunks that are in the store already. */
 import { createHash } from "node:crypto"
 import { Context, Effect, Layer } from "effect"
-import type { Span } from "../Audio.ts"
+import { Span } from "../Audio.ts"
 import { Db, type DbError } from "../Db.ts"
 import { Protection } from "../Storage.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import type { Addition } from "./Addition.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
+import { hoursOf } from "./WaveformHours.ts"
 
 export interface ImportedChunk extends Span.Span {
   readonly conversation: string
@@ -94,9 +95,25 @@ const make = Effect.gen(function* () {
       const drawn = chunks.filter(({ isDrawn, peaks }) => !isDrawn && peaks !== undefined)
       if (drawn.length === 0) return
       const { clear, sealed } = yield* peaksOf(uid, drawn)
+      const hours = drawn.flatMap((chunk) =>
+        hoursOf(chunk.start, Span.end(chunk)).map((hour) => ({ conversation: chunk.conversation, hour }))
+      )
       yield* db.writeIdempotent(
         "ImportRows.draw",
         (sql) => sql`
+          with stale as (
+            insert into waveform_hours (uid, conversation_id, hour)
+            select v.uid, v.id, h.hour
+            from (
+              select distinct w."conversation", w.hour
+              from json_to_recordset(${JSON.stringify(hours)}::json) as w("conversation" text, hour bigint)
+            ) h
+            join conversations v on v.uid = ${uid} and v.id = h."conversation" and h.hour < v.drawn_until
+            on conflict (uid, conversation_id, hour) do update set pairs = null, sealed_pairs = null
+          ), noticed as (
+            update conversations set revision = revision + 1
+            where uid = ${uid} and id = any(${drawn.map((c) => c.conversation)}::text[])
+          )
           update chunks c
           set peaks = decode(nullif(w.peaks, ''), 'hex'), sealed_peaks = decode(nullif(w.sealed, ''), 'hex')
           from unnest(

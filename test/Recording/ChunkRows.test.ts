@@ -152,23 +152,16 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
         select peaks as clear, sealed_peaks as sealed from chunks where conversation_id = 'p'`
       assert.isNull(row?.clear)
       assert.isFalse(row?.sealed.includes(Buffer.from(peaks.subarray(2))))
-      const drawn = (detail: "tenths" | "whole") =>
-        Effect.flatMap(ChunkRows, (rows) =>
-          Stream.runCollect(rows.peaks({ uid: "u", conversation: "p" }, first, last, detail))
-        ).pipe(Effect.map((all) => all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)]))))
-      assert.deepStrictEqual(yield* drawn("tenths"), [peaks])
-      assert.deepStrictEqual(yield* drawn("whole"), [peaks.slice(0, 2)])
+      const drawn = Effect.flatMap(ChunkRows, (rows) =>
+        Stream.runCollect(rows.peaks({ uid: "u", conversation: "p" }, first, last))
+      ).pipe(Effect.map((all) => all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)]))))
+      assert.deepStrictEqual(yield* drawn, [peaks])
       const rotated = rowsWith(secret(2), secret(1))
-      assert.deepStrictEqual(yield* drawn("tenths").pipe(Effect.provide(rotated)), [peaks])
-      assert.deepStrictEqual(yield* drawn("whole").pipe(Effect.provide(rotated)), [peaks.slice(0, 2)])
-      assert.deepStrictEqual(yield* drawn("tenths").pipe(Effect.provide(rowsWith(secret(2)))), [])
-      assert.deepStrictEqual(yield* drawn("tenths").pipe(Effect.provide(rowsWith())), [])
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rotated)), [peaks])
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rowsWith(secret(2)))), [])
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rowsWith())), [])
       yield* sql`update chunks set sealed_peaks = null, peaks = ${peaks} where conversation_id = 'p'`
-      assert.deepStrictEqual(
-        yield* drawn("tenths").pipe(Effect.provide(rowsWith())),
-        [peaks],
-        "as it was stored before"
-      )
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rowsWith())), [peaks], "as it was stored before")
     })
   )
 
@@ -177,7 +170,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       const rows = yield* ChunkRows
       const peaks = Peaks.peaksOf(ramp(8000), 8000)
       yield* rows.insertStored(chunk("q", 1), { ...object("chunks/u/q/1.000.batch.bin"), peaks })
-      const all = yield* Stream.runCollect(rows.peaks({ uid: "u", conversation: "q" }, first, last, "tenths")).pipe(
+      const all = yield* Stream.runCollect(rows.peaks({ uid: "u", conversation: "q" }, first, last)).pipe(
         Effect.provide(rowsWith())
       )
       assert.deepStrictEqual(

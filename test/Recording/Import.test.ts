@@ -110,7 +110,7 @@ const heard = Effect.fnUntraced(function* (uid: string, conversation: string) {
 /** Of each of the conversation's chunks, by start. */
 const peaksOf = Effect.fnUntraced(function* (uid: string, conversation: string) {
   const rows = yield* ChunkRows
-  const drawn = yield* Stream.runCollect(rows.peaks({ uid, conversation }, first, last, "tenths"))
+  const drawn = yield* Stream.runCollect(rows.peaks({ uid, conversation }, first, last))
   return drawn.map(({ peaks }) => peaks && Uint8Array.from(peaks))
 })
 

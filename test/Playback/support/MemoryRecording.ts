@@ -113,7 +113,7 @@ export class MemoryRecording {
     return {
       ...conversation,
       stored: files.map(({ pieces, samples }) => pieces.find(({ chunk }) => isLive(chunk))?.offset ?? samples),
-      drawn: (detail) =>
+      drawn: (pointSeconds) =>
         Stream.fromIterable(
           files.flatMap((file, index): ReadonlyArray<Drawn> => {
             const next = files[index + 1]?.start ?? Infinity
@@ -123,7 +123,7 @@ export class MemoryRecording {
             return [
               ...file.pieces.map(({ chunk, ...piece }) => {
                 const peaks = Peaks.peaksOf(this.sound(chunk), chunk.sampleRate)
-                const drawn = detail === "whole" ? peaks.slice(0, Peaks.pairBytes) : peaks
+                const drawn = pointSeconds > 60 ? peaks.slice(0, Peaks.pairBytes) : peaks
                 return { ...piece, file: index, state: chunk.state, peaks: drawn }
               }),
               ...lost.map(({ samples, start, state }) => {

@@ -137,7 +137,7 @@ export const allChunks = Effect.fnUntraced(function* (uid: string, conversation:
   const live = yield* LiveConversations
   const now = [...(live.get(uid, conversation)?.chunks ?? [])].filter(({ durable }) => durable > 0)
   const stored = yield* Effect.flatMap(ChunkRows, (rows) =>
-    Stream.runCollect(rows.peaks({ uid, conversation }, first, last, "whole"))
+    Stream.runCollect(rows.peaks({ uid, conversation }, first, last))
   ).pipe(Effect.map((rows) => rows.map(({ chunk }) => chunk)))
   const ids = new Set(stored.map(({ id }) => id))
   return [...stored, ...now.map((chunk) => chunk.toChunk()).filter(({ id }) => !ids.has(id))].sort(
