@@ -108,8 +108,10 @@ export const waveforms = Effect.fnUntraced(function* (data: WaveformData, points
   const canvases = files.map((file) => new Canvas(file, Math.max(1, Math.round((points * secondsOf(file)) / total))))
   yield* Stream.runForEach(data.drawn(total / points), (drawn) =>
     Effect.sync(() => {
-      const canvas = canvases[drawn.file]
-      if (canvas !== undefined) drawChunk(canvas, drawn)
+      for (const each of drawn) {
+        const canvas = canvases[each.file]
+        if (canvas !== undefined) drawChunk(canvas, each)
+      }
     })
   )
   const drawn = canvases.map((canvas, index): Waveform => ({

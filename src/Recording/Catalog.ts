@@ -51,7 +51,7 @@ export interface WaveformData extends Pick<Conversation, "live" | "files" | "fil
   /** Samples of each file up to the first that the store does not have. */
   readonly stored: ReadonlyArray<number>
   /** In any order; audio may come twice. By chunks, or by minutes if points are longer: those are of no chunk. */
-  drawn(pointSeconds: number): Stream.Stream<Drawn, DbError>
+  drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<Drawn>, DbError>
 }
 
 export class Catalog extends Context.Service<
@@ -224,13 +224,15 @@ const make = Effect.gen(function* () {
       }
       return found
     }
-    const minutes = Stream.map(hours.minutes(name, start, end), ({ pair, start }) =>
-      within(start, minuteSeconds, "minute", pair)
+    // Four for each point at least.
+    const most = Math.max(1, Math.floor(pointSeconds / minuteSeconds / 4))
+    const minutes = Stream.map(hours.minutes(name, start, end, most), (page) =>
+      page.flatMap(({ pair, seconds, start }) => within(start, seconds, "minute", pair))
     )
     const lost = Effect.map(hours.lost(name, start, end, pointSeconds), (spans) =>
-      spans.map(({ seconds, start }) => within(start, seconds, "lost", undefined))
+      spans.flatMap(({ seconds, start }) => within(start, seconds, "lost", undefined))
     )
-    return Stream.concat(minutes, Stream.fromIterableEffect(lost)).pipe(Stream.flatMap(Stream.fromIterable))
+    return Stream.concat(minutes, Stream.fromEffect(lost))
   }
 
   /** Live chunks are read before the database is: one that is stored in between is then in both, never in none. */
@@ -286,14 +288,14 @@ const make = Effect.gen(function* () {
           drawn: (pointSeconds) => {
             if (from === undefined || to === undefined) return Stream.empty
             if (pointSeconds > minuteSeconds)
-              return Stream.concat(Stream.fromIterable(now), minutesOf({ uid, conversation: id }, states, pointSeconds))
+              return Stream.concat(Stream.succeed(now), minutesOf({ uid, conversation: id }, states, pointSeconds))
             const last = { start: to.lastStart, id: to.lastId }
             const rows = chunkRows.peaks({ uid, conversation: id }, keyOf(from), last)
             const inIndex = Stream.map(rows, (row) => {
               const placed = view.isSuperseded(row.chunk) ? view.placementOf(row.chunk.id) : row
               return placed === undefined ? [] : drawnOf(placed, row.peaks)
             })
-            return Stream.concat(Stream.fromIterable(now), Stream.flatMap(inIndex, Stream.fromIterable))
+            return Stream.concat(Stream.succeed(now), inIndex)
           }
         }
       })

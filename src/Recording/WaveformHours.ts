@@ -9,9 +9,11 @@ import { Protection } from "../Storage.ts"
 import type { Name } from "./IndexRows.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 
-export interface Minute {
-  /** Unix second at which it begins. */
+/** Minutes that follow each other. */
+export interface Minutes {
+  /** Unix second at which they begin. */
   readonly start: number
+  readonly seconds: number
   readonly pair: Uint8Array
 }
 
@@ -23,8 +25,8 @@ export interface LostSpan {
 export class WaveformHours extends Context.Service<
   WaveformHours,
   {
-    /** Minutes with audio between two unix seconds, in any order: one may come twice, with what is not in the other. */
-    minutes(name: Name, from: number, to: number): Stream.Stream<Minute, DbError>
+    /** Minutes with audio between two unix seconds, `most` together, in any order: one may come twice, with what is not in the other. */
+    minutes(name: Name, from: number, to: number, most: number): Stream.Stream<ReadonlyArray<Minutes>, DbError>
     /** What is lost between two unix seconds: the first chunk of each `width` seconds in which there is one. */
     lost(name: Name, from: number, to: number, width: number): Effect.Effect<ReadonlyArray<LostSpan>, DbError>
   }
@@ -70,15 +72,27 @@ class Hour {
   }
 }
 
-/** Bytes as `Peaks` has them. */
-const minutesIn = (hour: number, pairs: Uint8Array): ReadonlyArray<Minute> =>
-  Array.from({ length: minutesOfHour }, (_, minute) => ({
-    start: hour * hourSeconds + minute * 60,
-    pair: Uint8Array.from(pairs.subarray(minute * Peaks.pairBytes, (minute + 1) * Peaks.pairBytes))
-  })).filter(({ pair }) => {
-    const [low = 0, high = 0] = new Int8Array(pair.buffer)
-    return low <= high
-  })
+/** Bytes as `Peaks` has them. Only minutes between two unix seconds in which there is audio. */
+const minutesIn = (hour: number, pairs: Uint8Array, from: number, to: number, most: number): Array<Minutes> => {
+  const levels = new Int8Array(pairs.buffer, pairs.byteOffset, pairs.length)
+  const found: Array<Minutes> = []
+  let [count, low, high] = [0, 0, 0]
+  for (let minute = 0; minute <= minutesOfHour; minute++) {
+    const start = hour * hourSeconds + minute * 60
+    const lowest = levels[minute * Peaks.pairBytes] ?? 0
+    const highest = levels[minute * Peaks.pairBytes + 1] ?? 0
+    const isHeard = minute < minutesOfHour && start + 60 > from && start < to && lowest <= highest
+    if (count > 0 && (!isHeard || count === most)) {
+      found.push({ start: start - count * 60, seconds: count * 60, pair: Uint8Array.of(low, high) })
+      count = 0
+    }
+    if (!isHeard) continue
+    low = count === 0 ? lowest : Math.min(low, lowest)
+    high = count === 0 ? highest : Math.max(high, highest)
+    count++
+  }
+  return found
+}
 
 interface ChunkRow {
   readonly start: number
@@ -233,27 +247,26 @@ const make = Effect.gen(function* () {
     )
 
   return WaveformHours.of({
-    minutes: (name, from, to) => {
+    minutes: (name, from, to, most) => {
       const end = Math.ceil(to / hourSeconds)
-      const isWanted = ({ start }: Minute) => start + 60 > from && start < to
       const stored = Stream.paginate(Math.floor(from / hourSeconds), (first) =>
         Effect.gen(function* () {
           const rows = yield* kept(name, first, end)
-          const minutes = yield* Effect.forEach(rows, ({ hour, pairs, sealedPeaks }) =>
-            PeaksAtRest.fromRow(protection, name.uid, { peaks: pairs, sealedPeaks }).pipe(
-              Effect.map((pairs) => (pairs === undefined ? [] : minutesIn(hour, pairs))),
-              Effect.catchTag("NotSealed", () => Effect.succeed([]))
-            )
-          )
+          const minutes: Array<Minutes> = []
+          for (const { hour, pairs, sealedPeaks } of rows) {
+            const opened = PeaksAtRest.fromRow(protection, name.uid, { peaks: pairs, sealedPeaks })
+            const bytes = sealedPeaks === null ? pairs : Option.getOrUndefined(yield* Effect.option(opened))
+            if (bytes !== null && bytes !== undefined) minutes.push(...minutesIn(hour, bytes, from, to, most))
+          }
           const last = rows.length < hourPage ? undefined : rows.at(-1)
           const next = last === undefined ? Option.none<number>() : Option.some(last.hour + 1)
-          return [minutes.flat().filter(isWanted), next] as const
+          return [[minutes], next] as const
         })
       )
       return Stream.unwrap(
         Effect.map(complete(name), (rest) => {
-          const now = [...rest].flatMap(([hour, { pairs }]) => minutesIn(hour, bytesOf(pairs)))
-          return Stream.concat(Stream.fromIterable(now.filter(isWanted)), stored)
+          const now = [...rest].flatMap(([hour, { pairs }]) => minutesIn(hour, bytesOf(pairs), from, to, most))
+          return Stream.concat(Stream.succeed(now), stored)
         })
       )
     },

@@ -56,9 +56,12 @@ const insert = Effect.fnUntraced(function* (conversation: string, { level, secon
 const minutesOf = (conversation: string) =>
   Effect.flatMap(WaveformHours, (hours) =>
     Stream.runFold(
-      hours.minutes({ uid: "u", conversation }, 0, 2_000_000),
+      hours.minutes({ uid: "u", conversation }, 0, 2_000_000, 1),
       () => new Map<number, number>(),
-      (found, { pair, start }) => found.set(start, Math.max(found.get(start) ?? 0, pair[1] ?? 0))
+      (found, page) => {
+        for (const { pair, start } of page) found.set(start, Math.max(found.get(start) ?? 0, pair[1] ?? 0))
+        return found
+      }
     )
   ).pipe(Effect.map((found) => [...found].sort(([a], [b]) => a - b)))
 

@@ -114,7 +114,7 @@ export class MemoryRecording {
       ...conversation,
       stored: files.map(({ pieces, samples }) => pieces.find(({ chunk }) => isLive(chunk))?.offset ?? samples),
       drawn: (pointSeconds) =>
-        Stream.fromIterable(
+        Stream.succeed(
           files.flatMap((file, index): ReadonlyArray<Drawn> => {
             const next = files[index + 1]?.start ?? Infinity
             const lost = kept.chunks.filter(
