@@ -55,15 +55,20 @@ const makeListener = (config: HttpConfig["Service"], steps: Iterable<string>): L
   return listener
 }
 
-/** For the requests of connections that were accepted as the server closed. */
+/** For the requests of connections that were accepted as the server closed, where no routes were served. */
 const lastRequests = Duration.seconds(2)
+
+const close = (listener: Listener) =>
+  Effect.callback<void>((resume) => {
+    listener.close(() => resume(Effect.void))
+  })
 
 /** What is left then sends nothing, or outlasted the time for running requests to end. */
 const closeAll = (listener: Listener) =>
-  Effect.callback<void>((resume) => {
+  Effect.suspend(() => {
     listener.stop()
-    listener.close(() => resume(Effect.void))
-  }).pipe(Effect.timeoutOption(lastRequests), Effect.andThen(Effect.sync(() => listener.closeAllConnections())))
+    return listener.listening ? Effect.timeoutOption(close(listener), lastRequests) : Effect.void
+  }).pipe(Effect.andThen(Effect.sync(() => listener.closeAllConnections())))
 
 /** Listens at once: until routes are served, `/health/live` is answered 200, and all else 503 with `Retry-After`. */
 export const layer = Layer.unwrap(
