@@ -1,12 +1,14 @@
 /**
  * Captures that one server process on one core sustains, next to a raw `ws` server that only counts bytes, in the same run.
- * The server is pinned to one core; its PostgreSQL and the load have the other. Uploads go to the disk store.
+ * The server is pinned to one core; its PostgreSQL and the load have the other. Uploads go to the disk store. With `--cold` the
+ * page cache loses the journal once a second, so that chunks are read back from the disk.
  */
 import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { dataDirectory, startServer } from "../test/support/Server.ts"
 import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
+import { keepCold, type Waits, watchLoop } from "./ingest/Loop.ts"
 
 interface Level {
   readonly captures: number
@@ -15,6 +17,8 @@ interface Level {
   readonly baseMB: number
   readonly load: LoadResult
   readonly storedChunks: number
+  /** What the server's liveness check takes meanwhile, milliseconds. */
+  readonly live: Waits
 }
 
 const serverCore = "0"
@@ -61,7 +65,7 @@ const measure = async (
   shape: Omit<LoadOptions, "port" | "key">,
   target: { readonly port: number; readonly key: string },
   storedChunks: () => Promise<number>
-): Promise<Level> => {
+): Promise<Omit<Level, "live">> => {
   const baseMB = rssOf(pid)
   const running = runLoad({ ...shape, ...target })
   await pause(shape.rampSeconds * 1000)
@@ -75,7 +79,8 @@ const measure = async (
 
 const ours = async (
   shape: Omit<LoadOptions, "port" | "key">,
-  env: Readonly<Record<string, string>>
+  env: Readonly<Record<string, string>>,
+  isCold: boolean
 ): Promise<Level> => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", ...env })
@@ -83,10 +88,15 @@ const ours = async (
     for (const child of descendants(server.pid)) pin(child, otherCore)
     pin(server.pid, serverCore)
     await pause(1_000)
-    return await measure(server.pid, shape, { port: Number(new URL(server.url).port), key: server.key }, async () => {
+    const waits = watchLoop(server.url)
+    const warm = isCold ? keepCold(path.join(dataDir, "journal")) : async () => {}
+    const target = { port: Number(new URL(server.url).port), key: server.key }
+    const level = await measure(server.pid, shape, target, async () => {
       const text = await (await fetch(`${server.url}/metrics`)).text()
       return Number(/^spillway_upload_chunks_total (\S+)/m.exec(text)?.[1] ?? 0)
     })
+    await warm()
+    return { ...level, live: await waits() }
   } finally {
     await server.kill()
     fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
@@ -103,7 +113,7 @@ const raw = async (shape: Omit<LoadOptions, "port" | "key">): Promise<Level> => 
     )
     const pid = child.pid ?? 0
     pin(pid, serverCore)
-    return await measure(pid, shape, { port, key: "none" }, async () => 0)
+    return { ...(await measure(pid, shape, { port, key: "none" }, async () => 0)), live: { p50: 0, p99: 0, max: 0 } }
   } finally {
     child.kill("SIGKILL")
   }
@@ -120,6 +130,8 @@ const row = (name: string, level: Level) =>
     String(level.load.broken).padStart(7),
     ((level.load.sentBytes - level.load.acknowledgedBytes) / 1024).toFixed(0).padStart(12),
     String(level.storedChunks).padStart(7),
+    level.live.p99.toFixed(0).padStart(8),
+    level.live.max.toFixed(0).padStart(8),
     `${((level.load.lateFrames / Math.max(1, level.load.frames)) * 100).toFixed(1)} %`.padStart(7)
   ].join(" ")
 
@@ -137,14 +149,14 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   // A quick run is shorter than a chunk: smaller ones, so that uploads are part of it.
   const env = { SPILLWAY_CAPTURES: "10000", ...(quick ? { SPILLWAY_CHUNK_DURATION: "5 seconds" } : {}) }
   console.log(
-    "server    captures     CPU KB/capture  ack p50  ack p99  broken  unacked KB  chunks    late\n" +
-      "                            above base       ms       ms          at the end  stored  frames"
+    "server    captures     CPU KB/capture  ack p50  ack p99  broken  unacked KB  chunks live p99 live max    late\n" +
+      "                            above base       ms       ms          at the end  stored       ms       ms  frames"
   )
   const results: Array<{ ours: Level; raw: Level }> = []
   for (const captures of levels) {
     const peer = await raw({ ...shape, captures })
     console.log(row("raw ws", peer))
-    const level = await ours({ ...shape, captures }, env)
+    const level = await ours({ ...shape, captures }, env, args.includes("--cold"))
     console.log(row("spillway", level))
     results.push({ ours: level, raw: peer })
     if (!sustained(level)) break
@@ -169,6 +181,8 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
         ackP50Ms: ours.load.ackMillis.p50,
         ackP99Ms: ours.load.ackMillis.p99,
         storedChunks: ours.storedChunks,
+        liveP99Ms: ours.live.p99,
+        liveMaxMs: ours.live.max,
         lateFrames: ours.load.lateFrames
       }))
     })

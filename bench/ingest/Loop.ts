@@ -1,0 +1,55 @@
+/** How long a server's loop lets others wait, told from the answers of its liveness check; and a journal whose pages are not cached. */
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+export interface Waits {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+const probeMillis = 50
+const evictMillis = 1_000
+
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+
+/** Asks until it is stopped; answers the milliseconds that an answer took. */
+export const watchLoop = (url: string): (() => Promise<Waits>) => {
+  const waits: Array<number> = []
+  const stop = new AbortController()
+  const watching = (async () => {
+    while (!stop.signal.aborted) {
+      const began = performance.now()
+      await (await fetch(`${url}/health/live`)).text()
+      waits.push(performance.now() - began)
+      await pause(probeMillis)
+    }
+  })()
+  return async () => {
+    stop.abort()
+    await watching
+    const sorted = waits.toSorted((a, b) => a - b)
+    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+    return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0 }
+  }
+}
+
+/** Drops the pages of all synced segments, again and again: what a machine without free memory does. Needs GNU dd. */
+export const keepCold = (directory: string): (() => Promise<void>) => {
+  const stop = new AbortController()
+  const evict = (file: string) =>
+    new Promise<void>((resolve) =>
+      execFile("dd", [`if=${file}`, "iflag=nocache", "count=0", "status=none"], () => resolve())
+    )
+  const evicting = (async () => {
+    while (!stop.signal.aborted) {
+      for (const name of fs.readdirSync(directory)) await evict(path.join(directory, name))
+      await pause(evictMillis)
+    }
+  })()
+  return async () => {
+    stop.abort()
+    await evicting
+  }
+}
