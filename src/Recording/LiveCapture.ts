@@ -325,7 +325,8 @@ export class LiveCapture implements Source, Capture, Feeder {
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
       const length = Math.min(audio.length - done, this.#chunkBytes(rate) - chunk.appended)
       if (shift > 0) chunk.addClockShift(shift)
-      this.#buffer.add(chunk, audio.subarray(done, done + length))
+      // A view costs as much as the copy of a frame.
+      this.#buffer.add(chunk, length === audio.length ? audio : audio.subarray(done, done + length))
       done += length
       conversation.end = Math.max(conversation.end, chunk.appendedEnd)
     }
