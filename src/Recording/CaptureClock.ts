@@ -12,14 +12,23 @@ const { toleranceSeconds } = Timeline
 const looseGapSeconds = 2
 
 /** Less is jitter, or drift of a clock: the audio is placed by it all the same, and nobody is told. */
-const leastShiftSeconds = 0.01
+export const leastShiftSeconds = 0.01
 
 /** Stamps this close are the same one: doubles hold today's unix time to a quarter of a microsecond. */
 const sameSeconds = 1e-6
 
 export type Step =
-  /** The first `samples` samples are new and lie at unix second `at`, `shift` seconds later than their stamps. */
-  | { readonly _tag: "New"; readonly at: number; readonly samples: number; readonly shift: number }
+  /**
+   * The first `samples` samples are new and lie at unix second `at`, `shift` seconds later than their stamps. `isSetBack`:
+   * other audio is recorded at these.
+   */
+  | {
+      readonly _tag: "New"
+      readonly at: number
+      readonly samples: number
+      readonly shift: number
+      readonly isSetBack: boolean
+    }
   /** The first `samples` samples are recorded. */
   | { readonly _tag: "Replay"; readonly samples: number }
   /** What is recorded from unix second `at` on must be known first. */
@@ -59,7 +68,6 @@ export class CaptureClock {
   positionOf(stamp: number, end: number): number {
     if (stamp >= end - toleranceSeconds) {
       this.#shift = 0
-      this.#span = undefined
       return stamp
     }
     return stamp + this.#shift
@@ -69,7 +77,8 @@ export class CaptureClock {
   next(stamp: number, audio: Uint8Array, end: number, tail: () => RecordedSpan | undefined): Step {
     const at = this.positionOf(stamp, end)
     const samples = audio.length / 2
-    if (at > end + toleranceSeconds) return this.#place(stamp, at, samples)
+    if (at >= end - toleranceSeconds) this.#span = undefined
+    if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples)
     // To the sample: roundings of one chunk and the next would add up to an overlap, of which one part is not heard.
     if (at >= end - toleranceSeconds) return this.#place(stamp, end, samples)
     const span = this.#spanAt(at, tail())
@@ -92,7 +101,8 @@ export class CaptureClock {
         break
     }
     this.#shift = end - stamp
-    return this.#place(stamp, end, samples)
+    this.#span = undefined
+    return this.#place(stamp, end, samples, true)
   }
 
   /** `span`: what is recorded from where it was asked for, undefined if it can't be known. `moved`: the replay was found so many seconds later. */
@@ -112,10 +122,11 @@ export class CaptureClock {
     return this.#last !== undefined && stamp <= this.#last + sameSeconds
   }
 
-  #place(stamp: number, at: number, samples: number): Step {
+  #place(stamp: number, at: number, samples: number, isSetBack = false): Step {
     this.#settle(stamp, samples)
     this.#hasNew = true
-    return { _tag: "New", at, samples, shift: Math.abs(this.#shift) < leastShiftSeconds ? 0 : this.#shift }
+    const shift = Math.abs(this.#shift) < leastShiftSeconds ? 0 : this.#shift
+    return { _tag: "New", at, samples, shift, isSetBack }
   }
 
   #settle(stamp: number, samples: number): void {

@@ -11,10 +11,10 @@ import type { CaptureHost } from "./CaptureHost.ts"
 import type { Source } from "./Journal.ts"
 import { LiveChunk } from "./LiveChunk.ts"
 import type { Feeder, LiveConversation } from "./LiveConversation.ts"
-import { CaptureClock } from "./CaptureClock.ts"
+import { CaptureClock, leastShiftSeconds } from "./CaptureClock.ts"
 import { Progress } from "./Progress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
-import type { RecordedSpan } from "./RecordedSpan.ts"
+import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
 
 /** Of the last second in the rate. */
 const rateWeight = 0.25
@@ -48,8 +48,8 @@ export class LiveCapture implements Source, Capture, Feeder {
   #hasEnded = false
   readonly #progress: Progress
   #clock: CaptureClock
-  /** Of the audio that was placed last. */
-  #shift = 0
+  /** The clock shift that the client was told last; 0 since there is none. */
+  #toldShift = 0
   #measured = { at: 0, received: 0 }
   /** Audio after which the chunk is full. Of the first full one a part, so that captures that began together seal apart. */
   #chunkSeconds: number
@@ -145,7 +145,7 @@ export class LiveCapture implements Source, Capture, Feeder {
     }
     this.#conversation = conversation
     this.#clock = new CaptureClock(this.options.sampleRate, this.options.exact)
-    this.#shift = 0
+    this.#toldShift = 0
     this.#progress.enter(conversation.id)
     this.#resume()
   }
@@ -269,18 +269,23 @@ export class LiveCapture implements Source, Capture, Feeder {
       done += bytes
       const through = from + step.samples / this.options.sampleRate
       if (step._tag === "New") {
-        const isShift = step.shift !== 0 && Math.abs(step.shift - this.#shift) > toleranceSeconds
-        this.#shift = step.shift
         if (step.at >= conversation.end - toleranceSeconds) conversation.clockShift = step.shift
         this.#write(conversation, step.at, bytes === rest.length ? rest : rest.subarray(0, bytes), step.shift)
-        this.#progress.placed(through, bytes, isShift)
-        if (isShift) this.#host.shifted(this, step.shift)
+        this.#progress.placed(through, bytes, step.isSetBack)
+        if (step.shift !== this.#toldShift) this.#tellShift(step.shift)
       } else {
         this.#progress.placed(through, bytes, false)
         this.#host.replayed(step.samples / this.options.sampleRate)
       }
     }
     return audio.length
+  }
+
+  /** A clock that drifts is told of now and then, not by the millisecond. */
+  #tellShift(shift: number): void {
+    if (shift !== 0 && Math.abs(shift - this.#toldShift) < leastShiftSeconds) return
+    this.#toldShift = shift
+    if (shift !== 0) this.#host.shifted(this, shift)
   }
 
   /** Asks what is recorded where the first audio of the backlog lies, when all of this capture's own is durable. */
@@ -304,7 +309,8 @@ export class LiveCapture implements Source, Capture, Feeder {
     const { sampleRate } = this.options
     const samples = run.audio.length / 2
     const start = chunk.start + run.chunkOffset / 2 / sampleRate
-    return { start, sampleRate, samples, runs: [{ at: 0, samples, audio: run.audio }] }
+    const known = samples + Math.ceil(marginSeconds * sampleRate)
+    return { start, sampleRate, samples: known, runs: [{ at: 0, samples, audio: run.audio }] }
   }
 
   /** Appends to the chunk, or to a new one, cutting where a chunk is full. */

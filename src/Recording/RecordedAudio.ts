@@ -7,7 +7,7 @@ import { ChunkAudio, type ReadError } from "./ChunkAudio.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { Journal } from "./Journal.ts"
 import type { LiveConversation } from "./LiveConversation.ts"
-import { compare, find, isSilent, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
+import { compare, find, isSilent, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
 
 export interface Recalled {
   readonly span: RecordedSpan
@@ -38,6 +38,9 @@ export class RecordedAudio extends Context.Service<
 /** Audio of one span, in memory as long as its capture lags behind the end: 2 s at 16 kHz. Longer audio takes several. */
 const spanBytes = 64 * 1024
 
+/** As in playback: today's unix time as a double is exact to a quarter of a microsecond. */
+const contiguousSeconds = Timeline.toleranceSeconds + 1e-6
+
 /** Longest span, where less is recorded in it. */
 const spanSeconds = 60
 
@@ -62,7 +65,7 @@ const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run
 const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
   const gap = chunks.findIndex((chunk, index) => {
     const before = chunks[index - 1]
-    return before !== undefined && chunk.start > Span.end(before) + Timeline.toleranceSeconds
+    return before !== undefined && chunk.start > Span.end(before) + contiguousSeconds
   })
   return gap === -1 ? chunks : chunks.slice(0, gap)
 }
@@ -82,10 +85,11 @@ const make = Effect.gen(function* () {
       .filter(({ durable }) => durable > 0)
       .map((chunk) => chunk.toChunk())
       .sort(Timeline.order)
-    const here = live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at + slackSeconds)
+    const here = live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at)
     if (here !== -1) {
       const chunks = contiguous(live.slice(here))
-      return { chunks, to: Math.min(to, Math.max(...chunks.map(Span.end))) }
+      const end = Math.max(...chunks.map(Span.end))
+      if (end > at + marginSeconds || end >= conversation.end) return { chunks, to: Math.min(to, end) }
     }
     const stored = yield* Stream.runCollect(
       rows.within(conversation.uid, conversation.id, { from, to }).pipe(Stream.take(spanRows))
@@ -96,7 +100,7 @@ const make = Effect.gen(function* () {
       chunks: [...stored, ...live.filter(({ id }) => !known.has(id))]
         .filter(({ state }) => state !== "lost")
         .sort(Timeline.order),
-      to: last === undefined ? to : Math.min(to, Math.max(last.start, at + slackSeconds))
+      to: last === undefined ? to : Math.min(to, Math.max(last.start, at + marginSeconds))
     }
   })
 
@@ -110,7 +114,9 @@ const make = Effect.gen(function* () {
   const spanOf = Effect.fnUntraced(function* (conversation: LiveConversation, sampleRate: number, at: number) {
     const start = at - slackSeconds
     const found = yield* chunksIn(conversation, start, at, Math.min(conversation.end, at + spanSeconds))
-    let samples = Math.max(1, Math.round((found.to - start) * sampleRate))
+    // Nothing is recorded behind the end.
+    const known = found.to >= conversation.end ? found.to + marginSeconds : found.to
+    let samples = Math.round((known - start) * sampleRate)
     let left = spanBytes / 2
     let end = 0
     const runs: Array<Run> = []
@@ -121,7 +127,7 @@ const make = Effect.gen(function* () {
     }
     for (const chunk of found.chunks) {
       const own = Math.round((chunk.start - start) * sampleRate)
-      const isNext = end > 0 && Math.abs(own - end) <= Math.ceil(Timeline.toleranceSeconds * sampleRate)
+      const isNext = end > 0 && Math.abs(chunk.start - start - end / sampleRate) <= contiguousSeconds
       const place = isNext ? end : own
       const begin = Math.max(place, end)
       const length = Math.round((chunk.samples / chunk.sampleRate) * sampleRate)

@@ -34,8 +34,8 @@ const other: Verdict = { _tag: "Other" }
 /** Fewer samples than this that are equal prove nothing. */
 const leastSamples = 8
 
-/** Stamps of the original and of its replay may each be off by the tolerance. */
-export const slackSeconds = 2 * Timeline.toleranceSeconds
+/** Stamps of two neighbors and of their replays may each be off by the tolerance. */
+export const slackSeconds = 4 * Timeline.toleranceSeconds
 
 /** Whether `samples` samples are the same, from sample `from` of one and the first of the other on. */
 const isEqual = (one: Uint8Array, from: number, another: Uint8Array, samples: number): boolean =>
@@ -46,43 +46,51 @@ const isEqual = (one: Uint8Array, from: number, another: Uint8Array, samples: nu
 /** Digital silence: it equals any other, so that it is no proof of a replay. */
 export const isSilent = (audio: Uint8Array): boolean => audio.every((byte) => byte === 0)
 
+/** A span goes so far beyond what is compared in it: a replay may begin in the next run. */
+export const marginSeconds = 2 * slackSeconds
+
 const toleranceOf = ({ sampleRate }: RecordedSpan): number => Math.floor(Timeline.toleranceSeconds * sampleRate)
 
 const sampleOf = ({ sampleRate, start }: RecordedSpan, position: number): number =>
   Math.round((position - start) * sampleRate)
 
-/** Whether audio that begins at unix second `position` can be compared: more than the tolerance is known from there on. */
-export const reaches = (span: RecordedSpan, position: number): boolean => {
-  const at = sampleOf(span, position)
-  return at >= 0 && at + toleranceOf(span) < span.samples
+/** Whether audio that begins at unix second `position` can be compared. */
+export const reaches = (span: RecordedSpan, position: number): boolean =>
+  sampleOf(span, position) >= 0 && sampleOf(span, position + slackSeconds + Timeline.toleranceSeconds) < span.samples
+
+/** Where `audio` is in the run: how many of its samples, and how many samples behind `expected`, the nearest place first. */
+const align = ({ at, audio: recorded, samples }: Run, expected: number, audio: Uint8Array, slack: number) => {
+  if (recorded === undefined) return undefined
+  const length = audio.length / 2
+  const least = Math.min(leastSamples, length, samples)
+  for (let step = 0; step <= 2 * slack; step++) {
+    const offset = step % 2 === 0 ? 0 - step / 2 : (step + 1) / 2
+    const from = expected + offset - at
+    const count = Math.min(length, samples - from)
+    if (from >= 0 && count >= least && isEqual(recorded, from, audio, count)) return { samples: count, offset }
+  }
+  return undefined
 }
 
 /** What `audio` is that begins at unix second `position`. */
 export const compare = (span: RecordedSpan, position: number, audio: Uint8Array): Verdict => {
   if (!reaches(span, position)) return unknown
-  const { runs, sampleRate, samples: known } = span
   const at = sampleOf(span, position)
-  const length = audio.length / 2
+  const slack = Math.ceil(slackSeconds * span.sampleRate)
+  const found = span.runs
+    .filter((run) => run.at <= at + slack && run.at + run.samples > at - slack)
+    .flatMap((run) => align(run, at, audio, slack) ?? [])
+    .sort((a, b) => Math.abs(a.offset) - Math.abs(b.offset))[0]
+  if (found !== undefined) return { _tag: "Same", ...found }
   const tolerance = toleranceOf(span)
-  const run = runs.find((run) => run.at + run.samples > at + tolerance)
-  if (run === undefined || run.at > at + tolerance) {
-    const before = runs.findLast((run) => Math.abs(run.at + run.samples - at) <= tolerance)
-    const begin = before === undefined ? at : before.at + before.samples
-    const free = (run?.at ?? known) - begin
-    const samples = run !== undefined && length - free <= tolerance ? length : Math.min(length, free)
-    return { _tag: "Free", samples, offset: begin - at }
-  }
-  if (run.audio === undefined) return other
-  const expected = Math.min(length, run.at + run.samples - at)
-  const slack = Math.ceil(slackSeconds * sampleRate)
-  for (let step = 0; step <= 2 * slack; step++) {
-    const offset = step % 2 === 0 ? 0 - step / 2 : (step + 1) / 2
-    const from = at + offset - run.at
-    const samples = Math.min(length, run.samples - from)
-    if (from < 0 || samples < Math.min(expected, leastSamples)) continue
-    if (isEqual(run.audio, from, audio, samples)) return { _tag: "Same", samples, offset }
-  }
-  return other
+  const run = span.runs.find((run) => run.at + run.samples > at + tolerance)
+  if (run !== undefined && run.at <= at + tolerance) return other
+  const before = span.runs.findLast((run) => Math.abs(run.at + run.samples - at) <= tolerance)
+  const begin = before === undefined ? at : before.at + before.samples
+  const length = audio.length / 2
+  const free = (run?.at ?? span.samples) - begin
+  const samples = run !== undefined && length - free <= tolerance ? length : Math.min(length, free)
+  return { _tag: "Free", samples, offset: begin - at }
 }
 
 /** Unix second next to `position` at which `audio` is recorded in the span. */
@@ -101,6 +109,6 @@ export const find = (span: RecordedSpan, position: number, audio: Uint8Array): n
 
 /** A span of which nothing can be compared. */
 export const incomparable = (start: number, end: number, sampleRate: number): RecordedSpan => {
-  const samples = Math.ceil((end - start + slackSeconds) * sampleRate)
+  const samples = Math.ceil((end - start + marginSeconds) * sampleRate)
   return { start, sampleRate, samples, runs: [{ at: 0, samples, audio: undefined }] }
 }

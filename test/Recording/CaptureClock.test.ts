@@ -126,6 +126,23 @@ it.effect("hears all of a clock of whole seconds, in one chunk", () =>
   )
 )
 
+it.effect("hears all of a clock that drifts, and tells so once in ten milliseconds", () =>
+  onNode((node) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      // So fast that it does not take an hour: a hundredth.
+      yield* sender.send(frames(300, 0, (index) => epoch + (index / 10) * 0.99))
+      yield* sender.end
+      const { audio, chunks, files } = yield* playback(node)
+      assertHeard(audio, ramp(300 * frame))
+      assert.deepStrictEqual([files, chunks], [[[0, 300 * frame]], 1])
+      const { shifts: told } = sender.heard
+      assert.closeTo(told.at(-1) ?? 0, 0.29, 0.02)
+      assert.isTrue(told.every((shift, index) => shift - (told[index - 1] ?? 0) >= 0.01))
+    })
+  )
+)
+
 it.effect("hears all of stamps that are taken as frames come, early and late", () =>
   onNode((node) =>
     Effect.gen(function* () {
@@ -355,6 +372,41 @@ it.effect.prop(
         const { audio } = yield* playback(node)
         const heard = new Uint16Array(audio.buffer, audio.byteOffset, audio.length / 2).toSorted()
         assertHeard(Buffer.from(heard.buffer), unique(count - 1, 1))
+      })
+    ),
+  { arbitrary: { runs: 60 } }
+)
+
+/** In fifties of samples (6 ms): less than the tolerance is taken for jitter, on both sides of an end. */
+const Cut = Schema.Struct({
+  samples: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
+  /** Tenths of a millisecond. */
+  jitter: Schema.Int.check(Schema.isBetween({ minimum: -9, maximum: 9 })),
+  /** Reconnects before it, and sends so many samples again. */
+  again: Schema.Int.check(Schema.isBetween({ minimum: -160, maximum: 160 }))
+})
+
+it.effect.prop(
+  "hears once what is sent again after reconnections, in whatever frames, with a jitter under a millisecond",
+  { cuts: Arbitrary.array(Arbitrary.schema(Cut), { minLength: 1, maxLength: 30 }) },
+  ({ cuts }) =>
+    onNode((node) =>
+      Effect.gen(function* () {
+        let sender = new Sender(node)
+        let [at, sent] = [0, 0]
+        for (const { again, jitter, ...cut } of cuts) {
+          const samples = cut.samples * 50
+          if (again > 0) {
+            yield* sender.end
+            sender = new Sender(node)
+            at = Math.max(0, at - again * 50)
+          }
+          yield* sender.send([{ start: epoch + at / rate + jitter / 10_000, audio: unique(samples, 1 + at) }])
+          at += samples
+          sent = Math.max(sent, at)
+        }
+        yield* sender.end
+        assertHeard((yield* playback(node)).audio, unique(sent, 1))
       })
     ),
   { arbitrary: { runs: 60 } }
