@@ -1,5 +1,5 @@
 /** What the server says of conversations. */
-import { DateTime, Schema } from "effect"
+import { DateTime, Effect, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
 import * as Client from "./Client.ts"
 import type * as Target from "./Target.ts"
@@ -18,7 +18,8 @@ const Conversation = Schema.Struct({
   started_at: Schema.NullOr(Schema.DateTimeUtcFromString),
   captured_duration: Schema.Finite,
   lost_seconds: Schema.Finite,
-  audio_files: Schema.Array(AudioFile)
+  audio_files: Schema.Array(AudioFile),
+  files_next: Schema.optional(Schema.NullOr(Schema.String))
 })
 export type Conversation = typeof Conversation.Type
 
@@ -29,8 +30,25 @@ const Page = Schema.Struct({
 
 export const path = (id: string) => `/v1/conversations/${encodeURIComponent(id)}`
 
-export const get = (target: Target.Server, id: string) =>
-  Client.json(target, HttpClientRequest.get(path(id)), Conversation)
+/** With its latest audio files, or those before a page of them. */
+export const get = (target: Target.Server, id: string, before?: string) =>
+  Client.json(
+    target,
+    HttpClientRequest.get(path(id), before === undefined ? {} : { urlParams: { files_before: before } }),
+    Conversation
+  )
+
+/** All of its audio files, by start. */
+export const files = Effect.fnUntraced(function* (target: Target.Server, id: string) {
+  const all: Array<AudioFile> = []
+  let before: string | undefined
+  do {
+    const page: Conversation = yield* get(target, id, before)
+    all.unshift(...page.audio_files)
+    before = page.files_next ?? undefined
+  } while (before !== undefined)
+  return all
+})
 
 /** Newest first. */
 export const list = (target: Target.Server, limit: number) =>

@@ -98,12 +98,36 @@ layer(servedPlayback(recording))("conversations", (it) => {
     })
   )
 
+  it.effect("lists the latest 1,000 audio files of one, and those before them when asked", () =>
+    Effect.gen(function* () {
+      recording.put(
+        "long",
+        Array.from({ length: 1_003 }, (_, index) => ({ start: t0 + index * 100, samples: 16 })),
+        { uid: "grace" }
+      )
+      const grace = { authorization: "Bearer spw_grace" }
+      for (const path of ["/v1/conversations/long", "/v1/conversations/long/waveform"]) {
+        const { body: last } = yield* json(path, grace)
+        assert.lengthOf(last.audio_files, 1_000)
+        assert.strictEqual(last.audio_files[999].started_at, new Date((t0 + 100_200) * 1000).toISOString())
+        const { body: first } = yield* json(`${path}?files_before=${last.files_next}`, grace)
+        assert.deepStrictEqual([first.audio_files.length, first.files_next], [3, null])
+        assert.strictEqual(first.audio_files[0].started_at, new Date(t0 * 1000).toISOString())
+        for (const cursor of ["", "x", "1", "1_2", "1_zzzzzzzz-0000-0000-0000-000000000000"])
+          assert.strictEqual((yield* json(`${path}?files_before=${cursor}`, grace)).status, 400, cursor)
+      }
+      const list = yield* json("/v1/conversations?limit=100", grace)
+      assert.lengthOf(list.body.conversations[0].audio_files, 20, "of as many conversations as a page may have")
+      assert.isString(list.body.conversations[0].files_next)
+    })
+  )
+
   it.effect("shows nobody what is not theirs, but what a service asks for by user", () =>
     Effect.gen(function* () {
       const grace = { authorization: "Bearer spw_grace" }
       const service = { authorization: "Bearer spw_backend" }
       assert.strictEqual((yield* json("/v1/conversations/standup", grace)).status, 404)
-      assert.strictEqual((yield* json("/v1/conversations", grace)).body.conversations.length, 1)
+      assert.strictEqual((yield* json("/v1/conversations", grace)).body.conversations.length, 2)
       assert.strictEqual((yield* json("/v1/conversations", service)).body.conversations.length, 0)
       assert.strictEqual((yield* json("/v1/conversations?uid=grace", service)).body.conversations[0].uid, "grace")
       assert.strictEqual((yield* json("/v1/conversations/standup?uid=ada", service)).status, 200)

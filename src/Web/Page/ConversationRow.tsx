@@ -17,13 +17,13 @@ const wholeSeconds = 0.05
 const Files = ({ conversation }: { readonly conversation: Conversation }) => {
   const place = useRef<HTMLDivElement>(null)
   const waveforms = useWaveforms(conversation, place)
-  const { audio_files: files } = conversation
+  const { audio_files: files, files_next: earlier } = conversation
   return (
     <div class="files" ref={place}>
       {files.length === 0 && <p class="hint">No audio of it is on disk yet.</p>}
       {files.length > maxFiles && (
         <p class="hint">
-          The last {maxFiles} of its {files.length} audio files.
+          The last {maxFiles} of its {earlier === null ? files.length : `more than ${files.length}`} audio files.
         </p>
       )}
       {files.slice(-maxFiles).map((file) => (

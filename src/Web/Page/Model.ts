@@ -20,7 +20,8 @@ export const conversation = Json.record({
   duration: Json.number,
   captured_duration: Json.number,
   lost_seconds: Json.number,
-  audio_files: Json.list(audioFile)
+  audio_files: Json.list(audioFile),
+  files_next: Json.nullable(Json.text)
 })
 export type Conversation = Json.Read<typeof conversation>
 

@@ -85,7 +85,7 @@ const follow = async (state: Store<Sending>): Promise<void> => {
       const { audio_files } = await askJson(Model.waveform, `${Model.pathOf(conversation)}/waveform?points=1`)
       const known = audio_files.reduce((sum, file) => sum + file.duration, 0)
       const waiting = audio_files.reduce((sum, file) => sum + file.duration - file.stored, 0)
-      const lost = audio_files.flatMap((file) => file.lost).reduce((sum, [from, to]) => sum + to - from, 0)
+      const { lost_seconds: lost } = await askJson(Model.conversation, Model.pathOf(conversation))
       state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting) - lost), lost })
       if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
     } catch {
