@@ -77,11 +77,11 @@ const peaksBatch = 500
 /** Rows that `within` reads at a time. */
 const spanBatch = 100
 
-/** No chunk is longer: ours are 60 s, imported ones of known writers up to some minutes. */
-const longestSeconds = 3_600
-
-/** Last rows of a conversation of which one ends last: chunks that overlap more than so many others are none of ours. */
+/** Rows before a time of which one may end after it: chunks that overlap more than so many others are none of ours. */
 const tailRows = 64
+
+/** No id comes after it. */
+const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 /** Where the first page begins. */
 const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined
@@ -182,20 +182,23 @@ const make = Effect.gen(function* () {
                 Request: Schema.Void,
                 Result: ChunkColumns,
                 execute: () => sql`
-                  select ${chunkColumns(sql)} from chunks as c
-                  where c.uid = ${uid} and c.conversation_id = ${conversation}
-                    and c.start_at > ${from - longestSeconds}::float8 and c.start_at < ${to}::float8
-                    and c.start_at + c.samples / c.sample_rate::float8 > ${from}::float8
-                    and ${
-                      after === undefined
-                        ? sql`true`
-                        : sql`(c.start_at, c.id) > (${after.start}::float8, ${after.id}::uuid)`
-                    }
-                  order by c.start_at, c.id limit ${spanBatch}`
+                  select ${chunkColumns(sql)} from (
+                    (select * from chunks
+                     where uid = ${uid} and conversation_id = ${conversation} and start_at <= ${from}::float8
+                       and ${after === undefined}
+                     order by start_at desc, id desc limit ${tailRows})
+                    union all
+                    (select * from chunks
+                     where uid = ${uid} and conversation_id = ${conversation} and start_at < ${to}::float8
+                       and (start_at, id) > (${after?.start ?? from}::float8, ${after?.id ?? lastId}::uuid)
+                     order by start_at, id limit ${spanBatch})
+                  ) as c
+                  where c.start_at + c.samples / c.sample_rate::float8 > ${from}::float8
+                  order by c.start_at, c.id`
               })(undefined)
             )
             .pipe(Effect.catchTag("SchemaError", Effect.die))
-          const last = rows.length < spanBatch ? undefined : rows.at(-1)
+          const last = rows.filter(({ start }) => start > from).length < spanBatch ? undefined : rows.at(-1)
           return [rows.map((row) => chunkOf({ uid, conversation }, row)), Option.fromNullishOr(last)] as const
         })
       ),
