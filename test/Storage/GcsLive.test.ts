@@ -71,7 +71,8 @@ it(
   async () => {
     // As by default, a listener waits as long as one request may stall.
     const patience = { SPILLWAY_GCS_STALL_TIMEOUT: "4 seconds", SPILLWAY_FIRST_AUDIO_TIMEOUT: "4 seconds" }
-    const server = await startServer(dataDir, env(patience))
+    // All of it in one chunk, so that it is read once.
+    const server = await startServer(dataDir, env({ ...patience, SPILLWAY_CHUNK_DURATION: "1 minute" }))
     onTestFinished(() => server.kill())
     const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
     const pcm = noise(1)

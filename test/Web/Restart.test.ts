@@ -108,7 +108,7 @@ it("shows a recording and its end in every view and in the title, and says each 
   assert.strictEqual(await page.title(), "● Recording – Spillway")
   await page.getByRole("link", { name: "Live view" }).click()
   await here.server.kill()
-  await page.getByText("The server does not answer. Is it running?").first().waitFor()
+  await page.getByText("The server does not answer. Is it running?").filter({ visible: true }).first().waitFor()
   const height = () => page.locator("header").evaluate((header) => header.clientHeight)
   const away = await height()
   await here.server.startAgain()

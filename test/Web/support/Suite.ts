@@ -1,7 +1,7 @@
 /** What the tests of a file have in common: the run's browser with its microphone, and a server. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { afterAll, beforeAll } from "@effect/vitest"
+import { afterAll, beforeAll, beforeEach } from "@effect/vitest"
 import { type Browser, type BrowserContextOptions, chromium } from "playwright-core"
 import { inject } from "vitest"
 import { ask } from "../../support/OnDemand.ts"
@@ -65,19 +65,27 @@ export const sharedSuite = () => {
 export interface OwnServer extends Place {
   readonly kill: () => Promise<void>
   readonly stop: () => Promise<number | null>
+  /** Does nothing where it runs. */
   readonly startAgain: () => Promise<void>
 }
 
 const startOwn = async (dataDir: string, settings: Readonly<Record<string, string>>): Promise<OwnServer> => {
   let server = await startServer(dataDir, settings)
+  let isRunning = true
   const { key, url } = server
+  const ending = <A>(end: () => Promise<A>) => {
+    isRunning = false
+    return end()
+  }
   return {
     key,
     url,
-    kill: () => server.kill(),
-    stop: () => server.stop(),
+    kill: () => ending(server.kill),
+    stop: () => ending(server.stop),
     startAgain: async () => {
+      if (isRunning) return
       server = await startServer(dataDir, { ...settings, SPILLWAY_PORT: new URL(url).port })
+      isRunning = true
     }
   }
 }
@@ -85,11 +93,14 @@ const startOwn = async (dataDir: string, settings: Readonly<Record<string, strin
 /** On a server of the file's own, for tests that stop it, or that want bounds which the others can't have. */
 export const ownSuite = (settings: Readonly<Record<string, string>> = pageSettings) => {
   const dataDir = dataDirectory()
-  return suite(
+  const here = suite(
     () => startOwn(dataDir, settings),
     async (server) => {
       await server?.kill()
       Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
     }
   )
+  // A test that fails may leave it stopped.
+  beforeEach(() => here.server.startAgain())
+  return here
 }
