@@ -15,7 +15,7 @@ const query = (name: string, description: string) => ({
   description
 })
 
-/** The capture socket is no `HttpApi` endpoint: its upgrade is described by hand, its messages in the README. */
+/** The capture socket is no `HttpApi` endpoint: its upgrade is described by hand, its messages in docs/protocol.md. */
 const listen = {
   get: {
     tags: ["capture"],

@@ -1,4 +1,4 @@
-/** Composition: all settings of the program, for its start, for `spillway config` and for the README's tables. */
+/** Composition: all settings of the program, for its start, for `spillway config` and for docs/configuration.md. */
 import { BulkheadConfig } from "./Bulkhead/BulkheadConfig.ts"
 import { CliConfig } from "./Cli/CliConfig.ts"
 import { DbConfig } from "./Db/DbConfig.ts"

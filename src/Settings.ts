@@ -22,7 +22,7 @@ export type Settings<V> = { readonly [K in keyof V]: Setting<V[K]> }
 /** The shape that a record of settings is read to. */
 export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer A> ? A : never }
 
-/** A configuration class: its settings, for the README's table, and its layer. */
+/** A configuration class: its settings, for the configuration tables, and its layer. */
 export interface Group {
   readonly key: string
   readonly settings: Readonly<Record<string, Setting<unknown>>>

@@ -1,10 +1,13 @@
-/** The README's tables say what the code says. */
+/** The documents match the code, stay short, and refer to what exists. */
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { onTestFinished } from "vitest"
-import { type Group, problems, render, replace } from "../../scripts/Docs.ts"
+import { problems } from "../../scripts/Docs.ts"
+import { type Group, render, replace } from "../../scripts/Docs/Configuration.ts"
+import * as Limits from "../../scripts/Docs/Limits.ts"
+import * as References from "../../scripts/Docs/References.ts"
 
 const setting = {
   env: "SPILLWAY_A",
@@ -15,12 +18,13 @@ const setting = {
 }
 const group: Group = { key: "spillway/Storage/StorageConfig", settings: { a: setting } }
 
-const project = (readme: string, config: string, groups: string) => {
+const project = (document: string, config: string, groups: string) => {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-docs-"))
   onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }))
   fs.mkdirSync(path.join(root, "src/Storage"), { recursive: true })
-  fs.writeFileSync(path.join(root, "package.json"), '{ "type": "module" }')
-  fs.writeFileSync(path.join(root, "README.md"), readme)
+  fs.mkdirSync(path.join(root, "docs"))
+  fs.writeFileSync(path.join(root, "package.json"), '{ "type": "module", "scripts": { "docs": "" } }')
+  fs.writeFileSync(path.join(root, "docs/configuration.md"), document)
   fs.writeFileSync(path.join(root, "src/Storage/StorageConfig.ts"), config)
   fs.writeFileSync(
     path.join(root, "src/Configuration.ts"),
@@ -35,19 +39,19 @@ const config = `export class StorageConfig {
   static settings = { a: ${JSON.stringify(setting)} }
 }`
 
-describe("Docs", () => {
+describe("Configuration", () => {
   it("writes a table for each module, with defaults and what is expected", () => {
     const secret = { ...setting, env: "SPILLWAY_B", defaultText: undefined, secret: true }
     assert.strictEqual(
       render([group, { key: "spillway/NodeConfig", settings: { b: secret } }]),
       [
-        "**Storage**",
+        "## Storage",
         "",
         "| variable | default | accepts | meaning |",
         "| --- | --- | --- | --- |",
         String.raw`| ${"`SPILLWAY_A`"} | ${"`1 MiB`"} | a size | One \| two. |`,
         "",
-        "**Node**",
+        "## Node",
         "",
         "| variable | default | accepts | meaning |",
         "| --- | --- | --- | --- |",
@@ -56,7 +60,7 @@ describe("Docs", () => {
     )
   })
 
-  it("leaves everything outside of the markers as it is", () => {
+  it("keeps everything outside the markers", () => {
     const written = replace(markers, "new") ?? ""
     assert.isTrue(written.startsWith("# Title\n"))
     assert.isTrue(written.endsWith("\nrest\n"))
@@ -66,7 +70,7 @@ describe("Docs", () => {
     assert.isUndefined(replace("no markers", "new"))
   })
 
-  it("finds tables that are not what the code says", async () => {
+  it("finds tables that differ from the code", async () => {
     const right = replace(markers, render([group])) ?? ""
     assert.deepStrictEqual(await problems(project(right, config, "StorageConfig")), [])
     const [drift] = await problems(project(markers, config, "StorageConfig"))
@@ -93,7 +97,7 @@ describe("Docs", () => {
       config.replace("class StorageConfig", "class CliConfig").replace("Storage/StorageConfig", "Cli/CliConfig")
     )
     assert.include((await problems(root))[0], "run `npm run docs`")
-    fs.writeFileSync(path.join(root, "README.md"), replace(markers, render([cli])) ?? "")
+    fs.writeFileSync(path.join(root, "docs/configuration.md"), replace(markers, render([cli])) ?? "")
     assert.deepStrictEqual(await problems(root), [])
   })
 
@@ -102,5 +106,81 @@ describe("Docs", () => {
     assert.deepStrictEqual(await problems(project(double, config, "StorageConfig, StorageConfig")), [
       "SPILLWAY_A is read by two settings"
     ])
+  })
+})
+
+describe("Limits", () => {
+  const found = (file: string, text: string) => Limits.problems(new Map([[file, text]]))
+
+  it("refuses a README of more than 6144 bytes", () => {
+    assert.deepStrictEqual(found("README.md", "x".repeat(6_144)), [])
+    assert.lengthOf(found("README.md", "x".repeat(6_145)), 1)
+    assert.lengthOf(found("README.md", "é".repeat(3_073)), 1)
+    assert.deepStrictEqual(found("docs/http.md", "x".repeat(100_000)), [])
+  })
+
+  it("refuses an AGENTS.md of more than 60 lines", () => {
+    assert.deepStrictEqual(found("AGENTS.md", "x\n".repeat(60)), [])
+    assert.lengthOf(found("AGENTS.md", "x\n".repeat(61)), 1)
+  })
+
+  it("refuses a decision of more than eight lines, or with a line of more than 120 characters", () => {
+    const decision = (number: number, lines: number) =>
+      [`${number}. **Chosen.**`, ...Array.from({ length: lines - 1 }, () => "    Why.")].join("\n")
+    const all = ["# Decisions", decision(1, 8), "", "## Group", "", decision(2, 8), decision(12, 3), ""]
+    assert.deepStrictEqual(found("DECISIONS.md", all.join("\n")), [])
+    assert.deepStrictEqual(found("DECISIONS.md", [...all, decision(13, 9), "", "## End"].join("\n")), [
+      "DECISIONS.md: decision 13 has 9 lines, and at most 8 are allowed"
+    ])
+    assert.deepStrictEqual(found("DECISIONS.md", `1. ${"x".repeat(118)}`), [
+      "DECISIONS.md: decision 1 has a line of more than 120 characters"
+    ])
+  })
+
+  it("refuses a decision's number that is taken, or comes too late", () => {
+    assert.lengthOf(found("DECISIONS.md", "1. One.\n2. Two.\n2. Three.\n"), 1)
+    assert.lengthOf(found("DECISIONS.md", "2. Two.\n1. One.\n"), 1)
+  })
+})
+
+describe("References", () => {
+  const existing = ["README.md", "docs/http.md", "docs/page.png", "src/Storage.ts", "src/Storage/"]
+  const found = (text: string, file = "docs/http.md") =>
+    References.problems(new Map([[file, text]]), {
+      exists: (name) => existing.includes(name),
+      scripts: ["spillway"],
+      settings: ["SPILLWAY_PORT"],
+      metrics: new Set(["spillway_db_operation_seconds"])
+    })
+
+  it("refuses a link to a file or a heading that does not exist", () => {
+    const good =
+      "# Keys, and `scopes`\n[a](../README.md) ![b](page.png) [c](#keys-and-scopes) [d](https://example.org/x)"
+    assert.deepStrictEqual(found(good), [])
+    assert.deepStrictEqual(found("[a](page.png)", "README.md"), ["README.md links to page.png, which does not exist"])
+    assert.deepStrictEqual(found("# Keys\n[a](#key)"), ["docs/http.md links to #key, which is no heading there"])
+  })
+
+  it("takes no link from code", () => {
+    assert.deepStrictEqual(found("```js\nf[0](x)\n# Keys\n```\n`a[0](y)`"), [])
+    assert.lengthOf(found("```\n# Keys\n```\n[a](#keys)"), 1)
+  })
+
+  it("refuses a path that does not exist", () => {
+    assert.deepStrictEqual(found("`src/Storage.ts`, `src/Storage/`, `src/X/Http.ts`, `test/**`"), [])
+    assert.deepStrictEqual(found("`src/Store.ts`"), ["docs/http.md names the path src/Store.ts, which does not exist"])
+  })
+
+  it("refuses a script, a setting and a metric that do not exist", () => {
+    const good = "npm run -s spillway SPILLWAY_PORT `spillway_db_operation_seconds_bucket`"
+    assert.deepStrictEqual(found(good), [])
+    assert.lengthOf(found("npm run serve"), 1)
+    assert.lengthOf(found("SPILLWAY_PORTS"), 1)
+    assert.lengthOf(found("`spillway_db_seconds`"), 1)
+  })
+
+  it("lets the change log name what a release removed", () => {
+    assert.deepStrictEqual(found("SPILLWAY_GONE", "CHANGELOG.md"), [])
+    assert.lengthOf(found("[a](gone.md)", "CHANGELOG.md"), 1)
   })
 })
