@@ -1,8 +1,11 @@
 /** How far a capture's audio has come: received, handed to the journal, fsynced, acknowledged. */
 import type { Acknowledgement } from "./Capture.ts"
 
-/** Time between two acknowledgements of a conversation that goes on. */
-const ackMillis = 1_000
+/**
+ * Time between two acknowledgements of a conversation that goes on: a second, which is two commits. Their timer may be early by
+ * some milliseconds, and with a whole second it would be three.
+ */
+const ackMillis = 900
 
 export class Progress {
   readonly #now: () => number
