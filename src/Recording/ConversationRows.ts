@@ -177,7 +177,7 @@ const make = Effect.gen(function* () {
       const read = <A>(query: (rows: Rows<Chunk, SqlError.SqlError>) => Effect.Effect<A, SqlError.SqlError>) =>
         db.read("ConversationRows.view", (sql) => query(indexRows(sql, { uid, conversation: id })))
       const stored: Rows<Chunk, DbError> = {
-        before: (key) => read((rows) => rows.before(key)),
+        around: (key, limit) => read((rows) => rows.around(key, limit)),
         after: (key, limit) => read((rows) => rows.after(key, limit)),
         fileAt: (key) => read((rows) => rows.fileAt(key)),
         sums: (from, to) => read((rows) => rows.sums(from, to))

@@ -105,6 +105,13 @@ const decoderOf = <A, I>(row: Schema.Codec<A, I>) => {
 }
 export const placedRows = decoderOf(PlacedColumns)
 export const fileRows = decoderOf(FileColumns)
+const aroundRows = decoderOf(
+  Schema.Struct({
+    row: Schema.NullOr(PlacedColumns),
+    file: Schema.NullOr(FileColumns),
+    after: Schema.NullOr(Schema.Array(PlacedColumns))
+  })
+)
 const sumRows = decoderOf(Schema.Struct({ chunks: Schema.Finite, captured: Schema.Finite, lost: Schema.Finite }))
 
 /** Audio files that begin at or before a key, the latest first. */
@@ -118,17 +125,29 @@ export const filesBefore = (sql: Sql, name: Name, key: Key, limit: number) =>
 
 /** What the database has laid out of a conversation. */
 export const indexRows = (sql: Sql, name: Name): Rows<Chunk, SqlError.SqlError> => ({
-  before: Effect.fnUntraced(function* (key) {
-    const [row] = yield* placedRows(
+  around: Effect.fnUntraced(function* (key, limit) {
+    const [found] = yield* aroundRows(
       sql`
-        select ${placedColumns(sql)} from chunks c
-        where ${isOf(sql, "c", name)} and (c.start_at, c.id) < ${keyOf(sql, key)}
-        order by c.start_at desc, c.id desc limit 1`
+        select
+          (select row_to_json(t) from (
+            select ${placedColumns(sql)} from chunks c
+            where ${isOf(sql, "c", name)} and (c.start_at, c.id) < ${keyOf(sql, key)}
+            order by c.start_at desc, c.id desc limit 1
+          ) t) as row,
+          (select row_to_json(t) from (
+            select ${fileColumns(sql)} from audio_files f
+            where ${isOf(sql, "f", name)} and (f.start_at, f.first_id) < ${keyOf(sql, key)}
+            order by f.start_at desc, f.first_id desc limit 1
+          ) t) as file,
+          (select json_agg(t) from (
+            select ${placedColumns(sql)} from chunks c
+            where ${isOf(sql, "c", name)} and (c.start_at, c.id) >= ${keyOf(sql, key)}
+            order by c.start_at, c.id limit ${limit}
+          ) t) as after`
     )
-    if (row === undefined) return undefined
-    const placed = placedOf(name, row)
-    const [file] = yield* filesBefore(sql, name, placed.chunk, 1)
-    return file === undefined ? yield* Effect.die(new Error("a chunk is in no audio file")) : { ...placed, file }
+    const { after, file = null, row = null } = found ?? {}
+    const before = row === null || file === null ? undefined : { ...placedOf(name, row), file }
+    return { before, after: (after ?? []).map((each) => placedOf(name, each)) }
   }),
   after: (key, limit) =>
     Effect.map(

@@ -22,10 +22,16 @@ export interface FileChange extends FileState {
   readonly isAppended: boolean
 }
 
+export interface Around<C> {
+  readonly before: (Placed<C> & { readonly file: FileState }) | undefined
+  /** In order. */
+  readonly after: ReadonlyArray<Placed<C>>
+}
+
 /** What is laid out already. */
 export interface Rows<C, E> {
-  /** The row before a key, and the audio file that it is in. */
-  before(key: Key): Effect.Effect<(Placed<C> & { readonly file: FileState }) | undefined, E>
+  /** The row before a key, with the audio file that it is in, and the rows from the key on. */
+  around(key: Key, limit: number): Effect.Effect<Around<C>, E>
   /** In order. */
   after(key: Key, limit: number): Effect.Effect<ReadonlyArray<Placed<C>>, E>
   /** The last audio file that begins at or before a key. */
@@ -166,7 +172,8 @@ export const layOut = Effect.fnUntraced(function* <C extends Indexed, E>(
   { firstPage, gapSeconds, most, nextPage, replaces }: Options<C>,
   onChange: (change: PageChange<C>) => Effect.Effect<unknown, E>
 ) {
-  const before = yield* rows.before(additions[0] ?? last)
+  const around: Around<C> = yield* rows.around(additions[0] ?? last, firstPage)
+  const { before } = around
   const relayout = new Relayout(before?.placement.state, additions, { gapSeconds, replaces })
   const sumsBefore =
     before === undefined
@@ -177,9 +184,11 @@ export const layOut = Effect.fnUntraced(function* <C extends Indexed, E>(
   let lastFile: FileState | undefined
   let limit = firstPage
   let read = 0
+  let isFirst = true
   let isChanged = false
   for (;;) {
-    const page: ReadonlyArray<Placed<C>> = yield* rows.after(from, limit)
+    const page: ReadonlyArray<Placed<C>> = isFirst ? around.after : yield* rows.after(from, limit)
+    isFirst = false
     read += page.length
     const isConverged = relayout.feed(page)
     const isDone = isConverged || page.length < limit

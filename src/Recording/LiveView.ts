@@ -137,10 +137,10 @@ const over = <E>(rows: Rows<Chunk, E>, view: LiveView): Rows<Chunk, E> => {
       .reduce(latest, stored === undefined ? undefined : view.fileOf(stored))
   return {
     ...rows,
-    before: (key) =>
-      Effect.map(rows.before(key), (before) => {
+    around: (key, limit) =>
+      Effect.map(rows.around(key, limit), ({ after, before }) => {
         const file = before === undefined ? undefined : fileAt(before.chunk, before.file)
-        return before === undefined || file === undefined ? undefined : { ...before, file }
+        return { after, before: before === undefined || file === undefined ? undefined : { ...before, file } }
       }),
     fileAt: (key) => Effect.map(rows.fileAt(key), (stored) => fileAt(key, stored))
   }
@@ -148,7 +148,7 @@ const over = <E>(rows: Rows<Chunk, E>, view: LiveView): Rows<Chunk, E> => {
 
 /** Behind the last row there is nothing. */
 const behind = (tail: Tail | undefined): Rows<Chunk, never> => ({
-  before: () => Effect.succeed(tail),
+  around: () => Effect.succeed({ before: tail, after: [] }),
   after: () => Effect.succeed([]),
   fileAt: () => Effect.succeed(tail?.file),
   sums: () => Effect.succeed({ chunks: 0, captured: 0, lost: 0 })
