@@ -34,6 +34,9 @@ export class LiveChunk {
   readonly extents: Array<Extent> = []
   /** Of what was handed to the journal by this process. */
   readonly peaks: Peaks.Peaks
+  /** As the rest of the program saw it last, and its `nameAttempts` then. */
+  #chunk: Chunk | undefined
+  #chunkAttempts = 0
   /** Of its records in the journal: its origin's. */
   #head: Buffer
   /** The longest time, in seconds, by which audio of the chunk lies later than its sender's stamps say; 0 for none. */
@@ -124,18 +127,17 @@ export class LiveChunk {
     })
   }
 
+  /** The same one as long as nothing of it has changed: requests ask for all that waits in the journal. */
   toChunk(): Chunk {
-    return {
-      id: uuidText(this.id),
-      uid: this.uid,
-      conversation: this.conversation,
-      start: this.start,
-      samples: this.durable / 2,
-      sampleRate: this.sampleRate,
-      codec: this.codec,
-      state: this.state === "open" ? "open" : "sealed",
-      key: this.key
-    }
+    const samples = this.durable / 2
+    const state = this.state === "open" ? ("open" as const) : ("sealed" as const)
+    const known = this.#chunk
+    if (known?.samples === samples && known.state === state && this.#chunkAttempts === this.nameAttempts) return known
+    const { codec, conversation, key, sampleRate, start, uid } = this
+    const chunk = { id: uuidText(this.id), uid, conversation, start, samples, sampleRate, codec, state, key }
+    this.#chunk = chunk
+    this.#chunkAttempts = this.nameAttempts
+    return chunk
   }
 }
 
