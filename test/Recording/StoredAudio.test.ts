@@ -1,7 +1,7 @@
 /** Stored chunks are heard as what was recorded, whatever they are stored as, or not at all. */
 import { assert, layer } from "@effect/vitest"
 import { crc32c } from "@node-rs/crc32"
-import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { StorageRead } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import type { Chunk } from "../../src/Recording.ts"
@@ -10,6 +10,7 @@ import { Protection, Storage } from "../../src/Storage.ts"
 import * as Cipher from "../../src/Storage/Cipher.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
+import * as OpusTone from "./support/OpusTone.ts"
 import { ramp, recordingConfig } from "./support/TestNode.ts"
 
 const secret = Buffer.alloc(32, 1)
@@ -24,6 +25,9 @@ const takeGiven = () => {
   return bytes
 }
 
+/** Reads, counted from 1, that die. */
+const dying = new Set<number>()
+
 /** Reads, counted from 1, whose bytes are changed on their way. */
 const damaged = new Set<number>()
 let reads = 0
@@ -35,6 +39,8 @@ const counted = Layer.effect(
     get: (key, range) =>
       Stream.suspend(() => {
         const isDamaged = damaged.delete(++reads)
+        if (dying.delete(reads))
+          return Stream.fromEffect(Effect.andThen(Effect.yieldNow, Effect.die(new Error("a bug"))))
         return Stream.map(storage.get(key, range), (bytes) => {
           given += bytes.length
           return isDamaged ? flipped(bytes, bytes.length >> 1) : bytes
@@ -149,6 +155,24 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
       for (let at = 0; at < 200_000; at += 10_000) yield* read(chunk("chunks/u/c/3.000.enc"), at, at + 10_000)
       assert.strictEqual(takeGiven(), 0)
     })
+  )
+
+  it.effect(
+    "is decoded again after its decoding died, or its first listener went away, and nobody waits for ever",
+    () =>
+      Effect.gen(function* () {
+        const opus = chunk("chunks/u/c/1700000060.000.batch.opus", { samples: OpusTone.samples })
+        yield* put(opus.key, OpusTone.container(OpusTone.samples * 2))
+        const listen = Effect.forkChild(read(opus, 0, 10), { startImmediately: true })
+        dying.add(reads + 1)
+        for (const listener of [yield* listen, yield* listen]) {
+          const exit = yield* Fiber.await(listener)
+          assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+        }
+        const [first, second] = [yield* listen, yield* listen]
+        yield* Fiber.interrupt(first)
+        assert.strictEqual((yield* Fiber.join(second)).length, 10)
+      })
   )
 
   it.effect("is heard without the odd byte at its end", () =>
