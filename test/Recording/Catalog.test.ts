@@ -1,9 +1,9 @@
 /** What is listed and read of a conversation is the layout of all its chunks, stored or live. */
-import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { assert, it, layer } from "@effect/vitest"
+import { Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { fileId, Timeline } from "../../src/Audio.ts"
-import type { AudioFileChanged, RecordedFile } from "../../src/Recording.ts"
+import { type AudioFileChanged, type RecordedFile, Recording } from "../../src/Recording.ts"
 import { Catalog } from "../../src/Recording/Catalog.ts"
 import { ChunkIndex } from "../../src/Recording/ChunkIndex.ts"
 import { ChunkRows } from "../../src/Recording/ChunkRows.ts"
@@ -17,6 +17,8 @@ import { ProtectionConfig } from "../../src/Storage/ProtectionConfig.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { seed } from "../support/Seed.ts"
 import { arrivals, random, union, uuid } from "./support/Arrivals.ts"
+import { idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "./support/TestNode.ts"
 
 const runs = 8
 
@@ -214,3 +216,28 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
     })
   )
 })
+
+it.live("has and plays all that is stored, also more chunks than a capture may add", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const count = 12
+    yield* Effect.gen(function* () {
+      for (let at = 0; at < count; at++) yield* record(800, at * rate * 100)
+      yield* idle
+    }).pipe(Effect.provide(node(dataDir)))
+    yield* Effect.gen(function* () {
+      const recording = yield* Recording
+      const { conversations } = yield* recording.conversations("u", { limit: 5, files: 100 })
+      const files = conversations[0]?.files ?? []
+      assert.lengthOf(files, count)
+      for (const [at, { id }] of files.entries()) {
+        const file = Option.getOrThrow(yield* recording.file("u", "c", id))
+        const { pieces } = yield* file.pieces(0, file.samples)
+        const audio = yield* Effect.forEach(pieces, ({ chunk }) =>
+          Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
+        )
+        assert.isTrue(Buffer.concat(audio.flat()).equals(ramp(800, at * rate * 100)))
+      }
+    }).pipe(Effect.provide(node(dataDir, {}, { chunksPerConversation: 10 })))
+  }).pipe(inWorld)
+)
