@@ -165,7 +165,7 @@ it.live("knows what is in the journal without the database, after a kill as well
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const noStore = { put: () => Effect.never }
-    const brief = { drainTimeout: Duration.millis(50), conversationLookup: Duration.seconds(3) }
+    const brief = { drainTimeout: Duration.seconds(2), conversationLookup: Duration.seconds(3) }
     yield* Effect.provide(record(30 * rate), node(dataDir, noStore, brief))
     yield* Effect.gen(function* () {
       yield* send(frames(10 * rate, 35 * rate, 800))
