@@ -20,7 +20,7 @@ import { arrivals, random, union, uuid } from "./support/Arrivals.ts"
 import { idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
 import { ramp, temporaryDirectory } from "./support/TestNode.ts"
 
-const runs = 8
+const runs = 4
 
 const conversations = new Map<string, LiveConversation>()
 
@@ -128,7 +128,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
       const index = yield* ChunkIndex
       for (let run = 0; run < runs; run++) {
         const next = random(seed + run)
-        const count = 3 + Math.floor(next() * 40)
+        const count = 3 + Math.floor(next() * 25)
         const conversation = `c${run}`
         let live: ReadonlyArray<Addition> = []
         const stored: Array<ReadonlyArray<Addition>> = []
