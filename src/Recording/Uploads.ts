@@ -72,6 +72,9 @@ const isItsOwn = (cause: Cause.Cause<UploadError>) =>
 /** A minute of PCM16 at 16 kHz. */
 const usualBytes = 60 * 16_000 * 2
 
+/** Buffers that wait for the next upload. More run at once only after a stop of the store. */
+const keptBuffers = 4
+
 /** Taken in on the way to the journal; of what another process wrote, from the bytes that are uploaded. */
 const peaksFor = (chunk: LiveChunk, body: Uint8Array): Uint8Array | undefined => {
   if (chunk.codec !== "pcm16") return undefined
@@ -94,7 +97,7 @@ const make = Effect.gen(function* () {
   let round = 0
   let toldRound = -1
   let more = false
-  /** One per upload at most, used again and again; not after a failure, when a write may still be reading it. */
+  /** Reused; not after a failure, when a write may still be reading it. */
   const buffers: Array<ArrayBuffer> = []
 
   /** The object, if it holds this audio: the same audio is other bytes each time it is sealed. */
@@ -175,7 +178,10 @@ const make = Effect.gen(function* () {
         const body = protection.level === "enhanced" ? protection.seal(chunk.uid, audio) : Effect.succeed(audio)
         return Effect.tap(
           Effect.flatMap(body, (body) => put(chunk, audio, body)),
-          () => Effect.sync(() => buffers.push(audio.buffer))
+          () =>
+            Effect.sync(() => {
+              if (buffers.length < keptBuffers) buffers.push(audio.buffer)
+            })
         )
       }),
       Effect.timeout(config.uploadDeadline),
