@@ -1,6 +1,7 @@
 /** The server's thread pool is larger than what the store may use of it at once. */
 import { assert, it } from "@effect/vitest"
 import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { onTestFinished } from "vitest"
 import { dataDirectory, startServer } from "./support/Server.ts"
 
