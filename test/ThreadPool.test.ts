@@ -8,8 +8,12 @@ import { dataDirectory, startServer } from "./support/Server.ts"
 it.skipIf(process.platform !== "linux")(
   "has a thread for the journal though the store uses as many as it may",
   async () => {
-    const server = await startServer(dataDirectory())
-    onTestFinished(server.kill)
+    const dataDir = dataDirectory()
+    const server = await startServer(dataDir)
+    onTestFinished(async () => {
+      await server.kill()
+      Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+    })
     assert.isAbove(Fs.readdirSync(`/proc/${server.pid}/task`).length, 64)
   }
 )
