@@ -16,6 +16,8 @@ export interface Chunk extends Span.Span {
   readonly conversation: string
   readonly codec: Span.Codec
   readonly state: ChunkState
+  /** Of one in the journal; see `LiveChunk`. */
+  readonly clockShift?: number
   /** The object's key, also before it is stored. */
   readonly key: string
   /** Of the object as it is stored, encrypted or not; whole reads are compared with it. Not known before it is stored. */

@@ -133,8 +133,9 @@ export class LiveChunk {
     const state = this.state === "open" ? ("open" as const) : ("sealed" as const)
     const known = this.#chunk
     if (known?.samples === samples && known.state === state && this.#chunkAttempts === this.nameAttempts) return known
-    const { codec, conversation, key, sampleRate, start, uid } = this
-    const chunk = { id: uuidText(this.id), uid, conversation, start, samples, sampleRate, codec, state, key }
+    const { clockShift, codec, conversation, key, sampleRate, start, uid } = this
+    const id = uuidText(this.id)
+    const chunk = { id, uid, conversation, start, samples, sampleRate, codec, state, clockShift, key }
     this.#chunk = chunk
     this.#chunkAttempts = this.nameAttempts
     return chunk

@@ -7,7 +7,18 @@ import { Recording, type RecordingConfig } from "../../src/Recording.ts"
 import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
 import { Storage } from "../../src/Storage.ts"
 import type { ChunkRows } from "../../src/Recording/ChunkRows.ts"
-import { allChunks, chunksOf, epoch, type Hooks, idle, inWorld, node, rate, record } from "./support/StoringNode.ts"
+import {
+  allChunks,
+  chunksOf,
+  epoch,
+  failing,
+  type Hooks,
+  idle,
+  inWorld,
+  node,
+  rate,
+  record
+} from "./support/StoringNode.ts"
 import { ramp, temporaryDirectory } from "./support/TestNode.ts"
 
 interface Sent {
@@ -164,17 +175,12 @@ it.live("keeps all that is sent while it can't be compared because the store has
 it.live("knows what is in the journal without the database, after a kill as well", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
-    const noStore = { put: () => Effect.never }
-    const brief = { drainTimeout: Duration.seconds(2), conversationLookup: Duration.seconds(3) }
-    yield* Effect.provide(record(30 * rate), node(dataDir, noStore, brief))
+    const { put } = failing()
+    yield* Effect.provide(record(30 * rate), node(dataDir, { put }))
     yield* Effect.gen(function* () {
       yield* send(frames(10 * rate, 35 * rate, 800))
       assert.isTrue((yield* heard).equals(ramp(35 * rate)))
-    }).pipe(
-      Effect.provide(
-        node(dataDir, { ...noStore, enter: () => Effect.never, compare: () => Stream.die("asked") }, brief)
-      )
-    )
+    }).pipe(Effect.provide(node(dataDir, { put, enter: () => Effect.die("down"), compare: () => Stream.die("asked") })))
   }).pipe(inWorld)
 )
 
@@ -218,7 +224,25 @@ it.live("learns what is stored as soon as the database answers, while it records
         )
       ),
       { enter },
-      { conversationLookup: Duration.millis(100) }
+      { conversationLookup: Duration.seconds(1) }
     )
   })
 )
+
+for (const where of ["in the journal, after a kill", "stored"] as const)
+  it.live(`hears once what a clock that was set back sends again, when it is ${where}`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const hooks = where === "stored" ? {} : { put: failing().put }
+      const other = 3_000_000
+      yield* Effect.gen(function* () {
+        yield* send(frames(0, 10 * rate, 800))
+        yield* send(frames(0, 5 * rate, 800, other))
+      }).pipe(Effect.andThen(where === "stored" ? idle : Effect.void), Effect.provide(node(dataDir, hooks)))
+      yield* Effect.gen(function* () {
+        const { shifts } = yield* send(frames(3 * rate, 7 * rate, 720, other))
+        assert.deepStrictEqual(shifts, [10])
+        assert.isTrue((yield* heard).equals(Buffer.concat([ramp(10 * rate), ramp(7 * rate, other)])))
+      }).pipe(Effect.provide(node(dataDir, hooks)))
+    }).pipe(inWorld)
+  )
