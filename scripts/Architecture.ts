@@ -1,14 +1,16 @@
 /** The rules of how the code is laid out, as far as a script can see them: each has a test that sees it fail. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Folders from "./Architecture/Folders.ts"
 import * as Imports from "./Architecture/Imports.ts"
 import * as Layout from "./Architecture/Layout.ts"
 import { parse, type Source } from "./Architecture/Source.ts"
 import * as Syntax from "./Architecture/Syntax.ts"
+import * as Words from "./Architecture/Words.ts"
 
 const folders = ["src", "test", "scripts", "bench"]
 
-export const rules = [...Layout.rules, ...Imports.rules, ...Syntax.rules]
+export const rules = [...Layout.rules, ...Folders.rules, ...Imports.rules, ...Syntax.rules, ...Words.rules]
 
 /** Every TypeScript file of the project, by its path from the root. */
 export const sources = (root: string): ReadonlyMap<string, Source> =>

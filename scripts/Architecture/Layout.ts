@@ -1,5 +1,5 @@
 /** Where files are, how they are called, and how long they may be. */
-import { at, composition, inPage, inSource, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
+import { at, composition, inPage, inSource, isMigration, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
 import { chain, child, type Source, walk } from "./Source.ts"
 
 const technical = ["common", "controllers", "helpers", "layers", "lib", "repositories", "services", "types", "utils"]
@@ -36,10 +36,8 @@ const domainFolders: Rule = {
 const depth: Rule = {
   name: "depth",
   check: (source) =>
-    inSource(source.path) &&
-    source.path.split("/").length > (inPage(source.path) ? 4 : 3) &&
-    !source.path.startsWith("src/Db/Migrations/")
-      ? [whole(source, "at most src/X/Y.ts")]
+    inSource(source.path) && source.path.split("/").length > (inPage(source.path) ? 5 : 4)
+      ? [whole(source, "at most src/X/Y/Z.ts")]
       : []
 }
 
@@ -47,8 +45,7 @@ const fileName: Rule = {
   name: "file-name",
   check: (source, all) => {
     const name = nameOf(source.path)
-    if (!inSource(source.path) || composition.includes(source.path) || source.path.startsWith("src/Db/Migrations/"))
-      return []
+    if (!inSource(source.path) || composition.includes(source.path) || isMigration(source.path)) return []
     if (!/^[A-Z][A-Za-z0-9]*$/.test(name)) return [whole(source, "the name is PascalCase")]
     const byName = [...all.values()].some((other) =>
       other.imports.some((each) => each.target === source.path && !each.namespace && !each.typeOnly)

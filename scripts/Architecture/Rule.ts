@@ -18,9 +18,9 @@ export const composition = [
   "src/main.ts",
   "src/Cli.ts",
   "src/Importing.ts",
-  "src/Configuration.ts",
-  "src/Api.ts",
-  "src/Routes.ts"
+  "src/Server/Configuration.ts",
+  "src/Server/Api.ts",
+  "src/Server/Routes.ts"
 ]
 
 /** Parts that belong to the outside of a module, by the end of their name: what calls it, and when. */
@@ -36,6 +36,9 @@ export const inPage = (path: string): boolean => path.startsWith("src/Web/Page/"
 
 /** What the page and the rest share: it imports nothing, so that it runs in both. `scripts/ensure.mjs` lists it, too. */
 export const sharedWithPage = ["src/WavReader.ts"]
+
+/** Numbered steps of the database's schema. */
+export const isMigration = (path: string): boolean => path.startsWith("src/Db/Migrations/")
 
 export const isTest = (path: string): boolean => path.startsWith("test/")
 

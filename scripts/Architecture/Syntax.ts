@@ -130,4 +130,21 @@ const parses: Rule = {
   check: (source) => source.errors.map((message) => at(source, 0, message))
 }
 
-export const rules: ReadonlyArray<Rule> = [parses, noEscape, finished, nothingSkipped]
+/** A function declaration is found by a symbol index (Universal Ctags); an arrow in a constant is not. */
+const walkable: Rule = {
+  name: "walkable",
+  check: (source) =>
+    !inSource(source.path)
+      ? []
+      : [...walk(source.root)].flatMap(([node, above]) => {
+          const isPublic = above.length === 3 && above[1]?.type === "ExportNamedDeclaration"
+          const isArrow = child(node, "init")?.type === "ArrowFunctionExpression"
+          // A constant with a type of its own is an implementation of that type.
+          const isTyped = child(child(node, "id"), "typeAnnotation") !== undefined
+          return node.type === "VariableDeclarator" && isPublic && isArrow && !isTyped
+            ? [at(source, node.start, `\`${textOf(child(node, "id"), "name")}\` is a function: declare it as one`)]
+            : []
+        })
+}
+
+export const rules: ReadonlyArray<Rule> = [walkable, parses, noEscape, finished, nothingSkipped]

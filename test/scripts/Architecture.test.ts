@@ -21,6 +21,24 @@ const file = (body: string) => `/** A file. */\n${body}\n`
 
 const lines = (count: number) => Array.from({ length: count }, (_, i) => `const x${i} = ${i}`).join("\n")
 
+const named = (folder: string, ...names: ReadonlyArray<string>): Files =>
+  Object.fromEntries(names.map((name) => [`${folder}/${name}.ts`, file(`export const ${name} = 1`)]))
+
+const letters = (index: number) => `F${String(index).padStart(2, "0")}a`
+
+const many = (folder: string, count: number, end: string): Files =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [`${folder}/${letters(i)}.${end}`, file("")]))
+
+/** So many small files, all imported by one. */
+const imported = (count: number): Files => ({
+  ...Object.fromEntries(
+    Array.from({ length: count }, (_, i) => [`src/A/${letters(i)}.ts`, file(`export const ${letters(i)} = 1`)])
+  ),
+  "src/A.ts": file(
+    Array.from({ length: count }, (_, i) => `import { ${letters(i)} } from "./A/${letters(i)}.ts"`).join("\n")
+  )
+})
+
 const escape = (code: string) => ({ "src/A.ts": file(code) })
 
 const cases: ReadonlyArray<Case> = [
@@ -40,21 +58,71 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "depth",
-    promise: "refuses a third level of folders",
-    bad: { "src/A/B/C.ts": file("export const C = 1") },
-    where: "src/A/B/C.ts:1",
+    promise: "refuses a fourth level of folders",
+    bad: { "src/A/B/C/D.ts": file("export const D = 1") },
+    where: "src/A/B/C/D.ts:1",
     good: {
-      "src/A/C.ts": file("export const C = 1"),
-      "src/Db/Migrations/M1.ts": file(""),
-      "src/Web/Page/C.tsx": file("export const C = <p />")
+      "src/A/B/C.ts": file("export const C = 1"),
+      "src/Web/Page/Play/C.tsx": file("export const C = <p />")
     }
   },
   {
     rule: "depth",
-    promise: "refuses folders in the page",
-    bad: { "src/Web/Page/B/C.ts": file("export const C = 1") },
-    where: "src/Web/Page/B/C.ts:1",
-    good: { "src/Web/Page/C.ts": file("export const C = 1") }
+    promise: "refuses folders in folders of the page",
+    bad: { "src/Web/Page/A/B/C.ts": file("export const C = 1") },
+    where: "src/Web/Page/A/B/C.ts:1",
+    good: { "src/Web/Page/A/C.ts": file("export const C = 1") }
+  },
+  {
+    rule: "folder-size",
+    promise: "refuses a folder of more than 15 files, but for components of the page",
+    bad: many("src/A", 16, "ts"),
+    where: "src/A/F00a.ts:1",
+    good: { ...many("src/A", 15, "ts"), ...many("src/Web/Page/Play", 16, "tsx") }
+  },
+  {
+    rule: "prefixes",
+    promise: "refuses a fourth file of one prefix in a folder",
+    bad: named("src/A", "DiskA", "DiskB", "DiskC", "DiskD"),
+    where: "src/A/DiskA.ts:1",
+    good: named("src/A", "DiskA", "DiskB", "DiskC", "Disk", "Diskette")
+  },
+  {
+    rule: "one-importer",
+    promise: "refuses an eleventh small file that one file imports",
+    bad: imported(11),
+    where: "src/A/F10a.ts:1",
+    good: { ...imported(11), "src/A/Other.ts": file('import { F00a } from "./F00a.ts"') }
+  },
+  {
+    rule: "vocabulary",
+    promise: "refuses names that are not the field's",
+    bad: { "src/A/B.ts": file("export const Turns = 1") },
+    where: "src/A/B.ts:1",
+    good: { "src/A/FairQueue.ts": file("export const FairQueue = 1"), "test/Turns.ts": file("export const Turns = 1") }
+  },
+  {
+    rule: "prose",
+    promise: "refuses comments in a dialect",
+    bad: { "src/A.ts": file("/** Bytes a second, of\n * late. */\nexport const A = 1") },
+    where: "src/A.ts:2",
+    good: { "src/A.ts": file('/** Smoothed receive rate. */\nexport const A = "of late"') }
+  },
+  {
+    rule: "comments",
+    promise: "refuses a source tree with hardly a comment",
+    bad: { "src/A.ts": file(lines(1_000)) },
+    where: "src/A.ts:1",
+    good: { "src/A.ts": file(`${lines(1_000)}\n${"// A reason.\n".repeat(50)}`) }
+  },
+  {
+    rule: "walkable",
+    promise: "refuses a public function that is an arrow in a constant",
+    bad: { "src/A.ts": file("export const a = (b: number) => b") },
+    where: "src/A.ts:2",
+    good: {
+      "src/A.ts": file("export function a(b: number) { return b }\nconst c = () => 1\nexport const d: Each = () => 1")
+    }
   },
   {
     rule: "file-name",
@@ -229,9 +297,9 @@ const cases: ReadonlyArray<Case> = [
   {
     rule: "composition-last",
     promise: "refuses a module that imports the composition",
-    bad: { "src/A.ts": file('import { groups } from "./Configuration.ts"') },
+    bad: { "src/A.ts": file('import { groups } from "./Server/Configuration.ts"') },
     where: "src/A.ts:2",
-    good: { "src/Cli.ts": file('import { groups } from "./Configuration.ts"') }
+    good: { "src/Cli.ts": file('import { groups } from "./Server/Configuration.ts"') }
   },
   {
     rule: "no-file-cycle",

@@ -1,0 +1,93 @@
+/** The words of names and comments: those of the glossary, and plain English. */
+import { at, inSource, nameOf, type Rule, whole } from "./Rule.ts"
+import type { Source } from "./Source.ts"
+
+/** Names that a stranger guesses wrong, each with the word of the field. */
+const names: Readonly<Record<string, string>> = {
+  Held: "HeldPermits",
+  LiveCapture: "CaptureWriter",
+  LiveChunk: "JournalChunk",
+  Overlaps: "ReplayCheck",
+  Relocation: "Eviction",
+  Room: "Eviction",
+  Turns: "FairQueue",
+  Watch: "SaturationLog"
+}
+
+/** Phrases that lean on their neighbours or are no idiom, each with what to write. */
+const phrases: ReadonlyArray<readonly [RegExp, string]> = [
+  [/\bof late\b/i, "recent, smoothed"],
+  [/\b(goes|go|going|gone|went) on (with|from|at|where)\b/i, "continue, resume"],
+  [/\b(is|are|was|were) told\b/i, "receives, is notified, logs"],
+  [/\bkept aside\b/i, "quarantined"],
+  [/\b(is|are|was|were) looked at\b/i, "is read, is checked"],
+  [/\b(as|that|what|who) may\b(?! be\b)/i, "say what is allowed"],
+  [/\bmay pass\b/i, "is allowed"],
+  [/\bwhat is there\b/i, "name it"],
+  [/\bthose that were\b/i, "name them"],
+  [/\bof its own as\b/i, "unique"],
+  [/\b(nobody|somebody|whoever)\b/i, "name the actor: a client, a caller, a reader"],
+  [/\bput off\b/i, "deferred"],
+  [/\bfor a look\b/i, "for inspection"]
+]
+
+const vocabulary: Rule = {
+  name: "vocabulary",
+  check: (source) => {
+    if (!inSource(source.path)) return []
+    return [nameOf(source.path), ...source.exports].flatMap((name) => {
+      const better = Object.hasOwn(names, name) ? names[name] : undefined
+      return better === undefined ? [] : [whole(source, `\`${name}\` is not the field's word: ${better}`)]
+    })
+  }
+}
+
+const prose: Rule = {
+  name: "prose",
+  check: (source) =>
+    inSource(source.path)
+      ? source.comments.flatMap(({ start, value }) => {
+          const text = value.replaceAll(/\s*\n\s*\*?\s*/g, " ")
+          return phrases.flatMap(([phrase, better]) => {
+            const found = phrase.exec(text)
+            return found === null ? [] : [at(source, start, `"${found[0]}" in a comment: ${better}`)]
+          })
+        })
+      : []
+}
+
+const [leastComments, mostComments] = [3, 8]
+/** Below this size a ratio says nothing. */
+const ratioLines = 1_000
+
+const count = (all: Iterable<Source>): { readonly comments: number; readonly lines: number } => {
+  let [comments, lines] = [0, 0]
+  for (const { path, text } of all) {
+    if (!inSource(path)) continue
+    for (const line of text.trimEnd().split("\n")) {
+      lines++
+      if (/^\s*(\/\/|\/\*|\*)/.test(line)) comments++
+    }
+  }
+  return { comments, lines }
+}
+
+/** Percent of the lines of `src` that are comments. */
+export const commentRatio = (all: ReadonlyMap<string, Source>): number => {
+  const { comments, lines } = count(all.values())
+  return (comments / Math.max(1, lines)) * 100
+}
+
+const comments: Rule = {
+  name: "comments",
+  check: (source, all) => {
+    const first = [...all.keys()].find(inSource)
+    if (source.path !== first || count(all.values()).lines < ratioLines) return []
+    const ratio = commentRatio(all)
+    return ratio < leastComments || ratio > mostComments
+      ? [whole(source, `${ratio.toFixed(1)} % of src is comments: ${leastComments} to ${mostComments} %`)]
+      : []
+  }
+}
+
+export const rules: ReadonlyArray<Rule> = [vocabulary, prose, comments]
