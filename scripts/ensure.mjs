@@ -272,7 +272,9 @@ const sharedWithPage = ["../../WavReader.ts"]
 const pageStamp = (script) => {
   const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script))
   const folder = path.join(root, "src", "Web", "Page")
-  for (const name of [...fs.readdirSync(folder).sort(), ...sharedWithPage]) {
+  const names = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  const files = names.map((entry) => path.relative(folder, path.join(entry.parentPath ?? entry.path, entry.name)))
+  for (const name of [...files.sort(), ...sharedWithPage]) {
     hash.update(`\n${name}\n`).update(fs.readFileSync(path.join(folder, name)))
   }
   return hash.digest("hex")
