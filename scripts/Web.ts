@@ -30,7 +30,7 @@ const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("b
 export const build = async (): Promise<ReadonlyArray<Built>> => {
   const { outputFiles } = await esbuild.build({
     absWorkingDir: root,
-    entryPoints: ["Main.tsx", "Worklet.ts", "Page.css"].map((file) => path.join(sources, file)),
+    entryPoints: ["Main.tsx", "Record/Worklet.ts", "Page.css"].map((file) => path.join(sources, file)),
     outdir: "/assets",
     entryNames: "[name]-[hash]",
     bundle: true,

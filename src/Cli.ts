@@ -7,15 +7,15 @@ import { CliError, Command } from "effect/cli"
 import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
-import { FetchCommand } from "./Cli/FetchCommand.ts"
-import { ImportCommand } from "./Cli/ImportCommand.ts"
+import { FetchCommand } from "./Cli/Fetch/FetchCommand.ts"
+import { ImportCommand } from "./Cli/Import/ImportCommand.ts"
 import { KeysCommand } from "./Cli/KeysCommand.ts"
 import { Screen } from "./Cli/Screen.ts"
-import { StreamCommand } from "./Cli/StreamCommand.ts"
+import { StreamCommand } from "./Cli/Stream/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
-import * as Configuration from "./Configuration.ts"
+import * as Configuration from "./Server/Configuration.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
-import { KeysConfig } from "./Http/KeysConfig.ts"
+import { KeysConfig } from "./Auth/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
 
 const local = Effect.gen(function* () {
@@ -32,7 +32,7 @@ const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndic
 const importing = (flags: { readonly bucket: Option.Option<string> }) =>
   Layer.unwrap(
     Effect.map(
-      Effect.promise(() => import("./Importing.ts")),
+      Effect.promise(() => import("./Server/Importing.ts")),
       ({ layer }) => layer(flags)
     )
   )

@@ -42,7 +42,9 @@ export const ingestCaller: DbCaller = { kind: "ingest", uid: undefined }
 export const healthCaller: DbCaller = { kind: "health", uid: undefined }
 
 /** The user's operations take turns with those of other users. */
-export const callerOf = (uid: string): DbCaller => ({ kind: "request", uid })
+export function callerOf(uid: string): DbCaller {
+  return { kind: "request", uid }
+}
 
 type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>
 

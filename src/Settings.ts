@@ -74,8 +74,8 @@ const fromSchema =
     Schema.decodeUnknownOption(schema)(raw)
 
 /** A span of time, such as `500 millis`, `30 seconds`, `2 hours`; more than zero. */
-export const duration = (env: string, standard: string, doc: string): Setting<Duration.Duration> =>
-  setting({
+export function duration(env: string, standard: string, doc: string): Setting<Duration.Duration> {
+  return setting({
     env,
     doc,
     expected: "a duration such as `500 millis`, `30 seconds` or `2 hours`",
@@ -83,10 +83,11 @@ export const duration = (env: string, standard: string, doc: string): Setting<Du
     decode: (raw) =>
       Option.filter(fromSchema(Schema.DurationFromString)(raw), (d) => Duration.isFinite(d) && Duration.toMillis(d) > 0)
   })
+}
 
 /** An amount of bytes, such as `64 KiB` or `10 GiB`, as a number; at least 1. */
-export const bytes = (env: string, standard: string, doc: string): Setting<number> =>
-  setting({
+export function bytes(env: string, standard: string, doc: string): Setting<number> {
+  return setting({
     env,
     doc,
     expected: "a size such as `64 KiB`, `4 MiB` or `10 GiB`",
@@ -97,15 +98,16 @@ export const bytes = (env: string, standard: string, doc: string): Setting<numbe
         Option.filter((n) => n >= 1)
       )
   })
+}
 
 /** A whole number between two bounds, both allowed. */
-export const integer = (
+export function integer(
   env: string,
   standard: number,
   range: { readonly min: number; readonly max: number },
   doc: string
-): Setting<number> =>
-  setting({
+): Setting<number> {
+  return setting({
     env,
     doc,
     expected: `a whole number from ${range.min} to ${range.max}`,
@@ -115,40 +117,43 @@ export const integer = (
         ? Option.filter(Option.some(Number(raw)), (n) => n >= range.min && n <= range.max)
         : Option.none()
   })
+}
 
 /** Text that is not empty. */
-export const text = (env: string, standard: string, doc: string): Setting<string> =>
-  setting({
+export function text(env: string, standard: string, doc: string): Setting<string> {
+  return setting({
     env,
     doc,
     expected: "a text that is not empty",
     default: standard,
     decode: fromSchema(Schema.NonEmptyString)
   })
+}
 
 /** One of a few words. */
-export const choice = <const A extends string>(
+export function choice<const A extends string>(
   env: string,
   standard: A,
   words: ReadonlyArray<A>,
   doc: string
-): Setting<A> =>
-  setting({
+): Setting<A> {
+  return setting({
     env,
     doc,
     expected: `one of ${words.join(", ")}`,
     default: standard,
     decode: (raw) => Option.fromNullishOr(words.find((word) => word === raw))
   })
+}
 
 /** Text that may be left out; `expected` says what it looks like, `accepts` checks it. */
-export const optionalText = (
+export function optionalText(
   env: string,
   expected: string,
   accepts: (raw: string) => boolean,
   doc: string
-): Setting<Option.Option<string>> =>
-  setting({
+): Setting<Option.Option<string>> {
+  return setting({
     env,
     doc,
     expected,
@@ -156,16 +161,17 @@ export const optionalText = (
     absent: Option.none(),
     decode: (raw) => (accepts(raw) ? Option.some(Option.some(raw)) : Option.none())
   })
+}
 
 /** A secret that may be left out; `expected` says what it looks like, `accepts` checks it, `mistake` says what is wrong without showing it. */
-export const optionalSecret = (
+export function optionalSecret(
   env: string,
   expected: string,
   accepts: (raw: string) => boolean,
   doc: string,
   mistake?: (raw: string) => string
-): Setting<Option.Option<Redacted.Redacted>> =>
-  setting({
+): Setting<Option.Option<Redacted.Redacted>> {
+  return setting({
     env,
     doc,
     expected,
@@ -175,6 +181,7 @@ export const optionalSecret = (
     absent: Option.none(),
     decode: (raw) => (accepts(raw) ? Option.some(Option.some(Redacted.make(raw))) : Option.none())
   })
+}
 
 const raw = (env: string) =>
   Config.String(env).pipe(
@@ -203,10 +210,12 @@ const valueOf = <A>(s: Setting<A>): Effect.Effect<A, SettingsInvalid> =>
   )
 
 /** The layer of one configuration class. Fails with the first mistake; `layerAll` reports them together. */
-export const layer = <Self, const S extends Readonly<Record<string, Setting<unknown>>>>(
+export function layer<Self, const S extends Readonly<Record<string, Setting<unknown>>>>(
   key: Context.Key<Self, Values<S>>,
   settings: S
-): Layer.Layer<Self, SettingsInvalid> => Layer.effect(key, read(settings))
+): Layer.Layer<Self, SettingsInvalid> {
+  return Layer.effect(key, read(settings))
+}
 
 /** Reads a record of settings. */
 export function read<const S extends Readonly<Record<string, Setting<unknown>>>>(
@@ -217,14 +226,16 @@ export function read(settings: Readonly<Record<string, Setting<unknown>>>) {
 }
 
 /** Names of all settings of these groups. */
-export const namesOf = (groups: ReadonlyArray<Pick<Group, "settings">>): ReadonlyArray<string> =>
-  groups.flatMap(({ settings }) => Object.values(settings)).map(({ env }) => env)
+export function namesOf(groups: ReadonlyArray<Pick<Group, "settings">>): ReadonlyArray<string> {
+  return groups.flatMap(({ settings }) => Object.values(settings)).map(({ env }) => env)
+}
 
 /** Says in the log which variables look like settings and are not among the known ones. */
-export const layerUnknown = (known: ReadonlyArray<string>) =>
-  Layer.effectDiscard(
+export function layerUnknown(known: ReadonlyArray<string>) {
+  return Layer.effectDiscard(
     Effect.flatMap(unknown(known), (found) => Effect.forEach(found, ({ message }) => Effect.logWarning(message)))
   )
+}
 
 /**
  * All configuration of a program: checks every setting of every group first, so that one run shows all mistakes, variables

@@ -5,11 +5,12 @@ import { Context, Effect } from "effect"
 export const steps = Context.Reference<Set<string>>("spillway/Startup/steps", { defaultValue: () => new Set() })
 
 /** Reports `step` while `effect` runs. */
-export const during = <A, E, R>(step: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(steps, (inProgress) =>
+export function during<A, E, R>(step: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  return Effect.flatMap(steps, (inProgress) =>
     Effect.acquireUseRelease(
       Effect.sync(() => inProgress.add(step)),
       () => effect,
       () => Effect.sync(() => inProgress.delete(step))
     )
   )
+}

@@ -2,9 +2,6 @@
 import { Context, Effect, Schema } from "effect"
 import type { Duration, Stream } from "effect"
 
-export { NotSealed, Protection } from "./Storage/Protection.ts"
-export * as SealedRecords from "./Storage/SealedRecords.ts"
-
 const place = ({
   bucket,
   key,
@@ -66,8 +63,9 @@ export type ReadError = ObjectNotFound | ObjectDamaged | StorageUnavailable | St
 export type StorageError = ReadError | ObjectConflict
 
 /** Damage on the way passes, damage at rest stays: one more read tells them apart before anybody sees the error. */
-export const rereadDamaged = <A, E, R>(read: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.retry(read, { times: 1, while: (error) => error instanceof ObjectDamaged })
+export function rereadDamaged<A, E, R>(read: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  return Effect.retry(read, { times: 1, while: (error) => error instanceof ObjectDamaged })
+}
 
 /** What the store knows of an object. `crc32c` is unsigned, `generation` changes when the key gets a new object. */
 export interface ObjectHead {

@@ -228,17 +228,19 @@ export function* read(fileSize: number | undefined): Generator<Ask, Audio | Unsu
 }
 
 /** Bytes of one sample of every channel. */
-export const frameBytes = ({ channels }: Pick<Audio, "channels">): number => bytesPerSample * channels
+export function frameBytes({ channels }: Pick<Audio, "channels">): number {
+  return bytesPerSample * channels
+}
 
 /** Whole samples in `there` bytes of audio and what follows it, and how many more the header promises. */
-export const extent = (audio: Audio, there: number) => {
+export function extent(audio: Audio, there: number) {
   const promised = audio.bytes ?? there
   const samples = Math.floor(Math.min(promised, there) / frameBytes(audio))
   return { samples, missing: Math.floor(promised / frameBytes(audio)) - samples }
 }
 
 /** The mean of the channels of whole samples, as PCM16. One channel is handed back as it is. */
-export const toMono = (bytes: Uint8Array, channels: number): Uint8Array => {
+export function toMono(bytes: Uint8Array, channels: number): Uint8Array {
   if (channels === 1) return bytes
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const samples = Math.floor(bytes.byteLength / (bytesPerSample * channels))

@@ -6,7 +6,7 @@ import { Wav } from "../../src/Audio.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { PublicUrl } from "../../src/PublicUrl.ts"
 import { Storage } from "../../src/Storage.ts"
-import * as DiskStorage from "../../src/Storage/DiskStorage.ts"
+import * as DiskStorage from "../../src/Storage/Disk/DiskStorage.ts"
 import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
 
 const [dataDir = "", list = "", rate = "16000"] = process.argv.slice(2)

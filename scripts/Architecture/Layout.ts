@@ -1,5 +1,5 @@
 /** Where files are, how they are called, and how long they may be. */
-import { at, composition, inPage, inSource, isMigration, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
+import { at, isComposition, inPage, inSource, isMigration, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
 import { chain, child, type Source, walk } from "./Source.ts"
 
 const technical = ["common", "controllers", "helpers", "layers", "lib", "repositories", "services", "types", "utils"]
@@ -45,13 +45,15 @@ const fileName: Rule = {
   name: "file-name",
   check: (source, all) => {
     const name = nameOf(source.path)
-    if (!inSource(source.path) || composition.includes(source.path) || isMigration(source.path)) return []
+    if (!inSource(source.path) || isComposition(source.path) || isMigration(source.path)) return []
     if (!/^[A-Z][A-Za-z0-9]*$/.test(name)) return [whole(source, "the name is PascalCase")]
     const byName = [...all.values()].some((other) =>
       other.imports.some((each) => each.target === source.path && !each.namespace && !each.typeOnly)
     )
     const onlyParts = source.ownExports === 0 || inPage(source.path)
-    const main = [name, name.slice(0, 1).toLowerCase() + name.slice(1)]
+    // `Storage/Gcs/Fault.ts` may export `GcsFault`: the folder is the prefix.
+    const folder = source.path.split("/").at(-2) ?? ""
+    const main = [name, name.slice(0, 1).toLowerCase() + name.slice(1), `${folder}${name}`]
     return main.some((each) => source.exports.includes(each)) || onlyParts || !byName
       ? []
       : [whole(source, `exports no \`${name}\`: export one, or import the file only as \`* as ${name}\``)]
@@ -98,7 +100,7 @@ const main: Rule = {
   }
 }
 
-/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk.ts`, or about a module as a whole: `test/Storage/Crash.test.ts`. */
+/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk/Disk.ts`, or about a module as a whole: `test/Storage/Crash.test.ts`. */
 const mirror: Rule = {
   name: "mirror",
   check: (source, all) => {

@@ -14,14 +14,8 @@ export interface Rule {
 }
 
 /** The only files that put modules together; they may import edges, adapters and parts. */
-export const composition = [
-  "src/main.ts",
-  "src/Cli.ts",
-  "src/Importing.ts",
-  "src/Server/Configuration.ts",
-  "src/Server/Api.ts",
-  "src/Server/Routes.ts"
-]
+export const isComposition = (path: string): boolean =>
+  path === "src/main.ts" || path === "src/Cli.ts" || path.startsWith("src/Server/")
 
 /** Parts that belong to the outside of a module, by the end of their name: what calls it, and when. */
 const edges = ["Http", "Janitor", "Socket", "Sweeper"]
@@ -42,7 +36,7 @@ export const isMigration = (path: string): boolean => path.startsWith("src/Db/Mi
 
 export const isTest = (path: string): boolean => path.startsWith("test/")
 
-/** `Disk` of `src/Storage/Disk.ts`. */
+/** `Disk` of `src/Storage/Disk/Disk.ts`. */
 export const nameOf = (path: string): string =>
   (path.split("/").at(-1) ?? "").replace(/\.(test\.)?(?:tsx?|mts|mjs)$/, "")
 

@@ -7,7 +7,7 @@ export const file = "docs/configuration.md"
 
 const begin = "<!-- configuration: written by `npm run docs` -->"
 const end = "<!-- end of configuration -->"
-const composition = "src/Configuration.ts"
+const composition = "src/Server/Configuration.ts"
 /** The module whose settings belong to the command line and not to the server. */
 const commandLine = "Cli"
 

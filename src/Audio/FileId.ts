@@ -5,7 +5,7 @@ import type { AudioFile } from "./Timeline.ts"
 type Head = Pick<AudioFile<unknown>, "start" | "sampleRate" | "codec">
 
 /** A UUID of version 8 (RFC 9562, section 5.8): SHA-256 of what names the file and never changes. */
-export const fileId = (uid: string, conversation: string, { codec, sampleRate, start }: Head): string => {
+export function fileId(uid: string, conversation: string, { codec, sampleRate, start }: Head): string {
   // Neither ids nor numbers hold a slash, so that no two files have the same name.
   const name = [uid, conversation, start, sampleRate, codec].join("/")
   const hex = createHash("sha256").update(name).digest("hex")

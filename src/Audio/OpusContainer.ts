@@ -13,7 +13,7 @@ export interface OpusContainer {
 const headSize = 8
 
 /** The container, or what is wrong with it. What follows the last packet is ignored. */
-export const parse = (bytes: Uint8Array): Result.Result<OpusContainer, string> => {
+export function parse(bytes: Uint8Array): Result.Result<OpusContainer, string> {
   if (bytes.length < headSize) return Result.fail(`${bytes.length} bytes are no Opus container`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const count = view.getUint32(0, true)
@@ -37,7 +37,7 @@ const hybrid = [10, 20]
 const celt = [2.5, 5, 10, 20]
 
 /** How much audio a packet holds (RFC 6716, section 3.1); not a number if it is none. */
-export const milliseconds = (packet: Uint8Array): number => {
+export function milliseconds(packet: Uint8Array): number {
   const [head, second] = packet
   if (head === undefined) return Number.NaN
   const mode = head >> 3
@@ -48,11 +48,12 @@ export const milliseconds = (packet: Uint8Array): number => {
 }
 
 /** What the packets decode to, before it is trimmed. */
-export const decodedSamples = ({ packets }: OpusContainer, sampleRate: number): number =>
-  packets.reduce((sum, packet) => sum + (milliseconds(packet) * sampleRate) / 1_000, 0)
+export function decodedSamples({ packets }: OpusContainer, sampleRate: number): number {
+  return packets.reduce((sum, packet) => sum + (milliseconds(packet) * sampleRate) / 1_000, 0)
+}
 
 /** Samples of the audio that was recorded: the encoder filled its last packet up. */
-export const samples = (container: OpusContainer, sampleRate: number): number => {
+export function samples(container: OpusContainer, sampleRate: number): number {
   const decoded = decodedSamples(container, sampleRate)
   const original = Math.floor(container.originalBytes / 2)
   return original > 0 && original < decoded ? original : decoded

@@ -76,7 +76,7 @@ export class Peaks {
 }
 
 /** The peaks of all of a chunk's PCM16. */
-export const peaksOf = (pcm: Uint8Array, sampleRate: number): Uint8Array => {
+export function peaksOf(pcm: Uint8Array, sampleRate: number): Uint8Array {
   const peaks = new Peaks(sampleRate)
   peaks.add(pcm)
   return peaks.encode()

@@ -47,7 +47,9 @@ export const toleranceSeconds = 0.001
 const resolutionSeconds = 1e-6
 
 /** Position of the sample at `seconds`. */
-export const positionOf = (seconds: number, sampleRate: number): number => Math.round(seconds * sampleRate)
+export function positionOf(seconds: number, sampleRate: number): number {
+  return Math.round(seconds * sampleRate)
+}
 
 const lengthOf = (spans: Spans): number => spans.reduce((sum, [from, to]) => sum + to - from, 0)
 
@@ -107,7 +109,7 @@ const addAudio = (state: State, chunk: TimelineChunk, begins: boolean): Placemen
  * The chunk after those that came to `state`. More than `gapSeconds` without a chunk, another sample rate or another codec
  * begin a file. A gap of more than 1 ms is silence; where chunks overlap by more than that, the earlier one is heard.
  */
-export const place = (state: State | undefined, chunk: TimelineChunk, gapSeconds: number): Placement => {
+export function place(state: State | undefined, chunk: TimelineChunk, gapSeconds: number): Placement {
   const add = chunk.state === "lost" ? addLost : addAudio
   if (state !== undefined && takes(state, chunk, gapSeconds)) return add(state, chunk, false)
   const { codec, sampleRate } = chunk
@@ -116,10 +118,13 @@ export const place = (state: State | undefined, chunk: TimelineChunk, gapSeconds
 }
 
 /** Whether the same chunks after both are placed alike. */
-export const isSame = (a: State, b: State): boolean =>
-  a.heard === b.heard &&
-  a.end === b.end &&
-  a.sampleRate === b.sampleRate &&
-  a.codec === b.codec &&
-  a.pending.length === b.pending.length &&
-  a.pending.every(([from, to], index) => from === b.pending[index]?.[0] && to === b.pending[index]?.[1])
+export function isSame(a: State, b: State): boolean {
+  return (
+    a.heard === b.heard &&
+    a.end === b.end &&
+    a.sampleRate === b.sampleRate &&
+    a.codec === b.codec &&
+    a.pending.length === b.pending.length &&
+    a.pending.every(([from, to], index) => from === b.pending[index]?.[0] && to === b.pending[index]?.[1])
+  )
+}

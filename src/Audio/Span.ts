@@ -13,4 +13,6 @@ export interface Span {
 }
 
 /** Unix seconds of the first sample after the span. */
-export const end = (span: Span): number => span.start + span.samples / span.sampleRate
+export function end(span: Span): number {
+  return span.start + span.samples / span.sampleRate
+}

@@ -36,17 +36,17 @@ export interface AudioFile<C> extends Summary {
 }
 
 /** The order in which chunks are laid out: that of the primary key of their rows. */
-export const order = (a: Pick<TimelineChunk, "start" | "id">, b: Pick<TimelineChunk, "start" | "id">): number => {
+export function order(a: Pick<TimelineChunk, "start" | "id">, b: Pick<TimelineChunk, "start" | "id">): number {
   if (a.start !== b.start) return a.start - b.start
   const [one = "", other = ""] = [a.id, b.id]
   return one < other ? -1 : one > other ? 1 : 0
 }
 
 /** The audio files of one conversation, by start, from chunks in any order. The index in the database is equal to it. */
-export const layout = <C extends TimelineChunk>(
+export function layout<C extends TimelineChunk>(
   chunks: Iterable<C>,
   gapSeconds = fileGapSeconds
-): ReadonlyArray<AudioFile<C>> => {
+): ReadonlyArray<AudioFile<C>> {
   const files: Array<Omit<AudioFile<C>, "pieces"> & { pieces: Array<Piece<C>> }> = []
   let state
   for (const chunk of [...chunks].filter(({ samples }) => samples > 0).sort(order)) {

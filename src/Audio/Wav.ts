@@ -65,7 +65,7 @@ const rf64 = (sampleRate: number, data: number): Buffer => {
 }
 
 /** 44 bytes of RIFF; from 4 GiB − 36 bytes of audio on, 80 bytes of RF64 with a `ds64` chunk (EBU Tech 3306). */
-export const header = (sampleRate: number, samples: number): Uint8Array => {
+export function header(sampleRate: number, samples: number): Uint8Array {
   const data = samples * bytesPerSample
   return data > riffLimit ? rf64(sampleRate, data) : riff(sampleRate, data)
 }
@@ -77,8 +77,9 @@ const lead = (samples: number, format: Format): number => {
 }
 
 /** Bytes of the whole file. */
-export const size = ({ samples }: Pick<Summary, "samples">, format: Format): number =>
-  lead(samples, format) + samples * bytesPerSample
+export function size({ samples }: Pick<Summary, "samples">, format: Format): number {
+  return lead(samples, format) + samples * bytesPerSample
+}
 
 /** The first piece that ends after a byte of the audio; the number of pieces if there is none. */
 const seek = (pieces: ReadonlyArray<Piece<unknown>>, byte: number): number => {
@@ -110,11 +111,11 @@ export function* sound<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Genera
 }
 
 /** What bytes `range` of the file, which lies within its `size`, have of the header, and their range of the audio behind it. */
-export const split = (
+export function split(
   file: Sound,
   format: Format,
   range: Range
-): { readonly header: Uint8Array; readonly sound: Range } => {
+): { readonly header: Uint8Array; readonly sound: Range } {
   const begin = lead(file.samples, format)
   const isInHeader = range.start < begin && range.start < range.end
   return {

@@ -1,10 +1,10 @@
 /** A bound on concurrent work: fair between keys, bounded in who may wait, and safe from waiting for itself. */
 import { Clock, Duration, Effect } from "effect"
 import type { Fiber, Scope } from "effect"
-import { Held, isHeld } from "./Held.ts"
+import { HeldPermits, isHeldPermit } from "./HeldPermits.ts"
 import { NestedTake, Saturated } from "./Saturated.ts"
 import * as FairQueue from "./FairQueue.ts"
-import { watch } from "./Watch.ts"
+import { saturationLog } from "./SaturationLog.ts"
 
 export interface Stats {
   readonly permits: number
@@ -128,9 +128,9 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       )
     })
 
-  const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: Held | undefined) => {
-    const held: Held = { of: queue, outer, isReleased: false }
-    return Effect.onExit(Effect.provideService(work, Held, held), () => {
+  const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: HeldPermits | undefined) => {
+    const held: HeldPermits = { of: queue, outer, isReleased: false }
+    return Effect.onExit(Effect.provideService(work, HeldPermits, held), () => {
       held.isReleased = true
       return release
     })
@@ -139,8 +139,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const run: Bulkhead["run"] = (key) => (effect) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber) => {
-        const outer = fiber.getRef(Held)
-        if (isHeld(outer, queue)) return Effect.die(new NestedTake({ bulkhead: name }))
+        const outer = fiber.getRef(HeldPermits)
+        if (isHeldPermit(outer, queue)) return Effect.die(new NestedTake({ bulkhead: name }))
         if (free > 0 && queue.size() === 0) {
           free--
           return withPermit(restore(effect), outer)
@@ -159,6 +159,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     waited: Duration.millis(waitedMillis),
     rejected
   })
-  yield* watch(name, options.warnEvery, stats)
+  yield* saturationLog(name, options.warnEvery, stats)
   return { name, run, stats: Effect.sync(stats) }
 })

@@ -15,7 +15,7 @@ export interface FairQueue<W> {
   readonly sizeOf: (key: string) => number
 }
 
-export const make = <W>(): FairQueue<W> => {
+export function make<W>(): FairQueue<W> {
   /** No line is empty. The order is that of the turns. */
   const lines = new Map<string, Set<W>>()
   let size = 0

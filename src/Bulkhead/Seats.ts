@@ -2,7 +2,7 @@
 import { Duration, Effect, Schema } from "effect"
 import type { Scope } from "effect"
 import { BulkheadConfig } from "./BulkheadConfig.ts"
-import { watch } from "./Watch.ts"
+import { saturationLog } from "./SaturationLog.ts"
 
 /** `setting` is the variable that the limit comes from. */
 const Limit = { limit: Schema.Int, setting: Schema.String }
@@ -68,7 +68,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Seats, never, BulkheadConfig | Scope.Scope> {
   const { warnEvery } = yield* BulkheadConfig
   const { rejected, take, taken } = counted(name, limits)
-  yield* watch(name, warnEvery, () => ({
+  yield* saturationLog(name, warnEvery, () => ({
     permits: limits.node.limit,
     active: taken(),
     waiting: 0,

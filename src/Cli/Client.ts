@@ -18,17 +18,18 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 }
 
 /** What a response with an error status says. */
-export const refusal = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.map(
+export function refusal(response: HttpClientResponse.HttpClientResponse) {
+  return Effect.map(
     Effect.orElseSucceed(response.text, () => ""),
     (body) => ServerSaid.of(response.status, body, response.headers["retry-after"])
   )
+}
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
 /** The response, whatever its status. */
-export const send = ({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) =>
-  Effect.gen(function* () {
+export function send({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
+  return Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
     const asked = request.pipe(HttpClientRequest.prependUrl(url), HttpClientRequest.bearerToken(Redacted.value(key)))
     return yield* client
@@ -39,6 +40,7 @@ export const send = ({ key, url }: Target.Server, request: HttpClientRequest.Htt
         )
       )
   })
+}
 
 /** Codes of undici and of the system, when a connection that was there ends. */
 const cuts = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
@@ -52,20 +54,22 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
 }
 
 /** The response if its status is 2xx. */
-export const succeed = (target: Target.Server, request: HttpClientRequest.HttpClientRequest) =>
-  Effect.flatMap(send(target, request), (response) =>
+export function succeed(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
+  return Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
+}
 
 /** The body of a 2xx response. */
-export const json = <A>(
+export function json<A>(
   target: Target.Server,
   request: HttpClientRequest.HttpClientRequest,
   schema: Schema.Codec<A, unknown>
-) =>
-  Effect.gen(function* () {
+) {
+  return Effect.gen(function* () {
     const response = yield* succeed(target, request)
     const body = yield* Effect.option(Effect.flatMap(response.json, Schema.decodeUnknownEffect(schema)))
     if (Option.isNone(body)) return yield* unreachable(target.url)("its answer is not Spillway's")
     return body.value
   })
+}

@@ -33,8 +33,8 @@ const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>) {
 })
 
 /** Of all groups that the composition knows. */
-export const configCommand = (groups: ReadonlyArray<Pick<Settings.Group, "settings">>) =>
-  Command.make(
+export function configCommand(groups: ReadonlyArray<Pick<Settings.Group, "settings">>) {
+  return Command.make(
     "config",
     {},
     Effect.fnUntraced(function* () {
@@ -54,3 +54,4 @@ export const configCommand = (groups: ReadonlyArray<Pick<Settings.Group, "settin
       if (envs.length > 0) return yield* new ConfigInvalid({ envs })
     })
   ).pipe(Command.withDescription("Print the settings that the server would run with; secrets as `set`"))
+}

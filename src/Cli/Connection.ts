@@ -3,7 +3,7 @@ import { Duration, Effect, Fiber, Option, Redacted, Schema } from "effect"
 import type { Scope } from "effect"
 import type { IncomingMessage } from "node:http"
 import { WebSocket } from "ws"
-import * as Frames from "./Frames.ts"
+import * as Frames from "./Stream/Frames.ts"
 import { ServerSaid } from "./ServerSaid.ts"
 
 /** The connection failed or ended; another one may work, not before `retryAfter`. */
@@ -95,8 +95,8 @@ const ended = (socket: WebSocket) =>
   })
 
 /** The socket is closed with the scope. */
-export const open = (options: Options): Effect.Effect<Connection, Disconnected | Refused | ServerSaid, Scope.Scope> =>
-  Effect.gen(function* () {
+export function open(options: Options): Effect.Effect<Connection, Disconnected | Refused | ServerSaid, Scope.Scope> {
+  return Effect.gen(function* () {
     const socket = yield* Effect.acquireRelease(connect(options), disconnect, { interruptible: true })
     // Listens from the start, so that the reason is known whoever asks first, and when.
     const end = yield* Effect.forkScoped(ended(socket), { startImmediately: true })
@@ -115,6 +115,7 @@ export const open = (options: Options): Effect.Effect<Connection, Disconnected |
         }).pipe(Effect.flatMap((taken) => (taken ? Effect.void : reason)))
     }
   })
+}
 
 /** Time for the server to answer a close. */
 const goodbye = Duration.seconds(1)

@@ -28,15 +28,18 @@ const Page = Schema.Struct({
   next: Schema.optional(Schema.NullOr(Schema.String))
 })
 
-export const path = (id: string) => `/v1/conversations/${encodeURIComponent(id)}`
+export function path(id: string) {
+  return `/v1/conversations/${encodeURIComponent(id)}`
+}
 
 /** With its latest audio files, or those before a page of them. */
-export const get = (target: Target.Server, id: string, before?: string) =>
-  Client.json(
+export function get(target: Target.Server, id: string, before?: string) {
+  return Client.json(
     target,
     HttpClientRequest.get(path(id), before === undefined ? {} : { urlParams: { files_before: before } }),
     Conversation
   )
+}
 
 /** All of its audio files, by start. */
 export const files = Effect.fnUntraced(function* (target: Target.Server, id: string) {
@@ -51,14 +54,16 @@ export const files = Effect.fnUntraced(function* (target: Target.Server, id: str
 })
 
 /** Newest first. */
-export const list = (target: Target.Server, limit: number) =>
-  Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
+export function list(target: Target.Server, limit: number) {
+  return Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
+}
 
-export const audioPath = (conversation: string, file: string) =>
-  `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`
+export function audioPath(conversation: string, file: string) {
+  return `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`
+}
 
 /** `4:07`, `1:02:09`. */
-export const clock = (seconds: number): string => {
+export function clock(seconds: number): string {
   const whole = Math.round(seconds)
   const two = (n: number) => String(n).padStart(2, "0")
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60]
@@ -66,4 +71,6 @@ export const clock = (seconds: number): string => {
 }
 
 /** `2026-01-31 14:05:09`, UTC. */
-export const date = (at: DateTime.Utc): string => DateTime.formatIso(at).slice(0, 19).replace("T", " ")
+export function date(at: DateTime.Utc): string {
+  return DateTime.formatIso(at).slice(0, 19).replace("T", " ")
+}

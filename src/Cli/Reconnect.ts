@@ -23,8 +23,8 @@ type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff" | "m
 const isDisconnected = (error: unknown): error is Disconnected => error instanceof Disconnected
 
 /** A short request, repeated while its failure may pass; each try takes at most the command's patience. */
-export const patiently = <A, R>(request: Effect.Effect<A, ServerSaid | Unreachable, R>, config: CliConfig["Service"]) =>
-  reconnecting(
+export function patiently<A, R>(request: Effect.Effect<A, ServerSaid | Unreachable, R>, config: CliConfig["Service"]) {
+  return reconnecting(
     request.pipe(
       Effect.catchTags({
         ServerSaid: (refusal) => Effect.fail(Disconnected.by(refusal)),
@@ -38,6 +38,7 @@ export const patiently = <A, R>(request: Effect.Effect<A, ServerSaid | Unreachab
     Effect.succeed(0),
     config
   )
+}
 
 /** `progress` is any number that grows as the work advances. */
 export const reconnecting = Effect.fnUntraced(function* <A, E, R>(

@@ -1,6 +1,6 @@
 /** Rows for people: columns as wide as their widest cell, headings first. */
 
-export const table = (headings: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+export function table(headings: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string {
   const all = [headings, ...rows]
   const widths = headings.map((_, column) => all.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0))
   return all

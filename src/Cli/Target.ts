@@ -36,12 +36,14 @@ const quoted = (text: string): string =>
   /^[\w.:/@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 
 /** A command to copy. */
-export const hint = ({ again }: Pick<Target, "again">, command: string): string =>
-  ["npm run spillway --", command, ...again.flags].join(" ")
+export function hint({ again }: Pick<Target, "again">, command: string): string {
+  return ["npm run spillway --", command, ...again.flags].join(" ")
+}
 
 /** The same for everybody's HTTP client. */
-export const curl = ({ again, url }: Target, path: string): string =>
-  `curl -H "Authorization: Bearer ${again.key}" ${quoted(url + path)}`
+export function curl({ again, url }: Target, path: string): string {
+  return `curl -H "Authorization: Bearer ${again.key}" ${quoted(url + path)}`
+}
 
 /** Addresses to listen on that nobody can connect to. */
 const loopback: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" }
@@ -88,4 +90,6 @@ export const target = Effect.fnUntraced(function* (flags: {
 })
 
 /** For the composition, which knows where the server's own settings are. */
-export const layerLocal = <E, R>(local: Effect.Effect<LocalServer["Service"], E, R>) => Layer.effect(LocalServer, local)
+export function layerLocal<E, R>(local: Effect.Effect<LocalServer["Service"], E, R>) {
+  return Layer.effect(LocalServer, local)
+}

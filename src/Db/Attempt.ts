@@ -1,10 +1,10 @@
 /** One attempt of an operation: waits for its turn until one time, then runs until another. */
 import { Effect, Fiber } from "effect"
 import type { Deadline, Deadlines } from "./Deadlines.ts"
-import type { Turns } from "./Turns.ts"
+import type { PoolShares } from "./PoolShares.ts"
 
 interface Options<E> {
-  readonly turns: Turns
+  readonly turns: PoolShares
   readonly uid: string | undefined
   /** When too many operations of the user wait. */
   readonly mayBeRefused: boolean
@@ -24,8 +24,8 @@ interface Options<E> {
  * that. Here the caller has its answer at once, and the turn is given back when the statement has really stopped. A
  * caller that is interrupted does wait, so that closing a scope ends everything in it.
  */
-export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<E2>): Effect.Effect<A, E | E2> =>
-  Effect.withFiber((parent) =>
+export function attempt<A, E, E2>(effect: Effect.Effect<A, E>, options: Options<E2>): Effect.Effect<A, E | E2> {
+  return Effect.withFiber((parent) =>
     Effect.callback<A, E | E2>((resume) => {
       const { deadlines, turns, uid } = options
       let hasTurn = turns.tryTake(uid)
@@ -56,3 +56,4 @@ export const attempt = <A, E, E2>(effect: Effect.Effect<A, E>, options: Options<
       return Effect.suspend(() => Fiber.interrupt(work))
     })
   )
+}

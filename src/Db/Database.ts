@@ -1,8 +1,8 @@
 /** The database of this node, ready to use: reached or started, its schema up to date. */
 import { Effect, Layer, Option } from "effect"
 import { DbConfig } from "./DbConfig.ts"
-import * as EmbeddedPostgres from "./EmbeddedPostgres.ts"
-import * as External from "./External.ts"
+import * as EmbeddedPostgres from "./Postgres/EmbeddedPostgres.ts"
+import * as External from "./External/External.ts"
 import * as Migrations from "./Migrations.ts"
 import * as PgDb from "./PgDb.ts"
 

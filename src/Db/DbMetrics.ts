@@ -32,7 +32,7 @@ export interface DbMetrics {
 }
 
 /** Metrics are kept in `context`, and updated synchronously: they are part of every query. */
-export const make = (pool: number, context: Context.Context<never>): DbMetrics => {
+export function make(pool: number, context: Context.Context<never>): DbMetrics {
   const byOperation = new Map<string, Metric.Metric<number, unknown>>()
   const timer = (operation: string): Metric.Metric<number, unknown> => {
     const known = byOperation.get(operation)

@@ -17,7 +17,7 @@ export const isSqlError: (u: unknown) => u is SqlError.SqlError = SqlError.isSql
  * The five-character code of PostgreSQL (its manual, appendix A); none when the server did not answer. What the server
  * reports has a severity, which tells its codes from Node's (`EPIPE`).
  */
-export const sqlState = (error: SqlError.SqlError): string | undefined => {
+export function sqlState(error: SqlError.SqlError): string | undefined {
   const cause = error.reason.cause
   return Predicate.hasProperty(cause, "severity") &&
     Predicate.hasProperty(cause, "code") &&
@@ -40,7 +40,7 @@ const refused = new Set(["40001", "40P01", "55P03", "57P03", "53300", "57P01", "
 const unavailable = /^(08|53|57P|58|28|25P03|25006)/
 
 /** The client names the phase in `operation`: while connecting, no statement was sent. */
-export const of = (error: SqlError.SqlError): Fault => {
+export function of(error: SqlError.SqlError): Fault {
   const code = sqlState(error)
   const connecting = error.reason.operation === "connect"
   if (code !== undefined) {

@@ -90,8 +90,8 @@ const holderOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
  * Brings the schema up to date and returns the migrations that it ran: all in one transaction, on a connection of its
  * own, without a statement timeout. Waiting is polling: it can be interrupted, and holds no session of a pooler.
  */
-export const runWithin = (patience: Duration.Duration) =>
-  Effect.gen(function* () {
+export function runWithin(patience: Duration.Duration) {
+  return Effect.gen(function* () {
     const server = yield* DbServer
     const config = yield* DbConfig
     const clock = yield* Clock.Clock
@@ -135,5 +135,6 @@ export const runWithin = (patience: Duration.Duration) =>
         })
     })
   )
+}
 
 export const run = Startup.during("The database's schema is being migrated.", runWithin(lockPatience))

@@ -7,7 +7,7 @@ import { attempt } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
 import * as Deadlines from "./Deadlines.ts"
 import * as Fault from "./Fault.ts"
-import * as Turns from "./Turns.ts"
+import * as PoolShares from "./PoolShares.ts"
 
 export interface Operation {
   readonly name: string
@@ -45,7 +45,7 @@ type Limits = Pick<
 >
 
 /** Milliseconds before retry `n` (0 is the first), for `random` from 0 to 1. */
-export const delay = (limits: Limits, n: number, random: number): number => {
+export function delay(limits: Limits, n: number, random: number): number {
   const spread = (limits.retryJitter / 100) * (2 * random - 1)
   const backoff = Math.min(Duration.toMillis(limits.retryBase) * 2 ** n, Duration.toMillis(limits.retryCap))
   return Math.max(Math.round(backoff * (1 + spread)), Duration.toMillis(limits.retryFloor))
@@ -64,9 +64,9 @@ const divide = (pool: number) => {
   const ofIngest = atLeastOne(pool * ingestShare)
   const ofRequests = atLeastOne(pool - ofIngest - 1)
   return {
-    health: Turns.make(1, 1),
-    ingest: Turns.make(ofIngest, ofIngest),
-    request: Turns.make(ofRequests, atLeastOne(ofRequests * userShare))
+    health: PoolShares.make(1, 1),
+    ingest: PoolShares.make(ofIngest, ofIngest),
+    request: PoolShares.make(ofRequests, atLeastOne(ofRequests * userShare))
   }
 }
 

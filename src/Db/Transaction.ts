@@ -66,8 +66,8 @@ interface Options {
 }
 
 /** As `sql.withTransaction`: commits when the effect succeeds, else rolls back; a nested one is a savepoint. */
-export const make = (sql: PgClient.PgClient, { limits, single = false }: Options) =>
-  SqlClient.makeWithTransaction({
+export function make(sql: PgClient.PgClient, { limits, single = false }: Options) {
+  return SqlClient.makeWithTransaction({
     transactionService: sql.transactionService,
     spanAttributes: [["db.system.name", "postgresql"]],
     acquireConnection: (restore) => restore(sql.reserve),
@@ -83,3 +83,4 @@ export const make = (sql: PgClient.PgClient, { limits, single = false }: Options
     rollback,
     rollbackSavepoint: (connection, id) => control(connection, `ROLLBACK TO SAVEPOINT effect_sql_${id}`)
   })
+}

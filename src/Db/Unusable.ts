@@ -16,7 +16,7 @@ const remedyFor = (code: string | undefined, error: SqlError.SqlError, embedded:
     : "check that it runs and that DATABASE_URL names its host and port"
 }
 
-export const of = ({ embedded, name }: Place, error: SqlError.SqlError): DatabaseUnusable => {
+export function of({ embedded, name }: Place, error: SqlError.SqlError): DatabaseUnusable {
   const code = Fault.sqlState(error)
   const cause = error.reason.cause
   const detail = cause instanceof Error && cause.message !== "" ? cause.message : error.message

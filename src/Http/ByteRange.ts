@@ -18,7 +18,7 @@ const form = /^(?:(\d+)-(\d*)|-(\d+))$/
  * The bytes of `size` that are asked for: of the forms `a-b`, `a-` and `-n` one is answered. Several ranges, other units and
  * what does not parse are ignored, as the RFC allows and demands.
  */
-export const byteRange = (header: string | undefined, size: number): Asked => {
+export function byteRange(header: string | undefined, size: number): Asked {
   const set = /^bytes=(.*)$/i.exec(header ?? "")?.[1] ?? ""
   const [range, ...others] = set
     .split(",")

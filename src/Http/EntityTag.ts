@@ -4,13 +4,18 @@
 const tags = (list: string): ReadonlyArray<string> => list.match(/(?:W\/)?"[^"]*"/g) ?? []
 
 /** `If-None-Match`: `*`, or a list that holds the tag; whether tags are weak makes no difference. */
-export const isNoneMatch = (header: string | undefined, etag: string): boolean =>
-  header === undefined || !(header.trim() === "*" || tags(header).some((tag) => tag.replace(/^W\//, "") === etag))
+export function isNoneMatch(header: string | undefined, etag: string): boolean {
+  return (
+    header === undefined || !(header.trim() === "*" || tags(header).some((tag) => tag.replace(/^W\//, "") === etag))
+  )
+}
 
 /** `If-Match`: `*`, or a list that holds the strong tag. */
-export const isMatch = (header: string | undefined, etag: string): boolean =>
-  header === undefined || header.trim() === "*" || tags(header).includes(etag)
+export function isMatch(header: string | undefined, etag: string): boolean {
+  return header === undefined || header.trim() === "*" || tags(header).includes(etag)
+}
 
 /** `If-Range`: the strong tag. Dates never match: there is no `Last-Modified`. */
-export const isSameRange = (header: string | undefined, etag: string): boolean =>
-  header === undefined || header.trim() === etag
+export function isSameRange(header: string | undefined, etag: string): boolean {
+  return header === undefined || header.trim() === etag
+}

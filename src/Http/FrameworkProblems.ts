@@ -19,7 +19,7 @@ const ofMultipart = ({ reason }: Multipart.MultipartError): Problem | undefined 
 }
 
 /** `undefined` for what is no fault of the request. */
-export const rule = (error: unknown): Problem | undefined => {
+export function rule(error: unknown): Problem | undefined {
   if (HttpServerError.isHttpServerError(error)) return ofServer(error)
   if (HttpApiError.HttpApiPayloadTooLarge.is(error))
     return Problem.tooLarge("The body is larger than the server takes.")

@@ -12,10 +12,9 @@ import { Problem } from "./Problem.ts"
 export type Rule = (error: unknown) => Problem | undefined
 
 /** The rule for one class of errors. */
-export const rule =
-  <E>(type: abstract new (...args: never) => E, problem: (error: E) => Problem): Rule =>
-  (error) =>
-    error instanceof type ? problem(error) : undefined
+export function rule<E>(type: abstract new (...args: never) => E, problem: (error: E) => Problem): Rule {
+  return (error) => (error instanceof type ? problem(error) : undefined)
+}
 
 const again = "Try again in a second."
 

@@ -7,7 +7,7 @@ import { HttpConfig } from "./HttpConfig.ts"
 import { Listener } from "./Listener.ts"
 import { Methods } from "./Methods.ts"
 import * as ProblemResponses from "./ProblemResponses.ts"
-import { Readiness } from "./Readiness.ts"
+import { Readiness } from "../Readiness.ts"
 import { Upgrades } from "./Upgrades.ts"
 
 const causes: Readonly<Record<string, string>> = {
@@ -103,11 +103,12 @@ export const layer = Layer.unwrap(
 const routerConfig = { maxParamLength: 384, caseSensitive: true }
 
 /** Serves routes with problems for all that fails. What routes share with the rest of the program is provided outside. */
-export const serve = <A, E, R>(routes: Layer.Layer<A, E, R>) =>
-  HttpRouter.serve(Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(Methods.layer)), {
+export function serve<A, E, R>(routes: Layer.Layer<A, E, R>) {
+  return HttpRouter.serve(Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(Methods.layer)), {
     disableLogger: true,
     disableListenLog: true
   }).pipe(Layer.provide(bounds))
+}
 
 const bounds = Layer.merge(
   Layer.succeed(HttpRouter.RouterConfig, routerConfig),

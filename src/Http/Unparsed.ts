@@ -26,18 +26,21 @@ const raw = ({ body, status }: Problem): string => {
 }
 
 /** A response is on its way: more bytes would become part of it. Node keeps it in this property, as its own answer needs it. */
-export const isAnswering = (socket: Duplex): boolean =>
-  Predicate.hasProperty(socket, "_httpMessage") &&
-  Predicate.hasProperty(socket._httpMessage, "headersSent") &&
-  socket._httpMessage.headersSent === true
+export function isAnswering(socket: Duplex): boolean {
+  return (
+    Predicate.hasProperty(socket, "_httpMessage") &&
+    Predicate.hasProperty(socket._httpMessage, "headersSent") &&
+    socket._httpMessage.headersSent === true
+  )
+}
 
 /** Sends the problem and closes the connection. */
-export const refuse = (socket: Duplex, problem: Problem): void => {
+export function refuse(socket: Duplex, problem: Problem): void {
   socket.end(raw(problem))
 }
 
 /** For the event `clientError` of Node's server. */
-export const answer = (error: NodeJS.ErrnoException, socket: Duplex): void => {
+export function answer(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === "ECONNRESET" || !socket.writable || isAnswering(socket)) socket.destroy()
   else refuse(socket, known[error.code ?? ""] ?? notHttp)
 }

@@ -1,9 +1,8 @@
 /** What the node answers by itself while no routes are attached: during the start, and after the last response of a stop. */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { ProblemDetails } from "effect/http"
-import * as Health from "./Health.ts"
 import { Problem } from "./Problem.ts"
-import { stopping } from "./Readiness.ts"
+import { Health, stopping } from "../Readiness.ts"
 
 export type Phase = { readonly name: "starting"; readonly steps: Iterable<string> } | { readonly name: "stopping" }
 
@@ -40,7 +39,7 @@ const answerTo = ({ method, url }: IncomingMessage, phase: Phase): Answer => {
  * The whole response is sent at once. A connection that is to be closed is closed when the request has been read: unread
  * input would reset it, and the client might lose the response.
  */
-export const answer = (request: IncomingMessage, response: ServerResponse, phase: Phase): void => {
+export function answer(request: IncomingMessage, response: ServerResponse, phase: Phase): void {
   const { body, status, type } = answerTo(request, phase)
   const json = JSON.stringify(body)
   const isRefusedUpgrade = request.headers.upgrade !== undefined

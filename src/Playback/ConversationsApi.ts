@@ -2,7 +2,8 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Span } from "../Audio.ts"
-import { Authorization, Problem, strict } from "../Http.ts"
+import { Problem, strict } from "../Http.ts"
+import { Authorization } from "../Auth.ts"
 import { Id } from "../Id.ts"
 
 /** Times are RFC 3339, durations seconds; `bytes` is the size as WAV. */

@@ -2,7 +2,8 @@
 import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Wav } from "../Audio.ts"
-import { Principal, Problem, Problems } from "../Http.ts"
+import { Problem, Problems } from "../Http.ts"
+import { Principal } from "../Auth.ts"
 import { Playback } from "../Playback.ts"
 import type { AudioFileHead, Conversation } from "../Recording.ts"
 import { type AudioFileInfo, type ConversationInfo, ConversationsApi } from "./ConversationsApi.ts"
@@ -23,7 +24,7 @@ const fileInfo = (file: AudioFileHead): typeof AudioFileInfo.Type => ({
   bytes: Wav.size(file, "wav")
 })
 
-export const info = (conversation: Conversation): typeof ConversationInfo.Type => {
+export function info(conversation: Conversation): typeof ConversationInfo.Type {
   const { span } = conversation
   return {
     id: conversation.id,

@@ -111,7 +111,7 @@ const logChange = (error: AudioFileChanged | DbError) =>
 
 const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) : Option.none())
 
-export const make = (read: Read, file: RecordedFile, format: Wav.Format): Rendition => {
+export function make(read: Read, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
   const lead = size - Wav.size(file, "pcm")
   /** Pieces are read a page at a time, when the one before is sent. */

@@ -9,10 +9,10 @@ import type { PlaybackConfig } from "./PlaybackConfig.ts"
 type Read = Recording["Service"]["read"]
 
 /** Parts of what is remembered fail as the whole did; the whole is read again, and forgotten if that succeeds. */
-export const remembering = (
+export function remembering(
   read: Read,
   { unreadableChunks, unreadableTime }: Pick<PlaybackConfig["Service"], "unreadableChunks" | "unreadableTime">
-): Read => {
+): Read {
   const known = new Map<string, { readonly until: number; readonly error: ChunkUnreadable }>()
   const remember = (id: string, error: ChunkUnreadable, now: number) => {
     known.delete(id)

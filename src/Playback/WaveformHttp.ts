@@ -1,7 +1,8 @@
 /** `/v1/conversations/{id}/waveform` over HTTP. */
 import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { Principal, Problem, Problems } from "../Http.ts"
+import { Problem, Problems } from "../Http.ts"
+import { Principal } from "../Auth.ts"
 import { Playback } from "../Playback.ts"
 import type { Waveform } from "./Waveform.ts"
 import { type FileWaveform, WaveformApi } from "./WaveformApi.ts"

@@ -2,7 +2,7 @@
 import { Clock, Context, Effect, Layer, Metric, Stream } from "effect"
 import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
-import { type Failing, Readiness } from "../Http.ts"
+import { type Failing, Readiness } from "../Readiness.ts"
 import { type CaptureStats, Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 

@@ -1,7 +1,8 @@
 /** The contract of `/v1/captures`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { Authorization, Problem, strict } from "../Http.ts"
+import { Problem, strict } from "../Http.ts"
+import { Authorization } from "../Auth.ts"
 import { Id } from "../Id.ts"
 
 /** Lags are seconds; `queued` and `deferred` count chunks. */

@@ -34,7 +34,7 @@ const heartbeat: Inbound = { _tag: "Heartbeat" }
 const isId = Schema.is(Id)
 
 /** Never throws. The reasons fit a close frame (123 bytes). */
-export const decode = (message: Buffer): Inbound => {
+export function decode(message: Buffer): Inbound {
   if (message.length < 4) return malformed("a message starts with a 4-byte opcode")
   const opcode = message.readUInt32LE(0)
   if (opcode === opcodes.audio) {
@@ -65,19 +65,22 @@ const withJson = (opcode: number, json: unknown): Buffer => {
 
 export const timeline: Buffer = withJson(opcodes.timeline, { type: "audio_timeline_ack", version: 2 })
 
-export const ack = (ack: { readonly conversation: string; readonly through: number; readonly bytes: number }): Buffer =>
-  withJson(opcodes.ack, { conversation_id: ack.conversation, through: ack.through, bytes: ack.bytes })
+export function ack(ack: { readonly conversation: string; readonly through: number; readonly bytes: number }): Buffer {
+  return withJson(opcodes.ack, { conversation_id: ack.conversation, through: ack.through, bytes: ack.bytes })
+}
 
-export const notice = (type: "draining" | "limit" | "lost", detail: string): Buffer =>
-  withJson(opcodes.notice, { type, detail })
+export function notice(type: "draining" | "limit" | "lost", detail: string): Buffer {
+  return withJson(opcodes.notice, { type, detail })
+}
 
 /** Audio lies `shift` seconds later than its stamps say. */
-export const clockNotice = (shift: number): Buffer =>
-  withJson(opcodes.notice, {
+export function clockNotice(shift: number): Buffer {
+  return withJson(opcodes.notice, {
     type: "clock",
     shift: Math.round(shift * 1e6) / 1e6,
     detail: "other audio is recorded at these times: this is placed after it"
   })
+}
 
 const flag = (on: string) => Schema.optionalKey(Schema.Literals([on, "0"]))
 
@@ -94,10 +97,10 @@ export const Query = Schema.Struct({
 const decodeQuery = Schema.decodeUnknownOption(Query)
 
 /** None when it is not valid. */
-export const query = (
+export function query(
   url: string
-): Option.Option<{ readonly sampleRate: number; readonly exact: boolean; readonly acks: boolean }> =>
-  Option.map(
+): Option.Option<{ readonly sampleRate: number; readonly exact: boolean; readonly acks: boolean }> {
+  return Option.map(
     decodeQuery(Object.fromEntries(URL.parse(url, "ws://node")?.searchParams ?? [["codec", ""]])),
     (query) => ({
       sampleRate: query.sample_rate ?? 16_000,
@@ -105,5 +108,6 @@ export const query = (
       acks: query.ack === "1"
     })
   )
+}
 
 export const queryHelp = "sample_rate 8000-48000, codec pcm16, audio_timeline 2, ack 1"

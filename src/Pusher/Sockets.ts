@@ -2,7 +2,7 @@
 import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
-import { Readiness } from "../Http.ts"
+import { Readiness } from "../Readiness.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 import type { Received, Session } from "./Session.ts"
 

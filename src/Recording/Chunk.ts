@@ -16,7 +16,7 @@ export interface Chunk extends Span.Span {
   readonly conversation: string
   readonly codec: Span.Codec
   readonly state: ChunkState
-  /** Of one in the journal; see `LiveChunk`. */
+  /** Of one in the journal; see `JournalChunk`. */
   readonly clockShift?: number
   /** The object's key, also before it is stored. */
   readonly key: string
@@ -25,8 +25,9 @@ export interface Chunk extends Span.Span {
 }
 
 /** Whether its audio is read as PCM16: Opus is, once it is stored. */
-export const isReadAsPcm = ({ codec, key, state }: Chunk): boolean =>
-  codec === "pcm16" || state === "lost" || (state === "stored" && /\.opus(\.enc)?$/.test(key))
+export function isReadAsPcm({ codec, key, state }: Chunk): boolean {
+  return codec === "pcm16" || state === "lost" || (state === "stored" && /\.opus(\.enc)?$/.test(key))
+}
 
 /** A name and the milliseconds after it, before the names that only this chunk asks for. */
 const commonNames = 4
@@ -37,10 +38,10 @@ const ownNames = 95_000
  * The object's name: seconds of the first sample with three decimals. At the first attempts after another object had it, the
  * next milliseconds; then microseconds that follow from the chunk's id, the same ones after a restart.
  */
-export const objectKey = (
+export function objectKey(
   chunk: { readonly id: Uint8Array; readonly uid: string; readonly conversation: string; readonly start: number },
   attempt = 0
-): string => {
+): string {
   const { conversation, id, start, uid } = chunk
   const ids = new DataView(id.buffer, id.byteOffset, id.byteLength)
   const own = attempt < commonNames ? 0 : (ids.getUint32(0) + attempt * ids.getUint32(4)) % ownNames
@@ -51,4 +52,6 @@ export const objectKey = (
 }
 
 /** The name of the object when its audio is encrypted. */
-export const sealedKey = (key: string): string => key.replace(/\.bin$/, ".enc")
+export function sealedKey(key: string): string {
+  return key.replace(/\.bin$/, ".enc")
+}

@@ -22,7 +22,7 @@ const zeroByte: Matrix = twice(
 )
 
 /** The sum of some bytes followed by others: from both sums, and how many the others are. */
-export const join = (first: number, second: number, secondSize: number): number => {
+export function join(first: number, second: number, secondSize: number): number {
   let sum = first
   let zeros = zeroByte
   for (let rest = secondSize; rest > 0; rest = Math.floor(rest / 2)) {

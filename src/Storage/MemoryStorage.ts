@@ -29,7 +29,7 @@ const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
 })
 
 /** Over `capacity` bytes in all, puts fail as on a full disk. */
-export const make = (capacity: number): Storage["Service"] => {
+export function make(capacity: number): Storage["Service"] {
   const objects = new Map<string, Stored>()
   let generations = 0
   let used = 0

@@ -34,15 +34,21 @@ const isKey = (key: string) =>
   key.length <= keySize && key.split("/").every((part) => segment.test(part) && part !== "." && part !== "..")
 
 /** 1 to 1,024 characters: segments of 1 to 200 of `A-Z a-z 0-9 . _ -`, joined by `/`, none of them `.` or `..`. */
-export const key = (at: At): Effect.Effect<void, StorageRefused> =>
-  refuseUnless(isKey(at.key), at, "not an object name")
+export function key(at: At): Effect.Effect<void, StorageRefused> {
+  return refuseUnless(isKey(at.key), at, "not an object name")
+}
 
 /** Empty (everything), or a name and `/`. */
-export const prefix = (at: At): Effect.Effect<void, StorageRefused> =>
-  refuseUnless(at.key === "" || (at.key.endsWith("/") && isKey(at.key.slice(0, -1))), at, "not a prefix that ends in /")
+export function prefix(at: At): Effect.Effect<void, StorageRefused> {
+  return refuseUnless(
+    at.key === "" || (at.key.endsWith("/") && isKey(at.key.slice(0, -1))),
+    at,
+    "not a prefix that ends in /"
+  )
+}
 
 /** The range that is there of what was asked for. */
-export const range = (at: At, asked: ByteRange | undefined, size: number): Effect.Effect<ByteRange, StorageRefused> => {
+export function range(at: At, asked: ByteRange | undefined, size: number): Effect.Effect<ByteRange, StorageRefused> {
   if (asked === undefined) return Effect.succeed({ start: 0, end: size })
   const { end, start } = asked
   return Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && end >= start
@@ -54,10 +60,10 @@ export const range = (at: At, asked: ByteRange | undefined, size: number): Effec
 const isContentType = (text: string) => text.length <= 255 && /^[!-.0-~]+\/[ -~]+$/.test(text)
 
 /** A content type, if one is said, and metadata of at most 8 KiB, names and values together. */
-export const metadata = (
+export function metadata(
   at: At,
   { contentType = "a/b", metadata }: { readonly contentType?: string; readonly metadata: ObjectHead["metadata"] }
-): Effect.Effect<void, StorageRefused> => {
+): Effect.Effect<void, StorageRefused> {
   const size = Buffer.byteLength(Object.entries(metadata).flat().join("") + contentType)
   return Effect.andThen(
     refuseUnless(isContentType(contentType), at, "not a content type"),
@@ -66,21 +72,24 @@ export const metadata = (
 }
 
 /** How many objects a page may hold. */
-export const limit = (asked: number | undefined): number =>
-  Math.max(1, Math.min(pageSize, Math.trunc(asked ?? pageSize)))
+export function limit(asked: number | undefined): number {
+  return Math.max(1, Math.min(pageSize, Math.trunc(asked ?? pageSize)))
+}
 
 /** A put that found an object under its key: the same put, if the bytes are the same. */
-export const isSamePut = (existing: ObjectHead, put: { readonly size: number; readonly crc32c: number }): boolean =>
-  existing.size === put.size && existing.crc32c === put.crc32c
+export function isSamePut(existing: ObjectHead, put: { readonly size: number; readonly crc32c: number }): boolean {
+  return existing.size === put.size && existing.crc32c === put.crc32c
+}
 
 /** 1 to 10,000 names. */
-export const sources = (at: At, keys: ReadonlyArray<string>): Effect.Effect<void, StorageRefused> =>
-  refuseUnless(keys.length >= 1 && keys.length <= sourcesSize, at, `not 1 to ${sourcesSize} objects`).pipe(
+export function sources(at: At, keys: ReadonlyArray<string>): Effect.Effect<void, StorageRefused> {
+  return refuseUnless(keys.length >= 1 && keys.length <= sourcesSize, at, `not 1 to ${sourcesSize} objects`).pipe(
     Effect.andThen(Effect.forEach(keys, (source) => key({ ...at, key: source }), { discard: true }))
   )
+}
 
 /** When an object expires by its metadata, in unix milliseconds; infinity if it says nothing that is a time. */
-export const expiresAt = (metadata: ObjectHead["metadata"] | undefined): number => {
+export function expiresAt(metadata: ObjectHead["metadata"] | undefined): number {
   const at = Date.parse(metadata?.["expires_at"] ?? "")
   return Number.isNaN(at) ? Number.POSITIVE_INFINITY : at
 }
@@ -89,12 +98,12 @@ export const expiresAt = (metadata: ObjectHead["metadata"] | undefined): number 
 const longestLifetime = Duration.days(7)
 
 /** When a URL signed at `now` ends, in unix milliseconds, whole seconds: after the lifetime, and not after `ends`. */
-export const lifetime = (
+export function lifetime(
   at: At,
   asked: Duration.Duration,
   now: number,
   ends: number
-): Effect.Effect<number, StorageRefused> => {
+): Effect.Effect<number, StorageRefused> {
   const until = Math.floor(Math.min(now + Duration.toMillis(asked), ends) / 1_000) * 1_000
   return Effect.as(
     refuseUnless(

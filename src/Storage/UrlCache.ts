@@ -8,7 +8,7 @@ interface Kept {
 }
 
 /** `name` is all that a URL depends on. Of more than `bound`, the oldest goes and is signed anew. */
-export const make = (bound: number) => {
+export function make(bound: number) {
   const known = new Map<string, Kept>()
   return {
     get: (name: string, now: number): SignedUrl | undefined => {

@@ -22,8 +22,8 @@ const failures = (cause: Cause.Cause<unknown>): ReadonlyArray<unknown> =>
     ? cause.reasons.flatMap((reason) => (reason._tag === "Fail" ? [reason.error] : []))
     : []
 
-export const layerOf = <Output>(logger: Logger.Logger<unknown, Output>) =>
-  Logger.layer([
+export function layerOf<Output>(logger: Logger.Logger<unknown, Output>) {
+  return Logger.layer([
     Logger.make<unknown, Output>((options) => {
       const parts: ReadonlyArray<unknown> = Array.isArray(options.message) ? options.message : [options.message]
       const failed = failures(options.cause)
@@ -34,3 +34,4 @@ export const layerOf = <Output>(logger: Logger.Logger<unknown, Output>) =>
       return logger.log({ ...options, message, cause: failed.length > 0 ? Cause.empty : options.cause })
     })
   ])
+}

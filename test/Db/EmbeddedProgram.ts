@@ -3,7 +3,7 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import * as Database from "../../src/Db/Database.ts"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
-import * as EmbeddedPostgres from "../../src/Db/EmbeddedPostgres.ts"
+import * as EmbeddedPostgres from "../../src/Db/Postgres/EmbeddedPostgres.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 
 Layer.effectDiscard(Console.log("ready")).pipe(

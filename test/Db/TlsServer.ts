@@ -9,9 +9,9 @@ import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Layer, Redacted, Schedule } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
-import * as PostgresBinaries from "../../src/Db/PostgresBinaries.ts"
-import * as PostgresChild from "../../src/Db/PostgresChild.ts"
-import * as PostgresCluster from "../../src/Db/PostgresCluster.ts"
+import * as PostgresBinaries from "../../src/Db/Postgres/Binaries.ts"
+import * as PostgresChild from "../../src/Db/Postgres/Child.ts"
+import * as PostgresCluster from "../../src/Db/Postgres/Cluster.ts"
 
 export class TlsServer extends Context.Service<
   TlsServer,

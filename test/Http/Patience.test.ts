@@ -4,7 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Schema, Stream } from "effect"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { NetAddress } from "effect/net"
-import { Keys } from "../../src/Http/Keys.ts"
+import { Keys } from "../../src/Auth/Keys.ts"
 import { ProblemBody } from "../../src/Http/Problem.ts"
 import { served } from "./support/Served.ts"
 

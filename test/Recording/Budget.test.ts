@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, References } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Journal } from "../../src/Recording/Journal.ts"
+import { Journal } from "../../src/Recording/Journal/Journal.ts"
 import { StorageUnavailable } from "../../src/Storage.ts"
 import {
   allChunks,

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Peaks } from "../../src/Audio.ts"
-import { Journal } from "../../src/Recording/Journal.ts"
+import { Journal } from "../../src/Recording/Journal/Journal.ts"
 import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
 const epoch = 1_700_000_000

@@ -2,7 +2,7 @@
 import { Effect, References } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Journal } from "../../src/Recording/Journal.ts"
+import { Journal } from "../../src/Recording/Journal/Journal.ts"
 import { journalIn, ramp, TestNode } from "./support/TestNode.ts"
 
 const [dataDir = ""] = process.argv.slice(2)

@@ -4,9 +4,9 @@ import { Deferred, Duration, Effect, Fiber } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Recording } from "../../src/Recording.ts"
-import { Journal } from "../../src/Recording/Journal.ts"
-import { UploadQueue } from "../../src/Recording/UploadQueue.ts"
-import { Uploads } from "../../src/Recording/Uploads.ts"
+import { Journal } from "../../src/Recording/Journal/Journal.ts"
+import { UploadQueue } from "../../src/Recording/Upload/UploadQueue.ts"
+import { Uploads } from "../../src/Recording/Upload/Uploads.ts"
 import {
   chunksOf,
   epoch,
@@ -22,7 +22,7 @@ import {
   rowCount,
   sweep
 } from "./support/StoringNode.ts"
-import { liveChunk, ramp, temporaryDirectory } from "./support/TestNode.ts"
+import { journalChunk, ramp, temporaryDirectory } from "./support/TestNode.ts"
 
 /** An open capture that has entered "c", with its acknowledgements. */
 const openCapture = Effect.gen(function* () {
@@ -170,7 +170,7 @@ for (const end of ["its answer is lost", "the node is killed after it"] as const
 it("does not offer again what was given up when it slides out of its queue", () => {
   const queue = new UploadQueue()
   const capture = {}
-  const [first, second] = [liveChunk(), liveChunk()]
+  const [first, second] = [journalChunk(), journalChunk()]
   queue.offer(capture, first, 1)
   first.state = "released"
   assert.strictEqual(queue.offer(capture, second, 1), first)

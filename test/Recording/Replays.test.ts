@@ -4,9 +4,9 @@ import { Deferred, Duration, Effect, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { DbUnavailable } from "../../src/Db.ts"
 import { Recording, type RecordingConfig } from "../../src/Recording.ts"
-import { LiveConversations } from "../../src/Recording/LiveConversations.ts"
+import { LiveConversations } from "../../src/Recording/Journal/LiveConversations.ts"
 import { Storage } from "../../src/Storage.ts"
-import type { ChunkRows } from "../../src/Recording/ChunkRows.ts"
+import type { ChunkRows } from "../../src/Recording/Catalog/ChunkRows.ts"
 import {
   allChunks,
   chunksOf,

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Logger, Schema } from "effect"
 import { StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
-import { cut, translate } from "../../src/Storage/GcsFault.ts"
+import { cut, translate } from "../../src/Storage/Gcs/Fault.ts"
 import * as Told from "../../src/Telemetry/Told.ts"
 
 class Inner extends Schema.TaggedError<Inner>()("Inner", { attempts: Schema.Int, cause: Schema.Defect() }) {}

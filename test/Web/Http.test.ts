@@ -5,7 +5,7 @@ import { Effect, Layer } from "effect"
 import { brotliDecompressSync, gunzipSync } from "node:zlib"
 import { HttpServer } from "effect/http"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Keys } from "../../src/Http/Keys.ts"
+import { Keys } from "../../src/Auth/Keys.ts"
 import * as Http from "../../src/Web/Http.ts"
 import { served } from "../Http/support/Served.ts"
 

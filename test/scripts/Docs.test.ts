@@ -22,13 +22,14 @@ const project = (document: string, config: string, groups: string) => {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-docs-"))
   onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }))
   fs.mkdirSync(path.join(root, "src/Storage"), { recursive: true })
+  fs.mkdirSync(path.join(root, "src/Server"))
   fs.mkdirSync(path.join(root, "docs"))
   fs.writeFileSync(path.join(root, "package.json"), '{ "type": "module", "scripts": { "docs": "" } }')
   fs.writeFileSync(path.join(root, "docs/configuration.md"), document)
   fs.writeFileSync(path.join(root, "src/Storage/StorageConfig.ts"), config)
   fs.writeFileSync(
-    path.join(root, "src/Configuration.ts"),
-    `import { StorageConfig } from "./Storage/StorageConfig.ts"\nexport const groups = [${groups}]`
+    path.join(root, "src/Server/Configuration.ts"),
+    `import { StorageConfig } from "../Storage/StorageConfig.ts"\nexport const groups = [${groups}]`
   )
   return root
 }
@@ -82,7 +83,7 @@ describe("Configuration", () => {
   it("finds a configuration class that no program reads", async () => {
     const none = replace(markers, render([])) ?? ""
     assert.deepStrictEqual(await problems(project(none, config, "")), [
-      "spillway/Storage/StorageConfig is not among the groups of src/Configuration.ts"
+      "spillway/Storage/StorageConfig is not among the groups of src/Server/Configuration.ts"
     ])
   })
 
@@ -91,7 +92,7 @@ describe("Configuration", () => {
     fs.mkdirSync(path.join(root, "src/Cli"))
     const cli = { key: "spillway/Cli/CliConfig", settings: { a: setting } }
     fs.rmSync(path.join(root, "src/Storage/StorageConfig.ts"))
-    fs.writeFileSync(path.join(root, "src/Configuration.ts"), "export const groups = []")
+    fs.writeFileSync(path.join(root, "src/Server/Configuration.ts"), "export const groups = []")
     fs.writeFileSync(
       path.join(root, "src/Cli/CliConfig.ts"),
       config.replace("class StorageConfig", "class CliConfig").replace("Storage/StorageConfig", "Cli/CliConfig")

@@ -1,15 +1,15 @@
 /** The page as a whole: who is here, how the server is, what is shown. */
 import { useEffect } from "preact/hooks"
-import { alarmOf } from "./Alarm.ts"
-import { Conversations } from "./Conversations.tsx"
+import { alarmOf } from "./Live/Alarm.ts"
+import { Conversations } from "./List/Conversations.tsx"
 import { KeyForm } from "./KeyForm.tsx"
-import * as List from "./List.ts"
-import * as Live from "./Live.ts"
-import { LiveView } from "./LiveView.tsx"
-import { NowPlaying } from "./NowPlaying.tsx"
-import { player } from "./Player.ts"
-import { RecordingNow } from "./RecordingNow.tsx"
-import { RecordPanel } from "./RecordPanel.tsx"
+import * as List from "./List/List.ts"
+import * as Live from "./Live/Live.ts"
+import { LiveView } from "./Live/LiveView.tsx"
+import { NowPlaying } from "./Play/NowPlaying.tsx"
+import { player } from "./Play/Player.ts"
+import { RecordingNow } from "./Record/RecordingNow.tsx"
+import { RecordPanel } from "./Record/RecordPanel.tsx"
 import { leave, session } from "./Session.ts"
 import { useSelected, useStore } from "./Store.ts"
 import { useView } from "./View.ts"
@@ -67,7 +67,7 @@ const useServer = (key: string | undefined) =>
     }
   }, [key])
 
-export const App = () => {
+export function App() {
   const { key, refused } = useStore(session)
   const view = useView()
   useServer(key)

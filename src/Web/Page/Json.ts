@@ -14,15 +14,14 @@ export const text: Reader<string> = (value, at) => (typeof value === "string" ? 
 export const number: Reader<number> = (value, at) => (typeof value === "number" ? value : wrong(at, "a number"))
 export const flag: Reader<boolean> = (value, at) => (typeof value === "boolean" ? value : wrong(at, "true or false"))
 
-export const nullable =
-  <A>(reader: Reader<A>): Reader<A | null> =>
-  (value, at) =>
-    value === null ? null : reader(value, at)
+export function nullable<A>(reader: Reader<A>): Reader<A | null> {
+  return (value, at) => (value === null ? null : reader(value, at))
+}
 
-export const list =
-  <A>(reader: Reader<A>): Reader<ReadonlyArray<A>> =>
-  (value, at) =>
+export function list<A>(reader: Reader<A>): Reader<ReadonlyArray<A>> {
+  return (value, at) =>
     Array.isArray(value) ? value.map((item: unknown, index) => reader(item, `${at}[${index}]`)) : wrong(at, "a list")
+}
 
 export const pair: Reader<readonly [number, number]> = (value, at) => {
   const [from, to] = list(number)(value, at)
@@ -41,7 +40,7 @@ export function record(shape: Shape): Reader<unknown> {
       : wrong(at, "an object")
 }
 
-export const parse = <A>(reader: Reader<A>, json: string): A => {
+export function parse<A>(reader: Reader<A>, json: string): A {
   const value: unknown = JSON.parse(json)
   return reader(value, "it")
 }

@@ -11,7 +11,7 @@ const reasons = {
 /** Those who read with a keyboard or a screen reader go on at what the key opens. */
 const goOn = () => (document.getElementById("live-title") ?? document.getElementById("list-title"))?.focus()
 
-export const KeyForm = ({ refused }: { readonly refused: Refusal | undefined }) => {
+export function KeyForm({ refused }: { readonly refused: Refusal | undefined }) {
   const [text, setText] = useState("")
   const field = useRef<HTMLInputElement>(null)
   useEffect(() => field.current?.focus(), [])

@@ -86,7 +86,10 @@ export const capturesNow = Json.record({
 })
 export type CapturesNow = Json.Read<typeof capturesNow>
 
-export const pathOf = (conversation: string): string => `/v1/conversations/${encodeURIComponent(conversation)}`
+export function pathOf(conversation: string): string {
+  return `/v1/conversations/${encodeURIComponent(conversation)}`
+}
 
-export const audioPath = (conversation: string, file: string): string =>
-  `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`
+export function audioPath(conversation: string, file: string): string {
+  return `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`
+}

@@ -1,6 +1,6 @@
 /** Waits, also when it is to be ended early. */
-export const pause = (millis: number, signal?: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
+export function pause(millis: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
     if (signal?.aborted === true) return resolve()
     const timer = setTimeout(done, millis)
     function done() {
@@ -10,3 +10,4 @@ export const pause = (millis: number, signal?: AbortSignal): Promise<void> =>
     }
     signal?.addEventListener("abort", done)
   })
+}

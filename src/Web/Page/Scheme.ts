@@ -1,7 +1,7 @@
 /** Dark or light, as the system has it: what is drawn on a canvas is drawn again when it changes. */
 import { useEffect, useState } from "preact/hooks"
 
-export const useScheme = (): "dark" | "light" => {
+export function useScheme(): "dark" | "light" {
   const query = window.matchMedia("(prefers-color-scheme: dark)")
   const [isDark, setDark] = useState(query.matches)
   useEffect(() => {

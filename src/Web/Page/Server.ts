@@ -40,9 +40,13 @@ const silent = new Unreachable("The server does not answer. Is it running? This 
 const patienceMillis = 10_000
 
 /** Of a path of the server, which may be below a path of a proxy. */
-export const urlOf = (path: string): URL => new URL(path.slice(1), document.baseURI)
+export function urlOf(path: string): URL {
+  return new URL(path.slice(1), document.baseURI)
+}
 
-export const isAbort = (cause: unknown): boolean => cause instanceof DOMException && cause.name === "AbortError"
+export function isAbort(cause: unknown): boolean {
+  return cause instanceof DOMException && cause.name === "AbortError"
+}
 
 const instead = (error: Unreachable) => (cause: unknown) => {
   throw isAbort(cause) || cause instanceof Unreachable ? cause : error
@@ -55,7 +59,7 @@ interface Request {
 }
 
 /** As long as it takes: `signal` ends it. Fails with `Refused` unless the answer is 2xx or one of `allowed`. */
-export const ask = async (path: string, { allowed, headers: more, signal }: Request): Promise<Response> => {
+export async function ask(path: string, { allowed, headers: more, signal }: Request): Promise<Response> {
   const { key } = session.value
   const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
   const response = await fetch(urlOf(path), { headers, cache: "no-store", signal }).catch(instead(silent))
@@ -81,14 +85,17 @@ const askFor = async <A>(
   }
 }
 
-export const askJson = async <A>(reader: Json.Reader<A>, path: string, signal?: AbortSignal): Promise<A> =>
-  Json.parse(reader, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
+export async function askJson<A>(reader: Json.Reader<A>, path: string, signal?: AbortSignal): Promise<A> {
+  return Json.parse(reader, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
+}
 
 /** What of the range there is; nothing when there is none of it. */
-export const askBytes = (path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> => {
+export function askBytes(path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> {
   const read = (response: Response) =>
     response.status === 416 ? Promise.resolve(new ArrayBuffer(0)) : response.arrayBuffer()
   return askFor(path, read, { signal, headers: { range }, allowed: [416] })
 }
 
-export const wordsFor = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+export function wordsFor(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

@@ -34,23 +34,23 @@ let taken = stored()
 export const session = new Store<Session>(sessionOf(fromAddress() ?? stored()))
 
 /** The server has answered with this key. */
-export const accept = (key: string | undefined): void => {
+export function accept(key: string | undefined): void {
   taken = key
 }
 
-export const enter = (key: string): void => {
+export function enter(key: string): void {
   sessionStorage.setItem(item, key)
   session.set(sessionOf(key))
 }
 
 /** Forgets the key when the server has refused it, unless another was entered meanwhile. */
-export const refuse = (key: string | undefined): void => {
+export function refuse(key: string | undefined): void {
   if (key === undefined || session.value.key !== key) return
   sessionStorage.removeItem(item)
   session.set({ key: undefined, refused: taken === key ? "ended" : "unknown" })
 }
 
-export const leave = (): void => {
+export function leave(): void {
   sessionStorage.removeItem(item)
   session.set({ key: undefined, refused: undefined })
 }

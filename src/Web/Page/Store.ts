@@ -30,7 +30,7 @@ export class Store<A> {
 }
 
 /** What `select` takes of the value, and again whenever that changes. */
-export const useSelected = <A, B>(store: Store<A>, select: (value: A) => B): B => {
+export function useSelected<A, B>(store: Store<A>, select: (value: A) => B): B {
   const [, again] = useState(0)
   const selected = select(store.value)
   const latest = useRef({ select, selected })
@@ -47,4 +47,6 @@ export const useSelected = <A, B>(store: Store<A>, select: (value: A) => B): B =
 }
 
 /** The value, and again whenever it changes. */
-export const useStore = <A>(store: Store<A>): A => useSelected(store, (value) => value)
+export function useStore<A>(store: Store<A>): A {
+  return useSelected(store, (value) => value)
+}

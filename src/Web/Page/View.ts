@@ -5,7 +5,7 @@ export type View = "recordings" | "live"
 
 const viewOf = (): View => (location.hash === "#live" ? "live" : "recordings")
 
-export const useView = (): View => {
+export function useView(): View {
   const [view, show] = useState(viewOf)
   const places = useRef<Record<View, number>>({ recordings: 0, live: 0 })
   const shown = useRef(view)

@@ -6,14 +6,14 @@ const two = (value: number) => String(value).padStart(2, "0")
 const nearlySeconds = 0.05
 
 /** `1:02:03`, or `2:03`: positions, and how long audio is. */
-export const clock = (seconds: number): string => {
+export function clock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds + nearlySeconds))
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`
 }
 
 /** `1 h 2 min`, `2 min 3 s` or `3.4 s`. */
-export const duration = (seconds: number): string => {
+export function duration(seconds: number): string {
   if (seconds < 60) return `${seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds)} s`
   const whole = Math.round(seconds)
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
@@ -23,13 +23,15 @@ export const duration = (seconds: number): string => {
 const units = ["B", "KB", "MB", "GB", "TB"] as const
 
 /** `12.3 MB`. */
-export const bytes = (value: number): string => {
+export function bytes(value: number): string {
   const power = Math.min(units.length - 1, value < 1 ? 0 : Math.floor(Math.log10(value) / 3))
   const scaled = value / 1000 ** power
   return `${power === 0 || scaled >= 100 ? Math.round(scaled) : Math.round(scaled * 10) / 10} ${units[power]}`
 }
 
-export const count = (value: number): string => value.toLocaleString("en")
+export function count(value: number): string {
+  return value.toLocaleString("en")
+}
 
 /** 24 hours everywhere: charts and lists agree. */
 const hourCycle = "h23"
@@ -39,12 +41,16 @@ const dayForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "lon
 const yearForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" })
 
 /** `12:21`, of what `Date` takes. */
-export const time = (at: string | number): string => timeForm.format(new Date(at))
+export function time(at: string | number): string {
+  return timeForm.format(new Date(at))
+}
 
-export const date = (iso: string): string => dateForm.format(new Date(iso))
+export function date(iso: string): string {
+  return dateForm.format(new Date(iso))
+}
 
 /** `Today`, `Yesterday`, `20 November`, and with its year when it is not this one. */
-export const day = (iso: string): string => {
+export function day(iso: string): string {
   const then = new Date(iso)
   const today = new Date()
   const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1)

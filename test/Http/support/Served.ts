@@ -2,11 +2,11 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { ConfigProvider, Layer } from "effect"
 import { HttpServer } from "effect/http"
-import { Access } from "../../../src/Http/Access.ts"
+import { Access } from "../../../src/Auth/Access.ts"
 import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
 import { Problems } from "../../../src/Http/Problems.ts"
-import { Readiness } from "../../../src/Http/Readiness.ts"
-import { ReadinessConfig } from "../../../src/Http/ReadinessConfig.ts"
+import { Readiness } from "../../../src/Readiness.ts"
+import { ReadinessConfig } from "../../../src/Readiness/ReadinessConfig.ts"
 import * as Server from "../../../src/Http/Server.ts"
 
 export const environment = (env: Record<string, string>) =>

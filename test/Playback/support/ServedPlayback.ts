@@ -2,7 +2,7 @@
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
-import { Keys } from "../../../src/Http/Keys.ts"
+import { Keys } from "../../../src/Auth/Keys.ts"
 import * as Http from "../../../src/Playback/Http.ts"
 import { Playback, PlaybackConfig } from "../../../src/Playback.ts"
 import { environment, served } from "../../Http/support/Served.ts"

@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { fileId, Placement, Timeline } from "../../../src/Audio.ts"
-import type { Addition } from "../../../src/Recording/Addition.ts"
+import type { Addition } from "../../../src/Recording/Catalog/Addition.ts"
 
 /** All that the database says of a conversation. */
 const indexOf = Effect.fnUntraced(function* (conversation: string) {

@@ -3,14 +3,14 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Exit, FileSystem, Layer, Stream } from "effect"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { RecordingConfig } from "../../../src/Recording.ts"
-import { ChunkAudio } from "../../../src/Recording/ChunkAudio.ts"
-import { ChunkRows } from "../../../src/Recording/ChunkRows.ts"
-import { Journal } from "../../../src/Recording/Journal.ts"
-import { RecordedAudio } from "../../../src/Recording/RecordedAudio.ts"
-import type { CaptureHost } from "../../../src/Recording/CaptureHost.ts"
-import { LiveCapture } from "../../../src/Recording/LiveCapture.ts"
-import { LiveChunk } from "../../../src/Recording/LiveChunk.ts"
-import { LiveConversation } from "../../../src/Recording/LiveConversation.ts"
+import { ChunkAudio } from "../../../src/Recording/Read/ChunkAudio.ts"
+import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
+import { Journal } from "../../../src/Recording/Journal/Journal.ts"
+import { RecordedAudio } from "../../../src/Recording/Capture/RecordedAudio.ts"
+import type { CaptureHost } from "../../../src/Recording/Capture/CaptureHost.ts"
+import { CaptureWriter } from "../../../src/Recording/Capture/CaptureWriter.ts"
+import { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
+import { LiveConversation } from "../../../src/Recording/Journal/LiveConversation.ts"
 import * as Settings from "../../../src/Settings.ts"
 
 /** The defaults, but for what a test says. */
@@ -40,8 +40,8 @@ export const newId = (): Uint8Array => {
 }
 
 /** Of user "u" in conversation "c", without audio. */
-export const liveChunk = (): LiveChunk =>
-  new LiveChunk({ id: newId(), uid: "u", conversation: "c", start: 0, sampleRate: 8000, codec: "pcm16" }, 0)
+export const journalChunk = (): JournalChunk =>
+  new JournalChunk({ id: newId(), uid: "u", conversation: "c", start: 0, sampleRate: 8000, codec: "pcm16" }, 0)
 
 /** What is recorded of a conversation of which nothing is stored. */
 const recordedIn = (journal: Journal["Service"], conversation: LiveConversation) =>
@@ -72,8 +72,8 @@ export class TestNode {
   readonly journal: Journal["Service"]
   readonly conversations = new Map<string, LiveConversation>()
   readonly holding = { chunks: 0 }
-  readonly sealed: Array<LiveChunk> = []
-  readonly abandoned: Array<LiveChunk> = []
+  readonly sealed: Array<JournalChunk> = []
+  readonly abandoned: Array<JournalChunk> = []
   /** Seconds that were a replay. */
   replayed = 0
   /** Reads of what is recorded. */
@@ -101,7 +101,7 @@ export class TestNode {
     } = {}
   ) {
     const heard: Heard = { acks: [], failures: [], shifts: [], rooms: 0 }
-    const capture: LiveCapture = new LiveCapture(
+    const capture: CaptureWriter = new CaptureWriter(
       {
         uid: options.uid ?? "u",
         sampleRate: options.sampleRate ?? 8000,
@@ -152,7 +152,7 @@ export class TestNode {
 }
 
 /** Ends the capture, with a commit as often as it takes: the clock of tests stands still. */
-export const ended = (capture: LiveCapture, journal: Journal["Service"]) =>
+export const ended = (capture: CaptureWriter, journal: Journal["Service"]) =>
   Effect.suspend(() => {
     const end = { reached: false }
     capture.close(() => {

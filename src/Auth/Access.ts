@@ -1,0 +1,84 @@
+/** Who a request is from: the key it shows, looked up. */
+import { Context, Effect, Layer, Option, Redacted } from "effect"
+import { HttpServerRequest } from "effect/http"
+import { callerOf, DbCaller, type DbError } from "../Db.ts"
+import { Authorization } from "./Authorization.ts"
+import { Keys } from "./Keys.ts"
+import { actingFor, Principal } from "./Principal.ts"
+import { Problem } from "../Http.ts"
+import { Problems } from "../Http.ts"
+
+/** Where else than in `Authorization: Bearer` the key may be: browsers can't set headers on WebSockets and media elements. */
+export interface Places {
+  /** `?access_token=` */
+  readonly query?: boolean
+  /** The WebSocket subprotocol `bearer.<key>`. The server must answer another offered subprotocol, or none. */
+  readonly subprotocol?: boolean
+}
+
+export class Access extends Context.Service<
+  Access,
+  {
+    /** The principal that the key belongs to, acting for `?uid=` where it may. 401 without a valid key. */
+    authenticate(
+      request: HttpServerRequest.HttpServerRequest,
+      places?: Places
+    ): Effect.Effect<Principal["Service"], Problem | DbError>
+  }
+>()("spillway/Auth/Access") {
+  static readonly layer = Layer.effect(
+    Access,
+    Effect.gen(function* () {
+      const keys = yield* Keys
+      const authenticate = Effect.fnUntraced(function* (
+        request: HttpServerRequest.HttpServerRequest,
+        places: Places = {}
+      ) {
+        const query = new URLSearchParams(request.url.split("?")[1] ?? "")
+        const token =
+          bearer(request.headers["authorization"]) ??
+          (places.query === true ? query.get("access_token") : null) ??
+          (places.subprotocol === true ? offered(request.headers["sec-websocket-protocol"]) : undefined)
+        if (token === null || token === undefined || token === "") {
+          return yield* Problem.unauthorized("Send `Authorization: Bearer` and a key.")
+        }
+        const key = yield* keys.find(Redacted.make(token))
+        if (Option.isNone(key)) return yield* Problem.unauthorized("The key is unknown, expired or revoked.")
+        const { id: keyId, scopes, uid } = key.value
+        return yield* actingFor({ uid, scopes, keyId }, query.get("uid") ?? undefined)
+      })
+      return Access.of({ authenticate })
+    })
+  )
+
+  /** The middleware of the `HttpApi` groups. */
+  static readonly layerAuthorization = Layer.effect(
+    Authorization,
+    Effect.gen(function* () {
+      const access = yield* Access
+      const problems = yield* Problems
+      return Authorization.of({
+        bearer: (handler) =>
+          HttpServerRequest.HttpServerRequest.pipe(
+            Effect.flatMap(access.authenticate),
+            problems.answer,
+            Effect.flatMap((principal) =>
+              handler.pipe(
+                Effect.provideService(Principal, principal),
+                Effect.provideService(DbCaller, callerOf(principal.uid))
+              )
+            )
+          )
+      })
+    })
+  )
+}
+
+const bearer = (header: string | undefined): string | undefined => /^bearer +(\S+) *$/i.exec(header ?? "")?.[1]
+
+const offered = (header: string | undefined): string | undefined =>
+  (header ?? "")
+    .split(",")
+    .map((protocol) => protocol.trim())
+    .find((protocol) => protocol.startsWith("bearer."))
+    ?.slice("bearer.".length)

@@ -1,0 +1,169 @@
+/** Access keys. Only the SHA-256 of a key is stored; the key itself is shown once, to whoever creates it. */
+import { createHash, randomBytes } from "node:crypto"
+import { Cache, Clock, Context, DateTime, Duration, Effect, Exit, Layer, Option, Redacted, Schema } from "effect"
+import { Db } from "../Db.ts"
+import type { DbError } from "../Db.ts"
+import { KeysConfig } from "./KeysConfig.ts"
+import { Scope } from "./Principal.ts"
+
+/** A stored key. Times are UTC; `expiresAt` none: it never expires. */
+export interface Key {
+  readonly id: string
+  readonly uid: string
+  readonly scopes: ReadonlyArray<Scope>
+  readonly createdAt: DateTime.Utc
+  readonly expiresAt: Option.Option<DateTime.Utc>
+}
+
+/** There are as many keys as allowed, and none that is revoked or expired. */
+export class TooManyKeys extends Schema.TaggedError<TooManyKeys>()("TooManyKeys", { maxKeys: Schema.Int }) {}
+
+export class Keys extends Context.Service<
+  Keys,
+  {
+    create(key: {
+      readonly uid: string
+      readonly scopes: ReadonlyArray<Scope>
+      readonly expiresAt: Option.Option<DateTime.Utc>
+    }): Effect.Effect<{ readonly key: Key; readonly secret: Redacted.Redacted }, DbError | TooManyKeys>
+    /** What is neither revoked nor expired, newest first, at most `maxKeys`. */
+    readonly list: Effect.Effect<ReadonlyArray<Key>, DbError>
+    /** At once on this node, within `cacheTime` on others. False when there is no such key. */
+    revoke(id: string): Effect.Effect<boolean, DbError>
+    /** None for a key that is unknown, revoked or expired. */
+    find(secret: Redacted.Redacted): Effect.Effect<Option.Option<Key>, DbError>
+    /** The key of the id `admin` becomes this one, or stays the one it is when `replace` is false. True when it is this one now. */
+    putAdmin(secret: Redacted.Redacted, replace: boolean): Effect.Effect<boolean, DbError>
+    readonly hasAdmin: Effect.Effect<boolean, DbError>
+  }
+>()("spillway/Auth/Keys") {}
+
+/** 32 random bytes. */
+export const makeSecret = Effect.sync(() => Redacted.make(`spw_${randomBytes(32).toString("base64url")}`))
+
+/** Whatever looks otherwise was never made here. */
+export function looksRight(secret: Redacted.Redacted) {
+  return /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
+}
+
+const hashOf = (secret: Redacted.Redacted) => createHash("sha256").update(Redacted.value(secret)).digest()
+
+const Row = Schema.Struct({
+  id: Schema.String,
+  uid: Schema.String,
+  scopes: Schema.Array(Scope),
+  created_at: Schema.DateTimeUtcFromDate,
+  expires_at: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate)
+})
+
+const keyOf = ({ created_at, expires_at, ...row }: typeof Row.Type): Key => ({
+  ...row,
+  createdAt: created_at,
+  expiresAt: expires_at
+})
+
+const decode = (rows: unknown) =>
+  Effect.map(Effect.orDie(Schema.decodeUnknownEffect(Schema.Array(Row))(rows)), (rows) => rows.map(keyOf))
+
+const unexpired = (key: Option.Option<Key>) =>
+  Effect.map(Clock.currentTimeMillis, (now) =>
+    Option.filter(key, ({ expiresAt }) => Option.isNone(expiresAt) || DateTime.toEpochMillis(expiresAt.value) > now)
+  )
+
+/** The admin key's id, and its user. */
+export const adminKey = "admin"
+const adminScopes: ReadonlyArray<Scope> = ["admin", "service"]
+
+export const layer = Layer.effect(
+  Keys,
+  Effect.gen(function* () {
+    const db = yield* Db
+    const config = yield* KeysConfig
+
+    const lookup = (hash: string) =>
+      db
+        .read("Keys.find", (sql) =>
+          sql`select id, uid, scopes, created_at, expires_at from keys
+              where hash = ${Buffer.from(hash, "base64")} and revoked_at is null`.pipe(Effect.flatMap(decode))
+        )
+        .pipe(Effect.map((keys) => Option.fromNullishOr(keys[0])))
+
+    const cache = yield* Cache.makeWith(lookup, {
+      capacity: config.cacheEntries,
+      timeToLive: (exit) => (Exit.isSuccess(exit) ? config.cacheTime : Duration.zero)
+    })
+
+    const create = Effect.fn("Keys.create")(function* (key: {
+      readonly uid: string
+      readonly scopes: ReadonlyArray<Scope>
+      readonly expiresAt: Option.Option<DateTime.Utc>
+    }) {
+      const secret = yield* makeSecret
+      const id = `key_${randomBytes(9).toString("base64url")}`
+      const expires = Option.getOrNull(Option.map(key.expiresAt, DateTime.toDateUtc))
+      const rows = yield* db.transaction("Keys.create", (sql) =>
+        Effect.gen(function* () {
+          yield* sql`lock table keys in share row exclusive mode`
+          const full = sql`select 1 from keys offset ${config.maxKeys - 1} limit 1`
+          if ((yield* full).length > 0) {
+            yield* sql`delete from keys where id <> ${adminKey} and (revoked_at is not null or expires_at < now())`
+            if ((yield* full).length > 0) return yield* new TooManyKeys({ maxKeys: config.maxKeys })
+          }
+          const rows = yield* sql`insert into keys (id, uid, hash, scopes, created_at, expires_at)
+            values (${id}, ${key.uid}, ${hashOf(secret)}, ${key.scopes}, now(), ${expires})
+            returning id, uid, scopes, created_at, expires_at`
+          return yield* decode(rows)
+        })
+      )
+      return { key: yield* Effect.orDie(Effect.fromNullishOr(rows[0])), secret }
+    })
+
+    const list = db.read("Keys.list", (sql) =>
+      sql`select id, uid, scopes, created_at, expires_at from keys
+          where revoked_at is null and (expires_at is null or expires_at > now())
+          order by created_at desc, id desc limit ${config.maxKeys}`.pipe(Effect.flatMap(decode))
+    )
+
+    const revoke = Effect.fn("Keys.revoke")(function* (id: string) {
+      const rows = yield* db.writeIdempotent(
+        "Keys.revoke",
+        (sql) =>
+          sql<{
+            hash: Uint8Array
+          }>`update keys set revoked_at = coalesce(revoked_at, now()) where id = ${id} returning hash`
+      )
+      yield* Effect.forEach(rows, ({ hash }) => Cache.invalidate(cache, Buffer.from(hash).toString("base64")))
+      return rows.length > 0
+    })
+
+    const putAdmin = Effect.fn("Keys.putAdmin")(function* (secret: Redacted.Redacted, replace: boolean) {
+      const hash = hashOf(secret)
+      const rows = yield* db.transactionIdempotent("Keys.putAdmin", (sql) =>
+        Effect.gen(function* () {
+          const insert = sql`insert into keys (id, uid, hash, scopes, created_at)
+            values (${adminKey}, ${adminKey}, ${hash}, ${adminScopes}, now())`
+          yield* replace
+            ? sql`${insert} on conflict (id) do update set hash = excluded.hash, scopes = excluded.scopes, revoked_at = null`
+            : sql`${insert} on conflict (id) do nothing`
+          return yield* sql`select 1 from keys where id = ${adminKey} and hash = ${hash}`
+        })
+      )
+      yield* Cache.invalidateAll(cache)
+      return rows.length > 0
+    })
+
+    return Keys.of({
+      create,
+      list,
+      revoke,
+      putAdmin,
+      find: (secret) =>
+        looksRight(secret)
+          ? Effect.flatMap(Cache.get(cache, hashOf(secret).toString("base64")), unexpired)
+          : Effect.succeedNone,
+      hasAdmin: db.read("Keys.hasAdmin", (sql) =>
+        Effect.map(sql`select 1 from keys where id = ${adminKey}`, (r) => r.length > 0)
+      )
+    })
+  })
+)

@@ -1,0 +1,39 @@
+/** Who makes a request, and for whom. */
+import { Context, Effect, Option, Schema } from "effect"
+import { Id } from "../Id.ts"
+import { Problem } from "../Http.ts"
+
+/** `service`: may act for any user with `?uid=`. `admin`: may manage keys and see everything. */
+export const Scope = Schema.Literals(["admin", "service"])
+export type Scope = typeof Scope.Type
+
+/** `uid` is the user that the request acts for; `keyId` names the key that was shown. */
+export class Principal extends Context.Service<
+  Principal,
+  { readonly uid: string; readonly scopes: ReadonlyArray<Scope>; readonly keyId: string }
+>()("spillway/Auth/Principal") {}
+
+const decodeId = Schema.decodeUnknownOption(Id)
+
+/** The principal of a request with this `uid` query parameter: another user's only with the scope `service`. */
+export function actingFor(
+  principal: Principal["Service"],
+  uid: string | undefined
+): Effect.Effect<Principal["Service"], Problem> {
+  return Effect.suspend(() => {
+    if (uid === undefined || uid === principal.uid) return Effect.succeed(principal)
+    if (Option.isNone(decodeId(uid))) {
+      const expected = "1 to 128 characters of A-Z a-z 0-9 . _ -, not . or .."
+      return Problem.badRequest("The uid is not valid.", [{ path: ["query", "uid"], message: `Expected ${expected}` }])
+    }
+    if (principal.scopes.includes("service")) return Effect.succeed({ ...principal, uid })
+    return Problem.forbidden("Only a key with the scope `service` may act for another user with `?uid=`.")
+  })
+}
+
+/** Fails with 403 unless the key has the scope. */
+export function requireScope(scope: Scope): Effect.Effect<void, Problem, Principal> {
+  return Effect.flatMap(Principal, (principal) =>
+    principal.scopes.includes(scope) ? Effect.void : Problem.forbidden(`This needs a key with the scope \`${scope}\`.`)
+  )
+}

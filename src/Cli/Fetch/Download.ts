@@ -1,0 +1,103 @@
+/** Downloads one audio file, and resumes where a connection broke off. */
+import { Effect, Option, Stream } from "effect"
+import { HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { CliConfig } from "../CliConfig.ts"
+import * as Client from "../Client.ts"
+import { Disconnected } from "../Connection.ts"
+import * as Conversations from "../Conversations.ts"
+import type { Destination } from "./Destination.ts"
+import * as Reconnect from "../Reconnect.ts"
+import { Screen } from "../Screen.ts"
+import type * as Target from "../Target.ts"
+
+/** Before the first sample. */
+const headerBytes = 44
+
+/** Bytes of the whole file, as a response to all or a range of it says. */
+const sizeOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): Option.Option<number> => {
+  const text = status === 206 ? /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1] : headers["content-length"]
+  return Option.filter(Option.some(Number(text)), Number.isSafeInteger)
+}
+
+/** What the next request asks for: all, or what is missing of the version that is begun. */
+const ask = (path: string, begun: { readonly bytes: number; readonly etag: string | undefined }) =>
+  HttpClientRequest.get(path).pipe(
+    begun.bytes > 0 && begun.etag !== undefined
+      ? HttpClientRequest.setHeaders({ range: `bytes=${begun.bytes}-`, "if-range": begun.etag })
+      : (all) => all
+  )
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+
+export const Download = {
+  run: Effect.fnUntraced(function* (options: {
+    readonly target: Target.Server
+    readonly path: string
+    readonly to: Destination
+    /** How long the audio is. */
+    readonly seconds: number
+  }) {
+    const config = yield* CliConfig
+    const screen = yield* Screen
+    const { to } = options
+    let bytes = 0
+    let etag: string | undefined
+    let whole = Number.POSITIVE_INFINITY
+
+    /** Whatever the reason, it may pass: audio that can't be read is answered as such when the rest of it is asked for. */
+    const cut = Effect.suspend(() => {
+      const clock = Conversations.clock(options.seconds * Math.min(1, bytes / whole))
+      return new Disconnected({ reason: `The server cut the response at byte ${bytes} (${clock})` })
+    })
+    const silent = new Disconnected({ reason: "The server went silent" })
+
+    const attempt = Effect.gen(function* () {
+      const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
+        Effect.catchTag("Unreachable", (error) =>
+          error.cut === true ? cut : new Disconnected({ reason: error.message })
+        ),
+        Effect.timeoutOrElse({ duration: config.patience, orElse: () => silent })
+      )
+      if (response.status !== 200 && response.status !== 206) {
+        return yield* Effect.flip(Effect.map(Client.refusal(response), Disconnected.by))
+      }
+      // Another version than the one begun, or a server without ranges: from the start.
+      if (response.status === 200) {
+        yield* to.restart
+        bytes = 0
+      }
+      etag = response.headers["etag"]
+      const size = sizeOf(response)
+      whole = Option.getOrElse(size, () => Number.POSITIVE_INFINITY)
+      yield* response.stream.pipe(
+        Stream.catch(() => Stream.fromEffect(cut)),
+        Stream.timeoutOrElse({ duration: config.patience, orElse: () => Stream.fail(silent) }),
+        Stream.runForEach((chunk) =>
+          to.write(chunk).pipe(
+            Effect.andThen(Effect.sync(() => void (bytes += chunk.length))),
+            Effect.andThen(
+              Effect.suspend(() => {
+                const all = Option.getOrElse(size, () => bytes)
+                return screen.progress(bytes / all, `${megabytes(bytes)} of ${megabytes(all)}`)
+              })
+            )
+          )
+        )
+      )
+      if (Option.isSome(size) && bytes < size.value) return yield* cut
+    })
+
+    const leave = Effect.gen(function* () {
+      const left = yield* to.abandon(bytes > headerBytes)
+      if (Option.isSome(left)) yield* screen.say(`What came is in ${left.value}.`)
+    })
+
+    yield* Reconnect.reconnecting(
+      attempt,
+      Effect.sync(() => bytes),
+      config
+    ).pipe(Effect.onError(() => Effect.ignore(leave)))
+    yield* to.finish
+    return bytes
+  })
+}

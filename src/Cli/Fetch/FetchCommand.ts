@@ -1,0 +1,82 @@
+/** `spillway fetch ID -o out.wav` */
+import { Console, Effect, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { CliConfig } from "../CliConfig.ts"
+import * as Conversations from "../Conversations.ts"
+import * as Destination from "./Destination.ts"
+import { Download } from "./Download.ts"
+import * as Flags from "../Flags.ts"
+import * as Reconnect from "../Reconnect.ts"
+import { Screen } from "../Screen.ts"
+import * as Target from "../Target.ts"
+
+/** The conversation has no such audio file. */
+export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
+  conversation: Schema.String,
+  files: Schema.Int
+}) {
+  override get message() {
+    return this.files === 0
+      ? `${this.conversation} has no audio.`
+      : `${this.conversation} has ${this.files} audio files: --file takes 1 to ${this.files}.`
+  }
+}
+
+/** Standard output takes one file. */
+export class ManyFiles extends Schema.TaggedError<ManyFiles>()("ManyFiles", {
+  conversation: Schema.String,
+  files: Schema.Int
+}) {
+  override get message() {
+    return `${this.conversation} has ${this.files} audio files: choose one for standard output with --file 1 to ${this.files}.`
+  }
+}
+
+/** `out.wav` → `out-2.wav` */
+export function numbered(name: string, number: number): string {
+  return /\.[^./]+$/.test(name) ? name.replace(/(\.[^./]+)$/, `-${number}$1`) : `${name}-${number}`
+}
+
+export const FetchCommand = Command.make(
+  "fetch",
+  {
+    id: Argument.String("conversation"),
+    output: Flag.String("output").pipe(
+      Flag.withAlias("o"),
+      Flag.withDescription("File to write, - for standard output; several audio files become out-1.wav, out-2.wav, …"),
+      Flag.withMetavar("FILE"),
+      Flag.withDefault("out.wav")
+    ),
+    file: Flag.Int("file").pipe(
+      Flag.withDescription("Only this one of several audio files, from 1"),
+      Flag.withMetavar("N"),
+      Flag.optional
+    ),
+    ...Flags.server
+  },
+  Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
+    const from = yield* Target.target(flags)
+    const files = yield* Reconnect.patiently(Conversations.files(from, id), yield* CliConfig)
+    const wanted = files
+      .map((each, index) => ({ each, number: index + 1 }))
+      .filter(({ number }) => Option.isNone(file) || file.value === number)
+    if (wanted.length === 0) return yield* new NoAudio({ conversation: id, files: files.length })
+    const piped = output === "-"
+    if (piped && wanted.length > 1) return yield* new ManyFiles({ conversation: id, files: files.length })
+    const say = piped ? (yield* Screen).say : Console.log
+    for (const { each, number } of wanted) {
+      const name = wanted.length > 1 ? numbered(output, number) : output
+      const download = Effect.gen(function* () {
+        const to = yield* piped ? Destination.standardOutput : Destination.file(name)
+        const bytes = yield* Download.run({
+          target: from,
+          path: Conversations.audioPath(id, each.id),
+          to,
+          seconds: each.duration
+        })
+        yield* say(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
+      })
+      yield* Effect.scoped(download)
+    }
+  })
+).pipe(Command.withDescription("Download a conversation's audio as WAV"))

@@ -1,0 +1,46 @@
+/** `spillway import [--bucket BUCKET] --uid UID` */
+import { Effect, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { Id } from "../../Id.ts"
+
+/** The recording, the store and the database are loaded for this command alone. */
+const load = Effect.promise(() => import("./ImportRun.ts"))
+
+export const ImportCommand = Command.make(
+  "import",
+  {
+    bucket: Flag.String("bucket").pipe(
+      Flag.withDescription("The bucket that has them; else SPILLWAY_BUCKET, else this node's directory"),
+      Flag.withMetavar("BUCKET"),
+      Flag.optional
+    ),
+    from: Flag.String("from").pipe(
+      Flag.withDescription("A copy of a bucket, DIR/chunks/UID/…: its files are put into the store before"),
+      Flag.withMetavar("DIR"),
+      Flag.optional
+    ),
+    uid: Flag.String("uid").pipe(
+      Flag.filter(Schema.is(Id), () => "1 to 128 characters of A-Z a-z 0-9 . _ -, not . or .."),
+      Flag.withDescription("The user whose recordings are in the store"),
+      Flag.withMetavar("UID")
+    ),
+    sampleRate: Flag.Int("sample-rate").pipe(
+      Flag.filter(
+        (rate) => rate >= 8_000 && rate <= 48_000,
+        () => "a whole number from 8000 to 48000"
+      ),
+      Flag.withDescription("Of recordings that do not tell it"),
+      Flag.withMetavar("HZ"),
+      Flag.withDefault(16_000)
+    ),
+    waveforms: Flag.Boolean("waveforms").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Read all audio that has no waveform yet, also what was imported before, and make it")
+    )
+  },
+  (flags) => Effect.flatMap(load, ({ importAll }) => importAll(flags))
+).pipe(
+  Command.withDescription(
+    "Index recordings that are in the store already, so that they play; nothing is copied, and doing it again finds what is new"
+  )
+)

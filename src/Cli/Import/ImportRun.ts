@@ -1,0 +1,147 @@
+/** The work of `spillway import`: page by page through what the store has of a user, and a summary. */
+import { Clock, Console, Effect, Option, Schema } from "effect"
+import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../../Db.ts"
+import { Import } from "../../Recording.ts"
+import { StorageUnavailable } from "../../Storage.ts"
+import { CliConfig } from "../CliConfig.ts"
+import { Disconnected } from "../Connection.ts"
+import * as ImportFiles from "./ImportFiles.ts"
+import * as Reconnect from "../Reconnect.ts"
+import { Screen } from "../Screen.ts"
+
+/** Some chunks are left out; which ones was printed. */
+export class ImportIncomplete extends Schema.TaggedError<ImportIncomplete>()("ImportIncomplete", {
+  uid: Schema.String,
+  skipped: Schema.Int
+}) {
+  override get message() {
+    return `Of ${this.uid}, ${chunks(this.skipped)} can't be used.`
+  }
+}
+
+const chunks = (count: number) => (count === 1 ? "1 chunk" : `${count} chunks`)
+
+/** A line of progress is printed no more often. */
+const progressMillis = 2_000
+
+/** Keys that the summary names for each reason; those of chunks were all printed when they were met. */
+const namedKeys = 5
+
+/** The admin key is a key of this user. */
+const adminUid = "admin"
+
+class Keys {
+  count = 0
+  readonly #first: Array<string> = []
+
+  add(key: string) {
+    if (this.count++ < namedKeys) this.#first.push(key)
+  }
+
+  get text(): string {
+    const more = this.count > namedKeys ? ` and ${this.count - namedKeys} more` : ""
+    return this.#first.join(", ") + more
+  }
+}
+
+interface Options {
+  readonly sampleRate: number
+  readonly waveforms: boolean
+}
+
+/** The flags of the command. */
+interface Flags extends Options {
+  readonly bucket: Option.Option<string>
+  readonly from: Option.Option<string>
+  readonly uid: string
+}
+
+/** The store or the database may answer again; a page that is done twice is the same. */
+type Transient = StorageUnavailable | DbError
+
+const isTransient = (error: unknown): error is Transient =>
+  error instanceof StorageUnavailable ||
+  error instanceof DbUnavailable ||
+  error instanceof DbTimeout ||
+  error instanceof DbBusy
+
+const reasonOf = (error: Transient): string => {
+  if (error._tag === "StorageUnavailable") return error.message
+  return error._tag === "DbTimeout" ? "The database is too slow" : "The database does not answer"
+}
+
+const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string>, options: Options) {
+  const { page } = yield* Import
+  const config = yield* CliConfig
+  const screen = yield* Screen
+  const total = { added: 0, known: 0, odd: 0, undrawn: 0, skipped: 0, objects: 0 }
+  const ignored = new Keys()
+  const left = new Map<string, Keys>()
+  const skip = ({ key, reason, why }: { readonly key: string; readonly reason: string; readonly why: string }) => {
+    const those = left.get(why) ?? new Keys()
+    left.set(why, those)
+    those.add(key)
+    total.skipped++
+    return Console.error(`skipped ${key}: ${reason}`)
+  }
+  const patiently = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
+    Reconnect.reconnecting(
+      Effect.catchIf(work, isTransient, (error) => new Disconnected({ reason: reasonOf(error) })),
+      Effect.sync(() => total.objects),
+      config
+    )
+  if (Option.isSome(from)) yield* Effect.forEach(yield* patiently(ImportFiles.put(from.value, uid)), skip)
+  let told = yield* Clock.currentTimeMillis
+  let after = Option.some("")
+  while (Option.isSome(after)) {
+    const here = { after: after.value, ...options }
+    const { added, known, next, odd, undrawn, ...rest } = yield* patiently(page(uid, here))
+    total.objects += added + known + rest.skipped.length + rest.ignored.length
+    total.added += added
+    total.known += known
+    total.odd += odd
+    total.undrawn += undrawn
+    for (const key of rest.ignored) ignored.add(key)
+    yield* Effect.forEach(rest.skipped, skip)
+    const now = yield* Clock.currentTimeMillis
+    if (Option.isSome(next) && now - told >= progressMillis) {
+      told = now
+      yield* screen.say(`${total.objects} objects up to ${next.value}: ${total.added} new, ${total.skipped} skipped`)
+    }
+    after = next
+  }
+  return { ...total, left, ignored }
+})
+
+const whereOf = ({ bucket, prefix }: ReturnType<Import["Service"]["place"]>) =>
+  bucket === "disk"
+    ? `under ${prefix} in this node's store on disk. A bucket is named with --bucket or SPILLWAY_BUCKET`
+    : `under ${prefix} in the bucket ${bucket}`
+
+const summary = ({ added, ignored, known, left, odd, skipped, undrawn }: Effect.Success<ReturnType<typeof run>>) => [
+  [
+    `${chunks(added)} imported, ${known} were known`,
+    ...(odd > 0 ? [`${odd} have an odd last byte that is not heard`] : []),
+    ...(skipped > 0 ? [`${skipped} can't be used and are silence`] : [])
+  ].join(", "),
+  ...[...left].map(([why, keys]) => `  ${keys.count} ${why}: ${keys.text}`),
+  ...(ignored.count > 0
+    ? [
+        `${ignored.count === 1 ? "1 is not named as a chunk and was" : `${ignored.count} are not named as chunks and were`} left alone: ${ignored.text}`
+      ]
+    : []),
+  ...(undrawn > 0 ? [`${undrawn} have no waveform yet; with --waveforms it is made, and all of their audio read`] : [])
+]
+
+export const importAll = Effect.fnUntraced(function* ({ bucket, from, uid, ...options }: Flags) {
+  const imported = yield* run(uid, from, options)
+  if (imported.objects + imported.skipped === 0)
+    return yield* Console.log(`0 objects: there is nothing ${whereOf((yield* Import).place(uid))}.`)
+  yield* Effect.forEach(summary(imported), (line) => Console.log(line))
+  if (Option.isSome(bucket) && imported.added > 0)
+    yield* Console.log(`A server with SPILLWAY_BUCKET=${bucket.value} plays them.`)
+  if (imported.added + imported.known > 0 && uid !== adminUid)
+    yield* Console.log(`Listen with a key of ${uid}, when the server runs: npm run spillway -- keys create ${uid}`)
+  const { skipped } = imported
+  if (skipped > 0) return yield* new ImportIncomplete({ uid, skipped })
+})

@@ -1,0 +1,105 @@
+/** `spillway stream FILE.wav`, or `-` for standard input */
+import { randomUUID } from "node:crypto"
+import { Console, DateTime, Effect, Option, Schedule } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { CliConfig } from "../CliConfig.ts"
+import * as Conversations from "../Conversations.ts"
+import * as Flags from "../Flags.ts"
+import * as Reconnect from "../Reconnect.ts"
+import { Screen } from "../Screen.ts"
+import { ServerSaid } from "../ServerSaid.ts"
+import * as Target from "../Target.ts"
+import { Upload } from "./Upload.ts"
+import * as Wav from "./Wav.ts"
+
+/** The capture ends with its socket; the list may lag behind that by a moment. */
+const listed = Schedule.max([Schedule.spaced("200 millis"), Schedule.recurs(10)])
+
+const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
+  const found = yield* Conversations.get(to, id).pipe(
+    Effect.filterOrElse(
+      ({ audio_files }) => audio_files.length > 0,
+      () => Effect.fail("not listed yet")
+    ),
+    Effect.retry(listed),
+    Effect.option
+  )
+  const files = Option.match(found, { onNone: () => [], onSome: ({ audio_files }) => audio_files })
+  const paths = files.map((file) => Conversations.audioPath(id, file.id))
+  const [first] = paths
+  yield* Console.log(`conversation ${id}`)
+  for (const path of paths) yield* Console.log(`playback     ${to.url}${path}`)
+  if (first === undefined) return
+  yield* Console.log(`fetch it     ${Target.hint(to, `fetch ${id} -o out.wav`)}`)
+  yield* Console.log(`or           ${Target.curl(to, first)} -o out.wav`)
+})
+
+/** Unix seconds after the last sample of a conversation; 0 when it is new. A fast upload may end in the future. */
+const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
+  const get = Reconnect.patiently(Conversations.get(to, id), yield* CliConfig)
+  return yield* get.pipe(
+    Effect.map(({ audio_files }) =>
+      audio_files.reduce(
+        (end, file) => Math.max(end, DateTime.toEpochMillis(file.started_at) / 1000 + file.duration),
+        0
+      )
+    ),
+    // A millisecond is what times are rounded to.
+    Effect.map((end) => (end === 0 ? 0 : end + 0.001)),
+    Effect.catchIf(isNew, () => Effect.succeed(0))
+  )
+})
+
+const isNew = (error: unknown) => error instanceof ServerSaid && error.status === 404
+
+/** No failure: what is there was all that could be sent, and the sender may know. */
+const warnOfCut = Effect.fnUntraced(function* (file: string, { sampleRate }: Wav.Wav, extent: Wav.Extent | undefined) {
+  const { missing, samples } = extent ?? { missing: 0, samples: 0 }
+  if (missing === 0) return
+  const seconds = (samples: number) => `${(samples / sampleRate).toFixed(1)} s`
+  const [lost, all] = [seconds(missing), seconds(samples + missing)]
+  yield* (yield* Screen).say(`${file} is cut: ${lost} of its ${all} are missing. What is there is sent.`)
+})
+
+const warnOfUnfinished = (file: string, { isUnfinished }: Wav.Wav) =>
+  isUnfinished
+    ? Effect.flatMap(Screen, (screen) =>
+        screen.say(`The header of ${file} was never finished. All that follows it is sent.`)
+      )
+    : Effect.void
+
+export const StreamCommand = Command.make(
+  "stream",
+  {
+    file: Argument.String("file.wav").pipe(
+      Argument.withDescription("16-bit PCM, 8000 to 48000 Hz; - for standard input")
+    ),
+    fast: Flag.Boolean("fast").pipe(
+      Flag.withDescription("As fast as the server acknowledges, instead of at the pace of speech"),
+      Flag.withDefault(false)
+    ),
+    realtime: Flag.Boolean("realtime").pipe(
+      Flag.withDescription("At the pace of speech (the default)"),
+      Flag.withDefault(false)
+    ),
+    conversation: Flag.String("conversation").pipe(
+      Flag.withDescription("Its id; a new one by default"),
+      Flag.withMetavar("ID"),
+      Flag.optional
+    ),
+    ...Flags.server
+  },
+  Effect.fnUntraced(function* ({ conversation, fast, file, realtime, ...flags }) {
+    const to = yield* Target.target(flags)
+    const wav = yield* Wav.open(file)
+    const known = wav.extent()
+    yield* warnOfUnfinished(file, wav)
+    yield* warnOfCut(file, wav, known)
+    const id = Option.getOrElse(conversation, () => randomUUID())
+    const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
+    const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
+    if (known === undefined) yield* warnOfCut(file, wav, wav.extent())
+    yield* Console.log(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
+    yield* playback(to, id)
+  }, Effect.scoped)
+).pipe(Command.withDescription("Send a WAV file as live audio, until the server has acknowledged all of it"))

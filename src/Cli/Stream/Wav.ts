@@ -1,0 +1,120 @@
+/** WAV files to send: a file is read where it is wanted, a pipe as it comes. Several channels are sent as their mean. */
+import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
+import type { PlatformError, Scope } from "effect"
+import * as WavReader from "../../WavReader.ts"
+import * as NamedPipe from "./NamedPipe.ts"
+import * as WavPipe from "./WavPipe.ts"
+
+/** `found` says what the file is. */
+export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("UnsupportedWav", {
+  file: Schema.String,
+  found: Schema.String
+}) {
+  override get message() {
+    return `${this.file} is ${this.found}; what can be sent is a WAV file with 16-bit PCM, 1 to 8 channels, 8000 to 48000 Hz. Convert it: ffmpeg -i '${this.file.replaceAll("'", "'\\''")}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
+  }
+}
+
+/** The file can't be opened or read. */
+export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("UnreadableFile", {
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason === "NotFound"
+      ? `There is no file ${this.file}.`
+      : `${this.file} can't be read (${this.reason}).`
+  }
+}
+
+export type Failure = UnreadableFile | UnsupportedWav
+
+/** What is known of its length: of a file at once, of a pipe at its end. */
+export interface Extent {
+  readonly samples: number
+  /** What its header promises beyond that. */
+  readonly missing: number
+}
+
+export interface Wav {
+  readonly sampleRate: number
+  /** Its writer never filled in the sizes: all that follows the header is audio. */
+  readonly isUnfinished: boolean
+  /** Undefined while more may come. */
+  readonly extent: () => Extent | undefined
+  /** PCM16, one channel, from sample `from` to sample `to`, `to` not included; fewer only at the end. */
+  read(from: number, to: number): Effect.Effect<Uint8Array, Failure>
+  /** What is before this sample is not read again. */
+  release(sample: number): void
+}
+
+/** Names of standard input; what is behind it may be a socket, which can't be opened by name. */
+const standardInput = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]
+
+/** Open as long as the scope. */
+export const open = Effect.fnUntraced(function* (
+  file: string
+): Effect.fn.Return<Wav, Failure, FileSystem.FileSystem | Stdio.Stdio | Scope.Scope> {
+  const fs = yield* FileSystem.FileSystem
+  const isStandardInput = standardInput.includes(file)
+  const path = file === "-" ? "/dev/stdin" : file
+  const unreadable = ({ reason }: PlatformError.PlatformError) => new UnreadableFile({ file, reason: reason._tag })
+  const unsupported = ({ found }: WavReader.Unsupported) => new UnsupportedWav({ file, found })
+  const { size, type } = yield* Effect.mapError(fs.stat(path), unreadable)
+  if (type === "File") return yield* openFile(path, Number(size), unreadable, unsupported)
+  if (type === "Directory") return yield* new UnreadableFile({ file, reason: "a directory" })
+  const bytes = isStandardInput
+    ? Stream.mapError((yield* Stdio.Stdio).stdin, unreadable)
+    : NamedPipe.read(path, () => new UnreadableFile({ file, reason: "a pipe that broke" }))
+  return yield* WavPipe.open(bytes, unsupported)
+})
+
+const openFile = Effect.fnUntraced(function* (
+  path: string,
+  size: number,
+  unreadable: (error: PlatformError.PlatformError) => UnreadableFile,
+  unsupported: (wrong: WavReader.Unsupported) => UnsupportedWav
+) {
+  const fs = yield* FileSystem.FileSystem
+  const handle = yield* Effect.mapError(fs.open(path), unreadable)
+
+  /** At most `count` bytes, fewer only at the end of the file. */
+  const bytesAt = Effect.fnUntraced(function* (offset: number, count: number) {
+    const bytes = new Uint8Array(Math.max(0, Math.min(count, size - offset)))
+    yield* handle.seek(BigInt(offset), "start")
+    let filled = 0
+    while (filled < bytes.length) {
+      const read = Number(yield* handle.read(bytes.subarray(filled)))
+      if (read === 0) break
+      filled += read
+    }
+    return bytes.subarray(0, filled)
+  }, Effect.mapError(unreadable))
+
+  const reading = WavReader.read(size)
+  let start = 0
+  let step = reading.next(new Uint8Array(0))
+  while (step.done !== true) {
+    start += step.value.skip
+    step = reading.next(yield* bytesAt(start, step.value.peek))
+  }
+  const audio = step.value
+  if ("found" in audio) return yield* unsupported(audio)
+  const extent = WavReader.extent(audio, size - start)
+  const frame = WavReader.frameBytes(audio)
+  const wav: Wav = {
+    sampleRate: audio.sampleRate,
+    isUnfinished: audio.isUnfinished,
+    extent: () => extent,
+    read: (from, to) => {
+      const count = Math.max(0, Math.min(to, extent.samples) - from) * frame
+      return Effect.flatMap(bytesAt(start + from * frame, count), (bytes) =>
+        bytes.length === count
+          ? Effect.succeed(WavReader.toMono(bytes, audio.channels))
+          : unsupported({ found: "shorter than it was when it was opened" })
+      )
+    },
+    release: () => {}
+  }
+  return wav
+})

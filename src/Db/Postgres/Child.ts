@@ -1,0 +1,118 @@
+/** A child process under another user: Effect's own `ChildProcess` can't change the user. */
+import { type ChildProcess, spawn as spawnChild } from "node:child_process"
+import { Deferred, Effect, type Scope } from "effect"
+
+/** Bounds on what is kept of a child's output: enough to say why it ended. */
+const keptLines = 20
+const keptLineLength = 500
+/** For its last lines, once it has ended: a child of its own may hold its standard error for as long as it likes. */
+const outputPatience = "500 millis"
+
+/** `undefined` where Spillway is not root: the child then has our own user. */
+export type User =
+  | {
+      readonly uid: number
+      readonly gid: number
+      /** util-linux's `setpriv`, and a privilege that the child keeps. */
+      readonly pass?: { readonly setpriv: string; readonly capability: string }
+    }
+  | undefined
+
+export interface Child {
+  /** 0 when it could not be started. */
+  readonly pid: number
+  /** How it ended, for people: `exit code 1`, `signal SIGKILL`, or why it did not start. */
+  readonly ended: Effect.Effect<string>
+  readonly succeeded: Effect.Effect<boolean>
+  readonly isRunning: () => boolean
+  readonly signal: (name: NodeJS.Signals) => void
+  /** The latest lines of its standard error. */
+  readonly lastLines: () => ReadonlyArray<string>
+}
+
+interface Options {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  readonly user: User
+  /** Every complete line of standard error. */
+  readonly onLine?: (line: string) => void
+}
+
+const keepLines = (child: ChildProcess, lines: Array<string>, onLine: ((line: string) => void) | undefined) => {
+  let rest = ""
+  child.stderr?.setEncoding("utf8")
+  child.stderr?.on("data", (text: string) => {
+    const parts = (rest + text).split("\n")
+    rest = (parts.pop() ?? "").slice(-keptLineLength)
+    for (const part of parts) {
+      const line = part.slice(0, keptLineLength)
+      if (lines.push(line) > keptLines) lines.shift()
+      onLine?.(line)
+    }
+  })
+}
+
+/**
+ * Node changes the user, which drops all privileges; `setpriv` changes it and keeps one. It replaces itself: same process.
+ * `no_setuid_fixup`, because `initdb` asks with access(2), which otherwise looks at the user and not at the privilege.
+ */
+const commandLine = ({ args, command, user }: Options): readonly [string, ReadonlyArray<string>] => {
+  if (user?.pass === undefined) return [command, args]
+  const { capability, setpriv } = user.pass
+  const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,+${capability}`)
+  const identity = [
+    `--reuid=${user.uid}`,
+    `--regid=${user.gid}`,
+    "--clear-groups",
+    "--no-new-privs",
+    "--securebits=+no_setuid_fixup"
+  ]
+  return [setpriv, [...identity, ...sets, "--", command, ...args]]
+}
+
+/**
+ * In a session of its own, so that Ctrl-C reaches only Spillway, which then stops its children in order. Gets none of
+ * our environment, which holds secrets. Its standard input is a pipe that ends when this process does, however it does.
+ * Killed at once when the scope closes, if it still runs.
+ */
+export function spawn(options: Options): Effect.Effect<Child, never, Scope.Scope> {
+  return Effect.acquireRelease(
+    Effect.sync(() => {
+      const lines: Array<string> = []
+      const ended = Deferred.makeUnsafe<{ readonly success: boolean; readonly how: string }>()
+      const end = (success: boolean, how: string) => Deferred.doneUnsafe(ended, Effect.succeed({ success, how }))
+      const [command, args] = commandLine(options)
+      const identity = options.user?.pass === undefined ? options.user : undefined
+      const child = spawnChild(command, [...args], {
+        ...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
+        cwd: "/",
+        detached: true,
+        env: { LC_ALL: "C", TZ: "UTC" },
+        stdio: ["pipe", "ignore", "pipe"]
+      })
+      keepLines(child, lines, options.onLine)
+      child.stdin.on("error", () => undefined)
+      child.once("error", (error) => end(false, error.message))
+      const closed = Deferred.makeUnsafe<void>()
+      child.once("close", () => Deferred.doneUnsafe(closed, Effect.void))
+      child.once("exit", (code, signal) => end(code === 0, signal === null ? `exit code ${code}` : `signal ${signal}`))
+      const outcome = Effect.tap(Deferred.await(ended), () =>
+        Effect.timeoutOption(Deferred.await(closed), outputPatience)
+      )
+      return {
+        pid: child.pid ?? 0,
+        ended: Effect.map(outcome, ({ how }) => how),
+        succeeded: Effect.map(outcome, ({ success }) => success),
+        isRunning: () => child.exitCode === null && child.signalCode === null && child.pid !== undefined,
+        signal: (name: NodeJS.Signals) => void child.kill(name),
+        lastLines: () => lines
+      }
+    }),
+    (child) =>
+      Effect.suspend(() => {
+        if (!child.isRunning()) return Effect.void
+        child.signal("SIGKILL")
+        return child.ended
+      })
+  )
+}

@@ -1,0 +1,131 @@
+/** One run of the node's own PostgreSQL: started, ready, stopped with its scope, and never left behind. */
+import { Duration, Effect, FileSystem, Option, Path, Schedule, type Scope } from "effect"
+import { DatabaseUnusable } from "../DatabaseUnusable.ts"
+import { DbConfig } from "../DbConfig.ts"
+import type { PostgresBinaries } from "./Binaries.ts"
+import * as PostgresChild from "./Child.ts"
+import type { PostgresCluster } from "./Cluster.ts"
+import * as PostgresKill from "./Kill.ts"
+import * as PostgresOrphan from "./Orphan.ts"
+
+/** Connections besides the pool's: migrations, listeners, an operator's psql. */
+const spareConnections = 40
+
+/** How often to look whether it is ready. */
+const readyPoll = Duration.millis(5)
+
+/**
+ * Reads until its input ends, which is when Spillway has ended, however it ended. Then stops the PostgreSQL of process
+ * `$1` in `$2`, as Spillway would have: quickly but in order, and after `$3` tenths of a second at once.
+ */
+const watchdog = `
+exec 2> /dev/null
+while read -r _; do :; done
+runs() { read -r pid < "$2/postmaster.pid" && [ "$pid" = "$1" ] && kill -0 "$1"; }
+runs "$1" "$2" && kill -INT "$1"
+n=0
+while runs "$1" "$2" && [ "$n" -lt "$3" ]; do sleep 0.1; n=$((n + 1)); done
+runs "$1" "$2" && kill -QUIT "$1"
+`
+
+const settings = (cluster: PostgresCluster, pool: number, durable: boolean) => ({
+  listen_addresses: "",
+  unix_socket_directories: cluster.sockets,
+  unix_socket_permissions: "0700",
+  max_connections: String(pool + spareConnections),
+  timezone: "UTC",
+  log_timezone: "UTC",
+  jit: "off",
+  // Our logger has the time. Statements hold what users said; they do not belong in a log.
+  log_line_prefix: "",
+  log_min_error_statement: "panic",
+  ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" })
+})
+
+/** Errors of statements are the business of who sent them; what ends a connection or the server is the operator's. */
+const log = (line: string, stopping: boolean) =>
+  (!stopping && /^(WARNING|FATAL|PANIC):/.test(line) ? Effect.logWarning(line) : Effect.logDebug(line)).pipe(
+    Effect.annotateLogs({ component: "PostgreSQL" })
+  )
+
+const start = Effect.fnUntraced(function* (
+  binaries: PostgresBinaries,
+  cluster: PostgresCluster,
+  durable: boolean,
+  isStopping: () => boolean
+) {
+  const { pool } = yield* DbConfig
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  return yield* PostgresChild.spawn({
+    command: binaries.postgres,
+    args: [
+      "-D",
+      cluster.data,
+      "-c",
+      PostgresOrphan.ownerSetting(process.pid),
+      ...Object.entries(settings(cluster, pool, durable)).flatMap(([name, value]) => ["-c", `${name}=${value}`])
+    ],
+    user: cluster.user,
+    onLine: (line) => void fork(log(line, isStopping()))
+  })
+})
+
+/** `postmaster.pid` has the server's state in its eighth line, which `pg_ctl` waits for too. */
+const awaitReady = Effect.fnUntraced(function* (child: PostgresChild.Child, cluster: PostgresCluster) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const file = path.join(cluster.data, "postmaster.pid")
+  const isReady = fs.readFileString(file).pipe(
+    Effect.map((text) => {
+      const lines = text.split("\n")
+      return lines[0] === String(child.pid) && lines[7]?.trim() === "ready"
+    }),
+    Effect.orElseSucceed(() => false)
+  )
+  yield* Effect.repeat(isReady, { until: (ready) => ready, schedule: Schedule.spaced(readyPoll) })
+})
+
+const failed = (child: PostgresChild.Child, how: string) =>
+  new DatabaseUnusable({
+    problem: `PostgreSQL did not start (${how})`,
+    remedy: child.lastLines().slice(-3).join(" ") || "it left no message"
+  })
+
+const stop = Effect.fnUntraced(function* (child: PostgresChild.Child, patience: Duration.Duration) {
+  for (const name of ["SIGINT", "SIGQUIT"] as const) {
+    if (!child.isRunning()) return
+    child.signal(name)
+    if (Option.isSome(yield* Effect.timeoutOption(child.ended, patience))) return
+  }
+  yield* PostgresKill.killAll(child.pid)
+})
+
+/** Answers when the server takes connections. */
+export const run = Effect.fnUntraced(function* (
+  binaries: PostgresBinaries,
+  cluster: PostgresCluster,
+  durable: boolean
+): Effect.fn.Return<PostgresChild.Child, DatabaseUnusable, DbConfig | FileSystem.FileSystem | Path.Path | Scope.Scope> {
+  const config = yield* DbConfig
+  let stopping = false
+  const child = yield* start(binaries, cluster, durable, () => stopping)
+  const patience = config.postgresStopTimeout
+  yield* PostgresChild.spawn({
+    command: "/bin/sh",
+    args: ["-c", watchdog, "sh", String(child.pid), cluster.data, String(Math.ceil(Duration.toSeconds(patience) * 10))],
+    user: cluster.user
+  })
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.addFinalizer(() => {
+    stopping = true
+    return Effect.provideService(stop(child, patience), FileSystem.FileSystem, fs)
+  })
+  yield* awaitReady(child, cluster).pipe(
+    Effect.raceFirst(Effect.flatMap(child.ended, (how) => failed(child, how))),
+    Effect.timeoutOrElse({
+      duration: config.postgresStartTimeout,
+      orElse: () => failed(child, `not ready after ${Duration.format(config.postgresStartTimeout)}`)
+    })
+  )
+  return child
+})

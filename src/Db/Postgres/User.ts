@@ -1,0 +1,83 @@
+/** Whose PostgreSQL's files and processes are: ours, or an unprivileged user's where Spillway is root. */
+import { Effect, FileSystem, Option, Path } from "effect"
+import { DatabaseUnusable } from "../DatabaseUnusable.ts"
+import type { User } from "./Child.ts"
+
+const isRoot = () => process.getuid?.() === 0
+
+/** The owner of what is there already, so that a changed setting does not lock PostgreSQL out of its data. */
+export const find = Effect.fnUntraced(function* (directory: string, uid: number) {
+  const fs = yield* FileSystem.FileSystem
+  const owner = yield* fs.stat(directory).pipe(
+    Effect.map((info) => ({ uid: Option.getOrElse(info.uid, () => 0), gid: Option.getOrElse(info.gid, () => 0) })),
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined)
+  )
+  const self = process.getuid?.()
+  if (!isRoot() && owner !== undefined && self !== undefined && owner.uid !== self)
+    return yield* new DatabaseUnusable({
+      problem: `${directory} belongs to user ${owner.uid}, and Spillway runs as user ${self}`,
+      remedy: `run Spillway as that user or as root, or give it the directory (chown -R ${self} ${directory})`
+    })
+  const user: User = !isRoot() ? undefined : owner !== undefined && owner.uid !== 0 ? owner : { uid, gid: uid }
+  return user
+})
+
+/** The first directory above `target` that does not let `user` through. */
+const closedAbove = Effect.fnUntraced(function* (target: string, user: { readonly uid: number; readonly gid: number }) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const above = (at: string): ReadonlyArray<string> => {
+    const parent = path.dirname(at)
+    return parent === at ? [at] : [...above(parent), at]
+  }
+  for (const directory of above(path.dirname(target))) {
+    const info = yield* fs.stat(directory)
+    const bit = Option.contains(info.uid, user.uid) ? 0o100 : Option.contains(info.gid, user.gid) ? 0o010 : 0o001
+    if ((info.mode & bit) === 0) return directory
+  }
+  return undefined
+})
+
+/** Linux's numbers of the two privileges that let a process through closed directories, the lesser one first. */
+const passes = [
+  { name: "dac_read_search", bit: 2n },
+  { name: "dac_override", bit: 1n }
+]
+
+/** What there is to run a program as another user who keeps one of our privileges; nothing outside Linux. */
+const findPass = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const status = yield* Effect.orElseSucceed(fs.readFileString("/proc/self/status"), () => "")
+  const ours = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`)
+  const capability = passes.find(({ bit }) => (ours >> bit) % 2n === 1n)?.name
+  for (const setpriv of ["/usr/bin/setpriv", "/bin/setpriv"])
+    if (capability !== undefined && (yield* fs.exists(setpriv))) return { setpriv, capability }
+  return undefined
+})
+
+/**
+ * Every directory above each of `targets` must let `user` through. Where root keeps its files to itself, as in its home
+ * or in a directory made by `mktemp -d`, PostgreSQL is given the one privilege to pass, if the system knows how.
+ */
+export const reach = Effect.fnUntraced(function* (user: User, targets: ReadonlyArray<string>) {
+  if (user === undefined) return user
+  for (const target of targets) {
+    const closed = yield* closedAbove(target, user)
+    if (closed === undefined) continue
+    const pass = yield* findPass
+    if (pass !== undefined) return { ...user, pass }
+    return yield* new DatabaseUnusable({
+      problem: `PostgreSQL refuses to run as root, and user ${user.uid}, whom it runs as, can't enter ${closed}`,
+      remedy:
+        `let others through (chmod o+x ${closed}), install and keep data elsewhere (SPILLWAY_DATA_DIR), ` +
+        `run Spillway as an ordinary user, or set DATABASE_URL`
+    })
+  }
+  return user
+})
+
+export const own = Effect.fnUntraced(function* (target: string, user: User, mode: number) {
+  const fs = yield* FileSystem.FileSystem
+  if (user !== undefined) yield* fs.chown(target, user.uid, user.gid)
+  yield* fs.chmod(target, mode)
+})

@@ -1,0 +1,54 @@
+/** Whether audio is encrypted at rest, and with which secrets. */
+import { Context, Option, Redacted, Result } from "effect"
+import * as Settings from "../Settings.ts"
+import * as Cipher from "./Cipher.ts"
+
+const largest = 16
+
+/** The secrets in the setting's text, or what is wrong with one of them, which does not show it. */
+const secretsOf = (text: string): Result.Result<ReadonlyArray<Uint8Array>, string> => {
+  const entries = text.split(",")
+  if (entries.length > largest) return Result.fail(`${entries.length} entries`)
+  return Result.all(
+    entries.map((entry, index) =>
+      Result.mapError(Cipher.parseSecret(entry.trim()), (mistake) => `entry ${index + 1} that ${mistake}`)
+    )
+  )
+}
+
+const settings = {
+  level: Settings.choice(
+    "SPILLWAY_PROTECTION",
+    "standard",
+    ["standard", "enhanced"],
+    "`enhanced`: new audio is encrypted before the store gets it, with a key of its own for each user. What is stored stays as it is."
+  ),
+  masterSecrets: Settings.optionalSecret(
+    "SPILLWAY_MASTER_SECRETS",
+    `1 to ${largest} secrets of at least ${Cipher.secretSize} bytes in base64 (\`openssl rand -base64 32\`), separated by commas`,
+    (raw) => Result.isSuccess(secretsOf(raw)),
+    "What the users' keys are derived from: the first for new audio, the others to read older audio. Audio whose secret is lost is lost.",
+    (raw) => Result.getOrElse(Result.flip(secretsOf(raw)), () => "")
+  ),
+  keys: Settings.integer(
+    "SPILLWAY_PROTECTION_KEYS",
+    4_096,
+    { min: 1, max: 1_000_000 },
+    "Users whose derived keys are remembered; the one that was not needed for the longest is forgotten, and derived anew."
+  )
+}
+
+export class ProtectionConfig extends Context.Service<ProtectionConfig, Settings.Values<typeof settings>>()(
+  "spillway/Encryption/ProtectionConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}
+
+/** None if there are none. */
+export function secrets(config: ProtectionConfig["Service"]): ReadonlyArray<Uint8Array> {
+  return Option.match(config.masterSecrets, {
+    onNone: () => [],
+    onSome: (text) => Result.getOrElse(secretsOf(Redacted.value(text)), () => [])
+  })
+}

@@ -1,0 +1,23 @@
+/** Bounds of the readiness checks. */
+import { Context } from "effect"
+import * as Settings from "../Settings.ts"
+
+const settings = {
+  checkTimeout: Settings.duration(
+    "SPILLWAY_READY_TIMEOUT",
+    "2 seconds",
+    "Time for one readiness check; a slower one counts as failing, a slower store as one that can't be reached."
+  ),
+  storeInterval: Settings.duration(
+    "SPILLWAY_READY_STORE_INTERVAL",
+    "10 seconds",
+    "Time between two looks whether the store can be used, however often readiness is asked for; what was found counts in between."
+  )
+}
+
+export class ReadinessConfig extends Context.Service<ReadinessConfig, Settings.Values<typeof settings>>()(
+  "spillway/Readiness/ReadinessConfig"
+) {
+  static readonly settings = settings
+  static readonly layer = Settings.layer(this, settings)
+}

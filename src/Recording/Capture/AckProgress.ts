@@ -1,0 +1,99 @@
+/** How far a capture's audio has come: received, handed to the journal, fsynced, acknowledged. */
+import type { Acknowledgement } from "./Capture.ts"
+
+/**
+ * Time between two acknowledgements of a conversation that goes on: a second, which is two commits. Their timer may be early by
+ * some milliseconds, and with a whole second it would be three.
+ */
+const ackMillis = 900
+
+export class AckProgress {
+  readonly #now: () => number
+  readonly #onAck: (ack: Acknowledgement) => void
+  #conversation: string | undefined
+  #received = { through: 0, bytes: 0 }
+  #drained = { through: 0, bytes: 0 }
+  #acked = { through: 0, bytes: 0 }
+  #ackedAt = 0
+  /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
+  #owed: Array<Acknowledgement> = []
+  #owedDrained: Array<Acknowledgement> = []
+  /** Clock milliseconds at which the oldest audio came that is not drained, and not acknowledged; 0 if there is none. */
+  #undrainedSince = 0
+  #unackedSince = 0
+
+  constructor(now: () => number, onAck: (ack: Acknowledgement) => void) {
+    this.#now = now
+    this.#onAck = onAck
+  }
+
+  /** The end of a conversation that was left is not acknowledged yet. */
+  get owes(): boolean {
+    return this.#owed.length > 0
+  }
+
+  /** Seconds since the oldest audio came that is not acknowledged. */
+  get lag(): number {
+    const since = this.#unackedSince === 0 ? this.#undrainedSince : this.#unackedSince
+    return since === 0 ? 0 : Math.max(0, this.#now() - since) / 1000
+  }
+
+  enter(conversation: string): void {
+    this.#conversation = conversation
+    this.#received = { through: 0, bytes: 0 }
+    this.#drained = { through: 0, bytes: 0 }
+    this.#acked = { through: 0, bytes: 0 }
+  }
+
+  leave(): void {
+    if (this.#conversation !== undefined && this.#received.bytes > this.#acked.bytes) {
+      this.#owed.push({ conversation: this.#conversation, ...this.#received })
+    }
+    this.#conversation = undefined
+  }
+
+  /** Audio came, and may wait to be placed. */
+  came(): void {
+    if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
+  }
+
+  /**
+   * `bytes` of audio up to unix second `through`, by their stamps, are placed, or are a replay of what is durable or placed.
+   * `isSetBack`: the sender's clock was set back, so that `through` goes back with it.
+   */
+  placed(through: number, bytes: number, isSetBack: boolean): void {
+    this.#received.through = isSetBack ? through : Math.max(this.#received.through, through)
+    this.#received.bytes += bytes
+  }
+
+  /** Everything that is placed is in a commit. `more` audio waits to be placed. */
+  drained(more: boolean): void {
+    if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
+    this.#undrainedSince = more ? this.#now() : 0
+    this.#drained = { ...this.#received }
+    this.#owedDrained.push(...this.#owed.splice(0))
+  }
+
+  /** The commit is fsynced. Answers whether something is left that comes too soon after the last acknowledgement. */
+  durable(): boolean {
+    for (const owed of this.#owedDrained.splice(0)) this.#onAck(owed)
+    if (this.#conversation === undefined || this.#drained.bytes === this.#acked.bytes) {
+      this.#unackedSince = 0
+      return false
+    }
+    const now = this.#now()
+    if (now - this.#ackedAt < ackMillis) return true
+    this.#ackedAt = now
+    this.#acked = this.#drained
+    this.#unackedSince = 0
+    this.#onAck({ conversation: this.#conversation, ...this.#acked })
+    return false
+  }
+
+  /** Nothing more will be acknowledged. */
+  forget(): void {
+    this.#conversation = undefined
+    this.#owed = []
+    this.#owedDrained = []
+  }
+}

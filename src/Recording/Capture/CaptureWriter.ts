@@ -1,0 +1,388 @@
+/**
+ * The hot path: takes frames in the socket's own message event, places them on the timeline and keeps them until the
+ * journal's next commit. Plain code, no fiber, one copy per frame.
+ */
+import { Timeline } from "../../Audio.ts"
+import { Backlog } from "./Backlog.ts"
+import type { Batch } from "../Journal/Batch.ts"
+import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
+import { CaptureBuffer } from "./CaptureBuffer.ts"
+import type { CaptureHost } from "./CaptureHost.ts"
+import type { Source } from "../Journal/Journal.ts"
+import { JournalChunk } from "../Journal/JournalChunk.ts"
+import type { Feeder, LiveConversation } from "../Journal/LiveConversation.ts"
+import { ClockShifts, leastShiftSeconds } from "./ClockShifts.ts"
+import { AckProgress } from "./AckProgress.ts"
+import type { Recalled } from "./RecordedAudio.ts"
+import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
+
+/** Of the last second in the rate. */
+const rateWeight = 0.25
+
+const { toleranceSeconds } = Timeline
+
+export class CaptureWriter implements Source, Capture, Feeder {
+  readonly options: CaptureOptions
+  readonly openedAt: number
+  /** Bytes of audio since it was opened. */
+  received = 0
+  /** Of late. */
+  bytesPerSecond = 0
+  /** Its sealed chunks that slid out of the upload queue. */
+  deferred = 0
+  readonly #host: CaptureHost
+  readonly #buffer: CaptureBuffer
+  readonly #backlog = new Backlog()
+  /** Waits for the host: to enter a conversation, or to know what is recorded. */
+  #waiting: "entering" | "recalling" | undefined
+  #conversation: LiveConversation | undefined
+  #chunk: JournalChunk | undefined
+  /** Sealed, and not yet whole in the journal. */
+  #sealing: Array<{ readonly chunk: JournalChunk; readonly conversation: LiveConversation }> = []
+  #inFlight = false
+  #failure: CaptureFailure | undefined
+  #gaveUp = false
+  #onClosed: Array<() => void> = []
+  #closing = false
+  #isSuperseded = false
+  #hasEnded = false
+  readonly #progress: AckProgress
+  #clock: ClockShifts
+  /** The clock shift that the client was told last; 0 since there is none. */
+  #toldShift = 0
+  #measured = { at: 0, received: 0 }
+  /** Audio after which the chunk is full. Of the first full one a part, so that captures that began together seal apart. */
+  #chunkSeconds: number
+
+  constructor(options: CaptureOptions, host: CaptureHost) {
+    this.options = options
+    this.#host = host
+    this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
+    this.#progress = new AckProgress(host.monotonic, options.onAck)
+    this.#clock = new ClockShifts(options.sampleRate, options.exact)
+    this.#chunkSeconds = host.chunkSeconds * host.firstShare()
+    this.openedAt = host.now()
+    this.#measured.at = this.openedAt
+  }
+
+  append(start: number, audio: Uint8Array): "ok" | "full" | "refused" {
+    if (this.#failure !== undefined || this.#closing) return "full"
+    if (this.#conversation === undefined && this.#waiting === undefined && this.#backlog.length === 0) return "refused"
+    this.received += audio.length
+    this.#progress.came()
+    let rest = audio
+    let stamp = start
+    if (this.#backlog.length === 0 && this.#waiting === undefined && audio.length <= this.#buffer.room) {
+      stamp = this.#clock.stampOf(start)
+      const placed = this.#place(stamp, audio)
+      if (placed === audio.length) return "ok"
+      rest = audio.subarray(placed)
+      stamp += placed / 2 / this.options.sampleRate
+    }
+    this.#backlog.push({ _tag: "Audio", start: stamp, audio: Uint8Array.from(rest) })
+    this.#wait()
+    // A replay takes no room, however long it is: nobody would say later that there is some.
+    return this.#backlog.length > 0 || this.#waiting !== undefined ? "full" : "ok"
+  }
+
+  switchTo(conversation: string): void {
+    if (this.#failure !== undefined || this.#closing) return
+    this.#backlog.push({ _tag: "Switch", conversation })
+    this.#wait()
+  }
+
+  /** Seals the chunk if it is older than a chunk may be. */
+  sealIfOld(): void {
+    const chunk = this.#chunk
+    if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
+  }
+
+  /** Called about once a second. */
+  measure(): void {
+    const now = this.#host.now()
+    const { at, received } = this.#measured
+    if (now <= at) return
+    const current = ((this.received - received) * 1000) / (now - at)
+    this.bytesPerSecond += (current - this.bytesPerSecond) * (received === 0 ? 1 : rateWeight)
+    this.#measured = { at: now, received: this.received }
+  }
+
+  get conversation(): LiveConversation | undefined {
+    return this.#conversation
+  }
+
+  /** Bytes that wait for the journal. */
+  get waitingBytes(): number {
+    return this.#buffer.used + this.#backlog.bytes
+  }
+
+  /** Seconds since the oldest audio came that is not acknowledged. */
+  get ackLag(): number {
+    return this.#progress.lag
+  }
+
+  /** Seals and commits what was received; `done` is called when nothing is left to do. */
+  close(done: () => void): void {
+    if (this.#hasEnded) return done()
+    this.#closing = true
+    this.#onClosed.push(done)
+    this.#advance()
+  }
+
+  /** Another capture feeds the conversation from now on: closes, and fails once everything that was received is written. */
+  supersede(done: () => void): void {
+    this.#isSuperseded = !this.#closing
+    this.close(done)
+  }
+
+  /** The conversation that `enter` was asked for. */
+  entered(conversation: LiveConversation): void {
+    this.#waiting = undefined
+    if (this.#failure !== undefined) {
+      this.#host.leave(this, conversation)
+      if (this.#closing) this.#end()
+      return
+    }
+    this.#conversation = conversation
+    this.#clock = new ClockShifts(this.options.sampleRate, this.options.exact)
+    this.#toldShift = 0
+    this.#progress.enter(conversation.id)
+    this.#resume()
+  }
+
+  /** What `recall` was asked for, from unix second `at` on; undefined if it can't be known. */
+  recalled(at: number, recalled: Recalled | undefined): void {
+    this.#waiting = undefined
+    if (this.#failure !== undefined || this.#conversation === undefined) {
+      if (this.#closing) this.#end()
+      return
+    }
+    this.#clock.recalled(at, this.#conversation.end, recalled?.span, recalled?.moved ?? 0)
+    this.#resume()
+  }
+
+  drainInto(batch: Batch): boolean {
+    this.#inFlight = true
+    if (!this.#buffer.drainInto(batch)) return false
+    this.#progress.drained(this.#backlog.length > 0)
+    return true
+  }
+
+  settled(error: Error | undefined): void {
+    this.#inFlight = false
+    if (error !== undefined) this.#failure ??= { _tag: "NotWritten", cause: error }
+    if (this.#failure !== undefined) {
+      this.#giveUp(this.#failure)
+      if (this.#closing) this.#end()
+      return
+    }
+    const whole = this.#sealing.filter(({ chunk }) => chunk.durable === chunk.appended)
+    if (whole.length > 0) {
+      this.#sealing = this.#sealing.filter(({ chunk }) => chunk.durable !== chunk.appended)
+      for (const { chunk } of whole) this.#handOver(chunk)
+    }
+    if (this.#progress.durable()) this.#host.markDirty(this)
+    if (this.#backlog.length > 0) this.#resume()
+    else this.#advance()
+  }
+
+  #wait(): void {
+    if (this.#backlog.bytes > this.#host.backlogBytes) return this.#fail({ _tag: "BacklogFull" })
+    if (this.#backlog.length === 1 && this.#waiting === undefined) this.#advance()
+    if (this.#buffer.used > 0) this.#host.markUrgent(this)
+  }
+
+  /** Works off the backlog, and asks for more when nothing is left of it. */
+  #resume(): void {
+    this.#advance()
+    if (this.#backlog.length === 0 && this.#waiting === undefined && !this.#closing) this.options.onRoom()
+  }
+
+  /** Works off the backlog as far as there is room; ends a closing capture. */
+  #advance(): void {
+    while (this.#waiting === undefined && this.#failure === undefined) {
+      const item = this.#backlog.first
+      if (item === undefined) break
+      if (item._tag === "Switch") {
+        this.#backlog.shift()
+        this.#leave()
+        this.#waiting = "entering"
+        this.#host.enter(this, item.conversation)
+        continue
+      }
+      const { room } = this.#buffer
+      const length = Math.min(item.audio.length, room - (room % 2))
+      if (length === 0) return this.#host.markUrgent(this)
+      const stamp = this.#clock.stampOf(item.start)
+      const placed = this.#place(stamp, item.audio.subarray(0, length))
+      if (this.#failure !== undefined) break
+      if (placed === item.audio.length) this.#backlog.shift()
+      else this.#backlog.leave(stamp + placed / 2 / this.options.sampleRate, item.audio.subarray(placed))
+      if (placed < length) this.#recall()
+      if (placed < length && this.#waiting === undefined) return
+    }
+    if (!this.#closing || this.#waiting !== undefined || this.#backlog.length > 0) return
+    this.#leave()
+    if (this.#sealing.length > 0 || !this.#buffer.isEmpty) this.#host.markUrgent(this)
+    else if (this.#progress.owes) this.#host.markDirty(this)
+    else if (!this.#inFlight) this.#end()
+  }
+
+  #end(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#buffer.clear()
+    if (this.#isSuperseded) this.options.onFailure({ _tag: "Superseded" })
+    for (const done of this.#onClosed.splice(0)) done()
+  }
+
+  #leave(): void {
+    if (this.#chunk !== undefined) this.#seal()
+    if (this.#conversation === undefined) return
+    this.#progress.leave()
+    if (this.#progress.owes) this.#host.markDirty(this)
+    this.#host.leave(this, this.#conversation)
+    this.#conversation = undefined
+  }
+
+  #seal(): void {
+    if (this.#chunk === undefined || this.#conversation === undefined) return
+    this.#chunk.state = "sealing"
+    this.#chunk.sealedAt = this.#host.now()
+    this.#sealing.push({ chunk: this.#chunk, conversation: this.#conversation })
+    this.#chunk = undefined
+    this.#host.markDirty(this)
+  }
+
+  /** Answers the bytes that were placed. For the rest, what is recorded must be known first. */
+  #place(stamp: number, audio: Uint8Array): number {
+    const conversation = this.#conversation
+    if (conversation === undefined) return audio.length
+    this.#host.markDirty(this)
+    let done = 0
+    while (done < audio.length && this.#failure === undefined) {
+      const from = stamp + done / 2 / this.options.sampleRate
+      const rest = done === 0 ? audio : audio.subarray(done)
+      const step = this.#clock.next(from, rest, conversation.end, this.#tail)
+      if (step._tag === "Recall") return done
+      const bytes = step.samples * 2
+      done += bytes
+      const through = from + step.samples / this.options.sampleRate
+      if (step._tag === "New") {
+        if (step.at >= conversation.end - toleranceSeconds) conversation.clockShift = step.shift
+        this.#write(conversation, step.at, bytes === rest.length ? rest : rest.subarray(0, bytes), step.shift)
+        this.#progress.placed(through, bytes, step.isSetBack)
+        if (step.shift !== this.#toldShift) this.#tellShift(step.shift)
+      } else {
+        this.#progress.placed(through, bytes, false)
+        this.#host.replayed(step.samples / this.options.sampleRate)
+      }
+    }
+    return audio.length
+  }
+
+  /** A clock that drifts is told of now and then, not by the millisecond. */
+  #tellShift(shift: number): void {
+    if (shift !== 0 && Math.abs(shift - this.#toldShift) < leastShiftSeconds) return
+    this.#toldShift = shift
+    if (shift !== 0) this.#host.shifted(this, shift)
+  }
+
+  /** Asks what is recorded where the first audio of the backlog lies, when all of this capture's own is durable. */
+  #recall(): void {
+    const item = this.#backlog.first
+    const conversation = this.#conversation
+    if (item?._tag !== "Audio" || conversation === undefined) return
+    if (!this.#buffer.isEmpty || this.#inFlight) return this.#host.markUrgent(this)
+    this.#waiting = "recalling"
+    const at = this.#clock.positionOf(item.start, conversation.end)
+    this.#host.recall(this, conversation, at, this.#clock.mayHaveMoved ? item.audio : undefined)
+  }
+
+  /** The end of the conversation's audio, if it is this capture's and waits for the journal. */
+  readonly #tail = (): RecordedSpan | undefined => {
+    const [chunk, conversation] = [this.#chunk, this.#conversation]
+    if (chunk === undefined || conversation === undefined) return undefined
+    if (chunk.appendedEnd < conversation.end - toleranceSeconds) return undefined
+    const run = this.#buffer.lastOf(chunk)
+    if (run === undefined) return undefined
+    const { sampleRate } = this.options
+    const samples = run.audio.length / 2
+    const start = chunk.start + run.chunkOffset / 2 / sampleRate
+    const known = samples + Math.ceil(marginSeconds * sampleRate)
+    return { start, sampleRate, samples: known, runs: [{ at: 0, samples, audio: run.audio }] }
+  }
+
+  /** Appends to the chunk, or to a new one, cutting where a chunk is full. */
+  #write(conversation: LiveConversation, start: number, audio: Uint8Array, shift: number): void {
+    const end = this.#chunk?.appendedEnd
+    if (end !== undefined && Math.abs(start - end) > toleranceSeconds) this.#seal()
+    const rate = this.options.sampleRate
+    let done = 0
+    while (done < audio.length) {
+      if (this.#chunk !== undefined && this.#chunk.appended >= this.#chunkBytes(rate)) {
+        this.#seal()
+        this.#chunkSeconds = this.#host.chunkSeconds
+      }
+      if (this.#chunk === undefined) {
+        if (conversation.chunkCount >= this.#host.chunksPerConversation) return this.#fail({ _tag: "ConversationFull" })
+        if (conversation.holding.chunks >= this.#host.chunksPerUser) return this.#fail({ _tag: "TooManyChunks" })
+      }
+      const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
+      const length = Math.min(audio.length - done, this.#chunkBytes(rate) - chunk.appended)
+      if (shift > 0) chunk.addClockShift(shift)
+      // A view costs as much as the copy of a frame.
+      this.#buffer.add(chunk, length === audio.length ? audio : audio.subarray(done, done + length))
+      done += length
+      conversation.end = Math.max(conversation.end, chunk.appendedEnd)
+    }
+    if (this.#buffer.used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
+  }
+
+  #chunkBytes(rate: number): number {
+    return Math.max(1, Math.floor(this.#chunkSeconds * rate)) * 2
+  }
+
+  #open(conversation: LiveConversation, start: number): JournalChunk {
+    const { codec, sampleRate, uid } = this.options
+    const chunk = new JournalChunk(
+      { id: this.#host.newId(), uid, conversation: conversation.id, start, sampleRate, codec },
+      this.#host.now()
+    )
+    this.#chunk = chunk
+    conversation.addChunk(chunk)
+    return chunk
+  }
+
+  #fail(failure: CaptureFailure): void {
+    this.#failure ??= failure
+    if (!this.#inFlight) this.#giveUp(this.#failure)
+  }
+
+  #handOver(chunk: JournalChunk): void {
+    chunk.state = "waiting"
+    this.#host.sealed(this, chunk)
+  }
+
+  /** Keeps what is durable, forgets the rest: it was never acknowledged. */
+  #giveUp(failure: CaptureFailure): void {
+    if (this.#gaveUp) return
+    this.#gaveUp = true
+    const conversation = this.#conversation
+    this.#seal()
+    const sealing = this.#sealing
+    this.#sealing = []
+    this.#buffer.clear()
+    this.#backlog.clear()
+    this.#conversation = undefined
+    this.#progress.forget()
+    for (const { chunk, conversation } of sealing) {
+      chunk.appended = chunk.durable
+      conversation.retract()
+      if (chunk.durable === 0) this.#host.abandoned(chunk)
+      else this.#handOver(chunk)
+    }
+    if (conversation !== undefined) this.#host.leave(this, conversation)
+    if (!this.#closing) this.options.onFailure(failure)
+  }
+}

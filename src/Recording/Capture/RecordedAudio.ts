@@ -1,0 +1,177 @@
+/** What is recorded of a conversation at the time of audio that is sent, to compare it with: from journal and store. */
+import { Context, Effect, Layer, Stream } from "effect"
+import { Span, Timeline } from "../../Audio.ts"
+import type { DbError } from "../../Db.ts"
+import { type Chunk, isReadAsPcm } from "../Chunk.ts"
+import { ChunkAudio, type ReadError } from "../Read/ChunkAudio.ts"
+import { ChunkRows } from "../Catalog/ChunkRows.ts"
+import { Journal } from "../Journal/Journal.ts"
+import type { LiveConversation } from "../Journal/LiveConversation.ts"
+import { compare, find, isSilent, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
+
+export interface Recalled {
+  readonly span: RecordedSpan
+  /** The audio is recorded so many seconds later than it was looked for. */
+  readonly moved: number
+}
+
+export interface Wanted {
+  readonly sampleRate: number
+  /** Unix second. The span contains it. */
+  readonly at: number
+  /** If other audio is recorded there, this is looked for: where the conversation's clock shift says, and around both. */
+  readonly audio: Uint8Array | undefined
+}
+
+export class RecordedAudio extends Context.Service<
+  RecordedAudio,
+  {
+    recall(conversation: LiveConversation, wanted: Wanted): Effect.Effect<Recalled, ReadError | DbError>
+  }
+>()("spillway/Recording/Capture/RecordedAudio") {
+  static readonly layer = Layer.effect(
+    RecordedAudio,
+    Effect.suspend(() => make)
+  )
+}
+
+/** Audio of one span, in memory as long as its capture lags behind the end: 2 s at 16 kHz. Longer audio takes several. */
+const spanBytes = 64 * 1024
+
+/** As in playback: today's unix time as a double is exact to a quarter of a microsecond. */
+const contiguousSeconds = Timeline.toleranceSeconds + 1e-6
+
+/** Longest span, where less is recorded in it. */
+const spanSeconds = 60
+
+/** Rows that one span looks at. */
+const spanRows = 64
+
+/** How far from its stamps a replay is looked for: those of the two times may be taken when the audio came. */
+const aroundSeconds = 0.25
+
+/** Of the audio that is looked for. Shorter audio is found where it is not. */
+const needleBytes = 4096
+const leastNeedleBytes = 64
+
+/** Runs without a gap in audio that can be compared become one. */
+const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
+  at: parts[0]?.at ?? 0,
+  samples: parts.reduce((sum, { samples }) => sum + samples, 0),
+  audio: parts.length === 1 ? parts[0]?.audio : Buffer.concat(parts.map(({ audio }) => audio))
+})
+
+/** The first chunk and those that follow it without a gap. */
+const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
+  const gap = chunks.findIndex((chunk, index) => {
+    const before = chunks[index - 1]
+    return before !== undefined && chunk.start > Span.end(before) + contiguousSeconds
+  })
+  return gap === -1 ? chunks : chunks.slice(0, gap)
+}
+
+const make = Effect.gen(function* () {
+  const journal = yield* Journal
+  const rows = yield* ChunkRows
+  const chunkAudio = yield* ChunkAudio
+
+  /** Chunks between two unix seconds, by start, and up to where they are all. Those of the journal suffice where they go on. */
+  const chunksIn = Effect.fnUntraced(function* (conversation: LiveConversation, from: number, at: number, to: number) {
+    const near = () =>
+      [...conversation.chunks].filter((chunk) => chunk.appended > 0 && chunk.start < to && chunk.appendedEnd > from)
+    // A capture that has left the conversation may still have audio in its buffer.
+    if (near().some(({ appended, durable }) => appended > durable)) yield* journal.commit
+    const live = near()
+      .filter(({ durable }) => durable > 0)
+      .map((chunk) => chunk.toChunk())
+      .sort(Timeline.order)
+    const here = live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at)
+    if (here !== -1) {
+      const chunks = contiguous(live.slice(here))
+      const end = Math.max(...chunks.map(Span.end))
+      if (end > at + marginSeconds || end >= conversation.end) return { chunks, to: Math.min(to, end) }
+    }
+    const stored = yield* Stream.runCollect(
+      rows.within(conversation.uid, conversation.id, { from, to }).pipe(Stream.take(spanRows))
+    )
+    const last = stored.length < spanRows ? undefined : stored.at(-1)
+    const known = new Set(stored.map(({ id }) => id))
+    return {
+      chunks: [...stored, ...live.filter(({ id }) => !known.has(id))]
+        .filter(({ state }) => state !== "lost")
+        .sort(Timeline.order),
+      to: last === undefined ? to : Math.min(to, Math.max(last.start, at + marginSeconds))
+    }
+  })
+
+  const bytesOf = (chunk: Chunk, from: number, samples: number) =>
+    Effect.map(Stream.runCollect(chunkAudio.read(chunk, from * 2, (from + samples) * 2)), (pieces) => {
+      const audio = Buffer.concat(pieces)
+      return audio.length === samples * 2 ? audio : undefined
+    })
+
+  /** Laid out as playback lays them out: what began earlier is heard. */
+  const spanOf = Effect.fnUntraced(function* (conversation: LiveConversation, sampleRate: number, at: number) {
+    const start = at - slackSeconds
+    const found = yield* chunksIn(conversation, start, at, Math.min(conversation.end, at + spanSeconds))
+    // Nothing is recorded behind the end.
+    const known = found.to >= conversation.end ? found.to + marginSeconds : found.to
+    let samples = Math.round((known - start) * sampleRate)
+    let left = spanBytes / 2
+    let end = 0
+    const runs: Array<Run> = []
+    let parts: Array<Run & { readonly audio: Uint8Array }> = []
+    const endRun = () => {
+      if (parts.length > 0) runs.push(joined(parts))
+      parts = []
+    }
+    for (const chunk of found.chunks) {
+      const own = Math.round((chunk.start - start) * sampleRate)
+      const isNext = end > 0 && Math.abs(chunk.start - start - end / sampleRate) <= contiguousSeconds
+      const place = isNext ? end : own
+      const begin = Math.max(place, end)
+      const length = Math.round((chunk.samples / chunk.sampleRate) * sampleRate)
+      const rest = Math.min(place + length, samples) - begin
+      if (begin >= samples) break
+      if (rest <= 0) continue
+      if (begin > end) endRun()
+      end = begin + rest
+      if (chunk.sampleRate !== sampleRate || !isReadAsPcm(chunk)) {
+        endRun()
+        runs.push({ at: begin, samples: rest, audio: undefined })
+        continue
+      }
+      const count = Math.min(rest, left)
+      const audio = yield* bytesOf(chunk, begin - place, count)
+      if (audio === undefined) {
+        endRun()
+        runs.push({ at: begin, samples: rest, audio })
+        continue
+      }
+      parts.push({ at: begin, samples: count, audio })
+      left -= count
+      if (left > 0) continue
+      samples = begin + count
+      break
+    }
+    endRun()
+    const span: RecordedSpan = { start, sampleRate, samples, runs }
+    return span
+  })
+
+  return RecordedAudio.of({
+    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, sampleRate }) {
+      const span = yield* spanOf(conversation, sampleRate, at)
+      const needle = audio?.subarray(0, needleBytes)
+      if (needle === undefined || needle.length < leastNeedleBytes || isSilent(needle)) return { span, moved: 0 }
+      if (compare(span, at, needle)._tag !== "Other") return { span, moved: 0 }
+      for (const place of new Set([at, at + conversation.clockShift])) {
+        if (place >= conversation.end) continue
+        const found = find(yield* spanOf(conversation, sampleRate, place - aroundSeconds), place, needle)
+        if (found === undefined || Math.abs(found - place) > aroundSeconds) continue
+        return { span: yield* spanOf(conversation, sampleRate, found), moved: found - at }
+      }
+      return { span, moved: 0 }
+    })
+  })
+})

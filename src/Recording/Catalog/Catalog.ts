@@ -1,0 +1,310 @@
+/** Conversations and their audio files, from the index with what is live laid over it. Nothing here reads all of one. */
+import { Context, Effect, Layer, Option, Stream } from "effect"
+import { fileId, Placement, Timeline } from "../../Audio.ts"
+import type { DbError } from "../../Db.ts"
+import type { Chunk } from "../Chunk.ts"
+import { ChunkRows } from "./ChunkRows.ts"
+import { ConversationRows, type ConversationRow } from "./ConversationRows.ts"
+import type { FileState } from "./LayOut.ts"
+import type { FileRow, Name } from "./IndexRows.ts"
+import type { LiveConversation } from "../Journal/LiveConversation.ts"
+import { LiveConversations } from "../Journal/LiveConversations.ts"
+import { keyOf, type LiveView } from "./LiveView.ts"
+import { PieceRows } from "./PieceRows.ts"
+import { type AudioFileHead, type FileMoment, headOf, make as openFile, type RecordedFile } from "./RecordedFile.ts"
+import type { Key, Placed } from "./Relayout.ts"
+import { WaveformHours } from "./WaveformHours.ts"
+
+export interface Conversation {
+  readonly uid: string
+  readonly id: string
+  readonly createdAt: Date
+  readonly finishedAt: Option.Option<Date>
+  /** A capture feeds it now, on this node. */
+  readonly live: boolean
+  /** Chunks with audio that lies later than its stamps, because these lay in recorded time. */
+  readonly clockShifts: number
+  /** Unix seconds of the first sample, and after the last one. None without audio. */
+  readonly span: { readonly start: number; readonly end: number } | undefined
+  /** Of all audio files. */
+  readonly capturedSeconds: number
+  readonly lostSeconds: number
+  /** By start: the latest of those that were asked for. */
+  readonly files: ReadonlyArray<AudioFileHead>
+  /** `before` for the ones before them, if there are some. */
+  readonly filesNext: string | undefined
+}
+
+/** Where a chunk is heard in one of the files, and its peaks; or what is lost of one. Samples are those of the file. */
+export interface Drawn {
+  /** Its index. */
+  readonly file: number
+  readonly state: Chunk["state"] | "minute"
+  readonly offset: number
+  readonly skip: number
+  /** That are heard; of a lost chunk, all. */
+  readonly samples: number
+  readonly peaks: Uint8Array | undefined
+}
+
+export interface WaveformData extends Pick<Conversation, "live" | "files" | "filesNext"> {
+  /** Samples of each file up to the first that the store does not have. */
+  readonly stored: ReadonlyArray<number>
+  /** In any order; audio may come twice. By chunks, or by minutes if points are longer: those are of no chunk. */
+  drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<Drawn>, DbError>
+}
+
+export class Catalog extends Context.Service<
+  Catalog,
+  {
+    /** Newest first, each with its latest `files` audio files. `before` is the `next` of the page before. */
+    list(
+      uid: string,
+      page: { readonly before?: string; readonly limit: number; readonly files: number }
+    ): Effect.Effect<
+      { readonly conversations: ReadonlyArray<Conversation>; readonly next: string | undefined },
+      DbError
+    >
+    /** None when it does not exist or is somebody else's. `before` is a `filesNext`. */
+    get(
+      uid: string,
+      id: string,
+      page: { readonly before?: string; readonly files: number }
+    ): Effect.Effect<Option.Option<Conversation>, DbError>
+    /** None when it does not exist or is somebody else's. */
+    waveform(
+      uid: string,
+      id: string,
+      page: { readonly before?: string; readonly files: number }
+    ): Effect.Effect<Option.Option<WaveformData>, DbError>
+    /** None when there is no such audio file, or it is somebody else's. */
+    file(uid: string, conversation: string, id: string): Effect.Effect<Option.Option<RecordedFile>, DbError>
+  }
+>()("spillway/Recording/Catalog/Catalog") {
+  static readonly layerNoDeps = Layer.effect(
+    Catalog,
+    Effect.suspend(() => make)
+  )
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([PieceRows.layer, WaveformHours.layer]))
+}
+
+/** Points longer than this are drawn from the pairs of minutes. */
+const minuteSeconds = 60
+
+/** Of the first audio file of a page: the page before it ends there. */
+const cursorOf = ({ id, start }: Key): string => `${start}_${id}`
+
+const keyIn = (cursor: string): Key => {
+  const [start = "", id = ""] = cursor.split("_")
+  return { start: Number(start), id }
+}
+
+const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
+  [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
+
+/** The page of audio files of a row that was read with one more than `limit`. */
+const pageOf = (rows: ReadonlyArray<FileRow>, view: LiveView, before: Key | undefined, limit: number) => {
+  const end = rows.length > limit ? rows.at(limit - 1) : undefined
+  const isWanted = (file: FileState) =>
+    (before === undefined || Timeline.order(keyOf(file), before) < 0) &&
+    (end === undefined || Timeline.order(keyOf(file), keyOf(end)) >= 0)
+  const stored = rows.filter((file) => isWanted(file) && view.fileOf(file) === file)
+  const files = [...stored, ...[...view.files].filter(isWanted)]
+    .sort((a, b) => Timeline.order(keyOf(b), keyOf(a)))
+    .slice(0, limit + 1)
+  const last = files.length > limit ? files[limit - 1] : end
+  const page: ReadonlyArray<FileState> = files.slice(0, limit)
+  return { files: page.toReversed(), next: last === undefined ? undefined : cursorOf(keyOf(last)) }
+}
+
+/** Index of the last of some audio files, by start, that begins before a time; -1 if there is none. */
+const lastBefore = (files: ReadonlyArray<AudioFileHead>, seconds: number): number => {
+  let [low, high] = [0, files.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((files[middle]?.start ?? Infinity) < seconds) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
+/** Which of some audio files, by start, a chunk is in. */
+class FileSearch {
+  readonly #files: ReadonlyArray<FileState>
+  /** Of the last one that was found: chunks come in order, nearly always. */
+  #index = 0
+
+  constructor(files: ReadonlyArray<FileState>) {
+    this.#files = files
+  }
+
+  at(key: Key): { readonly file: number; readonly origin: number } | undefined {
+    if (this.#isBefore(key, this.#index)) this.#index = 0
+    while (!this.#isBefore(key, this.#index + 1) && this.#index + 1 < this.#files.length) this.#index++
+    const file = this.#files[this.#index]
+    if (file === undefined || this.#isBefore(key, this.#index)) return undefined
+    if (Timeline.order(key, { start: file.lastStart, id: file.lastId }) > 0) return undefined
+    return { file: this.#index, origin: Placement.positionOf(file.start, file.sampleRate) }
+  }
+
+  #isBefore(key: Key, index: number): boolean {
+    const file = this.#files[index]
+    return file === undefined || Timeline.order(key, keyOf(file)) < 0
+  }
+}
+
+const make = Effect.gen(function* () {
+  const live = yield* LiveConversations
+  const rows = yield* ConversationRows
+  const chunkRows = yield* ChunkRows
+  const hours = yield* WaveformHours
+  const pieces = yield* PieceRows
+
+  const conversationOf = (
+    uid: string,
+    row: Pick<ConversationRow, "id" | "createdAt" | "finishedAt"> & Partial<ConversationRow>,
+    view: LiveView,
+    { before, limit }: { readonly before: Key | undefined; readonly limit: number }
+  ) => {
+    const { began = Infinity, captured = 0, ended = -Infinity, files = [], id, lost = 0 } = row
+    const page = pageOf(files, view, before, limit)
+    const shifted = view.live.filter(({ chunk: { clockShift = 0 } }) => clockShift > 0)
+    const spans = [...view.files].map((file) => headOf("", file))
+    const start = spans.reduce((start, file) => Math.min(start, file.start), began)
+    const end = spans.reduce((end, file) => Math.max(end, file.start + file.samples / file.sampleRate), ended)
+    const conversation: Conversation = {
+      uid,
+      id,
+      createdAt: row.createdAt,
+      finishedAt: Option.fromNullishOr(row.finishedAt),
+      live: (live.get(uid, id)?.captures ?? 0) > 0,
+      clockShifts: (row.clockShifts ?? 0) + shifted.length,
+      span: start <= end ? { start, end } : undefined,
+      capturedSeconds: captured + view.total.captured,
+      lostSeconds: lost + view.total.lost,
+      files: page.files.map((file) => headOf(fileId(uid, id, file), file)),
+      filesNext: page.next
+    }
+    return { conversation, states: page.files }
+  }
+
+  const read = Effect.fnUntraced(function* (
+    uid: string,
+    id: string,
+    { before: cursor, files }: { readonly before?: string; readonly files: number }
+  ) {
+    const conversation = live.get(uid, id)
+    const chunks = snapshot(conversation)
+    const before = cursor === undefined ? undefined : keyIn(cursor)
+    const wanted = { limit: files + 1, ...(before === undefined ? {} : { before }) }
+    const row = Option.getOrUndefined(yield* rows.find(uid, id, wanted))
+    if (row === undefined && conversation === undefined) return Option.none()
+    const view = yield* rows.view(uid, row, id, chunks)
+    const known = row ?? { id, createdAt: conversation?.createdAt ?? new Date(0), finishedAt: null }
+    return Option.some({ ...conversationOf(uid, known, view, { before, limit: files }), view })
+  })
+
+  /** Minutes, and what is lost, of audio files by start. */
+  const minutesOf = (name: Name, states: ReadonlyArray<FileState>, pointSeconds: number) => {
+    const heads = states.map((state) => headOf("", state))
+    const endOf = (head: AudioFileHead) => head.start + head.samples / head.sampleRate
+    const start = heads[0]?.start ?? 0
+    const end = heads.reduce((end, head) => Math.max(end, endOf(head)), start)
+    /** In each file that it lies in: files that follow end later, but for other sample rates at the same time. */
+    const within = (at: number, seconds: number, state: Drawn["state"], peaks: Uint8Array | undefined) => {
+      const found: Array<Drawn> = []
+      for (let file = lastBefore(heads, at + seconds); file >= 0; file--) {
+        const head = heads[file]
+        if (head === undefined || endOf(head) <= at) break
+        const offset = Math.max(0, Math.round((at - head.start) * head.sampleRate))
+        const until = Math.min(head.samples, Math.round((at + seconds - head.start) * head.sampleRate))
+        if (offset < until) found.push({ file, state, offset, skip: 0, samples: until - offset, peaks })
+      }
+      return found
+    }
+    // Four for each point at least.
+    const most = Math.max(1, Math.floor(pointSeconds / minuteSeconds / 4))
+    const minutes = Stream.map(hours.minutes(name, start, end, most), (page) =>
+      page.flatMap(({ pair, seconds, start }) => within(start, seconds, "minute", pair))
+    )
+    const lost = Effect.map(hours.lost(name, start, end, pointSeconds), (spans) =>
+      spans.flatMap(({ seconds, start }) => within(start, seconds, "lost", undefined))
+    )
+    return Stream.concat(minutes, Stream.fromEffect(lost))
+  }
+
+  /** Live chunks are read before the database is: one that is stored in between is then in both, never in none. */
+  const momentOf = Effect.fnUntraced(function* (uid: string, conversation: string, id: string) {
+    const chunks = snapshot(live.get(uid, conversation))
+    const row = Option.getOrUndefined(yield* rows.find(uid, conversation, { id }))
+    const view = yield* rows.view(uid, row, conversation, chunks)
+    const stored = row?.files[0]
+    const state = stored === undefined ? undefined : view.fileOf(stored)
+    const found = state ?? [...view.files].find((file) => fileId(uid, conversation, file) === id)
+    if (found === undefined) return undefined
+    const revision = stored !== undefined && state !== undefined ? stored.revision : undefined
+    return { id, state: found, revision, view } satisfies FileMoment
+  })
+
+  return Catalog.of({
+    list: Effect.fn("Catalog.list")(function* (uid, { before, files, limit }) {
+      const known = new Map<string, ReadonlyArray<Chunk>>()
+      for (const conversation of live.of(uid)) known.set(conversation.id, snapshot(conversation))
+      const found = yield* rows.latest(uid, before, limit + 1, { limit: files + 1 })
+      const page = found.slice(0, limit)
+      const conversations = yield* Effect.forEach(page, (row) =>
+        Effect.map(
+          rows.view(uid, row, row.id, known.get(row.id) ?? []),
+          (view) => conversationOf(uid, row, view, { before: undefined, limit: files }).conversation
+        )
+      )
+      return { conversations, next: found.length > limit ? page.at(-1)?.cursor : undefined }
+    }),
+    get: Effect.fn("Catalog.get")(function* (uid, id, page) {
+      return Option.map(yield* read(uid, id, page), ({ conversation }) => conversation)
+    }),
+    waveform: Effect.fn("Catalog.waveform")(function* (uid, id, page) {
+      return Option.map(yield* read(uid, id, page), ({ conversation, states, view }): WaveformData => {
+        const files = new FileSearch(states)
+        const drawnOf = ({ chunk, placement }: Placed<Chunk>, peaks: Uint8Array | undefined): ReadonlyArray<Drawn> => {
+          const found = files.at(chunk)
+          if (found === undefined) return []
+          const { file, origin } = found
+          const { samples, state } = chunk
+          if (state === "lost")
+            return [{ file, state, offset: placement.at - origin, skip: 0, samples, peaks: undefined }]
+          const { at, heard, skip } = placement
+          return heard === 0 ? [] : [{ file, state, offset: at - origin, skip, samples: heard, peaks }]
+        }
+        const now = view.live.flatMap((placed) => drawnOf(placed, live.chunk(uid, id, placed.chunk.id)?.peaks.encode()))
+        const stored = states.map((state) => headOf("", state).samples)
+        for (const { file, offset } of now) stored[file] = Math.min(stored[file] ?? offset, offset)
+        const [from, to] = [states[0], states.at(-1)]
+        return {
+          ...conversation,
+          stored,
+          drawn: (pointSeconds) => {
+            if (from === undefined || to === undefined) return Stream.empty
+            if (pointSeconds > minuteSeconds)
+              return Stream.concat(Stream.succeed(now), minutesOf({ uid, conversation: id }, states, pointSeconds))
+            const last = { start: to.lastStart, id: to.lastId }
+            const rows = chunkRows.peaks({ uid, conversation: id }, keyOf(from), last)
+            const inIndex = Stream.map(rows, (row) => {
+              const placed = view.isSuperseded(row.chunk) ? view.placementOf(row.chunk.id) : row
+              return placed === undefined ? [] : drawnOf(placed, row.peaks)
+            })
+            return Stream.concat(Stream.succeed(now), inIndex)
+          }
+        }
+      })
+    }),
+    file: Effect.fn("Catalog.file")(function* (uid, conversation, id) {
+      const opened = yield* momentOf(uid, conversation, id)
+      if (opened === undefined) return Option.none()
+      const name = { uid, conversation }
+      const page = (state: FileState, range: { readonly from: number; readonly to: number }, limit: number) =>
+        pieces.page(name, state, range, limit)
+      return Option.some(openFile(name, opened, momentOf(uid, conversation, id), page))
+    })
+  })
+})

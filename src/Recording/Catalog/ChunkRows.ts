@@ -1,0 +1,252 @@
+/** Chunks that are stored or lost, in the database. */
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { SqlSchema } from "effect/sql"
+import { Db, type DbError } from "../../Db.ts"
+import { type NotSealed, Protection } from "../../Encryption.ts"
+import type { Chunk, ObjectSum } from "../Chunk.ts"
+import { ChunkIndex } from "./ChunkIndex.ts"
+import type { Addition } from "./Addition.ts"
+import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
+import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
+import * as PeaksAtRest from "./PeaksAtRest.ts"
+import type { Key, Placed } from "./Relayout.ts"
+
+/** The key of a chunk's row. */
+export type ChunkName = Pick<JournalChunk, "uid" | "conversation" | "start" | "id">
+
+/** What the store answered for the object of a chunk. */
+export interface StoredObject extends ObjectSum {
+  readonly key: string
+  /** None for what is not PCM16. */
+  readonly peaks: Uint8Array | undefined
+}
+
+/** A chunk, where it is heard, and its `Peaks`: of the whole, then of its tenths of a second. */
+export interface ChunkPeaks extends Placed<Chunk> {
+  /** None if there are none, or they can't be decrypted. */
+  readonly peaks: Uint8Array | undefined
+}
+
+const Tail = Schema.Struct({
+  chunks: Schema.Int,
+  end: Schema.NullOr(Schema.Finite),
+  clockShift: Schema.NullOr(Schema.Finite)
+})
+export type Tail = typeof Tail.Type
+
+const PeaksRow = Schema.Struct({
+  ...PlacedColumns.fields,
+  peaks: Schema.NullOr(Schema.Uint8Array),
+  sealedPeaks: Schema.NullOr(Schema.Uint8Array)
+})
+
+export class ChunkRows extends Context.Service<
+  ChunkRows,
+  {
+    /** Creates the conversation's row if it is missing. Idempotent. Replaces the note that the chunk is lost. */
+    insertStored(chunk: JournalChunk, object: StoredObject): Effect.Effect<void, DbError>
+    /** A span whose audio was given up. No change if the chunk is stored: an object is never hidden by a late note. */
+    insertLost(chunk: JournalChunk): Effect.Effect<void, DbError>
+    /** Samples of those of `chunks` that are stored, by id. */
+    existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
+    /** Rows that have a part of the span `from` to `to` (unix seconds, `to` not included), stored or lost, by start. */
+    within(
+      uid: string,
+      conversation: string,
+      span: { readonly from: number; readonly to: number }
+    ): Stream.Stream<Chunk, DbError>
+    /** How many rows a conversation has, the unix second at which they end, and the clock shift of the last of them. */
+    tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
+    /** One row, by its whole key. */
+    find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
+    /** Rows from one key to another, both included, in order, a page of the table at a time. */
+    peaks(name: Name, from: Key, to: Key): Stream.Stream<ChunkPeaks, DbError>
+  }
+>()("spillway/Recording/Catalog/ChunkRows") {
+  static readonly layer = Layer.effect(
+    ChunkRows,
+    Effect.suspend(() => make)
+  ).pipe(Layer.provide(ChunkIndex.layer))
+}
+
+const existingBatch = 1_000
+
+/** Rows with the peaks of a minute each: 600 KiB. */
+const peaksBatch = 500
+
+/** Rows that `within` reads at a time. */
+const spanBatch = 100
+
+/** Rows before a time of which one may end after it: chunks that overlap more than so many others are none of ours. */
+const tailRows = 64
+
+/** No id comes after it. */
+const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+/** Where the first page begins. */
+const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const index = yield* ChunkIndex
+  const protection = yield* Protection
+
+  const insert = Effect.fnUntraced(function* (chunk: JournalChunk, object: StoredObject | undefined) {
+    const atRest = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
+    const { clockShift, codec, sampleRate, start } = chunk
+    const addition: Addition = {
+      id: uuidText(chunk.id),
+      start,
+      samples: chunk.durable / 2,
+      sampleRate,
+      codec,
+      state: object === undefined ? "lost" : "stored",
+      key: object?.key ?? "",
+      object,
+      clockShift,
+      ...atRest
+    }
+    yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition])
+  })
+
+  const peaksPage = (name: Name, from: Key, isNext: boolean, to: Key) =>
+    db
+      .read("ChunkRows.peaks", (sql) =>
+        SqlSchema.findAll({
+          Request: Schema.Void,
+          Result: PeaksRow,
+          execute: () => sql`
+            select ${placedColumns(sql)}, c.peaks, c.sealed_peaks as "sealedPeaks"
+            from chunks c
+            where c.uid = ${name.uid} and c.conversation_id = ${name.conversation}
+              and (c.start_at, c.id) ${isNext ? sql`>` : sql`>=`} (${String(from.start)}::float8, ${from.id}::uuid)
+              and (c.start_at, c.id) <= (${String(to.start)}::float8, ${to.id}::uuid)
+            order by c.start_at, c.id limit ${peaksBatch}`
+        })(undefined)
+      )
+      .pipe(Effect.catchTag("SchemaError", Effect.die))
+
+  /** With another secret than the ones that are known, all of a page may be unreadable: that is logged once. */
+  const opened = Effect.fnUntraced(function* (name: Name, rows: ReadonlyArray<typeof PeaksRow.Type>) {
+    const unreadable: Array<NotSealed> = []
+    const all = yield* Effect.forEach(rows, (row) =>
+      PeaksAtRest.fromRow(protection, name.uid, row).pipe(
+        Effect.catchTag("NotSealed", (reason) => {
+          unreadable.push(reason)
+          return Effect.succeed(undefined)
+        }),
+        Effect.map((peaks) => ({ ...placedOf(name, row), peaks }))
+      )
+    )
+    if (unreadable.length > 0) {
+      yield* Effect.logWarning(`peaks of ${unreadable.length} chunks can't be read`, unreadable[0]).pipe(
+        Effect.annotateLogs({ ...name })
+      )
+    }
+    return all
+  })
+
+  return ChunkRows.of({
+    insertStored: Effect.fn("ChunkRows.insertStored")(function* (chunk, object) {
+      yield* insert(chunk, object)
+    }),
+    insertLost: Effect.fn("ChunkRows.insertLost")(function* (chunk) {
+      yield* insert(chunk, undefined)
+    }),
+    existing: Effect.fn("ChunkRows.existing")(function* (chunks) {
+      const found = new Map<string, number>()
+      for (let at = 0; at < chunks.length; at += existingBatch) {
+        const batch = chunks.slice(at, at + existingBatch)
+        // Starts as text: the client takes no array in which some numbers are whole and some are not.
+        const rows = yield* db.read(
+          "ChunkRows.existing",
+          (sql) => sql<{ readonly id: string; readonly samples: number }>`
+            select c.id::text as id, c.samples::float8 as samples
+            from unnest(
+              ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
+              ${batch.map((c) => String(c.start))}::text[]::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
+            ) as wanted(uid, conversation_id, start_at, id)
+            join chunks c using (uid, conversation_id, start_at, id)
+            where not c.lost`
+        )
+        for (const row of rows) found.set(row.id, row.samples)
+      }
+      return found
+    }),
+    within: (uid, conversation, { from, to }) =>
+      Stream.paginate(initialPage(), (after) =>
+        Effect.gen(function* () {
+          const rows = yield* db
+            .read("ChunkRows.within", (sql) =>
+              SqlSchema.findAll({
+                Request: Schema.Void,
+                Result: ChunkColumns,
+                execute: () => sql`
+                  select ${chunkColumns(sql)} from (
+                    (select * from chunks
+                     where uid = ${uid} and conversation_id = ${conversation} and start_at <= ${from}::float8
+                       and ${after === undefined}
+                     order by start_at desc, id desc limit ${tailRows})
+                    union all
+                    (select * from chunks
+                     where uid = ${uid} and conversation_id = ${conversation} and start_at < ${to}::float8
+                       and (start_at, id) > (${after?.start ?? from}::float8, ${after?.id ?? lastId}::uuid)
+                     order by start_at, id limit ${spanBatch})
+                  ) as c
+                  where c.start_at + c.samples / c.sample_rate::float8 > ${from}::float8
+                  order by c.start_at, c.id`
+              })(undefined)
+            )
+            .pipe(Effect.catchTag("SchemaError", Effect.die))
+          const last = rows.filter(({ start }) => start > from).length < spanBatch ? undefined : rows.at(-1)
+          return [rows.map((row) => chunkOf({ uid, conversation }, row)), Option.fromNullishOr(last)] as const
+        })
+      ),
+    tail: Effect.fn("ChunkRows.tail")(function* (uid, conversation) {
+      const row = yield* db
+        .read("ChunkRows.tail", (sql) =>
+          SqlSchema.findOneOption({
+            Request: Schema.Void,
+            Result: Tail,
+            execute: () => sql`
+              select v.chunks::int as chunks, last."end", last."clockShift" from conversations as v
+              left join lateral (
+                select start_at + samples / sample_rate::float8 as "end", clock_shift as "clockShift" from (
+                  select start_at, samples, sample_rate, clock_shift from chunks
+                  where uid = ${uid} and conversation_id = ${conversation}
+                  order by start_at desc, id desc limit ${tailRows}
+                ) as tail
+                order by 1 desc limit 1
+              ) as last on true
+              where v.uid = ${uid} and v.id = ${conversation}`
+          })(undefined)
+        )
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return Option.getOrElse(row, () => ({ chunks: 0, end: null, clockShift: null }))
+    }),
+    find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
+      const row = yield* db
+        .read("ChunkRows.find", (sql) =>
+          SqlSchema.findOneOption({
+            Request: Schema.Void,
+            Result: ChunkColumns,
+            execute: () => sql`
+              select ${chunkColumns(sql)} from chunks as c
+              where uid = ${uid} and conversation_id = ${conversation}
+                and start_at = ${start}::float8 and id = ${id}::uuid`
+          })(undefined)
+        )
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return Option.map(row, (row) => chunkOf({ uid, conversation }, row))
+    }),
+    peaks: (name, from, to) =>
+      Stream.paginate({ from, isNext: false }, (at) =>
+        Effect.gen(function* () {
+          const rows = yield* peaksPage(name, at.from, at.isNext, to)
+          const last = rows.length < peaksBatch ? undefined : rows.at(-1)
+          const next = last === undefined ? Option.none() : Option.some({ from: last, isNext: true })
+          return [yield* opened(name, rows), next] as const
+        })
+      )
+  })
+})

@@ -1,0 +1,188 @@
+/** Conversations in the database: their sums, the end of their index, and pages of their audio files. */
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import { type SqlClient, type SqlError, SqlSchema, type Statement } from "effect/sql"
+import { Db, type DbError } from "../../Db.ts"
+import type { Chunk } from "../Chunk.ts"
+import {
+  FileColumns,
+  fileColumns,
+  type FileRow,
+  PlacedColumns,
+  placedColumns,
+  placedOf,
+  indexRows
+} from "./IndexRows.ts"
+import type { Rows } from "./LayOut.ts"
+import type { Tail } from "./LiveView.ts"
+import * as LiveView from "./LiveView.ts"
+import type { Key } from "./Relayout.ts"
+
+const Row = Schema.Struct({
+  id: Schema.String,
+  /** Its place in the list: microseconds of `createdAt`, and a number of its own. */
+  cursor: Schema.String,
+  createdAt: Schema.Date,
+  finishedAt: Schema.NullOr(Schema.Date),
+  chunks: Schema.Finite,
+  /** Stored chunks with audio that lies later than its stamps. */
+  clockShifts: Schema.Finite,
+  captured: Schema.Finite,
+  lost: Schema.Finite,
+  began: Schema.NullOr(Schema.Finite),
+  ended: Schema.NullOr(Schema.Finite),
+  tail: Schema.NullOr(PlacedColumns),
+  tailFile: Schema.NullOr(FileColumns),
+  files: Schema.NullOr(Schema.Array(FileColumns))
+})
+
+export interface ConversationRow extends Pick<
+  typeof Row.Type,
+  "id" | "cursor" | "createdAt" | "finishedAt" | "chunks" | "clockShifts"
+> {
+  /** Seconds. */
+  readonly captured: number
+  readonly lost: number
+  /** Unix seconds of the first sample, and after the last one. None without audio. */
+  readonly began: number | undefined
+  readonly ended: number | undefined
+  readonly tail: Tail | undefined
+  /** Those that were asked for, the latest first. */
+  readonly files: ReadonlyArray<FileRow>
+}
+
+/** The latest `limit` audio files, before a key if there is one; or those of an id, which may be two that begin together. */
+export type Files = { readonly limit: number; readonly before?: Key } | { readonly id: string }
+
+export class ConversationRows extends Context.Service<
+  ConversationRows,
+  {
+    /** Makes the row if it is missing. */
+    ensure(uid: string, id: string): Effect.Effect<void, DbError>
+    find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
+    /** Newest first, by `createdAt`: of a live one when it was first heard of, of an imported one when it began. `before` is a `cursor`. */
+    latest(
+      uid: string,
+      before: string | undefined,
+      limit: number,
+      files: Files
+    ): Effect.Effect<ReadonlyArray<ConversationRow>, DbError>
+    /** What is in the index, with live chunks laid over it that were read before the row was. */
+    view(
+      uid: string,
+      row: ConversationRow | undefined,
+      id: string,
+      live: ReadonlyArray<Chunk>
+    ): Effect.Effect<LiveView.LiveView, DbError>
+  }
+>()("spillway/Recording/Catalog/ConversationRows") {
+  static readonly layer = Layer.effect(
+    ConversationRows,
+    Effect.suspend(() => make)
+  )
+}
+
+type Sql = SqlClient.SqlClient
+
+const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+/** No file's: what is no uuid is no id of one. */
+const nobody = "00000000-0000-0000-0000-000000000000"
+
+const wanted = (sql: Sql, files: Files): Statement.Statement<object> => {
+  if ("id" in files) {
+    const id = uuid.test(files.id) ? files.id : nobody
+    return sql`f.id = ${id}::uuid order by f.start_at, f.first_id limit 1`
+  }
+  const { before, limit } = files
+  const earlier =
+    before === undefined
+      ? sql`true`
+      : sql`(f.start_at, f.first_id) < (${String(before.start)}::float8, ${before.id}::uuid)`
+  return sql`${earlier} order by f.start_at desc, f.first_id desc limit ${limit}`
+}
+
+const columns = (sql: Sql, files: Files) => {
+  const filesOf = sql`from audio_files f where f.uid = v.uid and f.conversation_id = v.id`
+  return sql`
+    v.id, (extract(epoch from v.created_at) * 1000000)::bigint || '-' || v.seq as cursor, v.created_at as "createdAt",
+    v.finished_at as "finishedAt", v.chunks::float8 as chunks, v.clock_shifts::float8 as "clockShifts", v.captured, v.lost,
+    (select f.start_at ${filesOf} order by f.start_at, f.first_id limit 1) as began,
+    (select f.ends ${filesOf} order by f.ends desc limit 1) as ended,
+    (select row_to_json(t) from (
+      select ${placedColumns(sql)} from chunks c where c.uid = v.uid and c.conversation_id = v.id
+      order by c.start_at desc, c.id desc limit 1
+    ) t) as tail,
+    (select row_to_json(t) from (
+      select ${fileColumns(sql)} ${filesOf} order by f.start_at desc, f.first_id desc limit 1
+    ) t) as "tailFile",
+    (select json_agg(t) from (select ${fileColumns(sql)} ${filesOf} and ${wanted(sql, files)}) t) as files`
+}
+
+const isBefore = (sql: Sql, cursor: string) => {
+  const [micros = "", seq = ""] = cursor.split("-")
+  return sql`(created_at, seq) < (timestamptz 'epoch' + ${micros}::bigint * interval '1 microsecond', ${seq}::bigint)`
+}
+
+const rowOf = (uid: string, { began, ended, files, tail, tailFile, ...row }: typeof Row.Type): ConversationRow => ({
+  ...row,
+  began: began ?? undefined,
+  ended: ended ?? undefined,
+  tail:
+    tail === null || tailFile === null
+      ? undefined
+      : { ...placedOf({ uid, conversation: row.id }, tail), file: tailFile },
+  files: files ?? []
+})
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  return ConversationRows.of({
+    ensure: Effect.fn("ConversationRows.ensure")(function* (uid, id) {
+      yield* db.writeIdempotent(
+        "ConversationRows.ensure",
+        (sql) => sql`insert into conversations (uid, id) values (${uid}, ${id}) on conflict do nothing`
+      )
+    }),
+    find: Effect.fn("ConversationRows.find")(function* (uid, id, files) {
+      const row = yield* db
+        .read("ConversationRows.find", (sql) =>
+          SqlSchema.findOneOption({
+            Request: Schema.String,
+            Result: Row,
+            execute: (wanted) => sql`
+              select ${columns(sql, files)} from conversations v where v.uid = ${uid} and v.id = ${wanted}`
+          })(id)
+        )
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return Option.map(row, (row) => rowOf(uid, row))
+    }),
+    latest: Effect.fn("ConversationRows.latest")(function* (uid, before, limit, files) {
+      const rows = yield* db
+        .read("ConversationRows.latest", (sql) =>
+          SqlSchema.findAll({
+            Request: Schema.Int,
+            Result: Row,
+            execute: (count) => sql`
+              select ${columns(sql, files)} from (
+                select * from conversations
+                where uid = ${uid} and ${before === undefined ? sql`true` : isBefore(sql, before)}
+                order by created_at desc, seq desc limit ${count}
+              ) v
+              order by v.created_at desc, v.seq desc`
+          })(limit)
+        )
+        .pipe(Effect.catchTag("SchemaError", Effect.die))
+      return rows.map((row) => rowOf(uid, row))
+    }),
+    view: (uid, row, id, live) => {
+      const read = <A>(query: (rows: Rows<Chunk, SqlError.SqlError>) => Effect.Effect<A, SqlError.SqlError>) =>
+        db.read("ConversationRows.view", (sql) => query(indexRows(sql, { uid, conversation: id })))
+      const stored: Rows<Chunk, DbError> = {
+        around: (key, limit) => read((rows) => rows.around(key, limit)),
+        after: (key, limit) => read((rows) => rows.after(key, limit)),
+        fileAt: (key) => read((rows) => rows.fileAt(key)),
+        sums: (from, to) => read((rows) => rows.sums(from, to))
+      }
+      return LiveView.make(row?.tail, stored, live)
+    }
+  })
+})

@@ -1,0 +1,154 @@
+/** Rows of chunks that are in the store already. */
+import { createHash } from "node:crypto"
+import { Context, Effect, Layer } from "effect"
+import { Span } from "../../Audio.ts"
+import { Db, type DbError } from "../../Db.ts"
+import { Protection } from "../../Encryption.ts"
+import { ChunkIndex } from "./ChunkIndex.ts"
+import type { Addition } from "./Addition.ts"
+import * as PeaksAtRest from "./PeaksAtRest.ts"
+import { hoursOf } from "./WaveformHours.ts"
+
+export interface ImportedChunk extends Span.Span {
+  readonly conversation: string
+  readonly codec: Span.Codec
+  readonly key: string
+  /** Of the object. */
+  readonly bytes: number
+  readonly crc32c: number
+  readonly peaks: Uint8Array | undefined
+}
+
+/** A chunk that has a row. */
+export interface KnownChunk extends Span.Span {
+  readonly conversation: string
+  readonly id: string
+  readonly key: string
+  /** It has peaks. */
+  readonly isDrawn: boolean
+}
+
+export class ImportRows extends Context.Service<
+  ImportRows,
+  {
+    /**
+     * Leaves out what has a row already, by its key; answers how many rows are new. Conversations are made as needed, and
+     * began no later than what is in them.
+     */
+    insert(uid: string, chunks: ReadonlyArray<ImportedChunk>): Effect.Effect<number, DbError>
+    /** Those that have a row, by key. */
+    known(
+      uid: string,
+      objects: ReadonlyArray<{ readonly key: string; readonly conversation: string }>
+    ): Effect.Effect<ReadonlyMap<string, KnownChunk>, DbError>
+    /** Adds peaks to rows without. */
+    draw(
+      uid: string,
+      chunks: ReadonlyArray<KnownChunk & { readonly peaks: Uint8Array | undefined }>
+    ): Effect.Effect<void, DbError>
+  }
+>()("spillway/Recording/Catalog/ImportRows") {
+  static readonly layer = Layer.effect(
+    ImportRows,
+    Effect.suspend(() => make)
+  ).pipe(Layer.provide(ChunkIndex.layer))
+}
+
+/** A UUID of version 8 (RFC 9562, section 5.8), from the key: the same at every import. */
+const idOf = (key: string): string => {
+  const hex = createHash("sha256").update(key).digest("hex")
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+}
+
+/** The client takes no array of bytes of which some are null. */
+const hexOf = (bytes: Uint8Array | null): string => (bytes === null ? "" : Buffer.from(bytes).toString("hex"))
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const index = yield* ChunkIndex
+  const protection = yield* Protection
+
+  const peaksOf = Effect.fnUntraced(function* (
+    uid: string,
+    chunks: ReadonlyArray<Pick<ImportedChunk, "key" | "peaks">>
+  ) {
+    const all = yield* Effect.forEach(chunks, ({ key, peaks }) => PeaksAtRest.toRow(protection, uid, key, peaks))
+    return { clear: all.map(({ peaks }) => hexOf(peaks)), sealed: all.map(({ sealedPeaks }) => hexOf(sealedPeaks)) }
+  })
+
+  return ImportRows.of({
+    known: Effect.fn("ImportRows.known")(function* (uid, objects) {
+      const conversations = [...new Set(objects.map(({ conversation }) => conversation))]
+      const rows = yield* db.read(
+        "ImportRows.known",
+        (sql) => sql<KnownChunk>`
+          select c.conversation_id as conversation, c.id::text as id, c.object_key as key, c.start_at as start,
+                 c.samples::float8 as samples, c.sample_rate as "sampleRate",
+                 c.peaks is not null or c.sealed_peaks is not null as "isDrawn"
+          from chunks c
+          where c.uid = ${uid} and c.conversation_id = any(${conversations}::text[])
+            and c.object_key = any(${objects.map(({ key }) => key)}::text[])`
+      )
+      return new Map(rows.map((row) => [row.key, row]))
+    }),
+    draw: Effect.fn("ImportRows.draw")(function* (uid, chunks) {
+      const drawn = chunks.filter(({ isDrawn, peaks }) => !isDrawn && peaks !== undefined)
+      if (drawn.length === 0) return
+      const { clear, sealed } = yield* peaksOf(uid, drawn)
+      const hours = drawn.flatMap((chunk) =>
+        hoursOf(chunk.start, Span.end(chunk)).map((hour) => ({ conversation: chunk.conversation, hour }))
+      )
+      yield* db.writeIdempotent(
+        "ImportRows.draw",
+        (sql) => sql`
+          with stale as (
+            insert into waveform_hours (uid, conversation_id, hour)
+            select v.uid, v.id, h.hour
+            from (
+              select distinct w."conversation", w.hour
+              from json_to_recordset(${JSON.stringify(hours)}::json) as w("conversation" text, hour bigint)
+            ) h
+            join conversations v on v.uid = ${uid} and v.id = h."conversation" and h.hour < v.drawn_until
+            on conflict (uid, conversation_id, hour) do update set pairs = null, sealed_pairs = null
+          ), noticed as (
+            update conversations set revision = revision + 1
+            where uid = ${uid} and id = any(${drawn.map((c) => c.conversation)}::text[])
+          )
+          update chunks c
+          set peaks = decode(nullif(w.peaks, ''), 'hex'), sealed_peaks = decode(nullif(w.sealed, ''), 'hex')
+          from unnest(
+            ${drawn.map((c) => c.conversation)}::text[], ${drawn.map((c) => String(c.start))}::text[]::float8[],
+            ${drawn.map((c) => c.id)}::uuid[], ${clear}::text[], ${sealed}::text[]
+          ) as w(conversation_id, start_at, id, peaks, sealed)
+          where c.uid = ${uid} and c.conversation_id = w.conversation_id and c.start_at = w.start_at and c.id = w.id
+            and c.peaks is null and c.sealed_peaks is null`
+      )
+    }),
+    insert: Effect.fn("ImportRows.insert")(function* (uid, chunks) {
+      let added = 0
+      for (const [conversation, own] of Map.groupBy(chunks, (chunk) => chunk.conversation)) {
+        const known = yield* db.read(
+          "ImportRows.keys",
+          (sql) => sql<{ readonly key: string }>`
+            select object_key as key from chunks
+            where uid = ${uid} and conversation_id = ${conversation}
+              and object_key = any(${own.map(({ key }) => key)}::text[])`
+        )
+        const keys = new Set(known.map(({ key }) => key))
+        const fresh = own.filter(({ key }) => !keys.has(key))
+        const began = fresh.reduce((began, { start }) => Math.min(began, start), Infinity)
+        const additions = yield* Effect.forEach(fresh, (chunk) =>
+          Effect.map(PeaksAtRest.toRow(protection, uid, chunk.key, chunk.peaks), (atRest): Addition => ({
+            ...chunk,
+            ...atRest,
+            id: idOf(chunk.key),
+            state: "stored",
+            object: { bytes: chunk.bytes, crc32c: chunk.crc32c }
+          }))
+        )
+        if (fresh.length > 0) added += yield* index.insert({ uid, conversation }, additions, began)
+      }
+      return added
+    })
+  })
+})

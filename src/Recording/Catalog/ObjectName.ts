@@ -1,0 +1,45 @@
+/** What the name of a chunk's object says: whose it is, when it begins, and how its audio is stored. */
+import { Option, Schema } from "effect"
+import { Id } from "../../Id.ts"
+
+export interface ObjectName {
+  readonly uid: string
+  readonly conversation: string
+  /** Unix seconds of the first sample, to the millisecond. */
+  readonly start: number
+  readonly codec: "pcm16" | "opus"
+  readonly sealed: boolean
+}
+
+/** Longest first: `.batch.enc` ends in `.enc` too. */
+const extensions = [
+  { extension: ".batch.enc", codec: "pcm16", sealed: true },
+  { extension: ".batch.bin", codec: "pcm16", sealed: false },
+  { extension: ".opus.enc", codec: "opus", sealed: true },
+  { extension: ".opus", codec: "opus", sealed: false },
+  { extension: ".enc", codec: "pcm16", sealed: true },
+  { extension: ".bin", codec: "pcm16", sealed: false }
+] as const
+
+export function formatOf(key: string) {
+  return extensions.find(({ extension }) => key.endsWith(extension))
+}
+
+const isId = Schema.is(Id)
+
+/** Where all chunks of a user are. */
+export function prefixOf(uid: string): string {
+  return `chunks/${uid}/`
+}
+
+/** `chunks/{uid}/{conversation}/{start}`, for a batch also `-{last}`, and an extension; none for any other name. */
+export function parse(key: string): Option.Option<ObjectName> {
+  const format = formatOf(key)
+  const [top, uid = "", conversation = "", name = "", ...more] = key.split("/")
+  if (format === undefined || top !== "chunks" || more.length > 0) return Option.none()
+  if (!isId(uid) || !isId(conversation)) return Option.none()
+  const [, start] =
+    /^(\d{1,11}(?:\.\d{1,6})?)(?:-\d{1,11}(?:\.\d{1,6})?)?$/.exec(name.slice(0, -format.extension.length)) ?? []
+  if (start === undefined || (name.includes("-") && !format.extension.startsWith(".batch"))) return Option.none()
+  return Option.some({ uid, conversation, start: Number(start), codec: format.codec, sealed: format.sealed })
+}

@@ -1,0 +1,290 @@
+/**
+ * The lowest and the highest sample of each minute of a conversation, kept by the hour, so that a waveform of months reads
+ * some hundred rows. An hour is drawn from its chunks when it is first asked for; a chunk that comes to it later marks its row.
+ */
+import { Context, Effect, Layer, Option, Stream } from "effect"
+import { Peaks } from "../../Audio.ts"
+import { Db, type DbError } from "../../Db.ts"
+import { Protection } from "../../Encryption.ts"
+import type { Name } from "./IndexRows.ts"
+import * as PeaksAtRest from "./PeaksAtRest.ts"
+
+/** Minutes that follow each other. */
+export interface Minutes {
+  /** Unix second at which they begin. */
+  readonly start: number
+  readonly seconds: number
+  readonly pair: Uint8Array
+}
+
+export interface LostSpan {
+  readonly start: number
+  readonly seconds: number
+}
+
+export class WaveformHours extends Context.Service<
+  WaveformHours,
+  {
+    /** Minutes with audio between two unix seconds, `most` together, in any order: one may come twice, with what is not in the other. */
+    minutes(name: Name, from: number, to: number, most: number): Stream.Stream<ReadonlyArray<Minutes>, DbError>
+    /** What is lost between two unix seconds: the first chunk of each `width` seconds in which there is one. */
+    lost(name: Name, from: number, to: number, width: number): Effect.Effect<ReadonlyArray<LostSpan>, DbError>
+  }
+>()("spillway/Recording/Catalog/WaveformHours") {
+  static readonly layer = Layer.effect(
+    WaveformHours,
+    Effect.suspend(() => make)
+  )
+}
+
+const hourSeconds = 3_600
+const minutesOfHour = 60
+
+/** Rows of chunks that are read at a time, and hours: about 8 hours of one capture, and two months. */
+const chunkPage = 500
+const hourPage = 1_500
+
+/** Hours that are drawn again for one request: others are left out of it. */
+const mostStale = 100
+
+/** Spans of lost audio in one waveform: as many as it can have points. */
+const mostLost = 10_000
+
+/** Hours that a span of unix seconds touches. */
+export function hoursOf(start: number, end: number): ReadonlyArray<number> {
+  const first = Math.floor(start / hourSeconds)
+  return Array.from({ length: Math.max(1, Math.ceil(end / hourSeconds) - first) }, (_, index) => first + index)
+}
+
+/** An hour while it is drawn. */
+class Hour {
+  /** Low is above high where there is nothing. */
+  readonly pairs = Int8Array.from({ length: minutesOfHour * Peaks.pairBytes }, (_, index) =>
+    index % 2 === 0 ? 127 : -128
+  )
+  isSealed = false
+  isUnreadable = false
+
+  add(minute: number, low: number, high: number): void {
+    const at = minute * Peaks.pairBytes
+    this.pairs[at] = Math.min(this.pairs[at] ?? low, low)
+    this.pairs[at + 1] = Math.max(this.pairs[at + 1] ?? high, high)
+  }
+}
+
+/** Bytes as `Peaks` has them. Only minutes between two unix seconds in which there is audio. */
+const minutesIn = (hour: number, pairs: Uint8Array, from: number, to: number, most: number): Array<Minutes> => {
+  const levels = new Int8Array(pairs.buffer, pairs.byteOffset, pairs.length)
+  const found: Array<Minutes> = []
+  let [count, low, high] = [0, 0, 0]
+  for (let minute = 0; minute <= minutesOfHour; minute++) {
+    const start = hour * hourSeconds + minute * 60
+    const lowest = levels[minute * Peaks.pairBytes] ?? 0
+    const highest = levels[minute * Peaks.pairBytes + 1] ?? 0
+    const isHeard = minute < minutesOfHour && start + 60 > from && start < to && lowest <= highest
+    if (count > 0 && (!isHeard || count === most)) {
+      found.push({ start: start - count * 60, seconds: count * 60, pair: Uint8Array.of(low, high) })
+      count = 0
+    }
+    if (!isHeard) continue
+    low = count === 0 ? lowest : Math.min(low, lowest)
+    high = count === 0 ? highest : Math.max(high, highest)
+    count++
+  }
+  return found
+}
+
+interface ChunkRow {
+  readonly start: number
+  readonly id: string
+  readonly seconds: number
+  readonly peaks: Uint8Array | null
+  readonly sealedPeaks: Uint8Array | null
+}
+
+const bytesOf = (pairs: Int8Array): Uint8Array => new Uint8Array(pairs.buffer, pairs.byteOffset, pairs.byteLength)
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const protection = yield* Protection
+
+  const chunkRows = ({ conversation, uid }: Name, from: number, to: number, after: ChunkRow | undefined) =>
+    db.read(
+      "WaveformHours.chunks",
+      (sql) => sql<ChunkRow>`
+        select start_at as start, id::text as id, samples / sample_rate::float8 as seconds,
+               substring(peaks for ${Peaks.pairBytes}) as peaks,
+               substring(sealed_peaks for ${PeaksAtRest.sealedPairBytes}) as "sealedPeaks"
+        from chunks
+        where uid = ${uid} and conversation_id = ${conversation} and start_at >= ${String(from)}::float8
+          and start_at < ${String(to)}::float8
+          and ${after === undefined ? sql`true` : sql`(start_at, id) > (${String(after.start)}::float8, ${after.id}::uuid)`}
+        order by start_at, id limit ${chunkPage}`
+    )
+
+  /** Draws chunks into the hours that they touch. */
+  const draw = Effect.fnUntraced(function* (uid: string, rows: ReadonlyArray<ChunkRow>, hours: Map<number, Hour>) {
+    for (const row of rows) {
+      const isSealed = row.sealedPeaks !== null
+      const whole = yield* Effect.option(PeaksAtRest.fromRow(protection, uid, row))
+      const pair = Option.getOrUndefined(whole)
+      const [low, high] = pair === undefined ? [] : new Int8Array(pair.buffer, pair.byteOffset, pair.length)
+      const last = Math.ceil((row.start + row.seconds) / 60)
+      for (let minute = Math.floor(row.start / 60); minute < last; minute++) {
+        const number = Math.floor(minute / minutesOfHour)
+        const hour = hours.get(number) ?? new Hour()
+        hours.set(number, hour)
+        hour.isSealed ||= isSealed
+        hour.isUnreadable ||= Option.isNone(whole)
+        if (low !== undefined && high !== undefined) hour.add(minute - number * minutesOfHour, low, high)
+      }
+    }
+  })
+
+  /** Keeps hours that were drawn while nothing was written to the conversation. What could not be decrypted is drawn again. */
+  const keep = Effect.fnUntraced(function* (
+    { conversation, uid }: Name,
+    hours: ReadonlyArray<readonly [number, Hour]>,
+    revision: number,
+    until: number | undefined
+  ) {
+    const rows = yield* Effect.forEach(hours, ([hour, { isSealed, isUnreadable, pairs }]) =>
+      Effect.map(isSealed ? protection.seal(uid, bytesOf(pairs)) : Effect.succeed(bytesOf(pairs)), (bytes) => {
+        const hex = isUnreadable ? null : Buffer.from(bytes).toString("hex")
+        return { hour, pairs: isSealed ? null : hex, sealed_pairs: isSealed ? hex : null }
+      })
+    )
+    yield* db.writeIdempotent(
+      "WaveformHours.keep",
+      (sql) => sql`
+        with locked as (
+          select 1 from conversations
+          where uid = ${uid} and id = ${conversation} and revision = ${String(revision)}::bigint
+          for no key update
+        ), moved as (
+          update conversations set drawn_until = coalesce(${until === undefined ? null : String(until)}::bigint, drawn_until)
+          where uid = ${uid} and id = ${conversation} and exists (select from locked)
+        )
+        insert into waveform_hours (uid, conversation_id, hour, pairs, sealed_pairs)
+        select ${uid}, ${conversation}, hour, decode(pairs, 'hex'), decode(sealed_pairs, 'hex')
+        from json_to_recordset(${JSON.stringify(rows)}::json) as w(hour bigint, pairs text, sealed_pairs text)
+        where exists (select from locked)
+        on conflict (uid, conversation_id, hour) do update set
+          pairs = excluded.pairs, sealed_pairs = excluded.sealed_pairs`
+    )
+  })
+
+  const stateOf = Effect.fnUntraced(function* ({ conversation, uid }: Name) {
+    const [state] = yield* db.read(
+      "WaveformHours.state",
+      (sql) => sql<{ readonly until: number | null; readonly revision: number; readonly stale: ReadonlyArray<number> }>`
+        select v.drawn_until::float8 as until, v.revision::float8 as revision, array(
+          select w.hour::float8 from waveform_hours w
+          where w.uid = v.uid and w.conversation_id = v.id and w.pairs is null and w.sealed_pairs is null
+          order by w.hour limit ${mostStale}
+        ) as stale
+        from conversations v where v.uid = ${uid} and v.id = ${conversation}`
+    )
+    return state ?? { until: null, revision: 0, stale: [] }
+  })
+
+  /** Draws and keeps what is not kept; returns what can't be yet, because more will come to it. */
+  const complete = Effect.fnUntraced(function* (name: Name) {
+    const { revision, stale, until } = yield* stateOf(name)
+    const rest = new Map<number, Hour>()
+    for (const number of stale) {
+      const hours = new Map<number, Hour>([[number, new Hour()]])
+      const [from, to] = [(number - 1) * hourSeconds, (number + 1) * hourSeconds]
+      let after: ChunkRow | undefined
+      do {
+        const rows: ReadonlyArray<ChunkRow> = yield* chunkRows(name, from, to, after)
+        yield* draw(name.uid, rows, hours)
+        after = rows.length < chunkPage ? undefined : rows.at(-1)
+      } while (after !== undefined)
+      const hour = hours.get(number)
+      if (hour !== undefined) {
+        yield* keep(name, [[number, hour]], revision, undefined)
+        rest.set(number, hour)
+      }
+    }
+    // The first ones may have a part of chunks that began in the hour before.
+    const begin = until === null ? -Infinity : (until - 1) * hourSeconds
+    const hours = new Map<number, Hour>()
+    let after: ChunkRow | undefined
+    do {
+      const rows: ReadonlyArray<ChunkRow> = yield* chunkRows(name, begin, Infinity, after)
+      yield* draw(name.uid, rows, hours)
+      const last = rows.at(-1)
+      if (last !== undefined) {
+        const current = Math.floor(last.start / hourSeconds)
+        const done = [...hours].filter(([hour]) => hour < current)
+        const kept = done.filter(([hour]) => hour >= (until ?? -Infinity))
+        if (kept.length > 0) yield* keep(name, kept, revision, current)
+        // For this request as well: what was written to meanwhile is not kept.
+        for (const [hour, drawn] of done) {
+          rest.set(hour, drawn)
+          hours.delete(hour)
+        }
+      }
+      after = rows.length < chunkPage ? undefined : last
+    } while (after !== undefined)
+    for (const [hour, drawn] of hours) rest.set(hour, drawn)
+    return rest
+  })
+
+  const kept = ({ conversation, uid }: Name, from: number, to: number) =>
+    db.read(
+      "WaveformHours.kept",
+      (sql) => sql<{
+        readonly hour: number
+        readonly pairs: Uint8Array | null
+        readonly sealedPeaks: Uint8Array | null
+      }>`
+        select hour::float8 as hour, pairs, sealed_pairs as "sealedPeaks" from waveform_hours
+        where uid = ${uid} and conversation_id = ${conversation} and hour >= ${String(from)}::bigint
+          and hour < ${String(to)}::bigint and (pairs is not null or sealed_pairs is not null)
+        order by hour limit ${hourPage}`
+    )
+
+  return WaveformHours.of({
+    minutes: (name, from, to, most) => {
+      const end = Math.ceil(to / hourSeconds)
+      const stored = Stream.paginate(Math.floor(from / hourSeconds), (first) =>
+        Effect.gen(function* () {
+          const rows = yield* kept(name, first, end)
+          const minutes: Array<Minutes> = []
+          for (const { hour, pairs, sealedPeaks } of rows) {
+            const opened = PeaksAtRest.fromRow(protection, name.uid, { peaks: pairs, sealedPeaks })
+            const bytes = sealedPeaks === null ? pairs : Option.getOrUndefined(yield* Effect.option(opened))
+            if (bytes !== null && bytes !== undefined) minutes.push(...minutesIn(hour, bytes, from, to, most))
+          }
+          const last = rows.length < hourPage ? undefined : rows.at(-1)
+          const next = last === undefined ? Option.none<number>() : Option.some(last.hour + 1)
+          return [[minutes], next] as const
+        })
+      )
+      return Stream.unwrap(
+        Effect.map(complete(name), (rest) => {
+          const now = [...rest].flatMap(([hour, { pairs }]) => minutesIn(hour, bytesOf(pairs), from, to, most))
+          return Stream.concat(Stream.succeed(now), stored)
+        })
+      )
+    },
+    lost: Effect.fn("WaveformHours.lost")(function* ({ conversation, uid }, from, to, width) {
+      return yield* db.read("WaveformHours.lost", (sql) => {
+        const next = sql`
+          select c.start_at, c.samples / c.sample_rate::float8 as seconds from chunks c
+          where c.uid = ${uid} and c.conversation_id = ${conversation} and c.lost and c.start_at < ${String(to)}::float8`
+        return sql<LostSpan>`
+          with recursive spans as (
+            (${next} and c.start_at >= ${String(from)}::float8 order by c.start_at limit 1)
+            union all
+            select n.start_at, n.seconds from spans, lateral (
+              ${next} and c.start_at >= spans.start_at + ${String(width)}::float8 order by c.start_at limit 1
+            ) n
+          )
+          select start_at as start, seconds from spans limit ${mostLost}`
+      })
+    })
+  })
+})

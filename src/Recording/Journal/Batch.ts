@@ -1,0 +1,33 @@
+/** The bytes of one write to the journal, reused from write to write. */
+import { maxHeadBytes, write } from "./JournalRecord.ts"
+import type { JournalChunk } from "./JournalChunk.ts"
+
+export class Batch {
+  readonly #buffer: Buffer
+  #used = 0
+  /** What was added, with the position of its audio in the batch. */
+  readonly runs: Array<{ readonly chunk: JournalChunk; readonly position: number; readonly length: number }> = []
+
+  constructor(bytes: number) {
+    this.#buffer = Buffer.allocUnsafeSlow(bytes)
+  }
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#used)
+  }
+
+  /** Whether a run of `bytes` bytes of audio fits. */
+  fits(bytes: number): boolean {
+    return this.#used + bytes + maxHeadBytes <= this.#buffer.length
+  }
+
+  add(chunk: JournalChunk, chunkOffset: number, audio: Uint8Array): void {
+    this.#used = write(this.#buffer, this.#used, chunk.head, chunkOffset, audio)
+    this.runs.push({ chunk, position: this.#used - audio.length, length: audio.length })
+  }
+
+  clear(): void {
+    this.#used = 0
+    this.runs.length = 0
+  }
+}

@@ -1,0 +1,361 @@
+/**
+ * The node's write-ahead log: one group commit for all captures, one fsync, then the acknowledgements.
+ *
+ * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
+ */
+import {
+  Cause,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  FileSystem,
+  Layer,
+  Metric,
+  Option,
+  Path,
+  Schedule,
+  Semaphore
+} from "effect"
+import { NodeConfig } from "../../NodeConfig.ts"
+import * as Startup from "../../Startup.ts"
+import { Batch } from "./Batch.ts"
+import * as Damaged from "./Damaged.ts"
+import { emptyRecord, maxHeadBytes } from "./JournalRecord.ts"
+import type { Extent, JournalChunk } from "./JournalChunk.ts"
+import { RecordingConfig } from "../RecordingConfig.ts"
+import * as Recovery from "./Recovery.ts"
+import * as Relocation from "./Relocation.ts"
+import * as Eviction from "./Eviction.ts"
+import { create, JournalError, openAll, type Segment } from "./Segment.ts"
+import * as SegmentReader from "./SegmentReader.ts"
+
+/** Who has audio to commit. Both calls are synchronous. */
+export interface Source {
+  /** Moves what fits of its audio into the batch; answers whether nothing is left. */
+  readonly drainInto: (batch: Batch) => boolean
+  /** What was drained is fsynced, or will never be. Called once for every commit, however it ends. */
+  readonly settled: (error: JournalError | undefined) => void
+}
+
+export interface JournalStats {
+  readonly segments: number
+  readonly bytes: number
+  readonly budget: number
+  /** Nothing can be written now. */
+  readonly failing: boolean
+}
+
+export class Journal extends Context.Service<
+  Journal,
+  {
+    /** What a previous process left, sealed, by start. */
+    readonly recovered: ReadonlyArray<JournalChunk>
+    /** Takes part in the next commit. */
+    readonly markDirty: (source: Source) => void
+    /** Is committed at once, without the others. */
+    readonly markUrgent: (source: Source) => void
+    /** One group commit of everything that is dirty. */
+    readonly commit: Effect.Effect<void>
+    /**
+     * Bytes `start` to `end` of what is durable of a chunk, in memory of their own. With `into`, in that if it is large
+     * enough: it is detached, so that the answer takes its place.
+     */
+    readonly read: (
+      chunk: JournalChunk,
+      start: number,
+      end: number,
+      into?: ArrayBuffer
+    ) => Effect.Effect<Uint8Array<ArrayBuffer>, JournalError>
+    /** Its extents are dead; segments without live ones are deleted. */
+    readonly release: (chunk: JournalChunk) => Effect.Effect<void>
+    /** Who gives up chunks when the budget is spent; answers whether all are released. */
+    readonly whenFull: (giveUp: (chunks: ReadonlyArray<JournalChunk>) => Effect.Effect<boolean>) => void
+    /** Called after every commit of everybody, with how late it was. */
+    readonly whenCommitted: (listener: (lateBy: number) => void) => void
+    /** Milliseconds since the next commit of everybody should have ended; 0 before that. */
+    readonly lateBy: () => number
+    readonly stats: () => JournalStats
+  }
+>()("spillway/Recording/Journal/Journal") {
+  static readonly layer = Layer.effect(
+    Journal,
+    Effect.suspend(() => make)
+  )
+}
+
+const commits = Metric.timer("spillway_journal_commit_duration", { description: "Group commits, from copy to fsync" })
+const committed = Metric.counter("spillway_journal_bytes_total", {
+  description: "Bytes written to the journal",
+  incremental: true
+})
+const tornRecords = Metric.counter("spillway_journal_torn_total", {
+  description: "Segments that were recovered with torn or corrupt records",
+  incremental: true
+})
+const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
+
+/** Between two attempts to free the oldest segment. */
+const fullPause = "100 millis"
+
+/** Handed to the segment, and not known to be durable yet. */
+interface Written extends Extent {
+  readonly chunk: JournalChunk
+}
+
+const make = Effect.gen(function* () {
+  const config = yield* RecordingConfig
+  const { dataDir } = yield* NodeConfig
+  const directory = (yield* Path.Path).join(dataDir, "journal")
+  yield* (yield* FileSystem.FileSystem)
+    .makeDirectory(dataDir, { recursive: true })
+    .pipe(Effect.mapError((cause) => new JournalError({ operation: "make", path: dataDir, cause })))
+
+  const segments = yield* openAll(directory)
+  const recovered = yield* Startup.during("The journal is being recovered.", Recovery.recover(segments))
+  for (const { segment, bytes } of recovered.torn) {
+    yield* Metric.update(tornRecords, 1)
+    yield* segment.damaged
+      ? Effect.logError(
+          `journal segment ${segment.path} is damaged: ${bytes} bytes of it can't be used, the rest is; the file is kept aside`
+        )
+      : Effect.logInfo(`cut ${bytes} bytes of an unfinished write from the journal`)
+  }
+  const trim = Effect.provide(
+    Damaged.trim(directory, config.damagedBytes),
+    yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  )
+  const aside = yield* trim
+  if (aside.files > 0)
+    yield* Effect.logWarning(
+      `${aside.files} damaged segments (${aside.bytes} bytes) are kept in ${directory}: delete *.damaged when you have no use for them`
+    )
+  /** Also counts attempts that failed: a number is never tried again. */
+  let lastNumber = segments.at(-1)?.number ?? 0
+  const next = Effect.suspend(() => create(directory, ++lastNumber))
+  let current = yield* next
+  /** The last commit failed: the end of the current segment is unknown, so the next commit starts another one. */
+  let failing = false
+  segments.push(current)
+  yield* Effect.addFinalizer(() => Effect.forEach(segments, (segment) => segment.close, { discard: true }))
+
+  const total = () => segments.reduce((sum, segment) => sum + segment.size, 0)
+  const retireDead = Effect.suspend(() =>
+    Effect.forEach(
+      segments.filter((segment) => segment !== current && segment.live.size === 0),
+      (segment) =>
+        Effect.suspend(() => {
+          const index = segments.indexOf(segment)
+          if (index === -1) return Effect.void
+          segments.splice(index, 1)
+          const retired = segment.damaged ? Effect.andThen(segment.retire, trim) : segment.retire
+          return Effect.catch(retired, (error) => Effect.logWarning(error.message))
+        }),
+      { discard: true }
+    )
+  )
+  yield* retireDead
+
+  let giveUp = (_chunks: ReadonlyArray<JournalChunk>) => Effect.succeed(false)
+  /** Once the current segment is full. */
+  const overBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
+  /** Of which something can't be read, and those that this commit has written to: left alone. */
+  const unreadable = new WeakSet<Segment>()
+  const unsettled = new Set<Segment>()
+  /** Until what fills the current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
+  const evict: Effect.Effect<void, JournalError> = Effect.gen(function* () {
+    while (overBudget()) {
+      const older = segments.filter(
+        (segment) => segment !== current && !unreadable.has(segment) && !unsettled.has(segment)
+      )
+      const room = Eviction.find(segments, older)
+      if (room === undefined)
+        return yield* Effect.logWarning("the journal is over its budget: most of it is still being recorded or stored")
+      if (!(yield* giveUp(room.lost))) {
+        yield* Effect.sleep(fullPause)
+        continue
+      }
+      yield* Effect.catchIf(
+        Relocation.move(room.segment, current),
+        (error) => error.path === room.segment.path,
+        (error) =>
+          Effect.andThen(
+            Effect.sync(() => unreadable.add(room.segment)),
+            Effect.logError(error.message)
+          )
+      )
+      yield* retireDead
+    }
+  })
+  const startSegment = Effect.gen(function* () {
+    const segment = yield* next
+    current = segment
+    segments.push(segment)
+    yield* retireDead
+    yield* evict
+  })
+  const rotate = Effect.andThen(
+    Effect.suspend(() => current.sync),
+    startSegment
+  )
+
+  const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
+  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, written: Array<Written>) {
+    if (failing) {
+      yield* startSegment
+      // Without sources this record alone proves that the disk takes data again.
+      yield* current.append(emptyRecord)
+    }
+    let drained = 0
+    while (drained < sources.length) {
+      batch.clear()
+      while (sources[drained]?.drainInto(batch) === true) drained++
+      if (batch.runs.length === 0) continue
+      if (current.size >= config.segmentBytes) yield* rotate
+      const segment = current
+      const base = segment.size
+      unsettled.add(segment)
+      for (const run of batch.runs) {
+        segment.live.add(run.chunk)
+        written.push({ chunk: run.chunk, segment, position: base + run.position, length: run.length })
+      }
+      yield* segment.append(batch.bytes)
+      yield* Metric.update(committed, batch.bytes.length)
+    }
+    if (written.length > 0 || failing) yield* current.sync
+    for (const { chunk, ...extent } of written) chunk.addExtent(extent)
+  })
+
+  const errorOf = (cause: Cause.Cause<JournalError>) =>
+    Option.getOrElse(
+      Cause.findErrorOption(cause),
+      () => new JournalError({ operation: "commit", path: current.path, cause: Cause.squash(cause) })
+    )
+  /** A source that throws fails alone. */
+  const settle = (sources: ReadonlyArray<Source>, error: JournalError | undefined) => {
+    const rest = sources.values()
+    let source: Source | undefined
+    const settleRest = Effect.sync(() => {
+      for (source of rest) source.settled(error)
+      source = undefined
+    })
+    return settleRest.pipe(
+      Effect.catchCause((cause) =>
+        Effect.logError("what takes part in a commit can't be settled", cause).pipe(
+          Effect.andThen(Effect.sync(() => source?.settled(errorOf(cause)))),
+          Effect.ignoreCause
+        )
+      ),
+      Effect.repeat({ while: () => source !== undefined })
+    )
+  }
+
+  const lock = yield* Semaphore.make(1)
+  const dirty = new Set<Source>()
+  const urgent = new Set<Source>()
+  /** Settles every source that it takes from the set, on every exit. */
+  const commitOf = (set: Set<Source>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const sources = [...set]
+        set.clear()
+        const isProbe = failing && set === dirty
+        if (sources.length === 0 && !isProbe) return
+        const written: Array<Written> = []
+        const exit = yield* writeAll(sources, written).pipe(restore, Effect.trackDuration(commits), Effect.exit)
+        unsettled.clear()
+        const hadFailed = failing
+        failing = Exit.isFailure(exit)
+        if (Exit.isFailure(exit)) {
+          for (const { chunk, segment } of written)
+            if (!chunk.extents.some((extent) => extent.segment === segment)) segment.live.delete(chunk)
+          // Once for each time that it begins to fail; a probe follows at every commit.
+          const log = hadFailed ? Effect.logDebug : Effect.logError
+          yield* log(errorOf(exit.cause).message, ...(Cause.hasDies(exit.cause) ? [exit.cause] : []))
+        } else if (hadFailed) yield* Effect.logInfo("the journal can be written again")
+        yield* settle(sources, Exit.isFailure(exit) ? errorOf(exit.cause) : undefined)
+        yield* Metric.update(journalBytes, total())
+      })
+    ).pipe(lock.withPermit)
+  yield* Effect.addFinalizer(() => {
+    const sources = [...new Set([...dirty, ...urgent])]
+    const cause = new Error("the journal is closed")
+    return settle(sources, new JournalError({ operation: "commit", path: directory, cause }))
+  })
+
+  const services = yield* Effect.context<never>()
+  const scope = yield* Effect.scope
+  let urgentRunning = false
+  const logDeath = Effect.catchCause((cause: Cause.Cause<never>) =>
+    Effect.logError("a commit of the journal died", cause)
+  )
+  const commitUrgent = commitOf(urgent).pipe(
+    logDeath,
+    Effect.repeat({
+      while: () => {
+        urgentRunning = urgent.size > 0
+        return urgentRunning
+      }
+    }),
+    Effect.forkIn(scope)
+  )
+  const commitMillis = Duration.toMillis(config.commitInterval)
+  let onCommitted = (_lateBy: number) => {}
+  let endedAt = performance.now()
+  const lateBy = () => Math.max(0, performance.now() - endedAt - commitMillis)
+  const commit = Effect.ensuring(
+    commitOf(dirty),
+    Effect.sync(() => {
+      const late = lateBy()
+      endedAt = performance.now()
+      onCommitted(late)
+    })
+  )
+  yield* commit.pipe(logDeath, Effect.repeat(Schedule.fixed(config.commitInterval)), Effect.forkScoped)
+
+  const reader = yield* SegmentReader.make()
+  const read = (chunk: JournalChunk, start: number, end: number, into?: ArrayBuffer) =>
+    Effect.suspend(() => {
+      const length = Math.max(0, Math.min(end, chunk.durable) - start)
+      const runs: Array<SegmentReader.Run> = []
+      let offset = 0
+      for (const { length: extentLength, position, segment } of chunk.extents) {
+        const from = Math.max(start, offset)
+        const to = Math.min(start + length, offset + extentLength)
+        if (from < to) runs.push({ segment, position: position + from - offset, length: to - from })
+        offset += extentLength
+        if (offset >= start + length) break
+      }
+      const buffer = into !== undefined && into.byteLength >= length ? into : new ArrayBuffer(length)
+      return Effect.map(reader.read(runs, buffer), (read) => Buffer.from(read, 0, length))
+    })
+
+  return Journal.of({
+    recovered: recovered.chunks,
+    markDirty: (source) => {
+      dirty.add(source)
+    },
+    markUrgent: (source) => {
+      urgent.add(source)
+      if (urgentRunning) return
+      urgentRunning = true
+      Effect.runForkWith(services)(commitUrgent)
+    },
+    commit,
+    read,
+    release: (chunk) =>
+      Effect.suspend(() => {
+        chunk.state = "released"
+        for (const segment of segments) segment.live.delete(chunk)
+        return retireDead
+      }),
+    whenCommitted: (listener) => {
+      onCommitted = listener
+    },
+    lateBy,
+    whenFull: (handler) => {
+      giveUp = handler
+    },
+    stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes, failing })
+  })
+})

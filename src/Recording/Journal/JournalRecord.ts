@@ -1,0 +1,131 @@
+/**
+ * One record of the journal: a run of one chunk's audio, with everything needed to place it after a crash.
+ *
+ * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
+ * chunk u32, sample rate u32, start of the chunk f64 (unix seconds), chunk id 16 bytes, codec u8, uid length u8,
+ * conversation length u8, reserved u8, in version 2 the clock shift f64 (seconds), uid, conversation; then the audio. The
+ * lengths are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) after.
+ */
+import { crc32c } from "@node-rs/crc32"
+import type { Span } from "../../Audio.ts"
+
+/** What every record begins with, whatever its version. */
+export const magicBytes = Buffer.from("SPJ", "latin1")
+const magicOf = (version: number) => Buffer.from(`SPJ${version}`, "latin1").readUInt32LE(0)
+const [magic, magicShifted] = [magicOf(1), magicOf(2)]
+const fixedBytes = 52
+const shiftBytes = 8
+const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
+
+/** Offset of the names in a record of this magic. */
+const namesAt = (found: number): number => (found === magicShifted ? fixedBytes + shiftBytes : fixedBytes)
+
+/** What is the same in all records of a chunk. */
+export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
+  readonly id: Uint8Array
+  readonly uid: string
+  readonly conversation: string
+  readonly codec: Span.Codec
+  /** Seconds, see `JournalChunk`; 0 if left out. */
+  readonly clockShift?: number
+}
+
+export interface JournalRecord extends ChunkHead {
+  readonly clockShift: number
+  /** Byte offset of the audio in its chunk. */
+  readonly chunkOffset: number
+  /** Where the audio lies in the buffer that was decoded. */
+  readonly audioOffset: number
+  readonly audioLength: number
+}
+
+/** The head of a chunk's records, encoded once; offset, length and CRC are filled in per record. */
+export function encodeHead(head: ChunkHead): Buffer {
+  const uid = Buffer.from(head.uid, "latin1")
+  const conversation = Buffer.from(head.conversation, "latin1")
+  const { clockShift = 0 } = head
+  const version = clockShift === 0 ? magic : magicShifted
+  const names = namesAt(version)
+  const bytes = Buffer.alloc(names + uid.length + conversation.length)
+  bytes.writeUInt32LE(version, 0)
+  bytes.writeUInt32LE(bytes.length, 8)
+  bytes.writeUInt32LE(head.sampleRate, 20)
+  bytes.writeDoubleLE(head.start, 24)
+  bytes.set(head.id, 32)
+  bytes[48] = codecs.indexOf(head.codec)
+  bytes[49] = uid.length
+  bytes[50] = conversation.length
+  if (clockShift !== 0) bytes.writeDoubleLE(clockShift, fixedBytes)
+  bytes.set(uid, names)
+  bytes.set(conversation, names + uid.length)
+  return bytes
+}
+
+/** Writes a record at `at`; answers the offset after it. `target` must have room for head and audio. */
+export function write(target: Buffer, at: number, head: Buffer, chunkOffset: number, audio: Uint8Array): number {
+  const end = at + head.length + audio.length
+  target.set(head, at)
+  target.writeUInt32LE(audio.length, at + 12)
+  target.writeUInt32LE(chunkOffset, at + 16)
+  target.set(audio, at + head.length)
+  target.writeUInt32LE(crc32c(target.subarray(at + 8, end)), at + 4)
+  return end
+}
+
+/** Where the record at `at` says that it ends, whether it holds or not; `undefined` when its head makes no sense. */
+export function claimedEnd(source: Buffer, at: number): number | undefined {
+  if (source.length - at < fixedBytes) return undefined
+  const headLength = source.readUInt32LE(at + 8)
+  const audioLength = source.readUInt32LE(at + 12)
+  const names = (source[at + 49] ?? 0) + (source[at + 50] ?? 0)
+  const found = source.readUInt32LE(at)
+  if (found !== magic && found !== magicShifted) return undefined
+  if (headLength !== namesAt(found) + names || audioLength > maxAudioBytes) return undefined
+  return at + headLength + audioLength
+}
+
+/** The record at `at`; `undefined` when it is torn or corrupt, `"more"` when the buffer ends before the record does. */
+export function read(source: Buffer, at: number): JournalRecord | "more" | undefined {
+  if (source.length - at < fixedBytes) return "more"
+  const end = claimedEnd(source, at)
+  const codec = codecs[source[at + 48] ?? -1]
+  if (end === undefined || codec === undefined) return undefined
+  if (source.length < end) return "more"
+  if (crc32c(source.subarray(at + 8, end)) !== source.readUInt32LE(at + 4)) return undefined
+  const names = at + namesAt(source.readUInt32LE(at))
+  const conversation = names + (source[at + 49] ?? 0)
+  const audioOffset = conversation + (source[at + 50] ?? 0)
+  return {
+    id: Uint8Array.from(source.subarray(at + 32, at + 48)),
+    uid: source.toString("latin1", names, conversation),
+    conversation: source.toString("latin1", conversation, audioOffset),
+    start: source.readDoubleLE(at + 24),
+    sampleRate: source.readUInt32LE(at + 20),
+    codec,
+    clockShift: names === at + fixedBytes ? 0 : source.readDoubleLE(at + fixedBytes),
+    chunkOffset: source.readUInt32LE(at + 16),
+    audioOffset,
+    audioLength: end - audioOffset
+  }
+}
+
+/** Longest audio in one record; a length beyond it is corruption. */
+export const maxAudioBytes = 8 * 1024 * 1024
+
+/** Longest head: the fixed part and two ids of 128 characters. */
+export const maxHeadBytes = fixedBytes + shiftBytes + 256
+
+/** A record without audio. Recovery passes over it: it belongs to no chunk. */
+export const emptyRecord: Uint8Array = (() => {
+  const head = encodeHead({
+    id: new Uint8Array(16),
+    uid: "",
+    conversation: "",
+    start: 0,
+    sampleRate: 0,
+    codec: "pcm16"
+  })
+  const record = Buffer.alloc(head.length)
+  write(record, 0, head, 0, new Uint8Array(0))
+  return record
+})()

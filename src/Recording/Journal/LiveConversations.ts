@@ -1,0 +1,75 @@
+/** What this node records now, or still holds in its journal: the part of the truth that is not in the database yet. */
+import { Clock, Context, Effect, Layer } from "effect"
+import { Journal } from "./Journal.ts"
+import type { JournalChunk } from "./JournalChunk.ts"
+import { type Holding, LiveConversation } from "./LiveConversation.ts"
+
+/** Bounded by the node's captures and by what its journal holds. */
+export class LiveConversations extends Context.Service<
+  LiveConversations,
+  {
+    readonly get: (uid: string, id: string) => LiveConversation | undefined
+    /** All of a user. */
+    readonly of: (uid: string) => Iterable<LiveConversation>
+    /** Makes it if it is missing. */
+    readonly ensure: (uid: string, id: string) => LiveConversation
+    /** Forgets it when nothing records it and the journal has nothing of it. */
+    readonly settle: (conversation: LiveConversation) => void
+    /** All chunks whose audio is in the journal. */
+    readonly chunks: () => Iterable<JournalChunk>
+    /** A chunk of this conversation, by its id. */
+    readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
+    /** The journal lets go of the chunk. */
+    readonly release: (chunk: JournalChunk) => Effect.Effect<void>
+  }
+>()("spillway/Recording/Journal/LiveConversations") {
+  static readonly layer = Layer.effect(
+    LiveConversations,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const journal = yield* Journal
+  const clock = yield* Clock.Clock
+  const users = new Map<string, { readonly holding: Holding; readonly conversations: Map<string, LiveConversation> }>()
+
+  const get = (uid: string, id: string) => users.get(uid)?.conversations.get(id)
+  const ensure = (uid: string, id: string) => {
+    const user = users.get(uid) ?? { holding: { chunks: 0 }, conversations: new Map<string, LiveConversation>() }
+    users.set(uid, user)
+    const createdAt = new Date(clock.currentTimeMillisUnsafe())
+    const conversation = user.conversations.get(id) ?? new LiveConversation(uid, id, createdAt, user.holding)
+    user.conversations.set(id, conversation)
+    return conversation
+  }
+  const settle = (conversation: LiveConversation) => {
+    if (conversation.captures > 0 || !conversation.isEmpty) return
+    const user = users.get(conversation.uid)
+    user?.conversations.delete(conversation.id)
+    if (user?.conversations.size === 0) users.delete(conversation.uid)
+  }
+  const chunks = function* () {
+    for (const { conversations } of users.values())
+      for (const conversation of conversations.values()) yield* conversation.chunks
+  }
+  for (const chunk of journal.recovered) ensure(chunk.uid, chunk.conversation).addChunk(chunk)
+
+  return LiveConversations.of({
+    get,
+    of: (uid) => users.get(uid)?.conversations.values() ?? [],
+    ensure,
+    settle,
+    chunks,
+    chunk: (uid, conversation, id) => get(uid, conversation)?.chunk(id),
+    release: (chunk) =>
+      Effect.suspend(() => {
+        const conversation = get(chunk.uid, chunk.conversation)
+        if (conversation !== undefined) {
+          conversation.removeChunk(chunk)
+          settle(conversation)
+        }
+        return journal.release(chunk)
+      })
+  })
+})

@@ -1,0 +1,150 @@
+/** Rebuilds the chunks of a journal from its segments, after any kind of stop. */
+import { Effect } from "effect"
+import * as Crypto from "node:crypto"
+import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
+import { type Extent, JournalChunk } from "./JournalChunk.ts"
+import type { JournalError, Segment } from "./Segment.ts"
+
+export interface Recovered {
+  /** Sealed, by start. */
+  readonly chunks: ReadonlyArray<JournalChunk>
+  /** Segments with records that are torn or corrupt, and the bytes that were not used. */
+  readonly torn: ReadonlyArray<{ readonly segment: Segment; readonly bytes: number }>
+}
+
+interface Found {
+  readonly head: JournalRecord
+  /** The longest of its records. */
+  clockShift: number
+  readonly pieces: Array<{ readonly chunkOffset: number; readonly extent: Extent }>
+}
+
+const hex = (id: Uint8Array) => Buffer.from(id).toString("hex")
+
+const isWhole = (record: ReturnType<typeof read>) => record !== undefined && record !== "more"
+
+interface Scanned {
+  /** Where the last whole record ends. */
+  readonly good: number
+  /** Of what lies before it. */
+  readonly skipped: number
+  /** Something after it looks like a record, and may be one. */
+  readonly goesOn: boolean
+}
+
+/**
+ * Reads one segment. Behind a record that does not hold it goes on where that one says that it ends, if a record is there;
+ * else at the next record of a chunk that is known. Nothing else is believed: audio may be made to look like records, but
+ * nobody outside knows the id of a chunk.
+ */
+const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, found: Map<string, Found>) {
+  let base = 0
+  let good = 0
+  let skipped = 0
+  let goesOn = false
+  /** A record begins here, if anything does. */
+  let isBoundary = true
+  while (base < segment.size) {
+    const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - base)), base)
+    if (filled === 0) break
+    const window = buffer.subarray(0, filled)
+    const isLast = base + filled >= segment.size
+    let at = 0
+    while (at < filled) {
+      const record = read(window, at)
+      if (record !== undefined && record !== "more") {
+        const id = hex(record.id)
+        if (record.audioLength === 0 && isBoundary) {
+          skipped += base + at - good
+          at = record.audioOffset
+          good = base + at
+          goesOn = false
+          continue
+        }
+        const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
+        if (entry !== undefined) {
+          found.set(id, entry)
+          entry.clockShift = Math.max(entry.clockShift, record.clockShift)
+          entry.pieces.push({
+            chunkOffset: record.chunkOffset,
+            extent: { segment, position: base + record.audioOffset, length: record.audioLength }
+          })
+          skipped += base + at - good
+          at = record.audioOffset + record.audioLength
+          good = base + at
+          isBoundary = true
+          goesOn = false
+          continue
+        }
+        goesOn = true
+      } else if (at > 0 && !isLast && (record === "more" || isBoundary)) {
+        // From its own beginning a window holds any record.
+        break
+      }
+      const claimed = isBoundary ? claimedEnd(window, at) : undefined
+      if (claimed !== undefined && isWhole(read(window, claimed))) {
+        at = claimed
+        continue
+      }
+      isBoundary = false
+      const next = window.indexOf(magicBytes, at + 1)
+      at = next === -1 ? Math.max(at + 1, filled - magicBytes.length + 1) : next
+    }
+    base += at
+  }
+  const scanned: Scanned = { good, skipped, goesOn }
+  return scanned
+})
+
+/** The id of what follows a hole in a chunk: the same at every recovery, so that it is stored once. */
+const idAfterHole = (id: Uint8Array, chunkOffset: number): Uint8Array =>
+  Uint8Array.from(Crypto.createHash("sha256").update(id).update(String(chunkOffset)).digest().subarray(0, 16))
+
+/** One chunk, or several where the journal lost a part in the middle. */
+const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChunk> => {
+  const chunks: Array<JournalChunk> = []
+  let chunk: JournalChunk | undefined
+  let next = 0
+  for (const piece of pieces.sort((a, b) => a.chunkOffset - b.chunkOffset)) {
+    if (piece.chunkOffset < next) continue
+    if (chunk === undefined || piece.chunkOffset > next) {
+      const whole = piece.chunkOffset === 0
+      chunk = new JournalChunk(
+        {
+          ...head,
+          clockShift,
+          id: whole ? head.id : idAfterHole(head.id, piece.chunkOffset),
+          start: head.start + piece.chunkOffset / 2 / head.sampleRate
+        },
+        0,
+        { id: head.id, start: head.start, offset: piece.chunkOffset }
+      )
+      chunk.state = "waiting"
+      chunks.push(chunk)
+    }
+    chunk.addExtent(piece.extent)
+    chunk.appended = chunk.durable
+    piece.extent.segment.live.add(chunk)
+    next = piece.chunkOffset + piece.extent.length
+  }
+  return chunks
+}
+
+/** A torn end of the last segment is what a kill leaves, and is cut off; anything else is damage, and the file is kept. */
+export const recover = Effect.fnUntraced(function* (
+  segments: ReadonlyArray<Segment>
+): Effect.fn.Return<Recovered, JournalError> {
+  const found = new Map<string, Found>()
+  const torn: Array<{ segment: Segment; bytes: number }> = []
+  const buffer = Buffer.allocUnsafeSlow(maxAudioBytes + maxHeadBytes)
+  for (const segment of segments) {
+    const { good, goesOn, skipped } = yield* scan(segment, buffer, found)
+    const rest = segment.size - good
+    if (rest + skipped === 0) continue
+    torn.push({ segment, bytes: rest + skipped })
+    if (segment === segments.at(-1) && skipped === 0 && !goesOn) yield* segment.truncate(good)
+    else segment.damaged = true
+  }
+  const chunks = [...found.values()].flatMap(assemble).sort((a, b) => a.start - b.start)
+  return { chunks, torn }
+})

@@ -1,0 +1,211 @@
+/** One file of the journal. The only place of ingest that touches the file system. */
+import { Effect, Schema } from "effect"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import type { JournalChunk } from "./JournalChunk.ts"
+
+/** The journal's files can't be written or read; `operation` says which call failed. */
+export class JournalError extends Schema.TaggedError<JournalError>()("JournalError", {
+  operation: Schema.String,
+  path: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message() {
+    return `the journal can't ${this.operation} ${this.path}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/** Uninterruptible: a file must not be closed under a call that is still going on in the thread pool. */
+const call = <A>(
+  operation: string,
+  path: string,
+  run: (done: (error: Error | null, value: A) => void) => void
+): Effect.Effect<A, JournalError> =>
+  Effect.uninterruptible(
+    Effect.callback((resume) =>
+      run((error, value) =>
+        resume(error === null ? Effect.succeed(value) : new JournalError({ operation, path, cause: error }))
+      )
+    )
+  )
+
+const callVoid = (operation: string, path: string, run: (done: (error: Error | null) => void) => void) =>
+  call<void>(operation, path, (done) => run((error) => done(error, undefined)))
+
+const digits = 16
+
+export class Segment {
+  readonly number: number
+  readonly path: string
+  /** Bytes written so far. */
+  size: number
+  /** Chunks that still need an extent of this segment. */
+  readonly live = new Set<JournalChunk>()
+  /** Some bytes after its last good record can't be read: it is kept aside, not deleted. */
+  damaged = false
+  readonly #fd: number
+  #readers = 0
+  #retired = false
+  #closed = false
+
+  constructor(number: number, path: string, fd: number, size: number) {
+    this.number = number
+    this.path = path
+    this.#fd = fd
+    this.size = size
+  }
+
+  /** Appends whole; what an earlier failed write left after `size` is overwritten. */
+  append(bytes: Uint8Array): Effect.Effect<void, JournalError> {
+    const writeFrom = (offset: number): Effect.Effect<void, JournalError> =>
+      call<number>("write", this.path, (done) =>
+        Fs.write(this.#fd, bytes, offset, bytes.length - offset, this.size + offset, done)
+      ).pipe(Effect.flatMap((written) => (offset + written < bytes.length ? writeFrom(offset + written) : Effect.void)))
+    return Effect.tap(writeFrom(0), () =>
+      Effect.sync(() => {
+        this.size += bytes.length
+      })
+    )
+  }
+
+  get sync(): Effect.Effect<void, JournalError> {
+    return callVoid("fdatasync", this.path, (done) => Fs.fdatasync(this.#fd, done))
+  }
+
+  /** Drops what lies after `size`. */
+  truncate(size: number): Effect.Effect<void, JournalError> {
+    return callVoid("truncate", this.path, (done) => Fs.ftruncate(this.#fd, size, done)).pipe(
+      Effect.andThen(this.sync),
+      Effect.tap(() =>
+        Effect.sync(() => {
+          this.size = size
+        })
+      )
+    )
+  }
+
+  /** For a thread that reads, while the segment is held. */
+  get fd(): number {
+    return this.#fd
+  }
+
+  /** Why it can't be read any more: its last live chunk was released, and nobody held it. */
+  get closed(): JournalError | undefined {
+    return this.#closed
+      ? new JournalError({ operation: "read", path: this.path, cause: new Error("the segment was deleted") })
+      : undefined
+  }
+
+  /** Keeps the file open until `letGo`, also when it is retired. */
+  hold(): void {
+    this.#readers++
+  }
+
+  letGo(): void {
+    this.#readers--
+    this.#closeIfIdle()
+  }
+
+  /** Reads at `position` until `target` is full or the file ends; the file stays readable meanwhile, also when it is retired. */
+  read(target: Uint8Array, position: number): Effect.Effect<number, JournalError> {
+    const readFrom = (offset: number): Effect.Effect<number, JournalError> =>
+      call<number>("read", this.path, (done) =>
+        Fs.read(this.#fd, target, offset, target.length - offset, position + offset, done)
+      ).pipe(
+        Effect.flatMap((count) =>
+          count === 0 || offset + count === target.length ? Effect.succeed(offset + count) : readFrom(offset + count)
+        )
+      )
+    return Effect.acquireUseRelease(
+      Effect.suspend(() => {
+        if (this.closed !== undefined) return this.closed
+        this.hold()
+        return Effect.void
+      }),
+      () => readFrom(0),
+      () => Effect.sync(() => this.letGo())
+    )
+  }
+
+  /** It has less than its records say. */
+  get tooShort(): JournalError {
+    const cause = new Error("the file is shorter than its records")
+    return new JournalError({ operation: "read", path: this.path, cause })
+  }
+
+  /** Takes the file away; readers keep what they have open. */
+  get retire(): Effect.Effect<void, JournalError> {
+    return (
+      this.damaged
+        ? callVoid("set aside", this.path, (done) => Fs.rename(this.path, `${this.path}.damaged`, done))
+        : callVoid("delete", this.path, (done) => Fs.unlink(this.path, done))
+    ).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          this.#retired = true
+          this.#closeIfIdle()
+        })
+      )
+    )
+  }
+
+  /** Ends with the process: the file stays. */
+  get close(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.#retired = true
+      this.#closeIfIdle()
+    })
+  }
+
+  #closeIfIdle(): void {
+    if (!this.#retired || this.#closed || this.#readers > 0) return
+    this.#closed = true
+    // The last reference to a deleted file frees all of its pages.
+    Fs.close(this.#fd, () => {})
+  }
+}
+
+const open = (directory: string, number: number, flags: string, size: number) => {
+  const path = Path.join(directory, `${String(number).padStart(digits, "0")}.wal`)
+  return call<number>("open", path, (done) => Fs.open(path, flags, 0o600, done)).pipe(
+    Effect.map((fd) => new Segment(number, path, fd, size))
+  )
+}
+
+/** Makes names in `directory` durable. */
+const syncDirectory = (directory: string): Effect.Effect<void, JournalError> =>
+  Effect.acquireUseRelease(
+    call<number>("open", directory, (done) => Fs.open(directory, "r", done)),
+    (fd) => callVoid("fsync", directory, (done) => Fs.fsync(fd, done)),
+    (fd) => Effect.sync(() => Fs.closeSync(fd))
+  )
+
+/** A new, empty segment whose name is durable. */
+export function create(directory: string, number: number): Effect.Effect<Segment, JournalError> {
+  return Effect.flatMap(open(directory, number, "wx+", 0), (segment) =>
+    syncDirectory(directory).pipe(
+      Effect.as(segment),
+      Effect.onError(() => Effect.ignore(segment.retire))
+    )
+  ).pipe(Effect.uninterruptible)
+}
+
+/** The segments in `directory`, which is made if it is missing, by number. */
+export const openAll = Effect.fnUntraced(function* (directory: string) {
+  yield* callVoid("make", directory, (done) =>
+    Fs.mkdir(directory, { recursive: true, mode: 0o700 }, (error) => done(error))
+  )
+  const names = yield* call<Array<string>>("list", directory, (done) => Fs.readdir(directory, done))
+  const numbers = names
+    .filter((name) => /^\d{16}\.wal$/.test(name))
+    .map((name) => Number(name.slice(0, digits)))
+    .sort((a, b) => a - b)
+  return yield* Effect.forEach(numbers, (number) =>
+    Effect.gen(function* () {
+      const segment = yield* open(directory, number, "r+", 0)
+      const stat = yield* call<Fs.Stats>("stat", segment.path, (done) => Fs.stat(segment.path, done))
+      segment.size = stat.size
+      return segment
+    })
+  )
+})

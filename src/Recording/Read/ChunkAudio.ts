@@ -1,0 +1,75 @@
+/** The audio of a chunk, wherever it is: in the journal, else in the store. */
+import { Context, Effect, Layer, Option, Stream } from "effect"
+import type { Saturated } from "../../Bulkhead.ts"
+import type { DbError } from "../../Db.ts"
+import type { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../Storage.ts"
+import type { Chunk } from "../Chunk.ts"
+import { ChunkRows } from "../Catalog/ChunkRows.ts"
+import { ChunkUnreadable } from "./ChunkUnreadable.ts"
+import { Journal } from "../Journal/Journal.ts"
+import { LiveConversations } from "../Journal/LiveConversations.ts"
+import { StoredAudio } from "./StoredAudio.ts"
+
+/** Why a chunk can't be read, for now or at all. */
+export type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated | DbError
+
+export class ChunkAudio extends Context.Service<
+  ChunkAudio,
+  {
+    /** Bytes `start` to `end` (not included). */
+    readonly read: (chunk: Chunk, start: number, end: number) => Stream.Stream<Uint8Array, ReadError>
+  }
+>()("spillway/Recording/Read/ChunkAudio") {
+  static readonly layer = Layer.effect(
+    ChunkAudio,
+    Effect.suspend(() => make)
+  )
+}
+
+/** Read from the journal at once, for playback while live. */
+const journalReadBytes = 256 * 1024
+
+const make = Effect.gen(function* () {
+  const journal = yield* Journal
+  const live = yield* LiveConversations
+  const chunkRows = yield* ChunkRows
+  const stored = yield* StoredAudio
+
+  const unreadable = (chunk: Chunk, cause: unknown) =>
+    new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
+
+  /** The row knows the object's name; the one that a live chunk had may have moved. */
+  const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
+    const row = Option.filter(yield* chunkRows.find(chunk), ({ state }) => state === "stored")
+    return Option.isNone(row)
+      ? Stream.fail(unreadable(chunk, new Error("neither in the journal nor stored")))
+      : stored.read(row.value, start, end)
+  })
+
+  const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {
+    if (start >= end) return Stream.empty
+    if (chunk.state === "stored") return stored.read(chunk, start, end)
+    const piece = Math.min(end, start + journalReadBytes)
+    return Stream.unwrap(
+      Effect.suspend(() => {
+        const journalChunk = live.chunk(chunk.uid, chunk.conversation, chunk.id)
+        if (journalChunk === undefined) return readMoved(chunk, start, end)
+        return journal.read(journalChunk, start, piece).pipe(
+          Effect.map((bytes) =>
+            Stream.concat(
+              Stream.make(bytes),
+              Stream.suspend(() => read(chunk, piece, end))
+            )
+          ),
+          Effect.catch((error): Effect.Effect<ReturnType<typeof read>, ChunkUnreadable | DbError> =>
+            live.chunk(chunk.uid, chunk.conversation, chunk.id) === undefined
+              ? readMoved(chunk, start, end)
+              : Effect.fail(unreadable(chunk, error))
+          )
+        )
+      })
+    )
+  }
+
+  return ChunkAudio.of({ read })
+})

@@ -1,0 +1,62 @@
+/** Composition: the HTTP contract of all modules, for `/openapi.json` and `/docs`. */
+import { Predicate } from "effect"
+import { HttpApi, OpenApi } from "effect/http-api"
+import { KeysGroup } from "../Auth/KeysApi.ts"
+import { AudioGroup } from "../Playback/AudioApi.ts"
+import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
+import { WaveformGroup } from "../Playback/WaveformApi.ts"
+import { CapturesGroup } from "../Pusher/CapturesApi.ts"
+
+const query = (name: string, description: string) => ({
+  name,
+  in: "query",
+  required: false,
+  schema: { type: "string" },
+  description
+})
+
+/** The capture socket is no `HttpApi` endpoint: its upgrade is described by hand, its messages in docs/protocol.md. */
+const listen = {
+  get: {
+    tags: ["capture"],
+    operationId: "capture.listen",
+    summary: "Open a capture socket (WebSocket)",
+    description:
+      "Binary messages, a u32 LE opcode first. The key may also be `?access_token=` or the subprotocol `bearer.<key>`.",
+    security: [{ bearer: [] }],
+    parameters: [
+      query("sample_rate", "8000 to 48000 Hz, default 16000"),
+      query("audio_timeline", "`2`: spans are exact"),
+      query("ack", "`1`: the server says what is durable"),
+      query("uid", "Another user, with a service key")
+    ],
+    responses: {
+      101: {
+        description:
+          "The socket is open; closed with 1013 when the node or the user has too many, with 1001 when the node stops"
+      },
+      401: { description: "No valid key" },
+      426: { description: "Not a WebSocket upgrade" },
+      503: { description: "The node is starting" }
+    }
+  }
+}
+
+export class Api extends HttpApi.make("spillway")
+  .add(ConversationsGroup)
+  .add(WaveformGroup)
+  .add(CapturesGroup)
+  .add(AudioGroup)
+  .add(KeysGroup)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Spillway",
+      version: "0.1.0",
+      description:
+        "Self-hosted backend for live audio: keeps every acknowledged second, plays any moment back at once.",
+      transform: (document) => ({
+        ...document,
+        paths: { ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}), "/v1/trigger/listen": listen }
+      })
+    })
+  ) {}

@@ -1,0 +1,39 @@
+/** Composition: all settings of the program, for its start, for `spillway config` and for docs/configuration.md. */
+import { BulkheadConfig } from "../Bulkhead/BulkheadConfig.ts"
+import { CliConfig } from "../Cli/CliConfig.ts"
+import { DbConfig } from "../Db/DbConfig.ts"
+import { HttpConfig } from "../Http/HttpConfig.ts"
+import { KeysConfig } from "../Auth/KeysConfig.ts"
+import { ReadinessConfig } from "../Readiness/ReadinessConfig.ts"
+import { NodeConfig } from "../NodeConfig.ts"
+import { PlaybackConfig } from "../Playback/PlaybackConfig.ts"
+import { PusherConfig } from "../Pusher/PusherConfig.ts"
+import { RecordingConfig } from "../Recording/RecordingConfig.ts"
+import * as Settings from "../Settings.ts"
+import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
+import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
+import { StorageConfig } from "../Storage/StorageConfig.ts"
+import { TelemetryConfig } from "../Telemetry/TelemetryConfig.ts"
+
+export const groups = [
+  NodeConfig,
+  HttpConfig,
+  KeysConfig,
+  ReadinessConfig,
+  DbConfig,
+  StorageConfig,
+  GcsConfig,
+  ProtectionConfig,
+  BulkheadConfig,
+  RecordingConfig,
+  PusherConfig,
+  PlaybackConfig,
+  TelemetryConfig
+] as const
+
+/** All that may be in one environment: the commands' settings are no mistake in the server's. */
+export const names = Settings.namesOf([...groups, CliConfig])
+
+export const layer = Settings.layerAll(names, ...groups)
+
+export const layerUnknown = Settings.layerUnknown(names)

@@ -1,0 +1,32 @@
+/** Composition: what `spillway import` works on. `src/Cli.ts` loads it for that command alone. */
+import { Effect, Layer, type Option, References } from "effect"
+import * as Bucket from "../Cli/Import/Bucket.ts"
+import { CliConfig } from "../Cli/CliConfig.ts"
+import { Screen } from "../Cli/Screen.ts"
+import * as Configuration from "./Configuration.ts"
+import * as Database from "../Db/Database.ts"
+import * as PublicAddress from "./PublicAddress.ts"
+import { Import } from "../Recording.ts"
+import * as Settings from "../Settings.ts"
+import * as ConfiguredStorage from "./ConfiguredStorage.ts"
+import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
+import * as UsedSecrets from "../Encryption/UsedSecrets.ts"
+
+/** On the store and the database themselves, as the server; on another bucket than the server's only if it has none. */
+export function layer({ bucket }: { readonly bucket: Option.Option<string> }) {
+  return Layer.mergeAll(Screen.layer, CliConfig.layer, Import.layer).pipe(
+    Layer.provide(UsedSecrets.layer),
+    Layer.provide(Database.layer),
+    // What the server does about a store that can't be reached is no news here.
+    Layer.provideMerge(Layer.provide(ConfiguredStorage.layer, Layer.succeed(References.MinimumLogLevel, "Error"))),
+    Layer.provide(PublicAddress.layer),
+    Layer.provide(Configuration.layer),
+    Layer.provide(
+      Bucket.layer(
+        bucket,
+        Effect.map(Settings.read(GcsConfig.settings), ({ bucket }) => bucket)
+      )
+    ),
+    Layer.provide(Bucket.layerImpatient)
+  )
+}

@@ -1,0 +1,24 @@
+/** Composition: everything that is served over HTTP. */
+import { Layer } from "effect"
+import { Api } from "./Api.ts"
+import * as Docs from "./DocsHttp.ts"
+import * as Health from "./HealthHttp.ts"
+import * as KeysHttp from "../Auth/KeysHttp.ts"
+import * as Metrics from "./MetricsHttp.ts"
+import * as PlaybackHttp from "../Playback/Http.ts"
+import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
+import * as PusherHttp from "../Pusher/Http.ts"
+import * as ObjectsHttp from "./ObjectsHttp.ts"
+import * as WebHttp from "../Web/Http.ts"
+
+export const layer = Layer.mergeAll(
+  PusherHttp.layer,
+  CapturesHttp.layer,
+  PlaybackHttp.layer,
+  ObjectsHttp.layer,
+  KeysHttp.layer,
+  Health.layer,
+  Metrics.layer,
+  Docs.layer(Api),
+  WebHttp.layer
+)

@@ -1,0 +1,136 @@
+/**
+ * node:fs as effects. Not Effect's `FileSystem`: it has no link, no gathered write, and hides the errno. No call here
+ * can be interrupted half way: a descriptor must not be closed, and so reused, under a call that is still running.
+ */
+import { Effect } from "effect"
+import * as fs from "node:fs"
+import { DiskFault } from "./Fault.ts"
+
+const fault = (cause: NodeJS.ErrnoException) => new DiskFault({ code: cause.code ?? "UNKNOWN", cause })
+
+type Callback<A> = (error: NodeJS.ErrnoException | null, value: A) => void
+
+const call = <A = void>(register: (callback: Callback<A>) => void): Effect.Effect<A, DiskFault> =>
+  Effect.uninterruptible(
+    Effect.callback<A, DiskFault>((resume) =>
+      register((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(fault(error))))
+    )
+  )
+
+/** A new file that only this process's user can read. Fails with EEXIST if there is one. */
+export function create(path: string) {
+  return call<number>((done) => fs.open(path, "wx", 0o600, done))
+}
+export function open(path: string) {
+  return call<number>((done) => fs.open(path, "r", done))
+}
+/** A file that is there, to write at its end. */
+export function openAtEnd(path: string) {
+  return call<number>((done) => fs.open(path, "a", done))
+}
+/** A new file with the bytes of another, which share their place on the disk where the file system can. */
+export function copy(from: string, to: string) {
+  return call((done) =>
+    fs.copyFile(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE, (e) => done(e))
+  )
+}
+export function truncate(fd: number, size: number) {
+  return call((done) => fs.ftruncate(fd, size, (error) => done(error)))
+}
+export function close(fd: number) {
+  return call((done) => fs.close(fd, (error) => done(error ?? null)))
+}
+export function link(from: string, to: string) {
+  return call((done) => fs.link(from, to, (error) => done(error)))
+}
+/** `to` is the file `from` from now on, and at no moment missing. */
+export function rename(from: string, to: string) {
+  return call((done) => fs.rename(from, to, (error) => done(error)))
+}
+export function unlink(path: string) {
+  return call((done) => fs.unlink(path, (error) => done(error)))
+}
+export function removeDirectory(path: string) {
+  return call((done) => fs.rmdir(path, (error) => done(error)))
+}
+export function names(path: string) {
+  return call<Array<string>>((done) => fs.readdir(path, done))
+}
+export function modifiedAt(path: string) {
+  return Effect.map(
+    call<fs.Stats>((done) => fs.stat(path, done)),
+    (stats) => stats.mtimeMs
+  )
+}
+
+/** Fails unless this process may make and remove names in the directory. */
+export function checkWritable(path: string) {
+  return call((done) =>
+    fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK, (error) => done(error))
+  )
+}
+
+/** One directory; fails with EEXIST if there is one. Not recursive: Node's recursion errs when others remove. */
+export function makeDirectory(path: string) {
+  return call((done) => fs.mkdir(path, 0o700, (error) => done(error)))
+}
+
+/** The directory and what is missing above it. */
+export function makeDirectories(path: string) {
+  return call((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, (error) => done(error)))
+}
+
+/** Synchronous: the answer is in memory for an open file. */
+export function sizeOf(fd: number): Effect.Effect<number> {
+  return Effect.sync(() => fs.fstatSync(fd).size)
+}
+
+/** Makes the file's bytes and size durable. */
+export function syncData(fd: number) {
+  return call((done) => fs.fdatasync(fd, (error) => done(error)))
+}
+
+/** Makes the directory's entries durable. */
+export function syncDirectory(path: string): Effect.Effect<void, DiskFault> {
+  return Effect.acquireUseRelease(
+    open(path),
+    (fd) => call((done) => fs.fsync(fd, (error) => done(error))),
+    (fd) => Effect.ignore(close(fd))
+  )
+}
+
+/** Up to `length` bytes from `position`; fewer only at the end of the file. */
+export function read(fd: number, length: number, position: number): Effect.Effect<Uint8Array, DiskFault> {
+  return Effect.suspend(() => {
+    const buffer = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
+    const fill = (filled: number): Effect.Effect<Uint8Array, DiskFault> =>
+      Effect.flatMap(
+        call<number>((done) => fs.read(fd, buffer, filled, length - filled, position + filled, done)),
+        (count) => {
+          if (count === 0) return Effect.succeed(buffer.subarray(0, filled))
+          return filled + count === length ? Effect.succeed(buffer) : fill(filled + count)
+        }
+      )
+    return length === 0 ? Effect.succeed(buffer) : fill(0)
+  })
+}
+
+/** All the bytes, at the file's end, in one call unless the disk takes only some of them. */
+export function append(fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, DiskFault> {
+  return Effect.flatMap(
+    call<number>((done) => fs.writev(fd, parts, done)),
+    (count) => {
+      const rest = after(parts, count)
+      return rest.length === 0 ? Effect.void : append(fd, rest)
+    }
+  )
+}
+
+const after = (parts: ReadonlyArray<Uint8Array>, count: number): ReadonlyArray<Uint8Array> => {
+  let skip = count
+  return parts.flatMap((part) => {
+    const rest = part.subarray(Math.min(skip, part.length))
+    skip -= part.length - rest.length
+    return rest.length === 0 ? [] : [rest]
+  })
+}

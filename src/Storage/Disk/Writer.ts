@@ -1,0 +1,115 @@
+/**
+ * Writes objects to disk, create-only: a new file is written and synced under a name that nobody reads, then linked to
+ * its own. A kill in between leaves that file for the sweep, and either no object or a whole one.
+ */
+import { crc32c } from "@node-rs/crc32"
+import { DateTime, Effect, Stream } from "effect"
+import { randomUUID } from "node:crypto"
+import { join } from "node:path"
+import { ObjectConflict, StorageRefused, StorageUnavailable } from "../../Storage.ts"
+import type { ObjectHead } from "../../Storage.ts"
+import * as Disk from "./Disk.ts"
+import type { DiskDirectories } from "./Directories.ts"
+import { translate } from "./Fault.ts"
+import * as DiskName from "./FileName.ts"
+import * as DiskObject from "./ObjectFile.ts"
+import * as DiskReader from "./Reader.ts"
+import * as Rules from "../Rules.ts"
+import type { Source, StreamBody } from "../Source.ts"
+
+/** Answers the CRC32C of what was written. */
+const appendStream = Effect.fnUntraced(function* <E>(at: Rules.At, fd: number, body: StreamBody<E>) {
+  const refusal = new StorageRefused({ ...at, reason: `the body is not of ${body.size} bytes, as announced` })
+  let written = 0
+  let sum = 0
+  yield* Stream.runForEachArray(body.stream, (parts) =>
+    Effect.suspend((): Effect.Effect<void, StorageRefused | StorageUnavailable> => {
+      for (const part of parts) {
+        written += part.length
+        sum = crc32c(part, sum)
+      }
+      return written > body.size ? refusal : Effect.mapError(Disk.append(fd, parts), translate(at))
+    })
+  )
+  return written === body.size ? sum : yield* refusal
+})
+
+/** Writes the whole file and makes it durable. Bytes that are all there go in one call together with the metadata. */
+const write = Effect.fnUntraced(function* <E>(at: Rules.At, object: Source<E>, fd: number, generation: string) {
+  const { body, contentType, key, metadata } = object
+  const isBytes = body instanceof Uint8Array
+  const head: ObjectHead = {
+    key,
+    size: isBytes ? body.length : body.size,
+    crc32c: isBytes ? crc32c(body) : yield* appendStream(at, fd, body),
+    generation,
+    contentType,
+    metadata,
+    createdAt: DateTime.toDateUtc(yield* DateTime.now)
+  }
+  const tail = DiskObject.tail(head)
+  yield* Disk.append(fd, isBytes ? [body, tail] : [tail]).pipe(
+    Effect.andThen(Disk.syncData(fd)),
+    Effect.mapError(translate(at))
+  )
+  return head
+})
+
+export interface Place {
+  /** Where objects are. */
+  readonly root: string
+  /** Where files are until they are whole; in the same file system. */
+  readonly unfinished: string
+  readonly directories: DiskDirectories
+}
+
+const publish = Effect.fnUntraced(function* (place: Place, at: Rules.At, from: string, head: ObjectHead) {
+  const isNew = yield* place.directories.publish(from, join(place.root, DiskName.fileOf(at.key))).pipe(
+    Effect.as(true),
+    Effect.catchTag("DiskFault", (fault) =>
+      fault.code === "EEXIST" ? Effect.succeed(false) : Effect.fail(translate(at)(fault))
+    )
+  )
+  if (isNew) return head
+  const existing = yield* DiskReader.head(place.root, at).pipe(
+    Effect.catchTag("ObjectNotFound", (cause) => Effect.fail(new StorageUnavailable({ ...at, cause })))
+  )
+  return Rules.isSamePut(existing, head) ? existing : yield* new ObjectConflict(at)
+})
+
+/** Durable when it returns. */
+export const put = Effect.fnUntraced(function* <E>(place: Place, at: Rules.At, object: Source<E>) {
+  yield* Rules.key(at)
+  yield* Rules.metadata(at, object)
+  const id = randomUUID()
+  const path = join(place.unfinished, id)
+  return yield* Effect.acquireUseRelease(
+    Effect.mapError(Disk.create(path), translate(at)),
+    (fd) => Effect.flatMap(write(at, object, fd, id), (head) => publish(place, at, path, head)),
+    (fd) => Effect.andThen(Effect.ignore(Disk.close(fd)), Effect.ignore(Disk.unlink(path)))
+  )
+})
+
+/** Durable when it returns. The object must stay until then: a removed one would be there again. */
+export const setMetadata = Effect.fnUntraced(function* (
+  place: Place,
+  at: Rules.At,
+  metadata: Readonly<Record<string, string>>
+) {
+  const head = { ...(yield* DiskReader.head(place.root, at)), metadata }
+  yield* Rules.metadata(at, head)
+  const file = join(place.root, DiskName.fileOf(at.key))
+  const path = join(place.unfinished, randomUUID())
+  const rewrite = (fd: number) =>
+    Disk.truncate(fd, head.size).pipe(
+      Effect.andThen(Disk.append(fd, [DiskObject.tail(head)])),
+      Effect.andThen(Disk.syncData(fd))
+    )
+  yield* Disk.copy(file, path).pipe(
+    Effect.andThen(Effect.acquireUseRelease(Disk.openAtEnd(path), rewrite, (fd) => Effect.ignore(Disk.close(fd)))),
+    Effect.andThen(place.directories.replace(path, file)),
+    Effect.onError(() => Effect.ignore(Disk.unlink(path))),
+    Effect.mapError(translate(at))
+  )
+  return head
+})

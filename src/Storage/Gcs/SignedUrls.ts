@@ -1,0 +1,71 @@
+/** Signed URLs that are handed out again while at least half of their life is left: a signature costs a quarter millisecond. */
+import { Clock, Duration, Effect } from "effect"
+import type { ObjectHead, SignedUrl, StorageRefused, StorageUnavailable } from "../../Storage.ts"
+import { translate } from "./Fault.ts"
+import type { GcsCredentials } from "./Credentials.ts"
+import * as Rules from "../Rules.ts"
+
+interface Signed extends SignedUrl {
+  /** Unix milliseconds. */
+  readonly freshUntil: number
+}
+
+type Failure = StorageRefused | StorageUnavailable
+
+export interface GcsSignedUrls {
+  readonly get: (at: Rules.At, lifetime: Duration.Duration) => Effect.Effect<SignedUrl, Failure>
+  /** For an object that goes, or whose metadata changes and with it, perhaps, its end. */
+  readonly forget: (key: string) => void
+}
+
+/** An object has URLs of few lifetimes. */
+const lifetimesPerKey = 8
+
+/** Remembers the URLs of `bound` objects. `metadataOf` says when an object expires; undefined when there is none. */
+export function make(
+  bound: number,
+  sign: GcsCredentials["sign"],
+  metadataOf: (at: Rules.At) => Effect.Effect<ObjectHead["metadata"] | undefined, Failure>
+): GcsSignedUrls {
+  /** By key and lifetime in milliseconds; the key that was not asked for the longest is first. */
+  const known = new Map<string, Map<number, Signed>>()
+
+  const keep = (key: string, lifetime: number, signed: Signed) => {
+    const ofKey = known.get(key) ?? new Map<number, Signed>()
+    if (ofKey.size >= lifetimesPerKey) ofKey.clear()
+    ofKey.set(lifetime, signed)
+    use(key, ofKey)
+    for (const oldest of known.keys()) {
+      if (known.size <= bound) return
+      known.delete(oldest)
+    }
+  }
+
+  const use = (key: string, ofKey: Map<number, Signed>) => {
+    known.delete(key)
+    known.set(key, ofKey)
+  }
+
+  const fresh = Effect.fnUntraced(function* (at: Rules.At, lifetime: Duration.Duration, now: number) {
+    const ends = Rules.expiresAt(yield* metadataOf(at))
+    const until = yield* Rules.lifetime(at, lifetime, now, ends)
+    const from = Math.floor(now / 1_000) * 1_000
+    const url = yield* Effect.mapError(sign(at.key, from, until), translate(at))
+    const signed: Signed = { url, expiresAt: new Date(until), freshUntil: now + (until - now) / 2 }
+    keep(at.key, Duration.toMillis(lifetime), signed)
+    return signed
+  })
+
+  return {
+    get: Effect.fnUntraced(function* (at, lifetime) {
+      const now = yield* Clock.currentTimeMillis
+      const ofKey = known.get(at.key)
+      const found = ofKey?.get(Duration.toMillis(lifetime))
+      if (ofKey !== undefined && found !== undefined && now <= found.freshUntil) use(at.key, ofKey)
+      const { expiresAt, url } =
+        found !== undefined && now <= found.freshUntil ? found : yield* fresh(at, lifetime, now)
+      return { url, expiresAt }
+    }),
+    forget: (key) => known.delete(key)
+  }
+}

@@ -1,0 +1,97 @@
+/** One conversation in the list: what it is, to be played at once, and its audio files when it is opened. */
+import { useRef, useState } from "preact/hooks"
+import { FileRow, trackOf } from "./FileRow.tsx"
+import type { Conversation } from "../Model.ts"
+import { PlayButton } from "../Play/PlayButton.tsx"
+import { player } from "../Play/Player.ts"
+import { useSelected } from "../Store.ts"
+import { titleOf } from "./Title.ts"
+import { useWaveforms } from "../Play/Waveforms.ts"
+import { clock, time } from "../Words.ts"
+
+/** Of a conversation with more, the last ones are shown. */
+const maxFiles = 50
+/** Closer than this, all of it was captured. */
+const wholeSeconds = 0.05
+
+const Files = ({ conversation }: { readonly conversation: Conversation }) => {
+  const place = useRef<HTMLDivElement>(null)
+  const waveforms = useWaveforms(conversation, place)
+  const { audio_files: files, files_next: earlier } = conversation
+  return (
+    <div class="files" ref={place}>
+      {files.length === 0 && <p class="hint">No audio of it is on disk yet.</p>}
+      {files.length > maxFiles && (
+        <p class="hint">
+          The last {maxFiles} of its {earlier === null ? files.length : `more than ${files.length}`} audio files.
+        </p>
+      )}
+      {files.slice(-maxFiles).map((file) => (
+        <FileRow
+          key={file.id}
+          conversation={conversation}
+          file={file}
+          waveform={waveforms.get(file.id)}
+          isOnly={files.length === 1}
+        />
+      ))}
+    </div>
+  )
+}
+
+/** The one that was heard last, or the first. */
+const fileOf = ({ audio_files: files, id }: Conversation) => {
+  const { track } = player.state.value
+  return files.find((file) => track?.conversation === id && track.file === file.id) ?? files[0]
+}
+
+/** What is said below the name. */
+const detailOf = (conversation: Conversation): string => {
+  const { captured_duration: captured, duration, id } = conversation
+  const details = [
+    ...(duration - captured < wholeSeconds ? [] : [`${clock(captured)} captured in ${clock(duration)}`]),
+    ...(titleOf(conversation) === id ? [] : [id])
+  ]
+  return details.join(" · ")
+}
+
+export function ConversationRow({ conversation }: { readonly conversation: Conversation }) {
+  const { captured_duration: captured, id, live, lost_seconds: lost, started_at: started } = conversation
+  const isPlaying = useSelected(player.state, ({ state, track }) => track?.conversation === id && state !== "paused")
+  const [isOpen, setOpen] = useState(live)
+  const panel = `files-${id}`
+  const title = titleOf(conversation)
+  const detail = detailOf(conversation)
+  const file = fileOf(conversation)
+  return (
+    <li class={isPlaying ? "conversation playing" : "conversation"} data-conversation={id}>
+      <div class="line">
+        <PlayButton
+          label={`${isPlaying ? "Pause" : "Play"} ${title}`}
+          isPlaying={isPlaying}
+          isDisabled={file === undefined}
+          onPress={() => file !== undefined && player.toggle(trackOf(conversation, file), file.duration)}
+        />
+        <h4>
+          <button
+            type="button"
+            class="disclose"
+            aria-expanded={isOpen}
+            aria-controls={panel}
+            onClick={() => setOpen(!isOpen)}
+          >
+            {title}
+          </button>
+          {detail !== "" && <span class="detail">{detail}</span>}
+        </h4>
+        <span class="chips">
+          {live && <span class="chip live">Live</span>}
+          {lost > 0 && <span class="chip bad">{clock(lost)} lost</span>}
+        </span>
+        <span class="at">{started === null ? "" : time(started)}</span>
+        <span class="length">{clock(captured)}</span>
+      </div>
+      <div id={panel}>{isOpen && <Files conversation={conversation} />}</div>
+    </li>
+  )
+}

@@ -1,0 +1,105 @@
+/** The conversations, newest first: those that may change again and again, more as one scrolls. */
+import * as Model from "../Model.ts"
+import { pause } from "../Pause.ts"
+import { askJson, isAbort, wordsFor } from "../Server.ts"
+import { session } from "../Session.ts"
+import { Store } from "../Store.ts"
+
+export interface List {
+  /** None before the first answer. */
+  readonly conversations: ReadonlyArray<Model.Conversation> | undefined
+  /** The `before` of the page after the last. */
+  readonly next: string | null
+  readonly isLoadingMore: boolean
+  readonly words: string
+}
+
+const empty: List = { conversations: undefined, next: null, isLoadingMore: false, words: "" }
+
+export const list = new Store<List>(empty)
+
+const pageSize = 20
+const largestPage = 100
+const pollMillis = 2_000
+const hiddenMillis = 15_000
+/** Kept in the page; older ones are asked for by address or with the command line. */
+export const maxConversations = 2_000
+
+const page = (limit: number, before: string | null, signal: AbortSignal): Promise<Model.Conversations> =>
+  askJson(
+    Model.conversations,
+    `/v1/conversations?limit=${limit}${before === null ? "" : `&before=${encodeURIComponent(before)}`}`,
+    signal
+  )
+
+/** From the newest on, as far down as one was live: those change. */
+const changing = async (
+  known: ReadonlyArray<Model.Conversation>,
+  signal: AbortSignal
+): Promise<Model.Conversations> => {
+  const live = new Set(known.filter((each) => each.live).map(({ id }) => id))
+  const wanted = known.findLastIndex((each) => each.live) + 1
+  const conversations: Array<Model.Conversation> = []
+  let next: string | null = null
+  do {
+    const limit = Math.min(largestPage, Math.max(pageSize, wanted - conversations.length))
+    const found: Model.Conversations = await page(limit, next, signal)
+    conversations.push(...found.conversations)
+    next = found.next
+    for (const { id } of found.conversations) live.delete(id)
+  } while (next !== null && live.size > 0 && conversations.length < maxConversations)
+  return { conversations, next }
+}
+
+/** What is new is above, what is known below stays. */
+const refresh = async (signal: AbortSignal): Promise<void> => {
+  try {
+    const known = list.value.conversations ?? []
+    const { conversations, next } = await changing(known, signal)
+    const fresh = new Set(conversations.map(({ id }) => id))
+    // One that was live and is not there any more is gone.
+    const below = (list.value.conversations ?? []).filter(({ id, live }) => !live && !fresh.has(id))
+    const meets = known.some(({ id }) => fresh.has(id))
+    const all = meets ? [...conversations, ...below] : conversations
+    list.update({
+      conversations: all.slice(0, maxConversations),
+      next: meets && below.length > 0 ? list.value.next : next,
+      words: ""
+    })
+  } catch (cause) {
+    if (!isAbort(cause)) list.update({ words: wordsFor(cause) })
+  }
+}
+
+let followed = AbortSignal.abort()
+
+export async function more(): Promise<void> {
+  const { conversations, isLoadingMore, next } = list.value
+  const signal = followed
+  if (next === null || isLoadingMore || (conversations?.length ?? 0) >= maxConversations) return
+  list.update({ isLoadingMore: true })
+  try {
+    const older = await page(pageSize, next, signal)
+    const known = new Set((list.value.conversations ?? []).map(({ id }) => id))
+    const added = older.conversations.filter(({ id }) => !known.has(id))
+    list.update({ conversations: [...(list.value.conversations ?? []), ...added], next: older.next, words: "" })
+  } catch (cause) {
+    if (isAbort(cause)) return
+    list.update({ words: wordsFor(cause) })
+  }
+  list.update({ isLoadingMore: false })
+}
+
+export function find(id: string): Model.Conversation | undefined {
+  return list.value.conversations?.find((conversation) => conversation.id === id)
+}
+
+/** Until `stop`: of the key that there is. */
+export async function follow(stop: AbortSignal): Promise<void> {
+  followed = stop
+  list.set(empty)
+  while (!stop.aborted && session.value.key !== undefined) {
+    await refresh(stop)
+    await pause(document.hidden ? hiddenMillis : pollMillis, stop)
+  }
+}

@@ -1,0 +1,76 @@
+/** The recording that goes on: in the header of every view and in the tab's title, with its end at hand; said once. */
+import { useEffect, useRef, useState } from "preact/hooks"
+import { type Job, jobs, type Sending } from "./Recorder.ts"
+import { useStore } from "../Store.ts"
+import { clock } from "../Words.ts"
+
+/** Follows all of them. */
+const useJobs = (): ReadonlyArray<Job> => {
+  const all = useStore(jobs)
+  const [, again] = useState(0)
+  useEffect(() => {
+    const ends = all.map(({ state }) => state.watch(() => again((count) => count + 1)))
+    return () => ends.forEach((end) => end())
+  }, [all])
+  return all
+}
+
+type Phase = "recording" | "away" | "sending" | "stored" | "other"
+
+const phaseOf = ({ inStore, isRecording, link, total }: Sending): Phase => {
+  if (link === "waiting") return "away"
+  if (isRecording) return link === "connected" ? "recording" : "other"
+  if (link === "done") return inStore >= total - 0.01 ? "stored" : "other"
+  return link === "connected" ? "sending" : "other"
+}
+
+const words = {
+  recording: "The microphone is on, and what it hears is sent.",
+  away: "The connection broke. What was not sent is kept here, and sent when it is there again.",
+  sending: "The microphone is off. The rest is sent.",
+  stored: "All of it is kept in the store."
+} as const
+
+/** For screen readers: each change once, and no numbers. */
+const Announcer = ({ all }: { readonly all: ReadonlyArray<Job> }) => {
+  const phases = useRef(new WeakMap<Job, Phase>())
+  const [said, say] = useState("")
+  useEffect(() => {
+    for (const job of all) {
+      const { kind } = job.state.value
+      const phase = phaseOf(job.state.value)
+      if (phase === "other" || phase === phases.current.get(job)) continue
+      phases.current.set(job, phase)
+      if (kind === "microphone" || phase === "stored") say(words[phase])
+    }
+  })
+  return (
+    <p class="unseen" role="status">
+      {said}
+    </p>
+  )
+}
+
+export function RecordingNow() {
+  const all = useJobs()
+  const recording = all.find(({ state }) => state.value.isRecording)
+  const isRecording = recording !== undefined
+  useEffect(() => {
+    document.title = isRecording ? "● Recording – Spillway" : "Spillway"
+  }, [isRecording])
+  return (
+    <>
+      <Announcer all={all} />
+      {recording !== undefined && (
+        <div class="recording-now">
+          <span class="chip live">
+            Recording <span class="number">{clock(recording.state.value.total)}</span>
+          </span>
+          <button type="button" class="quiet" aria-label="Stop recording" onClick={() => recording.stop()}>
+            Stop
+          </button>
+        </div>
+      )}
+    </>
+  )
+}

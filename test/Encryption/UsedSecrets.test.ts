@@ -1,0 +1,128 @@
+/** A master secret that audio needs is missed at the start, before a listener finds out. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, Logger, Option, Redacted } from "effect"
+import { SqlClient } from "effect/sql"
+import { Db, DbUnavailable } from "../../src/Db.ts"
+import { Protection } from "../../src/Encryption.ts"
+import * as Cipher from "../../src/Encryption/Cipher.ts"
+import { ProtectionConfig } from "../../src/Encryption/ProtectionConfig.ts"
+import * as UsedSecrets from "../../src/Encryption/UsedSecrets.ts"
+import * as Postgres from "../support/Postgres.ts"
+
+const secret = (byte: number) => Buffer.alloc(32, byte).toString("base64")
+const audio = Buffer.from("audio")
+
+interface Start {
+  readonly level?: "standard" | "enhanced"
+  readonly db?: (db: Db["Service"]) => Db["Service"]
+}
+
+/** A node with these secrets that starts, does this, and ends; what it warned of at its start. */
+const node = Effect.fnUntraced(function* (
+  secrets: ReadonlyArray<string>,
+  use: (protection: Protection["Service"]) => Effect.Effect<unknown, unknown> = () => Effect.void,
+  { db = (db) => db, level = secrets.length > 0 ? "enhanced" : "standard" }: Start = {}
+) {
+  const warnings: Array<string> = []
+  const logger = Logger.make(({ logLevel, message }) => {
+    if (logLevel === "Warn") warnings.push(String(message))
+  })
+  const masterSecrets = secrets.length > 0 ? Option.some(Redacted.make(secrets.join(","))) : Option.none()
+  yield* Protection.use(use).pipe(
+    Effect.provide(
+      Layer.fresh(UsedSecrets.layer).pipe(
+        Layer.provide(Layer.succeed(ProtectionConfig, { level, masterSecrets, keys: 10 })),
+        Layer.provide(Layer.effect(Db, Effect.map(Db, db))),
+        Layer.provide(Logger.layer([logger]))
+      ),
+      { local: true }
+    )
+  )
+  return warnings
+})
+
+const seal = ({ seal }: Protection["Service"]) => seal("u", audio)
+const forget = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DELETE FROM secrets`)
+const noted = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) => sql<{ readonly fingerprint: string }>`SELECT fingerprint FROM secrets`
+)
+
+layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => {
+  it.effect(
+    "that audio is encrypted with, and that is gone, is missed at the start; how many are, and what to do",
+    () =>
+      Effect.gen(function* () {
+        yield* forget
+        assert.deepStrictEqual(yield* node([secret(1)], seal), [])
+        assert.deepStrictEqual(yield* node([secret(1)]), [])
+        const [first = "", ...more] = yield* node([secret(2)], seal)
+        assert.deepStrictEqual(more, [])
+        assert.match(first, /^1 master secret that .* SPILLWAY_MASTER_SECRETS: list the old ones there too/)
+        assert.match((yield* node([])).join(), /^2 master secrets /)
+        assert.deepStrictEqual(yield* node([secret(3), secret(2), secret(1)]), [])
+        assert.deepStrictEqual(yield* node([secret(2), secret(1)], undefined, { level: "standard" }), [])
+      })
+  )
+
+  it.effect("that nothing is encrypted with is not missed", () =>
+    Effect.gen(function* () {
+      yield* forget
+      yield* node([secret(1)])
+      assert.deepStrictEqual(yield* node([secret(2)]), [])
+    })
+  )
+
+  it.effect("that opened what somebody else encrypted is missed too", () =>
+    Effect.gen(function* () {
+      let sealed: Uint8Array = new Uint8Array(0)
+      yield* node([secret(1)], (protection) =>
+        Effect.tap(seal(protection), (bytes) => Effect.sync(() => (sealed = bytes)))
+      )
+      yield* forget
+      const open = ({ open }: Protection["Service"]) => Effect.all([open("u", sealed), open("u", sealed)])
+      yield* node([secret(2), secret(1)], open, { level: "standard" })
+      assert.match((yield* node([secret(2)])).join(), /^1 master secret /)
+    })
+  )
+
+  it.effect("is noted before anything is encrypted with it, and once", () =>
+    Effect.gen(function* () {
+      yield* forget
+      let isAway = true
+      let writes = 0
+      const db = (db: Db["Service"]): Db["Service"] => ({
+        ...db,
+        writeIdempotent: (operation, query) => {
+          writes++
+          const away = new DbUnavailable({ operation, attempts: 1, cause: "away" })
+          return isAway ? Effect.fail(away) : db.writeIdempotent(operation, query)
+        }
+      })
+      const use = Effect.fnUntraced(function* (protection: Protection["Service"]) {
+        assert.strictEqual((yield* Effect.flip(seal(protection)))._tag, "DbUnavailable")
+        assert.deepStrictEqual(yield* noted, [])
+        isAway = false
+        yield* seal(protection)
+        assert.strictEqual((yield* noted).length, 1)
+        yield* protection.open("u", yield* seal(protection))
+        assert.strictEqual(writes, 2)
+      })
+      const sql = yield* SqlClient.SqlClient
+      yield* node([secret(1)], (protection) => Effect.provideService(use(protection), SqlClient.SqlClient, sql), { db })
+    })
+  )
+
+  it.effect("can't be learned from its note, nor can a user's key", () =>
+    Effect.gen(function* () {
+      yield* forget
+      yield* node([secret(1)], seal)
+      const [{ fingerprint } = { fingerprint: "" }] = yield* noted
+      assert.match(fingerprint, /^[0-9a-f]{16}$/)
+      for (const uid of ["", "u", "spillway"]) {
+        const key = Cipher.deriveKey(Buffer.alloc(32, 1), uid).key.export().toString("hex")
+        assert.notInclude(key, fingerprint)
+      }
+    })
+  )
+})

@@ -1,0 +1,243 @@
+/** What is listed and read of a conversation is the layout of all its chunks, stored or live. */
+import { assert, it, layer } from "@effect/vitest"
+import { Effect, Layer, Option, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { fileId, Timeline } from "../../../src/Audio.ts"
+import { type AudioFileChanged, type RecordedFile, Recording } from "../../../src/Recording.ts"
+import { Catalog } from "../../../src/Recording/Catalog/Catalog.ts"
+import { ChunkIndex } from "../../../src/Recording/Catalog/ChunkIndex.ts"
+import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
+import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
+import type { Addition } from "../../../src/Recording/Catalog/Addition.ts"
+import { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
+import { LiveConversation } from "../../../src/Recording/Journal/LiveConversation.ts"
+import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
+import { Protection } from "../../../src/Encryption.ts"
+import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
+import * as Postgres from "../../support/Postgres.ts"
+import { seed } from "../../support/Seed.ts"
+import { arrivals, random, union, uuid } from "../support/Arrivals.ts"
+import { idle, inWorld, node, rate, record } from "../support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+
+const runs = 4
+
+const conversations = new Map<string, LiveConversation>()
+
+const liveConversations = Layer.mock(LiveConversations, {
+  get: (_uid, id) => conversations.get(id),
+  of: () => conversations.values(),
+  chunk: (_uid, conversation, id) => conversations.get(conversation)?.chunk(id),
+  ensure: () => assert.fail("nothing is recorded"),
+  settle: () => {},
+  chunks: () => []
+})
+
+const world = Catalog.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(ChunkIndex.layer, ChunkRows.layer, ConversationRows.layer, liveConversations)),
+  Layer.provide([
+    Protection.layer.pipe(
+      Layer.provide(Layer.succeed(ProtectionConfig, { keys: 10, level: "standard", masterSecrets: Option.none() }))
+    )
+  ]),
+  Layer.provideMerge(Postgres.layer)
+)
+
+/** All of a live chunk is durable. */
+const setLive = (conversation: string, chunks: ReadonlyArray<Addition>) => {
+  const made = new LiveConversation("u", conversation, new Date(0), { chunks: 0 })
+  for (const { codec, id, sampleRate, samples, start } of chunks) {
+    const bytes = Buffer.from(id.replaceAll("-", ""), "hex")
+    const chunk = new JournalChunk({ id: bytes, uid: "u", conversation, start, sampleRate, codec }, 0)
+    chunk.durable = samples * 2
+    made.addChunk(chunk)
+  }
+  conversations.set(conversation, made)
+}
+
+/** All that is heard of a file, read page by page, each chunk once. */
+const piecesOf = Effect.fnUntraced(function* (file: RecordedFile) {
+  const found: Array<readonly [string, number, number, number]> = []
+  for (let at = 0; at < file.samples;) {
+    const page: { pieces: ReadonlyArray<Timeline.Piece<{ readonly id: string }>>; end: number } = yield* file.pieces(
+      at,
+      file.samples
+    )
+    assert.isAbove(page.end, at)
+    for (const { chunk, offset, samples, skip } of page.pieces) {
+      assert.isTrue(offset < page.end && offset + samples > at, "lies in the page")
+      if (found.at(-1)?.[0] !== chunk.id) found.push([chunk.id, offset, skip, samples])
+    }
+    at = page.end
+  }
+  return found
+})
+
+const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyArray<Addition>, message: string) {
+  const catalog = yield* Catalog
+  const right = Timeline.layout(all)
+  const heads = right.map((file) => ({
+    id: fileId("u", conversation, file),
+    start: file.start,
+    sampleRate: file.sampleRate,
+    codec: file.codec,
+    samples: file.samples,
+    capturedSamples: file.capturedSamples,
+    lostSamples: file.lostSamples
+  }))
+  const files: Array<(typeof heads)[number]> = []
+  let before: string | undefined
+  do {
+    const page = { files: 3, ...(before === undefined ? {} : { before }) }
+    const found = Option.getOrThrow(yield* catalog.get("u", conversation, page))
+    assert.isAtMost(found.files.length, 3)
+    files.unshift(...found.files)
+    before = found.filesNext
+    const secondsOf = (of: "capturedSamples" | "lostSamples") =>
+      right.reduce((sum, file) => sum + file[of] / file.sampleRate, 0)
+    assert.closeTo(found.capturedSeconds, secondsOf("capturedSamples"), 1e-6, message)
+    assert.closeTo(found.lostSeconds, secondsOf("lostSamples"), 1e-6, message)
+    const end = Math.max(...right.map(({ sampleRate, samples, start }) => start + samples / sampleRate))
+    assert.strictEqual(found.span?.start, right[0]?.start, message)
+    // A live chunk before contiguous ones may move them by less than the tolerance: the end is known to it.
+    assert.closeTo(found.span?.end ?? 0, end, 0.001_1, message)
+  } while (before !== undefined)
+  assert.deepStrictEqual(files, heads, message)
+  const known = new Set<string>()
+  for (const file of right) {
+    const id = fileId("u", conversation, file)
+    // Of two files that begin at the same time at the same rate, the first one is heard by this id.
+    if (known.has(id)) continue
+    known.add(id)
+    const opened = Option.getOrThrow(yield* catalog.file("u", conversation, id))
+    const pieces = file.pieces.map(({ chunk, offset, samples, skip }) => [chunk.id, offset, skip, samples] as const)
+    assert.deepStrictEqual(yield* piecesOf(opened), pieces, message)
+    const middle = Math.floor(file.samples / 2)
+    const part = yield* opened.pieces(middle, middle + 1)
+    assert.deepStrictEqual(
+      part.pieces.map(({ chunk }) => chunk.id),
+      file.pieces.filter(({ offset, samples }) => offset <= middle && offset + samples > middle).map((p) => p.chunk.id),
+      message
+    )
+  }
+})
+
+layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it) => {
+  it.effect("has the layout of what is stored and what is live, after every arrival", () =>
+    Effect.gen(function* () {
+      const index = yield* ChunkIndex
+      for (let run = 0; run < runs; run++) {
+        const next = random(seed + run)
+        const count = 3 + Math.floor(next() * 25)
+        const conversation = `c${run}`
+        let live: ReadonlyArray<Addition> = []
+        const stored: Array<ReadonlyArray<Addition>> = []
+        for (const [at, batch] of arrivals(seed + run, count, Timeline.fileGapSeconds).entries()) {
+          const taken = batch.map((chunk) => ({ chunk, isLive: chunk.state === "stored" && next() < 0.4 }))
+          // What was live is stored, sooner or later.
+          const done = live.filter(() => next() < 0.2)
+          const rows = [...done, ...taken.filter(({ isLive }) => !isLive).map(({ chunk }) => chunk)]
+          const isStored = (chunk: Addition) =>
+            union(stored).some(({ id, start }) => id === chunk.id && start === chunk.start)
+          if (rows.length > 0) yield* index.insert({ uid: "u", conversation }, rows)
+          stored.push(rows)
+          live = [
+            ...live.filter((chunk) => !done.includes(chunk) || next() < 0.3),
+            ...taken.flatMap(({ chunk, isLive }) => (isLive && !isStored(chunk) ? [chunk] : []))
+          ]
+          setLive(conversation, live)
+          const known = union(stored)
+          const others = union([live]).filter(
+            ({ id, start }) => !known.some((row) => row.id === id && row.start === start)
+          )
+          const all = [...known, ...others].sort(Timeline.order)
+          yield* check(conversation, all, `seed ${seed + run}, ${count} chunks, batch ${at}`)
+        }
+      }
+    })
+  )
+
+  const second = (start: number): Addition => ({
+    id: uuid(Math.round(start * 1000)),
+    start,
+    samples: 8000,
+    sampleRate: 8000,
+    codec: "pcm16",
+    state: "stored",
+    key: String(start),
+    object: { bytes: 16_000, crc32c: 1 }
+  })
+
+  it.effect("cuts who reads a file when audio is put into what is heard, and not when it grows", () =>
+    Effect.gen(function* () {
+      const [catalog, index] = [yield* Catalog, yield* ChunkIndex]
+      const name = { uid: "u", conversation: "cut" }
+      yield* index.insert(
+        name,
+        Array.from({ length: 100 }, (_, at) => second(at === 60 ? 200 : at))
+      )
+      const id = fileId("u", "cut", { start: 0, sampleRate: 8000, codec: "pcm16" })
+      const file = Option.getOrThrow(yield* catalog.file("u", "cut", id))
+      const first = yield* file.pieces(0, file.samples)
+      yield* index.insert(name, [second(300)])
+      setLive("cut", [second(100)])
+      const more = yield* file.pieces(first.end, file.samples)
+      assert.isAbove(more.pieces.length, 0)
+      yield* index.insert(name, [second(60)])
+      const error: AudioFileChanged | { readonly _tag: string } = yield* Effect.flip(
+        file.pieces(more.end, file.samples)
+      )
+      assert.strictEqual(error._tag, "AudioFileChanged")
+    })
+  )
+
+  it.effect("reads a bounded number of rows for a range, and none of others", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [catalog, index] = [yield* Catalog, yield* ChunkIndex]
+      yield* index.insert(
+        { uid: "u", conversation: "long" },
+        Array.from({ length: 3_000 }, (_, at) => second(at))
+      )
+      yield* sql`analyze chunks`
+      const id = fileId("u", "long", { start: 0, sampleRate: 8000, codec: "pcm16" })
+      const file = Option.getOrThrow(yield* catalog.file("u", "long", id))
+      const page = yield* file.pieces(2_000 * 8000, file.samples)
+      assert.isAtMost(page.pieces.length, 33)
+      const plan = yield* sql<{ "QUERY PLAN": string }>`
+        explain (analyze, timing off) select at from chunks
+        where uid = 'u' and conversation_id = 'long' and sample_rate = 8000 and heard > 0
+          and (start_at, id) >= (0, ${uuid(0)}::uuid) and (start_at, id) <= (2999, ${uuid(2_999_000)}::uuid)
+          and at > 16000000 and at < 24000000
+        order by at limit 32`
+      const text = plan.map((row) => row["QUERY PLAN"]).join("\n")
+      assert.match(text, /Index Scan using chunks_heard/)
+      assert.notMatch(text, /Sort|Seq Scan/)
+    })
+  )
+})
+
+it.live("has and plays all that is stored, also more chunks than a capture may add", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const count = 12
+    yield* Effect.gen(function* () {
+      for (let at = 0; at < count; at++) yield* record(800, at * rate * 100)
+      yield* idle
+    }).pipe(Effect.provide(node(dataDir)))
+    yield* Effect.gen(function* () {
+      const recording = yield* Recording
+      const { conversations } = yield* recording.conversations("u", { limit: 5, files: 100 })
+      const files = conversations[0]?.files ?? []
+      assert.lengthOf(files, count)
+      for (const [at, { id }] of files.entries()) {
+        const file = Option.getOrThrow(yield* recording.file("u", "c", id))
+        const { pieces } = yield* file.pieces(0, file.samples)
+        const audio = yield* Effect.forEach(pieces, ({ chunk }) =>
+          Stream.runCollect(recording.read(chunk, { start: 0, end: chunk.samples * 2 }))
+        )
+        assert.isTrue(Buffer.concat(audio.flat()).equals(ramp(800, at * rate * 100)))
+      }
+    }).pipe(Effect.provide(node(dataDir, {}, { chunksPerConversation: 10 })))
+  }).pipe(inWorld)
+)

@@ -1,0 +1,182 @@
+/** What the database says of chunks. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, Option, Redacted, References, Stream } from "effect"
+import { SqlClient } from "effect/sql"
+import { Peaks } from "../../../src/Audio.ts"
+import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
+import { first, last } from "../../../src/Recording/Catalog/LayOut.ts"
+import { JournalChunk, uuidText } from "../../../src/Recording/Journal/JournalChunk.ts"
+import { Protection } from "../../../src/Encryption.ts"
+import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
+import * as Postgres from "../../support/Postgres.ts"
+import { newId, ramp, recordingConfig } from "../support/TestNode.ts"
+
+const secret = (byte: number) => Buffer.alloc(32, byte).toString("base64")
+
+/** The rows as a node sees them that has these master secrets. */
+const rowsWith = (...secrets: ReadonlyArray<string>) =>
+  Layer.fresh(ChunkRows.layer).pipe(
+    Layer.provide(Layer.fresh(Protection.layer)),
+    Layer.provide([
+      Layer.succeed(ProtectionConfig, {
+        keys: 10,
+        level: secrets.length > 0 ? "enhanced" : "standard",
+        masterSecrets: secrets.length > 0 ? Option.some(Redacted.make(secrets.join(","))) : Option.none()
+      }),
+      recordingConfig()
+    ])
+  )
+
+const world = rowsWith(secret(1)).pipe(
+  Layer.provideMerge(Postgres.layer),
+  Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "None"))
+)
+
+/** A second of 8 kHz, all of it durable. */
+const chunk = (conversation: string, start: number, uid = "u"): JournalChunk => {
+  const made = new JournalChunk({ id: newId(), uid, conversation, start, sampleRate: 8000, codec: "pcm16" }, 0)
+  made.durable = 16_000
+  return made
+}
+
+const object = (key: string) => ({ key, bytes: 16_032, crc32c: 0xffff_fffe, peaks: undefined })
+
+layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
+  it.effect("tell the size and the CRC32C of the object, as the store answered them", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      yield* rows.insertStored(chunk("sums", 1), object("a"))
+      yield* rows.insertLost(chunk("sums", 2))
+      assert.deepStrictEqual(
+        (yield* Stream.runCollect(rows.within("u", "sums", { from: 0, to: 10 }))).map(({ object, state }) => [
+          state,
+          object
+        ]),
+        [
+          ["stored", { bytes: 16_032, crc32c: 0xffff_fffe }],
+          ["lost", undefined]
+        ]
+      )
+    })
+  )
+
+  it.effect("say stored of a chunk that was noted as lost and is stored after all, in either order", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const [late, early] = [chunk("wins", 1), chunk("wins", 2)]
+      yield* rows.insertLost(late)
+      assert.strictEqual((yield* rows.existing([late])).size, 0, "its audio is still to be stored")
+      yield* rows.insertStored(late, object("a"))
+      yield* rows.insertStored(early, object("b"))
+      yield* rows.insertLost(early)
+      const found = yield* Stream.runCollect(rows.within("u", "wins", { from: 0, to: 10 }))
+      assert.deepStrictEqual(
+        found.map(({ key, object, state }) => [state, key, object?.bytes]),
+        [
+          ["stored", "a", 16_032],
+          ["stored", "b", 16_032]
+        ]
+      )
+      assert.deepStrictEqual([...(yield* rows.existing([late, early])).values()], [8000, 8000])
+    })
+  )
+
+  it.effect("are found by a span of which they have a part, page by page", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      for (let start = 0; start < 250; start++) yield* rows.insertStored(chunk("span", start), object(`${start}`))
+      yield* rows.insertLost(chunk("span", 250))
+      const starts = (from: number, to: number, uid = "u") =>
+        Stream.runCollect(rows.within(uid, "span", { from, to })).pipe(
+          Effect.map((found) => found.map(({ start }) => start))
+        )
+      assert.deepStrictEqual(yield* starts(3, 5), [3, 4])
+      assert.deepStrictEqual(yield* starts(3.5, 4.5), [3, 4])
+      assert.deepStrictEqual(yield* starts(250.9, 300), [250])
+      assert.deepStrictEqual(yield* starts(251, 300), [])
+      assert.deepStrictEqual(
+        yield* starts(0, 1000),
+        Array.from({ length: 251 }, (_, index) => index)
+      )
+      assert.deepStrictEqual(yield* starts(3, 5, "v"), [])
+    })
+  )
+
+  it.effect("count the chunks of a conversation that lie later than their stamps", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const sql = yield* SqlClient.SqlClient
+      for (const shift of [0, 2.5, 60]) {
+        const shifted = chunk("shifts", 1 + shift)
+        shifted.addClockShift(shift)
+        yield* rows.insertStored(shifted, object(`shift-${shift}`))
+      }
+      const count = sql`select clock_shifts::int as n from conversations where uid = 'u' and id = 'shifts'`
+      assert.deepStrictEqual(yield* count, [{ n: 2 }])
+      assert.deepStrictEqual(
+        yield* sql`select clock_shift as s from chunks where conversation_id = 'shifts' order by start_at`,
+        [{ s: 0 }, { s: 2.5 }, { s: 60 }]
+      )
+    })
+  )
+
+  it.effect("are found one by one, at any start, and not by whom they are not", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const made = [chunk("one", 1_700_000_000.123_456_7), chunk("one", 1_700_000_000.123_456_7), chunk("one", 5)]
+      for (const [index, each] of made.entries()) yield* rows.insertStored(each, object(`k${index}`))
+      for (const [index, each] of made.entries()) {
+        const found = Option.getOrThrow(yield* rows.find({ ...each, id: uuidText(each.id) }))
+        assert.deepStrictEqual([found.id, found.key], [uuidText(each.id), `k${index}`])
+        assert.deepStrictEqual(
+          [found],
+          (yield* Stream.runCollect(rows.within("u", "one", { from: 0, to: Infinity }))).filter(
+            ({ id }) => id === found.id
+          )
+        )
+        assert.isTrue(Option.isNone(yield* rows.find({ ...each, uid: "v", id: uuidText(each.id) })))
+      }
+      const missing = chunk("one", 5)
+      assert.isTrue(Option.isNone(yield* rows.find({ ...missing, id: uuidText(missing.id) })))
+    })
+  )
+
+  it.effect("hold peaks of encrypted audio encrypted, and give them back with any of the secrets", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const peaks = Peaks.peaksOf(ramp(8000), 8000)
+      yield* ChunkRows.use((rows) =>
+        rows.insertStored(chunk("p", 1), { ...object("chunks/u/p/1.000.batch.enc"), peaks })
+      )
+      const [row] = yield* sql<{ readonly clear: Buffer | null; readonly sealed: Buffer }>`
+        select peaks as clear, sealed_peaks as sealed from chunks where conversation_id = 'p'`
+      assert.isNull(row?.clear)
+      assert.isFalse(row?.sealed.includes(Buffer.from(peaks.subarray(2))))
+      const drawn = Effect.flatMap(ChunkRows, (rows) =>
+        Stream.runCollect(rows.peaks({ uid: "u", conversation: "p" }, first, last))
+      ).pipe(Effect.map((all) => all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)]))))
+      assert.deepStrictEqual(yield* drawn, [peaks])
+      const rotated = rowsWith(secret(2), secret(1))
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rotated)), [peaks])
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rowsWith(secret(2)))), [])
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rowsWith())), [])
+      yield* sql`update chunks set sealed_peaks = null, peaks = ${peaks} where conversation_id = 'p'`
+      assert.deepStrictEqual(yield* drawn.pipe(Effect.provide(rowsWith())), [peaks], "as it was stored before")
+    })
+  )
+
+  it.effect("hold peaks of audio in the clear in the clear", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const peaks = Peaks.peaksOf(ramp(8000), 8000)
+      yield* rows.insertStored(chunk("q", 1), { ...object("chunks/u/q/1.000.batch.bin"), peaks })
+      const all = yield* Stream.runCollect(rows.peaks({ uid: "u", conversation: "q" }, first, last)).pipe(
+        Effect.provide(rowsWith())
+      )
+      assert.deepStrictEqual(
+        all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)])),
+        [peaks]
+      )
+    })
+  )
+})

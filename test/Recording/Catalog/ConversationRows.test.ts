@@ -1,0 +1,48 @@
+/** Conversations are listed newest first, and every one once. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
+import * as Postgres from "../../support/Postgres.ts"
+
+const world = ConversationRows.layer.pipe(Layer.provideMerge(Postgres.layer))
+
+it.live("pages through more than ten conversations, newest first", () =>
+  Effect.gen(function* () {
+    const rows = yield* ConversationRows
+    const made = Array.from({ length: 25 }, (_, index) => `c${index}`)
+    yield* Effect.forEach(made, (id) => rows.ensure("u", id))
+    yield* rows.ensure("somebody-else", "c")
+    const found: Array<string> = []
+    let before: string | undefined
+    do {
+      const page = yield* rows.latest("u", before, 4, { limit: 1 })
+      found.push(...page.map((row) => row.id))
+      before = page.at(-1)?.cursor
+    } while (before !== undefined)
+    assert.deepStrictEqual(found, made.toReversed())
+  }).pipe(Effect.provide(world))
+)
+
+it.live("pages through them by when they began, to the microsecond, whenever they came", () =>
+  Effect.gen(function* () {
+    const rows = yield* ConversationRows
+    const sql = yield* SqlClient.SqlClient
+    const began = [5, 3, 3, 9, 1.000_002, 1.000_001, 1_700_000_000.123_457, 1_700_000_000.123_456, 0]
+    yield* Effect.forEach(began.entries(), ([index, at]) =>
+      Effect.andThen(
+        rows.ensure("u", `c${index}`),
+        sql`update conversations set created_at = timestamptz 'epoch' + ${at}::float8 * interval '1 second'
+            where id = ${`c${index}`}`
+      )
+    )
+    const found: Array<string> = []
+    let before: string | undefined
+    do {
+      const [row] = yield* rows.latest("u", before, 1, { limit: 1 })
+      if (row !== undefined) found.push(row.id)
+      before = row?.cursor
+    } while (before !== undefined)
+    assert.deepStrictEqual(found, ["c6", "c7", "c3", "c0", "c2", "c1", "c4", "c5", "c8"])
+  }).pipe(Effect.provide(world))
+)

@@ -1,0 +1,104 @@
+/** Reads happen beside the loop, and everybody who reads hears how it went. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Exit, Fiber } from "effect"
+import { create } from "../../../src/Recording/Journal/Segment.ts"
+import * as SegmentReader from "../../../src/Recording/Journal/SegmentReader.ts"
+import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+
+const bytes = Buffer.from(ramp(1_000_000))
+
+/** A segment that holds `bytes`. */
+const segment = Effect.gen(function* () {
+  const made = yield* create(yield* temporaryDirectory, 1)
+  yield* Effect.addFinalizer(() => made.close)
+  yield* made.append(bytes)
+  return made
+})
+
+/** The same bytes in many runs, which a thread reads. */
+const inPieces = ({ length, position, segment }: SegmentReader.Run, pieces = 50): ReadonlyArray<SegmentReader.Run> =>
+  Array.from({ length: pieces }, (_, index) => {
+    const [from, to] = [index, index + 1].map((edge) => Math.floor((length * edge) / pieces))
+    return { segment, position: position + (from ?? 0), length: (to ?? 0) - (from ?? 0) }
+  })
+
+for (const pieces of [1, 50]) {
+  it.live(`answers the runs one behind the other: ${pieces * 3} runs`, () =>
+    Effect.gen(function* () {
+      const made = yield* segment
+      const reader = yield* SegmentReader.make()
+      const runs = [
+        { segment: made, position: 5, length: 100 },
+        { segment: made, position: 1_000_000, length: 300 },
+        { segment: made, position: 0, length: 200 }
+      ]
+      const read = yield* reader.read(
+        runs.flatMap((run) => inPieces(run, pieces)),
+        new ArrayBuffer(600)
+      )
+      const expected = runs.map(({ length, position }) => bytes.subarray(position, position + length))
+      assert.isTrue(Buffer.from(read).equals(Buffer.concat(expected)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live(`fails for what the file does not have, and for a file that was deleted: ${pieces} runs`, () =>
+    Effect.gen(function* () {
+      const made = yield* segment
+      const reader = yield* SegmentReader.make()
+      const read = (position: number) =>
+        Effect.flip(reader.read(inPieces({ segment: made, position, length: 100 }, pieces), new ArrayBuffer(100)))
+      assert.match((yield* read(1_999_950)).message, /can't read .*0001.wal: the file is shorter than its records/)
+      yield* made.retire
+      assert.match((yield* read(0)).message, /the segment was deleted/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live(`keeps the file open until it is read, though it is deleted and the reader is gone: ${pieces} runs`, () =>
+    Effect.gen(function* () {
+      const made = yield* segment
+      const reader = yield* SegmentReader.make()
+      const runs = inPieces({ segment: made, position: 0, length: 2_000_000 }, pieces)
+      const start = () => Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)), { startImmediately: true })
+      const [abandoned, read] = [yield* start(), yield* start()]
+      const interrupting = yield* Effect.forkChild(Fiber.interrupt(abandoned), { startImmediately: true })
+      yield* made.retire
+      assert.isTrue(Buffer.from(yield* Fiber.join(read)).equals(bytes))
+      yield* Fiber.join(interrupting)
+      while (made.closed === undefined) yield* Effect.sleep("1 millis")
+    }).pipe(Effect.scoped)
+  )
+}
+
+it.live("lets the loop go on while it reads whole chunks", () =>
+  Effect.gen(function* () {
+    const made = yield* segment
+    const reader = yield* SegmentReader.make()
+    const runs = inPieces({ segment: made, position: 0, length: 2_000_000 }, 120)
+    yield* reader.read(runs, new ArrayBuffer(2_000_000))
+    const reads = yield* Effect.forEach(Array.from({ length: 32 }), () =>
+      Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)))
+    )
+    // What is asked for takes many milliseconds to read; asking does not.
+    yield* Effect.yieldNow
+    assert.isTrue(reads.some((read) => read.pollUnsafe() === undefined))
+    for (const read of reads) assert.isTrue(Buffer.from(yield* Fiber.join(read)).equals(bytes))
+  }).pipe(Effect.scoped)
+)
+
+it.live("fails what a thread that dies was asked for, and starts another one", () =>
+  Effect.gen(function* () {
+    const made = yield* segment
+    const reader = yield* SegmentReader.make(new URL("../support/EndingThread.mjs", import.meta.url))
+    const runs = inPieces({ segment: made, position: 0, length: 100 })
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const exits = yield* Effect.forEach(
+        Array.from({ length: 20 }),
+        () => Effect.exit(reader.read(runs, new ArrayBuffer(100))),
+        { concurrency: "unbounded" }
+      )
+      assert.isTrue(exits.every(Exit.isFailure))
+    }
+    yield* made.retire
+    assert.isDefined(made.closed)
+  }).pipe(Effect.scoped)
+)

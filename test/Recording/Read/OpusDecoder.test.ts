@@ -1,0 +1,34 @@
+/** Opus becomes PCM. */
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as OpusDecoder from "../../../src/Recording/Read/OpusDecoder.ts"
+import { packets, samples, sampleRate, toneShare } from "../support/OpusTone.ts"
+
+it.effect("decodes a tone to that tone, as long as it was", () =>
+  Effect.gen(function* () {
+    const pcm = yield* OpusDecoder.decode(packets, sampleRate, samples)
+    assert.strictEqual(pcm.length, samples * 2)
+    assert.isAbove(toneShare(pcm, 1_000, 7_000), 0.95)
+    assert.isAbove(Math.max(...new Int16Array(pcm.buffer, pcm.byteOffset, samples)), 6_000)
+  })
+)
+
+it.effect("decodes no more than was asked for, and the same each time", () =>
+  Effect.gen(function* () {
+    const whole = yield* OpusDecoder.decode(packets, sampleRate, samples)
+    const part = yield* OpusDecoder.decode(packets, sampleRate, 1_001)
+    assert.isTrue(part.equals(whole.subarray(0, 2_002)))
+    const long = yield* OpusDecoder.decode([...packets, ...packets, ...packets], sampleRate, samples * 4)
+    assert.strictEqual(long.length, samples * 6)
+    assert.isTrue(long.subarray(0, samples * 2).equals(whole))
+  })
+)
+
+it.effect("fails at a packet that is not Opus, and at a rate that Opus does not have", () =>
+  Effect.gen(function* () {
+    const broken = [...packets.slice(0, 3), Buffer.from([0xff, 0xff, 0xff])]
+    const failure = yield* Effect.flip(OpusDecoder.decode(broken, sampleRate, samples))
+    assert.strictEqual(failure._tag, "NotOpus")
+    assert.include((yield* Effect.flip(OpusDecoder.decode(packets, 44_100, samples))).message, "44100")
+  })
+)

@@ -1,0 +1,80 @@
+/** What people are told when the server starts. */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { assert, it } from "@effect/vitest"
+import { Console, Effect, Layer, Logger, Option, Redacted } from "effect"
+import { onTestFinished } from "vitest"
+import { AdminKey } from "../../src/Auth/AdminKey.ts"
+import * as Announcement from "../../src/Server/Announcement.ts"
+import { HttpConfig } from "../../src/Http/HttpConfig.ts"
+import * as PublicAddress from "../../src/Server/PublicAddress.ts"
+import * as Telemetry from "../../src/Telemetry.ts"
+import { dataDirectory, startServer } from "../support/Server.ts"
+import { environment, listening } from "../Http/support/Served.ts"
+
+const key = `spw_${"k".repeat(43)}`
+const firstStart = { made: Option.some({ secret: Redacted.make(key), file: "/d/admin-key" }), place: "it is in a file" }
+
+/** What the first start prints, and what it logs. */
+const told = Effect.fnUntraced(function* (attended: boolean) {
+  const printed: Array<string> = []
+  const logged: Array<string> = []
+  yield* Layer.build(
+    Announcement.layer.pipe(
+      Layer.provide([listening, PublicAddress.layer, Layer.succeed(AdminKey, firstStart)]),
+      Layer.provide(HttpConfig.layer),
+      Layer.provide(environment({})),
+      Layer.provide(Logger.layer([Logger.make(({ message }) => void logged.push(String(message)))]))
+    )
+  ).pipe(
+    Effect.provideService(Telemetry.Attended, attended),
+    Effect.updateService(Console.Console, (console) => ({ ...console, log: (line) => void printed.push(line) }))
+  )
+  const withoutPort = (line: string) => line.replace(/127\.0\.0\.1:\d+/, "HERE")
+  return { printed: printed.map(withoutPort), logged: logged.map(withoutPort) }
+})
+
+it.effect("is the new key and a link with it, for a person at a terminal", () =>
+  Effect.gen(function* () {
+    assert.deepStrictEqual(yield* told(true), {
+      printed: [
+        "Spillway listens on http://HERE",
+        `The admin key, shown this once and kept in /d/admin-key: ${key}`,
+        `Open http://HERE/#key=${key} in a browser: this link has the key in it`
+      ],
+      logged: []
+    })
+  })
+)
+
+it.effect("is two lines of the log without the key, when no person looks on", () =>
+  Effect.gen(function* () {
+    assert.deepStrictEqual(yield* told(false), {
+      printed: [],
+      logged: ["Spillway listens on http://HERE", "Open http://HERE/ in a browser: it is in a file"]
+    })
+  })
+)
+
+it("goes to a pipe as JSON alone, whatever the level, and says where the key is", async () => {
+  const dataDir = dataDirectory()
+  onTestFinished(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
+  const start = async (env: Readonly<Record<string, string>> = {}) => {
+    const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Error", ...env })
+    while (!server.output().includes("in a browser")) await new Promise(setImmediate)
+    await server.stop()
+    const messages = server
+      .output()
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).message)
+    return { server, messages }
+  }
+  const kept = `the admin key is in ${Path.join(dataDir, "admin-key")}`
+  for (const { messages, server } of [await start(), await start()]) {
+    assert.deepStrictEqual(messages, [`Spillway listens on ${server.url}`, `Open ${server.url}/ in a browser: ${kept}`])
+  }
+  const preset = await start({ SPILLWAY_ADMIN_KEY: key })
+  assert.match(preset.messages[1], /: the admin key is SPILLWAY_ADMIN_KEY's$/)
+  assert.notInclude(preset.server.output(), "spw_")
+})

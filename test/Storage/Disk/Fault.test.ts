@@ -1,0 +1,18 @@
+/** Which failures of the disk may pass, and which will not. */
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { DiskFault, translate } from "../../../src/Storage/Disk/Fault.ts"
+
+const at = { operation: "put", bucket: "disk", key: "a" }
+
+it.effect.each(["ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "EAGAIN", "ENOENT", "UNKNOWN"])("may pass: %s", (code) =>
+  Effect.sync(() => {
+    assert.strictEqual(translate(at)(new DiskFault({ code, cause: new Error(code) }))._tag, "StorageUnavailable")
+  })
+)
+
+it.effect.each(["EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ENOTDIR", "EFBIG"])("will not pass: %s", (code) =>
+  Effect.sync(() => {
+    assert.strictEqual(translate(at)(new DiskFault({ code, cause: new Error(code) }))._tag, "StorageRefused")
+  })
+)

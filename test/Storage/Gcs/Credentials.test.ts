@@ -1,0 +1,205 @@
+/** Who we are to Google where nobody holds a private key, what becomes of requests without a token, and what one may not do. */
+import { assert, it } from "@effect/vitest"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Duration, Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Storage } from "../../../src/Storage.ts"
+import type { StorageError } from "../../../src/Storage.ts"
+import * as GcsCredentials from "../../../src/Storage/Gcs/Credentials.ts"
+import * as GcsHttp from "../../../src/Storage/Gcs/Http.ts"
+import { allPermissions } from "../../support/gcs/Server.ts"
+import { TokenServer, writeWorkloadIdentity } from "../../support/gcs/TokenServer.ts"
+import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "../GcsTest.ts"
+
+const token = "token-of-a-workload"
+
+const world = Effect.gen(function* () {
+  const tokens = yield* Effect.acquireRelease(
+    Effect.promise(() => TokenServer.start(token)),
+    (server) => Effect.promise(() => server.stop())
+  )
+  const directory = yield* FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped())
+  const server = yield* startServer({ account, tokens: [token] })
+  const keyFile = writeWorkloadIdentity(directory, tokens)
+  const layer = layerFor(server.url, {
+    keyFile: Option.some(keyFile),
+    attemptTimeout: Duration.millis(300),
+    deadline: Duration.millis(600)
+  })
+  return { keyFile, layer, server, tokens }
+}).pipe(Effect.provide(NodeFileSystem.layer))
+
+const object = { key: "a", body: noise(10), contentType: "a/b", metadata: {} }
+
+it.live("a workload identity's token is fetched once, and opens the bucket", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { layer, server, tokens } = yield* world
+      yield* Storage.use((storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object)
+          assert.deepStrictEqual(yield* Stream.mkUint8Array(storage.get("a")), object.body)
+        })
+      ).pipe(Effect.provide(layer))
+      assert.strictEqual(tokens.asked, 1)
+      assert.strictEqual(server.seen.at(-1)?.headers["authorization"], `Bearer ${token}`)
+    })
+  )
+)
+
+it.live(
+  "a token server that never answers keeps nobody from starting, no request beyond its deadline, and nothing once it answers",
+  () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { layer, server, tokens } = yield* world
+        tokens.behaviour = "hang"
+        const use = Effect.fnUntraced(function* (storage: Storage["Service"]) {
+          const requests: ReadonlyArray<Effect.Effect<unknown, StorageError>> = [
+            Stream.runDrain(storage.get("a")),
+            storage.head("a"),
+            storage.put(object)
+          ]
+          const failed = yield* Effect.forEach(requests, (request) => Effect.timed(Effect.flip(request)), {
+            concurrency: "unbounded"
+          })
+          for (const [took, failure] of failed) {
+            assert.strictEqual(failure._tag, "StorageUnavailable")
+            assert.include(failure.message, "no token")
+            assert.isBelow(Duration.toMillis(took), 1_500)
+          }
+          assert.strictEqual(server.seen.length, 0)
+          tokens.behaviour = "answer"
+          yield* storage.put(object)
+        })
+        yield* Effect.provide(Storage.use(use), layer)
+      })
+    )
+)
+
+it.live("a token server that can't be reached keeps nobody from starting; one that refuses does", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { layer, tokens } = yield* world
+      tokens.behaviour = "reset"
+      yield* Effect.provide(Effect.void, layer, { local: true })
+      tokens.behaviour = "refuse"
+      const refusal = yield* Effect.flip(Effect.provide(Effect.void, layer, { local: true }))
+      assert.match(refusal.message, /Google does not accept the credentials: .*The audience is another one/)
+    })
+  )
+)
+
+it.effect("a token that Google no longer takes is fetched again, every 10 seconds at most", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { keyFile, tokens } = yield* world
+      const { headers, refused } = yield* GcsCredentials.make({ ...limits, keyFile: Option.some(keyFile) }, bucket)
+      const current = Effect.map(headers, ({ authorization }) => authorization)
+      yield* current
+      tokens.token = "another"
+      assert.strictEqual(yield* current, `Bearer ${token}`)
+      refused()
+      assert.strictEqual(yield* current, "Bearer another")
+      tokens.token = "a third"
+      refused()
+      assert.strictEqual(yield* current, "Bearer another")
+      yield* TestClock.adjust("10 seconds")
+      refused()
+      assert.strictEqual(yield* current, "Bearer a third")
+      assert.strictEqual(tokens.asked, 3)
+    })
+  )
+)
+
+it.live("a token that is revoked while the node runs costs no operation, reads and writes alike", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { layer, server, tokens } = yield* world
+      yield* Storage.use((storage) =>
+        Effect.gen(function* () {
+          yield* storage.put(object)
+          tokens.token = "another"
+          server.takesOnly("another")
+          const uses: ReadonlyArray<Effect.Effect<unknown, StorageError>> = [
+            Stream.runDrain(storage.get("a")),
+            storage.put({ ...object, key: "b" }),
+            storage.head("a")
+          ]
+          yield* Effect.all(uses, { concurrency: "unbounded", discard: true })
+          assert.strictEqual(tokens.asked, 2)
+        })
+      ).pipe(Effect.provide(layer))
+    })
+  )
+)
+
+it.live("an answer that takes no token is asked for once more, and says so to whoever has it", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const server = yield* startServer({ account })
+      let count = 0
+      const refused = () => void count++
+      const http = yield* GcsHttp.make(limits, { origin: server.url, headers: Effect.succeed({}), refused })
+      const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
+      assert.strictEqual((yield* http.exchange(call)).status, 401)
+      assert.deepStrictEqual([count, server.seen.length], [1, 2])
+      yield* http.media({ ...call, path: `${call.path}/a?alt=media` }, "first", () => {})
+      assert.deepStrictEqual([count, server.seen.length], [2, 4])
+    })
+  )
+)
+
+/** Where the library looks; gone with the test. */
+const environment = (name: string, value: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      process.env[name] = value
+    }),
+    () =>
+      Effect.sync(() => {
+        delete process.env[name]
+      })
+  )
+
+it.live("application default credentials are those that GOOGLE_APPLICATION_CREDENTIALS names", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { keyFile } = yield* world
+      yield* environment("GOOGLE_APPLICATION_CREDENTIALS", keyFile)
+      const { headers } = yield* GcsCredentials.make(limits, bucket)
+      assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
+      yield* environment("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")
+      const missing = yield* GcsCredentials.make(limits, bucket)
+      const fault = yield* Effect.flip(missing.headers)
+      assert.isFalse(fault.isTransient)
+      assert.match(fault.reason, /^no token: .*GOOGLE_APPLICATION_CREDENTIALS.*\/no\/such\/file does not exist/)
+    })
+  )
+)
+
+it.live("a machine's token comes from its metadata server", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { tokens } = yield* world
+      yield* environment("GCE_METADATA_HOST", tokens.host)
+      const { headers } = yield* GcsCredentials.make(limits, bucket)
+      assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
+      assert.strictEqual(tokens.asked, 1)
+    })
+  )
+)
+
+it.live.each([
+  [["storage.objects.list"], /the credentials have no permission for the bucket: .*storage\.objects\.list/],
+  [["storage.objects.delete", "storage.objects.update"], /lack storage\.objects\.delete, storage\.objects\.update for/]
+] as const)("a permission that is missing is named at the start: %j", ([missing, line]) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const permissions = allPermissions.filter((each) => !missing.some((other) => other === each))
+      const server = yield* startServer({ account, permissions })
+      const layer = layerFor(server.url, { keyFile: Option.some(yield* keyFile) })
+      assert.match((yield* Effect.flip(Layer.build(layer))).message, line)
+    })
+  )
+)

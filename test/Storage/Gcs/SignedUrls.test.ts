@@ -1,0 +1,96 @@
+/** Signed URLs of the bucket: they open one object for a while, and are handed out only while half of that is left. */
+import { assert, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { TestClock } from "effect/testing"
+import * as GcsSignedUrls from "../../../src/Storage/Gcs/SignedUrls.ts"
+import { noise, using } from "../GcsTest.ts"
+
+const status = (url: string, method = "GET") => Effect.promise(async () => (await fetch(url, { method })).status)
+
+it.live("opens its object for GET, with ranges, and nothing else, and nothing that is changed in it", () =>
+  using((server, storage) =>
+    Effect.gen(function* () {
+      const bytes = noise(1_000)
+      const object = (key: string) => ({ key, body: bytes, contentType: "audio/wav", metadata: {} })
+      yield* storage.put(object("merged/a.wav"))
+      yield* storage.put(object("merged/b.wav"))
+      const { expiresAt, url } = yield* storage.signedUrl("merged/a.wav", { lifetime: Duration.minutes(15) })
+      assert.isTrue(url.startsWith(`${server.url}/spillway-test/merged/a.wav?`))
+      assert.closeTo(expiresAt.getTime(), Date.now() + 15 * 60_000, 2_000)
+      const part = yield* Effect.promise(() => fetch(url, { headers: { range: "bytes=10-19" } }))
+      assert.deepStrictEqual(new Uint8Array(yield* Effect.promise(() => part.arrayBuffer())), bytes.slice(10, 20))
+      assert.strictEqual(yield* status(url.replace("a.wav", "b.wav")), 403)
+      assert.strictEqual(yield* status(url.replace(/X-Goog-Expires=\d+/, "X-Goog-Expires=604800")), 403)
+      assert.strictEqual(yield* status(url.replace(/X-Goog-Date=\d{4}/, "X-Goog-Date=2099")), 403)
+      assert.strictEqual(yield* status(url.replace(/.$/, (last) => (last === "0" ? "1" : "0"))), 403)
+      assert.strictEqual(yield* status(url, "HEAD"), 403)
+      assert.strictEqual(yield* status(url, "DELETE"), 403)
+    })
+  )
+)
+
+it.live("is signed without asking the store for anything but when the object expires", () =>
+  using((server, storage) =>
+    Effect.gen(function* () {
+      const before = server.seen.length
+      yield* storage.signedUrl("a", { lifetime: Duration.hours(1) })
+      yield* storage.signedUrl("a", { lifetime: Duration.hours(1) })
+      assert.deepStrictEqual(
+        server.seen.slice(before).map(({ operation }) => operation),
+        ["get"]
+      )
+    })
+  )
+)
+
+const counted = (bound: number, metadata: () => Readonly<Record<string, string>> | undefined = () => undefined) => {
+  let signed = 0
+  const urls = GcsSignedUrls.make(
+    bound,
+    (key, from, until) => Effect.sync(() => `${key} ${from} ${until} ${++signed}`),
+    () => Effect.sync(metadata)
+  )
+  const get = (key: string, lifetime = Duration.hours(1)) =>
+    urls.get({ operation: "signedUrl", bucket: "b", key }, lifetime)
+  return { urls, get, count: () => signed }
+}
+
+it.effect("is handed out again while at least half of its life is left", () =>
+  Effect.gen(function* () {
+    const { count, get } = counted(10)
+    const first = yield* get("a")
+    yield* TestClock.adjust("30 minutes")
+    assert.deepStrictEqual(yield* get("a"), first)
+    yield* TestClock.adjust("1 millis")
+    const second = yield* get("a")
+    assert.notStrictEqual(second.url, first.url)
+    assert.strictEqual(second.expiresAt.getTime(), 90 * 60_000)
+    yield* get("a", Duration.minutes(15))
+    yield* get("b")
+    assert.strictEqual(count(), 4)
+  })
+)
+
+it.effect("ends with its object, and is forgotten when that changes", () =>
+  Effect.gen(function* () {
+    const metadata = { expires_at: "1970-01-01T00:20:00Z" }
+    const { get, urls } = counted(10, () => metadata)
+    assert.strictEqual((yield* get("a")).expiresAt.getTime(), 20 * 60_000)
+    metadata.expires_at = "1970-01-01T00:30:00Z"
+    assert.strictEqual((yield* get("a")).expiresAt.getTime(), 20 * 60_000)
+    urls.forget("a")
+    assert.strictEqual((yield* get("a")).expiresAt.getTime(), 30 * 60_000)
+    yield* TestClock.adjust("30 minutes")
+    assert.strictEqual((yield* Effect.flip(get("a")))._tag, "StorageRefused")
+  })
+)
+
+it.effect("is signed anew when so many others were asked for that it is no longer remembered", () =>
+  Effect.gen(function* () {
+    const { count, get } = counted(2)
+    yield* Effect.forEach(["a", "b", "a", "c", "a"], (key) => get(key))
+    assert.strictEqual(count(), 3)
+    yield* get("b")
+    assert.strictEqual(count(), 4)
+  })
+)
