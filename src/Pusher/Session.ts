@@ -131,7 +131,8 @@ export class Session {
         this.#received.bytes += inbound.audio.length
         if (inbound.audio.length === 0) return
         const answer = capture.append(inbound.start, inbound.audio)
-        if (answer === "full") this.#socket.pause()
+        // A socket that is being closed is read to the end, for the answer to its close frame.
+        if (answer === "full" && this.#capture !== undefined) this.#socket.pause()
         else if (answer === "refused")
           this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
         return

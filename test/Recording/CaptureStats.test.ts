@@ -49,15 +49,15 @@ it.effect("has a rate that follows what it receives", () =>
       for (let second = 0; second < 3; second++) {
         capture.append(epoch + second, ramp(rate))
         node.now += 1000
-        capture.measure()
-        assert.strictEqual(capture.bytesPerSecond, 2 * rate)
+        capture.rate.measure(node.now)
+        assert.strictEqual(capture.rate.perSecond, 2 * rate)
       }
       for (let second = 0; second < 20; second++) {
         node.now += 1000
-        capture.measure()
+        capture.rate.measure(node.now)
       }
-      assert.isBelow(capture.bytesPerSecond, 100)
-      assert.strictEqual(capture.received, 3 * 2 * rate)
+      assert.isBelow(capture.rate.perSecond, 100)
+      assert.strictEqual(capture.rate.received, 3 * 2 * rate)
     })
   )
 )

@@ -97,3 +97,28 @@ export class AckProgress {
     this.#owedDrained = []
   }
 }
+
+/** Of the last second in the rate. */
+const rateWeight = 0.25
+
+/** How many bytes a capture has received, and how many a second of late. */
+export class ByteRate {
+  /** Since the capture was opened. */
+  received = 0
+  perSecond = 0
+  /** Clock milliseconds of the last measurement, and what was received until then. */
+  #measured: { readonly at: number; readonly received: number }
+
+  constructor(openedAt: number) {
+    this.#measured = { at: openedAt, received: 0 }
+  }
+
+  /** Called about once a second. */
+  measure(now: number): void {
+    const { at, received } = this.#measured
+    if (now <= at) return
+    const current = ((this.received - received) * 1000) / (now - at)
+    this.perSecond += (current - this.perSecond) * (received === 0 ? 1 : rateWeight)
+    this.#measured = { at: now, received: this.received }
+  }
+}

@@ -37,6 +37,8 @@ export interface CaptureHost {
   readonly sealed: (capture: CaptureWriter, chunk: JournalChunk) => void
   /** Nothing of the chunk became durable. */
   readonly abandoned: (chunk: JournalChunk) => void
+  /** It met a defect, and ends. */
+  readonly died: (capture: CaptureWriter, cause: unknown) => void
   /** So many seconds were a replay. */
   readonly replayed: (seconds: number) => void
   /** New audio lies so many seconds later than its stamps from now on. */

@@ -12,22 +12,14 @@ import type { Source } from "../Journal/Journal.ts"
 import { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { Feeder, LiveConversation } from "../Journal/LiveConversation.ts"
 import { ClockShifts, leastShiftSeconds } from "./ClockShifts.ts"
-import { AckProgress } from "./AckProgress.ts"
+import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
 import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
-
-/** Of the last second in the rate. */
-const rateWeight = 0.25
-
-const { toleranceSeconds } = Timeline
 
 export class CaptureWriter implements Source, Capture, Feeder {
   readonly options: CaptureOptions
   readonly openedAt: number
-  /** Bytes of audio since it was opened. */
-  received = 0
-  /** Of late. */
-  bytesPerSecond = 0
+  readonly rate: ByteRate
   /** Its sealed chunks that slid out of the upload queue. */
   deferred = 0
   readonly #host: CaptureHost
@@ -50,7 +42,6 @@ export class CaptureWriter implements Source, Capture, Feeder {
   #clock: ClockShifts
   /** The clock shift that the client was told last; 0 since there is none. */
   #toldShift = 0
-  #measured = { at: 0, received: 0 }
   /** Audio after which the chunk is full. Of the first full one a part, so that captures that began together seal apart. */
   #chunkSeconds: number
 
@@ -62,13 +53,23 @@ export class CaptureWriter implements Source, Capture, Feeder {
     this.#clock = new ClockShifts(options.sampleRate, options.exact)
     this.#chunkSeconds = host.chunkSeconds * host.firstShare()
     this.openedAt = host.now()
-    this.#measured.at = this.openedAt
+    this.rate = new ByteRate(this.openedAt)
   }
 
   append(start: number, audio: Uint8Array): "ok" | "full" | "refused" {
+    // edge: called in the socket's event, where what is thrown would end the process, and so every capture.
+    try {
+      return this.#append(start, audio)
+    } catch (cause) {
+      this.#die(cause)
+      return "full"
+    }
+  }
+
+  #append(start: number, audio: Uint8Array): "ok" | "full" | "refused" {
     if (this.#failure !== undefined || this.#closing) return "full"
     if (this.#conversation === undefined && this.#waiting === undefined && this.#backlog.length === 0) return "refused"
-    this.received += audio.length
+    this.rate.received += audio.length
     this.#progress.came()
     let rest = audio
     let stamp = start
@@ -95,16 +96,6 @@ export class CaptureWriter implements Source, Capture, Feeder {
   sealIfOld(): void {
     const chunk = this.#chunk
     if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
-  }
-
-  /** Called about once a second. */
-  measure(): void {
-    const now = this.#host.now()
-    const { at, received } = this.#measured
-    if (now <= at) return
-    const current = ((this.received - received) * 1000) / (now - at)
-    this.bytesPerSecond += (current - this.bytesPerSecond) * (received === 0 ? 1 : rateWeight)
-    this.#measured = { at: now, received: this.received }
   }
 
   get conversation(): LiveConversation | undefined {
@@ -157,7 +148,8 @@ export class CaptureWriter implements Source, Capture, Feeder {
       if (this.#closing) this.#end()
       return
     }
-    this.#clock.recalled(at, this.#conversation.end, recalled?.span, recalled?.moved ?? 0)
+    const { end } = this.#conversation
+    this.#guard(() => this.#clock.recalled(at, end, recalled?.span, recalled?.moved ?? 0))
     this.#resume()
   }
 
@@ -200,6 +192,10 @@ export class CaptureWriter implements Source, Capture, Feeder {
 
   /** Works off the backlog as far as there is room; ends a closing capture. */
   #advance(): void {
+    this.#guard(() => this.#workOff())
+  }
+
+  #workOff(): void {
     while (this.#waiting === undefined && this.#failure === undefined) {
       const item = this.#backlog.first
       if (item === undefined) break
@@ -269,7 +265,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
       done += bytes
       const through = from + step.samples / this.options.sampleRate
       if (step._tag === "New") {
-        if (step.at >= conversation.end - toleranceSeconds) conversation.clockShift = step.shift
+        if (step.at >= conversation.end - Timeline.toleranceSeconds) conversation.clockShift = step.shift
         this.#write(conversation, step.at, bytes === rest.length ? rest : rest.subarray(0, bytes), step.shift)
         this.#progress.placed(through, bytes, step.isSetBack)
         if (step.shift !== this.#toldShift) this.#tellShift(step.shift)
@@ -303,7 +299,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
   readonly #tail = (): RecordedSpan | undefined => {
     const [chunk, conversation] = [this.#chunk, this.#conversation]
     if (chunk === undefined || conversation === undefined) return undefined
-    if (chunk.appendedEnd < conversation.end - toleranceSeconds) return undefined
+    if (chunk.appendedEnd < conversation.end - Timeline.toleranceSeconds) return undefined
     const run = this.#buffer.lastOf(chunk)
     if (run === undefined) return undefined
     const { sampleRate } = this.options
@@ -316,7 +312,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
   /** Appends to the chunk, or to a new one, cutting where a chunk is full. */
   #write(conversation: LiveConversation, start: number, audio: Uint8Array, shift: number): void {
     const end = this.#chunk?.appendedEnd
-    if (end !== undefined && Math.abs(start - end) > toleranceSeconds) this.#seal()
+    if (end !== undefined && Math.abs(start - end) > Timeline.toleranceSeconds) this.#seal()
     const rate = this.options.sampleRate
     let done = 0
     while (done < audio.length) {
@@ -357,6 +353,22 @@ export class CaptureWriter implements Source, Capture, Feeder {
   #fail(failure: CaptureFailure): void {
     this.#failure ??= failure
     if (!this.#inFlight) this.#giveUp(this.#failure)
+  }
+
+  #guard(work: () => void): void {
+    // edge: as in `append`.
+    try {
+      work()
+    } catch (cause) {
+      this.#die(cause)
+    }
+  }
+
+  /** Ends this capture alone, and tells whoever waits for its end. */
+  #die(cause: unknown): void {
+    this.#host.died(this, cause)
+    this.#fail({ _tag: "NotWritten", cause: cause instanceof Error ? cause : new Error(String(cause)) })
+    if (this.#closing && !this.#inFlight && this.#waiting === undefined) this.#end()
   }
 
   #handOver(chunk: JournalChunk): void {

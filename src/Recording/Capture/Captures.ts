@@ -183,6 +183,10 @@ const make = Effect.gen(function* () {
         )
       )
     },
+    died: ({ conversation, options: { uid } }, cause) => {
+      const line = Effect.logError("a defect ends a capture", cause)
+      fork(Effect.annotateLogs(line, { uid, conversation: conversation?.id }))
+    },
     replayed: (seconds) => {
       fork(Metric.update(replayedSeconds, seconds))
     },
@@ -196,9 +200,9 @@ const make = Effect.gen(function* () {
   yield* Effect.sync(() => {
     for (const capture of captures.keys()) {
       capture.sealIfOld()
-      capture.measure()
+      capture.rate.measure(clock.currentTimeMillisUnsafe())
     }
-  }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
+  }).pipe(logDefect, Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
 
   const startedAt = clock.currentTimeMillisUnsafe()
   const uploadLag = (conversation: LiveConversation | undefined): number => {
@@ -213,8 +217,8 @@ const make = Effect.gen(function* () {
     conversation: capture.conversation?.id,
     sampleRate: capture.options.sampleRate,
     openedAt: new Date(capture.openedAt),
-    bytes: capture.received,
-    bytesPerSecond: capture.bytesPerSecond,
+    bytes: capture.rate.received,
+    bytesPerSecond: capture.rate.perSecond,
     waitingBytes: capture.waitingBytes,
     ackLag: capture.ackLag,
     uploadLag: uploadLag(capture.conversation),

@@ -140,6 +140,7 @@ export class TestNode {
             Effect.runFork
           )
         },
+        died: () => {},
         replayed: (seconds) => {
           this.replayed += seconds
         },
