@@ -3,8 +3,6 @@ import { isComposition, inPage, inSource, isEdge, isFace, isMigration, nameOf, t
 import type { Source } from "./Source.ts"
 
 const maxFiles = 15
-/** Folders that held more when the rule was made; a number here may only fall. */
-const larger: Readonly<Record<string, number>> = { "src/Storage/Gcs": 19 }
 /** Four files that share a prefix are a folder. */
 const maxPrefix = 3
 /** A file of fewer lines earns its name by two importers. */
@@ -25,7 +23,7 @@ const folderSize: Rule = {
   check: (source, all) => {
     if (!inSource(source.path) || isFace(source.path) || isMigration(source.path)) return []
     const files = siblings(source, all).filter((path) => !isComponent(path))
-    return files.length > (larger[folderOf(source.path)] ?? maxFiles) && files[0] === source.path
+    return files.length > maxFiles && files[0] === source.path
       ? [whole(source, `${folderOf(source.path)} has ${files.length} files, at most ${maxFiles}: find its parts`)]
       : []
   }

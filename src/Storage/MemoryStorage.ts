@@ -1,8 +1,8 @@
 /** The object store in memory, for tests. */
 import { crc32c } from "@node-rs/crc32"
 import { DateTime, Effect, Layer, Stream } from "effect"
-import { ObjectConflict, ObjectNotFound, Storage, StorageRefused, StorageUnavailable } from "../Storage.ts"
-import type { NewObjectHead, ObjectHead } from "../Storage.ts"
+import { ObjectConflict, ObjectNotFound, Storage, StorageUnavailable } from "../Storage.ts"
+import type { NewObjectHead, ObjectHead, StorageRefused } from "../Storage.ts"
 import * as Many from "./Many.ts"
 import * as Measured from "./Measured.ts"
 import * as Rules from "./Rules.ts"
@@ -20,8 +20,7 @@ const window = 8
 
 const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
   if (body instanceof Uint8Array) return Uint8Array.from(body)
-  const reason = `the body is not of ${body.size} bytes, as announced`
-  const refusal = new StorageRefused({ ...at("put", key), reason })
+  const refusal = Rules.wrongSize(at("put", key), body.size)
   const stream: Stream.Stream<Uint8Array, E | StorageRefused> = body.stream
   const limited = Stream.limitBytes(stream, body.size, () => Stream.fail(refusal))
   const bytes = yield* Stream.mkUint8Array(limited)

@@ -71,6 +71,11 @@ export function metadata(
   )
 }
 
+/** The error of a put whose stream does not hold the announced number of bytes. */
+export function wrongSize(at: At, size: number): StorageRefused {
+  return new StorageRefused({ ...at, reason: `the body is not of ${size} bytes, as announced` })
+}
+
 /** How many objects a page may hold. */
 export function limit(asked: number | undefined): number {
   return Math.max(1, Math.min(pageSize, Math.trunc(asked ?? pageSize)))

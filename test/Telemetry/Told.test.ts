@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Logger, Schema } from "effect"
 import { StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
-import { cut, translate } from "../../src/Storage/Gcs/Fault.ts"
+import { transient, translate } from "../../src/Storage/Gcs/Fault.ts"
 import * as Told from "../../src/Telemetry/Told.ts"
 
 class Inner extends Schema.TaggedError<Inner>()("Inner", { attempts: Schema.Int, cause: Schema.Defect() }) {}
@@ -18,7 +18,7 @@ const lineOf = Effect.fnUntraced(function* (log: Effect.Effect<void>) {
 
 const at = { operation: "put", bucket: "audio", key: "chunks/u/c/1.batch.bin" }
 const refused = new StorageRefused({ ...at, reason: "no permission (403)" })
-const away = translate(at)(cut("connect ECONNREFUSED 10.0.0.1:443"))
+const away = translate(at)(transient("connect ECONNREFUSED 10.0.0.1:443"))
 
 it.effect("an error or a cause of one is its message after what is said, without a stack or fields", () =>
   Effect.gen(function* () {

@@ -6,8 +6,8 @@ import { crc32c } from "@node-rs/crc32"
 import { DateTime, Effect, Stream } from "effect"
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
-import { ObjectConflict, StorageRefused, StorageUnavailable } from "../../Storage.ts"
-import type { ObjectHead } from "../../Storage.ts"
+import { ObjectConflict, StorageUnavailable } from "../../Storage.ts"
+import type { ObjectHead, StorageRefused } from "../../Storage.ts"
 import * as Disk from "./Disk.ts"
 import type { DiskDirectories } from "./Directories.ts"
 import { translate } from "./Fault.ts"
@@ -19,7 +19,7 @@ import type { Source, StreamBody } from "../Source.ts"
 
 /** Answers the CRC32C of what was written. */
 const appendStream = Effect.fnUntraced(function* <E>(at: Rules.At, fd: number, body: StreamBody<E>) {
-  const refusal = new StorageRefused({ ...at, reason: `the body is not of ${body.size} bytes, as announced` })
+  const refusal = Rules.wrongSize(at, body.size)
   let written = 0
   let sum = 0
   yield* Stream.runForEachArray(body.stream, (parts) =>

@@ -3,7 +3,7 @@ import { Storage as Library } from "@google-cloud/storage"
 import { Clock, Duration, Effect, Option, Predicate, Schema } from "effect"
 import * as fs from "node:fs"
 import type { GcsConfig } from "./GcsConfig.ts"
-import { broken, cut, GcsFault, ofStatus, reasonOf } from "./Fault.ts"
+import { permanent, transient, GcsFault, ofStatus, reasonOf } from "./Fault.ts"
 
 /** Google's own address. */
 const google = "https://storage.googleapis.com"
@@ -11,7 +11,7 @@ const google = "https://storage.googleapis.com"
 /** Milliseconds. */
 const askEvery = 10_000
 
-export interface GcsCredentials {
+export interface Credentials {
   /** The service account's address, where the key file has it. */
   readonly account: string | undefined
   /** Without a `/` at its end. */
@@ -33,11 +33,11 @@ const KeyFile = Schema.StructWithRest(
 const readKeyFile = (path: string): Effect.Effect<typeof KeyFile.Type, GcsFault> =>
   Effect.try({
     try: () => fs.readFileSync(path, "utf8"),
-    catch: (cause) => broken(`the key file can't be read: ${reasonOf(cause)}`)
+    catch: (cause) => permanent(`the key file can't be read: ${reasonOf(cause)}`)
   }).pipe(
     Effect.flatMap((text) =>
       Effect.mapError(Schema.decodeEffect(Schema.fromJsonString(KeyFile))(text), () =>
-        broken(`the key file ${path} does not hold Google credentials`)
+        permanent(`the key file ${path} does not hold Google credentials`)
       )
     )
   )
@@ -54,16 +54,16 @@ const fault =
       const { isTransient, status } = ofStatus(cause.status, reason)
       return new GcsFault({ status: isTransient ? status : 401, reason, isTransient })
     }
-    return onTheWay.test(reason) ? cut(reason) : broken(reason)
+    return onTheWay.test(reason) ? transient(reason) : permanent(reason)
   }
 
 /** Nobody: for an emulator. */
-const anonymous = (origin: string): GcsCredentials => ({
+const anonymous = (origin: string): Credentials => ({
   account: undefined,
   origin,
   headers: Effect.succeed({}),
   refused: () => {},
-  sign: () => Effect.fail(broken("there are no credentials to sign with (SPILLWAY_GCS_KEY_FILE)"))
+  sign: () => Effect.fail(permanent("there are no credentials to sign with (SPILLWAY_GCS_KEY_FILE)"))
 })
 
 /** The library renews a token minutes before its end; asking it every time costs as much as a short read. */
@@ -104,7 +104,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
       duration: config.attemptTimeout,
       orElse: () => {
         library = connect()
-        return Effect.fail(cut(`${what}: no answer for ${Duration.format(config.attemptTimeout)}`))
+        return Effect.fail(transient(`${what}: no answer for ${Duration.format(config.attemptTimeout)}`))
       }
     })
   const ask = Effect.map(
@@ -114,7 +114,7 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
   const clock = yield* Clock.Clock
   const headers = remembered(clock, ask)
   let since = Number.NEGATIVE_INFINITY
-  const credentials: GcsCredentials = {
+  const credentials: Credentials = {
     account: Option.getOrUndefined(key)?.client_email,
     origin,
     headers: headers.get,

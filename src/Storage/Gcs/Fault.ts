@@ -21,12 +21,12 @@ export function ofStatus(status: number, reason: string) {
 }
 
 /** No answer, or one that broke off. */
-export function cut(reason: string) {
+export function transient(reason: string) {
   return new GcsFault({ status: undefined, isTransient: true, reason })
 }
 
 /** An answer that no repetition mends. */
-export function broken(reason: string) {
+export function permanent(reason: string) {
   return new GcsFault({ status: undefined, isTransient: false, reason })
 }
 

@@ -1,77 +1,114 @@
 /** The object store in a bucket of Google Cloud Storage. */
 import { Effect, Layer, Option } from "effect"
 import { ObjectNotFound, Storage } from "../../Storage.ts"
-import * as Gcs from "./Gcs.ts"
-import * as GcsComposer from "./Composer.ts"
+import type { ObjectHead } from "../../Storage.ts"
+import * as Bucket from "./Bucket.ts"
+import * as Composer from "./Composer.ts"
 import { GcsConfig } from "./GcsConfig.ts"
-import * as GcsCredentials from "./Credentials.ts"
-import { cut, translate } from "./Fault.ts"
+import * as Credentials from "./Credentials.ts"
+import { transient, translate } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
-import * as GcsHttp from "./Http.ts"
-import * as GcsLister from "./Lister.ts"
-import * as GcsObject from "./Object.ts"
-import * as GcsPolicy from "./Policy.ts"
-import * as GcsReader from "./Reader.ts"
-import * as GcsSignedUrls from "./SignedUrls.ts"
-import * as GcsStart from "./Start.ts"
-import * as GcsWriter from "./Writer.ts"
+import * as Http from "./Http.ts"
+import * as Policy from "./Policy.ts"
+import * as Reader from "./Reader.ts"
+import * as SignedUrls from "./SignedUrls.ts"
+import * as BucketCheck from "./BucketCheck.ts"
+import * as Writer from "./Writer.ts"
 import * as Many from "../Many.ts"
 import * as Measured from "../Measured.ts"
 import * as Rules from "../Rules.ts"
 import { StorageConfig } from "../StorageConfig.ts"
 
-/** Without a generation, the one that is found there: what is made after the call stays. */
-const removal = (gcs: Gcs.Gcs, key: string, asked: string | undefined): Effect.Effect<void, GcsFault> => {
-  // Google's generations are numbers; no object has another one.
+/** Without a generation, removes the one found by the first lookup; a later object stays. */
+const removal = (bucket: Bucket.Bucket, key: string, asked: string | undefined): Effect.Effect<void, GcsFault> => {
+  // Generations are numbers; no object has any other.
   if (asked !== undefined && !/^\d+$/.test(asked)) return Effect.void
   return Effect.suspend(() => {
     let generation = asked
     const once = Effect.gen(function* () {
-      generation ??= Option.getOrUndefined(yield* Gcs.look(gcs, key))?.head.generation
-      if (generation !== undefined) yield* Gcs.remove(gcs, key, generation)
+      generation ??= Option.getOrUndefined(yield* Bucket.lookup(bucket, key))?.head.generation
+      if (generation !== undefined) yield* Bucket.remove(bucket, key, generation)
     })
-    return GcsPolicy.retry(gcs.config, once)
+    return Policy.retry(bucket.config, once)
   })
 }
 
 const isSame = (a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean =>
   Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([name, value]) => b[name] === value)
 
-/** Guarded by what was seen, so that it may be repeated: had it been done, the second look finds it done. */
-const setMetadata = (gcs: Gcs.Gcs, key: string, metadata: Readonly<Record<string, string>>) => {
-  const change = Effect.fnUntraced(function* ({ head, metageneration }: GcsObject.GcsObject) {
+/** Conditional on the generations that the lookup found, so it is safe to retry after a lost response. */
+const setMetadata = (bucket: Bucket.Bucket, key: string, metadata: Readonly<Record<string, string>>) => {
+  const change = Effect.fnUntraced(function* ({ head, metageneration }: Bucket.StoredObject) {
     if (isSame(head.metadata, metadata)) return Option.some(head)
     const gone = Object.keys(head.metadata).map((name) => [name, null] as const)
     const guard = `ifGenerationMatch=${head.generation}&ifMetagenerationMatch=${metageneration}`
-    const answer = yield* gcs.http
+    const response = yield* bucket.http
       .text({
         method: "PATCH",
-        path: `${Gcs.path(gcs, key)}?${guard}&fields=${GcsObject.fields}`,
-        body: GcsHttp.jsonBody({ metadata: { ...Object.fromEntries(gone), ...metadata } })
+        path: `${Bucket.path(bucket, key)}?${guard}&fields=${Bucket.fields}`,
+        body: Http.jsonBody({ metadata: { ...Object.fromEntries(gone), ...metadata } })
       })
-      .pipe(Gcs.unless(404, 412))
-    if (Option.isNone(answer)) return yield* cut("the object was changed meanwhile")
-    return Option.some((yield* GcsObject.object(answer.value)).head)
+      .pipe(Bucket.noneOn(404, 412))
+    if (Option.isNone(response)) return yield* transient("the object was changed meanwhile")
+    return Option.some((yield* Bucket.object(response.value)).head)
   })
-  return GcsPolicy.retry(
-    gcs.config,
-    Effect.flatMap(Gcs.look(gcs, key), Option.match({ onNone: () => Effect.succeedNone, onSome: change }))
+  return Policy.retry(
+    bucket.config,
+    Effect.flatMap(Bucket.lookup(bucket, key), Option.match({ onNone: () => Effect.succeedNone, onSome: change }))
   )
 }
 
-const make = Effect.fnUntraced(function* (bucket: string) {
+const pageFields = `nextPageToken,items(${Bucket.fields})`
+
+/** One page of the JSON API, which starts at `startOffset` and may announce an empty next page. */
+const page = (bucket: Bucket.Bucket, query: Readonly<Record<string, string>>) => {
+  const path = `${Bucket.objects(bucket)}?${new URLSearchParams({ ...query, fields: pageFields, projection: "noAcl" }).toString()}`
+  return Effect.flatMap(bucket.http.text({ method: "GET", path }), Bucket.page)
+}
+
+const pages = Effect.fnUntraced(function* (bucket: Bucket.Bucket, prefix: string, after: string, limit: number) {
+  const found: Array<ObjectHead> = []
+  let token: string | undefined = ""
+  while (token !== undefined && found.length <= limit) {
+    // One for `after` itself, which the store includes, and one to know whether more follow.
+    const maxResults = Math.min(Rules.pageSize, limit + 2 - found.length)
+    const query = { prefix, startOffset: after, maxResults: String(maxResults), pageToken: token }
+    const given = Object.entries(query).filter(([, text]) => text !== "")
+    const part: Effect.Success<ReturnType<typeof page>> = yield* page(bucket, Object.fromEntries(given))
+    for (const head of part.heads) if (head.key !== after) found.push(head)
+    token = part.nextPageToken
+  }
+  return found
+})
+
+/** At most `limit` heads of keys after `after`, and the last key if more follow. */
+const list = Effect.fnUntraced(function* (
+  bucket: Bucket.Bucket,
+  at: Rules.At,
+  options: { readonly after?: string; readonly limit?: number } | undefined
+) {
+  yield* Rules.prefix(at)
+  const limit = Rules.limit(options?.limit)
+  // One deadline for all pages, because a faulty store might announce further pages for ever.
+  const all = Policy.retry(bucket.config, pages(bucket, at.key, options?.after ?? "", limit))
+  const found = yield* Effect.mapError(all, translate(at))
+  const objects = found.slice(0, limit)
+  return { objects, next: found.length > limit ? objects.at(-1)?.key : undefined }
+})
+
+const make = Effect.fnUntraced(function* (name: string) {
   const config = yield* GcsConfig
   const { window } = yield* StorageConfig
-  const credentials = yield* GcsCredentials.make(config, bucket).pipe(
-    Effect.mapError((fault) => GcsStart.refusal(bucket, fault))
+  const credentials = yield* Credentials.make(config, name).pipe(
+    Effect.mapError((fault) => BucketCheck.refusal(name, fault))
   )
-  const http = yield* GcsHttp.make(config, credentials)
-  const gcs: Gcs.Gcs = { bucket, config, http, window }
-  yield* GcsStart.check(gcs, credentials.account)
+  const http = yield* Http.make(config, credentials)
+  const bucket: Bucket.Bucket = { name, config, http, window }
+  yield* BucketCheck.check(bucket, credentials.account)
 
-  const at = (operation: string, key: string): Rules.At => ({ operation, bucket, key })
-  const urls = GcsSignedUrls.make(config.signedUrls, credentials.sign, (here) =>
-    Gcs.head(gcs, here).pipe(
+  const at = (operation: string, key: string): Rules.At => ({ operation, bucket: name, key })
+  const urls = SignedUrls.make(config.signedUrls, credentials.sign, (here) =>
+    Bucket.head(bucket, here).pipe(
       Effect.map(({ metadata }) => metadata),
       Effect.catchTag("ObjectNotFound", () => Effect.succeed(undefined))
     )
@@ -79,26 +116,26 @@ const make = Effect.fnUntraced(function* (bucket: string) {
 
   const remove = Effect.fn("GcsStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
     yield* Rules.key(at("remove", key))
-    yield* Effect.mapError(removal(gcs, key, options?.generation), translate(at("remove", key)))
+    yield* Effect.mapError(removal(bucket, key, options?.generation), translate(at("remove", key)))
     urls.forget(key)
   })
 
   return Storage.of({
-    bucket,
-    put: Effect.fn("GcsStorage.put")((object) => GcsWriter.put(gcs, at("put", object.key), object)),
-    get: (key, range) => GcsReader.get(gcs, at("get", key), range),
+    bucket: name,
+    put: Effect.fn("GcsStorage.put")((object) => Writer.put(bucket, at("put", object.key), object)),
+    get: (key, range) => Reader.get(bucket, at("get", key), range),
     head: Effect.fn("GcsStorage.head")((key) =>
-      Effect.andThen(Rules.key(at("head", key)), Gcs.head(gcs, at("head", key)))
+      Effect.andThen(Rules.key(at("head", key)), Bucket.head(bucket, at("head", key)))
     ),
-    list: Effect.fn("GcsStorage.list")((prefix, options) => GcsLister.list(gcs, at("list", prefix), options)),
+    list: Effect.fn("GcsStorage.list")((prefix, options) => list(bucket, at("list", prefix), options)),
     compose: Effect.fn("GcsStorage.compose")((target, sources) =>
-      GcsComposer.compose(gcs, at("compose", target.key), target, sources)
+      Composer.compose(bucket, at("compose", target.key), target, sources)
     ),
     setMetadata: Effect.fn("GcsStorage.setMetadata")(function* (key, metadata) {
       const here = at("setMetadata", key)
       yield* Rules.key(here)
       yield* Rules.metadata(here, { metadata })
-      const changed = yield* Effect.mapError(setMetadata(gcs, key, metadata), translate(here))
+      const changed = yield* Effect.mapError(setMetadata(bucket, key, metadata), translate(here))
       urls.forget(key)
       return yield* Option.match(changed, { onNone: () => new ObjectNotFound(here), onSome: Effect.succeed })
     }),
@@ -110,7 +147,7 @@ const make = Effect.fnUntraced(function* (bucket: string) {
   })
 })
 
-/** In this bucket. Fails to build, in one line, when there are no credentials, no bucket or no permission. */
+/** Fails to build when credentials, bucket or permissions are missing. The error is one line and names the remedy. */
 export function layerBucket(bucket: string) {
   return Layer.effect(Storage, Effect.flatMap(make(bucket), Measured.of))
 }

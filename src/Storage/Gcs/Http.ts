@@ -1,18 +1,18 @@
-/** Requests to the JSON API: with credentials, watched, cut when nobody waits for them, their faults told apart. */
+/** HTTP requests to the JSON API: credentials, stall detection, cancellation and classification of faults. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Effect, Option, Schema } from "effect"
 import type { Scope } from "effect"
-import * as GcsAnswer from "./Response.ts"
+import * as Response from "./Response.ts"
 import type { GcsConfig } from "./GcsConfig.ts"
-import type { GcsCredentials } from "./Credentials.ts"
-import { broken, cut, ofStatus } from "./Fault.ts"
+import type { Credentials } from "./Credentials.ts"
+import { permanent, transient, ofStatus } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
-import * as GcsWatch from "./Watchdog.ts"
+import * as Watchdog from "./Watchdog.ts"
 
-/** A page of 1,000 objects with 8 KiB of metadata each fits. */
-const maxAnswer = 16 * 1_024 * 1_024
+/** Bytes of a response body: enough for a page of 1,000 objects with 8 KiB of metadata each. A longer one is a permanent fault. */
+const maxResponse = 16 * 1_024 * 1_024
 
-export interface Call extends Pick<GcsAnswer.Request, "method" | "path"> {
+export interface Call extends Pick<Response.Request, "method" | "path"> {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Body
 }
@@ -20,34 +20,34 @@ export interface Call extends Pick<GcsAnswer.Request, "method" | "path"> {
 export interface Body {
   readonly type: string
   readonly size: number
-  readonly pieces: (moved: GcsWatch.Moved) => Iterable<Uint8Array>
+  readonly pieces: (onProgress: Watchdog.OnProgress) => Iterable<Uint8Array>
 }
 
-/** All of an answer. */
+/** A complete response. */
 export interface Reply {
   readonly status: number
   readonly header: (name: string) => string | undefined
   readonly text: string
 }
 
-export interface GcsHttp {
-  /** One attempt; the answer, whatever its status. A token that is refused (401) is renewed, and the request repeated once. */
+export interface HttpClient {
+  /** One attempt; returns the response whatever its status. After 401 the token is renewed and the request repeated once. */
   readonly exchange: (call: Call) => Effect.Effect<Reply, GcsFault>
-  /** One attempt; the text of an answer that is a success. */
+  /** One attempt; returns the body of a successful response. */
   readonly text: (call: Call) => Effect.Effect<string, GcsFault>
-  /** Asks for bytes, and hands the answer over at once: it must be read to its end, or closed. Repeats after 401, as `exchange`. */
+  /** Requests bytes and passes the response to `begin` at once; the caller reads it to its end or closes it. Handles 401 as `exchange` does. */
   readonly media: (
     call: Call,
-    attempt: GcsWatch.Attempt,
-    begin: (answer: GcsAnswer.GcsAnswer) => void
+    attempt: Watchdog.Attempt,
+    begin: (response: Response.HttpResponse) => void
   ) => Effect.Effect<void, GcsFault>
-  /** Milliseconds since some moment, for deadlines. */
+  /** Monotonic milliseconds, for deadlines. */
   readonly elapsed: () => number
 }
 
-/** Several lines are one (RFC 9110, 5.3): Google sends an object's sums in two. */
-export function header(answer: GcsAnswer.GcsAnswer, name: string): string | undefined {
-  const value = answer.headers[name]
+/** Repeated header lines are joined (RFC 9110, 5.3): Google sends an object's checksums in two. */
+export function header(response: Response.HttpResponse, name: string): string | undefined {
+  const value = response.headers[name]
   return typeof value === "object" ? value.join(", ") : value
 }
 
@@ -56,29 +56,32 @@ const Problem = Schema.fromJsonString(
 )
 const decodeProblem = Schema.decodeOption(Problem)
 
-/** What the API says is wrong, by the body of its answer. */
+/** The fault that a response body describes. */
 const problem = (status: number, text: string): GcsFault =>
   ofStatus(
     status,
-    Option.match(decodeProblem(text), { onNone: () => "no success", onSome: ({ error }) => error.message })
+    Option.match(decodeProblem(text), {
+      onNone: () => "an error without a message",
+      onSome: ({ error }) => error.message
+    })
   )
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
-/** The text of an answer that is a success; anything else is a fault. */
+/** The body of a successful response; fails for any other status. */
 export function successOf({ status, text }: Reply): Effect.Effect<string, GcsFault> {
   return isSuccess(status) ? Effect.succeed(text) : Effect.fail(problem(status, text))
 }
 
-/** The rest of an answer. */
-const rest = Effect.fnUntraced(function* (answer: GcsAnswer.GcsAnswer) {
+/** Reads a response to its end. */
+const rest = Effect.fnUntraced(function* (response: Response.HttpResponse) {
   const pieces: Array<Uint8Array> = []
   let size = 0
   while (true) {
-    const some = yield* answer.next
+    const some = yield* response.next
     if (some === undefined) break
     for (const piece of some) size += piece.length
-    if (size > maxAnswer) return yield* broken("an answer that is too large")
+    if (size > maxResponse) return yield* permanent(`a response of more than ${maxResponse} bytes`)
     pieces.push(...some)
   }
   const [first] = pieces
@@ -86,18 +89,18 @@ const rest = Effect.fnUntraced(function* (answer: GcsAnswer.GcsAnswer) {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 })
 
-/** For a read that is no success. */
-export function failed(answer: GcsAnswer.GcsAnswer): Effect.Effect<never, GcsFault> {
-  return isSuccess(answer.status)
-    ? Effect.fail(broken("not the bytes that were asked for"))
-    : Effect.flatMap(rest(answer), (text) => Effect.fail(problem(answer.status, text)))
+/** The fault of a read that did not return the requested bytes. */
+export function failed(response: Response.HttpResponse): Effect.Effect<never, GcsFault> {
+  return isSuccess(response.status)
+    ? Effect.fail(permanent("the response does not hold the requested bytes"))
+    : Effect.flatMap(rest(response), (text) => Effect.fail(problem(response.status, text)))
 }
 
-/** With connections of its own, so that nothing else in the process gets in their way. */
+/** Uses a connection pool of its own, so that no other client in the process delays it. */
 export function make(
   config: GcsConfig["Service"],
-  credentials: Pick<GcsCredentials, "headers" | "origin" | "refused">
-): Effect.Effect<GcsHttp, never, Scope.Scope> {
+  credentials: Pick<Credentials, "headers" | "origin" | "refused">
+): Effect.Effect<HttpClient, never, Scope.Scope> {
   return Effect.gen(function* () {
     const { headers: token, origin, refused } = credentials
     const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
@@ -106,38 +109,42 @@ export function make(
       allowH2: false,
       keepAliveTimeout: 30_000
     })
-    const watch = yield* GcsWatch.make(config)
+    const watch = yield* Watchdog.make(config)
 
     type Headers = Readonly<Record<string, string>>
 
     const ask = (
       call: Call,
       known: Headers,
-      bounds: Pick<GcsAnswer.Bounds, "attempt" | "isRead">
-    ): GcsAnswer.GcsAnswer => {
+      bounds: Pick<Response.Bounds, "attempt" | "isRead">
+    ): Response.HttpResponse => {
       const { body, headers, method, path } = call
       const about = body === undefined ? {} : { "content-type": body.type, "content-length": String(body.size) }
       const pieces = body === undefined ? {} : { body: body.pieces }
       const request = { origin, method, path, headers: { ...known, ...about, ...headers }, ...pieces }
-      return GcsAnswer.ask(dispatcher, watch, { ahead: config.readAhead, ...bounds }, request)
+      return Response.send(dispatcher, watch, { ahead: config.readAhead, ...bounds }, request)
     }
 
-    /** A second 401 is the answer: then it is not the token's age that is refused. */
+    /** Renews the token once. A second 401 is returned: the token did not fail because of its age. */
     const authorized = <A extends Pick<Reply, "status">>(once: (known: Headers) => Effect.Effect<A, GcsFault>) =>
-      Effect.flatMap(Effect.flatMap(token, once), (answer) => {
-        if (answer.status !== 401) return Effect.succeed(answer)
+      Effect.flatMap(Effect.flatMap(token, once), (response) => {
+        if (response.status !== 401) return Effect.succeed(response)
         refused()
         return Effect.flatMap(token, once)
       })
 
     const exchange = (call: Call): Effect.Effect<Reply, GcsFault> =>
       authorized((known) => {
-        const answer = ask(call, known, { attempt: "other", isRead: false })
-        const reply = (text: string): Reply => ({ status: answer.status, header: (name) => header(answer, name), text })
-        return answer.begun.pipe(
-          Effect.andThen(rest(answer)),
+        const response = ask(call, known, { attempt: "other", isRead: false })
+        const reply = (text: string): Reply => ({
+          status: response.status,
+          header: (name) => header(response, name),
+          text
+        })
+        return response.begun.pipe(
+          Effect.andThen(rest(response)),
           Effect.map(reply),
-          Effect.ensuring(Effect.sync(answer.close))
+          Effect.ensuring(Effect.sync(response.close))
         )
       })
 
@@ -147,13 +154,13 @@ export function make(
       elapsed: watch.elapsed,
       media: (call, attempt, begin) =>
         Effect.suspend(() => {
-          let previous: GcsAnswer.GcsAnswer | undefined
+          let previous: Response.HttpResponse | undefined
           const once = (known: Headers) => {
             previous?.close()
-            const answer = ask(call, known, { attempt, isRead: true })
-            previous = answer
-            begin(answer)
-            return Effect.as(answer.begun, answer)
+            const response = ask(call, known, { attempt, isRead: true })
+            previous = response
+            begin(response)
+            return Effect.as(response.begun, response)
           }
           return Effect.asVoid(authorized(once))
         })
@@ -167,8 +174,26 @@ export function jsonBody(value: unknown): Body {
   return { type: "application/json", size: bytes.length, pieces: () => [bytes] }
 }
 
-/** Half an answer is no JSON, and nothing that a success says. */
+/** Decodes a body. An invalid one is a transient fault: a truncated body is not valid JSON. */
 export function parsed<A>(decode: (text: string) => Effect.Effect<A, Schema.SchemaError>) {
   return (text: string): Effect.Effect<A, GcsFault> =>
-    Effect.mapError(decode(text), () => cut("an answer that can't be understood"))
+    Effect.mapError(decode(text), () => transient("an invalid response body"))
+}
+
+/** Bytes written to the socket at once; requesting the next piece counts as progress. */
+const pieceSize = 1_048_576
+
+function* pieces(parts: ReadonlyArray<Uint8Array>, onProgress: Watchdog.OnProgress): Generator<Uint8Array> {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += pieceSize) {
+      onProgress()
+      yield part.length <= pieceSize ? part : part.subarray(at, at + pieceSize)
+    }
+  }
+  onProgress()
+}
+
+/** The parts in pieces that report progress. */
+export function sliced(parts: ReadonlyArray<Uint8Array>) {
+  return (onProgress: Watchdog.OnProgress) => pieces(parts, onProgress)
 }

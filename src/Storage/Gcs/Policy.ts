@@ -1,7 +1,7 @@
 /** The one policy for operations on Google Cloud Storage: how long they may take, and when a request is made again. */
 import { Duration, Effect, Metric, Schedule } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
-import { cut } from "./Fault.ts"
+import { transient } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
 
@@ -30,7 +30,7 @@ export function retry<A, R>(limits: Limits, effect: Effect.Effect<A, GcsFault, R
     })
     return Effect.timeoutOrElse(Effect.retry(attempt, schedule), {
       duration: limits.deadline,
-      orElse: () => Effect.fail(cut(`${reason}; given up after ${Duration.format(limits.deadline)}`))
+      orElse: () => Effect.fail(transient(`${reason}; given up after ${Duration.format(limits.deadline)}`))
     })
   })
 }

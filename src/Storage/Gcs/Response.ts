@@ -1,51 +1,51 @@
 /**
- * Requests and their answers, straight from undici. Through Effect's `HttpClient`, and Node's streams under it, 64 KiB take
+ * Requests and streamed responses, directly on undici. Through Effect's `HttpClient`, and Node's streams under it, 64 KiB take
  * twice as long on the same connection, and an upload of 1 MiB a third longer.
  */
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import { Effect } from "effect"
 import type { Array as Arr } from "effect"
-import { cut, reasonOf } from "./Fault.ts"
+import { transient, reasonOf } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
-import type { Attempt, GcsWatch, Moved, Watched } from "./Watchdog.ts"
+import type { Attempt, Watchdog, OnProgress, Timer } from "./Watchdog.ts"
 
 export type Bytes = Arr.NonEmptyReadonlyArray<Uint8Array>
 
 export interface Request {
   readonly origin: string
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
-  /** With the query. */
+  /** Includes the query. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  /** Pieces of what `content-length` says; they tell when they move. */
-  readonly body?: (moved: Moved) => Iterable<Uint8Array>
+  /** The pieces together have `content-length` bytes; they report progress. */
+  readonly body?: (onProgress: OnProgress) => Iterable<Uint8Array>
 }
 
-export interface GcsAnswer {
-  /** The status and headers have come, whatever they are. */
+export interface HttpResponse {
+  /** Completes when the status and headers have arrived, whatever the status. */
   readonly begun: Effect.Effect<void, GcsFault>
   readonly status: number
   readonly headers: Readonly<Record<string, string | Array<string> | undefined>>
-  /** What has come, or comes next; undefined at the end. */
+  /** The bytes received since the last call, or the next ones; undefined at the end. */
   readonly next: Effect.Effect<Bytes | undefined, GcsFault>
-  /** Ends the connection, unless everything has come. */
+  /** Aborts the request unless the response is complete. */
   readonly close: () => void
 }
 
 const isSome = (pieces: ReadonlyArray<Uint8Array>): pieces is Bytes => pieces.length > 0
 
 export interface Bounds {
-  /** At most so many bytes or so are read before they are asked for. */
+  /** Receiving pauses when about this many bytes wait to be read. */
   readonly ahead: number
-  /** Time runs until the answer begins, and then while a part of it is waited for; otherwise until all of it is there. */
+  /** True: after the headers, time counts only while the reader waits. False: time counts until the response is complete. */
   readonly isRead: boolean
   readonly attempt: Attempt
 }
 
-/** As undici tells of it. */
-class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
+/** Receives undici's callbacks. */
+class DispatchedResponse implements Dispatcher.DispatchHandler, HttpResponse {
   status = 0
-  headers: GcsAnswer["headers"] = {}
+  headers: HttpResponse["headers"] = {}
   #pieces: Array<Uint8Array> = []
   #size = 0
   #isOver = false
@@ -54,31 +54,31 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
   #waiter: (() => void) | undefined
   #isWaking = false
   readonly #bounds: Bounds
-  readonly #watched: Watched
+  readonly #timer: Timer
 
-  constructor(bounds: Bounds, watch: GcsWatch) {
+  constructor(bounds: Bounds, watch: Watchdog) {
     this.#bounds = bounds
-    this.#watched = watch.begin(bounds.attempt, (fault) => this.#fail(fault))
+    this.#timer = watch.start(bounds.attempt, (fault) => this.#fail(fault))
   }
 
-  /** A reader may take his time; its own does not run meanwhile. */
-  #rest() {
-    if (this.#bounds.isRead) this.#watched.rest()
-    else this.#watched.moved()
+  /** A slow reader does not count as a stalled request. */
+  #pauseTimer() {
+    if (this.#bounds.isRead) this.#timer.stop()
+    else this.#timer.onProgress()
   }
 
-  readonly moved = () => this.#watched.moved()
+  readonly onProgress = () => this.#timer.onProgress()
 
   onRequestStart(controller: Dispatcher.DispatchController) {
     this.#controller = controller
     if (this.#fault !== undefined) controller.abort(this.#fault)
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: GcsAnswer["headers"]) {
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpResponse["headers"]) {
     if (status < 200) return
     this.status = status
     this.headers = headers
-    this.#rest()
+    this.#pauseTimer()
     this.#wake()
   }
 
@@ -86,18 +86,18 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
     this.#pieces.push(piece)
     this.#size += piece.length
     if (this.#size >= this.#bounds.ahead) controller.pause()
-    this.#watched.moved()
+    this.#timer.onProgress()
     this.#wake()
   }
 
   onResponseEnd() {
     this.#isOver = true
-    this.#watched.rest()
+    this.#timer.stop()
     this.#wake()
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error) {
-    this.#fail(cut(reasonOf(error)))
+    this.#fail(transient(reasonOf(error)))
   }
 
   readonly begun = Effect.callback<void, GcsFault>((resume) => {
@@ -108,23 +108,23 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
 
   readonly next = Effect.callback<Bytes | undefined, GcsFault>((resume) => {
     if (this.#pieces.length > 0 || this.#isOver || this.#fault !== undefined) return resume(this.#take())
-    this.#watched.run()
+    this.#timer.start()
     return this.#wait(() => resume(this.#take()))
   })
 
   readonly close = () => {
-    if (!this.#isOver) this.#fail(cut("closed"))
+    if (!this.#isOver) this.#fail(transient("closed"))
   }
 
   #wait(waiter: () => void) {
     this.#waiter = waiter
     return Effect.sync(() => {
       this.#waiter = undefined
-      this.#rest()
+      this.#pauseTimer()
     })
   }
 
-  /** After what else the loop finds to read now, so that a reader is woken once for all of it. */
+  /** Deferred to the end of the loop's current turn, so that the reader wakes once for all pieces read in it. */
   #wake() {
     if (this.#waiter === undefined || this.#isWaking) return
     this.#isWaking = true
@@ -136,7 +136,7 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
     this.#isWaking = false
     const waiter = this.#waiter
     this.#waiter = undefined
-    this.#rest()
+    this.#pauseTimer()
     waiter?.()
   }
 
@@ -152,19 +152,19 @@ class Answer implements Dispatcher.DispatchHandler, GcsAnswer {
   #fail(fault: GcsFault) {
     if (this.#isOver || this.#fault !== undefined) return
     this.#fault = fault
-    this.#watched.rest()
+    this.#timer.stop()
     this.#controller?.abort(fault)
     this.#wake()
   }
 }
 
-/** Asks at once. The answer must be read to its end, or closed. */
-export function ask(dispatcher: Dispatcher, watch: GcsWatch, bounds: Bounds, request: Request): GcsAnswer {
+/** Sends the request immediately. The caller reads the response to its end or closes it. */
+export function send(dispatcher: Dispatcher, watch: Watchdog, bounds: Bounds, request: Request): HttpResponse {
   const { body, headers, method, origin, path } = request
-  const answer = new Answer(bounds, watch)
-  const pieces = body?.(answer.moved)
-  // undici's own limits are off, as the watch has them. It takes any iterable for a body; its types do not say so.
+  const response = new DispatchedResponse(bounds, watch)
+  const pieces = body?.(response.onProgress)
+  // The watchdog replaces undici's timeouts. undici accepts any iterable as a body, though its types do not say so.
   const options = { origin, path, method, headers, headersTimeout: 0, bodyTimeout: 0 }
-  dispatcher.dispatch(pieces === undefined ? options : Object.assign(options, { body: pieces }), answer)
-  return answer
+  dispatcher.dispatch(pieces === undefined ? options : Object.assign(options, { body: pieces }), response)
+  return response
 }

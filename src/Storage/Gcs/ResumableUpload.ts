@@ -3,19 +3,16 @@
  * the last chunk; an upload that is given up is forgotten by Google after a week.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Effect, Option } from "effect"
+import { Effect, Option, Pull, Stream } from "effect"
+import type { Scope } from "effect"
 import { StorageUnavailable } from "../../Storage.ts"
-import type { NewObject } from "../../Storage.ts"
-import * as Gcs from "./Gcs.ts"
-import * as GcsChunks from "./Chunks.ts"
-import type { Chunk } from "./Chunks.ts"
-import { broken, cut, ofStatus, translate } from "./Fault.ts"
+import type { NewObject, StorageRefused } from "../../Storage.ts"
+import * as Bucket from "./Bucket.ts"
+import { permanent, transient, ofStatus, translate } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
-import * as GcsHttp from "./Http.ts"
-import * as GcsObject from "./Object.ts"
-import * as GcsPolicy from "./Policy.ts"
-import * as GcsSent from "./Sent.ts"
-import type * as Rules from "../Rules.ts"
+import * as Http from "./Http.ts"
+import * as Policy from "./Policy.ts"
+import * as Rules from "../Rules.ts"
 
 /** All chunks but the last are multiples of this. */
 const granule = 256 * 1_024
@@ -24,30 +21,30 @@ const granule = 256 * 1_024
 const sessionOf = (location: string | undefined): Option.Option<string> =>
   Option.map(Option.fromNullishOr(URL.parse(location ?? "")), ({ pathname, search }) => pathname + search)
 
-const start = (gcs: Gcs.Gcs, { contentType, key, metadata }: NewObject, size: number) => {
-  const call: GcsHttp.Call = {
+const start = (bucket: Bucket.Bucket, { contentType, key, metadata }: NewObject, size: number) => {
+  const call: Http.Call = {
     method: "POST",
-    path: `/upload${Gcs.objects(gcs)}?uploadType=resumable&ifGenerationMatch=0&fields=${GcsObject.fields}`,
+    path: `/upload${Bucket.objects(bucket)}?uploadType=resumable&ifGenerationMatch=0&fields=${Bucket.fields}`,
     headers: { "x-upload-content-type": contentType, "x-upload-content-length": String(size) },
-    body: GcsHttp.jsonBody({ name: key, contentType, metadata })
+    body: Http.jsonBody({ name: key, contentType, metadata })
   }
   const once = Effect.gen(function* () {
-    const reply = yield* gcs.http.exchange(call)
-    yield* GcsHttp.successOf(reply)
+    const reply = yield* bucket.http.exchange(call)
+    yield* Http.successOf(reply)
     const session = sessionOf(reply.header("location"))
     return yield* Option.match(session, {
-      onNone: () => broken("a session without an address"),
+      onNone: () => permanent("a session without an address"),
       onSome: Effect.succeed
     })
   })
-  return GcsPolicy.retry(gcs.config, Gcs.unless(412)(once))
+  return Policy.retry(bucket.config, Bucket.noneOn(412)(once))
 }
 
 /** How far the store is: so many bytes, or done. */
-type State = { readonly committed: number } | { readonly made: GcsObject.GcsObject }
+type State = { readonly committed: number } | { readonly made: Bucket.StoredObject }
 
 const more = (committed: number): State => ({ committed })
-const done = (made: GcsObject.GcsObject): State => ({ made })
+const done = (made: Bucket.StoredObject): State => ({ made })
 
 /** `bytes=0-N`; without it, nothing is there. */
 const committedOf = (range: string | undefined): number => {
@@ -56,37 +53,37 @@ const committedOf = (range: string | undefined): number => {
 }
 
 const send = Effect.fnUntraced(function* (
-  gcs: Gcs.Gcs,
+  bucket: Bucket.Bucket,
   session: string,
   bytes: Uint8Array,
   headers: Readonly<Record<string, string>>
 ) {
-  const body = { type: "application/octet-stream", size: bytes.length, pieces: GcsSent.sliced([bytes]) }
-  const reply = yield* gcs.http.exchange({ method: "PUT", path: session, headers, body })
+  const body = { type: "application/octet-stream", size: bytes.length, pieces: Http.sliced([bytes]) }
+  const reply = yield* bucket.http.exchange({ method: "PUT", path: session, headers, body })
   if (reply.status === 308) return more(committedOf(reply.header("range")))
-  return done(yield* Effect.flatMap(GcsHttp.successOf(reply), GcsObject.object))
+  return done(yield* Effect.flatMap(Http.successOf(reply), Bucket.object))
 })
 
 /** Sends the chunk from where the store is, and asks where that is after every fault. */
 const sendChunk = (
-  gcs: Gcs.Gcs,
+  bucket: Bucket.Bucket,
   session: string,
   { bytes, end, start }: Chunk,
   size: number,
-  sum: Option.Option<GcsSent.Sum>
+  sum: Option.Option<Bucket.Sum>
 ) => {
   let committed = start
   /** False: how far the store is, or whether it is done, has to be asked. */
   let isKnown = true
   const hash = Option.match(sum, {
     onNone: () => ({}),
-    onSome: (known) => ({ "x-goog-hash": `crc32c=${GcsObject.sumText(known.crc32c)}` })
+    onSome: (known) => ({ "x-goog-hash": `crc32c=${Bucket.sumText(known.crc32c)}` })
   })
 
-  const ask = send(gcs, session, new Uint8Array(0), { ...hash, "content-range": `bytes */${size}` })
+  const ask = send(bucket, session, new Uint8Array(0), { ...hash, "content-range": `bytes */${size}` })
 
   const rest = Effect.suspend(() =>
-    send(gcs, session, bytes.subarray(committed - start), {
+    send(bucket, session, bytes.subarray(committed - start), {
       ...hash,
       "content-range": `bytes ${committed}-${end - 1}/${size}`
     })
@@ -100,7 +97,7 @@ const sendChunk = (
     committed = state.committed
     isKnown = committed < end
     if (committed === end && end < size) return state
-    return isStuck ? yield* cut("the store took nothing") : yield* step
+    return isStuck ? yield* transient("the store took nothing") : yield* step
   })
 
   const again = Effect.tapError(step, () =>
@@ -108,21 +105,83 @@ const sendChunk = (
       isKnown = false
     })
   )
-  return GcsPolicy.retry(gcs.config, again)
+  return Policy.retry(bucket.config, again)
 }
 
 /** A session that is gone, or has other bytes than were sent, is of no more use; the put may begin anew. */
 const translateChunk = (at: Rules.At) => (fault: GcsFault) =>
   fault.status === 404 || fault.status === 410
     ? new StorageUnavailable({ ...at, cause: fault })
-    : translate(at)(GcsSent.damageIsTransient(fault))
+    : translate(at)(Bucket.damageIsTransient(fault))
 
-export const put = Effect.fnUntraced(function* (gcs: Gcs.Gcs, at: Rules.At, object: NewObject, size: number) {
-  const chunkSize = Math.max(granule, gcs.config.chunkSize - (gcs.config.chunkSize % granule))
-  const session = yield* Effect.mapError(start(gcs, object, size), translate(at))
-  const { next } = yield* GcsChunks.make(at, object.body, size, chunkSize)
-  const found = (sum: GcsSent.Sum) =>
-    Effect.mapError(GcsPolicy.retry(gcs.config, GcsSent.existing(gcs, object.key, sum)), translate(at))
+interface Chunk {
+  readonly bytes: Uint8Array
+  /** Bytes of the body from `start` to `end`, `end` not included. */
+  readonly start: number
+  readonly end: number
+}
+
+type NextChunk = Effect.Effect<Chunk, StorageUnavailable | StorageRefused>
+
+/** The body in chunks of one size, the last one shorter; one is in memory. Fails before the last chunk when the body is not of the announced size. After the last chunk, it is not asked again. */
+function chunksOf(
+  at: Rules.At,
+  body: NewObject["body"],
+  size: number,
+  chunkSize: number
+): Effect.Effect<{ readonly next: NextChunk }, never, Scope.Scope> {
+  return Effect.gen(function* () {
+    const stream: Stream.Stream<Uint8Array, StorageUnavailable | StorageRefused> =
+      body instanceof Uint8Array ? Stream.succeed(body) : body.stream
+    const pull = yield* Stream.toPull(Stream.limitBytes(stream, size, () => Stream.fail(Rules.wrongSize(at, size))))
+    let waiting: ReadonlyArray<Uint8Array> = []
+    let start = 0
+
+    const more = Pull.catchDone(
+      Effect.map(pull, (pieces) => {
+        waiting = pieces
+        return true
+      }),
+      () => Effect.succeed(false)
+    )
+
+    const take = (bytes: Uint8Array, filled: number): number => {
+      let at = filled
+      while (at < bytes.length) {
+        const [piece, ...rest] = waiting
+        if (piece === undefined) break
+        const taken = piece.subarray(0, bytes.length - at)
+        bytes.set(taken, at)
+        at += taken.length
+        waiting = taken.length < piece.length ? [piece.subarray(taken.length), ...rest] : rest
+      }
+      return at
+    }
+
+    const next: NextChunk = Effect.gen(function* () {
+      const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - start))
+      let filled = take(bytes, 0)
+      while (filled < bytes.length) {
+        if (!(yield* more)) return yield* Rules.wrongSize(at, size)
+        filled = take(bytes, filled)
+      }
+      const chunk: Chunk = { bytes, start, end: start + filled }
+      start = chunk.end
+      // What is too much shows itself only when it is asked for.
+      let isMore = start === size
+      while (isMore) isMore = yield* more
+      return chunk
+    })
+    return { next }
+  })
+}
+
+export const put = Effect.fnUntraced(function* (bucket: Bucket.Bucket, at: Rules.At, object: NewObject, size: number) {
+  const chunkSize = Math.max(granule, bucket.config.chunkSize - (bucket.config.chunkSize % granule))
+  const session = yield* Effect.mapError(start(bucket, object, size), translate(at))
+  const { next } = yield* chunksOf(at, object.body, size, chunkSize)
+  const found = (sum: Bucket.Sum) =>
+    Effect.mapError(Policy.retry(bucket.config, Bucket.existing(bucket, object.key, sum)), translate(at))
   let sum = 0
   let open = session
   while (true) {
@@ -131,12 +190,12 @@ export const put = Effect.fnUntraced(function* (gcs: Gcs.Gcs, at: Rules.At, obje
     const whole = { size, crc32c: sum }
     const isLast = chunk.end === size
     if (Option.isSome(open)) {
-      const sending = sendChunk(gcs, open.value, chunk, size, isLast ? Option.some(whole) : Option.none())
-      const state = yield* Effect.mapError(Gcs.unless(412)(sending), translateChunk(at))
+      const sending = sendChunk(bucket, open.value, chunk, size, isLast ? Option.some(whole) : Option.none())
+      const state = yield* Effect.mapError(Bucket.noneOn(412)(sending), translateChunk(at))
       // An object is in the way. Whether it is this one is known when all bytes are.
       if (Option.isNone(state)) open = Option.none()
       else if ("made" in state.value)
-        return yield* Effect.mapError(GcsSent.checked(gcs, state.value.made, whole), translate(at))
+        return yield* Effect.mapError(Bucket.checked(bucket, state.value.made, whole), translate(at))
     }
     if (isLast) return yield* found(whole)
   }

@@ -2,7 +2,7 @@
 import { Clock, Duration, Effect } from "effect"
 import type { ObjectHead, SignedUrl, StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import { translate } from "./Fault.ts"
-import type { GcsCredentials } from "./Credentials.ts"
+import type { Credentials } from "./Credentials.ts"
 import * as Rules from "../Rules.ts"
 
 interface Signed extends SignedUrl {
@@ -12,7 +12,7 @@ interface Signed extends SignedUrl {
 
 type Failure = StorageRefused | StorageUnavailable
 
-export interface GcsSignedUrls {
+export interface SignedUrls {
   readonly get: (at: Rules.At, lifetime: Duration.Duration) => Effect.Effect<SignedUrl, Failure>
   /** For an object that goes, or whose metadata changes and with it, perhaps, its end. */
   readonly forget: (key: string) => void
@@ -24,9 +24,9 @@ const lifetimesPerKey = 8
 /** Remembers the URLs of `bound` objects. `metadataOf` says when an object expires; undefined when there is none. */
 export function make(
   bound: number,
-  sign: GcsCredentials["sign"],
+  sign: Credentials["sign"],
   metadataOf: (at: Rules.At) => Effect.Effect<ObjectHead["metadata"] | undefined, Failure>
-): GcsSignedUrls {
+): SignedUrls {
   /** By key and lifetime in milliseconds; the key that was not asked for the longest is first. */
   const known = new Map<string, Map<number, Signed>>()
 

@@ -1,100 +1,105 @@
 /**
- * Cuts requests that stall or take too long. One fiber checks all of them twenty times per stall timeout: timers and
- * fibers of their own would cost a request of 64 KiB as much as its bytes do.
+ * Aborts requests that stall or take too long. One fiber checks all requests twenty times per stall timeout: a timer or
+ * fiber for each would cost a request of 64 KiB as much as its bytes do.
  */
 import { Duration, Effect } from "effect"
 import type { Scope } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
-import { cut } from "./Fault.ts"
+import { transient } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
 
-/** To be called whenever bytes moved. */
-export type Moved = () => void
+/** Call it whenever bytes are transferred. */
+export type OnProgress = () => void
 
-/** A request whose time runs, or rests while its reader does. */
-export interface Watched {
-  readonly moved: Moved
-  /** From the beginning, unless it runs. */
-  readonly run: () => void
-  readonly rest: () => void
+/** The timer of one request. It does not count while it is stopped. */
+export interface Timer {
+  readonly onProgress: OnProgress
+  /** Starts from zero; does nothing while the timer runs. */
+  readonly start: () => void
+  readonly stop: () => void
 }
 
-/** The first attempt of a read that can be repeated gets two fifths of the stall timeout; every other request all of it. */
+/** The stall timeout of the first attempt of a read is two fifths of the configured one. */
 export type Attempt = "first" | "other"
 
-export interface GcsWatch {
-  /** Its time runs from now on. `onCut` is not called while it rests, and not again unless it runs again. */
-  readonly begin: (attempt: Attempt, onCut: (fault: GcsFault) => void) => Watched
-  /** Milliseconds since some moment, to within a check; they increase evenly whatever the system's clock does. */
+export interface Watchdog {
+  /** Starts a timer. It stops before it calls `onTimeout`. */
+  readonly start: (attempt: Attempt, onTimeout: (fault: GcsFault) => void) => Timer
+  /** Monotonic milliseconds, as precise as the checks are frequent. */
   readonly elapsed: () => number
 }
 
 type Limits = Pick<GcsConfig["Service"], "attemptTimeout" | "stallTimeout">
 
 /**
- * Checks before a stalled request is cut; `other` of them are the stall timeout. A listener waits as long as that for the
- * first audio: a first attempt that stalls leaves more than half of the time to the second.
+ * Checks without progress before a request is aborted. `other` checks are the stall timeout, which is also how long a
+ * listener waits for the first audio: a stalled first attempt leaves more than half of that time to the second.
  */
 const stalledChecks = { first: 8, other: 20 } as const
 
-/** The requests that run, and how many checks there were. */
+/** The running timers and the number of checks so far. */
 interface State {
-  readonly flights: Set<Flight>
+  readonly requests: Set<RequestTimer>
   readonly whole: number
   now: number
 }
 
-/** One for each request, so that a piece costs no allocation. */
-class Flight implements Watched {
+/** One object per request, so that a piece costs no allocation. */
+class RequestTimer implements Timer {
   last = 0
   end = 0
   readonly stall: number
-  readonly onCut: (fault: GcsFault) => void
+  readonly onTimeout: (fault: GcsFault) => void
   readonly #state: State
 
-  constructor(state: State, attempt: Attempt, onCut: (fault: GcsFault) => void) {
+  constructor(state: State, attempt: Attempt, onTimeout: (fault: GcsFault) => void) {
     this.#state = state
     this.stall = stalledChecks[attempt]
-    this.onCut = onCut
-    this.run()
+    this.onTimeout = onTimeout
+    this.start()
   }
 
-  run() {
-    const { flights, now, whole } = this.#state
-    if (flights.has(this)) return
+  start() {
+    const { requests, now, whole } = this.#state
+    if (requests.has(this)) return
     this.last = now
     this.end = now + whole
-    flights.add(this)
+    requests.add(this)
   }
 
-  moved() {
+  onProgress() {
     this.last = this.#state.now
   }
 
-  rest() {
-    this.#state.flights.delete(this)
+  stop() {
+    this.#state.requests.delete(this)
   }
 }
 
-/** Time is counted in checks, not read from a clock that may be set: a request is cut up to one of them late. */
-export function make(limits: Limits): Effect.Effect<GcsWatch, never, Scope.Scope> {
+/** Time is counted in checks, because a system clock can be set. A request is aborted at most one check late. */
+export function make(limits: Limits): Effect.Effect<Watchdog, never, Scope.Scope> {
   return Effect.gen(function* () {
     const step = Duration.toMillis(limits.stallTimeout) / stalledChecks.other
     const whole = Math.ceil(Duration.toMillis(limits.attemptTimeout) / step)
-    const state: State = { flights: new Set(), whole, now: 0 }
+    const state: State = { requests: new Set(), whole, now: 0 }
 
     const check = Effect.sync(() => {
       const now = ++state.now
-      for (const flight of state.flights) {
-        const isLate = now > flight.end
-        if (!isLate && now <= flight.last + flight.stall) continue
-        flight.rest()
-        const stalled = Duration.format(Duration.millis(flight.stall * step))
-        flight.onCut(cut(isLate ? `cut after ${Duration.format(limits.attemptTimeout)}` : `no progress for ${stalled}`))
+      for (const request of state.requests) {
+        const isLate = now > request.end
+        if (!isLate && now <= request.last + request.stall) continue
+        request.stop()
+        const stalled = Duration.format(Duration.millis(request.stall * step))
+        request.onTimeout(
+          transient(isLate ? `aborted after ${Duration.format(limits.attemptTimeout)}` : `no progress for ${stalled}`)
+        )
       }
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(step), check)))
 
-    return { begin: (attempt, onCut) => new Flight(state, attempt, onCut), elapsed: () => state.now * step }
+    return {
+      start: (attempt, onTimeout) => new RequestTimer(state, attempt, onTimeout),
+      elapsed: () => state.now * step
+    }
   })
 }

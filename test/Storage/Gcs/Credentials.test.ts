@@ -5,8 +5,8 @@ import { Duration, Effect, FileSystem, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Storage } from "../../../src/Storage.ts"
 import type { StorageError } from "../../../src/Storage.ts"
-import * as GcsCredentials from "../../../src/Storage/Gcs/Credentials.ts"
-import * as GcsHttp from "../../../src/Storage/Gcs/Http.ts"
+import * as Credentials from "../../../src/Storage/Gcs/Credentials.ts"
+import * as Http from "../../../src/Storage/Gcs/Http.ts"
 import { allPermissions } from "../../support/gcs/Server.ts"
 import { TokenServer, writeWorkloadIdentity } from "../../support/gcs/TokenServer.ts"
 import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "../GcsTest.ts"
@@ -94,7 +94,7 @@ it.effect("a token that Google no longer takes is fetched again, every 10 second
   Effect.scoped(
     Effect.gen(function* () {
       const { keyFile, tokens } = yield* world
-      const { headers, refused } = yield* GcsCredentials.make({ ...limits, keyFile: Option.some(keyFile) }, bucket)
+      const { headers, refused } = yield* Credentials.make({ ...limits, keyFile: Option.some(keyFile) }, bucket)
       const current = Effect.map(headers, ({ authorization }) => authorization)
       yield* current
       tokens.token = "another"
@@ -140,7 +140,7 @@ it.live("an answer that takes no token is asked for once more, and says so to wh
       const server = yield* startServer({ account })
       let count = 0
       const refused = () => void count++
-      const http = yield* GcsHttp.make(limits, { origin: server.url, headers: Effect.succeed({}), refused })
+      const http = yield* Http.make(limits, { origin: server.url, headers: Effect.succeed({}), refused })
       const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
       assert.strictEqual((yield* http.exchange(call)).status, 401)
       assert.deepStrictEqual([count, server.seen.length], [1, 2])
@@ -167,10 +167,10 @@ it.live("application default credentials are those that GOOGLE_APPLICATION_CREDE
     Effect.gen(function* () {
       const { keyFile } = yield* world
       yield* environment("GOOGLE_APPLICATION_CREDENTIALS", keyFile)
-      const { headers } = yield* GcsCredentials.make(limits, bucket)
+      const { headers } = yield* Credentials.make(limits, bucket)
       assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
       yield* environment("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")
-      const missing = yield* GcsCredentials.make(limits, bucket)
+      const missing = yield* Credentials.make(limits, bucket)
       const fault = yield* Effect.flip(missing.headers)
       assert.isFalse(fault.isTransient)
       assert.match(fault.reason, /^no token: .*GOOGLE_APPLICATION_CREDENTIALS.*\/no\/such\/file does not exist/)
@@ -183,7 +183,7 @@ it.live("a machine's token comes from its metadata server", () =>
     Effect.gen(function* () {
       const { tokens } = yield* world
       yield* environment("GCE_METADATA_HOST", tokens.host)
-      const { headers } = yield* GcsCredentials.make(limits, bucket)
+      const { headers } = yield* Credentials.make(limits, bucket)
       assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
       assert.strictEqual(tokens.asked, 1)
     })

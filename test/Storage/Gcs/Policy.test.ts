@@ -4,10 +4,10 @@ import { Clock, Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { PlaybackConfig } from "../../../src/Playback.ts"
 import * as Settings from "../../../src/Settings.ts"
-import { broken, cut } from "../../../src/Storage/Gcs/Fault.ts"
+import { permanent, transient } from "../../../src/Storage/Gcs/Fault.ts"
 import { GcsConfig } from "../../../src/Storage/Gcs/GcsConfig.ts"
-import * as GcsPolicy from "../../../src/Storage/Gcs/Policy.ts"
-import * as GcsWatch from "../../../src/Storage/Gcs/Watchdog.ts"
+import * as Policy from "../../../src/Storage/Gcs/Policy.ts"
+import * as Watchdog from "../../../src/Storage/Gcs/Watchdog.ts"
 
 const defaults = Effect.provide(GcsConfig, GcsConfig.layer)
 
@@ -17,9 +17,9 @@ it.effect("waits 200 ms, then twice as long each time up to 8 s, varied by a fif
     const times: Array<number> = []
     const failing = Effect.andThen(
       Effect.map(Clock.currentTimeMillis, (now) => times.push(now)),
-      Effect.fail(cut("no"))
+      Effect.fail(transient("no"))
     )
-    const fiber = yield* Effect.forkChild(Effect.flip(GcsPolicy.retry(limits, failing)))
+    const fiber = yield* Effect.forkChild(Effect.flip(Policy.retry(limits, failing)))
     yield* TestClock.adjust("2 minutes")
     const failure = yield* Fiber.join(fiber)
     assert.strictEqual(failure.message, "no; given up after 1m")
@@ -38,83 +38,83 @@ it.effect("does not try again what no repetition mends", () =>
   Effect.gen(function* () {
     const limits = yield* defaults
     let attempts = 0
-    const failing = Effect.suspend(() => Effect.fail(broken(`no ${++attempts}`)))
-    assert.strictEqual((yield* Effect.flip(GcsPolicy.retry(limits, failing))).message, "no 1")
+    const failing = Effect.suspend(() => Effect.fail(permanent(`no ${++attempts}`)))
+    assert.strictEqual((yield* Effect.flip(Policy.retry(limits, failing))).message, "no 1")
   })
 )
 
-/** Seconds after which a request is cut that moves after each of these seconds. */
-const cutAfter = Effect.fnUntraced(function* (
-  watch: GcsWatch.GcsWatch,
+/** Seconds after which a request is aborted that makes progress at these intervals. */
+const abortsAfter = Effect.fnUntraced(function* (
+  watch: Watchdog.Watchdog,
   moves: ReadonlyArray<number>,
-  attempt: GcsWatch.Attempt = "other"
+  attempt: Watchdog.Attempt = "other"
 ) {
   const clock = yield* Clock.Clock
   const start = clock.currentTimeMillisUnsafe()
-  const cuts: Array<number> = []
-  const watched = watch.begin(attempt, () => cuts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
+  const aborts: Array<number> = []
+  const timer = watch.start(attempt, () => aborts.push((clock.currentTimeMillisUnsafe() - start) / 1_000))
   for (const seconds of moves) {
     yield* TestClock.adjust(Duration.seconds(seconds))
-    watched.moved()
+    timer.onProgress()
   }
   yield* TestClock.adjust("1 minute")
-  return cuts
+  return aborts
 })
 
-it.effect("cuts a request within half a second after 10 s without progress, and after 30 s in all", () =>
+it.effect("aborts a request within half a second after 10 s without progress, and after 30 s in all", () =>
   Effect.gen(function* () {
-    const watch = yield* GcsWatch.make(yield* defaults)
-    assert.deepStrictEqual(yield* cutAfter(watch, []), [10.5])
-    watch.begin("other", () => assert.fail("cut after it was done")).rest()
-    assert.deepStrictEqual(yield* cutAfter(watch, [9]), [19.5])
-    assert.deepStrictEqual(yield* cutAfter(watch, [4, 4, 4]), [22.5])
-    assert.deepStrictEqual(yield* cutAfter(watch, [9, 9, 9]), [30.5])
+    const watch = yield* Watchdog.make(yield* defaults)
+    assert.deepStrictEqual(yield* abortsAfter(watch, []), [10.5])
+    watch.start("other", () => assert.fail("aborted after it was done")).stop()
+    assert.deepStrictEqual(yield* abortsAfter(watch, [9]), [19.5])
+    assert.deepStrictEqual(yield* abortsAfter(watch, [4, 4, 4]), [22.5])
+    assert.deepStrictEqual(yield* abortsAfter(watch, [9, 9, 9]), [30.5])
     yield* TestClock.adjust("400 millis")
-    assert.deepStrictEqual(yield* cutAfter(watch, []), [10.1])
+    assert.deepStrictEqual(yield* abortsAfter(watch, []), [10.1])
   })
 )
 
-it.effect("cuts the first attempt of a read before half of the time that a listener waits", () =>
+it.effect("aborts the first attempt of a read before half of the time that a listener waits", () =>
   Effect.gen(function* () {
     const listener = yield* Settings.read({ firstAudio: PlaybackConfig.settings.firstAudio })
-    const watch = yield* GcsWatch.make(yield* defaults)
-    const [cut = 0] = yield* cutAfter(watch, [], "first")
-    assert.strictEqual(cut, 4.5)
-    assert.isBelow(cut, Duration.toSeconds(listener.firstAudio) / 2)
-    assert.deepStrictEqual(yield* cutAfter(watch, [3, 3], "first"), [10.5])
+    const watch = yield* Watchdog.make(yield* defaults)
+    const [seconds = 0] = yield* abortsAfter(watch, [], "first")
+    assert.strictEqual(seconds, 4.5)
+    assert.isBelow(seconds, Duration.toSeconds(listener.firstAudio) / 2)
+    assert.deepStrictEqual(yield* abortsAfter(watch, [3, 3], "first"), [10.5])
   })
 )
 
-it.effect("cuts a request whatever the time of day is meanwhile", () =>
+it.effect("aborts a request whatever the time of day is meanwhile", () =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
     let now = 1e12
     const backwards: Clock.Clock = Object.create(clock, {
       currentTimeMillisUnsafe: { value: () => (now -= 3_600_000) }
     })
-    const watch = yield* GcsWatch.make(yield* defaults).pipe(Effect.provideService(Clock.Clock, backwards))
-    assert.deepStrictEqual(yield* cutAfter(watch, []), [10.5])
+    const watch = yield* Watchdog.make(yield* defaults).pipe(Effect.provideService(Clock.Clock, backwards))
+    assert.deepStrictEqual(yield* abortsAfter(watch, []), [10.5])
   })
 )
 
 it.effect(
-  "does not cut a request while it rests, gives it all its time when it runs again, and tells how much has passed",
+  "does not abort a request while its timer is stopped, starts it from zero, and counts the time that passes",
   () =>
     Effect.gen(function* () {
-      const watch = yield* GcsWatch.make(yield* defaults)
-      const cuts: Array<string> = []
-      const watched = watch.begin("other", ({ message }) => cuts.push(message))
+      const watch = yield* Watchdog.make(yield* defaults)
+      const aborts: Array<string> = []
+      const timer = watch.start("other", ({ message }) => aborts.push(message))
       yield* TestClock.adjust("9 seconds")
-      watched.rest()
+      timer.stop()
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(cuts, [])
+      assert.deepStrictEqual(aborts, [])
       const before = watch.elapsed()
-      watched.run()
+      timer.start()
       yield* TestClock.adjust("9 seconds")
-      watched.run()
-      assert.deepStrictEqual(cuts, [])
+      timer.start()
+      assert.deepStrictEqual(aborts, [])
       assert.strictEqual(watch.elapsed() - before, 9_000)
       yield* TestClock.adjust("2 seconds")
-      assert.deepStrictEqual(cuts, ["no progress for 10s"])
+      assert.deepStrictEqual(aborts, ["no progress for 10s"])
     })
 )

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
-import * as GcsSignedUrls from "../../../src/Storage/Gcs/SignedUrls.ts"
+import * as SignedUrls from "../../../src/Storage/Gcs/SignedUrls.ts"
 import { noise, using } from "../GcsTest.ts"
 
 const status = (url: string, method = "GET") => Effect.promise(async () => (await fetch(url, { method })).status)
@@ -45,7 +45,7 @@ it.live("is signed without asking the store for anything but when the object exp
 
 const counted = (bound: number, metadata: () => Readonly<Record<string, string>> | undefined = () => undefined) => {
   let signed = 0
-  const urls = GcsSignedUrls.make(
+  const urls = SignedUrls.make(
     bound,
     (key, from, until) => Effect.sync(() => `${key} ${from} ${until} ${++signed}`),
     () => Effect.sync(metadata)

@@ -1,10 +1,10 @@
-/** What keeps the store from being used is said at the start, in one line. That it can't be reached now keeps nobody from starting. */
+/** Checks the bucket at startup. A bucket that cannot be used is an error of one line; an unreachable one is only a warning. */
 import { Effect, Option, Schema } from "effect"
 import { StorageRefused } from "../../Storage.ts"
-import * as Gcs from "./Gcs.ts"
+import * as Bucket from "./Bucket.ts"
 import type { GcsFault } from "./Fault.ts"
 
-/** What the server does with objects. */
+/** The permissions that the server needs. */
 const needed = [
   "storage.objects.create",
   "storage.objects.delete",
@@ -20,7 +20,7 @@ const Permissions = Schema.fromJsonString(
 const hint =
   "see SPILLWAY_GCS_KEY_FILE, or https://cloud.google.com/docs/authentication/application-default-credentials"
 
-/** What an operator does about missing permissions. */
+/** The remedy for missing permissions. */
 const grant = (account = "this server's account") =>
   `give ${account} the role Storage Object Admin (roles/storage.objectAdmin) on the bucket`
 
@@ -36,19 +36,19 @@ export function refusal(bucket: string, fault: GcsFault, account?: string) {
   return new StorageRefused({ operation: "open", bucket, key: "", reason: reasonOf(bucket, fault, account) })
 }
 
-/** Names that nobody knows, or not now. */
+/** Whether a host name could not be resolved. */
 const isUnresolved = (reason: string): boolean => /\b(ENOTFOUND|EAI_AGAIN)\b/.test(reason)
 
-const unreachable = ({ bucket, config }: Gcs.Gcs, { message }: GcsFault): string => {
+const unreachable = ({ config, name }: Bucket.Bucket, { message }: GcsFault): string => {
   const where = Option.match(config.endpoint, { onNone: () => "", onSome: (endpoint) => ` at ${endpoint}` })
   const doubt = where !== "" && isUnresolved(message) ? "; is SPILLWAY_GCS_ENDPOINT right?" : ""
-  return `bucket "${bucket}"${where} can't be reached now (${message})${doubt}; audio waits in the journal`
+  return `bucket "${name}"${where} can't be reached now (${message})${doubt}; audio waits in the journal`
 }
 
-/** The permissions that are missing, as far as the store tells: an emulator may not. */
-const missing = (gcs: Gcs.Gcs) => {
+/** The missing permissions. Empty when the store does not answer the question, as some emulators do not. */
+const missing = (bucket: Bucket.Bucket) => {
   const query = needed.map((permission) => `permissions=${permission}`).join("&")
-  return gcs.http.text({ method: "GET", path: `/storage/v1/b/${gcs.bucket}/iam/testPermissions?${query}` }).pipe(
+  return bucket.http.text({ method: "GET", path: `/storage/v1/b/${bucket.name}/iam/testPermissions?${query}` }).pipe(
     Effect.flatMap(Schema.decodeEffect(Permissions)),
     Effect.map(({ permissions }) => needed.filter((permission) => !(permissions ?? []).includes(permission))),
     Effect.orElseSucceed((): ReadonlyArray<string> => [])
@@ -56,19 +56,19 @@ const missing = (gcs: Gcs.Gcs) => {
 }
 
 /** One attempt. */
-export const check = Effect.fnUntraced(function* (gcs: Gcs.Gcs, account: string | undefined) {
-  const reachable = gcs.http.text({ method: "GET", path: `${Gcs.objects(gcs)}?maxResults=1&fields=kind` })
+export const check = Effect.fnUntraced(function* (bucket: Bucket.Bucket, account: string | undefined) {
+  const reachable = bucket.http.text({ method: "GET", path: `${Bucket.objects(bucket)}?maxResults=1&fields=kind` })
   const isReachable = yield* reachable.pipe(
     Effect.as(true),
     Effect.catchTag("GcsFault", (fault) =>
       fault.isTransient
-        ? Effect.as(Effect.logWarning(unreachable(gcs, fault)), false)
-        : refusal(gcs.bucket, fault, account)
+        ? Effect.as(Effect.logWarning(unreachable(bucket, fault)), false)
+        : refusal(bucket.name, fault, account)
     )
   )
-  const lacking = isReachable ? yield* missing(gcs) : []
+  const lacking = isReachable ? yield* missing(bucket) : []
   if (lacking.length > 0) {
     const reason = `the credentials lack ${lacking.join(", ")} for the bucket; ${grant(account)}`
-    return yield* new StorageRefused({ operation: "open", bucket: gcs.bucket, key: "", reason })
+    return yield* new StorageRefused({ operation: "open", bucket: bucket.name, key: "", reason })
   }
 })
