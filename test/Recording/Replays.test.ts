@@ -78,6 +78,12 @@ const onNode = <A, E>(
     return yield* Effect.provide(test, node(dataDir, hooks, config))
   }).pipe(inWorld)
 
+/** Waits until what is stored of the conversation is known: it is tried again and again. */
+const loaded = Effect.gen(function* () {
+  const live = yield* LiveConversations
+  while (live.get("u", "c")?.loaded !== true) yield* Effect.sleep("5 millis")
+})
+
 const heard = Effect.map(chunksOf("u", "c"), ({ audio }) => audio)
 
 for (const level of ["standard", "enhanced"] as const)
@@ -101,7 +107,7 @@ it.live("keeps what is new although its stamps are stored, says so, and stores b
       const recording = yield* Recording
       assert.strictEqual(Option.getOrThrow(yield* recording.conversation("u", "c", { files: 1 })).clockShifts, 1)
       const sql = yield* SqlClient.SqlClient
-      while ((yield* sql`select from chunks`).length < 2) yield* Effect.yieldNow
+      while ((yield* sql`select from chunks`).length < 2) yield* Effect.sleep("5 millis")
       assert.deepStrictEqual(yield* sql`select clock_shift as shift from chunks order by start_at`, [
         { shift: 0 },
         { shift: 30 }
@@ -143,10 +149,13 @@ for (const [what, compare] of failures)
   it.live(`keeps all that is sent while it can't be compared because ${what}, replays too`, () =>
     onNode(
       Effect.gen(function* () {
-        const { bytes, shifts } = yield* send(frames(28 * rate, 33 * rate, 800))
-        assert.deepStrictEqual([bytes, shifts], [10 * rate, [2]])
+        const { send, told } = yield* open
+        yield* loaded
+        yield* send(frames(28 * rate, 33 * rate, 800))
+        while (told.bytes < 10 * rate) yield* Effect.sleep("5 millis")
+        assert.deepStrictEqual(told.shifts, [2])
         assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(5 * rate, 28 * rate)])))
-      }),
+      }).pipe(Effect.scoped),
       { compare },
       { conversationLookup: Duration.millis(300) }
     )
@@ -203,14 +212,13 @@ for (const [what, enter] of [
 it.live("learns what is stored as soon as the database answers, while it records", () =>
   Effect.gen(function* () {
     const database = { isDown: true }
-    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.never : row))
+    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
     yield* onNode(
       Effect.gen(function* () {
         const sender = yield* open
         yield* sender.send(frames(40 * rate, 41 * rate, 800))
         database.isDown = false
-        const live = yield* LiveConversations
-        while (live.get("u", "c")?.loaded !== true) yield* Effect.yieldNow
+        yield* loaded
         yield* sender.send(frames(20 * rate, 21 * rate, 800))
         yield* sender.send(frames(10 * rate, 11 * rate, 800, 3_000_000))
         assert.deepStrictEqual(sender.told.shifts, [31])
@@ -224,7 +232,8 @@ it.live("learns what is stored as soon as the database answers, while it records
         )
       ),
       { enter },
-      { conversationLookup: Duration.seconds(1) }
+      // Also the pause before it is tried again, and a comparison must end in it.
+      { conversationLookup: Duration.seconds(3) }
     )
   })
 )

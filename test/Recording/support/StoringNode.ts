@@ -54,10 +54,11 @@ const protectionConfig = (level: Level) =>
     masterSecrets: Option.some(Redacted.make(Buffer.alloc(32, 1).toString("base64")))
   })
 
+/** Commits are frequent; what a busy machine may exceed is long, and ends early wherever nothing hangs. */
 const fast = {
   commitInterval: Duration.millis(10),
-  conversationLookup: Duration.seconds(5),
-  drainTimeout: Duration.seconds(10),
+  conversationLookup: Duration.seconds(30),
+  drainTimeout: Duration.minutes(1),
   sweepInterval: Duration.hours(1)
 }
 
