@@ -5,14 +5,9 @@ import { Duration, Effect, FileSystem, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Storage } from "../../../src/Storage.ts"
 import type { StorageError } from "../../../src/Storage.ts"
-<<<<<<< HEAD
+import type { GcsConfig } from "../../../src/Storage/Gcs/GcsConfig.ts"
 import * as Credentials from "../../../src/Storage/Gcs/Credentials.ts"
 import * as Http from "../../../src/Storage/Gcs/Http.ts"
-=======
-import type { GcsConfig } from "../../../src/Storage/Gcs/GcsConfig.ts"
-import * as GcsCredentials from "../../../src/Storage/Gcs/Credentials.ts"
-import * as GcsHttp from "../../../src/Storage/Gcs/Http.ts"
->>>>>>> 3dda4ce (Give the tests of Google's tokens time to answer on a busy machine)
 import { allPermissions } from "../../support/gcs/Server.ts"
 import { TokenServer, writeWorkloadIdentity } from "../../support/gcs/TokenServer.ts"
 import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "../GcsTest.ts"
@@ -111,14 +106,10 @@ it.effect("a token that Google no longer takes is fetched again, every 10 second
   Effect.scoped(
     Effect.gen(function* () {
       const { keyFile, tokens } = yield* world
-<<<<<<< HEAD
-      const { headers, refused } = yield* Credentials.make({ ...limits, keyFile: Option.some(keyFile) }, bucket)
-=======
-      const { headers, refused } = yield* GcsCredentials.make(
+      const { headers, refused } = yield* Credentials.make(
         { ...limits, ...patient, keyFile: Option.some(keyFile) },
         bucket
       )
->>>>>>> 3dda4ce (Give the tests of Google's tokens time to answer on a busy machine)
       const current = Effect.map(headers, ({ authorization }) => authorization)
       yield* current
       tokens.token = "another"
@@ -164,14 +155,10 @@ it.live("an answer that takes no token is asked for once more, and says so to wh
       const server = yield* startServer({ account })
       let count = 0
       const refused = () => void count++
-<<<<<<< HEAD
-      const http = yield* Http.make(limits, { origin: server.url, headers: Effect.succeed({}), refused })
-=======
-      const http = yield* GcsHttp.make(
+      const http = yield* Http.make(
         { ...limits, ...patient },
         { origin: server.url, headers: Effect.succeed({}), refused }
       )
->>>>>>> 3dda4ce (Give the tests of Google's tokens time to answer on a busy machine)
       const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
       assert.strictEqual((yield* http.exchange(call)).status, 401)
       assert.deepStrictEqual([count, server.seen.length], [1, 2])
@@ -198,17 +185,10 @@ it.live("application default credentials are those that GOOGLE_APPLICATION_CREDE
     Effect.gen(function* () {
       const { keyFile } = yield* world
       yield* environment("GOOGLE_APPLICATION_CREDENTIALS", keyFile)
-<<<<<<< HEAD
-      const { headers } = yield* Credentials.make(limits, bucket)
+      const { headers } = yield* Credentials.make({ ...limits, ...patient }, bucket)
       assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
       yield* environment("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")
-      const missing = yield* Credentials.make(limits, bucket)
-=======
-      const { headers } = yield* GcsCredentials.make({ ...limits, ...patient }, bucket)
-      assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
-      yield* environment("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")
-      const missing = yield* GcsCredentials.make({ ...limits, ...patient }, bucket)
->>>>>>> 3dda4ce (Give the tests of Google's tokens time to answer on a busy machine)
+      const missing = yield* Credentials.make({ ...limits, ...patient }, bucket)
       const fault = yield* Effect.flip(missing.headers)
       assert.isFalse(fault.isTransient)
       assert.match(fault.reason, /^no token: .*GOOGLE_APPLICATION_CREDENTIALS.*\/no\/such\/file does not exist/)
@@ -221,11 +201,7 @@ it.live("a machine's token comes from its metadata server", () =>
     Effect.gen(function* () {
       const { tokens } = yield* world
       yield* environment("GCE_METADATA_HOST", tokens.host)
-<<<<<<< HEAD
-      const { headers } = yield* Credentials.make(limits, bucket)
-=======
-      const { headers } = yield* GcsCredentials.make({ ...limits, ...patient }, bucket)
->>>>>>> 3dda4ce (Give the tests of Google's tokens time to answer on a busy machine)
+      const { headers } = yield* Credentials.make({ ...limits, ...patient }, bucket)
       assert.deepStrictEqual(yield* headers, { authorization: `Bearer ${token}` })
       assert.strictEqual(tokens.asked, 1)
     })
