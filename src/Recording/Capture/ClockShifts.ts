@@ -47,6 +47,11 @@ export class ClockShifts {
   /** Unix second before which the span is out of date. */
   #spanFrom = 0
   #hasNew = false
+  /**
+   * What the last audio says of the next: `replay`, it is recorded too, nearly always; `exact`, stamps are where audio lies,
+   * so that an overlap is one; `coarse`, they are not.
+   */
+  #mode: "replay" | "exact" | "coarse" = "replay"
 
   constructor(sampleRate: number, exact: boolean) {
     this.#sampleRate = sampleRate
@@ -81,6 +86,8 @@ export class ClockShifts {
     if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples)
     // To the sample: roundings of one chunk and the next would add up to an overlap, of which one part is not heard.
     if (at >= end - toleranceSeconds) return this.#place(stamp, end, samples)
+    // A clock that stands still sends nothing again: the same samples are a tone, or silence.
+    if (!this.#mayRepeat(stamp)) return this.#append(stamp, end, samples)
     const span = this.#spanAt(at, tail())
     if (span === undefined) return { _tag: "Recall", at }
     const verdict = compare(span, at, audio)
@@ -89,20 +96,21 @@ export class ClockShifts {
         return { _tag: "Recall", at }
       case "Free":
         this.#spanFrom = at + (verdict.offset + verdict.samples) / this.#sampleRate
-        return this.#place(stamp, at + verdict.offset / this.#sampleRate, verdict.samples)
+        return this.#place(stamp, at + verdict.offset / this.#sampleRate, verdict.samples, "replay")
       case "Same": {
         // Silence is the same as any other: with a clock that stands still it is what is said now.
         if (this.#isStuck(stamp) && isSilent(audio.subarray(0, verdict.samples * 2))) break
         this.#shift = at - stamp + verdict.offset / this.#sampleRate
         this.#settle(stamp, verdict.samples)
+        this.#mode = "replay"
         return { _tag: "Replay", samples: verdict.samples }
       }
       case "Other":
         break
     }
-    this.#shift = end - stamp
+    if (this.#last === undefined || this.#isSetBack(stamp)) this.#shift = end - stamp
     this.#span = undefined
-    return this.#place(stamp, end, samples, true)
+    return this.#append(stamp, end, samples)
   }
 
   /** `span`: what is recorded from where it was asked for, undefined if it can't be known. `moved`: the replay was found so many seconds later. */
@@ -122,11 +130,36 @@ export class ClockShifts {
     return this.#last !== undefined && stamp <= this.#last + sameSeconds
   }
 
-  #place(stamp: number, at: number, samples: number, isSetBack = false): Step {
-    this.#settle(stamp, samples)
+  #isSetBack(stamp: number): boolean {
+    return this.#last !== undefined && stamp < this.#last - sameSeconds
+  }
+
+  #mayRepeat(stamp: number): boolean {
+    if (this.#mode === "replay" || this.#isSetBack(stamp)) return true
+    return this.#mode === "exact" && !this.#isStuck(stamp)
+  }
+
+  #place(stamp: number, at: number, samples: number, mode: "replay" | "exact" = "exact"): Step {
+    return this.#new({ at, samples, shift: this.#shift, isSetBack: false }, stamp, mode)
+  }
+
+  /**
+   * Places audio with stamps in recorded time at its end. The shift that later audio keeps stays: coarse stamps are in
+   * recorded time until the next one, and would push it further behind each time.
+   */
+  #append(stamp: number, end: number, samples: number): Step {
+    return this.#new({ at: end, samples, shift: end - stamp, isSetBack: true }, stamp, "coarse")
+  }
+
+  #new(
+    step: { readonly at: number; readonly samples: number; readonly shift: number; readonly isSetBack: boolean },
+    stamp: number,
+    mode: "replay" | "exact" | "coarse"
+  ): Step {
+    this.#settle(stamp, step.samples)
     this.#hasNew = true
-    const shift = Math.abs(this.#shift) < leastShiftSeconds ? 0 : this.#shift
-    return { _tag: "New", at, samples, shift, isSetBack }
+    this.#mode = mode
+    return { _tag: "New", ...step, shift: Math.abs(step.shift) < leastShiftSeconds ? 0 : step.shift }
   }
 
   #settle(stamp: number, samples: number): void {

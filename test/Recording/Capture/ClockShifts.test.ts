@@ -126,6 +126,34 @@ it.effect("hears all of a clock of whole seconds, in one chunk", () =>
   )
 )
 
+it.effect("hears all of a clock of whole seconds that is set back, without a gap", () =>
+  onNode((node) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      yield* sender.send(frames(400, 0, (index) => epoch + Math.floor(index / 10 - (index >= 100 ? 2 : 0))))
+      yield* sender.end
+      const { audio, files } = yield* playback(node)
+      assertHeard(audio, ramp(400 * frame))
+      assert.deepStrictEqual(files, [[0, 400 * frame]])
+    })
+  )
+)
+
+for (const bytes of [1600, 1520])
+  it.effect(`hears all of a tone with a clock of whole seconds, in frames of ${bytes} bytes that are alike`, () =>
+    onNode((node) =>
+      Effect.gen(function* () {
+        const tone = Buffer.alloc(bytes, Buffer.from([0, 0, 0, 64, 0, 0, 0, 192]))
+        const sender = new Sender(node)
+        const stamp = (index: number) => epoch + Math.floor((index * bytes) / 2 / rate)
+        yield* sender.send(Array.from({ length: 60 }, (_, index) => ({ start: stamp(index), audio: tone })))
+        yield* sender.end
+        const { audio } = yield* playback(node)
+        assert.strictEqual(audio.length, 60 * bytes)
+      })
+    )
+  )
+
 it.effect("hears all of a clock that drifts, and tells so once in ten milliseconds", () =>
   onNode((node) =>
     Effect.gen(function* () {
