@@ -13,7 +13,9 @@ export function layer<Id extends string, Groups extends HttpApiGroup.Constraint>
     Effect.fnUntraced(function* (router) {
       const document = yield* once(Effect.sync(() => HttpServerResponse.jsonUnsafe(OpenApi.fromApi(api))))
       yield* router.add("GET", "/openapi.json", document)
-      const page = HttpRouter.toHttpEffect(HttpApiScalar.layer(api, { path: "/docs" }))
+      const page = HttpRouter.toHttpEffect(
+        HttpApiScalar.layer(api, { path: "/docs", scalar: { withDefaultFonts: false } })
+      )
       yield* router.add("GET", "/docs", Effect.flatten(yield* once(Scope.provide(page, yield* Effect.scope))))
     })
   )
