@@ -3,7 +3,7 @@
  * before it, which change nothing the second time.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Cause, Context, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageWrite } from "../../Bulkhead.ts"
 import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
@@ -76,6 +76,15 @@ const usualBytes = 60 * 16_000 * 2
 /** Buffers that wait for the next upload. More run at once only after a stop of the store. */
 const keptBuffers = 4
 
+/** How long the row of a chunk waits for those of earlier ones, whose uploads may hang. */
+const orderPatience = "1 second"
+
+/** An upload that goes on. */
+interface Active {
+  readonly chunk: JournalChunk
+  readonly done: Deferred.Deferred<void>
+}
+
 /** Taken in on the way to the journal; of what another process wrote, from the bytes that are uploaded. */
 const peaksFor = (chunk: JournalChunk, body: Uint8Array): Uint8Array | undefined => {
   if (chunk.codec !== "pcm16") return undefined
@@ -118,6 +127,22 @@ const make = Effect.gen(function* () {
       )
     )
 
+  const active = new Set<Active>()
+  /**
+   * Rows are written in the order of the audio: an append costs least, and leaves the ETags of responses that are being sent
+   * as they are. A conversation's rows are written one after the other in any case.
+   */
+  const untilInOrder = ({ conversation, start, uid }: JournalChunk) =>
+    Effect.suspend(() =>
+      Effect.forEach(
+        [...active].filter(
+          ({ chunk }) => chunk.uid === uid && chunk.conversation === conversation && chunk.start < start
+        ),
+        ({ done }) => Deferred.await(done),
+        { discard: true }
+      )
+    ).pipe(Effect.timeoutOption(orderPatience))
+
   /** `body` is what the store gets for the audio. When to try again after a fault is the store's and the database's own policy. */
   const put = (
     chunk: JournalChunk,
@@ -127,7 +152,10 @@ const make = Effect.gen(function* () {
   ): Effect.Effect<void, StorageError | Saturated | DbError> => {
     const key = body === audio ? chunk.key : sealedKey(chunk.key)
     const insert = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) =>
-      rows.insertStored(chunk, { key, bytes: size, crc32c, peaks: peaksFor(chunk, audio) })
+      Effect.andThen(
+        untilInOrder(chunk),
+        rows.insertStored(chunk, { key, bytes: size, crc32c, peaks: peaksFor(chunk, audio) })
+      )
     return storage
       .put({
         key,
@@ -173,6 +201,8 @@ const make = Effect.gen(function* () {
   const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {
     if (chunk.state !== "queued") return
     chunk.state = "uploading"
+    const own: Active = { chunk, done: Deferred.makeUnsafe() }
+    active.add(own)
     const buffer = buffers.pop() ?? new ArrayBuffer(Math.max(chunk.durable, usualBytes))
     yield* journal.read(chunk, 0, chunk.durable, buffer).pipe(
       Effect.flatMap((audio) => {
@@ -193,6 +223,8 @@ const make = Effect.gen(function* () {
       Effect.ensuring(
         Effect.sync(() => {
           if (chunk.state === "uploading") chunk.state = "waiting"
+          active.delete(own)
+          Deferred.doneUnsafe(own.done, Effect.void)
         })
       )
     )
