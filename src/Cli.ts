@@ -1,4 +1,4 @@
-/** Composition: `npm run spillway -- COMMAND`. */
+/** Composes the command line: `npm run spillway -- COMMAND`. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -49,7 +49,7 @@ const spillway = Command.make("spillway").pipe(
   ])
 )
 
-/** One clear line for what was expected to fail, the whole cause for a bug; usage errors were shown with the help. */
+/** Expected failures print one line, defects their whole cause. Usage errors are already printed with the help. */
 const report = (cause: Cause.Cause<Error>) => {
   const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
   if (error === undefined) return Cause.hasInterruptsOnly(cause) ? Effect.void : Console.error(Cause.pretty(cause))

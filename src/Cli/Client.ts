@@ -1,14 +1,14 @@
-/** Requests to the server. */
+/** HTTP requests to the server. */
 import { Effect, Option, Predicate, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { ServerSaid } from "./ServerSaid.ts"
 import type * as Target from "./Target.ts"
 
-/** Nothing answers, or not in a way that is understood. */
+/** No usable response: no connection, a broken one, or a body that is not Spillway's. */
 export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
   url: Schema.String,
   reason: Schema.String,
-  /** Something took the request, and ended the connection without an answer. */
+  /** The peer accepted the connection and closed it without a response. */
   cut: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
@@ -17,7 +17,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
   }
 }
 
-/** What a response with an error status says. */
+/** Reads the error of a response that is not 2xx. */
 export function refusal(response: HttpClientResponse.HttpClientResponse) {
   return Effect.map(
     Effect.orElseSucceed(response.text, () => ""),
@@ -27,7 +27,7 @@ export function refusal(response: HttpClientResponse.HttpClientResponse) {
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
-/** The response, whatever its status. */
+/** Returns the response, whatever its status. */
 export function send({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
@@ -42,7 +42,7 @@ export function send({ key, url }: Target.Server, request: HttpClientRequest.Htt
   })
 }
 
-/** Codes of undici and of the system, when a connection that was there ends. */
+/** Codes of undici and of the system for an established connection that ended. */
 const cuts = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
 
 const codeOf = ({ cause }: { readonly cause?: unknown }): string =>
@@ -53,14 +53,14 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
   return cause instanceof Error && cause.message !== "" ? cause.message : reason._tag
 }
 
-/** The response if its status is 2xx. */
+/** Fails unless the status is 2xx. */
 export function succeed(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
 }
 
-/** The body of a 2xx response. */
+/** Decodes the body of a 2xx response. */
 export function json<A>(
   target: Target.Server,
   request: HttpClientRequest.HttpClientRequest,

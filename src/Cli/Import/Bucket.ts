@@ -1,18 +1,21 @@
-/** `--bucket`: a bucket in place of the one in the settings, where those name none. */
+/** `--bucket`: names the bucket when the settings name none. */
 import { ConfigProvider, Effect, Layer, Option } from "effect"
 import { SettingsInvalid } from "../../Settings.ts"
 
 const env = "SPILLWAY_BUCKET"
 
 /**
- * Somebody waits and is told why at each try, so that the store's own tries are short; the environment may say otherwise.
- * For all settings that are read below it.
+ * Shorter store timeouts for an interactive command, which prints each retry. The environment overrides them. Applies
+ * to all settings read below this layer.
  */
 export const layerImpatient: Layer.Layer<never> = ConfigProvider.layerAdd(
   ConfigProvider.fromUnknown({ SPILLWAY_GCS_DEADLINE: "5 seconds", SPILLWAY_GCS_STALL_TIMEOUT: "5 seconds" })
 )
 
-/** For all settings that are read below it. Rows do not tell their bucket, so another one than the server's would not play. */
+/**
+ * Applies to all settings read below this layer. Fails if the server has another bucket: rows don't name theirs, so
+ * imported audio would not play.
+ */
 export function layer(
   bucket: Option.Option<string>,
   servers: Effect.Effect<Option.Option<string>, SettingsInvalid>

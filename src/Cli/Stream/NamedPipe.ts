@@ -1,13 +1,13 @@
 /**
- * Bytes of a named pipe or of a shell's `<(…)`. Node's own file streams read in a thread that can't be interrupted while
- * nothing comes, and the process waits for it at its end.
+ * Reads a named pipe or a shell's `<(…)`. Node's file streams block a thread until data arrives, and that thread
+ * keeps the process from exiting.
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Stream } from "effect"
 import * as fs from "node:fs"
 import * as net from "node:net"
 
-/** Waits for a writer. An interrupted open is released by a writer of our own. */
+/** Opening blocks until the pipe has a writer. Interruption opens the other end to unblock it. */
 const open = <E>(path: string, onError: (error: unknown) => E) =>
   Effect.callback<number, E>((resume) => {
     let isGone = false

@@ -1,4 +1,4 @@
-/** The page as a whole: who is here, how the server is, what is shown. */
+/** Root of the page: header with the server's state, the key form, the views, the player. */
 import { useEffect } from "preact/hooks"
 import { alarmOf } from "./Live/Alarm.ts"
 import { Conversations } from "./List/Conversations.tsx"
@@ -37,7 +37,7 @@ const Status = () => {
   )
 }
 
-/** Why nothing moves, once, and above everything. */
+/** Banner while the server is unreachable. */
 const Away = () => {
   const words = useSelected(Live.live, ({ state, words }) => (state === "waiting" ? words : ""))
   return (

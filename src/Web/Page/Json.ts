@@ -1,9 +1,8 @@
-/** Reads what the server answers into types, without believing it. */
+/** Decoders for the server's JSON, which check each value. */
 
-/** Answers the value, or throws what is wrong with it. */
+/** Returns the typed value, or throws an error that names the path `at` and the expected type. */
 export type Reader<A> = (value: unknown, at: string) => A
 
-/** What a reader reads. */
 export type Read<R> = R extends Reader<infer A> ? A : never
 
 const wrong = (at: string, expected: string): never => {

@@ -1,4 +1,4 @@
-/** What the server tells, as the page uses it. */
+/** The parts of the server's responses that the page uses. */
 import * as Json from "./Json.ts"
 
 const audioFile = Json.record({

@@ -1,4 +1,4 @@
-/** Which view the address names; each keeps the place that it was scrolled to. */
+/** The view that the URL's fragment names. Each view keeps its scroll position. */
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
 
 export type View = "recordings" | "live"

@@ -1,4 +1,4 @@
-/** What was recorded, newest first, by day, more as one scrolls. */
+/** The list of conversations by day, newest first; scrolling loads more. */
 import { useEffect, useRef } from "preact/hooks"
 import { ConversationRow } from "./ConversationRow.tsx"
 import { Copy } from "./Copy.tsx"
@@ -32,7 +32,7 @@ interface Day {
   readonly conversations: ReadonlyArray<Conversation>
 }
 
-/** In the order of the list: each day that follows on another. */
+/** Groups adjacent conversations of one day, in the order of the list. */
 const daysOf = (conversations: ReadonlyArray<Conversation>): ReadonlyArray<Day> => {
   const days: Array<{ readonly name: string; readonly conversations: Array<Conversation> }> = []
   for (const conversation of conversations) {
@@ -48,7 +48,7 @@ const daysOf = (conversations: ReadonlyArray<Conversation>): ReadonlyArray<Day> 
 const Days = ({ conversations }: { readonly conversations: ReadonlyArray<Conversation> }) => (
   <div class="card days">
     {daysOf(conversations).map(({ conversations, name }, index, all) => (
-      // A day is there again when what was imported lies between.
+      // Imported conversations can split a day into several groups.
       <section key={`${name} ${all.slice(index).filter((day) => day.name === name).length}`}>
         <h3>{name}</h3>
         <ul>

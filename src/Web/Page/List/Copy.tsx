@@ -1,8 +1,8 @@
-/** A button that copies a text and says that it did; `hint` is what one has to know to use it. */
+/** Button that copies a text and confirms it. `hint` explains how to use the text. */
 import { useState } from "preact/hooks"
 
 const shownMillis = 2_000
-/** To read a hint. */
+/** Time to read a hint. */
 const hintedMillis = 12_000
 
 export function Copy(props: { readonly label: string; readonly text: string; readonly hint?: string }) {

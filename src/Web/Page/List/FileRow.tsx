@@ -1,4 +1,4 @@
-/** An audio file of a conversation: what it looks like, and how to hear and fetch it. */
+/** An audio file of a conversation: waveform, player, download. */
 import { Copy } from "./Copy.tsx"
 import * as Model from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
@@ -10,9 +10,9 @@ import { titleOf } from "./Title.ts"
 import { Waveform } from "../Play/Waveform.tsx"
 import { bytes, date } from "../Words.ts"
 
-/** Not further than this behind what is there, one listens live. */
+/** Playback within this of the end of a growing file counts as live. */
 const liveSeconds = 5
-/** From where one begins to listen live: what is there is heard without a break. */
+/** Live playback starts this far before the end, so that it does not stall. */
 const leadSeconds = 1
 
 export function trackOf(conversation: Model.Conversation, file: Model.AudioFile): Track {
@@ -23,7 +23,7 @@ export function trackOf(conversation: Model.Conversation, file: Model.AudioFile)
   }
 }
 
-/** The key is in the address for the moment of the click only: a download can't send headers. */
+/** A download can't send headers, so the URL carries the key, for the moment of the click only. */
 const download = (conversation: string, file: string) => {
   const link = document.createElement("a")
   link.href = `${urlOf(Model.audioPath(conversation, file)).href}?access_token=${encodeURIComponent(session.value.key ?? "")}`

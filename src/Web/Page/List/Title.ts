@@ -1,4 +1,4 @@
-/** What a conversation is called: ids that this page has made are the name of what was recorded or sent, and a stamp. */
+/** Titles of conversations. Ids made by this page are a name and a time stamp. */
 import type { Conversation } from "../Model.ts"
 import { time } from "../Words.ts"
 

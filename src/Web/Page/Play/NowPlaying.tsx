@@ -1,4 +1,4 @@
-/** What is played, at hand wherever one looks: pause, place, and the way back to it. */
+/** The current track in every view: pause, position, and a link to its conversation. */
 import { find, list } from "../List/List.ts"
 import { PlayButton } from "./PlayButton.tsx"
 import { player } from "./Player.ts"
@@ -8,7 +8,7 @@ import { clock } from "../Words.ts"
 
 const show = (conversation: string) => {
   location.hash = "#recordings"
-  // Once the view is there.
+  // After the view has rendered.
   setTimeout(() => {
     const row = document.querySelector(`[data-conversation="${CSS.escape(conversation)}"].conversation`)
     row?.scrollIntoView({ block: "center" })

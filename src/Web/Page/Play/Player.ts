@@ -1,4 +1,7 @@
-/** Plays an audio file from any of its samples, also while it grows: PCM in ranges, one after the other on the audio clock. */
+/**
+ * Plays an audio file from any position, also while it grows: fetches ranges of PCM and schedules them on the audio
+ * clock.
+ */
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
@@ -14,48 +17,48 @@ export interface Track {
 export interface Playing {
   readonly track: Track | undefined
   readonly state: "paused" | "loading" | "playing"
-  /** Seconds from the file's start. */
+  /** Playback position, seconds from the file's start. */
   readonly position: number
-  /** Seconds of it that were fetched. */
+  /** Seconds fetched so far, from the file's start. */
   readonly end: number
   readonly words: string
 }
 
-/** Scheduled and not yet heard. */
+/** Audio scheduled ahead of the playback position. */
 const aheadSeconds = 8
-/** The first piece is small, so that sound starts at once; each next one is twice as long. */
+/** Lengths of the fetched pieces: the first is short so that sound starts at once, then they double. */
 const firstSeconds = 0.25
 const longestSeconds = 4
-/** From now to the first sample: the time that scheduling takes. */
+/** Delay of the first sample, which covers the time for scheduling. */
 const leadSeconds = 0.03
 const liveMillis = 250
 const retryMillis = 1_000
-/** How often it tries again when the server does not answer, or is busy. */
+/** Retries while the server is unreachable or busy. */
 const maxRetries = 300
-/** And when it breaks off: what can't be read breaks off every time. */
+/** Retries after an aborted response: unreadable audio aborts every time. */
 const maxBroken = 5
 const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
 const waiting = "Waiting for the server …"
 const shownMillis = 100
-/** Tracks whose place is kept; beyond it, the one that was left first begins anew. */
+/** Remembered positions; beyond this, the oldest is dropped. */
 const maxPlaces = 500
-/** This close to its end a track has been heard. */
+/** A track stopped this close to its end restarts from the beginning. */
 const endSeconds = 0.05
 
 interface Scheduled {
   readonly node: AudioBufferSourceNode
-  /** On the context's clock. */
+  /** Seconds on the audio context's clock. */
   readonly at: number
   readonly from: number
   readonly samples: number
 }
 
-/** Of every track that is not played. */
+/** State of every other track. */
 export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, words: "" }
 
 const nameOf = ({ conversation, file }: Track) => `${conversation}/${file}`
 
-/** More may come at its end. */
+/** The file is still growing. */
 const isLive = ({ conversation }: Track): boolean => find(conversation)?.live ?? false
 
 export function isSame(a: Track | undefined, b: Track): boolean {
@@ -69,7 +72,7 @@ class Player {
   #scheduled: Array<Scheduled> = []
   readonly #places = new Map<string, number>()
 
-  /** From `position` seconds on. */
+  /** Plays from `position` seconds. */
   play(track: Track, position: number): void {
     this.#leave()
     const run = new AbortController()
@@ -88,7 +91,7 @@ class Player {
     this.state.update({ state: "paused", position })
   }
 
-  /** Pauses it, or plays it from where it was left, and from the start when all of its `duration` was heard. */
+  /** Pauses the track, or resumes it at its last position; a track played to its `duration` restarts. */
   toggle(track: Track, duration: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused" && isSame(current, track)) return this.pause()
@@ -96,7 +99,7 @@ class Player {
     this.play(track, place >= duration - endSeconds && !isLive(track) ? 0 : place)
   }
 
-  /** Plays on from there when something is playing; else it is the place to begin at. */
+  /** Moves the track's position. If anything is playing, the track plays from there. */
   seek(track: Track, position: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused") return this.play(track, position)
@@ -110,7 +113,7 @@ class Player {
     return isSame(current, track) ? position : (this.#places.get(nameOf(track)) ?? 0)
   }
 
-  /** Nothing is played any more. */
+  /** Stops and closes the player. */
   close(): void {
     this.#leave()
     this.state.set(idle)
@@ -137,7 +140,7 @@ class Player {
     }
   }
 
-  /** A context at the file's own rate: pieces follow each other to the sample. */
+  /** A context at the file's own rate, so that pieces join without resampling. */
   #contextAt(sampleRate: number): AudioContext {
     if (this.#context?.sampleRate === sampleRate) return this.#context
     void this.#context?.close()
@@ -167,7 +170,7 @@ class Player {
 
   async #start(track: Track, position: number, signal: AbortSignal): Promise<void> {
     const context = this.#contextAt(track.sampleRate)
-    // A context that is closed meanwhile is not this run's any more.
+    // `stop` can close the context and start another run during the wait.
     const resumed = context.resume().catch(() => {})
     const timer = setInterval(() => this.#show(), shownMillis)
     signal.addEventListener("abort", () => clearInterval(timer))
@@ -195,7 +198,7 @@ class Player {
     this.state.update({ state: "paused", position: sample / track.sampleRate })
   }
 
-  /** Waits for a server that is away or busy. */
+  /** Retries while the server is unreachable or busy. */
   async #fetchAgain(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
     for (let [retries, broken] = [0, 0]; ; retries++) {
       try {
@@ -206,7 +209,7 @@ class Player {
         if (cause === brokeOff && ++broken > maxBroken) throw unreadable
         const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
         if (!passes || retries >= maxRetries) throw cause
-        // Why it does not answer is said in one place, for all of the page.
+        // The banner tells why the server is unreachable.
         if (!signal.aborted) this.state.update({ words: cause instanceof Unreachable ? waiting : wordsFor(cause) })
         await pause(retryMillis, signal)
         signal.throwIfAborted()
@@ -214,9 +217,9 @@ class Player {
     }
   }
 
-  /** Empty when there is no such sample yet. */
+  /** Fetches PCM from a sample on; empty if the file does not reach it yet. */
   async #fetch(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
-    // From the sample before, which is there: at the end of a live one there is an answer, not an error.
+    // Includes the preceding sample, which exists: at the end of a growing file the response is not an error.
     const before = Math.min(1, from)
     const range = `bytes=${2 * (from - before)}-${2 * (from + samples) - 1}`
     const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
@@ -224,7 +227,7 @@ class Player {
     return new Int16Array(bytes, 0, bytes.byteLength >> 1).subarray(before)
   }
 
-  /** Answers when the piece ends. */
+  /** Schedules a piece and returns the time at which it ends. */
   #schedule(context: AudioContext, pcm: Int16Array, from: number, at: number): number {
     const buffer = context.createBuffer(1, pcm.length, context.sampleRate)
     buffer.copyToChannel(
@@ -234,7 +237,7 @@ class Player {
     const node = context.createBufferSource()
     node.buffer = buffer
     node.connect(context.destination)
-    // On a whole sample, so that pieces meet without a click.
+    // Rounded to whole samples, so that pieces join without a click.
     const start = Math.ceil(at * context.sampleRate - 1e-6) / context.sampleRate
     node.start(start)
     this.#scheduled.push({ node, at: start, from, samples: pcm.length })

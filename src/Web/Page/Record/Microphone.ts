@@ -1,20 +1,20 @@
-/** The device's audio as PCM16, at the rate that it gives. */
+/** Captures the microphone as PCM16, at the device's own rate where the browser allows it. */
 
-/** `message` says what to do about it. */
+/** `message` tells what to do about it. */
 export class NoMicrophone extends Error {}
 
 export interface Piece {
   readonly pcm: ArrayBuffer
-  /** 0 to 1. */
+  /** Peak level, 0 to 1. */
   readonly peak: number
-  /** Unix seconds of its end, by the clock. */
+  /** Unix seconds at the end of the piece, by the system clock. */
   readonly endedAt: number
 }
 
 export interface Microphone {
   readonly sampleRate: number
   readonly name: string
-  /** Hands over the last piece, then lets go of the device. */
+  /** Delivers the last piece, then releases the device. */
   stop(): Promise<void>
 }
 
@@ -41,7 +41,7 @@ const isPiece = (data: unknown): data is Piece => typeof data === "object" && da
 
 const workletUrl = (): string => document.querySelector<HTMLMetaElement>('meta[name="spillway-worklet"]')?.content ?? ""
 
-/** `onEnded`: the device was taken away. Throws `NoMicrophone`. */
+/** `onEnded` is called when the device is disconnected. Throws `NoMicrophone`. */
 export async function open(onPiece: (piece: Piece) => void, onEnded: () => void): Promise<Microphone> {
   if (!window.isSecureContext) {
     throw new NoMicrophone(
@@ -74,7 +74,7 @@ export async function open(onPiece: (piece: Piece) => void, onEnded: () => void)
     node.port.start()
     track?.addEventListener("ended", onEnded)
     context.createMediaStreamSource(stream).connect(node)
-    // Its output is silence; without a listener it would not be asked for any.
+    // A node without a destination is not run; this one outputs silence.
     node.connect(context.destination)
     await context.resume()
     return {
@@ -93,7 +93,7 @@ export async function open(onPiece: (piece: Piece) => void, onEnded: () => void)
   }
 }
 
-/** At the device's rate, so that nothing is converted; some browsers do not tell it, some do not take it. */
+/** Uses the device's rate to avoid resampling. Some browsers don't report it, some reject it. */
 const contextOf = (rate: number | undefined): AudioContext => {
   const clipped = Math.max(lowestRate, Math.min(highestRate, rate ?? 0))
   const context = rate === undefined ? new AudioContext() : new AudioContext({ sampleRate: clipped })

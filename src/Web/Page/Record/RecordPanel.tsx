@@ -1,4 +1,4 @@
-/** Records from the microphone, and takes files that are dropped on the page. */
+/** Records from the microphone and accepts files dropped on the page. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { isRecording, type Job, jobs, record, sendFile } from "./Recorder.ts"
 import { SendingCard } from "./SendingCard.tsx"
@@ -8,7 +8,7 @@ import { clock } from "../Words.ts"
 
 const Meter = ({ job }: { readonly job: Job }) => {
   const level = useStore(job.level)
-  // Speech lies between -50 dB and 0.
+  // Scales -50 dB to 0 dB, the range of speech.
   const loud = level <= 0 ? 0 : Math.max(0, Math.min(1, 1 + (20 * Math.log10(level)) / 50))
   return (
     <div
@@ -75,7 +75,7 @@ export function RecordPanel({ hasKey }: { readonly hasKey: boolean }) {
     return current.state.watch(look)
   }, [current])
 
-  // Once at a time, however often it is pressed while the browser asks for permission.
+  // Ignores further clicks while the browser asks for permission.
   const start = async () => {
     if (starting.current || isRecording()) return
     starting.current = true

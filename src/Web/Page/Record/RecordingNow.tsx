@@ -1,10 +1,10 @@
-/** The recording that goes on: in the header of every view and in the tab's title, with its end at hand; said once. */
+/** The current recording in the header and the tab's title, with its stop button; announced to screen readers. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { type Job, jobs, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
 import { clock } from "../Words.ts"
 
-/** Follows all of them. */
+/** Rerenders when any job changes. */
 const useJobs = (): ReadonlyArray<Job> => {
   const all = useStore(jobs)
   const [, again] = useState(0)
@@ -31,7 +31,7 @@ const words = {
   stored: "All of it is kept in the store."
 } as const
 
-/** For screen readers: each change once, and no numbers. */
+/** Announces each change to screen readers once, without numbers. */
 const Announcer = ({ all }: { readonly all: ReadonlyArray<Job> }) => {
   const phases = useRef(new WeakMap<Job, Phase>())
   const [said, say] = useState("")

@@ -1,4 +1,4 @@
-/** How far a recording or a file has come: sent, on the server's disk, in the store. */
+/** Progress of a recording or a file: sent, on the server's disk, in the store. */
 import { forget, type Job, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
 import { clock, duration } from "../Words.ts"
