@@ -27,7 +27,7 @@ const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
   Layer.provide(Layer.mergeAll(HttpConfig.layer, KeysConfig.layer, NodeConfig.layer))
 )
 
-const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
+const connected = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
 
 const importing = (flags: { readonly bucket: Option.Option<string> }) =>
   Layer.unwrap(
@@ -40,10 +40,10 @@ const importing = (flags: { readonly bucket: Option.Option<string> }) =>
 const spillway = Command.make("spillway").pipe(
   Command.withDescription("Send, list, fetch and import audio of a Spillway server, and manage its keys"),
   Command.withSubcommands([
-    Command.provide(StreamCommand, talking),
-    Command.provide(ConversationsCommand, talking),
-    Command.provide(FetchCommand, talking),
-    Command.provide(KeysCommand, talking),
+    Command.provide(StreamCommand, connected),
+    Command.provide(ConversationsCommand, connected),
+    Command.provide(FetchCommand, connected),
+    Command.provide(KeysCommand, connected),
     Command.provide(ImportCommand, importing),
     configCommand([...Configuration.groups, CliConfig])
   ])

@@ -5,7 +5,7 @@
  */
 
 /** A request for `peek` bytes after moving `skip` bytes. `skip` is negative only if the file's size is known. */
-export interface Ask {
+export interface ReadRequest {
   readonly skip: number
   readonly peek: number
 }
@@ -141,14 +141,14 @@ class Reading {
     return this.fileSize === undefined ? 0x7fff_ffff : this.fileSize - this.at
   }
 
-  *peek(skip: number, peek: number): Generator<Ask, DataView, Uint8Array> {
+  *peek(skip: number, peek: number): Generator<ReadRequest, DataView, Uint8Array> {
     this.at += skip
     const bytes = yield { skip, peek }
     return new DataView(bytes.buffer, bytes.byteOffset, Math.min(peek, bytes.byteLength))
   }
 
   /** Skips ID3 tags and reads the RIFF header. Returns what the file is if it is no WAV file. */
-  *riff(): Generator<Ask, Unsupported | undefined, Uint8Array> {
+  *riff(): Generator<ReadRequest, Unsupported | undefined, Uint8Array> {
     const first = yield* this.peek(0, 12)
     let head = first
     for (let tags = 0; tags < maxTags && head.byteLength >= 10 && latin(head, 0, 3) === "ID3"; tags++) {
@@ -160,13 +160,13 @@ class Reading {
   }
 
   /** Distance to the next chunk. Some writers omit the pad byte of chunks with odd sizes. */
-  *padding(size: number): Generator<Ask, number, Uint8Array> {
+  *padding(size: number): Generator<ReadRequest, number, Uint8Array> {
     if (size % 2 === 0) return chunkHead + size
     const view = yield* this.peek(chunkHead + size, chunkHead + 1)
     return likeness(view, 0, this.rest) > likeness(view, 1, this.rest) ? 0 : 1
   }
 
-  *isChunkAfter(size: number): Generator<Ask, boolean, Uint8Array> {
+  *isChunkAfter(size: number): Generator<ReadRequest, boolean, Uint8Array> {
     const view = yield* this.peek(size, chunkHead)
     const isChunk = view.byteLength === 0 || likeness(view, 0, this.rest) > 0
     yield* this.peek(-size, 0)
@@ -180,7 +180,7 @@ function* audioBytes(
   size: number,
   long: number | undefined,
   next: DataView
-): Generator<Ask, Pick<Audio, "bytes" | "isUnfinished"> | "empty", Uint8Array> {
+): Generator<ReadRequest, Pick<Audio, "bytes" | "isUnfinished"> | "empty", Uint8Array> {
   const said = size === elsewhere ? (long ?? elsewhere) : size
   if (said === elsewhere || said > Number.MAX_SAFE_INTEGER) return { bytes: undefined, isUnfinished: false }
   if (said === 0) return likeness(next, 0, reading.rest) > 0 ? "empty" : { bytes: undefined, isUnfinished: true }
@@ -193,7 +193,7 @@ function* audioBytes(
  * Reads the headers of a file; `fileSize` is undefined for a stream. Each request is for about 50 bytes at most, and
  * is answered with fewer only at the end of the file.
  */
-export function* read(fileSize: number | undefined): Generator<Ask, Audio | Unsupported, Uint8Array> {
+export function* read(fileSize: number | undefined): Generator<ReadRequest, Audio | Unsupported, Uint8Array> {
   const reading = new Reading(fileSize)
   const wrong = yield* reading.riff()
   if (wrong !== undefined) return wrong

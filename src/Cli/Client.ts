@@ -1,7 +1,7 @@
 /** HTTP requests to the server. */
 import { Effect, Option, Predicate, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { ServerSaid } from "./ServerSaid.ts"
+import { ErrorResponse } from "./ErrorResponse.ts"
 import type * as Target from "./Target.ts"
 
 /** No usable response: no connection, a broken one, or a body that is not Spillway's. */
@@ -9,10 +9,11 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
   url: Schema.String,
   reason: Schema.String,
   /** The peer accepted the connection and closed it without a response. */
-  cut: Schema.optionalKey(Schema.Boolean)
+  isAborted: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
-    if (this.cut === true) return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
+    if (this.isAborted === true)
+      return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
     return `No Spillway answers at ${this.url} (${this.reason}). Start one with \`npm start\`, or name another with --url.`
   }
 }
@@ -21,7 +22,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 export function refusal(response: HttpClientResponse.HttpClientResponse) {
   return Effect.map(
     Effect.orElseSucceed(response.text, () => ""),
-    (body) => ServerSaid.of(response.status, body, response.headers["retry-after"])
+    (body) => ErrorResponse.of(response.status, body, response.headers["retry-after"])
   )
 }
 
@@ -36,14 +37,15 @@ export function send({ key, url }: Target.Server, request: HttpClientRequest.Htt
       .execute(asked)
       .pipe(
         Effect.mapError(
-          ({ reason }) => new Unreachable({ url, reason: reasonOf(reason), cut: cuts.includes(codeOf(reason)) })
+          ({ reason }) =>
+            new Unreachable({ url, reason: reasonOf(reason), isAborted: abortCodes.includes(codeOf(reason)) })
         )
       )
   })
 }
 
 /** Codes of undici and of the system for an established connection that ended. */
-const cuts = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
+const abortCodes = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
 
 const codeOf = ({ cause }: { readonly cause?: unknown }): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""

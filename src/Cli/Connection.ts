@@ -4,7 +4,7 @@ import type { Scope } from "effect"
 import type { IncomingMessage } from "node:http"
 import { WebSocket } from "ws"
 import * as Frames from "./Stream/Frames.ts"
-import { ServerSaid } from "./ServerSaid.ts"
+import { ErrorResponse } from "./ErrorResponse.ts"
 
 /** The connection failed or ended, and a new one can work, not before `retryAfter`. */
 export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", {
@@ -16,7 +16,7 @@ export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnect
   }
 
   /** Converts a transient refusal; a permanent one stays as it is. */
-  static by(refusal: ServerSaid): Disconnected | ServerSaid {
+  static by(refusal: ErrorResponse): Disconnected | ErrorResponse {
     return refusal.isTransient ? new Disconnected({ reason: refusal.message, retryAfter: refusal.retryAfter }) : refusal
   }
 }
@@ -66,12 +66,12 @@ const maxAnswerBytes = 64 * 1024
 const onRefusal = (
   response: IncomingMessage,
   patience: Duration.Duration,
-  done: (error: Disconnected | ServerSaid) => void
+  done: (error: Disconnected | ErrorResponse) => void
 ) => {
   let body = ""
   const end = () => {
     response.destroy()
-    done(Disconnected.by(ServerSaid.of(response.statusCode ?? 0, body, response.headers["retry-after"])))
+    done(Disconnected.by(ErrorResponse.of(response.statusCode ?? 0, body, response.headers["retry-after"])))
   }
   response.setEncoding("utf8")
   response.on("data", (text: string) => {
@@ -95,7 +95,7 @@ const ended = (socket: WebSocket) =>
   })
 
 /** Opens a socket for the lifetime of the scope. */
-export function open(options: Options): Effect.Effect<Connection, Disconnected | Refused | ServerSaid, Scope.Scope> {
+export function open(options: Options): Effect.Effect<Connection, Disconnected | Refused | ErrorResponse, Scope.Scope> {
   return Effect.gen(function* () {
     const socket = yield* Effect.acquireRelease(connect(options), disconnect, { interruptible: true })
     // Subscribes before the first send, so that the close reason is never missed.
@@ -128,7 +128,7 @@ const disconnect = (socket: WebSocket) =>
   }).pipe(Effect.timeoutOption(goodbye), Effect.andThen(Effect.sync(() => socket.terminate())))
 
 const connect = ({ key, onReceived, patience, url }: Options) =>
-  Effect.callback<WebSocket, Disconnected | ServerSaid>((resume) => {
+  Effect.callback<WebSocket, Disconnected | ErrorResponse>((resume) => {
     const socket = new WebSocket(url, {
       headers: { authorization: `Bearer ${Redacted.value(key)}` },
       perMessageDeflate: false,

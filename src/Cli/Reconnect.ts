@@ -7,7 +7,7 @@ import type { CliConfig } from "./CliConfig.ts"
 import type { Unreachable } from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
 import { Screen } from "./Screen.ts"
-import type { ServerSaid } from "./ServerSaid.ts"
+import type { ErrorResponse } from "./ErrorResponse.ts"
 
 /** No further tries. `reason` is that of the last one, `because` says why it was the last. */
 export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { reason: Schema.String, because: Schema.String }) {
@@ -23,11 +23,14 @@ type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff" | "m
 const isDisconnected = (error: unknown): error is Disconnected => error instanceof Disconnected
 
 /** Retries a short request while its failure is transient. Each try takes at most `patience`. */
-export function patiently<A, R>(request: Effect.Effect<A, ServerSaid | Unreachable, R>, config: CliConfig["Service"]) {
+export function retrying<A, R>(
+  request: Effect.Effect<A, ErrorResponse | Unreachable, R>,
+  config: CliConfig["Service"]
+) {
   return reconnecting(
     request.pipe(
       Effect.catchTags({
-        ServerSaid: (refusal) => Effect.fail(Disconnected.by(refusal)),
+        ErrorResponse: (refusal) => Effect.fail(Disconnected.by(refusal)),
         Unreachable: ({ message }) => new Disconnected({ reason: message })
       }),
       Effect.timeoutOrElse({

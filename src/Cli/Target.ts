@@ -3,7 +3,7 @@ import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } fr
 import * as Telemetry from "../Telemetry.ts"
 import { CliConfig } from "./CliConfig.ts"
 
-export class NoKey extends Schema.TaggedError<NoKey>()("NoKey", { file: Schema.String }) {
+export class MissingKey extends Schema.TaggedError<MissingKey>()("MissingKey", { file: Schema.String }) {
   override get message() {
     return `No key: give one with --key or SPILLWAY_KEY. (On the server's own machine it is read from ${this.file}.)`
   }
@@ -78,7 +78,7 @@ export const target = Effect.fnUntraced(function* (flags: {
   const { key, text } = Option.isSome(found)
     ? found.value
     : yield* Option.match(yield* keyInFile(file), {
-        onNone: () => new NoKey({ file }),
+        onNone: () => new MissingKey({ file }),
         onSome: (key) => Effect.succeed({ key, text: `$(cat ${quoted(file)})` })
       })
   const again = [

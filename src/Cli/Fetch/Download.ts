@@ -45,7 +45,7 @@ export const Download = {
     let whole = Number.POSITIVE_INFINITY
 
     /** Always retried: if the audio is unreadable, the request for the rest gets that as its response. */
-    const cut = Effect.suspend(() => {
+    const aborted = Effect.suspend(() => {
       const clock = Conversations.clock(options.seconds * Math.min(1, bytes / whole))
       return new Disconnected({ reason: `The server cut the response at byte ${bytes} (${clock})` })
     })
@@ -54,7 +54,7 @@ export const Download = {
     const attempt = Effect.gen(function* () {
       const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
         Effect.catchTag("Unreachable", (error) =>
-          error.cut === true ? cut : new Disconnected({ reason: error.message })
+          error.isAborted === true ? aborted : new Disconnected({ reason: error.message })
         ),
         Effect.timeoutOrElse({ duration: config.patience, orElse: () => silent })
       )
@@ -70,7 +70,7 @@ export const Download = {
       const size = sizeOf(response)
       whole = Option.getOrElse(size, () => Number.POSITIVE_INFINITY)
       yield* response.stream.pipe(
-        Stream.catch(() => Stream.fromEffect(cut)),
+        Stream.catch(() => Stream.fromEffect(aborted)),
         Stream.timeoutOrElse({ duration: config.patience, orElse: () => Stream.fail(silent) }),
         Stream.runForEach((chunk) =>
           to.write(chunk).pipe(
@@ -84,7 +84,7 @@ export const Download = {
           )
         )
       )
-      if (Option.isSome(size) && bytes < size.value) return yield* cut
+      if (Option.isSome(size) && bytes < size.value) return yield* aborted
     })
 
     const leave = Effect.gen(function* () {

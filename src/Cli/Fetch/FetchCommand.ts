@@ -55,7 +55,7 @@ export const FetchCommand = Command.make(
   },
   Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
     const from = yield* Target.target(flags)
-    const files = yield* Reconnect.patiently(Conversations.files(from, id), yield* CliConfig)
+    const files = yield* Reconnect.retrying(Conversations.files(from, id), yield* CliConfig)
     const wanted = files
       .map((each, index) => ({ each, number: index + 1 }))
       .filter(({ number }) => Option.isNone(file) || file.value === number)

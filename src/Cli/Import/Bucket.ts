@@ -8,7 +8,7 @@ const env = "SPILLWAY_BUCKET"
  * Shorter store timeouts for an interactive command, which prints each retry. The environment overrides them. Applies
  * to all settings read below this layer.
  */
-export const layerImpatient: Layer.Layer<never> = ConfigProvider.layerAdd(
+export const layerShortTimeouts: Layer.Layer<never> = ConfigProvider.layerAdd(
   ConfigProvider.fromUnknown({ SPILLWAY_GCS_DEADLINE: "5 seconds", SPILLWAY_GCS_STALL_TIMEOUT: "5 seconds" })
 )
 

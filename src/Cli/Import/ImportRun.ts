@@ -83,18 +83,18 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
     total.skipped++
     return Console.error(`skipped ${key}: ${reason}`)
   }
-  const patiently = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
+  const retrying = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
     Reconnect.reconnecting(
       Effect.catchIf(work, isTransient, (error) => new Disconnected({ reason: reasonOf(error) })),
       Effect.sync(() => total.objects),
       config
     )
-  if (Option.isSome(from)) yield* Effect.forEach(yield* patiently(ImportFiles.put(from.value, uid)), skip)
+  if (Option.isSome(from)) yield* Effect.forEach(yield* retrying(ImportFiles.put(from.value, uid)), skip)
   let told = yield* Clock.currentTimeMillis
   let after = Option.some("")
   while (Option.isSome(after)) {
     const here = { after: after.value, ...options }
-    const { added, known, next, odd, undrawn, ...rest } = yield* patiently(page(uid, here))
+    const { added, known, next, odd, undrawn, ...rest } = yield* retrying(page(uid, here))
     total.objects += added + known + rest.skipped.length + rest.ignored.length
     total.added += added
     total.known += known

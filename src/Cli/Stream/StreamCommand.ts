@@ -7,7 +7,7 @@ import * as Conversations from "../Conversations.ts"
 import * as Flags from "../Flags.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
-import { ServerSaid } from "../ServerSaid.ts"
+import { ErrorResponse } from "../ErrorResponse.ts"
 import * as Target from "../Target.ts"
 import { Upload } from "./Upload.ts"
 import * as Wav from "./Wav.ts"
@@ -36,7 +36,7 @@ const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
 
 /** Unix seconds at the end of a conversation's audio, 0 for a new one. After a fast upload it can lie in the future. */
 const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
-  const get = Reconnect.patiently(Conversations.get(to, id), yield* CliConfig)
+  const get = Reconnect.retrying(Conversations.get(to, id), yield* CliConfig)
   return yield* get.pipe(
     Effect.map(({ audio_files }) =>
       audio_files.reduce(
@@ -50,7 +50,7 @@ const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
   )
 })
 
-const isNew = (error: unknown) => error instanceof ServerSaid && error.status === 404
+const isNew = (error: unknown) => error instanceof ErrorResponse && error.status === 404
 
 /** Truncated files are sent up to the cut, with a warning. */
 const warnOfCut = Effect.fnUntraced(function* (file: string, { sampleRate }: Wav.Wav, extent: Wav.Extent | undefined) {

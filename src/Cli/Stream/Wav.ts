@@ -1,10 +1,7 @@
-/**
- * WAV input for streaming: files are read at any position, pipes in order. Several channels are mixed to their mean.
- */
+/** WAV input for streaming: files are read at any position, pipes in order. Channels are mixed to their mean. */
 import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import type { PlatformError, Scope } from "effect"
 import * as WavReader from "../../WavReader.ts"
-import * as NamedPipe from "./NamedPipe.ts"
 import * as WavPipe from "./WavPipe.ts"
 
 /** The file holds no audio that can be sent. `found` describes what it is: "an MP3 file". */
@@ -66,7 +63,7 @@ export const open = Effect.fnUntraced(function* (
   if (type === "Directory") return yield* new UnreadableFile({ file, reason: "a directory" })
   const bytes = isStandardInput
     ? Stream.mapError((yield* Stdio.Stdio).stdin, unreadable)
-    : NamedPipe.read(path, () => new UnreadableFile({ file, reason: "a pipe that broke" }))
+    : WavPipe.readNamed(path, () => new UnreadableFile({ file, reason: "a pipe that broke" }))
   return yield* WavPipe.open(bytes, unsupported)
 })
 

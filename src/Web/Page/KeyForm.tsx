@@ -9,7 +9,7 @@ const reasons = {
 } as const
 
 /** Moves focus to the title of the view that the key opened, for keyboards and screen readers. */
-const goOn = () => (document.getElementById("live-title") ?? document.getElementById("list-title"))?.focus()
+const focusView = () => (document.getElementById("live-title") ?? document.getElementById("list-title"))?.focus()
 
 export function KeyForm({ refused }: { readonly refused: Refusal | undefined }) {
   const [text, setText] = useState("")
@@ -22,7 +22,7 @@ export function KeyForm({ refused }: { readonly refused: Refusal | undefined }) 
         event.preventDefault()
         if (text.trim() === "") return
         enter(text.trim())
-        setTimeout(goOn)
+        setTimeout(focusView)
       }}
     >
       <h2>{refused === undefined ? "Enter your key" : titles[refused]}</h2>

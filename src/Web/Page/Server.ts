@@ -17,11 +17,11 @@ export class Unreachable extends Error {}
 const problem = Json.record({ title: Json.text })
 const detailed = Json.record({ detail: Json.text })
 
-const wordsOf = async (response: Response): Promise<string> => {
+const messageOf = async (response: Response): Promise<string> => {
   const body = await response.text().catch(() => "")
-  const read = <A>(reader: Json.Reader<A>): A | undefined => {
+  const read = <A>(decoder: Json.Decoder<A>): A | undefined => {
     try {
-      return Json.parse(reader, body)
+      return Json.parse(decoder, body)
     } catch {
       return undefined
     }
@@ -31,7 +31,9 @@ const wordsOf = async (response: Response): Promise<string> => {
   return detail === undefined ? `${title}.` : `${title}. ${detail}`
 }
 
-export const brokeOff = new Unreachable("The connection to the server broke. This page connects again by itself.")
+export const connectionBroke = new Unreachable(
+  "The connection to the server broke. This page connects again by itself."
+)
 
 const silent = new Unreachable("The server does not answer. Is it running? This page tries again by itself.")
 
@@ -65,7 +67,7 @@ export async function ask(path: string, { allowed, headers: more, signal }: Requ
   if (response.ok) accept(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
   if (response.status === 401) refuse(key)
-  throw new Refused(response.status, await wordsOf(response))
+  throw new Refused(response.status, await messageOf(response))
 }
 
 /** Reads the whole response. Throws `Unreachable` if it does not arrive in time. */
@@ -78,14 +80,14 @@ const askFor = async <A>(
   const timer = setTimeout(() => patience.abort(silent), patienceMillis)
   const both = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
   try {
-    return await read(await ask(path, { ...request, signal: both })).catch(instead(brokeOff))
+    return await read(await ask(path, { ...request, signal: both })).catch(instead(connectionBroke))
   } finally {
     clearTimeout(timer)
   }
 }
 
-export async function askJson<A>(reader: Json.Reader<A>, path: string, signal?: AbortSignal): Promise<A> {
-  return Json.parse(reader, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
+export async function askJson<A>(decoder: Json.Decoder<A>, path: string, signal?: AbortSignal): Promise<A> {
+  return Json.parse(decoder, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
 }
 
 /** Returns the part of the range that exists, possibly empty. */
@@ -95,6 +97,6 @@ export function askBytes(path: string, range: string, signal: AbortSignal): Prom
   return askFor(path, read, { signal, headers: { range }, allowed: [416] })
 }
 
-export function wordsFor(cause: unknown): string {
+export function messageFor(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }

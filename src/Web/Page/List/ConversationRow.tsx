@@ -7,7 +7,7 @@ import { player } from "../Play/Player.ts"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
 import { useWaveforms } from "../Play/Waveforms.ts"
-import { clock, time } from "../Words.ts"
+import { clock, time } from "../Format.ts"
 
 /** Audio files shown of one conversation, the latest. */
 const maxFiles = 50

@@ -1,5 +1,5 @@
 /** An audio file of a conversation: waveform, player, download. */
-import { Copy } from "./Copy.tsx"
+import { CopyButton } from "./CopyButton.tsx"
 import * as Model from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
 import { idle, isSame, player, type Track } from "../Play/Player.ts"
@@ -8,7 +8,7 @@ import { session } from "../Session.ts"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
 import { Waveform } from "../Play/Waveform.tsx"
-import { bytes, date } from "../Words.ts"
+import { bytes, date } from "../Format.ts"
 
 /** Playback within this of the end of a growing file counts as live. */
 const liveSeconds = 5
@@ -42,7 +42,7 @@ export function FileRow(props: {
   const { conversation, file, isOnly, waveform } = props
   const track = trackOf(conversation, file)
   const { end, state } = useSelected(player.state, (playing) => (isSame(playing.track, track) ? playing : idle))
-  const position = useSelected(player.state, () => player.placeOf(track))
+  const position = useSelected(player.state, () => player.positionOf(track))
   const isPlaying = state !== "paused"
   const total = Math.max(file.duration, waveform?.duration ?? 0, end)
   const isFollowing = isPlaying && total - position < liveSeconds
@@ -80,12 +80,12 @@ export function FileRow(props: {
         <button type="button" class="quiet" onClick={() => download(conversation.id, file.id)}>
           Download ({bytes(file.bytes)})
         </button>
-        <Copy
+        <CopyButton
           text={`curl -fOJ -H "Authorization: Bearer $SPILLWAY_KEY" "${url}"`}
           label="Copy curl"
           hint="It takes the key from SPILLWAY_KEY: export SPILLWAY_KEY=… before."
         />
-        <Copy text={url} label="Copy URL" />
+        <CopyButton text={url} label="Copy URL" />
         <span class="hint">
           {file.sample_rate / 1000} kHz · {file.codec === "pcm16" ? "PCM 16 bit" : file.codec}
         </span>

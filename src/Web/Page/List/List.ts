@@ -1,7 +1,7 @@
 /** State of the list of conversations: polls the part that can change, and loads older pages on demand. */
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, isAbort, wordsFor } from "../Server.ts"
+import { askJson, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
@@ -11,10 +11,10 @@ export interface List {
   /** Cursor of the next older page; null after the oldest. */
   readonly next: string | null
   readonly isLoadingMore: boolean
-  readonly words: string
+  readonly message: string
 }
 
-const empty: List = { conversations: undefined, next: null, isLoadingMore: false, words: "" }
+const empty: List = { conversations: undefined, next: null, isLoadingMore: false, message: "" }
 
 export const list = new Store<List>(empty)
 
@@ -64,10 +64,10 @@ const refresh = async (signal: AbortSignal): Promise<void> => {
     list.update({
       conversations: all.slice(0, maxConversations),
       next: meets && below.length > 0 ? list.value.next : next,
-      words: ""
+      message: ""
     })
   } catch (cause) {
-    if (!isAbort(cause)) list.update({ words: wordsFor(cause) })
+    if (!isAbort(cause)) list.update({ message: messageFor(cause) })
   }
 }
 
@@ -82,10 +82,10 @@ export async function more(): Promise<void> {
     const older = await page(pageSize, next, signal)
     const known = new Set((list.value.conversations ?? []).map(({ id }) => id))
     const added = older.conversations.filter(({ id }) => !known.has(id))
-    list.update({ conversations: [...(list.value.conversations ?? []), ...added], next: older.next, words: "" })
+    list.update({ conversations: [...(list.value.conversations ?? []), ...added], next: older.next, message: "" })
   } catch (cause) {
     if (isAbort(cause)) return
-    list.update({ words: wordsFor(cause) })
+    list.update({ message: messageFor(cause) })
   }
   list.update({ isLoadingMore: false })
 }

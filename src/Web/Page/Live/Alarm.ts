@@ -1,6 +1,6 @@
 /** Problems of the node, current and since its start, with advice for the operator. */
 import type { Live } from "./Live.ts"
-import { count } from "../Words.ts"
+import { count } from "../Format.ts"
 
 export interface Trouble {
   readonly title: string
@@ -50,9 +50,9 @@ const isBehind = ({ now }: Live): boolean =>
 
 /** The alarm in a few words, or empty. */
 export function alarmOf(live: Live): string {
-  const [, words] = alarms.find(([name]) => grown(live, name) > 0) ?? []
+  const [, message] = alarms.find(([name]) => grown(live, name) > 0) ?? []
   const failing = live.now?.node?.failing[0]?.name
-  return words ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
+  return message ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
 }
 
 /** Current problems first. */

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks"
 import UPlot from "uplot"
 import { useScheme } from "../Scheme.ts"
-import { time } from "../Words.ts"
+import { time } from "../Format.ts"
 
 const height = 104
 /** Height of a narrow chart, which shows the line only. */

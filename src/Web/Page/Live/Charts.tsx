@@ -2,7 +2,7 @@
 import { Chart } from "./Chart.tsx"
 import { historySeconds, type Moment } from "./Live.ts"
 import type { Node } from "../Model.ts"
-import { bytes, count, duration } from "../Words.ts"
+import { bytes, count, duration } from "../Format.ts"
 
 /** Thresholds above which a value is highlighted. */
 export const slowAckSeconds = 3

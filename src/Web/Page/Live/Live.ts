@@ -5,7 +5,7 @@
 import * as Json from "../Json.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { ask, askJson, brokeOff, isAbort, wordsFor } from "../Server.ts"
+import { ask, askJson, connectionBroke, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
@@ -26,12 +26,12 @@ export interface Moment {
 
 export interface Live {
   readonly state: "connecting" | "connected" | "waiting"
-  readonly words: string
+  readonly message: string
   readonly now: Model.CapturesNow | undefined
   readonly history: ReadonlyArray<Moment>
 }
 
-export const live = new Store<Live>({ state: "connecting", words: "", now: undefined, history: [] })
+export const live = new Store<Live>({ state: "connecting", message: "", now: undefined, history: [] })
 
 const silenceMillis = 6_000
 const pollMillis = 2_000
@@ -60,7 +60,7 @@ const momentOf = (now: Model.CapturesNow): Moment => ({
 const take = (now: Model.CapturesNow): void => {
   const moment = momentOf(now)
   const history = [...live.value.history.filter(({ at }) => at > moment.at - historySeconds && at < moment.at), moment]
-  live.set({ state: "connected", words: "", now, history })
+  live.set({ state: "connected", message: "", now, history })
 }
 
 /** Reads the stream until it ends or is silent. */
@@ -75,7 +75,7 @@ const listen = async (stop: AbortSignal): Promise<void> => {
     let text = ""
     for (;;) {
       const piece = await reader?.read().catch((cause: unknown) => {
-        throw isAbort(cause) ? cause : brokeOff
+        throw isAbort(cause) ? cause : connectionBroke
       })
       if (piece === undefined || piece.done) return
       clearTimeout(timer)
@@ -124,21 +124,21 @@ const watch = (signal: AbortSignal): Promise<void> => {
 
 /** Follows the server's state until `stop`. */
 export async function follow(stop: AbortSignal): Promise<void> {
-  live.set({ state: "connecting", words: "", now: undefined, history: [] })
+  live.set({ state: "connecting", message: "", now: undefined, history: [] })
   let wait = firstPauseMillis
   while (!stop.aborted && session.value.key !== undefined) {
     const turned = untilTurned(stop)
-    let words = "The server has closed the connection."
+    let message = "The server has closed the connection."
     try {
       await watch(turned.signal)
     } catch (cause) {
-      words = isAbort(cause) ? "The server has fallen silent." : wordsFor(cause)
+      message = isAbort(cause) ? "The server has fallen silent." : messageFor(cause)
     }
     if (stop.aborted) return
     if (turned.signal.aborted) continue
     turned.abort()
     wait = live.value.state === "connected" ? firstPauseMillis : Math.min(maxPauseMillis, wait * 2)
-    live.update({ state: "waiting", words })
+    live.update({ state: "waiting", message })
     await pause(wait, stop)
   }
 }

@@ -4,7 +4,7 @@ import { Charts, nearlyFull, rate, seconds, slowAckSeconds } from "./Charts.tsx"
 import { historySeconds, live, type Moment } from "./Live.ts"
 import type { Bound, Capture } from "../Model.ts"
 import { useStore } from "../Store.ts"
-import { bytes, count, time } from "../Words.ts"
+import { bytes, count, time } from "../Format.ts"
 
 const slowUploadSeconds = 120
 const manyQueued = 5

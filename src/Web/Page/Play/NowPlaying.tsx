@@ -4,7 +4,7 @@ import { PlayButton } from "./PlayButton.tsx"
 import { player } from "./Player.ts"
 import { useSelected, useStore } from "../Store.ts"
 import { titleOf } from "../List/Title.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
 const show = (conversation: string) => {
   location.hash = "#recordings"
@@ -17,7 +17,7 @@ const show = (conversation: string) => {
 }
 
 export function NowPlaying() {
-  const { end, position, state, track, words } = useStore(player.state)
+  const { end, position, state, track, message } = useStore(player.state)
   const conversation = useSelected(list, () => (track === undefined ? undefined : find(track.conversation)))
   if (track === undefined) return null
   const file = conversation?.audio_files.find(({ id }) => id === track.file)
@@ -37,7 +37,7 @@ export function NowPlaying() {
         {conversation === undefined ? track.conversation : titleOf(conversation)}
       </button>
       <span class="words" role="alert">
-        {words}
+        {message}
       </span>
       <span class="number">
         {clock(position)} <span class="of">of {clock(total)}</span>

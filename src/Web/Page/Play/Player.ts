@@ -5,7 +5,7 @@
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askBytes, brokeOff, isAbort, Refused, Unreachable, wordsFor } from "../Server.ts"
+import { askBytes, connectionBroke, isAbort, Refused, Unreachable, messageFor } from "../Server.ts"
 import { Store } from "../Store.ts"
 
 export interface Track {
@@ -21,7 +21,7 @@ export interface Playing {
   readonly position: number
   /** Seconds fetched so far, from the file's start. */
   readonly end: number
-  readonly words: string
+  readonly message: string
 }
 
 /** Audio scheduled ahead of the playback position. */
@@ -54,7 +54,7 @@ interface Scheduled {
 }
 
 /** State of every other track. */
-export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, words: "" }
+export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, message: "" }
 
 const nameOf = ({ conversation, file }: Track) => `${conversation}/${file}`
 
@@ -70,18 +70,18 @@ class Player {
   #context: AudioContext | undefined
   #run = new AbortController()
   #scheduled: Array<Scheduled> = []
-  readonly #places = new Map<string, number>()
+  readonly #positions = new Map<string, number>()
 
   /** Plays from `position` seconds. */
   play(track: Track, position: number): void {
     this.#leave()
     const run = new AbortController()
     this.#run = run
-    this.state.set({ track, state: "loading", position, end: 0, words: "" })
+    this.state.set({ track, state: "loading", position, end: 0, message: "" })
     this.#start(track, position, run.signal).catch((cause: unknown) => {
       if (run.signal.aborted || isAbort(cause)) return
       this.#halt()
-      this.state.update({ state: "paused", words: wordsFor(cause) })
+      this.state.update({ state: "paused", message: messageFor(cause) })
     })
   }
 
@@ -95,7 +95,7 @@ class Player {
   toggle(track: Track, duration: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused" && isSame(current, track)) return this.pause()
-    const place = this.placeOf(track)
+    const place = this.positionOf(track)
     this.play(track, place >= duration - endSeconds && !isLive(track) ? 0 : place)
   }
 
@@ -103,14 +103,14 @@ class Player {
   seek(track: Track, position: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused") return this.play(track, position)
-    if (isSame(current, track)) return this.state.update({ position, words: "" })
-    this.#keep(track, position)
+    if (isSame(current, track)) return this.state.update({ position, message: "" })
+    this.#remember(track, position)
     this.state.update({})
   }
 
-  placeOf(track: Track): number {
+  positionOf(track: Track): number {
     const { position, track: current } = this.state.value
-    return isSame(current, track) ? position : (this.#places.get(nameOf(track)) ?? 0)
+    return isSame(current, track) ? position : (this.#positions.get(nameOf(track)) ?? 0)
   }
 
   /** Stops and closes the player. */
@@ -121,15 +121,15 @@ class Player {
 
   #leave(): void {
     const { position, track } = this.state.value
-    if (track !== undefined) this.#keep(track, this.#position() ?? position)
+    if (track !== undefined) this.#remember(track, this.#position() ?? position)
     this.#halt()
   }
 
-  #keep(track: Track, position: number): void {
-    this.#places.delete(nameOf(track))
-    this.#places.set(nameOf(track), position)
-    const [oldest] = this.#places.keys()
-    if (this.#places.size > maxPlaces && oldest !== undefined) this.#places.delete(oldest)
+  #remember(track: Track, position: number): void {
+    this.#positions.delete(nameOf(track))
+    this.#positions.set(nameOf(track), position)
+    const [oldest] = this.#positions.keys()
+    if (this.#positions.size > maxPlaces && oldest !== undefined) this.#positions.delete(oldest)
   }
 
   #halt(): void {
@@ -203,14 +203,14 @@ class Player {
     for (let [retries, broken] = [0, 0]; ; retries++) {
       try {
         const pcm = await this.#fetch(track, from, samples, signal)
-        if (this.state.value.words !== "") this.state.update({ words: "" })
+        if (this.state.value.message !== "") this.state.update({ message: "" })
         return pcm
       } catch (cause) {
-        if (cause === brokeOff && ++broken > maxBroken) throw unreadable
+        if (cause === connectionBroke && ++broken > maxBroken) throw unreadable
         const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
         if (!passes || retries >= maxRetries) throw cause
         // The banner tells why the server is unreachable.
-        if (!signal.aborted) this.state.update({ words: cause instanceof Unreachable ? waiting : wordsFor(cause) })
+        if (!signal.aborted) this.state.update({ message: cause instanceof Unreachable ? waiting : messageFor(cause) })
         await pause(retryMillis, signal)
         signal.throwIfAborted()
       }

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks"
 import { draw } from "./Bars.ts"
 import type { FileWaveform } from "../Model.ts"
 import { useScheme } from "../Scheme.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
 /** Step of an arrow key; Page Up and Page Down move ten steps. */
 const stepSeconds = 5

@@ -24,7 +24,7 @@ const stopMillis = 1_000
 
 const orFile = "Or drop a WAV file on the page: it is sent the same way."
 
-const words: Readonly<Record<string, string>> = {
+const message: Readonly<Record<string, string>> = {
   NotAllowedError: `The browser may not use the microphone. Allow it at the left of the address bar, in the site's settings, then press Record again. ${orFile}`,
   NotFoundError: `There is no microphone. Connect one, then press Record again. ${orFile}`,
   NotReadableError: `The microphone can't be read: another program may be using it. Close that one, then press Record again. ${orFile}`
@@ -34,7 +34,7 @@ const explain = (cause: unknown): NoMicrophone => {
   if (cause instanceof NoMicrophone) return cause
   const name = cause instanceof DOMException ? cause.name : ""
   const unknown = `The microphone can't be used (${cause instanceof Error ? cause.message : String(cause)}). ${orFile}`
-  return new NoMicrophone(words[name] ?? unknown)
+  return new NoMicrophone(message[name] ?? unknown)
 }
 
 const isPiece = (data: unknown): data is Piece => typeof data === "object" && data !== null && "pcm" in data

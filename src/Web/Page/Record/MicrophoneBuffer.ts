@@ -2,7 +2,7 @@
 import type { Source } from "./Source.ts"
 
 /** Capacity. A recording that exceeds it stops. */
-export const keptSeconds = 600
+export const capacitySeconds = 600
 
 /** A longer pause between pieces is a gap: the machine slept, or the device was disconnected. */
 const gapSeconds = 1
@@ -33,14 +33,14 @@ export class MicrophoneBuffer implements Source {
   }
 
   /** Buffered samples. */
-  get kept(): number {
+  get buffered(): number {
     return this.end - this.#released
   }
 
   /** Appends a piece; `endedAt` is its end in unix seconds by the clock. Returns false if the buffer is full. */
   push(pcm: Uint8Array, endedAt: number): boolean {
     const samples = pcm.length / 2
-    if (this.kept + samples > keptSeconds * this.sampleRate) return false
+    if (this.buffered + samples > capacitySeconds * this.sampleRate) return false
     const startedAt = endedAt - samples / this.sampleRate
     const drift = startedAt - this.timeOf(this.end)
     const gap = drift - this.#drift

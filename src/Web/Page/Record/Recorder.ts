@@ -1,13 +1,13 @@
 /** Recordings and files that this page sends. */
 import * as Microphone from "./Microphone.ts"
-import { keptSeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
+import { capacitySeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
 import { askJson } from "../Server.ts"
 import { Store } from "../Store.ts"
 import { type LinkState, Uplink } from "./Uplink.ts"
 import * as WavFile from "./WavFile.ts"
-import { duration } from "../Words.ts"
+import { duration } from "../Format.ts"
 
 /** State of a job. Positions are seconds of audio. */
 export interface Sending {
@@ -24,7 +24,7 @@ export interface Sending {
   /** The microphone is on. */
   readonly isRecording: boolean
   /** Message for the user. */
-  readonly words: string
+  readonly message: string
 }
 
 export interface Job {
@@ -64,8 +64,8 @@ const idOf = (name: string): string => {
 const isOver = (link: LinkState) => link === "done" || link === "failed"
 
 const remember = (job: Job): void => {
-  const kept = [job, ...jobs.value]
-  jobs.set(kept.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
+  const all = [job, ...jobs.value]
+  jobs.set(all.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
 }
 
 export function forget(job: Job): void {
@@ -105,12 +105,14 @@ const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: st
       link,
       sent: Math.max(sent, acknowledged) / rate,
       onDisk: acknowledged / rate,
-      words: [note, link === "connected" || link === "done" ? "" : reason].filter((words) => words !== "").join(" ")
+      message: [note, link === "connected" || link === "done" ? "" : reason]
+        .filter((message) => message !== "")
+        .join(" ")
     })
   }
   uplink.progress.watch(show)
-  return (words) => {
-    note = words
+  return (message) => {
+    note = message
     show()
   }
 }
@@ -133,7 +135,7 @@ const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
   return new Uint8Array(view.buffer)
 }
 
-const gaveUp = `Recording has stopped: ${keptSeconds / 60} minutes wait for the server, and no more are kept here.`
+const gaveUp = `Recording has stopped: ${capacitySeconds / 60} minutes wait for the server, and no more are kept here.`
 
 export function isRecording(): boolean {
   return jobs.value.some(({ state }) => state.value.isRecording)
@@ -164,14 +166,14 @@ export async function record(): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: true,
-    words: ""
+    message: ""
   })
   const note = mirror(state, uplink, rate)
   let stopping = false
-  const stop = async (words = "") => {
+  const stop = async (message = "") => {
     if (stopping) return
     stopping = true
-    if (words !== "") note(words)
+    if (message !== "") note(message)
     await microphone.stop()
     buffer.ended = true
     level.set(0)
@@ -225,7 +227,7 @@ export async function sendFile(file: File): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: false,
-    words: ""
+    message: ""
   })
   const note = mirror(state, uplink, rate)
   const about = [

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks"
 import { type Job, jobs, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
 /** Rerenders when any job changes. */
 const useJobs = (): ReadonlyArray<Job> => {
@@ -24,7 +24,7 @@ const phaseOf = ({ inStore, isRecording, link, total }: Sending): Phase => {
   return link === "connected" ? "sending" : "other"
 }
 
-const words = {
+const message = {
   recording: "The microphone is on, and what it hears is sent.",
   away: "The connection broke. What was not sent is kept here, and sent when it is there again.",
   sending: "The microphone is off. The rest is sent.",
@@ -41,7 +41,7 @@ const Announcer = ({ all }: { readonly all: ReadonlyArray<Job> }) => {
       const phase = phaseOf(job.state.value)
       if (phase === "other" || phase === phases.current.get(job)) continue
       phases.current.set(job, phase)
-      if (kind === "microphone" || phase === "stored") say(words[phase])
+      if (kind === "microphone" || phase === "stored") say(message[phase])
     }
   })
   return (

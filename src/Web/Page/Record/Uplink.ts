@@ -5,7 +5,7 @@
 import * as Frames from "./Frames.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, Refused, urlOf, wordsFor } from "../Server.ts"
+import { askJson, Refused, urlOf, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import type { Source } from "./Source.ts"
 import { Store } from "../Store.ts"
@@ -135,7 +135,7 @@ export class Uplink {
       await askJson(Model.conversations, "/v1/conversations?limit=1", this.#stop.signal)
       return "The server did not take the connection: it may be full, or stopping."
     } catch (cause) {
-      return cause instanceof Refused && cause.status === 401 ? "" : wordsFor(cause)
+      return cause instanceof Refused && cause.status === 401 ? "" : messageFor(cause)
     }
   }
 
@@ -187,7 +187,7 @@ export class Uplink {
           this.#tell("connected", "")
         }
       } catch (cause) {
-        end(wordsFor(cause), true)
+        end(messageFor(cause), true)
       }
       pumping = false
       if (this.#finished) end("", false)

@@ -5,26 +5,26 @@ const shownMillis = 2_000
 /** Time to read a hint. */
 const hintedMillis = 12_000
 
-export function Copy(props: { readonly label: string; readonly text: string; readonly hint?: string }) {
+export function CopyButton(props: { readonly label: string; readonly text: string; readonly hint?: string }) {
   const { hint, label, text } = props
-  const [words, setWords] = useState("")
+  const [message, setMessage] = useState("")
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text)
-      setWords("Copied")
+      setMessage("Copied")
     } catch {
-      setWords("Not allowed by the browser")
+      setMessage("Not allowed by the browser")
     }
-    setTimeout(() => setWords(""), hint === undefined ? shownMillis : hintedMillis)
+    setTimeout(() => setMessage(""), hint === undefined ? shownMillis : hintedMillis)
   }
   return (
     <>
       <button type="button" class="quiet" title={text} onClick={() => void copy()}>
-        <span aria-live="polite">{words === "" ? label : words}</span>
+        <span aria-live="polite">{message === "" ? label : message}</span>
       </button>
       {hint !== undefined && (
         <span class="hint copied" role="status">
-          {words === "Copied" && hint}
+          {message === "Copied" && hint}
         </span>
       )}
     </>

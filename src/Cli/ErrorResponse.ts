@@ -20,9 +20,9 @@ const transient = [408, 425, 429]
 const unreadable = "urn:spillway:problem:audio-unreadable"
 
 /** `retryAfter`: shortest time until a retry. */
-export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
+export class ErrorResponse extends Schema.TaggedError<ErrorResponse>()("ErrorResponse", {
   status: Schema.Int,
-  said: Schema.String,
+  detail: Schema.String,
   /** The problem's `type`; undefined for any other body. */
   type: Schema.optional(Schema.String),
   retryAfter: Schema.Duration
@@ -30,7 +30,7 @@ export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
   override get message() {
     return this.status === 401
       ? "The server does not accept the key (401). Give a valid one with --key or SPILLWAY_KEY."
-      : `The server answers ${this.status}: ${this.said}`
+      : `The server answers ${this.status}: ${this.detail}`
   }
 
   /** The same request can succeed later. */
@@ -39,10 +39,10 @@ export class ServerSaid extends Schema.TaggedError<ServerSaid>()("ServerSaid", {
   }
 
   /** `body` can be truncated. `Retry-After` is understood in seconds only. */
-  static of(status: number, body: string, retryAfter: string | undefined): ServerSaid {
+  static of(status: number, body: string, retryAfter: string | undefined): ErrorResponse {
     const seconds = /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : 0
     const problem = Option.getOrElse(decode(body), () => ({ type: undefined, title: "no reason given" }))
-    const said = sentencesOf(problem)
-    return new ServerSaid({ status, said, type: problem.type, retryAfter: Duration.seconds(seconds) })
+    const detail = sentencesOf(problem)
+    return new ErrorResponse({ status, detail, type: problem.type, retryAfter: Duration.seconds(seconds) })
   }
 }
