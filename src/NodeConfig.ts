@@ -6,7 +6,7 @@ const settings = {
   dataDir: Settings.text(
     "SPILLWAY_DATA_DIR",
     "./data",
-    "Directory for everything this node keeps on disk. Two nodes must not share one."
+    "Directory for everything this node keeps on disk. Set it to a durable local disk with room for the journal. Two nodes must not share one."
   )
 }
 

@@ -1,7 +1,6 @@
 /** Settings from the environment: declared beside what they configure, read once at start, every mistake reported at once. */
-import { ByteSize, Config, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
-import type { Context } from "effect"
-import { unknown, UnknownSetting } from "./Settings/UnknownSetting.ts"
+import { ByteSize, Config, Context, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
+import { type Names, unknown, UnknownSetting } from "./Settings/UnknownSetting.ts"
 
 export { unknown } from "./Settings/UnknownSetting.ts"
 
@@ -13,6 +12,8 @@ export interface Setting<out A> {
   /** As a user would write it; `undefined` when there is no default. */
   readonly defaultText: string | undefined
   readonly secret: boolean
+  /** Fixed at its default: no environment variable changes it, and no table shows it. */
+  readonly constant?: true
   readonly parse: (raw: string | undefined) => Result.Result<A, string>
 }
 
@@ -67,6 +68,19 @@ const setting = <A>(
     return Option.match(options.decode(text), { onNone: () => Result.fail(shown(text)), onSome: Result.succeed })
   }
 })
+
+/**
+ * Texts for constants, by name, in place of their defaults: tests shrink bounds and times, and a command may be more
+ * impatient than the server. No environment variable reaches it.
+ */
+export const Constants = Context.Reference<Readonly<Record<string, string>>>("spillway/Settings/Constants", {
+  defaultValue: () => ({})
+})
+
+/** A value that no operator has a reason to change. A variable of this name is reported at start as removed. */
+export function constant<A>(setting: Setting<A>): Setting<A> {
+  return { ...setting, constant: true }
+}
 
 const fromSchema =
   <A>(schema: Schema.Codec<A, string>) =>
@@ -183,15 +197,17 @@ export function optionalSecret(
   })
 }
 
-const raw = (env: string) =>
-  Config.String(env).pipe(
-    Config.option,
-    Config.map((value) => Option.getOrUndefined(Option.filter(value, (text) => text !== "")))
-  )
+const textOf = (s: Setting<unknown>) =>
+  s.constant === true
+    ? Effect.map(Constants, (texts) => texts[s.env])
+    : Config.String(s.env).pipe(
+        Config.option,
+        Config.map((value) => Option.getOrUndefined(Option.filter(value, (text) => text !== "")))
+      )
 
 const problemOf = (s: Setting<unknown>) =>
   Effect.gen(function* () {
-    const parsed = s.parse(yield* raw(s.env))
+    const parsed = s.parse(yield* textOf(s))
     return Result.isFailure(parsed) ? [{ env: s.env, found: parsed.failure, expected: s.expected }] : []
   }).pipe(
     Effect.catchTag("ConfigError", () =>
@@ -201,7 +217,7 @@ const problemOf = (s: Setting<unknown>) =>
 
 const valueOf = <A>(s: Setting<A>): Effect.Effect<A, SettingsInvalid> =>
   Effect.flatMap(
-    Effect.catchTag(raw(s.env), "ConfigError", () => Effect.succeed(undefined)),
+    Effect.catchTag(textOf(s), "ConfigError", () => Effect.succeed(undefined)),
     (text) =>
       Result.match(s.parse(text), {
         onFailure: (found) => new SettingsInvalid({ problems: [{ env: s.env, found, expected: s.expected }] }),
@@ -225,37 +241,49 @@ export function read(settings: Readonly<Record<string, Setting<unknown>>>) {
   return Effect.all(Object.fromEntries(Object.entries(settings).map(([name, s]) => [name, valueOf(s)])))
 }
 
-/** Names of all settings of these groups. */
-export function namesOf(groups: ReadonlyArray<Pick<Group, "settings">>): ReadonlyArray<string> {
-  return groups.flatMap(({ settings }) => Object.values(settings)).map(({ env }) => env)
+/** The module that a group configures: `Storage` for `spillway/Storage/StorageConfig`, `Node` for `spillway/NodeConfig`. */
+export function moduleOf({ key }: Pick<Group, "key">): string {
+  const [, module = "", part] = key.split("/")
+  return part === undefined ? module.replace(/Config$/, "") : module
 }
 
-/** Says in the log which variables look like settings and are not among the known ones. */
-export function layerUnknown(known: ReadonlyArray<string>) {
+/** What an operator may set, without the constants. */
+export function publicOf({ settings }: Pick<Group, "settings">): ReadonlyArray<Setting<unknown>> {
+  return Object.values(settings).filter((setting) => setting.constant !== true)
+}
+
+/** The names of all settings of these groups, and the fixed values of their constants by name. */
+export function namesOf(groups: ReadonlyArray<Pick<Group, "settings">>): Names {
+  const constants = groups.flatMap(({ settings }) => Object.values(settings)).filter((setting) => setting.constant)
+  return {
+    known: groups.flatMap(publicOf).map(({ env }) => env),
+    removed: new Map(constants.map(({ defaultText = "nothing", env }) => [env, defaultText]))
+  }
+}
+
+/** Logs a warning for each variable that looks like a setting and is not among the known ones. */
+export function layerUnknown(names: Names) {
   return Layer.effectDiscard(
-    Effect.flatMap(unknown(known), (found) => Effect.forEach(found, ({ message }) => Effect.logWarning(message)))
+    Effect.flatMap(unknown(names), (found) => Effect.forEach(found, ({ message }) => Effect.logWarning(message)))
   )
 }
 
 /**
- * All configuration of a program: checks every setting of every group first, so that one run shows all mistakes, variables
- * that are not `known` among them.
+ * All configuration of a program: checks every setting of every group first, so that one run shows all mistakes, including variables
+ * that are no settings.
  */
 export function layerAll<G extends ReadonlyArray<Group>>(
-  known: ReadonlyArray<string>,
+  names: Names,
   ...groups: G
 ): Layer.Layer<Provided<G[number]>, SettingsInvalid>
-export function layerAll(
-  known: ReadonlyArray<string>,
-  ...groups: ReadonlyArray<Group>
-): Layer.Layer<never, SettingsInvalid> {
+export function layerAll(names: Names, ...groups: ReadonlyArray<Group>): Layer.Layer<never, SettingsInvalid> {
   const checked = Effect.gen(function* () {
     const problems = yield* Effect.forEach(
       groups.flatMap((group) => Object.values(group.settings)),
       problemOf
     )
     if (problems.some((p) => p.length > 0)) {
-      return yield* new SettingsInvalid({ problems: problems.flat(), unknown: yield* unknown(known) })
+      return yield* new SettingsInvalid({ problems: problems.flat(), unknown: yield* unknown(names) })
     }
     return groups.reduce<Layer.Layer<never, SettingsInvalid>>(
       (all, group) => Layer.merge(all, group.layer),

@@ -1,11 +1,10 @@
 /**
- * Locates and describes the audio of a WAV file: RIFF, RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088), with the errors
- * of common writers. Shared by the command line and the page: it uses neither Node nor the DOM, and requests bytes by
- * yielding.
+ * Where the audio of a WAV file is, and what it is: RIFF, RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088), as writers leave
+ * them. For the command line and the page, so it imports nothing and knows neither Node nor the DOM: it asks for bytes.
  */
 
-/** A request for `peek` bytes after moving `skip` bytes. `skip` is negative only if the file's size is known. */
-export interface ReadRequest {
+/** Wanted: after moving on by `skip` bytes (back by less than 0, only if the file's size is known), up to `peek` bytes from there. */
+export interface Ask {
   readonly skip: number
   readonly peek: number
 }
@@ -17,17 +16,17 @@ interface Format {
   readonly bits: number
 }
 
-/** 16-bit PCM audio. Its first byte is at the position of the last request. */
+/** Audio that can be read, 16-bit PCM, whose first byte is where the last `Ask` was. */
 export interface Audio {
   readonly channels: number
   readonly sampleRate: number
-  /** Size that the header announces; undefined if it has none, and everything after it is audio. */
+  /** What the header promises; undefined when it does not tell, and all that follows is audio. */
   readonly bytes: number | undefined
-  /** The header's sizes were never filled in. */
+  /** Its writer never filled in the sizes. */
   readonly isUnfinished: boolean
 }
 
-/** The file holds no audio that can be read. `found` describes what it is: "an MP3 file". */
+/** `found` says what the file is instead: "an MP3 file". */
 export interface Unsupported {
   readonly found: string
 }
@@ -38,17 +37,17 @@ const bytesPerSample = 2
 const leastRate = 8_000
 const mostRate = 48_000
 const mostChannels = 8
-/** Files with more chunks, or more ID3 tags, are unsupported. */
+/** Reading gives up after so many chunks, and after so many ID3 tags. */
 const maxChunks = 1_000
 const maxTags = 16
 
-/** Bytes of a chunk's header, and of its longest format. */
+/** What is read of a chunk at once: its head, and as much as the longest format has. */
 const chunkHead = 8
 const formatBytes = 40
-/** Placeholder for a size in the `ds64` chunk, or for one unknown to a writer to a pipe. */
+/** In place of a size that is in the `ds64` chunk, or that a writer to a pipe did not know. */
 const elsewhere = 0xffff_ffff
 
-/** sox, arecord and others write about 2 GiB for an unknown size. */
+/** What sox, arecord and others write in place of a size that they do not know, close to 2 GiB. */
 const isPlaceholder = (size: number): boolean => size >= 0x7fff_0000 && size <= 0x8000_0000
 
 const codings: Readonly<Record<number, string>> = {
@@ -61,7 +60,7 @@ const codings: Readonly<Record<number, string>> = {
   85: "MP3"
 }
 
-/** Signatures of other file formats: offset, text, description. */
+/** What files of other kinds have at a byte. */
 const signatures: ReadonlyArray<readonly [number, string, string]> = [
   [0, "ID3", "an MP3 file"],
   [0, "\u00ff\u00fb", "an MP3 file"],
@@ -75,7 +74,7 @@ const signatures: ReadonlyArray<readonly [number, string, string]> = [
   [0, "PK", "a ZIP archive"]
 ]
 
-/** Common chunk ids, in lower case. */
+/** Chunks that are met in WAV files, in lower case. */
 const knownChunks = new Set(
   "acid,afan,afsp,axml,bext,bxml,cart,chna,cue ,data,dbmd,dgda,disp,ds64,fact,fllr,fmt ,id3 ,inst,ixml,junk,levl,lgwv,link,list,md5 ,mext,minf,note,pad ,peak,plst,qlty,r64m,regn,slnt,smed,smpl,strc,sxml,umid,wavl,xtra,_pmx".split(
     ","
@@ -89,7 +88,7 @@ const latin = (view: DataView, from = 0, length = view.byteLength): string => {
   return text
 }
 
-/** How likely a chunk header starts at `at`: 2 for a known id, 1 for a printable id with a plausible size, else 0. */
+/** How much bytes look like the head of a chunk: 2, by a name that is known; 1, by a printable name and a size that fits; 0. */
 const likeness = (view: DataView, at: number, rest: number): 0 | 1 | 2 => {
   if (view.byteLength < at + chunkHead) return 0
   const name = latin(view, at, 4)
@@ -120,7 +119,7 @@ const describe = ({ bits, channels, coding, sampleRate }: Format): string =>
 
 const withoutAudio: Unsupported = { found: "a WAV file without audio" }
 
-/** Bytes of an ID3v2 tag (id3.org, 2.4.0, section 3.1). Its size field of 4 × 7 bits excludes header and footer. */
+/** The bytes of an ID3v2 tag (id3.org, 2.4.0, section 3.1): a size of 4 × 7 bits, without its head and foot. */
 const tagSize = (view: DataView): number => {
   let size = 0
   for (let at = 6; at < 10; at++) size = size * 128 + (view.getUint8(at) & 127)
@@ -136,19 +135,19 @@ class Reading {
     this.fileSize = fileSize
   }
 
-  /** Bytes to the end of the file; a large number when its size is unknown. */
+  /** Bytes from here to the end of the file; any number of them when that is not known. */
   get rest(): number {
     return this.fileSize === undefined ? 0x7fff_ffff : this.fileSize - this.at
   }
 
-  *peek(skip: number, peek: number): Generator<ReadRequest, DataView, Uint8Array> {
+  *peek(skip: number, peek: number): Generator<Ask, DataView, Uint8Array> {
     this.at += skip
     const bytes = yield { skip, peek }
     return new DataView(bytes.buffer, bytes.byteOffset, Math.min(peek, bytes.byteLength))
   }
 
-  /** Skips ID3 tags and reads the RIFF header. Returns what the file is if it is no WAV file. */
-  *riff(): Generator<ReadRequest, Unsupported | undefined, Uint8Array> {
+  /** Moves past ID3 tags to the RIFF header; its name, or what the file is instead. */
+  *riff(): Generator<Ask, Unsupported | undefined, Uint8Array> {
     const first = yield* this.peek(0, 12)
     let head = first
     for (let tags = 0; tags < maxTags && head.byteLength >= 10 && latin(head, 0, 3) === "ID3"; tags++) {
@@ -159,14 +158,15 @@ class Reading {
     return { found: signatures.find(([at, bytes]) => text.startsWith(bytes, at))?.[2] ?? "not a WAV file" }
   }
 
-  /** Distance to the next chunk. Some writers omit the pad byte of chunks with odd sizes. */
-  *padding(size: number): Generator<ReadRequest, number, Uint8Array> {
+  /** How much to move on from the end of a chunk to the next one: some writers leave the pad byte of odd ones out. */
+  *padding(size: number): Generator<Ask, number, Uint8Array> {
     if (size % 2 === 0) return chunkHead + size
     const view = yield* this.peek(chunkHead + size, chunkHead + 1)
     return likeness(view, 0, this.rest) > likeness(view, 1, this.rest) ? 0 : 1
   }
 
-  *isChunkAfter(size: number): Generator<ReadRequest, boolean, Uint8Array> {
+  /** Whether what follows `size` bytes of audio is a chunk. */
+  *isChunkAfter(size: number): Generator<Ask, boolean, Uint8Array> {
     const view = yield* this.peek(size, chunkHead)
     const isChunk = view.byteLength === 0 || likeness(view, 0, this.rest) > 0
     yield* this.peek(-size, 0)
@@ -174,13 +174,13 @@ class Reading {
   }
 }
 
-/** Audio bytes in a `data` chunk: undefined for the rest of the file, "empty" if other chunks follow directly. */
+/** Sizes that a `data` chunk may have: `undefined` for all that follows; "empty" when what follows are other chunks. */
 function* audioBytes(
   reading: Reading,
   size: number,
   long: number | undefined,
   next: DataView
-): Generator<ReadRequest, Pick<Audio, "bytes" | "isUnfinished"> | "empty", Uint8Array> {
+): Generator<Ask, Pick<Audio, "bytes" | "isUnfinished"> | "empty", Uint8Array> {
   const said = size === elsewhere ? (long ?? elsewhere) : size
   if (said === elsewhere || said > Number.MAX_SAFE_INTEGER) return { bytes: undefined, isUnfinished: false }
   if (said === 0) return likeness(next, 0, reading.rest) > 0 ? "empty" : { bytes: undefined, isUnfinished: true }
@@ -190,10 +190,10 @@ function* audioBytes(
 }
 
 /**
- * Reads the headers of a file; `fileSize` is undefined for a stream. Each request is for about 50 bytes at most, and
- * is answered with fewer only at the end of the file.
+ * Reads the head of a file of this size, undefined for a stream. It is given the bytes that it asks for, fewer only at the
+ * end of the file, and asks for at most some 50 at a time.
  */
-export function* read(fileSize: number | undefined): Generator<ReadRequest, Audio | Unsupported, Uint8Array> {
+export function* read(fileSize: number | undefined): Generator<Ask, Audio | Unsupported, Uint8Array> {
   const reading = new Reading(fileSize)
   const wrong = yield* reading.riff()
   if (wrong !== undefined) return wrong
@@ -227,19 +227,19 @@ export function* read(fileSize: number | undefined): Generator<ReadRequest, Audi
   return withoutAudio
 }
 
-/** Bytes of one sample of all channels. */
+/** Bytes of one sample of every channel. */
 export function frameBytes({ channels }: Pick<Audio, "channels">): number {
   return bytesPerSample * channels
 }
 
-/** Whole samples in the first `there` bytes after the header, and how many the header announces beyond them. */
+/** Whole samples in `there` bytes of audio and what follows it, and how many more the header promises. */
 export function extent(audio: Audio, there: number) {
   const promised = audio.bytes ?? there
   const samples = Math.floor(Math.min(promised, there) / frameBytes(audio))
   return { samples, missing: Math.floor(promised / frameBytes(audio)) - samples }
 }
 
-/** Mixes the channels to their mean, as PCM16. `bytes` holds whole samples; mono is returned unchanged. */
+/** The mean of the channels of whole samples, as PCM16. One channel is handed back as it is. */
 export function toMono(bytes: Uint8Array, channels: number): Uint8Array {
   if (channels === 1) return bytes
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -12,7 +12,7 @@ const known = [
 ]
 
 const unknown = (env: Record<string, string>) =>
-  Settings.unknown(known).pipe(
+  Settings.unknown({ known, removed: new Map([["SPILLWAY_SWEEP_INTERVAL", "30 seconds"]]) }).pipe(
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord(env)),
     Effect.map((found) => found.map(({ message }) => message))
   )
@@ -42,6 +42,30 @@ it.effect("guesses nothing where nothing is near", () =>
     assert.deepStrictEqual(yield* unknown({ SPILLWAY_FAVOURITE_COLOUR: "blue" }), [
       "SPILLWAY_FAVOURITE_COLOUR is no setting and changes nothing."
     ])
+  })
+)
+
+it.effect("says of a setting of earlier releases that it was removed, and what is true now", () =>
+  Effect.gen(function* () {
+    assert.deepStrictEqual(yield* unknown({ SPILLWAY_SWEEP_INTERVAL: "1 second" }), [
+      "SPILLWAY_SWEEP_INTERVAL was removed and changes nothing: its value is now fixed at 30 seconds. Delete the variable."
+    ])
+  })
+)
+
+it.effect("takes a constant from no environment variable, and from a layer", () =>
+  Effect.gen(function* () {
+    const settings = { size: Settings.constant(Settings.bytes("SPILLWAY_SIZE", "64 KiB", "A size.")) }
+    const environment = ConfigProvider.fromEnvRecord({ SPILLWAY_SIZE: "no size" })
+    const read = Settings.read(settings).pipe(Effect.provideService(ConfigProvider.ConfigProvider, environment))
+    assert.deepStrictEqual(yield* read, { size: 65_536 })
+    const other = yield* Effect.provideService(read, Settings.Constants, { SPILLWAY_SIZE: "1 KiB" })
+    assert.deepStrictEqual(other, { size: 1_024 })
+    const wrong = yield* Effect.flip(Effect.provideService(read, Settings.Constants, { SPILLWAY_SIZE: "no size" }))
+    assert.deepStrictEqual(
+      wrong.problems.map(({ env }) => env),
+      ["SPILLWAY_SIZE"]
+    )
   })
 )
 

@@ -1,6 +1,7 @@
 /** The tables of docs/configuration.md, rendered from the settings in the code. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { moduleOf } from "../../src/Settings.ts"
 
 /** The document that holds the tables. */
 export const file = "docs/configuration.md"
@@ -18,6 +19,8 @@ export interface Setting {
   readonly expected: string
   readonly defaultText: string | undefined
   readonly secret: boolean
+  /** Fixed in the code, and not in the tables. */
+  readonly constant?: boolean
 }
 
 /** A configuration class: `spillway/Storage/StorageConfig`, or `spillway/NodeConfig`. */
@@ -26,10 +29,11 @@ export interface Group {
   readonly settings: Readonly<Record<string, Setting>>
 }
 
-const moduleOf = (group: Group): string => {
-  const [, module = "", part] = group.key.split("/")
-  return part === undefined ? module.replace(/Config$/, "") : module
-}
+/** More would be too many to know: what an operator has no reason to change is a constant. */
+const maxSettings = 50
+
+const publicOf = ({ settings }: Group): ReadonlyArray<Setting> =>
+  Object.values(settings).filter(({ constant }) => constant !== true)
 
 const cell = (text: string): string =>
   text
@@ -49,14 +53,15 @@ const rowOf = ({ defaultText, doc, env, expected, secret }: Setting): string => 
 
 /** One section with a table for each module, in the order of the groups. */
 export function render(groups: ReadonlyArray<Group>): string {
-  return [...Map.groupBy(groups, moduleOf)]
+  const shown = groups.filter((group) => publicOf(group).length > 0)
+  return [...Map.groupBy(shown, moduleOf)]
     .map(([module, of]) =>
       [
         `## ${module}`,
         "",
         "| variable | default | accepts | meaning |",
         "| --- | --- | --- | --- |",
-        ...of.flatMap((group) => Object.values(group.settings)).map(rowOf)
+        ...of.flatMap(publicOf).map(rowOf)
       ].join("\n")
     )
     .join("\n\n")
@@ -72,7 +77,7 @@ export function replace(document: string, tables: string): string | undefined {
 
 /** Names of all variables that the server or the command line reads. */
 export function names({ groups }: Pick<Loaded, "groups">): ReadonlyArray<string> {
-  return groups.flatMap((group) => Object.values(group.settings)).map(({ env }) => env)
+  return groups.flatMap(publicOf).map(({ env }) => env)
 }
 
 const isGroup = (value: unknown): value is Group =>
@@ -108,6 +113,9 @@ export async function load(root: string): Promise<Loaded> {
 const duplicates = (all: ReadonlyArray<string>): ReadonlyArray<string> =>
   [...new Set(all.filter((name, at) => all.indexOf(name) !== at))].map((name) => `${name} is read by two settings`)
 
+const tooMany = (count: number): ReadonlyArray<string> =>
+  count > maxSettings ? [`there are ${count} settings, and at most ${maxSettings} are allowed`] : []
+
 /** `document` is the text of `file`; `undefined` when there is no such file. */
 export function problems(loaded: Loaded, document: string | undefined): ReadonlyArray<string> {
   const wanted = document === undefined ? undefined : replace(document, render(loaded.groups))
@@ -119,7 +127,8 @@ export function problems(loaded: Loaded, document: string | undefined): Readonly
         : [`the tables of ${file} differ from the settings in the code: run \`npm run docs\``]
   return [
     ...drift,
-    ...duplicates(names(loaded)),
+    ...duplicates(loaded.groups.flatMap(({ settings }) => Object.values(settings)).map(({ env }) => env)),
+    ...tooMany(names(loaded).length),
     ...loaded.unused.map(({ key }) => `${key} is not among the groups of ${composition}`)
   ]
 }

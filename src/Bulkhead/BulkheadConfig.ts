@@ -10,41 +10,51 @@ const settings = {
     "SPILLWAY_STORAGE_READ_PERMITS",
     32,
     permits,
-    "Reads from the object store at the same time; more wait, the users taking turns."
+    "Reads from the object store at the same time; more wait, the users taking turns. Raise it when many listen and the store has capacity left."
   ),
   storageWrite: Settings.integer(
     "SPILLWAY_STORAGE_WRITE_PERMITS",
     16,
     permits,
-    "Writes to and removals from the object store at the same time; more wait, the users taking turns."
+    "Writes to and removals from the object store at the same time; more wait, the users taking turns. Raise it together with SPILLWAY_UPLOADS."
   ),
-  precache: Settings.integer(
-    "SPILLWAY_PRECACHE_PERMITS",
-    4,
-    permits,
-    "Artifacts made at the same time; more wait, the users taking turns."
+  precache: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_PRECACHE_PERMITS",
+      4,
+      permits,
+      "Artifacts made at the same time; more wait, the users taking turns."
+    )
   ),
-  waiting: Settings.integer(
-    "SPILLWAY_BULKHEAD_WAITING",
-    1_000,
-    waiters,
-    "What may wait for each of these; more is turned away with 503."
+  waiting: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_BULKHEAD_WAITING",
+      1_000,
+      waiters,
+      "What may wait for each of these; more is turned away with 503."
+    )
   ),
-  waitingPerUser: Settings.integer(
-    "SPILLWAY_BULKHEAD_WAITING_PER_USER",
-    64,
-    waiters,
-    "What one user may have waiting for each of these; more is turned away with 503."
+  waitingPerUser: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_BULKHEAD_WAITING_PER_USER",
+      64,
+      waiters,
+      "What one user may have waiting for each of these; more is turned away with 503."
+    )
   ),
-  retryAfter: Settings.duration(
-    "SPILLWAY_BULKHEAD_RETRY_AFTER",
-    "1 second",
-    "Those turned away are told to come back after this time."
+  retryAfter: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_BULKHEAD_RETRY_AFTER",
+      "1 second",
+      "Those turned away are told to come back after this time."
+    )
   ),
-  warnEvery: Settings.duration(
-    "SPILLWAY_BULKHEAD_WARN_EVERY",
-    "1 minute",
-    "How often the log says that one is full, while it is."
+  warnEvery: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_BULKHEAD_WARN_EVERY",
+      "1 minute",
+      "How often the log says that one is full, while it is."
+    )
   )
 }
 

@@ -5,7 +5,7 @@ import * as Settings from "../Settings.ts"
 const settings = {
   url: {
     env: "SPILLWAY_URL",
-    doc: "Server that the commands talk to; without it the one of SPILLWAY_HOST and SPILLWAY_PORT.",
+    doc: "Server that the commands talk to. Set it when the server runs on another machine; without it the one of SPILLWAY_HOST and SPILLWAY_PORT.",
     expected: "a URL such as `https://audio.example.org`",
     defaultText: undefined,
     secret: false,
@@ -18,46 +18,56 @@ const settings = {
     "SPILLWAY_KEY",
     "a key that is not empty",
     (raw) => raw.length > 0,
-    "Key that the commands show; without it SPILLWAY_ADMIN_KEY, then `<data dir>/admin-key`."
+    "Key that the commands show. Set it on machines without the server's data directory; without it SPILLWAY_ADMIN_KEY, then `<data dir>/admin-key`."
   ),
-  maxUnacknowledged: Settings.duration(
-    "SPILLWAY_CLI_MAX_UNACKNOWLEDGED",
-    "300 seconds",
-    "`stream`: audio that may be on its way without an acknowledgement; then it waits."
+  maxUnacknowledged: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_CLI_MAX_UNACKNOWLEDGED",
+      "300 seconds",
+      "`stream`: audio that may be on its way without an acknowledgement; then it waits."
+    )
   ),
-  maxBuffered: Settings.bytes(
-    "SPILLWAY_CLI_MAX_BUFFERED",
-    "1 MiB",
-    "`stream`: bytes that may wait in the socket; then it waits."
+  maxBuffered: Settings.constant(
+    Settings.bytes("SPILLWAY_CLI_MAX_BUFFERED", "1 MiB", "`stream`: bytes that may wait in the socket; then it waits.")
   ),
-  framesPerSecond: Settings.integer(
-    "SPILLWAY_CLI_FRAMES_PER_SECOND",
-    150,
-    { min: 1, max: 10_000 },
-    "`stream --fast`: messages sent per second at most; a server closes a socket that sends more than 200."
+  framesPerSecond: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_CLI_FRAMES_PER_SECOND",
+      150,
+      { min: 1, max: 10_000 },
+      "`stream --fast`: messages sent per second at most; a server closes a socket that sends more than 200."
+    )
   ),
-  fastFrame: Settings.duration(
-    "SPILLWAY_CLI_FAST_FRAME",
-    "1 second",
-    "`stream --fast`: audio in one message; a server takes messages up to its SPILLWAY_FRAME_BYTES."
+  fastFrame: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_CLI_FAST_FRAME",
+      "1 second",
+      "`stream --fast`: audio in one message; a server takes messages up to its SPILLWAY_FRAME_BYTES."
+    )
   ),
   patience: Settings.duration(
     "SPILLWAY_CLI_PATIENCE",
     "30 seconds",
-    "Time that the server may let the commands wait for a connection, an acknowledgement or data; then they reconnect."
+    "Time that the server may let the commands wait for a connection, an acknowledgement or data; then they reconnect. Raise it on slow networks."
   ),
   tries: Settings.integer(
     "SPILLWAY_CLI_TRIES",
     20,
     { min: 0, max: 1_000_000 },
-    "Reconnections in a row without progress; then the command fails."
+    "Reconnections in a row without progress; then the command fails. Raise it for commands that run unattended through long outages; 0 in scripts that retry themselves."
   ),
-  backoff: Settings.duration("SPILLWAY_CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles."),
-  maxBackoff: Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection."),
-  maxRetryAfter: Settings.duration(
-    "SPILLWAY_CLI_MAX_RETRY_AFTER",
-    "1 minute",
-    "Longest pause that a server may ask for (`Retry-After`); when it asks for more, the command fails."
+  backoff: Settings.constant(
+    Settings.duration("SPILLWAY_CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles.")
+  ),
+  maxBackoff: Settings.constant(
+    Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection.")
+  ),
+  maxRetryAfter: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_CLI_MAX_RETRY_AFTER",
+      "1 minute",
+      "Longest pause that a server may ask for (`Retry-After`); when it asks for more, the command fails."
+    )
   )
 }
 

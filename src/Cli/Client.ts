@@ -1,34 +1,33 @@
-/** HTTP requests to the server. */
+/** Requests to the server. */
 import { Effect, Option, Predicate, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { ErrorResponse } from "./ErrorResponse.ts"
+import { ServerSaid } from "./ServerSaid.ts"
 import type * as Target from "./Target.ts"
 
-/** No usable response: no connection, a broken one, or a body that is not Spillway's. */
+/** Nothing answers, or not in a way that is understood. */
 export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
   url: Schema.String,
   reason: Schema.String,
-  /** The peer accepted the connection and closed it without a response. */
-  isAborted: Schema.optionalKey(Schema.Boolean)
+  /** Something took the request, and ended the connection without an answer. */
+  cut: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
-    if (this.isAborted === true)
-      return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
+    if (this.cut === true) return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
     return `No Spillway answers at ${this.url} (${this.reason}). Start one with \`npm start\`, or name another with --url.`
   }
 }
 
-/** Reads the error of a response that is not 2xx. */
+/** What a response with an error status says. */
 export function refusal(response: HttpClientResponse.HttpClientResponse) {
   return Effect.map(
     Effect.orElseSucceed(response.text, () => ""),
-    (body) => ErrorResponse.of(response.status, body, response.headers["retry-after"])
+    (body) => ServerSaid.of(response.status, body, response.headers["retry-after"])
   )
 }
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
-/** Returns the response, whatever its status. */
+/** The response, whatever its status. */
 export function send({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
@@ -37,15 +36,14 @@ export function send({ key, url }: Target.Server, request: HttpClientRequest.Htt
       .execute(asked)
       .pipe(
         Effect.mapError(
-          ({ reason }) =>
-            new Unreachable({ url, reason: reasonOf(reason), isAborted: abortCodes.includes(codeOf(reason)) })
+          ({ reason }) => new Unreachable({ url, reason: reasonOf(reason), cut: cuts.includes(codeOf(reason)) })
         )
       )
   })
 }
 
-/** Codes of undici and of the system for an established connection that ended. */
-const abortCodes = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
+/** Codes of undici and of the system, when a connection that was there ends. */
+const cuts = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
 
 const codeOf = ({ cause }: { readonly cause?: unknown }): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""
@@ -55,14 +53,14 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
   return cause instanceof Error && cause.message !== "" ? cause.message : reason._tag
 }
 
-/** Fails unless the status is 2xx. */
+/** The response if its status is 2xx. */
 export function succeed(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
 }
 
-/** Decodes the body of a 2xx response. */
+/** The body of a 2xx response. */
 export function json<A>(
   target: Target.Server,
   request: HttpClientRequest.HttpClientRequest,

@@ -1,10 +1,10 @@
-/** `spillway config`: prints the settings in effect. */
+/** `spillway config` */
 import { Config, Console, Effect, Option, Result, Schema } from "effect"
 import { Command } from "effect/cli"
 import * as Settings from "../Settings.ts"
 import { table } from "./Table.ts"
 
-/** Some settings are invalid; the table shows which. */
+/** Some settings can't be used; which ones was printed. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
   envs: Schema.Array(Schema.String)
 }) {
@@ -32,22 +32,23 @@ const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>) {
   }
 })
 
-export function configCommand(groups: ReadonlyArray<Pick<Settings.Group, "settings">>) {
+/** Of all groups that the composition knows: one table, with the settings of each module under its name. */
+export function configCommand(groups: ReadonlyArray<Pick<Settings.Group, "key" | "settings">>) {
+  const settings = groups.flatMap((group) =>
+    Settings.publicOf(group).map((setting) => ({ setting, module: Settings.moduleOf(group) }))
+  )
   return Command.make(
     "config",
     {},
     Effect.fnUntraced(function* () {
-      const settings = groups.flatMap((group) => Object.values(group.settings))
-      const rows = yield* Effect.forEach(
-        settings.toSorted((a, b) => a.env.localeCompare(b.env)),
-        rowOf
-      )
-      yield* Console.log(
-        table(
-          ["SETTING", "VALUE", "FROM"],
-          rows.map(({ row }) => row)
-        )
-      )
+      const rows = yield* Effect.forEach(settings, ({ setting }) => rowOf(setting))
+      const [header = "", ...lines] = table(
+        ["SETTING", "VALUE", "FROM"],
+        rows.map(({ row }) => row)
+      ).split("\n")
+      const byModule = Map.groupBy(lines.entries(), ([at]) => settings[at]?.module)
+      const sections = [...byModule].map(([module, of]) => [`\n${module}`, ...of.map(([, line]) => line)].join("\n"))
+      yield* Console.log([header, ...sections].join("\n"))
       for (const { message } of yield* Settings.unknown(Settings.namesOf(groups))) yield* Console.error(message)
       const envs = rows.filter(({ valid }) => !valid).map(({ env }) => env)
       if (envs.length > 0) return yield* new ConfigInvalid({ envs })

@@ -1,4 +1,4 @@
-/** The server's API of conversations, and how their times are printed. */
+/** What the server says of conversations. */
 import { DateTime, Effect, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
 import * as Client from "./Client.ts"
@@ -32,7 +32,7 @@ export function path(id: string) {
   return `/v1/conversations/${encodeURIComponent(id)}`
 }
 
-/** The conversation with its latest page of audio files, or the page before `before`. */
+/** With its latest audio files, or those before a page of them. */
 export function get(target: Target.Server, id: string, before?: string) {
   return Client.json(
     target,
@@ -41,7 +41,7 @@ export function get(target: Target.Server, id: string, before?: string) {
   )
 }
 
-/** All audio files of a conversation, oldest first. */
+/** All of its audio files, by start. */
 export const files = Effect.fnUntraced(function* (target: Target.Server, id: string) {
   const all: Array<AudioFile> = []
   let before: string | undefined
@@ -53,7 +53,7 @@ export const files = Effect.fnUntraced(function* (target: Target.Server, id: str
   return all
 })
 
-/** The newest `limit` conversations, newest first. */
+/** Newest first. */
 export function list(target: Target.Server, limit: number) {
   return Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
 }

@@ -1,15 +1,15 @@
 /**
- * Retries after disconnections with exponential backoff, or after the server's `Retry-After`. Only tries without
- * progress count towards the limit.
+ * Tries again what broke, for as long as it gets further: pauses double, or are what the server asks for, and tries without
+ * progress are counted.
  */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
 import type { Unreachable } from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
 import { Screen } from "./Screen.ts"
-import type { ErrorResponse } from "./ErrorResponse.ts"
+import type { ServerSaid } from "./ServerSaid.ts"
 
-/** No further tries. `reason` is that of the last one, `because` says why it was the last. */
+/** It is not tried again; `because` says why not, after the reason of the last try. */
 export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { reason: Schema.String, because: Schema.String }) {
   override get message() {
     return `${sentence(this.reason)} ${this.because}`.trim()
@@ -22,15 +22,12 @@ type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff" | "m
 
 const isDisconnected = (error: unknown): error is Disconnected => error instanceof Disconnected
 
-/** Retries a short request while its failure is transient. Each try takes at most `patience`. */
-export function retrying<A, R>(
-  request: Effect.Effect<A, ErrorResponse | Unreachable, R>,
-  config: CliConfig["Service"]
-) {
+/** A short request, repeated while its failure may pass; each try takes at most the command's patience. */
+export function patiently<A, R>(request: Effect.Effect<A, ServerSaid | Unreachable, R>, config: CliConfig["Service"]) {
   return reconnecting(
     request.pipe(
       Effect.catchTags({
-        ErrorResponse: (refusal) => Effect.fail(Disconnected.by(refusal)),
+        ServerSaid: (refusal) => Effect.fail(Disconnected.by(refusal)),
         Unreachable: ({ message }) => new Disconnected({ reason: message })
       }),
       Effect.timeoutOrElse({
@@ -43,7 +40,7 @@ export function retrying<A, R>(
   )
 }
 
-/** `progress`: any number that grows as the work advances. */
+/** `progress` is any number that grows as the work advances. */
 export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
   work: Effect.Effect<A, E | Disconnected, R>,
   progress: Effect.Effect<number>,

@@ -1,15 +1,15 @@
-/** Progress and notices of the commands, on standard error so that results can be piped. */
+/** What the commands show while they work: on standard error, so that results can be piped. */
 import { Clock, Context, Duration, Effect, Layer, Ref } from "effect"
 
-/** Shortest time between two progress lines. */
+/** How often a moving line is drawn, on a terminal and in a log. */
 const redraw = { terminal: Duration.millis(100), log: Duration.seconds(10) }
 
 export class Screen extends Context.Service<
   Screen,
   {
-    /** Replaces the previous progress line, at a limited rate. `fraction` is undefined when the total is unknown. */
+    /** A state that replaces the one before; drawn now and then. No fraction: how much there will be is not known. */
     progress(fraction: number | undefined, text: string): Effect.Effect<void>
-    /** Prints a permanent line. */
+    /** A line that stays. */
     say(text: string): Effect.Effect<void>
   }
 >()("spillway/Cli/Screen") {

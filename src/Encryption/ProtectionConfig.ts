@@ -21,20 +21,22 @@ const settings = {
     "SPILLWAY_PROTECTION",
     "standard",
     ["standard", "enhanced"],
-    "`enhanced`: new audio is encrypted before the store gets it, with a key of its own for each user. What is stored stays as it is."
+    "Set `enhanced` when the store must not see audio: new audio is encrypted before the store gets it, with a key of its own for each user. What is stored stays as it is."
   ),
   masterSecrets: Settings.optionalSecret(
     "SPILLWAY_MASTER_SECRETS",
     `1 to ${largest} secrets of at least ${Cipher.secretSize} bytes in base64 (\`openssl rand -base64 32\`), separated by commas`,
     (raw) => Result.isSuccess(secretsOf(raw)),
-    "What the users' keys are derived from: the first for new audio, the others to read older audio. Audio whose secret is lost is lost.",
+    "What the users' keys are derived from: the first for new audio, the others to read older audio. Set it with `enhanced`; to rotate, put a new secret first and keep the others. Audio whose secret is lost is lost.",
     (raw) => Result.getOrElse(Result.flip(secretsOf(raw)), () => "")
   ),
-  keys: Settings.integer(
-    "SPILLWAY_PROTECTION_KEYS",
-    4_096,
-    { min: 1, max: 1_000_000 },
-    "Users whose derived keys are remembered; the one that was not needed for the longest is forgotten, and derived anew."
+  keys: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_PROTECTION_KEYS",
+      4_096,
+      { min: 1, max: 1_000_000 },
+      "Users whose derived keys are remembered; the one that was not needed for the longest is forgotten, and derived anew."
+    )
   )
 }
 

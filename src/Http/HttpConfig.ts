@@ -6,60 +6,72 @@ const settings = {
   host: Settings.text(
     "SPILLWAY_HOST",
     "127.0.0.1",
-    "Address to listen on; `0.0.0.0` or `::` for every interface of the machine."
+    "Address to listen on. Set `0.0.0.0` or `::` (every interface of the machine) when clients or a proxy are on other machines."
   ),
   port: Settings.integer(
     "SPILLWAY_PORT",
     8080,
     { min: 0, max: 65_535 },
-    "Port to listen on; 0 takes a free one and prints it."
+    "Port to listen on. Change it when another program has it; 0 takes a free one and prints it."
   ),
   publicUrl: Settings.optionalText(
     "SPILLWAY_PUBLIC_URL",
     "an address such as `https://audio.example.org`, with or without a path",
     (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? "") && !/[?#]/.test(text),
-    "Where clients reach this node, for the URLs that it signs; without it `http://` and SPILLWAY_HOST and SPILLWAY_PORT."
+    "Where clients reach this node, for the URLs that it signs. Set it behind a proxy or a load balancer; without it `http://` and SPILLWAY_HOST and SPILLWAY_PORT."
   ),
   maxConnections: Settings.integer(
     "SPILLWAY_MAX_CONNECTIONS",
     12_000,
     { min: 1, max: 1_000_000 },
-    "Open connections, WebSockets included; one more is closed at once."
+    "Open connections, WebSockets included; one more is closed at once. Raise it together with SPILLWAY_CAPTURES, to more than twice as many, and the process' limit of open files with it."
   ),
-  maxBody: Settings.bytes(
-    "SPILLWAY_MAX_BODY",
-    "1 MiB",
-    "Largest request body that is read into memory; a larger one is answered with 413."
+  maxBody: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_MAX_BODY",
+      "1 MiB",
+      "Largest request body that is read into memory; a larger one is answered with 413."
+    )
   ),
-  maxHeaders: Settings.bytes(
-    "SPILLWAY_MAX_HEADERS",
-    "16 KiB",
-    "Largest head of a request (request line and headers); a larger one is answered with 431."
+  maxHeaders: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_MAX_HEADERS",
+      "16 KiB",
+      "Largest head of a request (request line and headers); a larger one is answered with 431."
+    )
   ),
-  headersTimeout: Settings.duration(
-    "SPILLWAY_HEADERS_TIMEOUT",
-    "15 seconds",
-    "Time for a client to send a request's head; a slower one is answered with 408."
+  headersTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_HEADERS_TIMEOUT",
+      "15 seconds",
+      "Time for a client to send a request's head; a slower one is answered with 408."
+    )
   ),
-  requestTimeout: Settings.duration(
-    "SPILLWAY_REQUEST_TIMEOUT",
-    "1 minute",
-    "Time for a client to send a whole request, body included; a slower one is answered with 408. Responses may take longer."
+  requestTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_REQUEST_TIMEOUT",
+      "1 minute",
+      "Time for a client to send a whole request, body included; a slower one is answered with 408. Responses may take longer."
+    )
   ),
-  stallTimeout: Settings.duration(
-    "SPILLWAY_STALL_TIMEOUT",
-    "5 minutes",
-    "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have SPILLWAY_RECEIVE_TIMEOUT."
+  stallTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_STALL_TIMEOUT",
+      "5 minutes",
+      "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have SPILLWAY_RECEIVE_TIMEOUT."
+    )
   ),
   keepAliveTimeout: Settings.duration(
     "SPILLWAY_KEEP_ALIVE_TIMEOUT",
     "65 seconds",
-    "Time that an idle connection is kept open; longer than the 60 seconds of common load balancers."
+    "Time that an idle connection is kept open. Make it longer than the idle timeout of the load balancer in front, which is commonly 60 seconds."
   ),
-  shutdownTimeout: Settings.duration(
-    "SPILLWAY_HTTP_SHUTDOWN_TIMEOUT",
-    "5 seconds",
-    "Time for running requests to end when the server stops; those that are left are cut."
+  shutdownTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_HTTP_SHUTDOWN_TIMEOUT",
+      "5 seconds",
+      "Time for running requests to end when the server stops; those that are left are cut."
+    )
   )
 }
 

@@ -59,7 +59,7 @@ const late = (conversation: string, waited: Duration.Duration) =>
   Problem.unavailable(
     "audio-late",
     "The audio could not be read in time",
-    `Nothing of ${conversation} was read within ${Duration.format(waited)} (${PlaybackConfig.settings.firstAudio.env}). Try again later.`,
+    `Nothing of ${conversation} was read within ${Duration.format(waited)}. Try again later.`,
     5
   )
 

@@ -6,64 +6,78 @@ const settings = {
   frameBytes: Settings.bytes(
     "SPILLWAY_FRAME_BYTES",
     "1 MiB",
-    "Largest WebSocket message; a larger one closes the socket (1009)"
+    "Largest WebSocket message; a larger one closes the socket (1009). Raise it for devices that send more audio at once."
   ),
-  framesPerSecond: Settings.integer(
-    "SPILLWAY_FRAMES_PER_SECOND",
-    200,
-    { min: 1, max: 100_000 },
-    "Messages of one capture in a second, on average over ten; more close the socket (1008)"
+  framesPerSecond: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_FRAMES_PER_SECOND",
+      200,
+      { min: 1, max: 100_000 },
+      "Messages of one capture in a second, on average over ten; more close the socket (1008)"
+    )
   ),
-  receiveTimeout: Settings.duration(
-    "SPILLWAY_RECEIVE_TIMEOUT",
-    "300 seconds",
-    "Silence after which a capture socket is closed (1011)"
+  receiveTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_RECEIVE_TIMEOUT",
+      "300 seconds",
+      "Silence after which a capture socket is closed (1011)"
+    )
   ),
-  pingInterval: Settings.duration("SPILLWAY_PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket"),
-  keyCheckInterval: Settings.duration(
-    "SPILLWAY_KEY_CHECK_INTERVAL",
-    "30 seconds",
-    "How often the key of an open capture is looked at again; a capture whose key was revoked or has expired is closed (1008)"
+  pingInterval: Settings.constant(
+    Settings.duration("SPILLWAY_PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket")
   ),
-  drainTimeout: Settings.duration(
-    "SPILLWAY_CAPTURE_DRAIN_TIMEOUT",
-    "10 seconds",
-    "Time for open captures to be written when the server stops"
+  keyCheckInterval: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_KEY_CHECK_INTERVAL",
+      "30 seconds",
+      "How often the key of an open capture is looked at again; a capture whose key was revoked or has expired is closed (1008)"
+    )
   ),
-  closeTimeout: Settings.duration(
-    "SPILLWAY_CLOSE_TIMEOUT",
-    "2 seconds",
-    "Time for a client to answer when its capture socket is closed because the server stops; then the connection is cut"
+  drainTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_CAPTURE_DRAIN_TIMEOUT",
+      "10 seconds",
+      "Time for open captures to be written when the server stops"
+    )
+  ),
+  closeTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_CLOSE_TIMEOUT",
+      "2 seconds",
+      "Time for a client to answer when its capture socket is closed because the server stops; then the connection is cut"
+    )
   ),
   capturesPerNode: Settings.integer(
     "SPILLWAY_CAPTURES",
     5_000,
     { min: 1, max: 1_000_000 },
-    "Capture sockets of this node; the next one is closed with 1013"
+    "Capture sockets of this node; the next one is closed with 1013. Raise it when the node has memory and CPU left, lower it on a small machine."
   ),
   capturesPerUser: Settings.integer(
     "SPILLWAY_CAPTURES_PER_USER",
     5,
     { min: 1, max: 1_000_000 },
-    "Capture sockets of one user on this node; the next one is closed with 1013"
+    "Capture sockets of one user on this node; the next one is closed with 1013. Raise it for users with more devices."
   ),
   viewers: Settings.integer(
     "SPILLWAY_CAPTURE_VIEWERS",
     100,
     { min: 1, max: 100_000 },
-    "Live views (`/v1/captures/events`) of this node; the next one is answered 503"
+    "Live views (`/v1/captures/events`) of this node; the next one is answered 503. Raise it when more people watch the page."
   ),
   viewersPerUser: Settings.integer(
     "SPILLWAY_CAPTURE_VIEWERS_PER_USER",
     10,
     { min: 1, max: 100_000 },
-    "Live views of one user on this node; the next one is answered 429"
+    "Live views of one user on this node; the next one is answered 429. Raise it where several people watch with one key."
   ),
-  capturesShown: Settings.integer(
-    "SPILLWAY_CAPTURES_SHOWN",
-    500,
-    { min: 1, max: 100_000 },
-    "Captures in one answer of `/v1/captures`; of more, those with the most trouble"
+  capturesShown: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_CAPTURES_SHOWN",
+      500,
+      { min: 1, max: 100_000 },
+      "Captures in one answer of `/v1/captures`; of more, those with the most trouble"
+    )
   )
 }
 

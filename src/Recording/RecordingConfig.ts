@@ -6,114 +6,138 @@ const settings = {
   commitInterval: Settings.duration(
     "SPILLWAY_COMMIT_INTERVAL",
     "500 millis",
-    "Longest time that received audio waits for its fsync"
+    "Longest time that received audio waits for its fsync. Lower it for earlier acknowledgements, raise it for fewer writes on a slow disk."
   ),
-  commitBytes: Settings.bytes(
-    "SPILLWAY_COMMIT_BYTES",
-    "4 MiB",
-    "Size of one write to the journal; a commit of more is several writes before one fsync"
+  commitBytes: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_COMMIT_BYTES",
+      "4 MiB",
+      "Size of one write to the journal; a commit of more is several writes before one fsync"
+    )
   ),
-  segmentBytes: Settings.bytes(
-    "SPILLWAY_SEGMENT_BYTES",
-    "64 MiB",
-    "Size at which a journal segment is followed by a new one"
+  segmentBytes: Settings.constant(
+    Settings.bytes("SPILLWAY_SEGMENT_BYTES", "64 MiB", "Size at which a journal segment is followed by a new one")
   ),
   journalBytes: Settings.bytes(
     "SPILLWAY_JOURNAL_BYTES",
     "10 GiB",
-    "Disk budget of the journal; beyond it the oldest sealed audio of those who hold most of it is given up, recorded as lost"
+    "Disk budget of the journal. Size it for the longest outage of the store: a capture of 16 kHz fills about 110 MiB an hour. Beyond it the oldest sealed audio of those who hold most of it is given up, recorded as lost."
   ),
-  damagedBytes: Settings.bytes(
-    "SPILLWAY_JOURNAL_DAMAGED",
-    "256 MiB",
-    "Journal segments with damage that are kept aside for a look, beside the budget; beyond it the oldest are deleted"
+  damagedBytes: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_JOURNAL_DAMAGED",
+      "256 MiB",
+      "Journal segments with damage that are kept aside for a look, beside the budget; beyond it the oldest are deleted"
+    )
   ),
-  chunksPerUser: Settings.integer(
-    "SPILLWAY_JOURNAL_CHUNKS_PER_USER",
-    10_000,
-    { min: 10, max: 10_000_000 },
-    "Chunks of one user in the journal, about 3 KB of memory each; a capture that would add more is closed, until the store has taken some"
+  chunksPerUser: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_JOURNAL_CHUNKS_PER_USER",
+      10_000,
+      { min: 10, max: 10_000_000 },
+      "Chunks of one user in the journal, about 3 KB of memory each; a capture that would add more is closed, until the store has taken some"
+    )
   ),
-  captureBuffer: Settings.bytes(
-    "SPILLWAY_CAPTURE_BUFFER",
-    "64 KiB",
-    "Unwritten audio per capture; when it is full the socket is not read"
+  captureBuffer: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_CAPTURE_BUFFER",
+      "64 KiB",
+      "Unwritten audio per capture; when it is full the socket is not read"
+    )
   ),
-  captureBacklog: Settings.bytes(
-    "SPILLWAY_CAPTURE_BACKLOG",
-    "2 MiB",
-    "What may arrive between a full buffer and the socket's pause; beyond it the capture is closed"
+  captureBacklog: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_CAPTURE_BACKLOG",
+      "2 MiB",
+      "What may arrive between a full buffer and the socket's pause; beyond it the capture is closed"
+    )
   ),
   chunkDuration: Settings.duration(
     "SPILLWAY_CHUNK_DURATION",
     "60 seconds",
-    "Audio in one chunk; also its age at which it is sealed"
+    "Audio in one chunk; also its age at which it is sealed. Raise it for fewer and larger objects, lower it for audio that reaches the store sooner."
   ),
-  queuedChunks: Settings.integer(
-    "SPILLWAY_QUEUED_CHUNKS",
-    20,
-    { min: 1, max: 10_000 },
-    "Sealed chunks of one capture that wait for upload; the oldest slides out and waits in the journal for the sweeper"
+  queuedChunks: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_QUEUED_CHUNKS",
+      20,
+      { min: 1, max: 10_000 },
+      "Sealed chunks of one capture that wait for upload; the oldest slides out and waits in the journal for the sweeper"
+    )
   ),
-  sweepInterval: Settings.duration(
-    "SPILLWAY_SWEEP_INTERVAL",
-    "30 seconds",
-    "Time between two offers of what waits in the journal"
+  sweepInterval: Settings.constant(
+    Settings.duration("SPILLWAY_SWEEP_INTERVAL", "30 seconds", "Time between two offers of what waits in the journal")
   ),
-  sweepChunks: Settings.integer(
-    "SPILLWAY_SWEEP_CHUNKS",
-    1_000,
-    { min: 1, max: 100_000 },
-    "Chunks that a sweep offers at a time, users in turn, the oldest of each first; more are offered when those are done"
+  sweepChunks: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_SWEEP_CHUNKS",
+      1_000,
+      { min: 1, max: 100_000 },
+      "Chunks that a sweep offers at a time, users in turn, the oldest of each first; more are offered when those are done"
+    )
   ),
   uploads: Settings.integer(
     "SPILLWAY_UPLOADS",
     16,
     { min: 1, max: 1_000 },
-    "Chunks read from the journal and uploaded at once"
+    "Chunks read from the journal and uploaded at once. Raise it when uploads stay queued although the store and the network have capacity left."
   ),
-  uploadDeadline: Settings.duration(
-    "SPILLWAY_UPLOAD_DEADLINE",
-    "3 minutes",
-    "Time for one upload: its turn, the store's and the database's own retries; then the chunk waits for the next sweep"
+  uploadDeadline: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_UPLOAD_DEADLINE",
+      "3 minutes",
+      "Time for one upload: its turn, the store's and the database's own retries; then the chunk waits for the next sweep"
+    )
   ),
-  readPiece: Settings.bytes(
-    "SPILLWAY_READ_PIECE",
-    "512 KiB",
-    "Read from the store at once for a listener, who holds one or two pieces"
+  readPiece: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_READ_PIECE",
+      "512 KiB",
+      "Read from the store at once for a listener, who holds one or two pieces"
+    )
   ),
-  decodedBytes: Settings.bytes(
-    "SPILLWAY_DECODED_BYTES",
-    "16 MiB",
-    "Largest stored chunk that is decoded (encrypted in other records than ours, or Opus); a larger one can't be read"
+  decodedBytes: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_DECODED_BYTES",
+      "16 MiB",
+      "Largest stored chunk that is decoded (encrypted in other records than ours, or Opus); a larger one can't be read"
+    )
   ),
-  decodedChunks: Settings.integer(
-    "SPILLWAY_DECODED_CHUNKS",
-    8,
-    { min: 1, max: 1_000 },
-    "Decoded chunks kept in memory for the next range of them; the least recently used goes"
+  decodedChunks: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_DECODED_CHUNKS",
+      8,
+      { min: 1, max: 1_000 },
+      "Decoded chunks kept in memory for the next range of them; the least recently used goes"
+    )
   ),
-  importWindow: Settings.integer(
-    "SPILLWAY_IMPORT_WINDOW",
-    8,
-    { min: 1, max: 256 },
-    "Stored chunks that `spillway import` reads at once, where no metadata tells their length; each is in memory"
+  importWindow: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_IMPORT_WINDOW",
+      8,
+      { min: 1, max: 256 },
+      "Stored chunks that `spillway import` reads at once, where no metadata tells their length; each is in memory"
+    )
   ),
   drainTimeout: Settings.duration(
     "SPILLWAY_DRAIN_TIMEOUT",
     "30 seconds",
-    "Time for uploads when the server stops; the rest stays in the journal"
+    "Time for uploads when the server stops; the rest stays in the journal. Set it below the time that the service manager allows for a stop; raise it before a node is removed for good."
   ),
-  conversationLookup: Settings.duration(
-    "SPILLWAY_CONVERSATION_LOOKUP",
-    "5 seconds",
-    "Time that a capture waits for what is stored of its conversation: when it enters, and when audio is to be compared; then it records without"
+  conversationLookup: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_CONVERSATION_LOOKUP",
+      "5 seconds",
+      "Time that a capture waits for what is stored of its conversation: when it enters, and when audio is to be compared; then it records without"
+    )
   ),
-  chunksPerConversation: Settings.integer(
-    "SPILLWAY_CHUNKS_PER_CONVERSATION",
-    50_000,
-    { min: 1, max: 1_000_000 },
-    "Chunks of one conversation; a capture that would add more is closed"
+  chunksPerConversation: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_CHUNKS_PER_CONVERSATION",
+      50_000,
+      { min: 1, max: 1_000_000 },
+      "Chunks of one conversation; a capture that would add more is closed"
+    )
   )
 }
 

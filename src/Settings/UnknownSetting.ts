@@ -1,14 +1,24 @@
-/** Variables that look like settings and are none: most are typing errors, and would change nothing without a word. */
+/** Variables that look like settings and are none: typing errors, and settings of earlier releases. */
 import { ConfigProvider, Effect, Schema } from "effect"
 
 const prefix = "SPILLWAY"
 
-/** Nothing reads the variable. `nearest`: the setting that it may have been meant to be. */
+/** What variables may be called. */
+export interface Names {
+  readonly known: ReadonlyArray<string>
+  /** Former settings, with the values that they are now fixed at. */
+  readonly removed: ReadonlyMap<string, string>
+}
+
+/** Nothing reads the variable. `nearest`: the setting with the most similar name. `fixed`: the value of a former setting. */
 export class UnknownSetting extends Schema.TaggedError<UnknownSetting>()("UnknownSetting", {
   env: Schema.String,
-  nearest: Schema.optionalKey(Schema.String)
+  nearest: Schema.optionalKey(Schema.String),
+  fixed: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
+    if (this.fixed !== undefined)
+      return `${this.env} was removed and changes nothing: its value is now fixed at ${this.fixed}. Delete the variable.`
     const guess = this.nearest === undefined ? "" : ` Did you mean ${this.nearest}?`
     return `${this.env} is no setting and changes nothing.${guess}`
   }
@@ -54,14 +64,16 @@ const namesUnder = (
     return [...own, ...below.flat()]
   })
 
+const describe = (env: string, { known, removed }: Names): UnknownSetting => {
+  const fixed = removed.get(env)
+  if (fixed !== undefined) return new UnknownSetting({ env, fixed })
+  const name = nearest(env, known)
+  return new UnknownSetting(name === undefined ? { env } : { env, nearest: name })
+}
+
 /** Sorted by name. Empty variables count as not set. */
-export const unknown = Effect.fnUntraced(function* (known: ReadonlyArray<string>) {
+export const unknown = Effect.fnUntraced(function* (names: Names) {
   const provider = yield* ConfigProvider.ConfigProvider
-  const names = yield* Effect.orElseSucceed(namesUnder(provider, [prefix]), () => [])
-  return names
-    .filter((env) => !known.includes(env) && !ofOrchestrator(env))
-    .map((env) => {
-      const name = nearest(env, known)
-      return new UnknownSetting(name === undefined ? { env } : { env, nearest: name })
-    })
+  const found = yield* Effect.orElseSucceed(namesUnder(provider, [prefix]), () => [])
+  return found.filter((env) => !names.known.includes(env) && !ofOrchestrator(env)).map((env) => describe(env, names))
 })

@@ -3,51 +3,63 @@ import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
 const settings = {
-  readChunk: Settings.bytes(
-    "SPILLWAY_STORAGE_READ_CHUNK",
-    "256 KiB",
-    "Objects on disk are read in pieces of this size; a reader holds one or two of them, whatever the object's size."
+  readChunk: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_STORAGE_READ_CHUNK",
+      "256 KiB",
+      "Objects on disk are read in pieces of this size; a reader holds one or two of them, whatever the object's size."
+    )
   ),
-  listHeads: Settings.integer(
-    "SPILLWAY_STORAGE_LIST_HEADS",
-    4,
-    { min: 1, max: 64 },
-    "Objects on disk whose metadata one listing reads at the same time; the rest of the page waits."
+  listHeads: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_STORAGE_LIST_HEADS",
+      4,
+      { min: 1, max: 64 },
+      "Objects on disk whose metadata one listing reads at the same time; the rest of the page waits."
+    )
   ),
-  window: Settings.integer(
-    "SPILLWAY_STORAGE_WINDOW",
-    8,
-    { min: 1, max: 256 },
-    "Objects that one operation on many of them (removing, composing) touches at the same time; the rest waits."
+  window: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_STORAGE_WINDOW",
+      8,
+      { min: 1, max: 256 },
+      "Objects that one operation on many of them (removing, composing) touches at the same time; the rest waits."
+    )
   ),
-  knownDirectories: Settings.integer(
-    "SPILLWAY_STORAGE_KNOWN_DIRECTORIES",
-    4_096,
-    { min: 1, max: 1_000_000 },
-    "Directories remembered as durable; the oldest is forgotten and costs one or two fsyncs when it is next written to."
+  knownDirectories: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_STORAGE_KNOWN_DIRECTORIES",
+      4_096,
+      { min: 1, max: 1_000_000 },
+      "Directories remembered as durable; the oldest is forgotten and costs one or two fsyncs when it is next written to."
+    )
   ),
-  urls: Settings.integer(
-    "SPILLWAY_STORAGE_URLS",
-    10_000,
-    { min: 1, max: 1_000_000 },
-    "Signed URLs that are remembered, to hand them out again; the oldest is forgotten and signed anew."
+  urls: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_STORAGE_URLS",
+      10_000,
+      { min: 1, max: 1_000_000 },
+      "Signed URLs that are remembered, to hand them out again; the oldest is forgotten and signed anew."
+    )
   ),
   urlResponses: Settings.integer(
     "SPILLWAY_URL_RESPONSES",
     1_000,
     { min: 1, max: 1_000_000 },
-    "Responses to signed URLs of objects on disk that are sent at the same time; one more is answered 503."
+    "Responses to signed URLs of objects on disk that are sent at the same time; one more is answered 503. Raise it for more downloads, on a machine with the memory."
   ),
   urlResponsesPerUser: Settings.integer(
     "SPILLWAY_URL_RESPONSES_PER_USER",
     32,
     { min: 1, max: 1_000_000 },
-    "Those of one user's objects; one more is answered 429."
+    "Responses to signed URLs of one user's objects on disk; one more is answered 429. Raise it for users who download much at once."
   ),
-  leftoverAge: Settings.duration(
-    "SPILLWAY_STORAGE_LEFTOVER_AGE",
-    "1 hour",
-    "Unfinished writes untouched for this long (their process was killed) are deleted; looked for as often."
+  leftoverAge: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_STORAGE_LEFTOVER_AGE",
+      "1 hour",
+      "Unfinished writes untouched for this long (their process was killed) are deleted; looked for as often."
+    )
   )
 }
 

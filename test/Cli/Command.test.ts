@@ -4,6 +4,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { foundWith } from "../support/WavFiles.ts"
+import { processEnvironment } from "../support/Settings.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
 const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
@@ -35,7 +36,7 @@ const start = (
   stdin: "ignore" | "pipe" = "ignore"
 ) => {
   const child: ChildProcess = spawn(process.execPath, [cli, ...args], {
-    env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir, ...env },
+    env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir, ...processEnvironment(env) },
     stdio: [stdin, "pipe", "pipe"]
   })
   const said = { out: "", err: "" }
@@ -207,6 +208,7 @@ describe("the command line", () => {
     const good = await run(["config"], { SPILLWAY_ADMIN_KEY: secret })
     assert.strictEqual(good.code, 0)
     assert.match(good.out, /^SPILLWAY_ADMIN_KEY +set +environment$/m)
+    assert.match(good.out, /^SETTING +VALUE +FROM\n\nNode\nSPILLWAY_DATA_DIR .*\n\nHttp\nSPILLWAY_HOST /)
     assert.notInclude(good.out, secret)
     const mistyped = await run(["config"], { SPILLWAY_COMIT_INTERVAL: "1 second", SPILLWAY_CLI_TRIES: "3" })
     assert.deepStrictEqual(

@@ -1,7 +1,7 @@
 /** What an import does while the store or the database is away for longer than they retry by themselves. */
 import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ConfigProvider, Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { Command } from "effect/cli"
 import { CliConfig } from "../../src/Cli/CliConfig.ts"
 import { ImportCommand } from "../../src/Cli/Import/ImportCommand.ts"
@@ -10,6 +10,7 @@ import { DbTimeout, DbUnavailable } from "../../src/Db.ts"
 import { Import, type Imported } from "../../src/Recording/Import/Import.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import { StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
+import { environment } from "../support/Settings.ts"
 
 type Failure = DbTimeout | DbUnavailable | StorageRefused | StorageUnavailable
 
@@ -28,9 +29,7 @@ const imported = Effect.fnUntraced(function* (failures: ReadonlyArray<Failure>) 
       Effect.provide([
         Layer.mock(Import, { page: () => page, place: () => ({ bucket: "b", prefix: "chunks/ada/" }) }),
         Layer.mock(Screen, { say: (text) => Effect.sync(() => void said.push(text)) }),
-        CliConfig.layer.pipe(
-          Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SPILLWAY_CLI_BACKOFF: "1 millis" })))
-        ),
+        CliConfig.layer.pipe(Layer.provide(environment({ SPILLWAY_CLI_BACKOFF: "1 millis" }))),
         MemoryStorage.layer,
         NodeServices.layer
       ])

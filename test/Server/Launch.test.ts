@@ -35,12 +35,12 @@ it("names every wrong setting at once, with what was expected", () =>
     const { code, lines } = await failedStart(dataDir, {
       SPILLWAY_PORT: "http",
       SPILLWAY_COMMIT_INTERVAL: "soon",
-      SPILLWAY_SEGMENT_BYTES: "-1",
+      SPILLWAY_JOURNAL_BYTES: "-1",
       SPILLWAY_DATADIR: "/x"
     })
     assert.strictEqual(code, 1)
     const text = lines.join("\n")
-    for (const env of ["SPILLWAY_PORT", "SPILLWAY_COMMIT_INTERVAL", "SPILLWAY_SEGMENT_BYTES"]) {
+    for (const env of ["SPILLWAY_PORT", "SPILLWAY_COMMIT_INTERVAL", "SPILLWAY_JOURNAL_BYTES"]) {
       assert.match(text, new RegExp(`${env}: expected .+, found "`))
     }
     assert.match(text, /SPILLWAY_DATADIR is no setting.*SPILLWAY_DATA_DIR/)

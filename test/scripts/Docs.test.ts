@@ -5,7 +5,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { onTestFinished } from "vitest"
 import { problems } from "../../scripts/Docs.ts"
-import { type Group, render, replace } from "../../scripts/Docs/Configuration.ts"
+import { problems as configurationProblems, type Group, render, replace } from "../../scripts/Docs/Configuration.ts"
 import * as Limits from "../../scripts/Docs/Limits.ts"
 import * as References from "../../scripts/Docs/References.ts"
 
@@ -100,6 +100,28 @@ describe("Configuration", () => {
     assert.include((await problems(root))[0], "run `npm run docs`")
     fs.writeFileSync(path.join(root, "docs/configuration.md"), replace(markers, render([cli])) ?? "")
     assert.deepStrictEqual(await problems(root), [])
+  })
+
+  it("shows no constants", () => {
+    const fixed = { ...setting, env: "SPILLWAY_FIXED", constant: true }
+    assert.strictEqual(render([{ ...group, settings: { a: setting, fixed } }]), render([group]))
+    assert.strictEqual(render([{ ...group, settings: { fixed } }]), "")
+  })
+
+  it("refuses more than 50 settings, of which constants are none", () => {
+    const of = (count: number, constant: boolean): Group => ({
+      key: "spillway/Storage/StorageConfig",
+      settings: Object.fromEntries(
+        Array.from({ length: count }, (_, at) => [
+          `s${at}`,
+          { ...setting, constant, env: `SPILLWAY_${constant}_${at}` }
+        ])
+      )
+    })
+    const found = (...groups: ReadonlyArray<Group>) =>
+      configurationProblems({ groups, unused: [] }, replace(markers, render(groups)))
+    assert.deepStrictEqual(found(of(50, false), of(10, true)), [])
+    assert.deepStrictEqual(found(of(51, false)), ["there are 51 settings, and at most 50 are allowed"])
   })
 
   it("finds a variable that two settings read", async () => {

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { processEnvironment } from "./Settings.ts"
 
 export interface Server {
   readonly pid: number
@@ -33,7 +34,13 @@ process.once("exit", () => {
 export const spawnServer = (dataDir: string, env: Readonly<Record<string, string>> = {}) => {
   const child = spawn(process.execPath, nodeArguments, {
     cwd: root,
-    env: { ...process.env, SPILLWAY_DATA_DIR: dataDir, SPILLWAY_PORT: "0", SPILLWAY_LOG_FORMAT: "json", ...env },
+    env: {
+      ...process.env,
+      SPILLWAY_DATA_DIR: dataDir,
+      SPILLWAY_PORT: "0",
+      SPILLWAY_LOG_FORMAT: "json",
+      ...processEnvironment(env)
+    },
     stdio: ["ignore", "pipe", "pipe"]
   })
   running.add(child)

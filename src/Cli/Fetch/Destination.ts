@@ -1,15 +1,15 @@
-/** Destination of a download: standard output, or a file that gets its name when it is complete. */
+/** Where a download goes: a file that gets its name when it is whole, or standard output. */
 import { Effect, FileSystem, Option, Schema } from "effect"
 import type { PlatformError, Scope } from "effect"
 
-/** The reader of standard output closed it. */
+/** What reads standard output has ended. */
 export class OutputClosed extends Schema.TaggedError<OutputClosed>()("OutputClosed", {}) {
   override get message() {
     return "Standard output was closed before all was written."
   }
 }
 
-/** Standard output can't be rewound. */
+/** What is written can't be taken back. */
 export class OutputOutdated extends Schema.TaggedError<OutputOutdated>()("OutputOutdated", {}) {
   override get message() {
     return "The audio has changed since the first part of it was written to standard output. Try again, or write to a file."
@@ -19,18 +19,18 @@ export class OutputOutdated extends Schema.TaggedError<OutputOutdated>()("Output
 type Failure = PlatformError.PlatformError | OutputClosed | OutputOutdated
 
 export interface Destination {
-  /** For messages. */
+  /** As people read it. */
   readonly name: string
   write(bytes: Uint8Array): Effect.Effect<void, Failure>
-  /** Discards everything written. */
+  /** All that was written is void. */
   readonly restart: Effect.Effect<void, Failure>
-  /** Ends an incomplete download. Returns the path of the partial file, which is kept if `worth`. */
+  /** There will be no more; of what was written, what is `worth` something is kept. Where it is, if there is something. */
   abandon(worth: boolean): Effect.Effect<Option.Option<string>, Failure>
-  /** Makes the complete download durable under its name. */
+  /** All is written. */
   readonly finish: Effect.Effect<void, Failure>
 }
 
-/** Open for the lifetime of the scope. The name ends in `.part` until the download is complete. */
+/** Open as long as the scope. Until it is finished its name ends in `.part`. */
 export const file = Effect.fnUntraced(function* (
   name: string
 ): Effect.fn.Return<Destination, PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> {
@@ -46,11 +46,11 @@ export const file = Effect.fnUntraced(function* (
   }
 })
 
-/** Waits for each write, so that a slow reader slows the download. */
+/** Waits for each write, so that a slow reader slows the download down. */
 export const standardOutput: Effect.Effect<Destination> = Effect.sync(() => {
   const { stdout } = process
   let written = false
-  // The callback of `write` reports the error.
+  // The failed write says so itself.
   stdout.on("error", () => {})
   return {
     name: "standard output",

@@ -1,4 +1,4 @@
-/** `spillway fetch ID -o out.wav`: downloads a conversation's audio. */
+/** `spillway fetch ID -o out.wav` */
 import { Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CliConfig } from "../CliConfig.ts"
@@ -10,6 +10,7 @@ import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import * as Target from "../Target.ts"
 
+/** The conversation has no such audio file. */
 export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   conversation: Schema.String,
   files: Schema.Int
@@ -21,7 +22,7 @@ export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   }
 }
 
-/** Standard output can hold one file only. */
+/** Standard output takes one file. */
 export class ManyFiles extends Schema.TaggedError<ManyFiles>()("ManyFiles", {
   conversation: Schema.String,
   files: Schema.Int
@@ -55,7 +56,7 @@ export const FetchCommand = Command.make(
   },
   Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
     const from = yield* Target.target(flags)
-    const files = yield* Reconnect.retrying(Conversations.files(from, id), yield* CliConfig)
+    const files = yield* Reconnect.patiently(Conversations.files(from, id), yield* CliConfig)
     const wanted = files
       .map((each, index) => ({ each, number: index + 1 }))
       .filter(({ number }) => Option.isNone(file) || file.value === number)

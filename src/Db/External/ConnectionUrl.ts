@@ -74,7 +74,7 @@ const instead: Readonly<Record<string, string>> = {
   schema: "write options=-csearch_path%3DNAME",
   pgbouncer: "remove it: poolers are recognized",
   connection_limit: "set SPILLWAY_DB_POOL, and remove it",
-  pool_timeout: "set SPILLWAY_DB_DEADLINE, and remove it",
+  pool_timeout: "remove it: an operation waits for a connection for at most 60 seconds",
   sslaccept: "write sslmode=require, verify-ca or verify-full",
   channel_binding:
     "remove it: channel binding is not supported; sslmode=verify-full tells that the server is the right one"

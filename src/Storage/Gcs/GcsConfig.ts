@@ -15,67 +15,85 @@ const settings = {
     "SPILLWAY_BUCKET",
     "the name of a bucket",
     isBucket,
-    "Objects are kept in this bucket of Google Cloud Storage. Without it, they are kept under the data directory."
+    "Objects are kept in this bucket of Google Cloud Storage. Set it to keep audio off this machine, or to run several nodes. Without it, objects are kept under the data directory."
   ),
   endpoint: Settings.optionalText(
     "SPILLWAY_GCS_ENDPOINT",
     "an address such as https://storage.googleapis.com",
     isOrigin,
-    "Another address than Google's, for a private endpoint or an emulator. Over plain http, a token is only sent if there is a key file."
+    "Another address than Google's. Set it for a private endpoint or an emulator. Over plain http, a token is only sent if there is a key file."
   ),
   keyFile: Settings.optionalText(
     "SPILLWAY_GCS_KEY_FILE",
     "a path",
     (text) => text !== "",
-    "File with credentials (of a service account or of a workload identity). Without it: Google's application default credentials."
+    "File with credentials (of a service account or of a workload identity). Set it outside Google Cloud. Without it: Google's application default credentials."
   ),
-  connections: Settings.integer(
-    "SPILLWAY_GCS_CONNECTIONS",
-    64,
-    { min: 1, max: 1_024 },
-    "Connections to the store; a request that finds all of them busy waits, and its time runs."
+  connections: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_GCS_CONNECTIONS",
+      64,
+      { min: 1, max: 1_024 },
+      "Connections to the store; a request that finds all of them busy waits, and its time runs."
+    )
   ),
-  attemptTimeout: Settings.duration(
-    "SPILLWAY_GCS_ATTEMPT_TIMEOUT",
-    "30 seconds",
-    "One request takes at most so long (of a read: until its bytes begin); then it is cut and counts as failed."
+  attemptTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_GCS_ATTEMPT_TIMEOUT",
+      "30 seconds",
+      "One request takes at most so long (of a read: until its bytes begin); then it is cut and counts as failed."
+    )
   ),
-  stallTimeout: Settings.duration(
-    "SPILLWAY_GCS_STALL_TIMEOUT",
-    "10 seconds",
-    "A request in which no byte moves for so long is cut and counts as failed; the first attempt of a read after two fifths of it, so that a second one may serve a listener who waits (`SPILLWAY_FIRST_AUDIO_TIMEOUT`)."
+  stallTimeout: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_GCS_STALL_TIMEOUT",
+      "10 seconds",
+      "A request in which no byte moves for so long is cut and counts as failed; the first attempt of a read after two fifths of it, so that a second one may serve a listener who waits (`SPILLWAY_FIRST_AUDIO_TIMEOUT`)."
+    )
   ),
   deadline: Settings.duration(
     "SPILLWAY_GCS_DEADLINE",
     "60 seconds",
-    "An operation takes at most so long, with all its attempts; a long transfer, at most so long without progress. Then it fails."
+    "Time for one operation on the bucket, with all its attempts; for a long transfer, time without progress. Then it fails. Raise it on a slow network."
   ),
-  retryBase: Settings.duration(
-    "SPILLWAY_GCS_RETRY_BASE",
-    "200 millis",
-    "Wait before the second attempt; it doubles with each further one, and varies by a fifth."
+  retryBase: Settings.constant(
+    Settings.duration(
+      "SPILLWAY_GCS_RETRY_BASE",
+      "200 millis",
+      "Wait before the second attempt; it doubles with each further one, and varies by a fifth."
+    )
   ),
-  retryCap: Settings.duration("SPILLWAY_GCS_RETRY_CAP", "8 seconds", "The wait before an attempt grows no longer."),
-  readAhead: Settings.bytes(
-    "SPILLWAY_GCS_READ_AHEAD",
-    "512 KiB",
-    "What a read holds that its reader has not asked for; then it reads no further from its connection."
+  retryCap: Settings.constant(
+    Settings.duration("SPILLWAY_GCS_RETRY_CAP", "8 seconds", "The wait before an attempt grows no longer.")
   ),
-  multipartSize: Settings.bytes(
-    "SPILLWAY_GCS_MULTIPART_SIZE",
-    "8 MiB",
-    "Objects up to this size are uploaded in one request; larger ones in chunks, which can go on after a fault."
+  readAhead: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_GCS_READ_AHEAD",
+      "512 KiB",
+      "What a read holds that its reader has not asked for; then it reads no further from its connection."
+    )
   ),
-  chunkSize: Settings.bytes(
-    "SPILLWAY_GCS_CHUNK_SIZE",
-    "8 MiB",
-    "Size of these chunks, in whole 256 KiB (at least one); an upload holds one in memory."
+  multipartSize: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_GCS_MULTIPART_SIZE",
+      "8 MiB",
+      "Objects up to this size are uploaded in one request; larger ones in chunks, which can go on after a fault."
+    )
   ),
-  signedUrls: Settings.integer(
-    "SPILLWAY_GCS_SIGNED_URLS",
-    10_000,
-    { min: 1, max: 1_000_000 },
-    "Signed URLs that are remembered; the one that was not asked for the longest goes and is signed anew when it is."
+  chunkSize: Settings.constant(
+    Settings.bytes(
+      "SPILLWAY_GCS_CHUNK_SIZE",
+      "8 MiB",
+      "Size of these chunks, in whole 256 KiB (at least one); an upload holds one in memory."
+    )
+  ),
+  signedUrls: Settings.constant(
+    Settings.integer(
+      "SPILLWAY_GCS_SIGNED_URLS",
+      10_000,
+      { min: 1, max: 1_000_000 },
+      "Signed URLs that are remembered; the one that was not asked for the longest goes and is signed anew when it is."
+    )
   )
 }
 

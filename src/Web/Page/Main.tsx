@@ -1,4 +1,4 @@
-/** Entry point of the page. */
+/** The page begins. */
 import { render } from "preact"
 import { App } from "./App.tsx"
 

@@ -1,4 +1,4 @@
-/** Sleeps for `millis`, or until `signal` aborts. */
+/** Waits, also when it is to be ended early. */
 export function pause(millis: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) return resolve()

@@ -1,4 +1,4 @@
-/** The system's colour scheme. Rerenders on changes, as canvases must be redrawn. */
+/** Dark or light, as the system has it: what is drawn on a canvas is drawn again when it changes. */
 import { useEffect, useState } from "preact/hooks"
 
 export function useScheme(): "dark" | "light" {

@@ -2,12 +2,13 @@
 import { assert, layer } from "@effect/vitest"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ConfigProvider, Effect, FileSystem, Layer, Option, Redacted } from "effect"
+import { Effect, FileSystem, Layer, Option, Redacted } from "effect"
 import { CliConfig } from "../../../src/Cli/CliConfig.ts"
 import * as Destination from "../../../src/Cli/Fetch/Destination.ts"
 import { Download } from "../../../src/Cli/Fetch/Download.ts"
 import { Screen } from "../../../src/Cli/Screen.ts"
 import { fakeServer } from "../support/FakeServer.ts"
+import { environment } from "../../support/Settings.ts"
 
 /** Said since the last look. */
 const lines: Array<string> = []
@@ -17,11 +18,7 @@ const world = Layer.mergeAll(
   Layer.mock(Screen, { say: (line) => Effect.sync(() => void lines.push(line)), progress: () => Effect.void }),
   NodeHttpClient.layerUndici,
   NodeServices.layer
-).pipe(
-  Layer.provide(
-    ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SPILLWAY_CLI_BACKOFF: "1 millis", SPILLWAY_CLI_TRIES: "9" }))
-  )
-)
+).pipe(Layer.provide(environment({ SPILLWAY_CLI_BACKOFF: "1 millis", SPILLWAY_CLI_TRIES: "9" })))
 
 const file = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31) % 251))
 

@@ -1,10 +1,11 @@
 /** Everything arrives, once and in its place, whatever the connection does. */
 import { assert, it } from "@effect/vitest"
-import { ConfigProvider, Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { CliConfig } from "../../../src/Cli/CliConfig.ts"
 import { Screen } from "../../../src/Cli/Screen.ts"
 import { Upload } from "../../../src/Cli/Stream/Upload.ts"
 import { type Behaviour, fakeServer } from "../support/FakeServer.ts"
+import { environment } from "../../support/Settings.ts"
 
 const RATE = 16_000
 const SECONDS = 6
@@ -39,16 +40,14 @@ const upload = (url: string, { env = {}, key = "k", said = [], source = wav, dra
     Effect.provide(
       Layer.merge(CliConfig.layer, Layer.mock(Screen, screenThat(said, drawn))).pipe(
         Layer.provide(
-          ConfigProvider.layer(
-            ConfigProvider.fromEnvRecord({
-              SPILLWAY_CLI_BACKOFF: "1 millis",
-              SPILLWAY_CLI_MAX_BACKOFF: "5 millis",
-              SPILLWAY_CLI_PATIENCE: "300 millis",
-              SPILLWAY_CLI_FRAMES_PER_SECOND: "10000",
-              SPILLWAY_CLI_FAST_FRAME: "100 millis",
-              ...env
-            })
-          )
+          environment({
+            SPILLWAY_CLI_BACKOFF: "1 millis",
+            SPILLWAY_CLI_MAX_BACKOFF: "5 millis",
+            SPILLWAY_CLI_PATIENCE: "300 millis",
+            SPILLWAY_CLI_FRAMES_PER_SECOND: "10000",
+            SPILLWAY_CLI_FAST_FRAME: "100 millis",
+            ...env
+          })
         )
       )
     )

@@ -1,6 +1,6 @@
 /** A real server on a free port, with an `HttpClient` that points at it. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { ConfigProvider, Layer } from "effect"
+import { Layer } from "effect"
 import { HttpServer } from "effect/http"
 import { Access } from "../../../src/Auth/Access.ts"
 import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
@@ -8,9 +8,9 @@ import { Problems } from "../../../src/Http/Problems.ts"
 import { Readiness } from "../../../src/Readiness.ts"
 import { ReadinessConfig } from "../../../src/Readiness/ReadinessConfig.ts"
 import * as Server from "../../../src/Http/Server.ts"
+import * as Settings from "../../support/Settings.ts"
 
-export const environment = (env: Record<string, string>) =>
-  ConfigProvider.layer(ConfigProvider.fromEnvRecord({ SPILLWAY_PORT: "0", ...env }))
+export const environment = (env: Record<string, string>) => Settings.environment({ SPILLWAY_PORT: "0", ...env })
 
 const shared = Layer.mergeAll(Access.layer, Access.layerAuthorization.pipe(Layer.provide(Access.layer))).pipe(
   Layer.provideMerge(Layer.merge(Problems.layer, Readiness.layer))

@@ -1,20 +1,20 @@
-/** Problems of the node, current and since its start, with advice for the operator. */
+/** What an operator should know and do: what goes wrong now, and what went wrong since the node started. */
 import type { Live } from "./Live.ts"
-import { count } from "../Format.ts"
+import { count } from "../Words.ts"
 
 export interface Trouble {
   readonly title: string
   readonly advice: string
-  /** The problem is current. */
+  /** It goes on. */
   readonly isNow: boolean
 }
 
-/** A counter that grew within this time is a current problem. */
+/** What grew within this time goes on. */
 const recentSeconds = 60
-/** A longer upload lag means that the store is behind. */
+/** Beyond this the store is slow. */
 const slowUploadSeconds = 120
 
-/** Advice by counter, most severe first. */
+/** The gravest first. */
 const advice: Readonly<Record<string, string>> = {
   "seconds lost":
     "Audio that waited for the store was given up, as the journal was full or damaged. Bring the store back, or give the journal more room: SPILLWAY_JOURNAL_BYTES.",
@@ -27,7 +27,7 @@ const advice: Readonly<Record<string, string>> = {
   "torn journal segments": "A crash or a full disk broke off a write. What was acknowledged before it is kept."
 }
 
-/** The header shows the first current one. */
+/** The first that goes on is what the header says. */
 const alarms = [
   ["seconds lost", "Audio is being lost"],
   ["captures refused", "Captures are refused"],
@@ -35,27 +35,27 @@ const alarms = [
   ["uploads put off", "Uploads fail"]
 ] as const
 
-/** Growth of a counter within `recentSeconds`. */
+/** How much was counted lately. */
 const grown = ({ history }: Live, name: string): number => {
   const last = history.at(-1)
   const first = history.find(({ at }) => at >= (last?.at ?? 0) - recentSeconds)
   const [now, then] = [last?.troubles[name] ?? 0, first?.troubles[name] ?? 0]
-  // Counters restart at 0 with the node.
+  // A node that was started again counts from 0.
   return now >= then ? now - then : now
 }
 
-/** For users without the node's state: whether their own uploads lag. */
+/** Of those who don't see the node: whether their own audio waits. */
 const isBehind = ({ now }: Live): boolean =>
   now?.captures.some(({ upload_lag: lag }) => lag > slowUploadSeconds) ?? false
 
-/** The alarm in a few words, or empty. */
+/** In a few words, empty when all is well. */
 export function alarmOf(live: Live): string {
-  const [, message] = alarms.find(([name]) => grown(live, name) > 0) ?? []
+  const [, words] = alarms.find(([name]) => grown(live, name) > 0) ?? []
   const failing = live.now?.node?.failing[0]?.name
-  return message ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
+  return words ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
 }
 
-/** Current problems first. */
+/** What goes on first. */
 export function troublesOf(live: Live): ReadonlyArray<Trouble> {
   const { failing = [], troubles = [] } = live.now?.node ?? {}
   const weights = Object.keys(advice)

@@ -1,4 +1,4 @@
-/** Button that plays or pauses. */
+/** Play, or pause. */
 
 export function PlayButton(props: {
   readonly label: string

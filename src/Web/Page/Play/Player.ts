@@ -1,11 +1,8 @@
-/**
- * Plays an audio file from any position, also while it grows: fetches ranges of PCM and schedules them on the audio
- * clock.
- */
+/** Plays an audio file from any of its samples, also while it grows: PCM in ranges, one after the other on the audio clock. */
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askBytes, connectionBroke, isAbort, Refused, Unreachable, messageFor } from "../Server.ts"
+import { askBytes, brokeOff, isAbort, Refused, Unreachable, wordsFor } from "../Server.ts"
 import { Store } from "../Store.ts"
 
 export interface Track {
@@ -17,48 +14,48 @@ export interface Track {
 export interface Playing {
   readonly track: Track | undefined
   readonly state: "paused" | "loading" | "playing"
-  /** Playback position, seconds from the file's start. */
+  /** Seconds from the file's start. */
   readonly position: number
-  /** Seconds fetched so far, from the file's start. */
+  /** Seconds of it that were fetched. */
   readonly end: number
-  readonly message: string
+  readonly words: string
 }
 
-/** Audio scheduled ahead of the playback position. */
+/** Scheduled and not yet heard. */
 const aheadSeconds = 8
-/** Lengths of the fetched pieces: the first is short so that sound starts at once, then they double. */
+/** The first piece is small, so that sound starts at once; each next one is twice as long. */
 const firstSeconds = 0.25
 const longestSeconds = 4
-/** Delay of the first sample, which covers the time for scheduling. */
+/** From now to the first sample: the time that scheduling takes. */
 const leadSeconds = 0.03
 const liveMillis = 250
 const retryMillis = 1_000
-/** Retries while the server is unreachable or busy. */
+/** How often it tries again when the server does not answer, or is busy. */
 const maxRetries = 300
-/** Retries after an aborted response: unreadable audio aborts every time. */
+/** And when it breaks off: what can't be read breaks off every time. */
 const maxBroken = 5
 const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
 const waiting = "Waiting for the server …"
 const shownMillis = 100
-/** Remembered positions; beyond this, the oldest is dropped. */
+/** Tracks whose place is kept; beyond it, the one that was left first begins anew. */
 const maxPlaces = 500
-/** A track stopped this close to its end restarts from the beginning. */
+/** This close to its end a track has been heard. */
 const endSeconds = 0.05
 
 interface Scheduled {
   readonly node: AudioBufferSourceNode
-  /** Seconds on the audio context's clock. */
+  /** On the context's clock. */
   readonly at: number
   readonly from: number
   readonly samples: number
 }
 
-/** State of every other track. */
-export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, message: "" }
+/** Of every track that is not played. */
+export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, words: "" }
 
 const nameOf = ({ conversation, file }: Track) => `${conversation}/${file}`
 
-/** The file is still growing. */
+/** More may come at its end. */
 const isLive = ({ conversation }: Track): boolean => find(conversation)?.live ?? false
 
 export function isSame(a: Track | undefined, b: Track): boolean {
@@ -70,18 +67,18 @@ class Player {
   #context: AudioContext | undefined
   #run = new AbortController()
   #scheduled: Array<Scheduled> = []
-  readonly #positions = new Map<string, number>()
+  readonly #places = new Map<string, number>()
 
-  /** Plays from `position` seconds. */
+  /** From `position` seconds on. */
   play(track: Track, position: number): void {
     this.#leave()
     const run = new AbortController()
     this.#run = run
-    this.state.set({ track, state: "loading", position, end: 0, message: "" })
+    this.state.set({ track, state: "loading", position, end: 0, words: "" })
     this.#start(track, position, run.signal).catch((cause: unknown) => {
       if (run.signal.aborted || isAbort(cause)) return
       this.#halt()
-      this.state.update({ state: "paused", message: messageFor(cause) })
+      this.state.update({ state: "paused", words: wordsFor(cause) })
     })
   }
 
@@ -91,29 +88,29 @@ class Player {
     this.state.update({ state: "paused", position })
   }
 
-  /** Pauses the track, or resumes it at its last position; a track played to its `duration` restarts. */
+  /** Pauses it, or plays it from where it was left, and from the start when all of its `duration` was heard. */
   toggle(track: Track, duration: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused" && isSame(current, track)) return this.pause()
-    const place = this.positionOf(track)
+    const place = this.placeOf(track)
     this.play(track, place >= duration - endSeconds && !isLive(track) ? 0 : place)
   }
 
-  /** Moves the track's position. If anything is playing, the track plays from there. */
+  /** Plays on from there when something is playing; else it is the place to begin at. */
   seek(track: Track, position: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused") return this.play(track, position)
-    if (isSame(current, track)) return this.state.update({ position, message: "" })
-    this.#remember(track, position)
+    if (isSame(current, track)) return this.state.update({ position, words: "" })
+    this.#keep(track, position)
     this.state.update({})
   }
 
-  positionOf(track: Track): number {
+  placeOf(track: Track): number {
     const { position, track: current } = this.state.value
-    return isSame(current, track) ? position : (this.#positions.get(nameOf(track)) ?? 0)
+    return isSame(current, track) ? position : (this.#places.get(nameOf(track)) ?? 0)
   }
 
-  /** Stops and closes the player. */
+  /** Nothing is played any more. */
   close(): void {
     this.#leave()
     this.state.set(idle)
@@ -121,15 +118,15 @@ class Player {
 
   #leave(): void {
     const { position, track } = this.state.value
-    if (track !== undefined) this.#remember(track, this.#position() ?? position)
+    if (track !== undefined) this.#keep(track, this.#position() ?? position)
     this.#halt()
   }
 
-  #remember(track: Track, position: number): void {
-    this.#positions.delete(nameOf(track))
-    this.#positions.set(nameOf(track), position)
-    const [oldest] = this.#positions.keys()
-    if (this.#positions.size > maxPlaces && oldest !== undefined) this.#positions.delete(oldest)
+  #keep(track: Track, position: number): void {
+    this.#places.delete(nameOf(track))
+    this.#places.set(nameOf(track), position)
+    const [oldest] = this.#places.keys()
+    if (this.#places.size > maxPlaces && oldest !== undefined) this.#places.delete(oldest)
   }
 
   #halt(): void {
@@ -140,7 +137,7 @@ class Player {
     }
   }
 
-  /** A context at the file's own rate, so that pieces join without resampling. */
+  /** A context at the file's own rate: pieces follow each other to the sample. */
   #contextAt(sampleRate: number): AudioContext {
     if (this.#context?.sampleRate === sampleRate) return this.#context
     void this.#context?.close()
@@ -170,7 +167,7 @@ class Player {
 
   async #start(track: Track, position: number, signal: AbortSignal): Promise<void> {
     const context = this.#contextAt(track.sampleRate)
-    // `stop` can close the context and start another run during the wait.
+    // A context that is closed meanwhile is not this run's any more.
     const resumed = context.resume().catch(() => {})
     const timer = setInterval(() => this.#show(), shownMillis)
     signal.addEventListener("abort", () => clearInterval(timer))
@@ -198,28 +195,28 @@ class Player {
     this.state.update({ state: "paused", position: sample / track.sampleRate })
   }
 
-  /** Retries while the server is unreachable or busy. */
+  /** Waits for a server that is away or busy. */
   async #fetchAgain(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
     for (let [retries, broken] = [0, 0]; ; retries++) {
       try {
         const pcm = await this.#fetch(track, from, samples, signal)
-        if (this.state.value.message !== "") this.state.update({ message: "" })
+        if (this.state.value.words !== "") this.state.update({ words: "" })
         return pcm
       } catch (cause) {
-        if (cause === connectionBroke && ++broken > maxBroken) throw unreadable
+        if (cause === brokeOff && ++broken > maxBroken) throw unreadable
         const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
         if (!passes || retries >= maxRetries) throw cause
-        // The banner tells why the server is unreachable.
-        if (!signal.aborted) this.state.update({ message: cause instanceof Unreachable ? waiting : messageFor(cause) })
+        // Why it does not answer is said in one place, for all of the page.
+        if (!signal.aborted) this.state.update({ words: cause instanceof Unreachable ? waiting : wordsFor(cause) })
         await pause(retryMillis, signal)
         signal.throwIfAborted()
       }
     }
   }
 
-  /** Fetches PCM from a sample on; empty if the file does not reach it yet. */
+  /** Empty when there is no such sample yet. */
   async #fetch(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
-    // Includes the preceding sample, which exists: at the end of a growing file the response is not an error.
+    // From the sample before, which is there: at the end of a live one there is an answer, not an error.
     const before = Math.min(1, from)
     const range = `bytes=${2 * (from - before)}-${2 * (from + samples) - 1}`
     const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
@@ -227,7 +224,7 @@ class Player {
     return new Int16Array(bytes, 0, bytes.byteLength >> 1).subarray(before)
   }
 
-  /** Schedules a piece and returns the time at which it ends. */
+  /** Answers when the piece ends. */
   #schedule(context: AudioContext, pcm: Int16Array, from: number, at: number): number {
     const buffer = context.createBuffer(1, pcm.length, context.sampleRate)
     buffer.copyToChannel(
@@ -237,7 +234,7 @@ class Player {
     const node = context.createBufferSource()
     node.buffer = buffer
     node.connect(context.destination)
-    // Rounded to whole samples, so that pieces join without a click.
+    // On a whole sample, so that pieces meet without a click.
     const start = Math.ceil(at * context.sampleRate - 1e-6) / context.sampleRate
     node.start(start)
     this.#scheduled.push({ node, at: start, from, samples: pcm.length })

@@ -1,15 +1,15 @@
-/** Recordings and files that this page sends. */
+/** What is being sent from this page: the microphone, and files. */
 import * as Microphone from "./Microphone.ts"
-import { capacitySeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
+import { keptSeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
 import { askJson } from "../Server.ts"
 import { Store } from "../Store.ts"
 import { type LinkState, Uplink } from "./Uplink.ts"
 import * as WavFile from "./WavFile.ts"
-import { duration } from "../Format.ts"
+import { duration } from "../Words.ts"
 
-/** State of a job. Positions are seconds of audio. */
+/** Positions are seconds of audio. */
 export interface Sending {
   readonly kind: "microphone" | "file"
   readonly conversation: string
@@ -18,33 +18,33 @@ export interface Sending {
   readonly sent: number
   readonly onDisk: number
   readonly inStore: number
-  /** Acknowledged audio that the server lost. */
+  /** What the server took and then gave up. */
   readonly lost: number
   readonly link: LinkState
-  /** The microphone is on. */
+  /** The microphone runs. */
   readonly isRecording: boolean
-  /** Message for the user. */
-  readonly message: string
+  /** What people should know. */
+  readonly words: string
 }
 
 export interface Job {
   readonly state: Store<Sending>
-  /** Microphone level, 0 to 1. */
+  /** Of the microphone, 0 to 1. */
   readonly level: Store<number>
-  /** Ends a recording, or cancels the upload of a file. */
+  /** Ends a recording, or gives up a file. */
   stop(): void
-  /** The unacknowledged audio as a WAV file. */
+  /** What is not on the server's disk, as a WAV file. */
   save(): Promise<Blob>
 }
 
 /** The newest first. */
 export const jobs = new Store<ReadonlyArray<Job>>([])
 
-/** Most jobs shown; beyond this, the oldest finished ones are removed. */
+/** Ended ones are forgotten beyond this. */
 const maxJobs = 20
 const maxFilesAtOnce = 3
 const storePollMillis = 1_500
-/** Longest wait after the end for the audio to reach the store. */
+/** How long after the end it is looked for in the store. */
 const storePatienceMillis = 5 * 60_000
 
 const two = (value: number) => String(value).padStart(2, "0")
@@ -54,7 +54,7 @@ const stampOf = (date: Date): string =>
 
 const letter = (byte: number) => (byte % 36).toString(36)
 
-/** A unique conversation id. The random suffix separates names that differ only in characters an id can't hold. */
+/** Only what an id may hold, and nobody else's: names are alike without their other letters, and seconds are shared. */
 const idOf = (name: string): string => {
   const plain = name.replaceAll(/[^A-Za-z0-9._-]+/g, "-").replaceAll(/^-+|-+$/g, "")
   const own = Array.from(crypto.getRandomValues(new Uint8Array(4)), letter).join("")
@@ -64,15 +64,15 @@ const idOf = (name: string): string => {
 const isOver = (link: LinkState) => link === "done" || link === "failed"
 
 const remember = (job: Job): void => {
-  const all = [job, ...jobs.value]
-  jobs.set(all.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
+  const kept = [job, ...jobs.value]
+  jobs.set(kept.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
 }
 
 export function forget(job: Job): void {
   return jobs.set(jobs.value.filter((each) => each !== job))
 }
 
-/** Polls the conversation until all of its audio is in the store. */
+/** Follows the conversation on its way into the store, until all of it is there. */
 const follow = async (state: Store<Sending>): Promise<void> => {
   let endedAt: number | undefined
   while (endedAt === undefined || performance.now() - endedAt < storePatienceMillis) {
@@ -91,12 +91,12 @@ const follow = async (state: Store<Sending>): Promise<void> => {
       state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting) - lost), lost })
       if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
     } catch {
-      // The state of the link already shows an unreachable server.
+      // The link's own state tells that the server does not answer.
     }
   }
 }
 
-/** Copies the state of the link to the job. Returns the function that publishes progress with a note. */
+/** Answers how to say what became of the source; how the link is follows by itself. */
 const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: string) => void) => {
   let note = ""
   const show = () => {
@@ -105,14 +105,12 @@ const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: st
       link,
       sent: Math.max(sent, acknowledged) / rate,
       onDisk: acknowledged / rate,
-      message: [note, link === "connected" || link === "done" ? "" : reason]
-        .filter((message) => message !== "")
-        .join(" ")
+      words: [note, link === "connected" || link === "done" ? "" : reason].filter((words) => words !== "").join(" ")
     })
   }
   uplink.progress.watch(show)
-  return (message) => {
-    note = message
+  return (words) => {
+    note = words
     show()
   }
 }
@@ -135,13 +133,13 @@ const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
   return new Uint8Array(view.buffer)
 }
 
-const gaveUp = `Recording has stopped: ${capacitySeconds / 60} minutes wait for the server, and no more are kept here.`
+const gaveUp = `Recording has stopped: ${keptSeconds / 60} minutes wait for the server, and no more are kept here.`
 
 export function isRecording(): boolean {
   return jobs.value.some(({ state }) => state.value.isRecording)
 }
 
-/** Records until it is stopped or permanently rejected. Throws `NoMicrophone`. */
+/** Records until it is stopped, or can't be sent. Throws `NoMicrophone`. */
 export async function record(): Promise<Job> {
   const level = new Store(0)
   const early: Array<Microphone.Piece> = []
@@ -166,14 +164,14 @@ export async function record(): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: true,
-    message: ""
+    words: ""
   })
   const note = mirror(state, uplink, rate)
   let stopping = false
-  const stop = async (message = "") => {
+  const stop = async (words = "") => {
     if (stopping) return
     stopping = true
-    if (message !== "") note(message)
+    if (words !== "") note(words)
     await microphone.stop()
     buffer.ended = true
     level.set(0)
@@ -210,7 +208,7 @@ export async function record(): Promise<Job> {
 let running = 0
 const queue: Array<() => void> = []
 
-/** Queues a WAV file for sending. Throws `NotSendable`. */
+/** Sends a WAV file, in its turn. Throws `NotSendable`. */
 export async function sendFile(file: File): Promise<Job> {
   const source = await WavFile.open(file, Date.now() / 1000)
   const rate = source.sampleRate
@@ -227,7 +225,7 @@ export async function sendFile(file: File): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: false,
-    message: ""
+    words: ""
   })
   const note = mirror(state, uplink, rate)
   const about = [
@@ -261,7 +259,7 @@ export async function sendFile(file: File): Promise<Job> {
   return job
 }
 
-/** Closing the page now would lose audio. */
+/** It would be lost if the page were closed now. */
 const isAtRisk = ({ kind, link, onDisk, total }: Sending): boolean =>
   !isOver(link) || (kind === "microphone" && onDisk < total - 0.001)
 

@@ -1,7 +1,7 @@
-/** Progress of a recording or a file: sent, on the server's disk, in the store. */
+/** How far a recording or a file has come: sent, on the server's disk, in the store. */
 import { forget, type Job, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
-import { clock, duration } from "../Format.ts"
+import { clock, duration } from "../Words.ts"
 
 const titles = {
   connecting: "Connecting …",
@@ -37,7 +37,7 @@ const steps = [
 
 export function SendingCard({ job }: { readonly job: Job }) {
   const state = useStore(job.state)
-  const { conversation, kind, link, lost, onDisk, title, total, message } = state
+  const { conversation, kind, link, lost, onDisk, title, total, words } = state
   const percent = (seconds: number) => (total === 0 ? 0 : Math.min(100, (100 * seconds) / total))
   const isOver = link === "done" || link === "failed"
   const hasRest = onDisk < total - 0.001 && !state.isRecording && link !== "connected"
@@ -73,7 +73,7 @@ export function SendingCard({ job }: { readonly job: Job }) {
             The server gave up {duration(lost)} of it: its journal was full before the store took them.
           </p>
         )}
-        {message !== "" && <p class={link === "failed" ? "problem" : "note"}>{message}</p>}
+        {words !== "" && <p class={link === "failed" ? "problem" : "note"}>{words}</p>}
       </div>
       <div class="row">
         {hasRest && kind === "microphone" && (

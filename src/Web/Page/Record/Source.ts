@@ -1,19 +1,19 @@
-/** Audio to send. Samples count from 0; a live source still grows. */
+/** Audio that is to be sent: samples counted from 0, some of which may still come. */
 
 export interface Source {
   readonly sampleRate: number
-  /** Samples so far. */
+  /** Samples that there are. */
   readonly end: number
-  /** The source is complete. */
+  /** No more will come. */
   readonly ended: boolean
-  /** Converts a sample to unix seconds. */
+  /** Unix seconds of a sample. */
   timeOf(sample: number): number
-  /** Converts unix seconds to a sample. */
+  /** The sample at a unix second. */
   sampleAt(time: number): number
-  /** First sample after `from` that follows a gap in time, or Infinity. */
+  /** The next sample after `from` that does not follow on the one before it in time; Infinity if there is none. */
   breakAfter(from: number): number
-  /** PCM16 of samples that are not released. */
+  /** PCM16 of samples that were not released. */
   read(from: number, to: number): Promise<Uint8Array>
-  /** Frees the samples before this one; they are never read again. */
+  /** What is before this sample will not be asked for again. */
   release(sample: number): void
 }

@@ -1,4 +1,4 @@
-/** Runs in the audio thread: cuts the microphone's samples into pieces of PCM16 with the time at which each ends. */
+/** In the audio thread: cuts what the microphone gives into pieces of PCM16 and says when each ended. */
 
 declare class AudioWorkletProcessor {
   readonly port: MessagePort
