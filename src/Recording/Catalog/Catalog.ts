@@ -4,7 +4,7 @@ import { fileId, Placement, Timeline } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
-import { ConversationRows, type ConversationRow } from "./ConversationRows.ts"
+import { ConversationRows, type ConversationRow, type Files } from "./ConversationRows.ts"
 import type { FileState } from "./LayOut.ts"
 import type { FileRow, Name } from "./IndexRows.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
@@ -87,6 +87,9 @@ export class Catalog extends Context.Service<
   )
   static readonly layer = this.layerNoDeps.pipe(Layer.provide([PieceRows.layer, WaveformHours.layer]))
 }
+
+/** How often the index is read anew because it was written to meanwhile. */
+const attempts = 3
 
 /** Points longer than this are drawn from the pairs of minutes. */
 const minuteSeconds = 60
@@ -188,18 +191,30 @@ const make = Effect.gen(function* () {
     return { conversation, states: page.files }
   }
 
+  /**
+   * A conversation's row and the view over it. Live chunks are read before the database is: one that is stored in between is
+   * then in both, never in none. Several reads of the index are of one moment if nothing was written to it meanwhile.
+   */
+  const viewOf = Effect.fnUntraced(function* (uid: string, id: string, files: Files) {
+    const find = Effect.map(rows.find(uid, id, files), Option.getOrUndefined)
+    for (let attempt = 1; ; attempt++) {
+      const chunks = snapshot(live.get(uid, id))
+      const row = yield* find
+      const view = yield* rows.view(uid, row, id, chunks)
+      if (!view.hasRead || attempt === attempts || (yield* find)?.revision === row?.revision) return { row, view }
+    }
+  })
+
   const read = Effect.fnUntraced(function* (
     uid: string,
     id: string,
     { before: cursor, files }: { readonly before?: string; readonly files: number }
   ) {
     const conversation = live.get(uid, id)
-    const chunks = snapshot(conversation)
     const before = cursor === undefined ? undefined : keyIn(cursor)
     const wanted = { limit: files + 1, ...(before === undefined ? {} : { before }) }
-    const row = Option.getOrUndefined(yield* rows.find(uid, id, wanted))
+    const { row, view } = yield* viewOf(uid, id, wanted)
     if (row === undefined && conversation === undefined) return Option.none()
-    const view = yield* rows.view(uid, row, id, chunks)
     const known = row ?? { id, createdAt: conversation?.createdAt ?? new Date(0), finishedAt: null }
     return Option.some({ ...conversationOf(uid, known, view, { before, limit: files }), view })
   })
@@ -233,11 +248,8 @@ const make = Effect.gen(function* () {
     return Stream.concat(minutes, Stream.fromEffect(lost))
   }
 
-  /** Live chunks are read before the database is: one that is stored in between is then in both, never in none. */
   const momentOf = Effect.fnUntraced(function* (uid: string, conversation: string, id: string) {
-    const chunks = snapshot(live.get(uid, conversation))
-    const row = Option.getOrUndefined(yield* rows.find(uid, conversation, { id }))
-    const view = yield* rows.view(uid, row, conversation, chunks)
+    const { row, view } = yield* viewOf(uid, conversation, { id })
     const stored = row?.files[0]
     const state = stored === undefined ? undefined : view.fileOf(stored)
     const found = state ?? [...view.files].find((file) => fileId(uid, conversation, file) === id)
@@ -253,10 +265,12 @@ const make = Effect.gen(function* () {
       const found = yield* rows.latest(uid, before, limit + 1, { limit: files + 1 })
       const page = found.slice(0, limit)
       const conversations = yield* Effect.forEach(page, (row) =>
-        Effect.map(
-          rows.view(uid, row, row.id, known.get(row.id) ?? []),
-          (view) => conversationOf(uid, row, view, { before: undefined, limit: files }).conversation
-        )
+        Effect.gen(function* () {
+          const view = yield* rows.view(uid, row, row.id, known.get(row.id) ?? [])
+          const again = view.hasRead ? yield* viewOf(uid, row.id, { limit: files + 1 }) : undefined
+          const now = { row: again?.row ?? row, view: again?.view ?? view }
+          return conversationOf(uid, now.row, now.view, { before: undefined, limit: files }).conversation
+        })
       )
       return { conversations, next: found.length > limit ? page.at(-1)?.cursor : undefined }
     }),

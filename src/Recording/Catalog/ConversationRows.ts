@@ -24,6 +24,8 @@ const Row = Schema.Struct({
   createdAt: Schema.Date,
   finishedAt: Schema.NullOr(Schema.Date),
   chunks: Schema.Finite,
+  /** Another one after each change of the index. */
+  revision: Schema.Finite,
   /** Stored chunks with audio that lies later than its stamps. */
   clockShifts: Schema.Finite,
   captured: Schema.Finite,
@@ -37,7 +39,7 @@ const Row = Schema.Struct({
 
 export interface ConversationRow extends Pick<
   typeof Row.Type,
-  "id" | "cursor" | "createdAt" | "finishedAt" | "chunks" | "clockShifts"
+  "id" | "cursor" | "createdAt" | "finishedAt" | "chunks" | "revision" | "clockShifts"
 > {
   /** Seconds. */
   readonly captured: number
@@ -104,7 +106,8 @@ const columns = (sql: Sql, files: Files) => {
   const filesOf = sql`from audio_files f where f.uid = v.uid and f.conversation_id = v.id`
   return sql`
     v.id, (extract(epoch from v.created_at) * 1000000)::bigint || '-' || v.seq as cursor, v.created_at as "createdAt",
-    v.finished_at as "finishedAt", v.chunks::float8 as chunks, v.clock_shifts::float8 as "clockShifts", v.captured, v.lost,
+    v.finished_at as "finishedAt", v.chunks::float8 as chunks,
+    v.revision::float8 as revision, v.clock_shifts::float8 as "clockShifts", v.captured, v.lost,
     (select f.start_at ${filesOf} order by f.start_at, f.first_id limit 1) as began,
     (select f.ends ${filesOf} order by f.ends desc limit 1) as ended,
     (select row_to_json(t) from (

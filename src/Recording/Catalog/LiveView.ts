@@ -34,6 +34,8 @@ const isIn = ({ from, to }: Region, key: Key): boolean => Timeline.order(key, fr
 export class LiveView {
   #regions: ReadonlyArray<Region> = []
   #files: ReadonlyMap<string, FileChange> = new Map()
+  /** The index was read again for live chunks that do not all lie behind it. */
+  hasRead = false
   /** What the sums of the conversation change by. */
   total: Total = { captured: 0, lost: 0, chunks: 0, files: 0 }
 
@@ -170,6 +172,7 @@ export const make = Effect.fnUntraced(function* <E>(
     .sort(Timeline.order)
   for (let [next] = rest; next !== undefined; [next] = rest) {
     const undo = view.mark()
+    view.hasRead ||= !isBehind(next)
     const options = { ...bounds, gapSeconds, most, replaces: () => false }
     const add = (change: PageChange<Chunk>) => Effect.sync(() => view.add(change))
     const left: ReadonlyArray<Chunk> | undefined = isBehind(next)

@@ -1,6 +1,6 @@
 /** What is listed and read of a conversation is the layout of all its chunks, stored or live. */
 import { assert, it, layer } from "@effect/vitest"
-import { Effect, Layer, Option, Stream } from "effect"
+import { Deferred, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { fileId, Timeline } from "../../../src/Audio.ts"
 import { type AudioFileChanged, type RecordedFile, Recording } from "../../../src/Recording.ts"
@@ -17,7 +17,9 @@ import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
 import * as Postgres from "../../support/Postgres.ts"
 import { seed } from "../../support/Seed.ts"
 import { arrivals, random, union, uuid } from "../support/Arrivals.ts"
-import { idle, inWorld, node, rate, record } from "../support/StoringNode.ts"
+import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
+import { StorageUnavailable } from "../../../src/Storage.ts"
+import { epoch, idle, inWorld, liveChunks, node, rate, record, sweep } from "../support/StoringNode.ts"
 import { ramp, temporaryDirectory } from "../support/TestNode.ts"
 
 const runs = 4
@@ -239,5 +241,40 @@ it.live("has and plays all that is stored, also more chunks than a capture may a
         assert.isTrue(Buffer.concat(audio.flat()).equals(ramp(800, at * rate * 100)))
       }
     }).pipe(Effect.provide(node(dataDir, {}, { chunksPerConversation: 10 })))
+  }).pipe(inWorld)
+)
+
+it.live("describes one moment of a conversation, though chunks around a live one are stored while it is read", () =>
+  Effect.gen(function* () {
+    const allowed = new Set<string>()
+    const down = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+    const put = <A, E>(put: Effect.Effect<A, E>, key: string): Effect.Effect<A, E | StorageUnavailable> =>
+      Effect.suspend((): Effect.Effect<A, E | StorageUnavailable> =>
+        [...allowed].some((start) => key.includes(`/${start}.000`)) ? put : down
+      )
+    let meanwhile: Effect.Effect<unknown, never, Uploads> = Effect.void
+    const uploads = yield* Deferred.make<Uploads["Service"]>()
+    const view = <A, E>(view: Effect.Effect<A, E>) =>
+      Effect.suspend(() => {
+        const now = Effect.provideServiceEffect(meanwhile, Uploads, Deferred.await(uploads))
+        meanwhile = Effect.void
+        return Effect.andThen(now, view)
+      })
+    yield* Effect.gen(function* () {
+      yield* Deferred.succeed(uploads, yield* Uploads)
+      for (const second of [0, 1, 2]) yield* record(rate, second * rate)
+      yield* idle
+      allowed.add(String(epoch + 1))
+      yield* sweep
+      assert.strictEqual(yield* liveChunks, 2)
+      meanwhile = Effect.suspend(() => {
+        allowed.add(String(epoch + 2))
+        return sweep
+      })
+      const recording = yield* Recording
+      const found = Option.getOrThrow(yield* recording.conversation("u", "c", { files: 1 }))
+      assert.strictEqual(yield* liveChunks, 1)
+      assert.deepStrictEqual([found.capturedSeconds, found.files[0]?.samples], [3, 3 * rate])
+    }).pipe(Effect.provide(node(yield* temporaryDirectory, { put, view })))
   }).pipe(inWorld)
 )

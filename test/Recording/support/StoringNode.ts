@@ -38,6 +38,8 @@ export interface Hooks {
   /** Around what a capture asks the database as it enters a conversation, and as it compares. */
   readonly enter?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly compare?: (rows: Stream.Stream<Chunk, DbError>) => Stream.Stream<Chunk, DbError>
+  /** Around the view of a conversation whose row was read. */
+  readonly view?: <A, E>(view: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly level?: Level
   /** How late the journal's next commit is. */
   readonly lateBy?: () => number
@@ -87,7 +89,8 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     ConversationRows,
     Effect.map(ConversationRows, (rows) => ({
       ...rows,
-      ensure: (uid, id) => (hooks.enter ?? ((row) => row))(rows.ensure(uid, id))
+      ensure: (uid, id) => (hooks.enter ?? ((row) => row))(rows.ensure(uid, id)),
+      view: (uid, row, id, live) => (hooks.view ?? ((view) => view))(rows.view(uid, row, id, live))
     }))
   ).pipe(Layer.provide(ConversationRows.layer))
   const journal = Layer.effect(
