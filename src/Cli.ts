@@ -1,4 +1,4 @@
-/** Composition: `npm run spillway -- COMMAND`. */
+/** Composes the command line: `npm run spillway -- COMMAND`. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -27,7 +27,7 @@ const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
   Layer.provide(Layer.mergeAll(HttpConfig.layer, KeysConfig.layer, NodeConfig.layer))
 )
 
-const talking = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
+const connected = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
 
 const importing = (flags: { readonly bucket: Option.Option<string> }) =>
   Layer.unwrap(
@@ -40,16 +40,16 @@ const importing = (flags: { readonly bucket: Option.Option<string> }) =>
 const spillway = Command.make("spillway").pipe(
   Command.withDescription("Send, list, fetch and import audio of a Spillway server, and manage its keys"),
   Command.withSubcommands([
-    Command.provide(StreamCommand, talking),
-    Command.provide(ConversationsCommand, talking),
-    Command.provide(FetchCommand, talking),
-    Command.provide(KeysCommand, talking),
+    Command.provide(StreamCommand, connected),
+    Command.provide(ConversationsCommand, connected),
+    Command.provide(FetchCommand, connected),
+    Command.provide(KeysCommand, connected),
     Command.provide(ImportCommand, importing),
     configCommand([...Configuration.groups, CliConfig])
   ])
 )
 
-/** One clear line for what was expected to fail, the whole cause for a bug; usage errors were shown with the help. */
+/** Expected failures print one line, defects their whole cause. Usage errors are already printed with the help. */
 const report = (cause: Cause.Cause<Error>) => {
   const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
   if (error === undefined) return Cause.hasInterruptsOnly(cause) ? Effect.void : Console.error(Cause.pretty(cause))

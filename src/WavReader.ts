@@ -1,10 +1,11 @@
 /**
- * Where the audio of a WAV file is, and what it is: RIFF, RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088), as writers leave
- * them. For the command line and the page, so it imports nothing and knows neither Node nor the DOM: it asks for bytes.
+ * Locates and describes the audio of a WAV file: RIFF, RF64 (EBU Tech 3306) and BW64 (ITU-R BS.2088), with the errors
+ * of common writers. Shared by the command line and the page: it uses neither Node nor the DOM, and requests bytes by
+ * yielding.
  */
 
-/** Wanted: after moving on by `skip` bytes (back by less than 0, only if the file's size is known), up to `peek` bytes from there. */
-export interface Ask {
+/** A request for `peek` bytes after moving `skip` bytes. `skip` is negative only if the file's size is known. */
+export interface ReadRequest {
   readonly skip: number
   readonly peek: number
 }
@@ -16,17 +17,17 @@ interface Format {
   readonly bits: number
 }
 
-/** Audio that can be read, 16-bit PCM, whose first byte is where the last `Ask` was. */
+/** 16-bit PCM audio. Its first byte is at the position of the last request. */
 export interface Audio {
   readonly channels: number
   readonly sampleRate: number
-  /** What the header promises; undefined when it does not tell, and all that follows is audio. */
+  /** Size that the header announces; undefined if it has none, and everything after it is audio. */
   readonly bytes: number | undefined
-  /** Its writer never filled in the sizes. */
+  /** The header's sizes were never filled in. */
   readonly isUnfinished: boolean
 }
 
-/** `found` says what the file is instead: "an MP3 file". */
+/** The file holds no audio that can be read. `found` describes what it is: "an MP3 file". */
 export interface Unsupported {
   readonly found: string
 }
@@ -37,17 +38,17 @@ const bytesPerSample = 2
 const leastRate = 8_000
 const mostRate = 48_000
 const mostChannels = 8
-/** Reading gives up after so many chunks, and after so many ID3 tags. */
+/** Files with more chunks, or more ID3 tags, are unsupported. */
 const maxChunks = 1_000
 const maxTags = 16
 
-/** What is read of a chunk at once: its head, and as much as the longest format has. */
+/** Bytes of a chunk's header, and of its longest format. */
 const chunkHead = 8
 const formatBytes = 40
-/** In place of a size that is in the `ds64` chunk, or that a writer to a pipe did not know. */
+/** Placeholder for a size in the `ds64` chunk, or for one unknown to a writer to a pipe. */
 const elsewhere = 0xffff_ffff
 
-/** What sox, arecord and others write in place of a size that they do not know, close to 2 GiB. */
+/** sox, arecord and others write about 2 GiB for an unknown size. */
 const isPlaceholder = (size: number): boolean => size >= 0x7fff_0000 && size <= 0x8000_0000
 
 const codings: Readonly<Record<number, string>> = {
@@ -60,7 +61,7 @@ const codings: Readonly<Record<number, string>> = {
   85: "MP3"
 }
 
-/** What files of other kinds have at a byte. */
+/** Signatures of other file formats: offset, text, description. */
 const signatures: ReadonlyArray<readonly [number, string, string]> = [
   [0, "ID3", "an MP3 file"],
   [0, "\u00ff\u00fb", "an MP3 file"],
@@ -74,7 +75,7 @@ const signatures: ReadonlyArray<readonly [number, string, string]> = [
   [0, "PK", "a ZIP archive"]
 ]
 
-/** Chunks that are met in WAV files, in lower case. */
+/** Common chunk ids, in lower case. */
 const knownChunks = new Set(
   "acid,afan,afsp,axml,bext,bxml,cart,chna,cue ,data,dbmd,dgda,disp,ds64,fact,fllr,fmt ,id3 ,inst,ixml,junk,levl,lgwv,link,list,md5 ,mext,minf,note,pad ,peak,plst,qlty,r64m,regn,slnt,smed,smpl,strc,sxml,umid,wavl,xtra,_pmx".split(
     ","
@@ -88,7 +89,7 @@ const latin = (view: DataView, from = 0, length = view.byteLength): string => {
   return text
 }
 
-/** How much bytes look like the head of a chunk: 2, by a name that is known; 1, by a printable name and a size that fits; 0. */
+/** How likely a chunk header starts at `at`: 2 for a known id, 1 for a printable id with a plausible size, else 0. */
 const likeness = (view: DataView, at: number, rest: number): 0 | 1 | 2 => {
   if (view.byteLength < at + chunkHead) return 0
   const name = latin(view, at, 4)
@@ -119,7 +120,7 @@ const describe = ({ bits, channels, coding, sampleRate }: Format): string =>
 
 const withoutAudio: Unsupported = { found: "a WAV file without audio" }
 
-/** The bytes of an ID3v2 tag (id3.org, 2.4.0, section 3.1): a size of 4 × 7 bits, without its head and foot. */
+/** Bytes of an ID3v2 tag (id3.org, 2.4.0, section 3.1). Its size field of 4 × 7 bits excludes header and footer. */
 const tagSize = (view: DataView): number => {
   let size = 0
   for (let at = 6; at < 10; at++) size = size * 128 + (view.getUint8(at) & 127)
@@ -135,19 +136,19 @@ class Reading {
     this.fileSize = fileSize
   }
 
-  /** Bytes from here to the end of the file; any number of them when that is not known. */
+  /** Bytes to the end of the file; a large number when its size is unknown. */
   get rest(): number {
     return this.fileSize === undefined ? 0x7fff_ffff : this.fileSize - this.at
   }
 
-  *peek(skip: number, peek: number): Generator<Ask, DataView, Uint8Array> {
+  *peek(skip: number, peek: number): Generator<ReadRequest, DataView, Uint8Array> {
     this.at += skip
     const bytes = yield { skip, peek }
     return new DataView(bytes.buffer, bytes.byteOffset, Math.min(peek, bytes.byteLength))
   }
 
-  /** Moves past ID3 tags to the RIFF header; its name, or what the file is instead. */
-  *riff(): Generator<Ask, Unsupported | undefined, Uint8Array> {
+  /** Skips ID3 tags and reads the RIFF header. Returns what the file is if it is no WAV file. */
+  *riff(): Generator<ReadRequest, Unsupported | undefined, Uint8Array> {
     const first = yield* this.peek(0, 12)
     let head = first
     for (let tags = 0; tags < maxTags && head.byteLength >= 10 && latin(head, 0, 3) === "ID3"; tags++) {
@@ -158,15 +159,14 @@ class Reading {
     return { found: signatures.find(([at, bytes]) => text.startsWith(bytes, at))?.[2] ?? "not a WAV file" }
   }
 
-  /** How much to move on from the end of a chunk to the next one: some writers leave the pad byte of odd ones out. */
-  *padding(size: number): Generator<Ask, number, Uint8Array> {
+  /** Distance to the next chunk. Some writers omit the pad byte of chunks with odd sizes. */
+  *padding(size: number): Generator<ReadRequest, number, Uint8Array> {
     if (size % 2 === 0) return chunkHead + size
     const view = yield* this.peek(chunkHead + size, chunkHead + 1)
     return likeness(view, 0, this.rest) > likeness(view, 1, this.rest) ? 0 : 1
   }
 
-  /** Whether what follows `size` bytes of audio is a chunk. */
-  *isChunkAfter(size: number): Generator<Ask, boolean, Uint8Array> {
+  *isChunkAfter(size: number): Generator<ReadRequest, boolean, Uint8Array> {
     const view = yield* this.peek(size, chunkHead)
     const isChunk = view.byteLength === 0 || likeness(view, 0, this.rest) > 0
     yield* this.peek(-size, 0)
@@ -174,13 +174,13 @@ class Reading {
   }
 }
 
-/** Sizes that a `data` chunk may have: `undefined` for all that follows; "empty" when what follows are other chunks. */
+/** Audio bytes in a `data` chunk: undefined for the rest of the file, "empty" if other chunks follow directly. */
 function* audioBytes(
   reading: Reading,
   size: number,
   long: number | undefined,
   next: DataView
-): Generator<Ask, Pick<Audio, "bytes" | "isUnfinished"> | "empty", Uint8Array> {
+): Generator<ReadRequest, Pick<Audio, "bytes" | "isUnfinished"> | "empty", Uint8Array> {
   const said = size === elsewhere ? (long ?? elsewhere) : size
   if (said === elsewhere || said > Number.MAX_SAFE_INTEGER) return { bytes: undefined, isUnfinished: false }
   if (said === 0) return likeness(next, 0, reading.rest) > 0 ? "empty" : { bytes: undefined, isUnfinished: true }
@@ -190,10 +190,10 @@ function* audioBytes(
 }
 
 /**
- * Reads the head of a file of this size, undefined for a stream. It is given the bytes that it asks for, fewer only at the
- * end of the file, and asks for at most some 50 at a time.
+ * Reads the headers of a file; `fileSize` is undefined for a stream. Each request is for about 50 bytes at most, and
+ * is answered with fewer only at the end of the file.
  */
-export function* read(fileSize: number | undefined): Generator<Ask, Audio | Unsupported, Uint8Array> {
+export function* read(fileSize: number | undefined): Generator<ReadRequest, Audio | Unsupported, Uint8Array> {
   const reading = new Reading(fileSize)
   const wrong = yield* reading.riff()
   if (wrong !== undefined) return wrong
@@ -227,19 +227,19 @@ export function* read(fileSize: number | undefined): Generator<Ask, Audio | Unsu
   return withoutAudio
 }
 
-/** Bytes of one sample of every channel. */
+/** Bytes of one sample of all channels. */
 export function frameBytes({ channels }: Pick<Audio, "channels">): number {
   return bytesPerSample * channels
 }
 
-/** Whole samples in `there` bytes of audio and what follows it, and how many more the header promises. */
+/** Whole samples in the first `there` bytes after the header, and how many the header announces beyond them. */
 export function extent(audio: Audio, there: number) {
   const promised = audio.bytes ?? there
   const samples = Math.floor(Math.min(promised, there) / frameBytes(audio))
   return { samples, missing: Math.floor(promised / frameBytes(audio)) - samples }
 }
 
-/** The mean of the channels of whole samples, as PCM16. One channel is handed back as it is. */
+/** Mixes the channels to their mean, as PCM16. `bytes` holds whole samples; mono is returned unchanged. */
 export function toMono(bytes: Uint8Array, channels: number): Uint8Array {
   if (channels === 1) return bytes
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -1,33 +1,34 @@
-/** Requests to the server. */
+/** HTTP requests to the server. */
 import { Effect, Option, Predicate, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { ServerSaid } from "./ServerSaid.ts"
+import { ErrorResponse } from "./ErrorResponse.ts"
 import type * as Target from "./Target.ts"
 
-/** Nothing answers, or not in a way that is understood. */
+/** No usable response: no connection, a broken one, or a body that is not Spillway's. */
 export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
   url: Schema.String,
   reason: Schema.String,
-  /** Something took the request, and ended the connection without an answer. */
-  cut: Schema.optionalKey(Schema.Boolean)
+  /** The peer accepted the connection and closed it without a response. */
+  isAborted: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
-    if (this.cut === true) return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
+    if (this.isAborted === true)
+      return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
     return `No Spillway answers at ${this.url} (${this.reason}). Start one with \`npm start\`, or name another with --url.`
   }
 }
 
-/** What a response with an error status says. */
+/** Reads the error of a response that is not 2xx. */
 export function refusal(response: HttpClientResponse.HttpClientResponse) {
   return Effect.map(
     Effect.orElseSucceed(response.text, () => ""),
-    (body) => ServerSaid.of(response.status, body, response.headers["retry-after"])
+    (body) => ErrorResponse.of(response.status, body, response.headers["retry-after"])
   )
 }
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
-/** The response, whatever its status. */
+/** Returns the response, whatever its status. */
 export function send({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
@@ -36,14 +37,15 @@ export function send({ key, url }: Target.Server, request: HttpClientRequest.Htt
       .execute(asked)
       .pipe(
         Effect.mapError(
-          ({ reason }) => new Unreachable({ url, reason: reasonOf(reason), cut: cuts.includes(codeOf(reason)) })
+          ({ reason }) =>
+            new Unreachable({ url, reason: reasonOf(reason), isAborted: abortCodes.includes(codeOf(reason)) })
         )
       )
   })
 }
 
-/** Codes of undici and of the system, when a connection that was there ends. */
-const cuts = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
+/** Codes of undici and of the system for an established connection that ended. */
+const abortCodes = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]
 
 const codeOf = ({ cause }: { readonly cause?: unknown }): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""
@@ -53,14 +55,14 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
   return cause instanceof Error && cause.message !== "" ? cause.message : reason._tag
 }
 
-/** The response if its status is 2xx. */
+/** Fails unless the status is 2xx. */
 export function succeed(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
 }
 
-/** The body of a 2xx response. */
+/** Decodes the body of a 2xx response. */
 export function json<A>(
   target: Target.Server,
   request: HttpClientRequest.HttpClientRequest,

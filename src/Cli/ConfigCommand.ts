@@ -1,10 +1,10 @@
-/** `spillway config` */
+/** `spillway config`: prints the settings in effect. */
 import { Config, Console, Effect, Option, Result, Schema } from "effect"
 import { Command } from "effect/cli"
 import * as Settings from "../Settings.ts"
 import { table } from "./Table.ts"
 
-/** Some settings can't be used; which ones was printed. */
+/** Some settings are invalid; the table shows which. */
 export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigInvalid", {
   envs: Schema.Array(Schema.String)
 }) {
@@ -32,7 +32,7 @@ const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>) {
   }
 })
 
-/** Of all groups that the composition knows: one table, with the settings of each module under its name. */
+/** One table, with the settings of each module under its name. */
 export function configCommand(groups: ReadonlyArray<Pick<Settings.Group, "key" | "settings">>) {
   const settings = groups.flatMap((group) =>
     Settings.publicOf(group).map((setting) => ({ setting, module: Settings.moduleOf(group) }))

@@ -1,12 +1,12 @@
-/** One WebSocket to the server. */
+/** One WebSocket connection to the server. */
 import { Duration, Effect, Fiber, Option, Redacted, Schema } from "effect"
 import type { Scope } from "effect"
 import type { IncomingMessage } from "node:http"
 import { WebSocket } from "ws"
 import * as Frames from "./Stream/Frames.ts"
-import { ServerSaid } from "./ServerSaid.ts"
+import { ErrorResponse } from "./ErrorResponse.ts"
 
-/** The connection failed or ended; another one may work, not before `retryAfter`. */
+/** The connection failed or ended, and a new one can work, not before `retryAfter`. */
 export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", {
   reason: Schema.String,
   retryAfter: Schema.optionalKey(Schema.Duration)
@@ -15,13 +15,13 @@ export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnect
     return this.reason
   }
 
-  /** What a server's refusal means to whoever retries: a final one stays as it is. */
-  static by(refusal: ServerSaid): Disconnected | ServerSaid {
+  /** Converts a transient refusal; a permanent one stays as it is. */
+  static by(refusal: ErrorResponse): Disconnected | ErrorResponse {
     return refusal.isTransient ? new Disconnected({ reason: refusal.message, retryAfter: refusal.retryAfter }) : refusal
   }
 }
 
-/** The server will not take this, however often it is tried. */
+/** The server closed the connection for a permanent reason. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { reason: Schema.String }) {
   override get message() {
     return this.reason
@@ -29,7 +29,7 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", { reason: 
 }
 
 export interface Connection {
-  /** Waits while more than `maxBuffered` bytes lie in the socket. */
+  /** Waits while the socket buffers more than `maxBuffered` bytes. */
   send(frame: Uint8Array): Effect.Effect<void, Disconnected | Refused>
   /** Fails when the connection ends. */
   readonly ended: Effect.Effect<never, Disconnected | Refused>
@@ -39,19 +39,19 @@ export interface Options {
   readonly url: string
   readonly key: Redacted.Redacted
   readonly maxBuffered: number
-  /** For opening. */
+  /** Longest time for the handshake. */
   readonly patience: Duration.Duration
-  /** Called in the socket's own event, in order. */
+  /** Called synchronously for each message, in order. */
   readonly onReceived: (received: Frames.Received) => void
 }
 
-/** RFC 6455: what was sent was not understood (1002, 1003, 1007), not allowed (1008), or too large (1009). */
+/** RFC 6455: not understood (1002, 1003, 1007), policy violation (1008), too large (1009). */
 const permanent = [1002, 1003, 1007, 1008, 1009]
 
-/** Reasons of 1008 that are about how fast frames came: another connection begins with a clean count. */
+/** Rate limits of close code 1008 are transient: they count per connection. */
 const tooFast = /^(too many messages a second|more was sent than can be buffered)$/
 
-/** How a server that is full says when to come back. */
+/** Close reason of a server at capacity. */
 const later = /^Retry-After: (\d{1,9}); (.+)$/
 
 const isFinal = (code: number, reason: string) => permanent.includes(code) && !(code === 1008 && tooFast.test(reason))
@@ -59,19 +59,19 @@ const isFinal = (code: number, reason: string) => permanent.includes(code) && !(
 const describeClose = (code: number, text: string) =>
   code === 1006 ? "The connection broke" : `The server closed the connection (${code}${text === "" ? "" : `: ${text}`})`
 
-/** Of an answer that is no upgrade; a problem is much shorter. */
+/** Longest body of a refused upgrade that is read; a problem is much shorter. */
 const maxAnswerBytes = 64 * 1024
 
-/** The answer is read to its end, to the bound, or until the connection breaks or is silent. */
+/** Reads the body until its end, the bound, a broken connection or `patience` without data. */
 const onRefusal = (
   response: IncomingMessage,
   patience: Duration.Duration,
-  done: (error: Disconnected | ServerSaid) => void
+  done: (error: Disconnected | ErrorResponse) => void
 ) => {
   let body = ""
   const end = () => {
     response.destroy()
-    done(Disconnected.by(ServerSaid.of(response.statusCode ?? 0, body, response.headers["retry-after"])))
+    done(Disconnected.by(ErrorResponse.of(response.statusCode ?? 0, body, response.headers["retry-after"])))
   }
   response.setEncoding("utf8")
   response.on("data", (text: string) => {
@@ -94,16 +94,16 @@ const ended = (socket: WebSocket) =>
     return Effect.sync(() => socket.off("close", onClose))
   })
 
-/** The socket is closed with the scope. */
-export function open(options: Options): Effect.Effect<Connection, Disconnected | Refused | ServerSaid, Scope.Scope> {
+/** Opens a socket for the lifetime of the scope. */
+export function open(options: Options): Effect.Effect<Connection, Disconnected | Refused | ErrorResponse, Scope.Scope> {
   return Effect.gen(function* () {
     const socket = yield* Effect.acquireRelease(connect(options), disconnect, { interruptible: true })
-    // Listens from the start, so that the reason is known whoever asks first, and when.
+    // Subscribes before the first send, so that the close reason is never missed.
     const end = yield* Effect.forkScoped(ended(socket), { startImmediately: true })
     const reason = Fiber.join(end)
     return {
       ended: reason,
-      // A socket that is closing takes nothing more, but why it closes is said only later: that is what a send fails with.
+      // A send to a closing socket waits for the close reason and fails with it.
       send: (frame) =>
         Effect.callback<boolean>((resume) => {
           if (socket.readyState !== WebSocket.OPEN) return resume(Effect.succeed(false))
@@ -117,7 +117,7 @@ export function open(options: Options): Effect.Effect<Connection, Disconnected |
   })
 }
 
-/** Time for the server to answer a close. */
+/** Time for the server to answer a close; then the socket is terminated. */
 const goodbye = Duration.seconds(1)
 
 const disconnect = (socket: WebSocket) =>
@@ -128,7 +128,7 @@ const disconnect = (socket: WebSocket) =>
   }).pipe(Effect.timeoutOption(goodbye), Effect.andThen(Effect.sync(() => socket.terminate())))
 
 const connect = ({ key, onReceived, patience, url }: Options) =>
-  Effect.callback<WebSocket, Disconnected | ServerSaid>((resume) => {
+  Effect.callback<WebSocket, Disconnected | ErrorResponse>((resume) => {
     const socket = new WebSocket(url, {
       headers: { authorization: `Bearer ${Redacted.value(key)}` },
       perMessageDeflate: false,

@@ -1,4 +1,4 @@
-/** What the server says of conversations. */
+/** The server's API of conversations, and how their times are printed. */
 import { DateTime, Effect, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
 import * as Client from "./Client.ts"
@@ -32,7 +32,7 @@ export function path(id: string) {
   return `/v1/conversations/${encodeURIComponent(id)}`
 }
 
-/** With its latest audio files, or those before a page of them. */
+/** The conversation with its latest page of audio files, or the page before `before`. */
 export function get(target: Target.Server, id: string, before?: string) {
   return Client.json(
     target,
@@ -41,7 +41,7 @@ export function get(target: Target.Server, id: string, before?: string) {
   )
 }
 
-/** All of its audio files, by start. */
+/** All audio files of a conversation, oldest first. */
 export const files = Effect.fnUntraced(function* (target: Target.Server, id: string) {
   const all: Array<AudioFile> = []
   let before: string | undefined
@@ -53,7 +53,7 @@ export const files = Effect.fnUntraced(function* (target: Target.Server, id: str
   return all
 })
 
-/** Newest first. */
+/** The newest `limit` conversations, newest first. */
 export function list(target: Target.Server, limit: number) {
   return Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
 }

@@ -1,4 +1,4 @@
-/** `spillway conversations` */
+/** `spillway conversations`: lists the recordings of a user. */
 import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"

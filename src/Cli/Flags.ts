@@ -1,4 +1,4 @@
-/** Flags that every command takes which talks to a server. */
+/** Flags of every command that connects to a server. */
 import { Flag } from "effect/cli"
 
 export const server = {

@@ -1,4 +1,4 @@
-/** `spillway keys create|list|revoke` */
+/** `spillway keys create|list|revoke`: manages access keys. */
 import { Console, DateTime, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { HttpClientRequest } from "effect/http"

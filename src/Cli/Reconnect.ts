@@ -1,15 +1,15 @@
 /**
- * Tries again what broke, for as long as it gets further: pauses double, or are what the server asks for, and tries without
- * progress are counted.
+ * Retries after disconnections with exponential backoff, or after the server's `Retry-After`. Only tries without
+ * progress count towards the limit.
  */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
 import type { Unreachable } from "./Client.ts"
 import { Disconnected } from "./Connection.ts"
 import { Screen } from "./Screen.ts"
-import type { ServerSaid } from "./ServerSaid.ts"
+import type { ErrorResponse } from "./ErrorResponse.ts"
 
-/** It is not tried again; `because` says why not, after the reason of the last try. */
+/** No further tries. `reason` is that of the last one, `because` says why it was the last. */
 export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { reason: Schema.String, because: Schema.String }) {
   override get message() {
     return `${sentence(this.reason)} ${this.because}`.trim()
@@ -22,12 +22,15 @@ type Bounds = Pick<CliConfig["Service"], "tries" | "backoff" | "maxBackoff" | "m
 
 const isDisconnected = (error: unknown): error is Disconnected => error instanceof Disconnected
 
-/** A short request, repeated while its failure may pass; each try takes at most the command's patience. */
-export function patiently<A, R>(request: Effect.Effect<A, ServerSaid | Unreachable, R>, config: CliConfig["Service"]) {
+/** Retries a short request while its failure is transient. Each try takes at most `patience`. */
+export function retrying<A, R>(
+  request: Effect.Effect<A, ErrorResponse | Unreachable, R>,
+  config: CliConfig["Service"]
+) {
   return reconnecting(
     request.pipe(
       Effect.catchTags({
-        ServerSaid: (refusal) => Effect.fail(Disconnected.by(refusal)),
+        ErrorResponse: (refusal) => Effect.fail(Disconnected.by(refusal)),
         Unreachable: ({ message }) => new Disconnected({ reason: message })
       }),
       Effect.timeoutOrElse({
@@ -40,7 +43,7 @@ export function patiently<A, R>(request: Effect.Effect<A, ServerSaid | Unreachab
   )
 }
 
-/** `progress` is any number that grows as the work advances. */
+/** `progress`: any number that grows as the work advances. */
 export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
   work: Effect.Effect<A, E | Disconnected, R>,
   progress: Effect.Effect<number>,

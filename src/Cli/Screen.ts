@@ -1,15 +1,15 @@
-/** What the commands show while they work: on standard error, so that results can be piped. */
+/** Progress and notices of the commands, on standard error so that results can be piped. */
 import { Clock, Context, Duration, Effect, Layer, Ref } from "effect"
 
-/** How often a moving line is drawn, on a terminal and in a log. */
+/** Shortest time between two progress lines. */
 const redraw = { terminal: Duration.millis(100), log: Duration.seconds(10) }
 
 export class Screen extends Context.Service<
   Screen,
   {
-    /** A state that replaces the one before; drawn now and then. No fraction: how much there will be is not known. */
+    /** Replaces the previous progress line, at a limited rate. `fraction` is undefined when the total is unknown. */
     progress(fraction: number | undefined, text: string): Effect.Effect<void>
-    /** A line that stays. */
+    /** Prints a permanent line. */
     say(text: string): Effect.Effect<void>
   }
 >()("spillway/Cli/Screen") {

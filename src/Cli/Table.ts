@@ -1,4 +1,4 @@
-/** Rows for people: columns as wide as their widest cell, headings first. */
+/** Formats rows as a text table, each column as wide as its widest cell. */
 
 export function table(headings: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string {
   const all = [headings, ...rows]

@@ -1,16 +1,15 @@
-/** Which server the commands talk to, and with which key. */
+/** The server and key that a command uses. */
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import * as Telemetry from "../Telemetry.ts"
 import { CliConfig } from "./CliConfig.ts"
 
-/** No key was given, and there is none on this machine. */
-export class NoKey extends Schema.TaggedError<NoKey>()("NoKey", { file: Schema.String }) {
+export class MissingKey extends Schema.TaggedError<MissingKey>()("MissingKey", { file: Schema.String }) {
   override get message() {
     return `No key: give one with --key or SPILLWAY_KEY. (On the server's own machine it is read from ${this.file}.)`
   }
 }
 
-/** What is known of a server on the same machine. */
+/** Settings of a server on the same machine. */
 export class LocalServer extends Context.Service<
   LocalServer,
   {
@@ -22,30 +21,30 @@ export class LocalServer extends Context.Service<
 >()("spillway/Cli/Target/LocalServer") {}
 
 export interface Server {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string
   readonly key: Redacted.Redacted
 }
 
 export interface Target extends Server {
-  /** What another command needs to find the same: flags that were given, and the key as a shell finds it. */
+  /** For printed commands: the flags given, and the key as a shell expression. */
   readonly again: { readonly flags: ReadonlyArray<string>; readonly key: string }
 }
 
 const quoted = (text: string): string =>
   /^[\w.:/@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 
-/** A command to copy. */
+/** A `spillway` command line to copy, with the same server and key. */
 export function hint({ again }: Pick<Target, "again">, command: string): string {
   return ["npm run spillway --", command, ...again.flags].join(" ")
 }
 
-/** The same for everybody's HTTP client. */
+/** A `curl` command line to copy. */
 export function curl({ again, url }: Target, path: string): string {
   return `curl -H "Authorization: Bearer ${again.key}" ${quoted(url + path)}`
 }
 
-/** Addresses to listen on that nobody can connect to. */
+/** Wildcard listen addresses, and the address to connect to instead. */
 const loopback: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" }
 
 const keyInFile = Effect.fnUntraced(function* (file: string) {
@@ -54,7 +53,7 @@ const keyInFile = Effect.fnUntraced(function* (file: string) {
   return Option.map(text, (text) => Redacted.make(text.trim()))
 })
 
-/** What the flags say, else the environment, else the server of this machine. */
+/** Taken from the flags, else from the environment, else from this machine's server. */
 export const target = Effect.fnUntraced(function* (flags: {
   readonly url: Option.Option<string>
   readonly key: Option.Option<Redacted.Redacted>
@@ -68,7 +67,7 @@ export const target = Effect.fnUntraced(function* (flags: {
     Option.getOrElse(() => `http://${loopback[local.host] ?? local.host}:${local.port}`),
     (url) => url.replace(/\/+$/, "")
   )
-  // On a terminal the key stands a few lines above; elsewhere it is no business of who reads the output.
+  // A terminal already shows the key that was typed; logs and pipes never see it.
   const shown = (key: Redacted.Redacted) => (attended ? quoted(Redacted.value(key)) : "$SPILLWAY_KEY")
   const attended = yield* Telemetry.Attended
   const found = flags.key.pipe(
@@ -79,7 +78,7 @@ export const target = Effect.fnUntraced(function* (flags: {
   const { key, text } = Option.isSome(found)
     ? found.value
     : yield* Option.match(yield* keyInFile(file), {
-        onNone: () => new NoKey({ file }),
+        onNone: () => new MissingKey({ file }),
         onSome: (key) => Effect.succeed({ key, text: `$(cat ${quoted(file)})` })
       })
   const again = [
@@ -89,7 +88,6 @@ export const target = Effect.fnUntraced(function* (flags: {
   return { url, key, again: { flags: again, key: text } } satisfies Target
 })
 
-/** For the composition, which knows where the server's own settings are. */
 export function layerLocal<E, R>(local: Effect.Effect<LocalServer["Service"], E, R>) {
   return Layer.effect(LocalServer, local)
 }

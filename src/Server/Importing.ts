@@ -27,6 +27,6 @@ export function layer({ bucket }: { readonly bucket: Option.Option<string> }) {
         Effect.map(Settings.read(GcsConfig.settings), ({ bucket }) => bucket)
       )
     ),
-    Layer.provide(Bucket.layerImpatient)
+    Layer.provide(Bucket.layerShortTimeouts)
   )
 }

@@ -1,4 +1,7 @@
-/** The page at `/`: what `scripts/Web.ts` has made, from memory, under names that change with the content. */
+/**
+ * Serves the page at `/` from memory: the bundle of `scripts/Web.ts`, under file names that hold a hash of the
+ * content.
+ */
 import { Effect, FileSystem, Option, Path, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { EntityTag } from "../Http.ts"
@@ -9,7 +12,10 @@ const Manifest = Schema.fromJsonString(
 
 const folder = "../../.cache/web"
 
-/** Nothing inline, nothing from elsewhere; audio is fetched, and a connection to the same host may be a WebSocket. */
+/**
+ * Content Security Policy: nothing inline and nothing from another origin. `connect-src` names the host again for
+ * WebSockets.
+ */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -44,7 +50,7 @@ const accepts = (header: string | undefined, encoding: string): boolean =>
     return name?.trim().toLowerCase() === encoding && !/^\s*q=0(\.0*)?\s*$/.test(weight ?? "")
   })
 
-/** The files of the last bundle; none when there is no bundle. */
+/** Loads the bundle; none if the page was not bundled. */
 const load = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

@@ -1,15 +1,15 @@
-/** Where a download goes: a file that gets its name when it is whole, or standard output. */
+/** Destination of a download: standard output, or a file that gets its name when it is complete. */
 import { Effect, FileSystem, Option, Schema } from "effect"
 import type { PlatformError, Scope } from "effect"
 
-/** What reads standard output has ended. */
+/** The reader of standard output closed it. */
 export class OutputClosed extends Schema.TaggedError<OutputClosed>()("OutputClosed", {}) {
   override get message() {
     return "Standard output was closed before all was written."
   }
 }
 
-/** What is written can't be taken back. */
+/** Standard output can't be rewound. */
 export class OutputOutdated extends Schema.TaggedError<OutputOutdated>()("OutputOutdated", {}) {
   override get message() {
     return "The audio has changed since the first part of it was written to standard output. Try again, or write to a file."
@@ -19,18 +19,18 @@ export class OutputOutdated extends Schema.TaggedError<OutputOutdated>()("Output
 type Failure = PlatformError.PlatformError | OutputClosed | OutputOutdated
 
 export interface Destination {
-  /** As people read it. */
+  /** For messages. */
   readonly name: string
   write(bytes: Uint8Array): Effect.Effect<void, Failure>
-  /** All that was written is void. */
+  /** Discards everything written. */
   readonly restart: Effect.Effect<void, Failure>
-  /** There will be no more; of what was written, what is `worth` something is kept. Where it is, if there is something. */
+  /** Ends an incomplete download. Returns the path of the partial file, which is kept if `worth`. */
   abandon(worth: boolean): Effect.Effect<Option.Option<string>, Failure>
-  /** All is written. */
+  /** Makes the complete download durable under its name. */
   readonly finish: Effect.Effect<void, Failure>
 }
 
-/** Open as long as the scope. Until it is finished its name ends in `.part`. */
+/** Open for the lifetime of the scope. The name ends in `.part` until the download is complete. */
 export const file = Effect.fnUntraced(function* (
   name: string
 ): Effect.fn.Return<Destination, PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> {
@@ -46,11 +46,11 @@ export const file = Effect.fnUntraced(function* (
   }
 })
 
-/** Waits for each write, so that a slow reader slows the download down. */
+/** Waits for each write, so that a slow reader slows the download. */
 export const standardOutput: Effect.Effect<Destination> = Effect.sync(() => {
   const { stdout } = process
   let written = false
-  // The failed write says so itself.
+  // The callback of `write` reports the error.
   stdout.on("error", () => {})
   return {
     name: "standard output",

@@ -1,4 +1,4 @@
-/** Downloads one audio file, and resumes where a connection broke off. */
+/** Downloads one audio file and resumes after broken connections. */
 import { Effect, Option, Stream } from "effect"
 import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "../CliConfig.ts"
@@ -10,16 +10,16 @@ import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import type * as Target from "../Target.ts"
 
-/** Before the first sample. */
+/** Size of the WAV header. */
 const headerBytes = 44
 
-/** Bytes of the whole file, as a response to all or a range of it says. */
+/** Bytes of the whole file, from `Content-Range` or `Content-Length`. */
 const sizeOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): Option.Option<number> => {
   const text = status === 206 ? /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1] : headers["content-length"]
   return Option.filter(Option.some(Number(text)), Number.isSafeInteger)
 }
 
-/** What the next request asks for: all, or what is missing of the version that is begun. */
+/** Requests the whole file, or the rest of the version already begun. */
 const ask = (path: string, begun: { readonly bytes: number; readonly etag: string | undefined }) =>
   HttpClientRequest.get(path).pipe(
     begun.bytes > 0 && begun.etag !== undefined
@@ -34,7 +34,7 @@ export const Download = {
     readonly target: Target.Server
     readonly path: string
     readonly to: Destination
-    /** How long the audio is. */
+    /** Duration of the audio. */
     readonly seconds: number
   }) {
     const config = yield* CliConfig
@@ -44,8 +44,8 @@ export const Download = {
     let etag: string | undefined
     let whole = Number.POSITIVE_INFINITY
 
-    /** Whatever the reason, it may pass: audio that can't be read is answered as such when the rest of it is asked for. */
-    const cut = Effect.suspend(() => {
+    /** Always retried: if the audio is unreadable, the request for the rest gets that as its response. */
+    const aborted = Effect.suspend(() => {
       const clock = Conversations.clock(options.seconds * Math.min(1, bytes / whole))
       return new Disconnected({ reason: `The server cut the response at byte ${bytes} (${clock})` })
     })
@@ -54,14 +54,14 @@ export const Download = {
     const attempt = Effect.gen(function* () {
       const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
         Effect.catchTag("Unreachable", (error) =>
-          error.cut === true ? cut : new Disconnected({ reason: error.message })
+          error.isAborted === true ? aborted : new Disconnected({ reason: error.message })
         ),
         Effect.timeoutOrElse({ duration: config.patience, orElse: () => silent })
       )
       if (response.status !== 200 && response.status !== 206) {
         return yield* Effect.flip(Effect.map(Client.refusal(response), Disconnected.by))
       }
-      // Another version than the one begun, or a server without ranges: from the start.
+      // Status 200 means another version, or a server without ranges.
       if (response.status === 200) {
         yield* to.restart
         bytes = 0
@@ -70,7 +70,7 @@ export const Download = {
       const size = sizeOf(response)
       whole = Option.getOrElse(size, () => Number.POSITIVE_INFINITY)
       yield* response.stream.pipe(
-        Stream.catch(() => Stream.fromEffect(cut)),
+        Stream.catch(() => Stream.fromEffect(aborted)),
         Stream.timeoutOrElse({ duration: config.patience, orElse: () => Stream.fail(silent) }),
         Stream.runForEach((chunk) =>
           to.write(chunk).pipe(
@@ -84,7 +84,7 @@ export const Download = {
           )
         )
       )
-      if (Option.isSome(size) && bytes < size.value) return yield* cut
+      if (Option.isSome(size) && bytes < size.value) return yield* aborted
     })
 
     const leave = Effect.gen(function* () {

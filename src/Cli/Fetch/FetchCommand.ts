@@ -1,4 +1,4 @@
-/** `spillway fetch ID -o out.wav` */
+/** `spillway fetch ID -o out.wav`: downloads a conversation's audio. */
 import { Console, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CliConfig } from "../CliConfig.ts"
@@ -10,7 +10,6 @@ import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import * as Target from "../Target.ts"
 
-/** The conversation has no such audio file. */
 export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   conversation: Schema.String,
   files: Schema.Int
@@ -22,7 +21,7 @@ export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   }
 }
 
-/** Standard output takes one file. */
+/** Standard output can hold one file only. */
 export class ManyFiles extends Schema.TaggedError<ManyFiles>()("ManyFiles", {
   conversation: Schema.String,
   files: Schema.Int
@@ -56,7 +55,7 @@ export const FetchCommand = Command.make(
   },
   Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
     const from = yield* Target.target(flags)
-    const files = yield* Reconnect.patiently(Conversations.files(from, id), yield* CliConfig)
+    const files = yield* Reconnect.retrying(Conversations.files(from, id), yield* CliConfig)
     const wanted = files
       .map((each, index) => ({ each, number: index + 1 }))
       .filter(({ number }) => Option.isNone(file) || file.value === number)

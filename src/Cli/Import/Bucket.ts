@@ -1,14 +1,14 @@
-/** `--bucket`: a bucket in place of the one in the settings, where those name none. */
+/** `--bucket`: names the bucket when the settings name none. */
 import { ConfigProvider, Effect, Layer, Option } from "effect"
 import * as Settings from "../../Settings.ts"
 
 const env = "SPILLWAY_BUCKET"
 
 /**
- * Short retries within the store, as the user sees each failure and the command retries itself. The environment may set
- * another deadline. Applies to all settings that are read below it.
+ * Shorter store timeouts for an interactive command, which prints each retry. The environment overrides the deadline.
+ * Applies to all settings read below this layer.
  */
-export const layerImpatient: Layer.Layer<never> = Layer.merge(
+export const layerShortTimeouts: Layer.Layer<never> = Layer.merge(
   ConfigProvider.layerAdd(ConfigProvider.fromUnknown({ SPILLWAY_GCS_DEADLINE: "5 seconds" })),
   Layer.effect(
     Settings.Constants,
@@ -16,7 +16,10 @@ export const layerImpatient: Layer.Layer<never> = Layer.merge(
   )
 )
 
-/** For all settings that are read below it. Rows do not tell their bucket, so another one than the server's would not play. */
+/**
+ * Applies to all settings read below this layer. Fails if the server has another bucket: rows don't name theirs, so
+ * imported audio would not play.
+ */
 export function layer(
   bucket: Option.Option<string>,
   servers: Effect.Effect<Option.Option<string>, Settings.SettingsInvalid>

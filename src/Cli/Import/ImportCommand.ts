@@ -1,9 +1,9 @@
-/** `spillway import [--bucket BUCKET] --uid UID` */
+/** `spillway import [--bucket BUCKET] --uid UID`: indexes recordings that are in the store. */
 import { Effect, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Id } from "../../Id.ts"
 
-/** The recording, the store and the database are loaded for this command alone. */
+/** Loaded on demand: no other command needs the recording, the store or the database. */
 const load = Effect.promise(() => import("./ImportRun.ts"))
 
 export const ImportCommand = Command.make(

@@ -1,10 +1,10 @@
-/** `--from`: a copy of a bucket in a directory is put into the store, under the names that it had there. */
+/** `--from`: uploads a local copy of a bucket to the store under the original keys. */
 import { Effect, FileSystem, Option, Path, Schema, Stream } from "effect"
 import { Storage, StorageUnavailable } from "../../Storage.ts"
 
 export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", {
   path: Schema.String,
-  /** What to do about it; may be empty. */
+  /** What to do about it, or empty. */
   remedy: Schema.String
 }) {
   override get message() {
@@ -12,15 +12,14 @@ export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory"
   }
 }
 
-/** Files that are put at the same time. */
+/** Files uploaded at the same time. */
 const window = 8
 
-/** Whatever else lies there is no audio. */
 const isChunk = (name: string) => /\.(bin|enc|opus)$/.test(name)
 
 /**
- * Answers the files that the store does not take, with the reason: another object has the name, or it is none. A file that
- * is there already is the same put. Metadata does not come with a copy: spans are then those of the names.
+ * Returns the rejected files with their reasons. Uploading an identical file again succeeds. A copy has no object
+ * metadata, so the import takes times from the keys.
  */
 export const put = Effect.fnUntraced(function* (from: string, uid: string) {
   const fs = yield* FileSystem.FileSystem

@@ -1,4 +1,4 @@
-/** The work of `spillway import`: page by page through what the store has of a user, and a summary. */
+/** Runs `spillway import`: pages through a user's objects and prints a summary. */
 import { Clock, Console, Effect, Option, Schema } from "effect"
 import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../../Db.ts"
 import { Import } from "../../Recording.ts"
@@ -9,7 +9,7 @@ import * as ImportFiles from "./ImportFiles.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 
-/** Some chunks are left out; which ones was printed. */
+/** Some chunks were skipped; each was printed. */
 export class ImportIncomplete extends Schema.TaggedError<ImportIncomplete>()("ImportIncomplete", {
   uid: Schema.String,
   skipped: Schema.Int
@@ -21,13 +21,13 @@ export class ImportIncomplete extends Schema.TaggedError<ImportIncomplete>()("Im
 
 const chunks = (count: number) => (count === 1 ? "1 chunk" : `${count} chunks`)
 
-/** A line of progress is printed no more often. */
+/** Shortest time between two progress lines. */
 const progressMillis = 2_000
 
-/** Keys that the summary names for each reason; those of chunks were all printed when they were met. */
+/** Keys that the summary names for each reason; further ones are counted. */
 const namedKeys = 5
 
-/** The admin key is a key of this user. */
+/** Owner of the admin key. */
 const adminUid = "admin"
 
 class Keys {
@@ -49,14 +49,13 @@ interface Options {
   readonly waveforms: boolean
 }
 
-/** The flags of the command. */
 interface Flags extends Options {
   readonly bucket: Option.Option<string>
   readonly from: Option.Option<string>
   readonly uid: string
 }
 
-/** The store or the database may answer again; a page that is done twice is the same. */
+/** Failures after which a page is retried. Importing a page twice has no further effect. */
 type Transient = StorageUnavailable | DbError
 
 const isTransient = (error: unknown): error is Transient =>
@@ -84,18 +83,18 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
     total.skipped++
     return Console.error(`skipped ${key}: ${reason}`)
   }
-  const patiently = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
+  const retrying = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
     Reconnect.reconnecting(
       Effect.catchIf(work, isTransient, (error) => new Disconnected({ reason: reasonOf(error) })),
       Effect.sync(() => total.objects),
       config
     )
-  if (Option.isSome(from)) yield* Effect.forEach(yield* patiently(ImportFiles.put(from.value, uid)), skip)
+  if (Option.isSome(from)) yield* Effect.forEach(yield* retrying(ImportFiles.put(from.value, uid)), skip)
   let told = yield* Clock.currentTimeMillis
   let after = Option.some("")
   while (Option.isSome(after)) {
     const here = { after: after.value, ...options }
-    const { added, known, next, odd, undrawn, ...rest } = yield* patiently(page(uid, here))
+    const { added, known, next, odd, undrawn, ...rest } = yield* retrying(page(uid, here))
     total.objects += added + known + rest.skipped.length + rest.ignored.length
     total.added += added
     total.known += known

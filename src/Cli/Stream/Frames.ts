@@ -1,4 +1,4 @@
-/** The messages of the capture socket, as a client sees them: a u32 LE opcode, then what it means. */
+/** Client codec of the capture socket's messages: a u32 LE opcode, then the payload. */
 import { Option, Schema } from "effect"
 
 const AUDIO = 101
@@ -11,7 +11,7 @@ const Ack = Schema.Struct({ conversation_id: Schema.String, through: Schema.Fini
 const Notice = Schema.Struct({ type: Schema.String, detail: Schema.optional(Schema.String) })
 
 export type Received =
-  /** The server keeps exact spans. */
+  /** The server records exact timestamps. */
   | { readonly _tag: "Timeline" }
   /** Audio before unix second `through` is durable. */
   | { readonly _tag: "Ack"; readonly conversation: string; readonly through: number }
@@ -20,7 +20,7 @@ export type Received =
 const decodeAck = Schema.decodeUnknownOption(Schema.fromJsonString(Ack))
 const decodeNotice = Schema.decodeUnknownOption(Schema.fromJsonString(Notice))
 
-/** PCM16 LE mono whose first sample is at `start`, in unix seconds. */
+/** `start`: unix seconds of the first sample. `pcm`: PCM16 LE mono. */
 export function audio(start: number, pcm: Uint8Array): Uint8Array {
   const frame = new Uint8Array(12 + pcm.length)
   const view = new DataView(frame.buffer)
@@ -38,7 +38,7 @@ export function conversation(id: string): Uint8Array {
   return frame
 }
 
-/** None for what a newer server may send. */
+/** None for unknown opcodes, so that newer servers can add some. */
 export function decode(frame: Uint8Array): Option.Option<Received> {
   if (frame.length < 4) return Option.none()
   const opcode = new DataView(frame.buffer, frame.byteOffset).getUint32(0, true)

@@ -1,4 +1,4 @@
-/** `spillway stream FILE.wav`, or `-` for standard input */
+/** `spillway stream FILE.wav`, or `-` for standard input. */
 import { randomUUID } from "node:crypto"
 import { Console, DateTime, Effect, Option, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -7,12 +7,12 @@ import * as Conversations from "../Conversations.ts"
 import * as Flags from "../Flags.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
-import { ServerSaid } from "../ServerSaid.ts"
+import { ErrorResponse } from "../ErrorResponse.ts"
 import * as Target from "../Target.ts"
 import { Upload } from "./Upload.ts"
 import * as Wav from "./Wav.ts"
 
-/** The capture ends with its socket; the list may lag behind that by a moment. */
+/** The conversation appears shortly after the socket closes: retries for about 2 s. */
 const listed = Schedule.max([Schedule.spaced("200 millis"), Schedule.recurs(10)])
 
 const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
@@ -34,9 +34,9 @@ const playback = Effect.fnUntraced(function* (to: Target.Target, id: string) {
   yield* Console.log(`or           ${Target.curl(to, first)} -o out.wav`)
 })
 
-/** Unix seconds after the last sample of a conversation; 0 when it is new. A fast upload may end in the future. */
+/** Unix seconds at the end of a conversation's audio, 0 for a new one. After a fast upload it can lie in the future. */
 const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
-  const get = Reconnect.patiently(Conversations.get(to, id), yield* CliConfig)
+  const get = Reconnect.retrying(Conversations.get(to, id), yield* CliConfig)
   return yield* get.pipe(
     Effect.map(({ audio_files }) =>
       audio_files.reduce(
@@ -44,15 +44,15 @@ const endOf = Effect.fnUntraced(function* (to: Target.Target, id: string) {
         0
       )
     ),
-    // A millisecond is what times are rounded to.
+    // The server rounds times to milliseconds.
     Effect.map((end) => (end === 0 ? 0 : end + 0.001)),
     Effect.catchIf(isNew, () => Effect.succeed(0))
   )
 })
 
-const isNew = (error: unknown) => error instanceof ServerSaid && error.status === 404
+const isNew = (error: unknown) => error instanceof ErrorResponse && error.status === 404
 
-/** No failure: what is there was all that could be sent, and the sender may know. */
+/** Truncated files are sent up to the cut, with a warning. */
 const warnOfCut = Effect.fnUntraced(function* (file: string, { sampleRate }: Wav.Wav, extent: Wav.Extent | undefined) {
   const { missing, samples } = extent ?? { missing: 0, samples: 0 }
   if (missing === 0) return

@@ -1,6 +1,6 @@
 /**
- * Streams a WAV file into a conversation until the server acknowledged its last sample. After a break it goes on with the
- * first sample that was not acknowledged.
+ * Streams a WAV file into a conversation until the server acknowledges its last sample. A new connection resumes at
+ * the first unacknowledged sample.
  */
 import { Clock, Duration, Effect, Queue, Redacted } from "effect"
 import { CliConfig } from "../CliConfig.ts"
@@ -10,7 +10,7 @@ import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import type { Wav } from "./Wav.ts"
 
-/** As a device would; fast, few large messages cost least. */
+/** Audio per message at real-time pace, as a device sends it. */
 const REALTIME_FRAME_SECONDS = 0.1
 
 export interface Job {
@@ -19,9 +19,9 @@ export interface Job {
   /** `http(s)://host:port` */
   readonly url: string
   readonly key: Redacted.Redacted
-  /** Paced as if it were spoken now; otherwise as fast as the server acknowledges. */
+  /** Paced like live speech; otherwise as fast as the server acknowledges. */
   readonly realtime: boolean
-  /** Unix seconds at which the conversation ends so far: what lies before is recorded, and would be dropped. */
+  /** Unix seconds at which the recorded audio ends. The server would drop earlier samples as a replay. */
   readonly notBefore?: number
 }
 
@@ -41,12 +41,12 @@ export const Upload = {
     )
     const window = Math.max(frameSamples, Math.floor(Duration.toSeconds(config.maxUnacknowledged) * sampleRate))
     const beganAt = (yield* Clock.currentTimeMillis) / 1000
-    /** Unix seconds of sample 0, chosen once: sample i is at `startedAt + i / sampleRate`, also after a break. */
+    /** Unix seconds of sample 0, the same for all connections: sample i is at `startedAt + i / sampleRate`. */
     const startedAt = Math.max(beganAt, job.notBefore ?? 0)
     const news = yield* Queue.sliding<void>(1)
     let acknowledged = 0
     let sent = 0
-    /** Most that was ever sent: the end, once nothing more comes. */
+    /** Highest sample ever sent. */
     let reached = 0
 
     const show = Effect.suspend(() => {
@@ -77,7 +77,10 @@ export const Upload = {
       while (!met()) yield* acknowledgement
     })
 
-    /** A frame is spoken when its last sample is; fast, it only keeps the server's bound on messages. */
+    /**
+     * Unix seconds at which a frame is sent: after its last sample in real time, else within the server's message
+     * rate.
+     */
     const due = (frame: { readonly to: number; readonly index: number; readonly openedAt: number }) =>
       realtime ? beganAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
 
@@ -90,10 +93,10 @@ export const Upload = {
         sent = acknowledged
         for (let index = 0; ; index++) {
           yield* until(() => sent - acknowledged < window)
-          // The server may have more than it could acknowledge before the break.
+          // The previous connection's last acknowledgement can arrive after this one opened.
           const from = Math.max(sent, acknowledged)
           const pcm = yield* wav.read(from, from + frameSamples)
-          // More of it was acknowledged meanwhile, and is released.
+          // An acknowledgement during the read released these samples.
           if (acknowledged > from) continue
           if (pcm.length === 0) break
           const to = from + pcm.length / 2

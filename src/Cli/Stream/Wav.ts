@@ -1,11 +1,10 @@
-/** WAV files to send: a file is read where it is wanted, a pipe as it comes. Several channels are sent as their mean. */
+/** WAV input for streaming: files are read at any position, pipes in order. Channels are mixed to their mean. */
 import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import type { PlatformError, Scope } from "effect"
 import * as WavReader from "../../WavReader.ts"
-import * as NamedPipe from "./NamedPipe.ts"
 import * as WavPipe from "./WavPipe.ts"
 
-/** `found` says what the file is. */
+/** The file holds no audio that can be sent. `found` describes what it is: "an MP3 file". */
 export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("UnsupportedWav", {
   file: Schema.String,
   found: Schema.String
@@ -15,7 +14,6 @@ export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("Unsupp
   }
 }
 
-/** The file can't be opened or read. */
 export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("UnreadableFile", {
   file: Schema.String,
   reason: Schema.String
@@ -29,29 +27,29 @@ export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("Unread
 
 export type Failure = UnreadableFile | UnsupportedWav
 
-/** What is known of its length: of a file at once, of a pipe at its end. */
+/** Length of the audio: known at once for a file, at the end for a pipe. */
 export interface Extent {
   readonly samples: number
-  /** What its header promises beyond that. */
+  /** Samples that the header announces and the file lacks. */
   readonly missing: number
 }
 
 export interface Wav {
   readonly sampleRate: number
-  /** Its writer never filled in the sizes: all that follows the header is audio. */
+  /** The header has no sizes, so everything after it counts as audio. */
   readonly isUnfinished: boolean
-  /** Undefined while more may come. */
+  /** Undefined until the end of a pipe is reached. */
   readonly extent: () => Extent | undefined
-  /** PCM16, one channel, from sample `from` to sample `to`, `to` not included; fewer only at the end. */
+  /** Mono PCM16 of the samples from `from` up to, not including, `to`. Fewer samples mean the end. */
   read(from: number, to: number): Effect.Effect<Uint8Array, Failure>
-  /** What is before this sample is not read again. */
+  /** Frees the samples before this one; they are never read again. */
   release(sample: number): void
 }
 
-/** Names of standard input; what is behind it may be a socket, which can't be opened by name. */
+/** Paths of standard input. It can be a socket, which can't be opened by path. */
 const standardInput = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]
 
-/** Open as long as the scope. */
+/** Opens the file for the lifetime of the scope. */
 export const open = Effect.fnUntraced(function* (
   file: string
 ): Effect.fn.Return<Wav, Failure, FileSystem.FileSystem | Stdio.Stdio | Scope.Scope> {
@@ -65,7 +63,7 @@ export const open = Effect.fnUntraced(function* (
   if (type === "Directory") return yield* new UnreadableFile({ file, reason: "a directory" })
   const bytes = isStandardInput
     ? Stream.mapError((yield* Stdio.Stdio).stdin, unreadable)
-    : NamedPipe.read(path, () => new UnreadableFile({ file, reason: "a pipe that broke" }))
+    : WavPipe.readNamed(path, () => new UnreadableFile({ file, reason: "a pipe that broke" }))
   return yield* WavPipe.open(bytes, unsupported)
 })
 
@@ -78,7 +76,7 @@ const openFile = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const handle = yield* Effect.mapError(fs.open(path), unreadable)
 
-  /** At most `count` bytes, fewer only at the end of the file. */
+  /** Returns `count` bytes, fewer only at the end of the file. */
   const bytesAt = Effect.fnUntraced(function* (offset: number, count: number) {
     const bytes = new Uint8Array(Math.max(0, Math.min(count, size - offset)))
     yield* handle.seek(BigInt(offset), "start")

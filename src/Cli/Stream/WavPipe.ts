@@ -1,12 +1,15 @@
-/** A WAV file that comes through a pipe: what was read and not released is in memory, and nothing is read ahead. */
+/** Reads a WAV file from a pipe. Samples stay in memory until they are released; nothing is read ahead. */
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, type Exit, Pull, Queue, Stream } from "effect"
 import type { Scope } from "effect"
+import * as fs from "node:fs"
+import * as net from "node:net"
 import * as WavReader from "../../WavReader.ts"
 import type { UnreadableFile, UnsupportedWav, Wav } from "./Wav.ts"
 
-/** The bytes of a stream from some offset on. */
+/** The part of a stream that is in memory. */
 class Window {
-  /** Offset of the first byte that is here, and of the first that has not come. */
+  /** Stream offsets: the first byte in memory, and the end of what was received. */
   start = 0
   end = 0
   #keptFrom = 0
@@ -19,7 +22,7 @@ class Window {
     this.release(0)
   }
 
-  /** Bytes before this offset are dropped, also those that are still to come. */
+  /** Drops the bytes before this offset, including those not yet received. */
   release(before: number) {
     this.#keptFrom = Math.max(this.#keptFrom, before)
     for (let [first] = this.#pieces; first !== undefined; [first] = this.#pieces) {
@@ -29,7 +32,7 @@ class Window {
     }
   }
 
-  /** A copy of what is here of `from` to `to`, `to` not included. */
+  /** Copies the received bytes from `from` up to, not including, `to`. */
   copy(from: number, to: number): Uint8Array {
     const out = new Uint8Array(Math.max(0, Math.min(to, this.end) - from))
     let at = this.start
@@ -42,7 +45,7 @@ class Window {
   }
 }
 
-/** Reads as far as it is asked to. An interrupted reader loses nothing: bytes come through a fiber of their own. */
+/** Reads only as far as requested. A separate fiber receives the bytes, so an interrupted reader loses none. */
 const windowOf = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E>) {
   const window = new Window()
   const pull = yield* Stream.toPull(bytes)
@@ -71,7 +74,7 @@ const windowOf = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array
   return {
     window,
     isOver: () => state.over !== undefined,
-    /** Returns when the bytes before this offset have come, or the stream has ended. */
+    /** Waits until the bytes before this offset are received or the stream ends. */
     reach: Effect.fnUntraced(function* (offset: number) {
       wanted = Math.max(wanted, offset)
       Queue.offerUnsafe(demand, undefined)
@@ -115,3 +118,31 @@ export const open = Effect.fnUntraced(function* (
     release: (sample) => window.release(start + sample * frame)
   }
 })
+
+/** Opening blocks until the pipe has a writer. Interruption opens the other end to unblock it. */
+const openReadable = <E>(path: string, onError: (error: unknown) => E) =>
+  Effect.callback<number, E>((resume) => {
+    let isGone = false
+    fs.open(path, "r", (error, fd) => {
+      if (error === null && isGone) fs.close(fd)
+      resume(error === null ? Effect.succeed(fd) : Effect.fail(onError(error)))
+    })
+    return Effect.sync(() => {
+      isGone = true
+      fs.open(path, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK, (error, fd) => {
+        if (error === null) fs.close(fd)
+      })
+    })
+  })
+
+/**
+ * Reads a named pipe or a shell's `<(…)`. Node's file streams block a thread until data arrives, and that thread
+ * keeps the process from exiting.
+ */
+export function readNamed<E>(path: string, onError: (error: unknown) => E): Stream.Stream<Uint8Array, E> {
+  return Stream.unwrap(
+    Effect.map(openReadable(path, onError), (fd) =>
+      NodeStream.fromReadable<Uint8Array, E>({ evaluate: () => new net.Socket({ fd, writable: false }), onError })
+    )
+  )
+}

@@ -1,5 +1,5 @@
-/** The page as a whole: who is here, how the server is, what is shown. */
-import { useEffect } from "preact/hooks"
+/** Root of the page: header with the server's state, the key form, the views, the player. */
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
 import { alarmOf } from "./Live/Alarm.ts"
 import { Conversations } from "./List/Conversations.tsx"
 import { KeyForm } from "./KeyForm.tsx"
@@ -12,18 +12,41 @@ import { RecordingNow } from "./Record/RecordingNow.tsx"
 import { RecordPanel } from "./Record/RecordPanel.tsx"
 import { leave, session } from "./Session.ts"
 import { useSelected, useStore } from "./Store.ts"
-import { useView } from "./View.ts"
+
+type View = "recordings" | "live"
+
+const viewOf = (): View => (location.hash === "#live" ? "live" : "recordings")
+
+/** The view that the URL's fragment names. Each view keeps its scroll position. */
+const useView = (): View => {
+  const [view, show] = useState(viewOf)
+  const places = useRef<Record<View, number>>({ recordings: 0, live: 0 })
+  const shown = useRef(view)
+  useEffect(() => {
+    history.scrollRestoration = "manual"
+    const look = () => {
+      if (viewOf() === shown.current) return
+      places.current[shown.current] = window.scrollY
+      shown.current = viewOf()
+      show(shown.current)
+    }
+    window.addEventListener("hashchange", look)
+    return () => window.removeEventListener("hashchange", look)
+  }, [])
+  useLayoutEffect(() => window.scrollTo(0, places.current[view]), [view])
+  return view
+}
 
 const chip = {
-  connecting: { kind: "wait", words: "Connecting …" },
-  connected: { kind: "good", words: "Connected" },
-  waiting: { kind: "bad", words: "Reconnecting …" }
+  connecting: { kind: "wait", message: "Connecting …" },
+  connected: { kind: "good", message: "Connected" },
+  waiting: { kind: "bad", message: "Reconnecting …" }
 } as const
 
 const Status = () => {
   const state = useSelected(Live.live, ({ state }) => state)
   const alarm = useSelected(Live.live, alarmOf)
-  const { kind, words } = chip[state]
+  const { kind, message } = chip[state]
   return (
     <div class="status" role="status">
       {alarm !== "" && state === "connected" ? (
@@ -31,18 +54,18 @@ const Status = () => {
           {alarm}
         </a>
       ) : (
-        <span class={`chip ${kind}`}>{words}</span>
+        <span class={`chip ${kind}`}>{message}</span>
       )}
     </div>
   )
 }
 
-/** Why nothing moves, once, and above everything. */
-const Away = () => {
-  const words = useSelected(Live.live, ({ state, words }) => (state === "waiting" ? words : ""))
+/** Banner while the server is unreachable. */
+const ConnectionBanner = () => {
+  const message = useSelected(Live.live, ({ state, message }) => (state === "waiting" ? message : ""))
   return (
     <div class="away" role="status">
-      {words !== "" && <p>{words}</p>}
+      {message !== "" && <p>{message}</p>}
     </div>
   )
 }
@@ -114,7 +137,7 @@ export function App() {
         {view === "live" && key !== undefined && <LiveView />}
       </main>
       <footer class="dock">
-        {key !== undefined && <Away />}
+        {key !== undefined && <ConnectionBanner />}
         <NowPlaying />
       </footer>
     </>

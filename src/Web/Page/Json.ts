@@ -1,46 +1,47 @@
-/** Reads what the server answers into types, without believing it. */
+/** Decoders for the server's JSON, which check each value. */
 
-/** Answers the value, or throws what is wrong with it. */
-export type Reader<A> = (value: unknown, at: string) => A
+/** Returns the typed value, or throws an error that names the path `at` and the expected type. */
+export type Decoder<A> = (value: unknown, at: string) => A
 
-/** What a reader reads. */
-export type Read<R> = R extends Reader<infer A> ? A : never
+export type Decoded<R> = R extends Decoder<infer A> ? A : never
 
 const wrong = (at: string, expected: string): never => {
   throw new TypeError(`The server's answer is not as expected: ${at} is not ${expected}.`)
 }
 
-export const text: Reader<string> = (value, at) => (typeof value === "string" ? value : wrong(at, "a text"))
-export const number: Reader<number> = (value, at) => (typeof value === "number" ? value : wrong(at, "a number"))
-export const flag: Reader<boolean> = (value, at) => (typeof value === "boolean" ? value : wrong(at, "true or false"))
+export const text: Decoder<string> = (value, at) => (typeof value === "string" ? value : wrong(at, "a text"))
+export const number: Decoder<number> = (value, at) => (typeof value === "number" ? value : wrong(at, "a number"))
+export const flag: Decoder<boolean> = (value, at) => (typeof value === "boolean" ? value : wrong(at, "true or false"))
 
-export function nullable<A>(reader: Reader<A>): Reader<A | null> {
-  return (value, at) => (value === null ? null : reader(value, at))
+export function nullable<A>(decoder: Decoder<A>): Decoder<A | null> {
+  return (value, at) => (value === null ? null : decoder(value, at))
 }
 
-export function list<A>(reader: Reader<A>): Reader<ReadonlyArray<A>> {
+export function list<A>(decoder: Decoder<A>): Decoder<ReadonlyArray<A>> {
   return (value, at) =>
-    Array.isArray(value) ? value.map((item: unknown, index) => reader(item, `${at}[${index}]`)) : wrong(at, "a list")
+    Array.isArray(value) ? value.map((item: unknown, index) => decoder(item, `${at}[${index}]`)) : wrong(at, "a list")
 }
 
-export const pair: Reader<readonly [number, number]> = (value, at) => {
+export const pair: Decoder<readonly [number, number]> = (value, at) => {
   const [from, to] = list(number)(value, at)
   return from === undefined || to === undefined ? wrong(at, "two numbers") : [from, to]
 }
 
-type Shape = Readonly<Record<string, Reader<unknown>>>
+type Shape = Readonly<Record<string, Decoder<unknown>>>
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
-export function record<const S extends Shape>(shape: S): Reader<{ readonly [K in keyof S]: Read<S[K]> }>
-export function record(shape: Shape): Reader<unknown> {
+export function record<const S extends Shape>(shape: S): Decoder<{ readonly [K in keyof S]: Decoded<S[K]> }>
+export function record(shape: Shape): Decoder<unknown> {
   return (value, at) =>
     isRecord(value)
-      ? Object.fromEntries(Object.entries(shape).map(([name, reader]) => [name, reader(value[name], `${at}.${name}`)]))
+      ? Object.fromEntries(
+          Object.entries(shape).map(([name, decoder]) => [name, decoder(value[name], `${at}.${name}`)])
+        )
       : wrong(at, "an object")
 }
 
-export function parse<A>(reader: Reader<A>, json: string): A {
+export function parse<A>(decoder: Decoder<A>, json: string): A {
   const value: unknown = JSON.parse(json)
-  return reader(value, "it")
+  return decoder(value, "it")
 }

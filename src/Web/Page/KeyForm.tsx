@@ -1,4 +1,4 @@
-/** Asks for the key. */
+/** Form for the access key. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { enter, type Refusal } from "./Session.ts"
 
@@ -8,8 +8,8 @@ const reasons = {
   unknown: "The server does not take it. Look whether all of it was copied, and whether it is of this server."
 } as const
 
-/** Those who read with a keyboard or a screen reader go on at what the key opens. */
-const goOn = () => (document.getElementById("live-title") ?? document.getElementById("list-title"))?.focus()
+/** Moves focus to the title of the view that the key opened, for keyboards and screen readers. */
+const focusView = () => (document.getElementById("live-title") ?? document.getElementById("list-title"))?.focus()
 
 export function KeyForm({ refused }: { readonly refused: Refusal | undefined }) {
   const [text, setText] = useState("")
@@ -22,7 +22,7 @@ export function KeyForm({ refused }: { readonly refused: Refusal | undefined }) 
         event.preventDefault()
         if (text.trim() === "") return
         enter(text.trim())
-        setTimeout(goOn)
+        setTimeout(focusView)
       }}
     >
       <h2>{refused === undefined ? "Enter your key" : titles[refused]}</h2>

@@ -1,4 +1,4 @@
-/** The page begins. */
+/** Entry point of the page. */
 import { render } from "preact"
 import { App } from "./App.tsx"
 

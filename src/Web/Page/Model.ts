@@ -1,4 +1,4 @@
-/** What the server tells, as the page uses it. */
+/** The parts of the server's responses that the page uses. */
 import * as Json from "./Json.ts"
 
 const audioFile = Json.record({
@@ -9,7 +9,7 @@ const audioFile = Json.record({
   sample_rate: Json.number,
   bytes: Json.number
 })
-export type AudioFile = Json.Read<typeof audioFile>
+export type AudioFile = Json.Decoded<typeof audioFile>
 
 export const conversation = Json.record({
   id: Json.text,
@@ -23,13 +23,13 @@ export const conversation = Json.record({
   audio_files: Json.list(audioFile),
   files_next: Json.nullable(Json.text)
 })
-export type Conversation = Json.Read<typeof conversation>
+export type Conversation = Json.Decoded<typeof conversation>
 
 export const conversations = Json.record({
   conversations: Json.list(conversation),
   next: Json.nullable(Json.text)
 })
-export type Conversations = Json.Read<typeof conversations>
+export type Conversations = Json.Decoded<typeof conversations>
 
 const fileWaveform = Json.record({
   id: Json.text,
@@ -39,7 +39,7 @@ const fileWaveform = Json.record({
   high: Json.list(Json.nullable(Json.number)),
   lost: Json.list(Json.pair)
 })
-export type FileWaveform = Json.Read<typeof fileWaveform>
+export type FileWaveform = Json.Decoded<typeof fileWaveform>
 
 export const waveform = Json.record({ live: Json.flag, audio_files: Json.list(fileWaveform) })
 
@@ -57,7 +57,7 @@ const capture = Json.record({
   queued: Json.number,
   deferred: Json.number
 })
-export type Capture = Json.Read<typeof capture>
+export type Capture = Json.Decoded<typeof capture>
 
 const bound = Json.record({
   name: Json.text,
@@ -66,7 +66,7 @@ const bound = Json.record({
   limit: Json.number,
   waiting: Json.number
 })
-export type Bound = Json.Read<typeof bound>
+export type Bound = Json.Decoded<typeof bound>
 
 const node = Json.record({
   captures: Json.number,
@@ -76,7 +76,7 @@ const node = Json.record({
   failing: Json.list(Json.record({ name: Json.text, reason: Json.text })),
   memory: Json.record({ rss: Json.number, heap: Json.number, external: Json.number })
 })
-export type Node = Json.Read<typeof node>
+export type Node = Json.Decoded<typeof node>
 
 export const capturesNow = Json.record({
   at: Json.text,
@@ -84,7 +84,7 @@ export const capturesNow = Json.record({
   captures: Json.list(capture),
   node: Json.nullable(node)
 })
-export type CapturesNow = Json.Read<typeof capturesNow>
+export type CapturesNow = Json.Decoded<typeof capturesNow>
 
 export function pathOf(conversation: string): string {
   return `/v1/conversations/${encodeURIComponent(conversation)}`

@@ -1,4 +1,4 @@
-/** Waits, also when it is to be ended early. */
+/** Sleeps for `millis`, or until `signal` aborts. */
 export function pause(millis: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted === true) return resolve()

@@ -1,4 +1,4 @@
-/** Dark or light, as the system has it: what is drawn on a canvas is drawn again when it changes. */
+/** The system's colour scheme. Rerenders on changes, as canvases must be redrawn. */
 import { useEffect, useState } from "preact/hooks"
 
 export function useScheme(): "dark" | "light" {

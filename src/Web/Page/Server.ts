@@ -1,8 +1,8 @@
-/** Requests to the server, with the key, and failures in words. */
+/** Requests to the server with the key, and messages for their failures. */
 import * as Json from "./Json.ts"
 import { accept, refuse, session } from "./Session.ts"
 
-/** The server answered that it can't; `message` is for people. */
+/** The server returned an error. `message` is for users. */
 export class Refused extends Error {
   readonly status: number
   constructor(status: number, message: string) {
@@ -11,17 +11,17 @@ export class Refused extends Error {
   }
 }
 
-/** The server did not answer. */
+/** No response, or an incomplete one. */
 export class Unreachable extends Error {}
 
 const problem = Json.record({ title: Json.text })
 const detailed = Json.record({ detail: Json.text })
 
-const wordsOf = async (response: Response): Promise<string> => {
+const messageOf = async (response: Response): Promise<string> => {
   const body = await response.text().catch(() => "")
-  const read = <A>(reader: Json.Reader<A>): A | undefined => {
+  const read = <A>(decoder: Json.Decoder<A>): A | undefined => {
     try {
-      return Json.parse(reader, body)
+      return Json.parse(decoder, body)
     } catch {
       return undefined
     }
@@ -31,15 +31,16 @@ const wordsOf = async (response: Response): Promise<string> => {
   return detail === undefined ? `${title}.` : `${title}. ${detail}`
 }
 
-/** The answer broke off. */
-export const brokeOff = new Unreachable("The connection to the server broke. This page connects again by itself.")
+export const connectionBroke = new Unreachable(
+  "The connection to the server broke. This page connects again by itself."
+)
 
 const silent = new Unreachable("The server does not answer. Is it running? This page tries again by itself.")
 
-/** For an answer, and all of it. */
+/** Longest time for a complete response. */
 const patienceMillis = 10_000
 
-/** Of a path of the server, which may be below a path of a proxy. */
+/** Resolves a path of the server, which a proxy can serve below a prefix. */
 export function urlOf(path: string): URL {
   return new URL(path.slice(1), document.baseURI)
 }
@@ -58,7 +59,7 @@ interface Request {
   readonly allowed?: ReadonlyArray<number>
 }
 
-/** As long as it takes: `signal` ends it. Fails with `Refused` unless the answer is 2xx or one of `allowed`. */
+/** No timeout: `signal` ends the request. Throws `Refused` unless the status is 2xx or in `allowed`. */
 export async function ask(path: string, { allowed, headers: more, signal }: Request): Promise<Response> {
   const { key } = session.value
   const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
@@ -66,10 +67,10 @@ export async function ask(path: string, { allowed, headers: more, signal }: Requ
   if (response.ok) accept(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
   if (response.status === 401) refuse(key)
-  throw new Refused(response.status, await wordsOf(response))
+  throw new Refused(response.status, await messageOf(response))
 }
 
-/** Asks, and reads all of the answer: an answer that does not come, or stops coming, is `Unreachable`. */
+/** Reads the whole response. Throws `Unreachable` if it does not arrive in time. */
 const askFor = async <A>(
   path: string,
   read: (response: Response) => Promise<A>,
@@ -79,23 +80,23 @@ const askFor = async <A>(
   const timer = setTimeout(() => patience.abort(silent), patienceMillis)
   const both = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
   try {
-    return await read(await ask(path, { ...request, signal: both })).catch(instead(brokeOff))
+    return await read(await ask(path, { ...request, signal: both })).catch(instead(connectionBroke))
   } finally {
     clearTimeout(timer)
   }
 }
 
-export async function askJson<A>(reader: Json.Reader<A>, path: string, signal?: AbortSignal): Promise<A> {
-  return Json.parse(reader, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
+export async function askJson<A>(decoder: Json.Decoder<A>, path: string, signal?: AbortSignal): Promise<A> {
+  return Json.parse(decoder, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
 }
 
-/** What of the range there is; nothing when there is none of it. */
+/** Returns the part of the range that exists, possibly empty. */
 export function askBytes(path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> {
   const read = (response: Response) =>
     response.status === 416 ? Promise.resolve(new ArrayBuffer(0)) : response.arrayBuffer()
   return askFor(path, read, { signal, headers: { range }, allowed: [416] })
 }
 
-export function wordsFor(cause: unknown): string {
+export function messageFor(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }

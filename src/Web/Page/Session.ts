@@ -1,9 +1,9 @@
-/** The key: from the link's fragment, for this tab and as long as it is open. */
+/** The access key: taken from the URL's fragment, kept in this tab until it is closed. */
 import { Store } from "./Store.ts"
 
 const item = "spillway-key"
 
-/** `unknown`: the server has never taken the key. `ended`: it no longer does. */
+/** `unknown`: the server never accepted the key. `ended`: it no longer does. */
 export type Refusal = "unknown" | "ended"
 
 export interface Session {
@@ -11,7 +11,7 @@ export interface Session {
   readonly refused: Refusal | undefined
 }
 
-/** Only such are sent: in a header, and in the name of a WebSocket's protocol. Others are no keys of any server. */
+/** Characters allowed both in a header and in a WebSocket subprotocol, which carry the key. */
 const isSendable = (key: string): boolean => /^[\w.~+-]{1,8192}$/.test(key)
 
 const sessionOf = (key: string | undefined): Session =>
@@ -19,7 +19,7 @@ const sessionOf = (key: string | undefined): Session =>
 
 const stored = (): string | undefined => sessionStorage.getItem(item) ?? undefined
 
-/** Takes the key out of the address, so that it is neither seen nor copied with it. */
+/** Removes the key from the URL, so that it is neither shown nor copied with it. */
 const fromAddress = (): string | undefined => {
   const key = new URLSearchParams(location.hash.slice(1)).get("key")
   if (key === null || key === "") return undefined
@@ -28,12 +28,12 @@ const fromAddress = (): string | undefined => {
   return key
 }
 
-/** The key that the server has taken; one that this tab has kept was taken before. */
+/** The key that the server accepted last. A stored key was accepted before. */
 let taken = stored()
 
 export const session = new Store<Session>(sessionOf(fromAddress() ?? stored()))
 
-/** The server has answered with this key. */
+/** Records that the server accepted this key. */
 export function accept(key: string | undefined): void {
   taken = key
 }
@@ -43,7 +43,7 @@ export function enter(key: string): void {
   session.set(sessionOf(key))
 }
 
-/** Forgets the key when the server has refused it, unless another was entered meanwhile. */
+/** Forgets a refused key, unless another one has been entered since. */
 export function refuse(key: string | undefined): void {
   if (key === undefined || session.value.key !== key) return
   sessionStorage.removeItem(item)

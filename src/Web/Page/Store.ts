@@ -1,4 +1,4 @@
-/** A value that is watched. */
+/** An observable value. */
 import { useEffect, useRef, useState } from "preact/hooks"
 
 export class Store<A> {
@@ -29,7 +29,7 @@ export class Store<A> {
   }
 }
 
-/** What `select` takes of the value, and again whenever that changes. */
+/** Selects a part of the value; rerenders when that part changes. */
 export function useSelected<A, B>(store: Store<A>, select: (value: A) => B): B {
   const [, again] = useState(0)
   const selected = select(store.value)
@@ -46,7 +46,7 @@ export function useSelected<A, B>(store: Store<A>, select: (value: A) => B): B {
   return selected
 }
 
-/** The value, and again whenever it changes. */
+/** The value; rerenders when it changes. */
 export function useStore<A>(store: Store<A>): A {
   return useSelected(store, (value) => value)
 }

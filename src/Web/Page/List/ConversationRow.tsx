@@ -1,4 +1,4 @@
-/** One conversation in the list: what it is, to be played at once, and its audio files when it is opened. */
+/** One conversation in the list, with a play button; expands to its audio files. */
 import { useRef, useState } from "preact/hooks"
 import { FileRow, trackOf } from "./FileRow.tsx"
 import type { Conversation } from "../Model.ts"
@@ -7,11 +7,11 @@ import { player } from "../Play/Player.ts"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
 import { useWaveforms } from "../Play/Waveforms.ts"
-import { clock, time } from "../Words.ts"
+import { clock, time } from "../Format.ts"
 
-/** Of a conversation with more, the last ones are shown. */
+/** Audio files shown of one conversation, the latest. */
 const maxFiles = 50
-/** Closer than this, all of it was captured. */
+/** A smaller difference between duration and captured audio counts as none. */
 const wholeSeconds = 0.05
 
 const Files = ({ conversation }: { readonly conversation: Conversation }) => {
@@ -39,13 +39,12 @@ const Files = ({ conversation }: { readonly conversation: Conversation }) => {
   )
 }
 
-/** The one that was heard last, or the first. */
+/** The audio file of the row's play button: the one played last, or the first. */
 const fileOf = ({ audio_files: files, id }: Conversation) => {
   const { track } = player.state.value
   return files.find((file) => track?.conversation === id && track.file === file.id) ?? files[0]
 }
 
-/** What is said below the name. */
 const detailOf = (conversation: Conversation): string => {
   const { captured_duration: captured, duration, id } = conversation
   const details = [

@@ -1,12 +1,12 @@
-/** What was recorded, newest first, by day, more as one scrolls. */
+/** The list of conversations by day, newest first; scrolling loads more. */
 import { useEffect, useRef } from "preact/hooks"
 import { ConversationRow } from "./ConversationRow.tsx"
-import { Copy } from "./Copy.tsx"
+import { CopyButton } from "./CopyButton.tsx"
 import * as List from "./List.ts"
 import { live } from "../Live/Live.ts"
 import type { Conversation } from "../Model.ts"
 import { useSelected, useStore } from "../Store.ts"
-import { day } from "../Words.ts"
+import { day } from "../Format.ts"
 
 const command = "npm run spillway -- stream talk.wav --conversation my-talk"
 
@@ -21,7 +21,7 @@ const Empty = () => (
       <li>
         On the server's machine, send a file as a device would:
         <pre tabIndex={0}>{command}</pre>
-        <Copy text={command} label="Copy the command" />
+        <CopyButton text={command} label="Copy the command" />
       </li>
     </ol>
   </div>
@@ -32,7 +32,7 @@ interface Day {
   readonly conversations: ReadonlyArray<Conversation>
 }
 
-/** In the order of the list: each day that follows on another. */
+/** Groups adjacent conversations of one day, in the order of the list. */
 const daysOf = (conversations: ReadonlyArray<Conversation>): ReadonlyArray<Day> => {
   const days: Array<{ readonly name: string; readonly conversations: Array<Conversation> }> = []
   for (const conversation of conversations) {
@@ -48,7 +48,7 @@ const daysOf = (conversations: ReadonlyArray<Conversation>): ReadonlyArray<Day> 
 const Days = ({ conversations }: { readonly conversations: ReadonlyArray<Conversation> }) => (
   <div class="card days">
     {daysOf(conversations).map(({ conversations, name }, index, all) => (
-      // A day is there again when what was imported lies between.
+      // Imported conversations can split a day into several groups.
       <section key={`${name} ${all.slice(index).filter((day) => day.name === name).length}`}>
         <h3>{name}</h3>
         <ul>
@@ -62,7 +62,7 @@ const Days = ({ conversations }: { readonly conversations: ReadonlyArray<Convers
 )
 
 export function Conversations() {
-  const { conversations, isLoadingMore, next, words } = useStore(List.list)
+  const { conversations, isLoadingMore, next, message } = useStore(List.list)
   const isAway = useSelected(live, ({ state }) => state === "waiting")
   const isFull = (conversations?.length ?? 0) >= List.maxConversations
   const end = useRef<HTMLDivElement>(null)
@@ -80,12 +80,12 @@ export function Conversations() {
       <h2 id="list-title" tabIndex={-1}>
         Conversations
       </h2>
-      {words !== "" && !isAway && (
+      {message !== "" && !isAway && (
         <p class="problem" role="alert">
-          {words}
+          {message}
         </p>
       )}
-      {conversations === undefined && (words === "" || isAway) && (
+      {conversations === undefined && (message === "" || isAway) && (
         <ul class="skeletons" aria-label="Loading" aria-busy="true">
           <li />
           <li />

@@ -1,5 +1,5 @@
-/** An audio file of a conversation: what it looks like, and how to hear and fetch it. */
-import { Copy } from "./Copy.tsx"
+/** An audio file of a conversation: waveform, player, download. */
+import { CopyButton } from "./CopyButton.tsx"
 import * as Model from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
 import { idle, isSame, player, type Track } from "../Play/Player.ts"
@@ -8,11 +8,11 @@ import { session } from "../Session.ts"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
 import { Waveform } from "../Play/Waveform.tsx"
-import { bytes, date } from "../Words.ts"
+import { bytes, date } from "../Format.ts"
 
-/** Not further than this behind what is there, one listens live. */
+/** Playback within this of the end of a growing file counts as live. */
 const liveSeconds = 5
-/** From where one begins to listen live: what is there is heard without a break. */
+/** Live playback starts this far before the end, so that it does not stall. */
 const leadSeconds = 1
 
 export function trackOf(conversation: Model.Conversation, file: Model.AudioFile): Track {
@@ -23,7 +23,7 @@ export function trackOf(conversation: Model.Conversation, file: Model.AudioFile)
   }
 }
 
-/** The key is in the address for the moment of the click only: a download can't send headers. */
+/** A download can't send headers, so the URL carries the key, for the moment of the click only. */
 const download = (conversation: string, file: string) => {
   const link = document.createElement("a")
   link.href = `${urlOf(Model.audioPath(conversation, file)).href}?access_token=${encodeURIComponent(session.value.key ?? "")}`
@@ -42,7 +42,7 @@ export function FileRow(props: {
   const { conversation, file, isOnly, waveform } = props
   const track = trackOf(conversation, file)
   const { end, state } = useSelected(player.state, (playing) => (isSame(playing.track, track) ? playing : idle))
-  const position = useSelected(player.state, () => player.placeOf(track))
+  const position = useSelected(player.state, () => player.positionOf(track))
   const isPlaying = state !== "paused"
   const total = Math.max(file.duration, waveform?.duration ?? 0, end)
   const isFollowing = isPlaying && total - position < liveSeconds
@@ -80,12 +80,12 @@ export function FileRow(props: {
         <button type="button" class="quiet" onClick={() => download(conversation.id, file.id)}>
           Download ({bytes(file.bytes)})
         </button>
-        <Copy
+        <CopyButton
           text={`curl -fOJ -H "Authorization: Bearer $SPILLWAY_KEY" "${url}"`}
           label="Copy curl"
           hint="It takes the key from SPILLWAY_KEY: export SPILLWAY_KEY=… before."
         />
-        <Copy text={url} label="Copy URL" />
+        <CopyButton text={url} label="Copy URL" />
         <span class="hint">
           {file.sample_rate / 1000} kHz · {file.codec === "pcm16" ? "PCM 16 bit" : file.codec}
         </span>

@@ -1,20 +1,20 @@
-/** The conversations, newest first: those that may change again and again, more as one scrolls. */
+/** State of the list of conversations: polls the part that can change, and loads older pages on demand. */
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, isAbort, wordsFor } from "../Server.ts"
+import { askJson, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
 export interface List {
-  /** None before the first answer. */
+  /** Undefined before the first response. */
   readonly conversations: ReadonlyArray<Model.Conversation> | undefined
-  /** The `before` of the page after the last. */
+  /** Cursor of the next older page; null after the oldest. */
   readonly next: string | null
   readonly isLoadingMore: boolean
-  readonly words: string
+  readonly message: string
 }
 
-const empty: List = { conversations: undefined, next: null, isLoadingMore: false, words: "" }
+const empty: List = { conversations: undefined, next: null, isLoadingMore: false, message: "" }
 
 export const list = new Store<List>(empty)
 
@@ -22,7 +22,7 @@ const pageSize = 20
 const largestPage = 100
 const pollMillis = 2_000
 const hiddenMillis = 15_000
-/** Kept in the page; older ones are asked for by address or with the command line. */
+/** Most conversations in the list. Older ones are reachable by URL or with the command line. */
 export const maxConversations = 2_000
 
 const page = (limit: number, before: string | null, signal: AbortSignal): Promise<Model.Conversations> =>
@@ -32,7 +32,7 @@ const page = (limit: number, before: string | null, signal: AbortSignal): Promis
     signal
   )
 
-/** From the newest on, as far down as one was live: those change. */
+/** Fetches the newest conversations down to the oldest live one: the part that changes. */
 const changing = async (
   known: ReadonlyArray<Model.Conversation>,
   signal: AbortSignal
@@ -51,23 +51,23 @@ const changing = async (
   return { conversations, next }
 }
 
-/** What is new is above, what is known below stays. */
+/** Merges the fetched conversations with the unchanged ones below them. */
 const refresh = async (signal: AbortSignal): Promise<void> => {
   try {
     const known = list.value.conversations ?? []
     const { conversations, next } = await changing(known, signal)
     const fresh = new Set(conversations.map(({ id }) => id))
-    // One that was live and is not there any more is gone.
+    // A conversation that was live and is missing from the response was deleted.
     const below = (list.value.conversations ?? []).filter(({ id, live }) => !live && !fresh.has(id))
     const meets = known.some(({ id }) => fresh.has(id))
     const all = meets ? [...conversations, ...below] : conversations
     list.update({
       conversations: all.slice(0, maxConversations),
       next: meets && below.length > 0 ? list.value.next : next,
-      words: ""
+      message: ""
     })
   } catch (cause) {
-    if (!isAbort(cause)) list.update({ words: wordsFor(cause) })
+    if (!isAbort(cause)) list.update({ message: messageFor(cause) })
   }
 }
 
@@ -82,10 +82,10 @@ export async function more(): Promise<void> {
     const older = await page(pageSize, next, signal)
     const known = new Set((list.value.conversations ?? []).map(({ id }) => id))
     const added = older.conversations.filter(({ id }) => !known.has(id))
-    list.update({ conversations: [...(list.value.conversations ?? []), ...added], next: older.next, words: "" })
+    list.update({ conversations: [...(list.value.conversations ?? []), ...added], next: older.next, message: "" })
   } catch (cause) {
     if (isAbort(cause)) return
-    list.update({ words: wordsFor(cause) })
+    list.update({ message: messageFor(cause) })
   }
   list.update({ isLoadingMore: false })
 }
@@ -94,7 +94,7 @@ export function find(id: string): Model.Conversation | undefined {
   return list.value.conversations?.find((conversation) => conversation.id === id)
 }
 
-/** Until `stop`: of the key that there is. */
+/** Polls with the current key until `stop`. */
 export async function follow(stop: AbortSignal): Promise<void> {
   followed = stop
   list.set(empty)

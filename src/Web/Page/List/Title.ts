@@ -1,6 +1,6 @@
-/** What a conversation is called: ids that this page has made are the name of what was recorded or sent, and a stamp. */
+/** Titles of conversations. Ids made by this page are a name and a time stamp. */
 import type { Conversation } from "../Model.ts"
-import { time } from "../Words.ts"
+import { time } from "../Format.ts"
 
 /** `name-2026-11-21T12.21.03-a1b2`. */
 const stamped = /^(.+)-\d{4}-\d{2}-\d{2}T\d{2}\.\d{2}\.\d{2}(?:-[a-z0-9]+)?$/

@@ -1,20 +1,20 @@
-/** What an operator should know and do: what goes wrong now, and what went wrong since the node started. */
+/** Problems of the node, current and since its start, with advice for the operator. */
 import type { Live } from "./Live.ts"
-import { count } from "../Words.ts"
+import { count } from "../Format.ts"
 
 export interface Trouble {
   readonly title: string
   readonly advice: string
-  /** It goes on. */
+  /** The problem is current. */
   readonly isNow: boolean
 }
 
-/** What grew within this time goes on. */
+/** A counter that grew within this time is a current problem. */
 const recentSeconds = 60
-/** Beyond this the store is slow. */
+/** A longer upload lag means that the store is behind. */
 const slowUploadSeconds = 120
 
-/** The gravest first. */
+/** Advice by counter, most severe first. */
 const advice: Readonly<Record<string, string>> = {
   "seconds lost":
     "Audio that waited for the store was given up, as the journal was full or damaged. Bring the store back, or give the journal more room: SPILLWAY_JOURNAL_BYTES.",
@@ -27,7 +27,7 @@ const advice: Readonly<Record<string, string>> = {
   "torn journal segments": "A crash or a full disk broke off a write. What was acknowledged before it is kept."
 }
 
-/** The first that goes on is what the header says. */
+/** The header shows the first current one. */
 const alarms = [
   ["seconds lost", "Audio is being lost"],
   ["captures refused", "Captures are refused"],
@@ -35,27 +35,27 @@ const alarms = [
   ["uploads put off", "Uploads fail"]
 ] as const
 
-/** How much was counted lately. */
+/** Growth of a counter within `recentSeconds`. */
 const grown = ({ history }: Live, name: string): number => {
   const last = history.at(-1)
   const first = history.find(({ at }) => at >= (last?.at ?? 0) - recentSeconds)
   const [now, then] = [last?.troubles[name] ?? 0, first?.troubles[name] ?? 0]
-  // A node that was started again counts from 0.
+  // Counters restart at 0 with the node.
   return now >= then ? now - then : now
 }
 
-/** Of those who don't see the node: whether their own audio waits. */
+/** For users without the node's state: whether their own uploads lag. */
 const isBehind = ({ now }: Live): boolean =>
   now?.captures.some(({ upload_lag: lag }) => lag > slowUploadSeconds) ?? false
 
-/** In a few words, empty when all is well. */
+/** The alarm in a few words, or empty. */
 export function alarmOf(live: Live): string {
-  const [, words] = alarms.find(([name]) => grown(live, name) > 0) ?? []
+  const [, message] = alarms.find(([name]) => grown(live, name) > 0) ?? []
   const failing = live.now?.node?.failing[0]?.name
-  return words ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
+  return message ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
 }
 
-/** What goes on first. */
+/** Current problems first. */
 export function troublesOf(live: Live): ReadonlyArray<Trouble> {
   const { failing = [], troubles = [] } = live.now?.node ?? {}
   const weights = Object.keys(advice)

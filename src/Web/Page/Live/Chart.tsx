@@ -1,14 +1,14 @@
-/** A small chart of the last 15 minutes. */
+/** A line chart of the last 15 minutes. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import UPlot from "uplot"
 import { useScheme } from "../Scheme.ts"
-import { time } from "../Words.ts"
+import { time } from "../Format.ts"
 
 const height = 104
-/** Where there is room for a line only. */
+/** Height of a narrow chart, which shows the line only. */
 const smallHeight = 44
 const smallPixels = 220
-/** Between two times on the axis. */
+/** Distance of the time axis's ticks. */
 const tickSeconds = 5 * 60
 const wholeSteps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
@@ -25,7 +25,7 @@ export interface ChartProps {
   readonly format: (value: number) => string
   readonly span: number
   readonly isBad: boolean
-  /** The axis ends there: at a bound, or not below this. */
+  /** Upper end of the axis: a bound, or the least value. */
   readonly top: number
   readonly isBound: boolean
   readonly isWhole: boolean
@@ -55,7 +55,7 @@ export function Chart(props: ChartProps) {
         ...size(),
         legend: { show: false },
         cursor: { show: false },
-        // A time at the right edge is as wide as this, on both sides.
+        // Room for the half of a time label that extends beyond the edge.
         padding: [8, isSmall ? 2 : 18, isSmall ? 2 : 0, isSmall ? 2 : 0],
         scales: {
           x: { range: (_, __, max) => [max - span, max] },

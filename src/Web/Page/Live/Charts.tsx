@@ -1,10 +1,10 @@
-/** The last 15 minutes of the server, one chart for each thing that is watched. */
+/** Charts of the server's last 15 minutes. */
 import { Chart } from "./Chart.tsx"
 import { historySeconds, type Moment } from "./Live.ts"
 import type { Node } from "../Model.ts"
-import { bytes, count, duration } from "../Words.ts"
+import { bytes, count, duration } from "../Format.ts"
 
-/** Beyond these something is slow, or nearly full. */
+/** Thresholds above which a value is highlighted. */
 export const slowAckSeconds = 3
 const manyChunks = 10
 export const nearlyFull = 0.7
@@ -21,7 +21,7 @@ interface Tile {
   readonly of: (moment: Moment) => number
   readonly format: (value: number) => string
   readonly limit: number
-  /** The axis does not end below this. */
+  /** Least upper end of the axis. */
   readonly top: number
   readonly isWhole?: boolean
 }

@@ -1,12 +1,11 @@
 /**
- * The server's own state and the last 15 minutes of it: over a stream that opens itself again while somebody looks at the
- * live view, else by asking now and then. A browser has six connections to a server for all of its tabs, and a stream
- * holds one.
+ * The server's state and its last 15 minutes: a stream while the live view is visible, slow polling otherwise. A
+ * stream holds one of the six connections that a browser allows for all tabs.
  */
 import * as Json from "../Json.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { ask, askJson, brokeOff, isAbort, wordsFor } from "../Server.ts"
+import { ask, askJson, connectionBroke, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
@@ -21,23 +20,23 @@ export interface Moment {
   readonly queued: number
   readonly journal: number
   readonly memory: number
-  /** What was counted since the node started. */
+  /** Counters since the node's start. */
   readonly troubles: Readonly<Record<string, number>>
 }
 
 export interface Live {
   readonly state: "connecting" | "connected" | "waiting"
-  readonly words: string
+  readonly message: string
   readonly now: Model.CapturesNow | undefined
   readonly history: ReadonlyArray<Moment>
 }
 
-export const live = new Store<Live>({ state: "connecting", words: "", now: undefined, history: [] })
+export const live = new Store<Live>({ state: "connecting", message: "", now: undefined, history: [] })
 
 const silenceMillis = 6_000
 const pollMillis = 2_000
 const hiddenMillis = 10_000
-/** Of all tabs one streams. */
+/** Lock that lets only one tab stream. */
 const lock = "spillway-live"
 const firstPauseMillis = 500
 const maxPauseMillis = 5_000
@@ -47,11 +46,11 @@ const boundOf = (now: Model.CapturesNow, wanted: string) => now.node?.bounds.fin
 const momentOf = (now: Model.CapturesNow): Moment => ({
   at: Date.parse(now.at) / 1000,
   captures: now.total,
-  // Not all captures may be among those that are shown.
+  // The list of captures is limited, so the node's own total comes first.
   bytesPerSecond:
     now.node?.bytes_per_second ?? now.captures.reduce((sum, capture) => sum + capture.bytes_per_second, 0),
   ackLag: Math.max(0, ...now.captures.map((capture) => capture.ack_lag)),
-  // A user sees only his own; on the node chunks also wait whose capture has ended.
+  // The node's total includes chunks of ended captures; users see the sum of their own.
   queued: boundOf(now, "uploads")?.waiting ?? now.captures.reduce((sum, capture) => sum + capture.queued, 0),
   journal: boundOf(now, "journal")?.used ?? 0,
   memory: now.node?.memory.rss ?? 0,
@@ -61,10 +60,10 @@ const momentOf = (now: Model.CapturesNow): Moment => ({
 const take = (now: Model.CapturesNow): void => {
   const moment = momentOf(now)
   const history = [...live.value.history.filter(({ at }) => at > moment.at - historySeconds && at < moment.at), moment]
-  live.set({ state: "connected", words: "", now, history })
+  live.set({ state: "connected", message: "", now, history })
 }
 
-/** Until the stream ends or is silent. */
+/** Reads the stream until it ends or is silent. */
 const listen = async (stop: AbortSignal): Promise<void> => {
   const own = new AbortController()
   const end = () => own.abort()
@@ -76,7 +75,7 @@ const listen = async (stop: AbortSignal): Promise<void> => {
     let text = ""
     for (;;) {
       const piece = await reader?.read().catch((cause: unknown) => {
-        throw isAbort(cause) ? cause : brokeOff
+        throw isAbort(cause) ? cause : connectionBroke
       })
       if (piece === undefined || piece.done) return
       clearTimeout(timer)
@@ -98,7 +97,7 @@ const listen = async (stop: AbortSignal): Promise<void> => {
 
 const isWatched = () => location.hash === "#live" && !document.hidden
 
-/** Ends when the live view is opened or left, or the tab is shown or hidden. */
+/** Aborts when the live view opens or closes, or the tab is shown or hidden. */
 const untilTurned = (stop: AbortSignal): AbortController => {
   const turned = new AbortController()
   const end = () => turned.abort()
@@ -115,7 +114,7 @@ const poll = async (signal: AbortSignal): Promise<void> => {
   }
 }
 
-/** Where browsers have no locks (pages that are not secure), every tab streams that is looked at. */
+/** Insecure pages have no Web Locks: there every visible tab streams. */
 const watch = (signal: AbortSignal): Promise<void> => {
   const { locks }: { readonly locks?: LockManager } = navigator
   if (!isWatched()) return poll(signal)
@@ -123,23 +122,23 @@ const watch = (signal: AbortSignal): Promise<void> => {
   return locks.request(lock, { ifAvailable: true }, (held) => (held === null ? poll(signal) : listen(signal)))
 }
 
-/** Runs as long as there is a key. */
+/** Follows the server's state until `stop`. */
 export async function follow(stop: AbortSignal): Promise<void> {
-  live.set({ state: "connecting", words: "", now: undefined, history: [] })
+  live.set({ state: "connecting", message: "", now: undefined, history: [] })
   let wait = firstPauseMillis
   while (!stop.aborted && session.value.key !== undefined) {
     const turned = untilTurned(stop)
-    let words = "The server has closed the connection."
+    let message = "The server has closed the connection."
     try {
       await watch(turned.signal)
     } catch (cause) {
-      words = isAbort(cause) ? "The server has fallen silent." : wordsFor(cause)
+      message = isAbort(cause) ? "The server has fallen silent." : messageFor(cause)
     }
     if (stop.aborted) return
     if (turned.signal.aborted) continue
     turned.abort()
     wait = live.value.state === "connected" ? firstPauseMillis : Math.min(maxPauseMillis, wait * 2)
-    live.update({ state: "waiting", words })
+    live.update({ state: "waiting", message })
     await pause(wait, stop)
   }
 }

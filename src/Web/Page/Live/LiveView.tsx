@@ -1,10 +1,10 @@
-/** What the node does now, and did in the last 15 minutes: what stands out, captures, bounds. */
+/** The live view: problems, charts, captures and bounds. */
 import { type Trouble, troublesOf } from "./Alarm.ts"
 import { Charts, nearlyFull, rate, seconds, slowAckSeconds } from "./Charts.tsx"
 import { historySeconds, live, type Moment } from "./Live.ts"
 import type { Bound, Capture } from "../Model.ts"
 import { useStore } from "../Store.ts"
-import { bytes, count, time } from "../Words.ts"
+import { bytes, count, time } from "../Format.ts"
 
 const slowUploadSeconds = 120
 const manyQueued = 5
@@ -139,7 +139,7 @@ const Bounds = ({ bounds }: { readonly bounds: ReadonlyArray<Bound> }) => (
   </section>
 )
 
-/** A page that is younger than the charts says so. */
+/** Tells when the page has less history than the charts span. */
 const since = ([first]: ReadonlyArray<Moment>, last: Moment | undefined): string =>
   first === undefined || last === undefined || last.at - first.at > historySeconds - 60
     ? "The last 15 minutes"

@@ -1,4 +1,4 @@
-/** The waveform of an audio file on a canvas: bars, lost spans, and where it is played. */
+/** Draws a waveform on a canvas: bars, lost spans and the playback position. */
 import type { FileWaveform } from "../Model.ts"
 
 const barPixels = 2
@@ -22,7 +22,7 @@ const pointAt = ({ high, low }: FileWaveform, point: number): Bar | undefined =>
   return lowest === null || highest === null ? undefined : { low: lowest, high: highest }
 }
 
-/** Between the two points around `at`, so that few points are no staircase. */
+/** Interpolates between the points around `at`, so that a coarse waveform looks smooth. */
 const between = (waveform: FileWaveform, at: number): Bar | undefined => {
   const left = Math.max(0, Math.floor(at))
   const share = Math.max(0, at - left)
@@ -31,7 +31,7 @@ const between = (waveform: FileWaveform, at: number): Bar | undefined => {
   return { low: a.low + (b.low - a.low) * share, high: a.high + (b.high - a.high) * share }
 }
 
-/** The points from `from` to `to`, as one bar; none when there is nothing to draw. */
+/** Extremes of the points from `from` to `to` as one bar; undefined without points. */
 const barOf = (waveform: FileWaveform, from: number, to: number): Bar | undefined => {
   if (to - from < 1) return between(waveform, (from + to) / 2 - 0.5)
   let bar: Bar | undefined
@@ -61,7 +61,7 @@ export function draw({ canvas, duration, position, waveform }: Drawing): void {
   context.fillStyle = color("--gap")
   context.fillRect(0, middle - 0.5, width, 1)
   if (waveform !== undefined) {
-    // Between two looks at a live one, its waveform is a little shorter than its duration.
+    // The waveform of a live file lags behind its duration.
     const extent = xOf(Math.min(waveform.duration, duration))
     const perPixel = waveform.low.length / Math.max(1, extent)
     const [unplayed, heard] = [color("--wave"), color("--played")]

@@ -1,14 +1,14 @@
-/** What is played, at hand wherever one looks: pause, place, and the way back to it. */
+/** The current track in every view: pause, position, and a link to its conversation. */
 import { find, list } from "../List/List.ts"
 import { PlayButton } from "./PlayButton.tsx"
 import { player } from "./Player.ts"
 import { useSelected, useStore } from "../Store.ts"
 import { titleOf } from "../List/Title.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
 const show = (conversation: string) => {
   location.hash = "#recordings"
-  // Once the view is there.
+  // After the view has rendered.
   setTimeout(() => {
     const row = document.querySelector(`[data-conversation="${CSS.escape(conversation)}"].conversation`)
     row?.scrollIntoView({ block: "center" })
@@ -17,7 +17,7 @@ const show = (conversation: string) => {
 }
 
 export function NowPlaying() {
-  const { end, position, state, track, words } = useStore(player.state)
+  const { end, position, state, track, message } = useStore(player.state)
   const conversation = useSelected(list, () => (track === undefined ? undefined : find(track.conversation)))
   if (track === undefined) return null
   const file = conversation?.audio_files.find(({ id }) => id === track.file)
@@ -37,7 +37,7 @@ export function NowPlaying() {
         {conversation === undefined ? track.conversation : titleOf(conversation)}
       </button>
       <span class="words" role="alert">
-        {words}
+        {message}
       </span>
       <span class="number">
         {clock(position)} <span class="of">of {clock(total)}</span>

@@ -1,4 +1,4 @@
-/** Play, or pause. */
+/** Button that plays or pauses. */
 
 export function PlayButton(props: {
   readonly label: string

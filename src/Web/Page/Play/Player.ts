@@ -1,8 +1,11 @@
-/** Plays an audio file from any of its samples, also while it grows: PCM in ranges, one after the other on the audio clock. */
+/**
+ * Plays an audio file from any position, also while it grows: fetches ranges of PCM and schedules them on the audio
+ * clock.
+ */
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askBytes, brokeOff, isAbort, Refused, Unreachable, wordsFor } from "../Server.ts"
+import { askBytes, connectionBroke, isAbort, Refused, Unreachable, messageFor } from "../Server.ts"
 import { Store } from "../Store.ts"
 
 export interface Track {
@@ -14,48 +17,48 @@ export interface Track {
 export interface Playing {
   readonly track: Track | undefined
   readonly state: "paused" | "loading" | "playing"
-  /** Seconds from the file's start. */
+  /** Playback position, seconds from the file's start. */
   readonly position: number
-  /** Seconds of it that were fetched. */
+  /** Seconds fetched so far, from the file's start. */
   readonly end: number
-  readonly words: string
+  readonly message: string
 }
 
-/** Scheduled and not yet heard. */
+/** Audio scheduled ahead of the playback position. */
 const aheadSeconds = 8
-/** The first piece is small, so that sound starts at once; each next one is twice as long. */
+/** Lengths of the fetched pieces: the first is short so that sound starts at once, then they double. */
 const firstSeconds = 0.25
 const longestSeconds = 4
-/** From now to the first sample: the time that scheduling takes. */
+/** Delay of the first sample, which covers the time for scheduling. */
 const leadSeconds = 0.03
 const liveMillis = 250
 const retryMillis = 1_000
-/** How often it tries again when the server does not answer, or is busy. */
+/** Retries while the server is unreachable or busy. */
 const maxRetries = 300
-/** And when it breaks off: what can't be read breaks off every time. */
+/** Retries after an aborted response: unreadable audio aborts every time. */
 const maxBroken = 5
 const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
 const waiting = "Waiting for the server …"
 const shownMillis = 100
-/** Tracks whose place is kept; beyond it, the one that was left first begins anew. */
+/** Remembered positions; beyond this, the oldest is dropped. */
 const maxPlaces = 500
-/** This close to its end a track has been heard. */
+/** A track stopped this close to its end restarts from the beginning. */
 const endSeconds = 0.05
 
 interface Scheduled {
   readonly node: AudioBufferSourceNode
-  /** On the context's clock. */
+  /** Seconds on the audio context's clock. */
   readonly at: number
   readonly from: number
   readonly samples: number
 }
 
-/** Of every track that is not played. */
-export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, words: "" }
+/** State of every other track. */
+export const idle: Playing = { track: undefined, state: "paused", position: 0, end: 0, message: "" }
 
 const nameOf = ({ conversation, file }: Track) => `${conversation}/${file}`
 
-/** More may come at its end. */
+/** The file is still growing. */
 const isLive = ({ conversation }: Track): boolean => find(conversation)?.live ?? false
 
 export function isSame(a: Track | undefined, b: Track): boolean {
@@ -67,18 +70,18 @@ class Player {
   #context: AudioContext | undefined
   #run = new AbortController()
   #scheduled: Array<Scheduled> = []
-  readonly #places = new Map<string, number>()
+  readonly #positions = new Map<string, number>()
 
-  /** From `position` seconds on. */
+  /** Plays from `position` seconds. */
   play(track: Track, position: number): void {
     this.#leave()
     const run = new AbortController()
     this.#run = run
-    this.state.set({ track, state: "loading", position, end: 0, words: "" })
+    this.state.set({ track, state: "loading", position, end: 0, message: "" })
     this.#start(track, position, run.signal).catch((cause: unknown) => {
       if (run.signal.aborted || isAbort(cause)) return
       this.#halt()
-      this.state.update({ state: "paused", words: wordsFor(cause) })
+      this.state.update({ state: "paused", message: messageFor(cause) })
     })
   }
 
@@ -88,29 +91,29 @@ class Player {
     this.state.update({ state: "paused", position })
   }
 
-  /** Pauses it, or plays it from where it was left, and from the start when all of its `duration` was heard. */
+  /** Pauses the track, or resumes it at its last position; a track played to its `duration` restarts. */
   toggle(track: Track, duration: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused" && isSame(current, track)) return this.pause()
-    const place = this.placeOf(track)
+    const place = this.positionOf(track)
     this.play(track, place >= duration - endSeconds && !isLive(track) ? 0 : place)
   }
 
-  /** Plays on from there when something is playing; else it is the place to begin at. */
+  /** Moves the track's position. If anything is playing, the track plays from there. */
   seek(track: Track, position: number): void {
     const { state, track: current } = this.state.value
     if (state !== "paused") return this.play(track, position)
-    if (isSame(current, track)) return this.state.update({ position, words: "" })
-    this.#keep(track, position)
+    if (isSame(current, track)) return this.state.update({ position, message: "" })
+    this.#remember(track, position)
     this.state.update({})
   }
 
-  placeOf(track: Track): number {
+  positionOf(track: Track): number {
     const { position, track: current } = this.state.value
-    return isSame(current, track) ? position : (this.#places.get(nameOf(track)) ?? 0)
+    return isSame(current, track) ? position : (this.#positions.get(nameOf(track)) ?? 0)
   }
 
-  /** Nothing is played any more. */
+  /** Stops and closes the player. */
   close(): void {
     this.#leave()
     this.state.set(idle)
@@ -118,15 +121,15 @@ class Player {
 
   #leave(): void {
     const { position, track } = this.state.value
-    if (track !== undefined) this.#keep(track, this.#position() ?? position)
+    if (track !== undefined) this.#remember(track, this.#position() ?? position)
     this.#halt()
   }
 
-  #keep(track: Track, position: number): void {
-    this.#places.delete(nameOf(track))
-    this.#places.set(nameOf(track), position)
-    const [oldest] = this.#places.keys()
-    if (this.#places.size > maxPlaces && oldest !== undefined) this.#places.delete(oldest)
+  #remember(track: Track, position: number): void {
+    this.#positions.delete(nameOf(track))
+    this.#positions.set(nameOf(track), position)
+    const [oldest] = this.#positions.keys()
+    if (this.#positions.size > maxPlaces && oldest !== undefined) this.#positions.delete(oldest)
   }
 
   #halt(): void {
@@ -137,7 +140,7 @@ class Player {
     }
   }
 
-  /** A context at the file's own rate: pieces follow each other to the sample. */
+  /** A context at the file's own rate, so that pieces join without resampling. */
   #contextAt(sampleRate: number): AudioContext {
     if (this.#context?.sampleRate === sampleRate) return this.#context
     void this.#context?.close()
@@ -167,7 +170,7 @@ class Player {
 
   async #start(track: Track, position: number, signal: AbortSignal): Promise<void> {
     const context = this.#contextAt(track.sampleRate)
-    // A context that is closed meanwhile is not this run's any more.
+    // `stop` can close the context and start another run during the wait.
     const resumed = context.resume().catch(() => {})
     const timer = setInterval(() => this.#show(), shownMillis)
     signal.addEventListener("abort", () => clearInterval(timer))
@@ -195,28 +198,28 @@ class Player {
     this.state.update({ state: "paused", position: sample / track.sampleRate })
   }
 
-  /** Waits for a server that is away or busy. */
+  /** Retries while the server is unreachable or busy. */
   async #fetchAgain(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
     for (let [retries, broken] = [0, 0]; ; retries++) {
       try {
         const pcm = await this.#fetch(track, from, samples, signal)
-        if (this.state.value.words !== "") this.state.update({ words: "" })
+        if (this.state.value.message !== "") this.state.update({ message: "" })
         return pcm
       } catch (cause) {
-        if (cause === brokeOff && ++broken > maxBroken) throw unreadable
+        if (cause === connectionBroke && ++broken > maxBroken) throw unreadable
         const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
         if (!passes || retries >= maxRetries) throw cause
-        // Why it does not answer is said in one place, for all of the page.
-        if (!signal.aborted) this.state.update({ words: cause instanceof Unreachable ? waiting : wordsFor(cause) })
+        // The banner tells why the server is unreachable.
+        if (!signal.aborted) this.state.update({ message: cause instanceof Unreachable ? waiting : messageFor(cause) })
         await pause(retryMillis, signal)
         signal.throwIfAborted()
       }
     }
   }
 
-  /** Empty when there is no such sample yet. */
+  /** Fetches PCM from a sample on; empty if the file does not reach it yet. */
   async #fetch(track: Track, from: number, samples: number, signal: AbortSignal): Promise<Int16Array> {
-    // From the sample before, which is there: at the end of a live one there is an answer, not an error.
+    // Includes the preceding sample, which exists: at the end of a growing file the response is not an error.
     const before = Math.min(1, from)
     const range = `bytes=${2 * (from - before)}-${2 * (from + samples) - 1}`
     const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
@@ -224,7 +227,7 @@ class Player {
     return new Int16Array(bytes, 0, bytes.byteLength >> 1).subarray(before)
   }
 
-  /** Answers when the piece ends. */
+  /** Schedules a piece and returns the time at which it ends. */
   #schedule(context: AudioContext, pcm: Int16Array, from: number, at: number): number {
     const buffer = context.createBuffer(1, pcm.length, context.sampleRate)
     buffer.copyToChannel(
@@ -234,7 +237,7 @@ class Player {
     const node = context.createBufferSource()
     node.buffer = buffer
     node.connect(context.destination)
-    // On a whole sample, so that pieces meet without a click.
+    // Rounded to whole samples, so that pieces join without a click.
     const start = Math.ceil(at * context.sampleRate - 1e-6) / context.sampleRate
     node.start(start)
     this.#scheduled.push({ node, at: start, from, samples: pcm.length })

@@ -1,13 +1,13 @@
-/** The waveform of an audio file, and where it is played: a slider for keyboards and screen readers, drawn on a canvas. */
+/** Waveform with the playback position: a canvas over a slider for keyboards and screen readers. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { draw } from "./Bars.ts"
 import type { FileWaveform } from "../Model.ts"
 import { useScheme } from "../Scheme.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
-/** An arrow key moves by this, and Page Up and Page Down by ten times as much. */
+/** Step of an arrow key; Page Up and Page Down move ten steps. */
 const stepSeconds = 5
-/** Lost spans that are written out. */
+/** Lost spans that the label names; further ones are counted. */
 const maxSpans = 3
 
 const keys: Readonly<Record<string, number>> = {
@@ -19,7 +19,7 @@ const keys: Readonly<Record<string, number>> = {
   PageDown: -stepSeconds * 10
 }
 
-/** Counts up when the waveform has another width. */
+/** A counter that changes with the element's width. */
 const useWidth = (): number => {
   const [count, setCount] = useState(0)
   useEffect(() => {
@@ -49,7 +49,7 @@ export function Waveform(props: {
   const canvas = useRef<HTMLCanvasElement>(null)
   const width = useWidth()
   const scheme = useScheme()
-  /** Where it is dragged to; it is sought when it is let go. */
+  /** Position while dragging; releasing seeks. */
   const [dragged, setDragged] = useState<number>()
   const [pointed, setPointed] = useState<number>()
   const shown = Math.min(dragged ?? position, duration)
@@ -87,7 +87,7 @@ export function Waveform(props: {
           aria-valuetext={`${clock(shown)} of ${clock(duration)}${lost.length === 0 ? "" : `. ${lostWords(lost)}`}`}
           onInput={(event) => setDragged(event.currentTarget.valueAsNumber)}
           onChange={(event) => seek(event.currentTarget.valueAsNumber)}
-          // The one that ends where it began has changed nothing.
+          // A drag that ends where it began fires no change event.
           onBlur={() => setDragged(undefined)}
           onPointerUp={() => setTimeout(() => setDragged(undefined))}
           onPointerMove={point}

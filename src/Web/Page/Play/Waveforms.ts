@@ -1,4 +1,4 @@
-/** The waveforms of a conversation's audio files: again and again while it is live, and only while it is seen. */
+/** Fetches the waveforms of a conversation: repeatedly while it is live, and only while it is visible. */
 import type { RefObject } from "preact"
 import { useEffect, useState } from "preact/hooks"
 import { find } from "../List/List.ts"
@@ -7,11 +7,11 @@ import { pause } from "../Pause.ts"
 import { askJson, isAbort, Refused } from "../Server.ts"
 
 const maxPoints = 1_200
-/** The server keeps so many of each second; more would say the same twice. */
+/** Resolution of the server's waveforms; more points would repeat. */
 const pointsPerSecond = 10
 const liveMillis = 1_500
 
-/** What nobody sees is not asked for. */
+/** Hidden tabs and elements outside the viewport don't fetch. */
 const isSeen = (element: Element | null): boolean => {
   if (element === null || document.hidden) return false
   const { bottom, top, width } = element.getBoundingClientRect()

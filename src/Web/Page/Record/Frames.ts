@@ -1,9 +1,9 @@
-/** The messages of the capture socket, as `WS /v1/trigger/listen` has them. */
+/** Codec of the messages of `WS /v1/trigger/listen`. */
 import * as Json from "../Json.ts"
 
 const opcodes = { audio: 101, conversation: 103, ack: 203, notice: 204 } as const
 
-/** What follows belongs to this conversation. */
+/** Selects the conversation of the following audio. */
 export function conversation(id: string): Uint8Array<ArrayBuffer> {
   const name = new TextEncoder().encode(id)
   const message = new Uint8Array(4 + name.length)
@@ -12,7 +12,7 @@ export function conversation(id: string): Uint8Array<ArrayBuffer> {
   return message
 }
 
-/** `start`: unix seconds of the first sample; `pcm`: PCM16 LE mono. */
+/** `start`: unix seconds of the first sample. `pcm`: PCM16 LE mono. */
 export function audio(start: number, pcm: Uint8Array): Uint8Array<ArrayBuffer> {
   const message = new Uint8Array(12 + pcm.length)
   const view = new DataView(message.buffer)
@@ -23,7 +23,7 @@ export function audio(start: number, pcm: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 export type Inbound =
-  /** Audio up to unix second `through` is on the server's disk. */
+  /** Audio before unix second `through` is durable. */
   | { readonly kind: "ack"; readonly conversation: string; readonly through: number }
   | { readonly kind: "notice"; readonly type: string; readonly detail: string }
   | { readonly kind: "other" }

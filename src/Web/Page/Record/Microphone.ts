@@ -1,20 +1,20 @@
-/** The device's audio as PCM16, at the rate that it gives. */
+/** Captures the microphone as PCM16, at the device's own rate where the browser allows it. */
 
-/** `message` says what to do about it. */
+/** `message` tells what to do about it. */
 export class NoMicrophone extends Error {}
 
 export interface Piece {
   readonly pcm: ArrayBuffer
-  /** 0 to 1. */
+  /** Peak level, 0 to 1. */
   readonly peak: number
-  /** Unix seconds of its end, by the clock. */
+  /** Unix seconds at the end of the piece, by the system clock. */
   readonly endedAt: number
 }
 
 export interface Microphone {
   readonly sampleRate: number
   readonly name: string
-  /** Hands over the last piece, then lets go of the device. */
+  /** Delivers the last piece, then releases the device. */
   stop(): Promise<void>
 }
 
@@ -24,7 +24,7 @@ const stopMillis = 1_000
 
 const orFile = "Or drop a WAV file on the page: it is sent the same way."
 
-const words: Readonly<Record<string, string>> = {
+const message: Readonly<Record<string, string>> = {
   NotAllowedError: `The browser may not use the microphone. Allow it at the left of the address bar, in the site's settings, then press Record again. ${orFile}`,
   NotFoundError: `There is no microphone. Connect one, then press Record again. ${orFile}`,
   NotReadableError: `The microphone can't be read: another program may be using it. Close that one, then press Record again. ${orFile}`
@@ -34,14 +34,14 @@ const explain = (cause: unknown): NoMicrophone => {
   if (cause instanceof NoMicrophone) return cause
   const name = cause instanceof DOMException ? cause.name : ""
   const unknown = `The microphone can't be used (${cause instanceof Error ? cause.message : String(cause)}). ${orFile}`
-  return new NoMicrophone(words[name] ?? unknown)
+  return new NoMicrophone(message[name] ?? unknown)
 }
 
 const isPiece = (data: unknown): data is Piece => typeof data === "object" && data !== null && "pcm" in data
 
 const workletUrl = (): string => document.querySelector<HTMLMetaElement>('meta[name="spillway-worklet"]')?.content ?? ""
 
-/** `onEnded`: the device was taken away. Throws `NoMicrophone`. */
+/** `onEnded` is called when the device is disconnected. Throws `NoMicrophone`. */
 export async function open(onPiece: (piece: Piece) => void, onEnded: () => void): Promise<Microphone> {
   if (!window.isSecureContext) {
     throw new NoMicrophone(
@@ -74,7 +74,7 @@ export async function open(onPiece: (piece: Piece) => void, onEnded: () => void)
     node.port.start()
     track?.addEventListener("ended", onEnded)
     context.createMediaStreamSource(stream).connect(node)
-    // Its output is silence; without a listener it would not be asked for any.
+    // A node without a destination is not run; this one outputs silence.
     node.connect(context.destination)
     await context.resume()
     return {
@@ -93,7 +93,7 @@ export async function open(onPiece: (piece: Piece) => void, onEnded: () => void)
   }
 }
 
-/** At the device's rate, so that nothing is converted; some browsers do not tell it, some do not take it. */
+/** Uses the device's rate to avoid resampling. Some browsers don't report it, some reject it. */
 const contextOf = (rate: number | undefined): AudioContext => {
   const clipped = Math.max(lowestRate, Math.min(highestRate, rate ?? 0))
   const context = rate === undefined ? new AudioContext() : new AudioContext({ sampleRate: clipped })

@@ -1,10 +1,10 @@
-/** What was recorded and is not yet on the server's disk: bounded, and exact in time. */
+/** Bounded buffer of recorded audio that the server has not acknowledged, with exact timestamps. */
 import type { Source } from "./Source.ts"
 
-/** Kept while the server does not answer. */
-export const keptSeconds = 600
+/** Capacity. A recording that exceeds it stops. */
+export const capacitySeconds = 600
 
-/** The microphone was silent to us for this long: the machine slept, or the device was taken away. */
+/** A longer pause between pieces is a gap: the machine slept, or the device was disconnected. */
 const gapSeconds = 1
 
 interface Piece {
@@ -12,7 +12,7 @@ interface Piece {
   readonly pcm: Uint8Array
 }
 
-/** From sample `sample` on, samples follow each other from unix second `time`. */
+/** Sample `sample` is at unix second `time`; the following samples are contiguous. */
 interface Anchor {
   readonly sample: number
   readonly time: number
@@ -25,27 +25,27 @@ export class MicrophoneBuffer implements Source {
   #released = 0
   #pieces: Array<Piece> = []
   #anchors: Array<Anchor> = []
-  /** Seconds by which the clock is ahead of the samples, gaps not counted. */
+  /** Seconds by which the clock is ahead of the samples, without gaps. */
   #drift = 0
 
   constructor(sampleRate: number) {
     this.sampleRate = sampleRate
   }
 
-  /** Samples that are kept. */
-  get kept(): number {
+  /** Buffered samples. */
+  get buffered(): number {
     return this.end - this.#released
   }
 
-  /** `endedAt`: unix seconds of the end of `pcm` by the clock. Answers whether there was room for it. */
+  /** Appends a piece; `endedAt` is its end in unix seconds by the clock. Returns false if the buffer is full. */
   push(pcm: Uint8Array, endedAt: number): boolean {
     const samples = pcm.length / 2
-    if (this.kept + samples > keptSeconds * this.sampleRate) return false
+    if (this.buffered + samples > capacitySeconds * this.sampleRate) return false
     const startedAt = endedAt - samples / this.sampleRate
     const drift = startedAt - this.timeOf(this.end)
     const gap = drift - this.#drift
     if (this.#anchors.length === 0) this.#anchors.push({ sample: this.end, time: startedAt })
-    // After what was there, also when the clock was set back meanwhile.
+    // Time never goes backwards, even if the clock was set back.
     else if (gap > gapSeconds) this.#anchors.push({ sample: this.end, time: this.timeOf(this.end) + gap })
     else this.#drift += Math.min(gap, gapSeconds / 10)
     this.#pieces.push({ from: this.end, pcm })

@@ -1,14 +1,14 @@
-/** Records from the microphone, and takes files that are dropped on the page. */
+/** Records from the microphone and accepts files dropped on the page. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { isRecording, type Job, jobs, record, sendFile } from "./Recorder.ts"
 import { SendingCard } from "./SendingCard.tsx"
-import { wordsFor } from "../Server.ts"
+import { messageFor } from "../Server.ts"
 import { useStore } from "../Store.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
 const Meter = ({ job }: { readonly job: Job }) => {
   const level = useStore(job.level)
-  // Speech lies between -50 dB and 0.
+  // Scales -50 dB to 0 dB, the range of speech.
   const loud = level <= 0 ? 0 : Math.max(0, Math.min(1, 1 + (20 * Math.log10(level)) / 50))
   return (
     <div
@@ -62,7 +62,7 @@ export function RecordPanel({ hasKey }: { readonly hasKey: boolean }) {
   const [current, setCurrent] = useState<Job>()
   const [isStarting, setStarting] = useState(false)
   const starting = useRef(false)
-  const [words, setWords] = useState("")
+  const [message, setMessage] = useState("")
   const picker = useRef<HTMLInputElement>(null)
   const recording = current !== undefined && all.includes(current) ? current : undefined
 
@@ -75,29 +75,29 @@ export function RecordPanel({ hasKey }: { readonly hasKey: boolean }) {
     return current.state.watch(look)
   }, [current])
 
-  // Once at a time, however often it is pressed while the browser asks for permission.
+  // Ignores further clicks while the browser asks for permission.
   const start = async () => {
     if (starting.current || isRecording()) return
     starting.current = true
-    setWords("")
+    setMessage("")
     setStarting(true)
     try {
       setCurrent(await record())
     } catch (cause) {
-      setWords(wordsFor(cause))
+      setMessage(messageFor(cause))
     }
     setStarting(false)
     starting.current = false
   }
   const send = async (files: ReadonlyArray<File>) => {
     const problems: Array<string> = []
-    for (const file of files) await sendFile(file).catch((cause: unknown) => problems.push(wordsFor(cause)))
-    setWords(problems.join("\n"))
+    for (const file of files) await sendFile(file).catch((cause: unknown) => problems.push(messageFor(cause)))
+    setMessage(problems.join("\n"))
   }
   const isOver = useDrop((files) => void send(files))
 
   return (
-    <section class="card record" aria-labelledby="record-title" hidden={!hasKey && all.length === 0 && words === ""}>
+    <section class="card record" aria-labelledby="record-title" hidden={!hasKey && all.length === 0 && message === ""}>
       <h2 id="record-title">Record</h2>
       <div class="record-row">
         <button
@@ -139,9 +139,9 @@ export function RecordPanel({ hasKey }: { readonly hasKey: boolean }) {
           }}
         />
       </div>
-      {words !== "" && (
+      {message !== "" && (
         <p class="problem" role="alert">
-          {words}
+          {message}
         </p>
       )}
       {all.length > 0 && (

@@ -1,15 +1,15 @@
-/** What is being sent from this page: the microphone, and files. */
+/** Recordings and files that this page sends. */
 import * as Microphone from "./Microphone.ts"
-import { keptSeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
+import { capacitySeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
 import { askJson } from "../Server.ts"
 import { Store } from "../Store.ts"
 import { type LinkState, Uplink } from "./Uplink.ts"
 import * as WavFile from "./WavFile.ts"
-import { duration } from "../Words.ts"
+import { duration } from "../Format.ts"
 
-/** Positions are seconds of audio. */
+/** State of a job. Positions are seconds of audio. */
 export interface Sending {
   readonly kind: "microphone" | "file"
   readonly conversation: string
@@ -18,33 +18,33 @@ export interface Sending {
   readonly sent: number
   readonly onDisk: number
   readonly inStore: number
-  /** What the server took and then gave up. */
+  /** Acknowledged audio that the server lost. */
   readonly lost: number
   readonly link: LinkState
-  /** The microphone runs. */
+  /** The microphone is on. */
   readonly isRecording: boolean
-  /** What people should know. */
-  readonly words: string
+  /** Message for the user. */
+  readonly message: string
 }
 
 export interface Job {
   readonly state: Store<Sending>
-  /** Of the microphone, 0 to 1. */
+  /** Microphone level, 0 to 1. */
   readonly level: Store<number>
-  /** Ends a recording, or gives up a file. */
+  /** Ends a recording, or cancels the upload of a file. */
   stop(): void
-  /** What is not on the server's disk, as a WAV file. */
+  /** The unacknowledged audio as a WAV file. */
   save(): Promise<Blob>
 }
 
 /** The newest first. */
 export const jobs = new Store<ReadonlyArray<Job>>([])
 
-/** Ended ones are forgotten beyond this. */
+/** Most jobs shown; beyond this, the oldest finished ones are removed. */
 const maxJobs = 20
 const maxFilesAtOnce = 3
 const storePollMillis = 1_500
-/** How long after the end it is looked for in the store. */
+/** Longest wait after the end for the audio to reach the store. */
 const storePatienceMillis = 5 * 60_000
 
 const two = (value: number) => String(value).padStart(2, "0")
@@ -54,7 +54,7 @@ const stampOf = (date: Date): string =>
 
 const letter = (byte: number) => (byte % 36).toString(36)
 
-/** Only what an id may hold, and nobody else's: names are alike without their other letters, and seconds are shared. */
+/** A unique conversation id. The random suffix separates names that differ only in characters an id can't hold. */
 const idOf = (name: string): string => {
   const plain = name.replaceAll(/[^A-Za-z0-9._-]+/g, "-").replaceAll(/^-+|-+$/g, "")
   const own = Array.from(crypto.getRandomValues(new Uint8Array(4)), letter).join("")
@@ -64,15 +64,15 @@ const idOf = (name: string): string => {
 const isOver = (link: LinkState) => link === "done" || link === "failed"
 
 const remember = (job: Job): void => {
-  const kept = [job, ...jobs.value]
-  jobs.set(kept.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
+  const all = [job, ...jobs.value]
+  jobs.set(all.filter((each, index) => index < maxJobs || !isOver(each.state.value.link)))
 }
 
 export function forget(job: Job): void {
   return jobs.set(jobs.value.filter((each) => each !== job))
 }
 
-/** Follows the conversation on its way into the store, until all of it is there. */
+/** Polls the conversation until all of its audio is in the store. */
 const follow = async (state: Store<Sending>): Promise<void> => {
   let endedAt: number | undefined
   while (endedAt === undefined || performance.now() - endedAt < storePatienceMillis) {
@@ -91,12 +91,12 @@ const follow = async (state: Store<Sending>): Promise<void> => {
       state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting) - lost), lost })
       if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
     } catch {
-      // The link's own state tells that the server does not answer.
+      // The state of the link already shows an unreachable server.
     }
   }
 }
 
-/** Answers how to say what became of the source; how the link is follows by itself. */
+/** Copies the state of the link to the job. Returns the function that publishes progress with a note. */
 const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: string) => void) => {
   let note = ""
   const show = () => {
@@ -105,12 +105,14 @@ const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: st
       link,
       sent: Math.max(sent, acknowledged) / rate,
       onDisk: acknowledged / rate,
-      words: [note, link === "connected" || link === "done" ? "" : reason].filter((words) => words !== "").join(" ")
+      message: [note, link === "connected" || link === "done" ? "" : reason]
+        .filter((message) => message !== "")
+        .join(" ")
     })
   }
   uplink.progress.watch(show)
-  return (words) => {
-    note = words
+  return (message) => {
+    note = message
     show()
   }
 }
@@ -133,13 +135,13 @@ const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
   return new Uint8Array(view.buffer)
 }
 
-const gaveUp = `Recording has stopped: ${keptSeconds / 60} minutes wait for the server, and no more are kept here.`
+const gaveUp = `Recording has stopped: ${capacitySeconds / 60} minutes wait for the server, and no more are kept here.`
 
 export function isRecording(): boolean {
   return jobs.value.some(({ state }) => state.value.isRecording)
 }
 
-/** Records until it is stopped, or can't be sent. Throws `NoMicrophone`. */
+/** Records until it is stopped or permanently rejected. Throws `NoMicrophone`. */
 export async function record(): Promise<Job> {
   const level = new Store(0)
   const early: Array<Microphone.Piece> = []
@@ -164,14 +166,14 @@ export async function record(): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: true,
-    words: ""
+    message: ""
   })
   const note = mirror(state, uplink, rate)
   let stopping = false
-  const stop = async (words = "") => {
+  const stop = async (message = "") => {
     if (stopping) return
     stopping = true
-    if (words !== "") note(words)
+    if (message !== "") note(message)
     await microphone.stop()
     buffer.ended = true
     level.set(0)
@@ -208,7 +210,7 @@ export async function record(): Promise<Job> {
 let running = 0
 const queue: Array<() => void> = []
 
-/** Sends a WAV file, in its turn. Throws `NotSendable`. */
+/** Queues a WAV file for sending. Throws `NotSendable`. */
 export async function sendFile(file: File): Promise<Job> {
   const source = await WavFile.open(file, Date.now() / 1000)
   const rate = source.sampleRate
@@ -225,7 +227,7 @@ export async function sendFile(file: File): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: false,
-    words: ""
+    message: ""
   })
   const note = mirror(state, uplink, rate)
   const about = [
@@ -259,7 +261,7 @@ export async function sendFile(file: File): Promise<Job> {
   return job
 }
 
-/** It would be lost if the page were closed now. */
+/** Closing the page now would lose audio. */
 const isAtRisk = ({ kind, link, onDisk, total }: Sending): boolean =>
   !isOver(link) || (kind === "microphone" && onDisk < total - 0.001)
 

@@ -1,10 +1,10 @@
-/** The recording that goes on: in the header of every view and in the tab's title, with its end at hand; said once. */
+/** The current recording in the header and the tab's title, with its stop button; announced to screen readers. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { type Job, jobs, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
-import { clock } from "../Words.ts"
+import { clock } from "../Format.ts"
 
-/** Follows all of them. */
+/** Rerenders when any job changes. */
 const useJobs = (): ReadonlyArray<Job> => {
   const all = useStore(jobs)
   const [, again] = useState(0)
@@ -24,14 +24,14 @@ const phaseOf = ({ inStore, isRecording, link, total }: Sending): Phase => {
   return link === "connected" ? "sending" : "other"
 }
 
-const words = {
+const message = {
   recording: "The microphone is on, and what it hears is sent.",
   away: "The connection broke. What was not sent is kept here, and sent when it is there again.",
   sending: "The microphone is off. The rest is sent.",
   stored: "All of it is kept in the store."
 } as const
 
-/** For screen readers: each change once, and no numbers. */
+/** Announces each change to screen readers once, without numbers. */
 const Announcer = ({ all }: { readonly all: ReadonlyArray<Job> }) => {
   const phases = useRef(new WeakMap<Job, Phase>())
   const [said, say] = useState("")
@@ -41,7 +41,7 @@ const Announcer = ({ all }: { readonly all: ReadonlyArray<Job> }) => {
       const phase = phaseOf(job.state.value)
       if (phase === "other" || phase === phases.current.get(job)) continue
       phases.current.set(job, phase)
-      if (kind === "microphone" || phase === "stored") say(words[phase])
+      if (kind === "microphone" || phase === "stored") say(message[phase])
     }
   })
   return (

@@ -1,7 +1,7 @@
-/** How far a recording or a file has come: sent, on the server's disk, in the store. */
+/** Progress of a recording or a file: sent, on the server's disk, in the store. */
 import { forget, type Job, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
-import { clock, duration } from "../Words.ts"
+import { clock, duration } from "../Format.ts"
 
 const titles = {
   connecting: "Connecting …",
@@ -37,7 +37,7 @@ const steps = [
 
 export function SendingCard({ job }: { readonly job: Job }) {
   const state = useStore(job.state)
-  const { conversation, kind, link, lost, onDisk, title, total, words } = state
+  const { conversation, kind, link, lost, onDisk, title, total, message } = state
   const percent = (seconds: number) => (total === 0 ? 0 : Math.min(100, (100 * seconds) / total))
   const isOver = link === "done" || link === "failed"
   const hasRest = onDisk < total - 0.001 && !state.isRecording && link !== "connected"
@@ -73,7 +73,7 @@ export function SendingCard({ job }: { readonly job: Job }) {
             The server gave up {duration(lost)} of it: its journal was full before the store took them.
           </p>
         )}
-        {words !== "" && <p class={link === "failed" ? "problem" : "note"}>{words}</p>}
+        {message !== "" && <p class={link === "failed" ? "problem" : "note"}>{message}</p>}
       </div>
       <div class="row">
         {hasRest && kind === "microphone" && (

@@ -1,19 +1,19 @@
-/** Audio that is to be sent: samples counted from 0, some of which may still come. */
+/** Audio to send. Samples count from 0; a live source still grows. */
 
 export interface Source {
   readonly sampleRate: number
-  /** Samples that there are. */
+  /** Samples so far. */
   readonly end: number
-  /** No more will come. */
+  /** The source is complete. */
   readonly ended: boolean
-  /** Unix seconds of a sample. */
+  /** Converts a sample to unix seconds. */
   timeOf(sample: number): number
-  /** The sample at a unix second. */
+  /** Converts unix seconds to a sample. */
   sampleAt(time: number): number
-  /** The next sample after `from` that does not follow on the one before it in time; Infinity if there is none. */
+  /** First sample after `from` that follows a gap in time, or Infinity. */
   breakAfter(from: number): number
-  /** PCM16 of samples that were not released. */
+  /** PCM16 of samples that are not released. */
   read(from: number, to: number): Promise<Uint8Array>
-  /** What is before this sample will not be asked for again. */
+  /** Frees the samples before this one; they are never read again. */
   release(sample: number): void
 }

@@ -1,36 +1,36 @@
 /**
- * Sends a source to the server until its last sample is on the server's disk, over as many connections as it takes: after
- * a break it goes on with the first sample that was not acknowledged.
+ * Sends a source until the server acknowledges its last sample. A new connection resumes at the first unacknowledged
+ * sample.
  */
 import * as Frames from "./Frames.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, Refused, urlOf, wordsFor } from "../Server.ts"
+import { askJson, Refused, urlOf, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import type { Source } from "./Source.ts"
 import { Store } from "../Store.ts"
 
-/** `key`: the server wants another key. `failed`: it will not be tried again. */
+/** `key`: the server rejects the key. `failed`: no further tries. */
 export type LinkState = "connecting" | "connected" | "waiting" | "key" | "done" | "failed"
 
 export interface Progress {
   readonly state: LinkState
   readonly sent: number
-  /** Samples on the server's disk. */
+  /** Samples acknowledged: they are on the server's disk. */
   readonly acknowledged: number
-  /** Why it waits or failed. */
+  /** Why the link waits or has failed. */
   readonly reason: string
 }
 
-/** Largest message: well below the server's bound of 1 MiB. */
+/** Most samples in a message, well below the server's bound of 1 MiB. */
 const maxFrameSamples = 128 * 1024
 const maxFrameSeconds = 4
 const minFrameSeconds = 0.1
-/** What may be on its way without an acknowledgement: bounds what is sent twice. */
+/** Unacknowledged audio in flight, which bounds what a new connection sends twice. */
 const windowBytes = 4 * 1024 * 1024
 const windowSeconds = 60
 const maxBufferedBytes = 1024 * 1024
-/** A server closes a socket that sends more than 200 messages a second. */
+/** The server closes a socket that sends more than 200 messages a second. */
 const framesPerSecond = 100
 const patienceMillis = 15_000
 const firstPauseMillis = 250
@@ -38,7 +38,7 @@ const maxPauseMillis = 5_000
 
 const stopped = "You stopped it. What is on the server's disk is kept."
 
-/** Why it is of no use to try again; none when it is. */
+/** Explains a permanent close; undefined for a transient one. */
 const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
   if (code === 1003) return "The server does not understand what this page sends. Reload the page."
   if (code === 1009) return "The server takes smaller messages than this page sends."
@@ -47,14 +47,14 @@ const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
     : undefined
 }
 
-/** `notice`: of the server's last one. A server that stops may be gone before its closing has arrived. */
+/** Explains a close. `notice` is the server's last one: a stopping server can exit before its close frame arrives. */
 const closeWords = ({ code, reason }: CloseEvent, notice: string): string => {
   if (code === 1001 || notice === "draining") return "The server stops or restarts."
   const text = reason.replace(/^Retry-After: \d+; /, "")
   return text === "" ? "The connection to the server broke." : `The server closed the connection: ${text}.`
 }
 
-/** How a connection ended. `final`: another one would end as it did. */
+/** How a connection ended. `final`: a new one would end the same way. */
 interface End {
   readonly reason: string
   readonly final: boolean
@@ -75,10 +75,10 @@ export class Uplink {
     this.#source = source
   }
 
-  /** Something was added to the source, or it has ended. */
+  /** To call after the source has grown or ended. */
   readonly wake = (): void => this.#pump()
 
-  /** Gives up; what is acknowledged stays. */
+  /** Stops sending. Acknowledged audio is kept. */
   cancel(): void {
     this.#tell("failed", stopped)
     this.#stop.abort()
@@ -88,7 +88,7 @@ export class Uplink {
     return this.#source.ended && this.#acknowledged >= this.#source.end
   }
 
-  /** Returns when everything is on the server's disk, or it can't be. */
+  /** Returns when the server has acknowledged everything, or never will. */
   async run(): Promise<void> {
     let wait = firstPauseMillis
     while (!this.#finished && !this.#stop.signal.aborted) {
@@ -129,17 +129,17 @@ export class Uplink {
     })
   }
 
-  /** A browser does not tell why an upgrade was refused: another request does. */
+  /** Browsers hide why an upgrade was refused, so another request finds out. */
   async #whyNot(): Promise<string> {
     try {
       await askJson(Model.conversations, "/v1/conversations?limit=1", this.#stop.signal)
       return "The server did not take the connection: it may be full, or stopping."
     } catch (cause) {
-      return cause instanceof Refused && cause.status === 401 ? "" : wordsFor(cause)
+      return cause instanceof Refused && cause.status === 401 ? "" : messageFor(cause)
     }
   }
 
-  /** One connection, from its opening to its end. */
+  /** Runs one connection to its end. */
   #connect(key: string): Promise<End> {
     const source = this.#source
     const url = urlOf(`/v1/trigger/listen?sample_rate=${source.sampleRate}&audio_timeline=2&ack=1`)
@@ -187,7 +187,7 @@ export class Uplink {
           this.#tell("connected", "")
         }
       } catch (cause) {
-        end(wordsFor(cause), true)
+        end(messageFor(cause), true)
       }
       pumping = false
       if (this.#finished) end("", false)
@@ -202,7 +202,7 @@ export class Uplink {
         if (performance.now() - heardAt > patienceMillis) end("The server acknowledges nothing.", false)
         else this.#pump()
       }, 100)
-      // Does not wait for the server's side of the closing, which a server that hangs does not send.
+      // Does not wait for the server's close frame: a hanging server never sends it.
       end = (reason, final) => {
         if (over.signal.aborted) return
         over.abort()

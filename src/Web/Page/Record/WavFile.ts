@@ -1,8 +1,8 @@
-/** A WAV file as a source: read a slice at a time, however long it is. */
+/** A WAV file as a source, read in slices. */
 import * as WavReader from "../../../WavReader.ts"
 import type { Source } from "./Source.ts"
 
-/** The file can't be sent; the message says what it is and how to convert it. */
+/** The file can't be sent. The message says what it is and how to convert it. */
 export class NotSendable extends Error {}
 
 const convert = (name: string) => {
@@ -26,13 +26,13 @@ export class WavFile implements Source {
   readonly ended = true
   /** Unix seconds of the first sample. */
   readonly start: number
-  /** Seconds that the file's head promises and that are not there. */
+  /** Seconds that the header announces and the file lacks. */
   readonly missing: number
-  /** Its writer never filled in the sizes: all that follows the header is audio. */
+  /** The header has no sizes, so everything after it counts as audio. */
   readonly isUnfinished: boolean
   readonly #file: File
   readonly #audio: WavReader.Audio
-  /** Offset of the first sample. */
+  /** Offset of the first sample in the file. */
   readonly #at: number
 
   constructor(file: File, audio: WavReader.Audio, at: number, start: number) {
@@ -60,7 +60,7 @@ export class WavFile implements Source {
     return Infinity
   }
 
-  /** Several channels are sent as their mean. */
+  /** Several channels are mixed to their mean. */
   async read(from: number, to: number): Promise<Uint8Array> {
     const frame = WavReader.frameBytes(this.#audio)
     const bytes = await bytesOf(this.#file, this.#at + from * frame, (to - from) * frame)
@@ -71,7 +71,7 @@ export class WavFile implements Source {
   release(): void {}
 }
 
-/** Reads the file's head. Throws `NotSendable`. */
+/** Reads the header. Throws `NotSendable`. */
 export async function open(file: File, start: number): Promise<WavFile> {
   const reading = WavReader.read(file.size)
   let at = 0

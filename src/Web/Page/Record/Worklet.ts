@@ -1,4 +1,4 @@
-/** In the audio thread: cuts what the microphone gives into pieces of PCM16 and says when each ended. */
+/** Runs in the audio thread: cuts the microphone's samples into pieces of PCM16 with the time at which each ends. */
 
 declare class AudioWorkletProcessor {
   readonly port: MessagePort

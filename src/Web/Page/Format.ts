@@ -1,18 +1,18 @@
-/** Times, sizes and rates as people read them. */
+/** Formats times, sizes and rates. */
 
 const two = (value: number) => String(value).padStart(2, "0")
 
-/** What lacks no more of a second than this counts as all of it. */
+/** Durations this close below a whole second are rounded up. */
 const nearlySeconds = 0.05
 
-/** `1:02:03`, or `2:03`: positions, and how long audio is. */
+/** A position or duration: `1:02:03` or `2:03`. */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds + nearlySeconds))
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`
 }
 
-/** `1 h 2 min`, `2 min 3 s` or `3.4 s`. */
+/** A duration: `1 h 2 min`, `2 min 3 s` or `3.4 s`. */
 export function duration(seconds: number): string {
   if (seconds < 60) return `${seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds)} s`
   const whole = Math.round(seconds)
@@ -22,7 +22,7 @@ export function duration(seconds: number): string {
 
 const units = ["B", "KB", "MB", "GB", "TB"] as const
 
-/** `12.3 MB`. */
+/** A size in decimal units: `12.3 MB`. */
 export function bytes(value: number): string {
   const power = Math.min(units.length - 1, value < 1 ? 0 : Math.floor(Math.log10(value) / 3))
   const scaled = value / 1000 ** power
@@ -33,14 +33,14 @@ export function count(value: number): string {
   return value.toLocaleString("en")
 }
 
-/** 24 hours everywhere: charts and lists agree. */
+/** 24-hour times everywhere, so that charts and lists agree. */
 const hourCycle = "h23"
 const timeForm = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle })
 const dateForm = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle })
 const dayForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long" })
 const yearForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" })
 
-/** `12:21`, of what `Date` takes. */
+/** Local time: `12:21`. */
 export function time(at: string | number): string {
   return timeForm.format(new Date(at))
 }
@@ -49,7 +49,7 @@ export function date(iso: string): string {
   return dateForm.format(new Date(iso))
 }
 
-/** `Today`, `Yesterday`, `20 November`, and with its year when it is not this one. */
+/** `Today`, `Yesterday` or `20 November`, with the year unless it is the current one. */
 export function day(iso: string): string {
   const then = new Date(iso)
   const today = new Date()
