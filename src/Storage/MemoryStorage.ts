@@ -3,9 +3,9 @@ import { crc32c } from "@node-rs/crc32"
 import { DateTime, Effect, Layer, Stream } from "effect"
 import { ObjectConflict, ObjectNotFound, Storage, StorageUnavailable } from "../Storage.ts"
 import type { NewObjectHead, ObjectHead, StorageRefused } from "../Storage.ts"
-import * as Many from "./Many.ts"
+import * as Batch from "./Batch.ts"
 import * as Measured from "./Measured.ts"
-import * as Rules from "./Rules.ts"
+import * as Validation from "./Validation.ts"
 import type { Source } from "./Source.ts"
 
 interface Stored {
@@ -13,14 +13,14 @@ interface Stored {
   readonly bytes: Uint8Array
 }
 
-const at = (operation: string, key: string): Rules.At => ({ operation, bucket: "memory", key })
+const at = (operation: string, key: string): Validation.At => ({ operation, bucket: "memory", key })
 
 /** Few, as objects are not written side by side here. */
 const window = 8
 
 const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
   if (body instanceof Uint8Array) return Uint8Array.from(body)
-  const refusal = Rules.wrongSize(at("put", key), body.size)
+  const refusal = Validation.wrongSize(at("put", key), body.size)
   const stream: Stream.Stream<Uint8Array, E | StorageRefused> = body.stream
   const limited = Stream.limitBytes(stream, body.size, () => Stream.fail(refusal))
   const bytes = yield* Stream.mkUint8Array(limited)
@@ -35,7 +35,7 @@ export function make(capacity: number): Storage["Service"] {
 
   const stored = (operation: string, key: string) =>
     Effect.andThen(
-      Rules.key(at(operation, key)),
+      Validation.checkKey(at(operation, key)),
       Effect.suspend((): Effect.Effect<Stored, ObjectNotFound> => {
         const found = objects.get(key)
         return found === undefined ? new ObjectNotFound(at(operation, key)) : Effect.succeed(found)
@@ -44,18 +44,18 @@ export function make(capacity: number): Storage["Service"] {
 
   /** The key and the metadata are looked at before the body is. */
   const put = Effect.fnUntraced(function* <E>(
-    at: Rules.At,
+    at: Validation.At,
     { contentType, key, metadata }: NewObjectHead,
     body: Effect.Effect<Uint8Array, E>
   ) {
-    yield* Rules.key(at)
-    yield* Rules.metadata(at, { contentType, metadata })
+    yield* Validation.checkKey(at)
+    yield* Validation.checkMetadata(at, { contentType, metadata })
     const bytes = yield* body
     const sum = { size: bytes.length, crc32c: crc32c(bytes) }
     const createdAt = DateTime.toDateUtc(yield* DateTime.now)
     const existing = objects.get(key)
     if (existing !== undefined) {
-      return Rules.isSamePut(existing.head, sum) ? existing.head : yield* new ObjectConflict(at)
+      return Validation.isSamePut(existing.head, sum) ? existing.head : yield* new ObjectConflict(at)
     }
     if (used + bytes.length > capacity) return yield* new StorageUnavailable({ ...at, cause: new Error("full") })
     const generation = String(++generations)
@@ -69,7 +69,7 @@ export function make(capacity: number): Storage["Service"] {
     Stream.unwrap(
       Effect.gen(function* () {
         const { bytes } = yield* stored("get", key)
-        const { end, start } = yield* Rules.range(at("get", key), range, bytes.length)
+        const { end, start } = yield* Validation.clipRange(at("get", key), range, bytes.length)
         return start === end ? Stream.empty : Stream.succeed(bytes.slice(start, end))
       })
     )
@@ -77,7 +77,7 @@ export function make(capacity: number): Storage["Service"] {
   const head = Effect.fn("MemoryStorage.head")((key: string) => Effect.map(stored("head", key), ({ head }) => head))
 
   const remove = Effect.fn("MemoryStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
-    yield* Rules.key(at("remove", key))
+    yield* Validation.checkKey(at("remove", key))
     const existing = objects.get(key)
     if (existing === undefined || existing.head.generation !== (options?.generation ?? existing.head.generation)) return
     used -= existing.bytes.length
@@ -90,32 +90,32 @@ export function make(capacity: number): Storage["Service"] {
     get,
     head,
     compose: Effect.fn("MemoryStorage.compose")((target, sources) =>
-      Many.compose({ get, head }, window, target, at("compose", target.key), sources, (object) =>
+      Batch.compose({ get, head }, window, target, at("compose", target.key), sources, (object) =>
         put(at("compose", target.key), object, collect(object))
       )
     ),
     setMetadata: Effect.fn("MemoryStorage.setMetadata")(function* (key, metadata) {
       const { bytes, head } = yield* stored("setMetadata", key)
-      yield* Rules.metadata(at("setMetadata", key), { ...head, metadata })
+      yield* Validation.checkMetadata(at("setMetadata", key), { ...head, metadata })
       const changed = { ...head, metadata: { ...metadata } }
       objects.set(key, { head: changed, bytes })
       return changed
     }),
     list: Effect.fn("MemoryStorage.list")(function* (prefix, options) {
-      yield* Rules.prefix(at("list", prefix))
-      const limit = Rules.limit(options?.limit)
+      yield* Validation.checkPrefix(at("list", prefix))
+      const limit = Validation.clampLimit(options?.limit)
       const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > (options?.after ?? "")).sort()
       const page = keys.slice(0, limit)
       const heads = page.flatMap((key) => objects.get(key)?.head ?? [])
       return { objects: heads, next: keys.length > limit ? page.at(-1) : undefined }
     }),
     remove,
-    removeMany: Effect.fn("MemoryStorage.removeMany")((keys) => Many.removeMany(keys, window, remove)),
+    removeMany: Effect.fn("MemoryStorage.removeMany")((keys) => Batch.removeMany(keys, window, remove)),
     signedUrl: Effect.fn("MemoryStorage.signedUrl")(function* (key, { lifetime }) {
-      yield* Rules.key(at("signedUrl", key))
+      yield* Validation.checkKey(at("signedUrl", key))
       const now = yield* DateTime.now
-      const ends = Rules.expiresAt(objects.get(key)?.head.metadata)
-      const expiresAt = yield* Rules.lifetime(at("signedUrl", key), lifetime, DateTime.toEpochMillis(now), ends)
+      const ends = Validation.objectExpiry(objects.get(key)?.head.metadata)
+      const expiresAt = yield* Validation.urlExpiry(at("signedUrl", key), lifetime, DateTime.toEpochMillis(now), ends)
       return { url: `memory:${key}?expires=${expiresAt}`, expiresAt: new Date(expiresAt) }
     })
   }

@@ -12,13 +12,13 @@ import * as DiskListing from "./Listing.ts"
 import * as DiskName from "./FileName.ts"
 import * as DiskReader from "./Reader.ts"
 import * as DiskWriter from "./Writer.ts"
-import * as Many from "../Many.ts"
+import * as Batch from "../Batch.ts"
 import * as Measured from "../Measured.ts"
 import { ObjectUrls } from "./ObjectUrls.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 import { StorageConfig } from "../StorageConfig.ts"
 
-const at = (operation: string, key: string): Rules.At => ({ operation, bucket: "disk", key })
+const at = (operation: string, key: string): Validation.At => ({ operation, bucket: "disk", key })
 
 /** Deletes what puts of killed processes left behind. */
 const sweep = Effect.fn("DiskStorage.sweep")(function* (unfinished: string, age: Duration.Duration) {
@@ -73,7 +73,7 @@ const make = Effect.gen(function* () {
 
   const remove = Effect.fn("DiskStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
     const here = at("remove", key)
-    yield* Rules.key(here)
+    yield* Validation.checkKey(here)
     const isMeant =
       options?.generation === undefined
         ? Effect.succeed(true)
@@ -91,8 +91,8 @@ const make = Effect.gen(function* () {
     get,
     head,
     list: Effect.fn("DiskStorage.list")(function* (prefix, options) {
-      yield* Rules.prefix(at("list", prefix))
-      const limit = Rules.limit(options?.limit)
+      yield* Validation.checkPrefix(at("list", prefix))
+      const limit = Validation.clampLimit(options?.limit)
       const keys = yield* DiskListing.keys(root, prefix, options?.after ?? "", limit + 1).pipe(
         Effect.mapError(translate(at("list", prefix)))
       )
@@ -101,17 +101,17 @@ const make = Effect.gen(function* () {
       return { objects: heads.flatMap(Option.toArray), next: keys.length > limit ? page.at(-1) : undefined }
     }),
     compose: Effect.fn("DiskStorage.compose")((target, sources) =>
-      Many.compose({ get, head }, config.window, target, at("compose", target.key), sources, (object) =>
+      Batch.compose({ get, head }, config.window, target, at("compose", target.key), sources, (object) =>
         DiskWriter.put(place, at("compose", target.key), object)
       )
     ),
     setMetadata: Effect.fn("DiskStorage.setMetadata")((key, metadata) =>
-      Rules.key(at("setMetadata", key)).pipe(
+      Validation.checkKey(at("setMetadata", key)).pipe(
         Effect.andThen(alone(key)(DiskWriter.setMetadata(place, at("setMetadata", key), metadata)))
       )
     ),
     remove,
-    removeMany: Effect.fn("DiskStorage.removeMany")((keys) => Many.removeMany(keys, config.window, remove)),
+    removeMany: Effect.fn("DiskStorage.removeMany")((keys) => Batch.removeMany(keys, config.window, remove)),
     signedUrl: Effect.fn("DiskStorage.signedUrl")(function* (key, { lifetime }) {
       const here = at("signedUrl", key)
       const found = yield* Effect.catchTag(
@@ -119,7 +119,7 @@ const make = Effect.gen(function* () {
         "ObjectNotFound",
         () => Effect.succeedNone
       )
-      return yield* urls.sign(here, lifetime, Rules.expiresAt(Option.getOrUndefined(found)?.metadata))
+      return yield* urls.sign(here, lifetime, Validation.objectExpiry(Option.getOrUndefined(found)?.metadata))
     })
   })
 })

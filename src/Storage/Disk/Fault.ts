@@ -1,7 +1,7 @@
 /** A system call failed, or a file is not what was written: what that means to the caller of the store. */
 import { Data } from "effect"
 import { StorageRefused, StorageUnavailable } from "../../Storage.ts"
-import type { At } from "../Rules.ts"
+import type { At } from "../Validation.ts"
 
 /** A system call failed; `code` is the errno's name. */
 export class DiskFault extends Data.TaggedError("DiskFault")<{

@@ -2,7 +2,7 @@
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { PublicUrl } from "../../PublicUrl.ts"
 import type { SignedUrl, StorageRefused } from "../../Storage.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 import { StorageConfig } from "../StorageConfig.ts"
 import * as UrlCache from "../UrlCache.ts"
 import { UrlKey } from "./UrlKey.ts"
@@ -15,7 +15,7 @@ export class ObjectUrls extends Context.Service<
   ObjectUrls,
   {
     /** `ends` in unix milliseconds: the URL does not outlive it. */
-    sign(at: Rules.At, lifetime: Duration.Duration, ends: number): Effect.Effect<SignedUrl, StorageRefused>
+    sign(at: Validation.At, lifetime: Duration.Duration, ends: number): Effect.Effect<SignedUrl, StorageRefused>
     /** Whether the URL was signed here for this method, and is not over. */
     isValid(claim: UrlSignature.Claim, signature: string): Effect.Effect<boolean>
   }
@@ -35,7 +35,7 @@ export class ObjectUrls extends Context.Service<
           const name = [base, at.key, Duration.toMillis(lifetime), ends].join("\n")
           const known = cache.get(name, now)
           if (known !== undefined) return known
-          const expiresAt = yield* Rules.lifetime(at, lifetime, now, ends)
+          const expiresAt = yield* Validation.urlExpiry(at, lifetime, now, ends)
           const expires = String(expiresAt / 1_000)
           const signature = UrlSignature.sign(secret, { method: "GET", key: at.key, expires })
           const url = `${base}${path}${at.key}?expires=${expires}&signature=${signature}`

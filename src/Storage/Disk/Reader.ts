@@ -9,7 +9,7 @@ import * as Disk from "./Disk.ts"
 import { translate } from "./Fault.ts"
 import * as DiskName from "./FileName.ts"
 import * as DiskObject from "./ObjectFile.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
 
 interface Open {
@@ -18,8 +18,8 @@ interface Open {
 }
 
 /** The descriptor is closed with the scope. */
-const open = (root: string, at: Rules.At): Effect.Effect<Open, ReadError, Scope.Scope> =>
-  Rules.key(at).pipe(
+const open = (root: string, at: Validation.At): Effect.Effect<Open, ReadError, Scope.Scope> =>
+  Validation.checkKey(at).pipe(
     Effect.andThen(
       Effect.acquireRelease(Disk.open(join(root, DiskName.fileOf(at.key))), (fd) => Effect.ignore(Disk.close(fd)))
     ),
@@ -33,7 +33,7 @@ const open = (root: string, at: Rules.At): Effect.Effect<Open, ReadError, Scope.
 
 export function head(
   root: string,
-  at: Rules.At
+  at: Validation.At
 ): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused> {
   return Effect.scoped(Effect.map(open(root, at), ({ head }) => head)).pipe(
     Effect.catchTag("ObjectDamaged", ({ reason }) => new StorageRefused({ ...at, reason }))
@@ -44,13 +44,13 @@ export function head(
 export function get(
   root: string,
   chunk: number,
-  at: Rules.At,
+  at: Validation.At,
   range: ByteRange | undefined
 ): Stream.Stream<Uint8Array, ReadError> {
   return Stream.unwrap(
     Effect.gen(function* () {
       const { fd, head } = yield* open(root, at)
-      const { end, start } = yield* Rules.range(at, range, head.size)
+      const { end, start } = yield* Validation.clipRange(at, range, head.size)
       const isWhole = start === 0 && end === head.size
       let sum = 0
       const isDamaged = (bytes: Uint8Array, next: number) => {
@@ -62,7 +62,7 @@ export function get(
         const next = from + bytes.length
         if (isDamaged(bytes, next)) {
           yield* Metric.update(StorageMetrics.damaged, 1)
-          return yield* new ObjectDamaged({ ...at, reason: "the bytes are not what was put" })
+          return yield* new ObjectDamaged({ ...at, reason: "the bytes do not match the stored CRC32C" })
         }
         return [[bytes], next === end ? Option.none<number>() : Option.some(next)] as const
       })

@@ -14,12 +14,12 @@ import { translate } from "./Fault.ts"
 import * as DiskName from "./FileName.ts"
 import * as DiskObject from "./ObjectFile.ts"
 import * as DiskReader from "./Reader.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 import type { Source, StreamBody } from "../Source.ts"
 
 /** Answers the CRC32C of what was written. */
-const appendStream = Effect.fnUntraced(function* <E>(at: Rules.At, fd: number, body: StreamBody<E>) {
-  const refusal = Rules.wrongSize(at, body.size)
+const appendStream = Effect.fnUntraced(function* <E>(at: Validation.At, fd: number, body: StreamBody<E>) {
+  const refusal = Validation.wrongSize(at, body.size)
   let written = 0
   let sum = 0
   yield* Stream.runForEachArray(body.stream, (parts) =>
@@ -35,7 +35,7 @@ const appendStream = Effect.fnUntraced(function* <E>(at: Rules.At, fd: number, b
 })
 
 /** Writes the whole file and makes it durable. Bytes that are all there go in one call together with the metadata. */
-const write = Effect.fnUntraced(function* <E>(at: Rules.At, object: Source<E>, fd: number, generation: string) {
+const write = Effect.fnUntraced(function* <E>(at: Validation.At, object: Source<E>, fd: number, generation: string) {
   const { body, contentType, key, metadata } = object
   const isBytes = body instanceof Uint8Array
   const head: ObjectHead = {
@@ -63,7 +63,7 @@ export interface Place {
   readonly directories: DiskDirectories
 }
 
-const publish = Effect.fnUntraced(function* (place: Place, at: Rules.At, from: string, head: ObjectHead) {
+const publish = Effect.fnUntraced(function* (place: Place, at: Validation.At, from: string, head: ObjectHead) {
   const isNew = yield* place.directories.publish(from, join(place.root, DiskName.fileOf(at.key))).pipe(
     Effect.as(true),
     Effect.catchTag("DiskFault", (fault) =>
@@ -74,13 +74,13 @@ const publish = Effect.fnUntraced(function* (place: Place, at: Rules.At, from: s
   const existing = yield* DiskReader.head(place.root, at).pipe(
     Effect.catchTag("ObjectNotFound", (cause) => Effect.fail(new StorageUnavailable({ ...at, cause })))
   )
-  return Rules.isSamePut(existing, head) ? existing : yield* new ObjectConflict(at)
+  return Validation.isSamePut(existing, head) ? existing : yield* new ObjectConflict(at)
 })
 
 /** Durable when it returns. */
-export const put = Effect.fnUntraced(function* <E>(place: Place, at: Rules.At, object: Source<E>) {
-  yield* Rules.key(at)
-  yield* Rules.metadata(at, object)
+export const put = Effect.fnUntraced(function* <E>(place: Place, at: Validation.At, object: Source<E>) {
+  yield* Validation.checkKey(at)
+  yield* Validation.checkMetadata(at, object)
   const id = randomUUID()
   const path = join(place.unfinished, id)
   return yield* Effect.acquireUseRelease(
@@ -93,11 +93,11 @@ export const put = Effect.fnUntraced(function* <E>(place: Place, at: Rules.At, o
 /** Durable when it returns. The object must stay until then: a removed one would be there again. */
 export const setMetadata = Effect.fnUntraced(function* (
   place: Place,
-  at: Rules.At,
+  at: Validation.At,
   metadata: Readonly<Record<string, string>>
 ) {
   const head = { ...(yield* DiskReader.head(place.root, at)), metadata }
-  yield* Rules.metadata(at, head)
+  yield* Validation.checkMetadata(at, head)
   const file = join(place.root, DiskName.fileOf(at.key))
   const path = join(place.unfinished, randomUUID())
   const rewrite = (fd: number) =>

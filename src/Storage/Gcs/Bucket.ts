@@ -7,7 +7,7 @@ import type { GcsFault } from "./Fault.ts"
 import type { GcsConfig } from "./GcsConfig.ts"
 import * as Http from "./Http.ts"
 import * as Policy from "./Policy.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 
 export interface Bucket {
   /** The name of the bucket. */
@@ -120,7 +120,7 @@ export function remove(bucket: Bucket, key: string, generation: string): Effect.
     .pipe(noneOn(404, 412), Effect.asVoid)
 }
 
-export function head(bucket: Bucket, at: Rules.At) {
+export function head(bucket: Bucket, at: Validation.At) {
   return Effect.flatMap(
     Effect.mapError(Policy.retry(bucket.config, lookup(bucket, at.key)), translate(at)),
     Option.match({ onNone: () => new ObjectNotFound(at), onSome: (found) => Effect.succeed(found.head) })
@@ -142,14 +142,14 @@ export function existing(bucket: Bucket, key: string, sum: Sum): Effect.Effect<O
     lookup(bucket, key),
     Option.match({
       onNone: () => Effect.fail(transient("the existing object was removed meanwhile")),
-      onSome: ({ head }) => Effect.succeed(Rules.isSamePut(head, sum) ? Option.some(head) : Option.none())
+      onSome: ({ head }) => Effect.succeed(Validation.isSamePut(head, sum) ? Option.some(head) : Option.none())
     })
   )
 }
 
 /** The outcome of a put that created an object. An object with other bytes than were sent is removed. */
 export function checked(bucket: Bucket, { head }: StoredObject, sum: Sum): Effect.Effect<Outcome, GcsFault> {
-  return Rules.isSamePut(head, sum)
+  return Validation.isSamePut(head, sum)
     ? Effect.succeedSome(head)
     : Effect.andThen(
         remove(bucket, head.key, head.generation),

@@ -1,20 +1,20 @@
-/** Objects put together in the store: 32 at a time, in steps when there are more. What the steps made is removed. */
+/** Composes objects in the store, in steps when there are more than 32 sources. Intermediate objects are removed. */
 import { Effect, Option } from "effect"
 import { createHash } from "node:crypto"
 import { ObjectConflict } from "../../Storage.ts"
 import type { NewObjectHead, ObjectHead } from "../../Storage.ts"
 import * as Crc from "../Crc.ts"
 import * as Bucket from "./Bucket.ts"
-import { transient, ofStatus, translate } from "./Fault.ts"
+import { transient, fromStatus, translate } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
 import * as Http from "./Http.ts"
 import * as Policy from "./Policy.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 
-/** Google composes so many at a time. */
-const most = 32
+/** Sources that one compose request accepts (JSON API, `objects.compose`). */
+const maxSources = 32
 
-/** One attempt. None: there is an object under the key. Fails with 404 when a source is missing. */
+/** One attempt. None when the key already has an object; fails with 404 when a source is missing. */
 const once = (bucket: Bucket.Bucket, target: NewObjectHead, sources: ReadonlyArray<string>) => {
   const { contentType, key, metadata } = target
   const call = {
@@ -28,54 +28,56 @@ const once = (bucket: Bucket.Bucket, target: NewObjectHead, sources: ReadonlyArr
   )
 }
 
-/** Whether an object holds what the parts make. */
+/** Whether an object has the size and CRC32C of its parts together. */
 const isMadeOf = (object: ObjectHead, parts: ReadonlyArray<ObjectHead>): boolean =>
-  Rules.isSamePut(object, {
+  Validation.isSamePut(object, {
     size: parts.reduce((sum, part) => sum + part.size, 0),
     crc32c: parts.reduce((sum, part) => Crc.join(sum, part.crc32c, part.size), 0)
   })
 
-/** An object between that is there already: an answer was lost, or nobody came to remove it. Another one has to go. */
-const checked = Effect.fnUntraced(function* (bucket: Bucket.Bucket, key: string, sources: ReadonlyArray<string>) {
-  const look = (name: string) => Bucket.lookup(bucket, name)
-  const found = yield* look(key)
-  const parts = yield* Effect.forEach(sources, look, { concurrency: bucket.window })
-  if (parts.some(Option.isNone)) return yield* ofStatus(404, "a source is missing")
+/** Accepts an intermediate object that an earlier attempt left; removes one with other bytes. */
+const checkExisting = Effect.fnUntraced(function* (bucket: Bucket.Bucket, key: string, sources: ReadonlyArray<string>) {
+  const lookup = (name: string) => Bucket.lookup(bucket, name)
+  const found = yield* lookup(key)
+  const parts = yield* Effect.forEach(sources, lookup, { concurrency: bucket.window })
+  if (parts.some(Option.isNone)) return yield* fromStatus(404, "a source is missing")
   if (Option.isSome(found)) {
     const { head } = found.value
     const heads = parts.flatMap(Option.toArray).map((part) => part.head)
     if (isMadeOf(head, heads)) return undefined
     yield* Bucket.remove(bucket, key, head.generation)
   }
-  return yield* transient("an object between went, or was another one")
+  return yield* transient("an intermediate object was removed or replaced")
 })
 
-/** An object between, made or found. */
-const between = (bucket: Bucket.Bucket, key: string, sources: ReadonlyArray<string>) => {
+/** Creates an intermediate object, or finds the one of an earlier attempt. */
+const composeGroup = (bucket: Bucket.Bucket, key: string, sources: ReadonlyArray<string>) => {
   const made = Effect.flatMap(
     once(bucket, { key, contentType: "application/octet-stream", metadata: {} }, sources),
-    Option.match({ onNone: () => checked(bucket, key, sources), onSome: () => Effect.void })
+    Option.match({ onNone: () => checkExisting(bucket, key, sources), onSome: () => Effect.void })
   )
   return Effect.as(Policy.retry(bucket.config, made), key)
 }
 
 const groups = (keys: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> =>
-  Array.from({ length: Math.ceil(keys.length / most) }, (_, i) => keys.slice(i * most, (i + 1) * most))
+  Array.from({ length: Math.ceil(keys.length / maxSources) }, (_, i) =>
+    keys.slice(i * maxSources, (i + 1) * maxSources)
+  )
 
-/** At most 32 objects with the same bytes. `name` gives a group's name, and remembers it for the removal. */
+/** At most 32 objects with the same bytes. `name` names a group and records the name for removal. */
 const reduce = (
   bucket: Bucket.Bucket,
   sources: ReadonlyArray<string>,
   name: (group: ReadonlyArray<string>) => string
 ): Effect.Effect<ReadonlyArray<string>, GcsFault> =>
-  sources.length <= most
+  sources.length <= maxSources
     ? Effect.succeed(sources)
-    : Effect.forEach(groups(sources), (group) => between(bucket, name(group), group), {
+    : Effect.forEach(groups(sources), (group) => composeGroup(bucket, name(group), group), {
         concurrency: bucket.window
       }).pipe(Effect.flatMap((keys) => reduce(bucket, keys, name)))
 
-/** One attempt each; what stays goes when the same is composed again. */
-const tidy = (bucket: Bucket.Bucket, keys: ReadonlyArray<string>) =>
+/** One attempt for each object. One that stays is removed when the same target is composed again. */
+const removeIntermediates = (bucket: Bucket.Bucket, keys: ReadonlyArray<string>) =>
   Effect.forEach(
     keys,
     (key) =>
@@ -83,34 +85,40 @@ const tidy = (bucket: Bucket.Bucket, keys: ReadonlyArray<string>) =>
         Effect.flatMap(
           Option.match({ onNone: () => Effect.void, onSome: ({ head }) => Bucket.remove(bucket, key, head.generation) })
         ),
-        Effect.catchTag("GcsFault", (fault) => Effect.logWarning("a part of a composed object stays", { key, fault }))
+        Effect.catchTag("GcsFault", (fault) =>
+          Effect.logWarning("An intermediate object could not be removed", { key, fault })
+        )
       ),
     { concurrency: bucket.window, discard: true }
   )
 
-/** For a target that is there, or whose sources are not: the same, if it is what they make. */
-const compared = Effect.fnUntraced(function* (bucket: Bucket.Bucket, at: Rules.At, sources: ReadonlyArray<string>) {
-  // Names the first source that is missing.
+/** For a target that exists, or whose sources are missing: success if the target equals its sources. */
+const compareExisting = Effect.fnUntraced(function* (
+  bucket: Bucket.Bucket,
+  at: Validation.At,
+  sources: ReadonlyArray<string>
+) {
+  // Fails with the key of the first missing source.
   const parts = yield* Effect.forEach(sources, (key) => Bucket.head(bucket, { ...at, key }), {
     concurrency: bucket.window
   })
   const existing = yield* Effect.catchTag(Bucket.head(bucket, at), "ObjectNotFound", () =>
-    Effect.fail(translate(at)(transient("what is composed came and went")))
+    Effect.fail(translate(at)(transient("the target was removed meanwhile")))
   )
   return isMadeOf(existing, parts) ? existing : yield* new ObjectConflict(at)
 })
 
 export const compose = Effect.fnUntraced(function* (
   bucket: Bucket.Bucket,
-  at: Rules.At,
+  at: Validation.At,
   target: NewObjectHead,
   sources: ReadonlyArray<string>
 ) {
-  yield* Rules.key(at)
-  yield* Rules.metadata(at, target)
-  yield* Rules.sources(at, sources)
+  yield* Validation.checkKey(at)
+  yield* Validation.checkMetadata(at, target)
+  yield* Validation.checkSources(at, sources)
   const made: Array<string> = []
-  /** The same for the same, so that what a killed process leaves is found. */
+  /** Deterministic, so that a retry finds what a killed process left. */
   const name = (group: ReadonlyArray<string>) => {
     const hash = createHash("sha256")
       .update([target.key, ...group].join("\n"))
@@ -119,20 +127,20 @@ export const compose = Effect.fnUntraced(function* (
     made.push(key)
     return key
   }
-  const tidying = Effect.timeoutOption(
-    Effect.suspend(() => tidy(bucket, made)),
+  const cleanup = Effect.timeoutOption(
+    Effect.suspend(() => removeIntermediates(bucket, made)),
     bucket.config.deadline
   )
   const composed = yield* reduce(bucket, sources, name).pipe(
     Effect.flatMap((few) => Policy.retry(bucket.config, once(bucket, target, few))),
     Bucket.noneOn(404),
-    // After a fault that may pass, whoever composes again goes on with what was made.
-    Effect.tapError((fault) => (fault.isTransient ? Effect.void : tidying)),
+    // After a transient fault, the next attempt reuses the intermediate objects.
+    Effect.tapError((fault) => (fault.isTransient ? Effect.void : cleanup)),
     Effect.mapError(translate(at))
   )
-  yield* tidying
+  yield* cleanup
   return yield* Option.match(Option.flatten(composed), {
-    onNone: () => compared(bucket, at, sources),
+    onNone: () => compareExisting(bucket, at, sources),
     onSome: Effect.succeed
   })
 })

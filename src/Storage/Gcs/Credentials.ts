@@ -1,30 +1,29 @@
-/** Google's client library: who we are, tokens that say so, and V4 signatures. No request for data goes through it. */
+/** Credentials, tokens and V4 signatures from Google's client library. Requests for objects do not use the library. */
 import { Storage as Library } from "@google-cloud/storage"
 import { Clock, Duration, Effect, Option, Predicate, Schema } from "effect"
 import * as fs from "node:fs"
 import type { GcsConfig } from "./GcsConfig.ts"
-import { permanent, transient, GcsFault, ofStatus, reasonOf } from "./Fault.ts"
+import { permanent, transient, GcsFault, fromStatus, reasonOf } from "./Fault.ts"
 
-/** Google's own address. */
 const google = "https://storage.googleapis.com"
 
-/** Milliseconds. */
-const askEvery = 10_000
+/** Milliseconds for which a token is cached, and the minimum time between renewals after a 401. */
+const tokenTtl = 10_000
 
 export interface Credentials {
-  /** The service account's address, where the key file has it. */
+  /** The service account's email address, if the key file has one. */
   readonly account: string | undefined
-  /** Without a `/` at its end. */
+  /** Without a trailing `/`. */
   readonly origin: string
-  /** What a request carries; a token is fetched or signed when there is none that holds. */
+  /** The headers of a request. Obtains a token when none is valid. */
   readonly headers: Effect.Effect<Readonly<Record<string, string>>, GcsFault>
-  /** A V4-signed URL for a GET, from one moment to another, both in unix milliseconds and whole seconds. */
+  /** A V4-signed URL for a GET. Both times are Unix milliseconds of whole seconds. */
   readonly sign: (key: string, from: number, until: number) => Effect.Effect<string, GcsFault>
-  /** A request's token was refused: the next request gets a new one, unless one was made for this reason within 10 seconds. */
-  readonly refused: () => void
+  /** Discards a rejected token, so that the next request obtains a new one; at most once in 10 seconds. */
+  readonly discardToken: () => void
 }
 
-/** Of a credential file, only what the library does not say clearly when it is wrong. */
+/** The fields of a credential file whose absence the library reports unclearly. */
 const KeyFile = Schema.StructWithRest(
   Schema.Struct({ type: Schema.String, client_email: Schema.optionalKey(Schema.String) }),
   [Schema.Record(Schema.String, Schema.Unknown)]
@@ -42,38 +41,38 @@ const readKeyFile = (path: string): Effect.Effect<typeof KeyFile.Type, GcsFault>
     )
   )
 
-/** Errors of the network; where the library wraps them, only its message has the code. */
-const onTheWay = /\b(ECONN[A-Z]+|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|UND_ERR\w*)\b/
+/** Codes of network errors, matched in the message because the library wraps the original error. */
+const networkError = /\b(ECONN[A-Z]+|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|UND_ERR\w*)\b/
 
-/** What failed on the way to a token server may go better next time; its refusal means that we are not who we say. */
+/** A network error is transient; a rejection by the token server means that the credentials are wrong. */
 const fault =
   (what: string) =>
   (cause: unknown): GcsFault => {
     const reason = `${what}: ${reasonOf(cause).split("\n")[0] ?? ""}`
     if (Predicate.hasProperty(cause, "status") && typeof cause.status === "number") {
-      const { isTransient, status } = ofStatus(cause.status, reason)
+      const { isTransient, status } = fromStatus(cause.status, reason)
       return new GcsFault({ status: isTransient ? status : 401, reason, isTransient })
     }
-    return onTheWay.test(reason) ? transient(reason) : permanent(reason)
+    return networkError.test(reason) ? transient(reason) : permanent(reason)
   }
 
-/** Nobody: for an emulator. */
+/** No credentials, for an emulator. */
 const anonymous = (origin: string): Credentials => ({
   account: undefined,
   origin,
   headers: Effect.succeed({}),
-  refused: () => {},
+  discardToken: () => {},
   sign: () => Effect.fail(permanent("there are no credentials to sign with (SPILLWAY_GCS_KEY_FILE)"))
 })
 
-/** The library renews a token minutes before its end; asking it every time costs as much as a short read. */
-const remembered = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>) => {
+/** Caches the headers: asking the library costs as much as a short read, and it renews tokens minutes before they expire. */
+const cached = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>) => {
   let known: { readonly value: Effect.Effect<A>; readonly until: number } | undefined
   const get = Effect.suspend((): Effect.Effect<A, E> => {
     if (known !== undefined && clock.currentTimeMillisUnsafe() < known.until) return known.value
     return Effect.tap(ask, (value) =>
       Effect.sync(() => {
-        known = { value: Effect.succeed(value), until: clock.currentTimeMillisUnsafe() + askEvery }
+        known = { value: Effect.succeed(value), until: clock.currentTimeMillisUnsafe() + tokenTtl }
       })
     )
   })
@@ -83,22 +82,22 @@ const remembered = <A, E>(clock: Clock.Clock, ask: Effect.Effect<A, E>) => {
   return { get, forget }
 }
 
-/** Fails when the key file can't be used; that others are missing is found out with the first token. */
+/** Fails when the key file is unusable. Other missing credentials are found with the first token. */
 export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], bucket: string) {
   const origin = Option.getOrElse(config.endpoint, () => google).replace(/\/$/, "")
   const key = yield* Effect.transposeOption(Option.map(config.keyFile, readKeyFile))
   if (origin.startsWith("http:") && Option.isNone(key)) return anonymous(origin)
   const connect = () => {
-    // Nothing here needs a project; without a name for it, the library asks another service of Google's first.
+    // No request needs a project; without a project ID the library first queries another service for it.
     const library = new Library({ apiEndpoint: origin, projectId: "unused", retryOptions: { autoRetry: false } })
-    // Not as an option, for which the library prints a warning. It looks at every field itself.
+    // The library prints a warning when this is passed as an option. It validates each field itself.
     if (Option.isSome(key)) Object.assign(library.authClient, { jsonContent: key.value })
-    // A service account's key signs its tokens itself, so that no token server is on the way.
+    // A service account's key then signs tokens locally, without a token server.
     library.authClient.useJWTAccessWithScope = true
     return library
   }
   let library = yield* Effect.try({ try: connect, catch: fault("no credentials") })
-  /** The library waits without end for its servers, and lets whoever asks later wait for the same answer: then it is replaced. */
+  /** The library has no timeout and makes later callers wait for the same response, so a timeout replaces it. */
   const asking = <A>(what: string, ask: (library: Library) => Promise<A>): Effect.Effect<A, GcsFault> =>
     Effect.timeoutOrElse(Effect.tryPromise({ try: () => ask(library), catch: fault(what) }), {
       duration: config.attemptTimeout,
@@ -112,15 +111,15 @@ export const make = Effect.fnUntraced(function* (config: GcsConfig["Service"], b
     (headers) => Object.fromEntries(headers)
   )
   const clock = yield* Clock.Clock
-  const headers = remembered(clock, ask)
+  const headers = cached(clock, ask)
   let since = Number.NEGATIVE_INFINITY
   const credentials: Credentials = {
     account: Option.getOrUndefined(key)?.client_email,
     origin,
     headers: headers.get,
-    refused: () => {
+    discardToken: () => {
       const now = clock.currentTimeMillisUnsafe()
-      if (now >= since && now < since + askEvery) return
+      if (now >= since && now < since + tokenTtl) return
       since = now
       library = connect()
       headers.forget()

@@ -1,12 +1,12 @@
-/** A request to Google Cloud Storage failed: whether it may be tried again, and what it means to the caller of the store. */
+/** A failed request to Google Cloud Storage: whether it is retryable, and the error that callers of the store get. */
 import { Data } from "effect"
 import { StorageRefused, StorageUnavailable } from "../../Storage.ts"
-import type { At } from "../Rules.ts"
+import type { At } from "../Validation.ts"
 
 export class GcsFault extends Data.TaggedError("GcsFault")<{
-  /** Of the answer; undefined when there was none that could be used. */
+  /** Status of the response; undefined when no usable response arrived. */
   readonly status: number | undefined
-  /** May be otherwise next time. */
+  /** Whether a retry may succeed. */
   readonly isTransient: boolean
   readonly reason: string
 }> {
@@ -16,16 +16,16 @@ export class GcsFault extends Data.TaggedError("GcsFault")<{
 }
 
 /** 408, 429 and 5xx are transient. */
-export function ofStatus(status: number, reason: string) {
+export function fromStatus(status: number, reason: string) {
   return new GcsFault({ status, isTransient: status === 408 || status === 429 || status >= 500, reason })
 }
 
-/** No answer, or one that broke off. */
+/** A retryable fault without a status: no response, or a truncated one. */
 export function transient(reason: string) {
   return new GcsFault({ status: undefined, isTransient: true, reason })
 }
 
-/** An answer that no repetition mends. */
+/** A fault without a status that no retry can repair. */
 export function permanent(reason: string) {
   return new GcsFault({ status: undefined, isTransient: false, reason })
 }
@@ -43,7 +43,7 @@ const described = (cause: unknown): string => {
   return cause.message.includes(code) ? cause.message : `${cause.message} (${code})`
 }
 
-/** The innermost error says most. */
+/** The message and code of the innermost cause. */
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error && cause.cause !== undefined ? reasonOf(cause.cause) : described(cause)
 }

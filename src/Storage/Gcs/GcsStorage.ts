@@ -14,9 +14,9 @@ import * as Reader from "./Reader.ts"
 import * as SignedUrls from "./SignedUrls.ts"
 import * as BucketCheck from "./BucketCheck.ts"
 import * as Writer from "./Writer.ts"
-import * as Many from "../Many.ts"
+import * as Batch from "../Batch.ts"
 import * as Measured from "../Measured.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 import { StorageConfig } from "../StorageConfig.ts"
 
 /** Without a generation, removes the one found by the first lookup; a later object stays. */
@@ -71,7 +71,7 @@ const pages = Effect.fnUntraced(function* (bucket: Bucket.Bucket, prefix: string
   let token: string | undefined = ""
   while (token !== undefined && found.length <= limit) {
     // One for `after` itself, which the store includes, and one to know whether more follow.
-    const maxResults = Math.min(Rules.pageSize, limit + 2 - found.length)
+    const maxResults = Math.min(Validation.pageSize, limit + 2 - found.length)
     const query = { prefix, startOffset: after, maxResults: String(maxResults), pageToken: token }
     const given = Object.entries(query).filter(([, text]) => text !== "")
     const part: Effect.Success<ReturnType<typeof page>> = yield* page(bucket, Object.fromEntries(given))
@@ -84,11 +84,11 @@ const pages = Effect.fnUntraced(function* (bucket: Bucket.Bucket, prefix: string
 /** At most `limit` heads of keys after `after`, and the last key if more follow. */
 const list = Effect.fnUntraced(function* (
   bucket: Bucket.Bucket,
-  at: Rules.At,
+  at: Validation.At,
   options: { readonly after?: string; readonly limit?: number } | undefined
 ) {
-  yield* Rules.prefix(at)
-  const limit = Rules.limit(options?.limit)
+  yield* Validation.checkPrefix(at)
+  const limit = Validation.clampLimit(options?.limit)
   // One deadline for all pages, because a faulty store might announce further pages for ever.
   const all = Policy.retry(bucket.config, pages(bucket, at.key, options?.after ?? "", limit))
   const found = yield* Effect.mapError(all, translate(at))
@@ -106,7 +106,7 @@ const make = Effect.fnUntraced(function* (name: string) {
   const bucket: Bucket.Bucket = { name, config, http, window }
   yield* BucketCheck.check(bucket, credentials.account)
 
-  const at = (operation: string, key: string): Rules.At => ({ operation, bucket: name, key })
+  const at = (operation: string, key: string): Validation.At => ({ operation, bucket: name, key })
   const urls = SignedUrls.make(config.signedUrls, credentials.sign, (here) =>
     Bucket.head(bucket, here).pipe(
       Effect.map(({ metadata }) => metadata),
@@ -115,7 +115,7 @@ const make = Effect.fnUntraced(function* (name: string) {
   )
 
   const remove = Effect.fn("GcsStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
-    yield* Rules.key(at("remove", key))
+    yield* Validation.checkKey(at("remove", key))
     yield* Effect.mapError(removal(bucket, key, options?.generation), translate(at("remove", key)))
     urls.forget(key)
   })
@@ -125,7 +125,7 @@ const make = Effect.fnUntraced(function* (name: string) {
     put: Effect.fn("GcsStorage.put")((object) => Writer.put(bucket, at("put", object.key), object)),
     get: (key, range) => Reader.get(bucket, at("get", key), range),
     head: Effect.fn("GcsStorage.head")((key) =>
-      Effect.andThen(Rules.key(at("head", key)), Bucket.head(bucket, at("head", key)))
+      Effect.andThen(Validation.checkKey(at("head", key)), Bucket.head(bucket, at("head", key)))
     ),
     list: Effect.fn("GcsStorage.list")((prefix, options) => list(bucket, at("list", prefix), options)),
     compose: Effect.fn("GcsStorage.compose")((target, sources) =>
@@ -133,16 +133,16 @@ const make = Effect.fnUntraced(function* (name: string) {
     ),
     setMetadata: Effect.fn("GcsStorage.setMetadata")(function* (key, metadata) {
       const here = at("setMetadata", key)
-      yield* Rules.key(here)
-      yield* Rules.metadata(here, { metadata })
+      yield* Validation.checkKey(here)
+      yield* Validation.checkMetadata(here, { metadata })
       const changed = yield* Effect.mapError(setMetadata(bucket, key, metadata), translate(here))
       urls.forget(key)
       return yield* Option.match(changed, { onNone: () => new ObjectNotFound(here), onSome: Effect.succeed })
     }),
     remove,
-    removeMany: Effect.fn("GcsStorage.removeMany")((keys) => Many.removeMany(keys, window, remove)),
+    removeMany: Effect.fn("GcsStorage.removeMany")((keys) => Batch.removeMany(keys, window, remove)),
     signedUrl: Effect.fn("GcsStorage.signedUrl")((key, { lifetime }) =>
-      Effect.andThen(Rules.key(at("signedUrl", key)), urls.get(at("signedUrl", key), lifetime))
+      Effect.andThen(Validation.checkKey(at("signedUrl", key)), urls.get(at("signedUrl", key), lifetime))
     )
   })
 })

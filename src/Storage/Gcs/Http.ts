@@ -5,7 +5,7 @@ import type { Scope } from "effect"
 import * as Response from "./Response.ts"
 import type { GcsConfig } from "./GcsConfig.ts"
 import type { Credentials } from "./Credentials.ts"
-import { permanent, transient, ofStatus } from "./Fault.ts"
+import { permanent, transient, fromStatus } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
 import * as Watchdog from "./Watchdog.ts"
 
@@ -58,7 +58,7 @@ const decodeProblem = Schema.decodeOption(Problem)
 
 /** The fault that a response body describes. */
 const problem = (status: number, text: string): GcsFault =>
-  ofStatus(
+  fromStatus(
     status,
     Option.match(decodeProblem(text), {
       onNone: () => "an error without a message",
@@ -99,10 +99,10 @@ export function failed(response: Response.HttpResponse): Effect.Effect<never, Gc
 /** Uses a connection pool of its own, so that no other client in the process delays it. */
 export function make(
   config: GcsConfig["Service"],
-  credentials: Pick<Credentials, "headers" | "origin" | "refused">
+  credentials: Pick<Credentials, "discardToken" | "headers" | "origin">
 ): Effect.Effect<HttpClient, never, Scope.Scope> {
   return Effect.gen(function* () {
-    const { headers: token, origin, refused } = credentials
+    const { discardToken, headers: token, origin } = credentials
     const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
       connections: config.connections,
       pipelining: 1,
@@ -129,7 +129,7 @@ export function make(
     const authorized = <A extends Pick<Reply, "status">>(once: (known: Headers) => Effect.Effect<A, GcsFault>) =>
       Effect.flatMap(Effect.flatMap(token, once), (response) => {
         if (response.status !== 401) return Effect.succeed(response)
-        refused()
+        discardToken()
         return Effect.flatMap(token, once)
       })
 

@@ -1,4 +1,4 @@
-/** The one policy for operations on Google Cloud Storage: how long they may take, and when a request is made again. */
+/** The retry policy of all operations on Google Cloud Storage: deadline and backoff. */
 import { Duration, Effect, Metric, Schedule } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
 import { transient } from "./Fault.ts"
@@ -7,14 +7,14 @@ import * as StorageMetrics from "../StorageMetrics.ts"
 
 export type Limits = Pick<GcsConfig["Service"], "deadline" | "retryBase" | "retryCap">
 
-/** Waits between attempts: one after the other, twice as long each, up to the cap, varied by a fifth. */
+/** Exponential backoff: doubles up to the cap, with 20 % jitter. */
 const delays = ({ retryBase, retryCap }: Limits) =>
   Schedule.min([Schedule.exponential(retryBase), Schedule.spaced(retryCap)]).pipe(Schedule.jittered)
 
-/** Again and again while the fault is transient and the deadline has not passed, which also cuts what goes on then. */
+/** Retries transient faults until the deadline, which also interrupts a running attempt. */
 export function retry<A, R>(limits: Limits, effect: Effect.Effect<A, GcsFault, R>): Effect.Effect<A, GcsFault, R> {
   return Effect.suspend(() => {
-    let reason = "no answer"
+    let reason = "no response"
     const schedule = delays(limits).pipe(
       Schedule.setInputType<GcsFault>(),
       Schedule.while(({ input }) => {
@@ -35,7 +35,7 @@ export function retry<A, R>(limits: Limits, effect: Effect.Effect<A, GcsFault, R
   })
 }
 
-/** Goes on after a fault of the first attempt, which was made without this policy. */
+/** Continues with retries after a first attempt that ran without this policy and failed. */
 export function retryAfter<A, R>(
   limits: Limits,
   fault: GcsFault,

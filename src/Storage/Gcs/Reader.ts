@@ -1,4 +1,4 @@
-/** Reads: pinned to the generation of the first response, resumed after the last byte that came, ended when the reader goes. */
+/** Reads objects: pinned to the generation of the first response, resumed after the last received byte, aborted with the stream. */
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Duration, Effect, Metric, Option, Stream } from "effect"
 import { ObjectDamaged, ObjectNotFound } from "../../Storage.ts"
@@ -10,12 +10,12 @@ import * as Http from "./Http.ts"
 import type { Bytes, HttpResponse } from "./Response.ts"
 import type { Attempt } from "./Watchdog.ts"
 import * as Policy from "./Policy.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
 
 const anywhere = Number.MAX_SAFE_INTEGER
 
-/** Which bytes an response holds, of how many in all. */
+/** The bytes that a response holds and the size of the whole object. */
 const extent = (response: HttpResponse) => {
   if (response.status !== 206) {
     const size = Http.header(response, "x-goog-stored-content-length") ?? Http.header(response, "content-length")
@@ -25,12 +25,12 @@ const extent = (response: HttpResponse) => {
   return part === null ? undefined : { start: Number(part[1]), end: Number(part[2]) + 1, size: Number(part[3]) }
 }
 
-/** The state of one read. `end` is where it ends as far as is known. */
+/** The state of one read. `end` is the requested end until the first response gives the real one. */
 class Read {
   position: number
   end: number
   generation: string | undefined
-  /** Of the whole object, when all of it is read. */
+  /** CRC32C of the object; none for a partial read. */
   expected: Option.Option<number> = Option.none()
   sum = 0
   response: HttpResponse | undefined
@@ -48,7 +48,7 @@ class Read {
     this.response = undefined
   }
 
-  /** The next attempt is not the first. */
+  /** Closes a failed response; later attempts get the full stall timeout. */
   readonly failed = () => {
     this.close()
     this.attempt = "other"
@@ -59,14 +59,14 @@ class Read {
   }
 
   get headers(): Record<string, string> {
-    // As it is stored: what was stored compressed is not to be unpacked on the way.
+    // Accepting gzip prevents the store from decompressing objects that were stored compressed.
     const plain = { "accept-encoding": "gzip" }
     if (!this.isRange && this.position === 0) return plain
     return { ...plain, range: `bytes=${this.position}-${this.end === anywhere ? "" : this.end - 1}` }
   }
 
-  /** False when the response is not what was asked for. A range that begins after the end is empty. */
-  begins(response: HttpResponse): boolean {
+  /** False when the response does not match the request. A range that starts after the end is empty. */
+  accept(response: HttpResponse): boolean {
     if (response.status === 416 && this.generation === undefined) {
       this.end = this.position
       return true
@@ -85,8 +85,8 @@ class Read {
     return generation === undefined || generation === now
   }
 
-  /** Whether these bytes may be handed on. The last ones may not when all of them are not what was put. */
-  takes(pieces: ReadonlyArray<Uint8Array>): boolean {
+  /** False at the last bytes of an object whose CRC32C is wrong, or when there are too many bytes. */
+  add(pieces: ReadonlyArray<Uint8Array>): boolean {
     for (const piece of pieces) {
       this.position += piece.length
       if (Option.isSome(this.expected)) this.sum = crc32c(piece, this.sum)
@@ -96,7 +96,7 @@ class Read {
   }
 }
 
-/** The response that the read goes on with. */
+/** Opens the next response of the read. */
 const connect = (bucket: Bucket.Bucket, key: string, read: Read): Effect.Effect<void, GcsFault> => {
   const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
   const call = { method: "GET", path: `${Bucket.path(bucket, key)}?alt=media${pinned}`, headers: read.headers } as const
@@ -104,7 +104,7 @@ const connect = (bucket: Bucket.Bucket, key: string, read: Read): Effect.Effect<
     read.response = response
   }
   return Effect.flatMap(bucket.http.media(call, read.attempt, keep), () => {
-    if (read.response === undefined || read.begins(read.response)) return Effect.void
+    if (read.response === undefined || read.accept(read.response)) return Effect.void
     return Http.failed(read.response)
   })
 }
@@ -112,7 +112,7 @@ const connect = (bucket: Bucket.Bucket, key: string, read: Read): Effect.Effect<
 const orEarly = (some: Bytes | undefined): Effect.Effect<Bytes, GcsFault> =>
   some === undefined ? Effect.fail(transient("the response ended early")) : Effect.succeed(some)
 
-/** What comes next; undefined at the end. After a fault, the next one goes on where this one ended. */
+/** The next bytes; undefined at the end. After a fault, the next call resumes at the same position. */
 const advance = (bucket: Bucket.Bucket, key: string, read: Read): Effect.Effect<Bytes | undefined, GcsFault> => {
   const more: Effect.Effect<Bytes | undefined, GcsFault> = Effect.suspend(() => {
     if (read.response === undefined) return Effect.andThen(connect(bucket, key, read), more)
@@ -121,11 +121,11 @@ const advance = (bucket: Bucket.Bucket, key: string, read: Read): Effect.Effect<
   return Effect.tapError(more, () => Effect.sync(read.failed))
 }
 
-/** Fails before the last piece when the whole object was read and its CRC32C is wrong. A piece reads no clock. */
-const pull = (bucket: Bucket.Bucket, at: Rules.At, read: Read): Effect.Effect<Bytes, ReadError | Cause.Done> => {
+/** Fails before the last piece of a whole object whose CRC32C is wrong. Reads the clock per pull, not per piece. */
+const pull = (bucket: Bucket.Bucket, at: Validation.At, read: Read): Effect.Effect<Bytes, ReadError | Cause.Done> => {
   const next = advance(bucket, at.key, read)
   let since = 0
-  /** The first attempt's time is a part of the deadline. */
+  /** The deadline includes the first attempt. */
   const retried = (fault: GcsFault) => {
     const spent = Duration.millis(bucket.http.elapsed() - since)
     return Policy.retryAfter(
@@ -134,14 +134,14 @@ const pull = (bucket: Bucket.Bucket, at: Rules.At, read: Read): Effect.Effect<By
       next
     )
   }
-  /** The response's end is taken too, so that its connection can be used again. */
+  /** Reads the end of the response, so that its connection can be reused. */
   const finish = Effect.suspend(() =>
     read.response === undefined ? Cause.done() : Effect.andThen(Effect.ignore(read.response.next), Cause.done())
   )
   const damaged = Effect.suspend(() =>
     Effect.andThen(
       Metric.update(StorageMetrics.damaged, 1),
-      new ObjectDamaged({ ...at, reason: "the bytes are not what was put" })
+      new ObjectDamaged({ ...at, reason: "the bytes do not match the stored CRC32C" })
     )
   )
   const one = next.pipe(
@@ -149,7 +149,7 @@ const pull = (bucket: Bucket.Bucket, at: Rules.At, read: Read): Effect.Effect<By
     Effect.mapError((fault) => (fault.status === 404 ? new ObjectNotFound(at) : translate(at)(fault))),
     Effect.flatMap((some): Effect.Effect<Bytes, Cause.Done | ObjectDamaged> => {
       if (some === undefined) return finish
-      return read.takes(some) ? Effect.succeed(some) : damaged
+      return read.add(some) ? Effect.succeed(some) : damaged
     })
   )
   return Effect.suspend(() => {
@@ -159,21 +159,24 @@ const pull = (bucket: Bucket.Bucket, at: Rules.At, read: Read): Effect.Effect<By
   })
 }
 
-/** In the pieces in which it arrives. */
+/** Pieces have the sizes in which they arrive. */
 export function get(
   bucket: Bucket.Bucket,
-  at: Rules.At,
+  at: Validation.At,
   range: ByteRange | undefined
 ): Stream.Stream<Uint8Array, ReadError> {
   return Stream.suspend(() => {
     let close = () => {}
-    const begin = Effect.flatMap(Effect.andThen(Rules.key(at), Rules.range(at, range, anywhere)), (asked) => {
-      const read = new Read(asked, range !== undefined)
-      close = read.close
-      // There are no bytes in the range; whether there is the object is still to be said.
-      const isPresent = asked.start === asked.end ? Effect.asVoid(Bucket.head(bucket, at)) : Effect.void
-      return Effect.as(isPresent, pull(bucket, at, read))
-    })
+    const begin = Effect.flatMap(
+      Effect.andThen(Validation.checkKey(at), Validation.clipRange(at, range, anywhere)),
+      (asked) => {
+        const read = new Read(asked, range !== undefined)
+        close = read.close
+        // An empty range needs no bytes, but a missing object is still an error.
+        const isPresent = asked.start === asked.end ? Effect.asVoid(Bucket.head(bucket, at)) : Effect.void
+        return Effect.as(isPresent, pull(bucket, at, read))
+      }
+    )
     return Stream.ensuring(
       Stream.fromPull(begin),
       Effect.sync(() => close())

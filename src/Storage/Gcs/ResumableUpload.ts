@@ -1,6 +1,6 @@
 /**
- * Uploads in chunks: a fault costs what the store has not committed of one chunk. Nothing of the object is seen before
- * the last chunk; an upload that is given up is forgotten by Google after a week.
+ * Uploads in chunks. After a fault only the uncommitted bytes of one chunk are sent again. The object becomes visible
+ * with its last chunk; Google discards an abandoned upload after a week.
  */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Option, Pull, Stream } from "effect"
@@ -8,16 +8,16 @@ import type { Scope } from "effect"
 import { StorageUnavailable } from "../../Storage.ts"
 import type { NewObject, StorageRefused } from "../../Storage.ts"
 import * as Bucket from "./Bucket.ts"
-import { permanent, transient, ofStatus, translate } from "./Fault.ts"
+import { permanent, transient, fromStatus, translate } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
 import * as Http from "./Http.ts"
 import * as Policy from "./Policy.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 
-/** All chunks but the last are multiples of this. */
+/** Bytes. Every chunk but the last is a multiple of this. */
 const granule = 256 * 1_024
 
-/** The session's address on our origin, whatever host the answer names: a token goes to no other. */
+/** The path of the session. The host in the response is ignored, so that a token never goes to another host. */
 const sessionOf = (location: string | undefined): Option.Option<string> =>
   Option.map(Option.fromNullishOr(URL.parse(location ?? "")), ({ pathname, search }) => pathname + search)
 
@@ -33,20 +33,20 @@ const start = (bucket: Bucket.Bucket, { contentType, key, metadata }: NewObject,
     yield* Http.successOf(reply)
     const session = sessionOf(reply.header("location"))
     return yield* Option.match(session, {
-      onNone: () => permanent("a session without an address"),
+      onNone: () => permanent("the response has no session address"),
       onSome: Effect.succeed
     })
   })
   return Policy.retry(bucket.config, Bucket.noneOn(412)(once))
 }
 
-/** How far the store is: so many bytes, or done. */
+/** Progress of an upload: the committed bytes, or the created object. */
 type State = { readonly committed: number } | { readonly made: Bucket.StoredObject }
 
 const more = (committed: number): State => ({ committed })
 const done = (made: Bucket.StoredObject): State => ({ made })
 
-/** `bytes=0-N`; without it, nothing is there. */
+/** Bytes committed according to a header `bytes=0-N`; 0 without the header. */
 const committedOf = (range: string | undefined): number => {
   const last = /^bytes=0-(\d+)$/.exec(range ?? "")?.[1]
   return last === undefined ? 0 : Number(last) + 1
@@ -64,7 +64,7 @@ const send = Effect.fnUntraced(function* (
   return done(yield* Effect.flatMap(Http.successOf(reply), Bucket.object))
 })
 
-/** Sends the chunk from where the store is, and asks where that is after every fault. */
+/** Sends the uncommitted part of a chunk. After every fault it first asks how much the store has committed. */
 const sendChunk = (
   bucket: Bucket.Bucket,
   session: string,
@@ -73,7 +73,7 @@ const sendChunk = (
   sum: Option.Option<Bucket.Sum>
 ) => {
   let committed = start
-  /** False: how far the store is, or whether it is done, has to be asked. */
+  /** False when the committed position must be queried before sending. */
   let isKnown = true
   const hash = Option.match(sum, {
     onNone: () => ({}),
@@ -92,12 +92,13 @@ const sendChunk = (
   const step: Effect.Effect<State, GcsFault> = Effect.gen(function* () {
     const state = yield* isKnown ? rest : ask
     if ("made" in state) return state
-    if (state.committed < start || state.committed > end) return yield* ofStatus(410, "the store has lost its place")
+    if (state.committed < start || state.committed > end)
+      return yield* fromStatus(410, "the store reports a position outside the chunk")
     const isStuck = state.committed <= committed && (isKnown || state.committed === end)
     committed = state.committed
     isKnown = committed < end
     if (committed === end && end < size) return state
-    return isStuck ? yield* transient("the store took nothing") : yield* step
+    return isStuck ? yield* transient("the store committed no bytes") : yield* step
   })
 
   const again = Effect.tapError(step, () =>
@@ -108,24 +109,27 @@ const sendChunk = (
   return Policy.retry(bucket.config, again)
 }
 
-/** A session that is gone, or has other bytes than were sent, is of no more use; the put may begin anew. */
-const translateChunk = (at: Rules.At) => (fault: GcsFault) =>
+/** A lost session is a transient error of the whole put, which the caller can repeat. */
+const translateChunk = (at: Validation.At) => (fault: GcsFault) =>
   fault.status === 404 || fault.status === 410
     ? new StorageUnavailable({ ...at, cause: fault })
     : translate(at)(Bucket.damageIsTransient(fault))
 
 interface Chunk {
   readonly bytes: Uint8Array
-  /** Bytes of the body from `start` to `end`, `end` not included. */
+  /** The range of the body, `end` exclusive. */
   readonly start: number
   readonly end: number
 }
 
 type NextChunk = Effect.Effect<Chunk, StorageUnavailable | StorageRefused>
 
-/** The body in chunks of one size, the last one shorter; one is in memory. Fails before the last chunk when the body is not of the announced size. After the last chunk, it is not asked again. */
+/**
+ * The body in chunks of `chunkSize` bytes, the last one shorter; one chunk is in memory. Fails before the last chunk when
+ * the body does not have the announced size. Do not call `next` after the last chunk.
+ */
 function chunksOf(
-  at: Rules.At,
+  at: Validation.At,
   body: NewObject["body"],
   size: number,
   chunkSize: number
@@ -133,7 +137,9 @@ function chunksOf(
   return Effect.gen(function* () {
     const stream: Stream.Stream<Uint8Array, StorageUnavailable | StorageRefused> =
       body instanceof Uint8Array ? Stream.succeed(body) : body.stream
-    const pull = yield* Stream.toPull(Stream.limitBytes(stream, size, () => Stream.fail(Rules.wrongSize(at, size))))
+    const pull = yield* Stream.toPull(
+      Stream.limitBytes(stream, size, () => Stream.fail(Validation.wrongSize(at, size)))
+    )
     let waiting: ReadonlyArray<Uint8Array> = []
     let start = 0
 
@@ -162,12 +168,12 @@ function chunksOf(
       const bytes = Buffer.allocUnsafeSlow(Math.min(chunkSize, size - start))
       let filled = take(bytes, 0)
       while (filled < bytes.length) {
-        if (!(yield* more)) return yield* Rules.wrongSize(at, size)
+        if (!(yield* more)) return yield* Validation.wrongSize(at, size)
         filled = take(bytes, filled)
       }
       const chunk: Chunk = { bytes, start, end: start + filled }
       start = chunk.end
-      // What is too much shows itself only when it is asked for.
+      // Excess bytes appear only when the stream is pulled once more.
       let isMore = start === size
       while (isMore) isMore = yield* more
       return chunk
@@ -176,7 +182,12 @@ function chunksOf(
   })
 }
 
-export const put = Effect.fnUntraced(function* (bucket: Bucket.Bucket, at: Rules.At, object: NewObject, size: number) {
+export const put = Effect.fnUntraced(function* (
+  bucket: Bucket.Bucket,
+  at: Validation.At,
+  object: NewObject,
+  size: number
+) {
   const chunkSize = Math.max(granule, bucket.config.chunkSize - (bucket.config.chunkSize % granule))
   const session = yield* Effect.mapError(start(bucket, object, size), translate(at))
   const { next } = yield* chunksOf(at, object.body, size, chunkSize)
@@ -192,7 +203,7 @@ export const put = Effect.fnUntraced(function* (bucket: Bucket.Bucket, at: Rules
     if (Option.isSome(open)) {
       const sending = sendChunk(bucket, open.value, chunk, size, isLast ? Option.some(whole) : Option.none())
       const state = yield* Effect.mapError(Bucket.noneOn(412)(sending), translateChunk(at))
-      // An object is in the way. Whether it is this one is known when all bytes are.
+      // The key has an object. Comparing it needs the CRC32C of the whole body.
       if (Option.isNone(state)) open = Option.none()
       else if ("made" in state.value)
         return yield* Effect.mapError(Bucket.checked(bucket, state.value.made, whole), translate(at))

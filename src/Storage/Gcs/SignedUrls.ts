@@ -1,9 +1,9 @@
-/** Signed URLs that are handed out again while at least half of their life is left: a signature costs a quarter millisecond. */
+/** A cache of signed URLs. A URL is reused while at least half of its lifetime is left, because signing takes 0.25 ms. */
 import { Clock, Duration, Effect } from "effect"
 import type { ObjectHead, SignedUrl, StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import { translate } from "./Fault.ts"
 import type { Credentials } from "./Credentials.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 
 interface Signed extends SignedUrl {
   /** Unix milliseconds. */
@@ -13,21 +13,21 @@ interface Signed extends SignedUrl {
 type Failure = StorageRefused | StorageUnavailable
 
 export interface SignedUrls {
-  readonly get: (at: Rules.At, lifetime: Duration.Duration) => Effect.Effect<SignedUrl, Failure>
-  /** For an object that goes, or whose metadata changes and with it, perhaps, its end. */
+  readonly get: (at: Validation.At, lifetime: Duration.Duration) => Effect.Effect<SignedUrl, Failure>
+  /** Evicts the URLs of an object that is removed, or whose metadata, which holds its expiry, changes. */
   readonly forget: (key: string) => void
 }
 
-/** An object has URLs of few lifetimes. */
+/** Cached lifetimes for one object; one more clears them. */
 const lifetimesPerKey = 8
 
-/** Remembers the URLs of `bound` objects. `metadataOf` says when an object expires; undefined when there is none. */
+/** Caches the URLs of `bound` objects, evicting the least recently used. `metadataOf` returns undefined for a missing object. */
 export function make(
   bound: number,
   sign: Credentials["sign"],
-  metadataOf: (at: Rules.At) => Effect.Effect<ObjectHead["metadata"] | undefined, Failure>
+  metadataOf: (at: Validation.At) => Effect.Effect<ObjectHead["metadata"] | undefined, Failure>
 ): SignedUrls {
-  /** By key and lifetime in milliseconds; the key that was not asked for the longest is first. */
+  /** By key and lifetime in milliseconds; the least recently used key is first. */
   const known = new Map<string, Map<number, Signed>>()
 
   const keep = (key: string, lifetime: number, signed: Signed) => {
@@ -46,9 +46,9 @@ export function make(
     known.set(key, ofKey)
   }
 
-  const fresh = Effect.fnUntraced(function* (at: Rules.At, lifetime: Duration.Duration, now: number) {
-    const ends = Rules.expiresAt(yield* metadataOf(at))
-    const until = yield* Rules.lifetime(at, lifetime, now, ends)
+  const fresh = Effect.fnUntraced(function* (at: Validation.At, lifetime: Duration.Duration, now: number) {
+    const ends = Validation.objectExpiry(yield* metadataOf(at))
+    const until = yield* Validation.urlExpiry(at, lifetime, now, ends)
     const from = Math.floor(now / 1_000) * 1_000
     const url = yield* Effect.mapError(sign(at.key, from, until), translate(at))
     const signed: Signed = { url, expiresAt: new Date(until), freshUntil: now + (until - now) / 2 }

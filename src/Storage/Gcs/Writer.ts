@@ -1,4 +1,4 @@
-/** Puts: what fits in one request together with its metadata, the rest in chunks. Create-only, CRC32C declared. */
+/** Puts, create-only and with a declared CRC32C: small objects in one request, large ones in chunks. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Option, Stream } from "effect"
 import { randomUUID } from "node:crypto"
@@ -10,20 +10,20 @@ import type { GcsFault } from "./Fault.ts"
 import * as Http from "./Http.ts"
 import * as Policy from "./Policy.ts"
 import * as ResumableUpload from "./ResumableUpload.ts"
-import * as Rules from "../Rules.ts"
+import * as Validation from "../Validation.ts"
 
 interface Body extends Bucket.Sum {
   readonly pieces: ReadonlyArray<Uint8Array>
 }
 
-const collect = Effect.fnUntraced(function* (at: Rules.At, body: NewObject["body"]) {
+const collect = Effect.fnUntraced(function* (at: Validation.At, body: NewObject["body"]) {
   if (body instanceof Uint8Array) return { pieces: [body], size: body.length, crc32c: crc32c(body) }
   const pieces: Array<Uint8Array> = []
   let size = 0
   let sum = 0
   const stream: Stream.Stream<Uint8Array, StorageUnavailable | StorageRefused> = body.stream
   yield* Stream.runForEach(
-    Stream.limitBytes(stream, body.size, () => Stream.fail(Rules.wrongSize(at, body.size))),
+    Stream.limitBytes(stream, body.size, () => Stream.fail(Validation.wrongSize(at, body.size))),
     (piece) =>
       Effect.sync(() => {
         pieces.push(piece)
@@ -31,11 +31,11 @@ const collect = Effect.fnUntraced(function* (at: Rules.At, body: NewObject["body
         sum = crc32c(piece, sum)
       })
   )
-  if (size !== body.size) return yield* Rules.wrongSize(at, body.size)
+  if (size !== body.size) return yield* Validation.wrongSize(at, body.size)
   return { pieces, size, crc32c: sum }
 })
 
-/** `multipart/related` (RFC 2387): the object's resource and its bytes. */
+/** `multipart/related` (RFC 2387): the object's resource, then its bytes. */
 const related = (object: NewObject, body: Body): Http.Body => {
   const boundary = randomUUID()
   const { contentType, key, metadata } = object
@@ -68,9 +68,9 @@ const inOne = (bucket: Bucket.Bucket, object: NewObject, body: Body): Effect.Eff
 
 const sizeOf = (body: NewObject["body"]): number => (body instanceof Uint8Array ? body.length : body.size)
 
-export const put = Effect.fnUntraced(function* (bucket: Bucket.Bucket, at: Rules.At, object: NewObject) {
-  yield* Rules.key(at)
-  yield* Rules.metadata(at, object)
+export const put = Effect.fnUntraced(function* (bucket: Bucket.Bucket, at: Validation.At, object: NewObject) {
+  yield* Validation.checkKey(at)
+  yield* Validation.checkMetadata(at, object)
   const size = sizeOf(object.body)
   const outcome =
     size <= bucket.config.multipartSize

@@ -106,7 +106,7 @@ it.effect("a token that Google no longer takes is fetched again, every 10 second
   Effect.scoped(
     Effect.gen(function* () {
       const { keyFile, tokens } = yield* world
-      const { headers, refused } = yield* Credentials.make(
+      const { headers, discardToken: refused } = yield* Credentials.make(
         { ...limits, ...patient, keyFile: Option.some(keyFile) },
         bucket
       )
@@ -157,7 +157,7 @@ it.live("an answer that takes no token is asked for once more, and says so to wh
       const refused = () => void count++
       const http = yield* Http.make(
         { ...limits, ...patient },
-        { origin: server.url, headers: Effect.succeed({}), refused }
+        { origin: server.url, headers: Effect.succeed({}), discardToken: refused }
       )
       const call = { method: "GET", path: `/storage/v1/b/${bucket}/o` } as const
       assert.strictEqual((yield* http.exchange(call)).status, 401)

@@ -1,26 +1,26 @@
-/** What every adapter accepts: names, prefixes, ranges and metadata, checked before the store is touched. */
+/** Validation of keys, prefixes, ranges and metadata, the same in every adapter. Runs before the store is used. */
 import { Duration, Effect } from "effect"
 import { StorageRefused } from "../Storage.ts"
 import type { ByteRange, ObjectHead } from "../Storage.ts"
 
-/** A page of a listing holds at most this many objects. */
+/** Most objects in a page of a listing. */
 export const pageSize = 1_000
 
-/** Object names in Google Cloud Storage hold at most 1,024 bytes. */
+/** Longest key: Google Cloud Storage allows 1,024 bytes. */
 const keySize = 1_024
 
-/** Leaves room, in a file name of 255 bytes, for what `DiskName` adds. */
+/** Leaves room in a file name of 255 bytes for the suffix that `Disk/FileName` adds. */
 const segmentSize = 200
 
-/** Google Cloud Storage keeps at most 8 KiB of custom metadata per object. */
+/** Google Cloud Storage allows 8 KiB of custom metadata per object. */
 const metadataSize = 8_192
 
-/** More than a day of chunks of a minute; so many heads are held while they are composed. */
+/** Most sources of one compose, whose heads are all in memory: more than a day of one-minute chunks. */
 const sourcesSize = 10_000
 
 const segment = new RegExp(`^[A-Za-z0-9._-]{1,${segmentSize}}$`)
 
-/** What was asked for; every error carries it. */
+/** The operation and its object, which every error carries. */
 export interface At {
   readonly operation: string
   readonly bucket: string
@@ -34,12 +34,12 @@ const isKey = (key: string) =>
   key.length <= keySize && key.split("/").every((part) => segment.test(part) && part !== "." && part !== "..")
 
 /** 1 to 1,024 characters: segments of 1 to 200 of `A-Z a-z 0-9 . _ -`, joined by `/`, none of them `.` or `..`. */
-export function key(at: At): Effect.Effect<void, StorageRefused> {
+export function checkKey(at: At): Effect.Effect<void, StorageRefused> {
   return refuseUnless(isKey(at.key), at, "not an object name")
 }
 
 /** Empty (everything), or a name and `/`. */
-export function prefix(at: At): Effect.Effect<void, StorageRefused> {
+export function checkPrefix(at: At): Effect.Effect<void, StorageRefused> {
   return refuseUnless(
     at.key === "" || (at.key.endsWith("/") && isKey(at.key.slice(0, -1))),
     at,
@@ -47,8 +47,12 @@ export function prefix(at: At): Effect.Effect<void, StorageRefused> {
   )
 }
 
-/** The range that is there of what was asked for. */
-export function range(at: At, asked: ByteRange | undefined, size: number): Effect.Effect<ByteRange, StorageRefused> {
+/** The requested range, clipped to the size of the object. */
+export function clipRange(
+  at: At,
+  asked: ByteRange | undefined,
+  size: number
+): Effect.Effect<ByteRange, StorageRefused> {
   if (asked === undefined) return Effect.succeed({ start: 0, end: size })
   const { end, start } = asked
   return Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && end >= start
@@ -56,11 +60,11 @@ export function range(at: At, asked: ByteRange | undefined, size: number): Effec
     : new StorageRefused({ ...at, reason: "not a range" })
 }
 
-/** Type and subtype, and perhaps parameters; it travels in headers, so no character is but printable ASCII. */
+/** Type, subtype and optional parameters, in printable ASCII because a header carries them. */
 const isContentType = (text: string) => text.length <= 255 && /^[!-.0-~]+\/[ -~]+$/.test(text)
 
-/** A content type, if one is said, and metadata of at most 8 KiB, names and values together. */
-export function metadata(
+/** Accepts a valid content type, if given, and at most 8 KiB of names and values. */
+export function checkMetadata(
   at: At,
   { contentType = "a/b", metadata }: { readonly contentType?: string; readonly metadata: ObjectHead["metadata"] }
 ): Effect.Effect<void, StorageRefused> {
@@ -76,34 +80,34 @@ export function wrongSize(at: At, size: number): StorageRefused {
   return new StorageRefused({ ...at, reason: `the body is not of ${size} bytes, as announced` })
 }
 
-/** How many objects a page may hold. */
-export function limit(asked: number | undefined): number {
+/** The page size for a requested limit: from 1 to 1,000. */
+export function clampLimit(asked: number | undefined): number {
   return Math.max(1, Math.min(pageSize, Math.trunc(asked ?? pageSize)))
 }
 
-/** A put that found an object under its key: the same put, if the bytes are the same. */
+/** Whether the existing object has the size and CRC32C of a put, which then succeeds. */
 export function isSamePut(existing: ObjectHead, put: { readonly size: number; readonly crc32c: number }): boolean {
   return existing.size === put.size && existing.crc32c === put.crc32c
 }
 
-/** 1 to 10,000 names. */
-export function sources(at: At, keys: ReadonlyArray<string>): Effect.Effect<void, StorageRefused> {
+/** Accepts 1 to 10,000 keys. */
+export function checkSources(at: At, keys: ReadonlyArray<string>): Effect.Effect<void, StorageRefused> {
   return refuseUnless(keys.length >= 1 && keys.length <= sourcesSize, at, `not 1 to ${sourcesSize} objects`).pipe(
-    Effect.andThen(Effect.forEach(keys, (source) => key({ ...at, key: source }), { discard: true }))
+    Effect.andThen(Effect.forEach(keys, (source) => checkKey({ ...at, key: source }), { discard: true }))
   )
 }
 
-/** When an object expires by its metadata, in unix milliseconds; infinity if it says nothing that is a time. */
-export function expiresAt(metadata: ObjectHead["metadata"] | undefined): number {
+/** Expiry of an object according to its metadata, in Unix milliseconds; infinity without a valid `expires_at`. */
+export function objectExpiry(metadata: ObjectHead["metadata"] | undefined): number {
   const at = Date.parse(metadata?.["expires_at"] ?? "")
   return Number.isNaN(at) ? Number.POSITIVE_INFINITY : at
 }
 
-/** What V4 signatures of Google Cloud Storage allow at most. */
+/** The longest lifetime of a V4 signature in Google Cloud Storage. */
 const longestLifetime = Duration.days(7)
 
-/** When a URL signed at `now` ends, in unix milliseconds, whole seconds: after the lifetime, and not after `ends`. */
-export function lifetime(
+/** Expiry of a URL signed at `now`, in Unix milliseconds of a whole second: after the lifetime, at most `ends`. */
+export function urlExpiry(
   at: At,
   asked: Duration.Duration,
   now: number,

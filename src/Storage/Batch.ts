@@ -1,13 +1,13 @@
-/** Operations on many objects, made of those on one, for stores that have none of their own. */
+/** Operations on several objects, built from those on one, for stores without native ones. */
 import { Effect, Stream } from "effect"
 import { StorageRefused } from "../Storage.ts"
 import type { NewObjectHead, ObjectHead, ObjectNotFound, Storage, StorageUnavailable } from "../Storage.ts"
-import * as Rules from "./Rules.ts"
+import * as Validation from "./Validation.ts"
 import type { Source } from "./Source.ts"
 
 type Removal = Effect.Effect<void, StorageUnavailable | StorageRefused>
 
-/** At most `window` at a time, all of them; then fails with the first failure. */
+/** Removes all keys, at most `window` at a time, then fails with the first failure, if any. */
 export const removeMany = Effect.fnUntraced(function* (
   keys: ReadonlyArray<string>,
   window: number,
@@ -19,17 +19,17 @@ export const removeMany = Effect.fnUntraced(function* (
 
 type ReadError = ObjectNotFound | StorageUnavailable | StorageRefused
 
-/** The bytes are read one object after the other while they are written; every object's CRC32C is checked. */
+/** Streams the sources into one put, one after the other, and verifies the CRC32C of each. */
 export const compose = Effect.fnUntraced(function* <E>(
   store: Pick<Storage["Service"], "get" | "head">,
   window: number,
   target: NewObjectHead,
-  at: Rules.At,
+  at: Validation.At,
   sources: ReadonlyArray<string>,
   put: (object: Source<ReadError>) => Effect.Effect<ObjectHead, E>
 ) {
-  yield* Rules.key(at)
-  yield* Rules.sources(at, sources)
+  yield* Validation.checkKey(at)
+  yield* Validation.checkSources(at, sources)
   const heads = yield* Effect.forEach(sources, (key) => store.head(key), { concurrency: window })
   const size = heads.reduce((sum, head) => sum + head.size, 0)
   const stream = Stream.flatMap(Stream.fromIterable(sources, { chunkSize: 1 }), (key) =>
