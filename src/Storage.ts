@@ -1,4 +1,4 @@
-/** The object store port. Adapters: `Storage/DiskStorage.ts`, `Storage/MemoryStorage.ts`. */
+/** The object store port. Adapters: `Storage/Disk`, `Storage/Gcs`, `Storage/MemoryStorage.ts`. */
 import { Context, Effect, Schema } from "effect"
 import type { Duration, Stream } from "effect"
 
@@ -15,21 +15,21 @@ const place = ({
 
 const where = { operation: Schema.String, bucket: Schema.String, key: Schema.String }
 
-/** There is no object under this key. */
+/** No object has this key. */
 export class ObjectNotFound extends Schema.TaggedError<ObjectNotFound>()("ObjectNotFound", where) {
   override get message() {
-    return `${place(this)}: there is no such object`
+    return `${place(this)}: the object does not exist`
   }
 }
 
-/** There is an object with other bytes under this key; objects are never overwritten. */
+/** The key has an object with other bytes. Objects are never overwritten. */
 export class ObjectConflict extends Schema.TaggedError<ObjectConflict>()("ObjectConflict", where) {
   override get message() {
-    return `${place(this)}: there is an object with other bytes`
+    return `${place(this)}: an object with other bytes exists`
   }
 }
 
-/** The bytes that were read have another CRC32C than those that were put: damaged on the way, or at rest. */
+/** The bytes do not match the stored CRC32C: damaged in transit or at rest. */
 export class ObjectDamaged extends Schema.TaggedError<ObjectDamaged>()("ObjectDamaged", {
   ...where,
   reason: Schema.String
@@ -39,7 +39,7 @@ export class ObjectDamaged extends Schema.TaggedError<ObjectDamaged>()("ObjectDa
   }
 }
 
-/** The store could not answer for now; the same call may work later. */
+/** A transient failure of the store; the same call may succeed later. */
 export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()("StorageUnavailable", {
   ...where,
   cause: Schema.Defect()
@@ -49,7 +49,7 @@ export class StorageUnavailable extends Schema.TaggedError<StorageUnavailable>()
   }
 }
 
-/** The store will not do this, however often it is asked (permission, bad name). */
+/** A permanent failure: the store rejects the call (permission, invalid key). */
 export class StorageRefused extends Schema.TaggedError<StorageRefused>()("StorageRefused", {
   ...where,
   reason: Schema.String
@@ -62,12 +62,12 @@ export class StorageRefused extends Schema.TaggedError<StorageRefused>()("Storag
 export type ReadError = ObjectNotFound | ObjectDamaged | StorageUnavailable | StorageRefused
 export type StorageError = ReadError | ObjectConflict
 
-/** Damage on the way passes, damage at rest stays: one more read tells them apart before anybody sees the error. */
+/** Retries a damaged read once: damage in transit is transient, damage at rest is not. */
 export function rereadDamaged<A, E, R>(read: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
   return Effect.retry(read, { times: 1, while: (error) => error instanceof ObjectDamaged })
 }
 
-/** What the store knows of an object. `crc32c` is unsigned, `generation` changes when the key gets a new object. */
+/** The properties of an object. `crc32c` is unsigned; `generation` changes when the key gets a new object. */
 export interface ObjectHead {
   readonly key: string
   readonly size: number
@@ -80,13 +80,13 @@ export interface ObjectHead {
 
 export interface NewObject {
   readonly key: string
-  /** Whole, or as a stream of exactly `size` bytes. */
+  /** The whole body, or a stream of exactly `size` bytes. */
   readonly body: Uint8Array | { readonly size: number; readonly stream: Stream.Stream<Uint8Array, StorageUnavailable> }
   readonly contentType: string
   readonly metadata: Readonly<Record<string, string>>
 }
 
-/** Bytes `start` to `end`, `end` not included. */
+/** The bytes from `start` to `end`, `end` exclusive. */
 export interface ByteRange {
   readonly start: number
   readonly end: number
@@ -94,11 +94,11 @@ export interface ByteRange {
 
 export interface ObjectPage {
   readonly objects: ReadonlyArray<ObjectHead>
-  /** Hand it back as `after` to go on; `undefined` on the last page. */
+  /** Pass it as `after` for the next page; `undefined` on the last page. */
   readonly next: string | undefined
 }
 
-/** An object but for its bytes. */
+/** An object without its body. */
 export type NewObjectHead = Pick<NewObject, "key" | "contentType" | "metadata">
 
 export interface SignedUrl {
@@ -110,36 +110,36 @@ export class Storage extends Context.Service<
   Storage,
   {
     readonly bucket: string
-    /** Create-only and durable when it returns. The same bytes again under the same key is success. */
+    /** Create-only, and durable when it returns. Putting the same bytes again succeeds. */
     put(object: NewObject): Effect.Effect<ObjectHead, ObjectConflict | StorageUnavailable | StorageRefused>
-    /** Whole objects are checked against their CRC32C while they stream; a range past the end is clipped. */
+    /** A whole object is verified against its CRC32C while it streams. A range past the end is clipped. */
     get(key: string, range?: ByteRange): Stream.Stream<Uint8Array, ReadError>
     head(key: string): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused>
-    /** By key, ascending, at most 1,000 a page. A prefix ends in `/`. */
+    /** In ascending order of key, at most 1,000 a page. A prefix ends in `/`. */
     list(
       prefix: string,
       options?: { readonly after?: string; readonly limit?: number }
     ): Effect.Effect<ObjectPage, StorageUnavailable | StorageRefused>
-    /** Existing objects, one after the other, as a new one: a put of their bytes, which do not pass through the caller. */
+    /** Concatenates existing objects into a new one, as a put of their bytes. The bytes do not pass through the caller. */
     compose(
       target: NewObjectHead,
       sources: ReadonlyArray<string>
     ): Effect.Effect<ObjectHead, ObjectNotFound | ObjectConflict | StorageUnavailable | StorageRefused>
-    /** All of the custom metadata, at once: a reader sees the old or the new. The generation stays. */
+    /** Replaces all custom metadata atomically. The generation does not change. */
     setMetadata(
       key: string,
       metadata: Readonly<Record<string, string>>
     ): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused>
-    /** Success without deleting: a missing object, or one of another generation than the given. */
+    /** Succeeds without effect when the object is missing or has another generation than the given one. */
     remove(
       key: string,
       options?: { readonly generation?: string }
     ): Effect.Effect<void, StorageUnavailable | StorageRefused>
-    /** A bounded number at a time. One that can't be removed does not keep the others; the first failure is the answer. */
+    /** Removes a bounded number at a time. A failure does not stop the others; the first failure is returned. */
     removeMany(keys: ReadonlyArray<string>): Effect.Effect<void, StorageUnavailable | StorageRefused>
     /**
-     * For a GET of the object by whoever has the URL, ranges included, until it expires: after the lifetime, and no later
-     * than the object does by its metadata's `expires_at`. At least half of what it lived for is left when it is handed out.
+     * A URL for GET requests, ranges included, without credentials. It expires after the lifetime, and no later than
+     * `expires_at` in the object's metadata. At least half of its lifetime is left when it is returned.
      */
     signedUrl(
       key: string,

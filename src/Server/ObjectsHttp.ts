@@ -8,7 +8,7 @@ import { Seats } from "../Bulkhead.ts"
 import { byteRange, EntityTag, Problem, Problems } from "../Http.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { ObjectUrls, path } from "../Storage/Disk/ObjectUrls.ts"
-import * as Rules from "../Storage/Rules.ts"
+import * as Validation from "../Storage/Validation.ts"
 import { StorageConfig } from "../Storage/StorageConfig.ts"
 
 /** The same for all that is wrong with a URL, so that nothing can be learned from trying. */
@@ -79,7 +79,7 @@ export const layer = HttpRouter.use(
       const head = yield* Effect.catchTag(storage.head(key), "ObjectNotFound", () =>
         Problem.notFound("There is no such object.")
       )
-      if ((yield* Clock.currentTimeMillis) >= Rules.expiresAt(head.metadata)) return yield* refused
+      if ((yield* Clock.currentTimeMillis) >= Validation.objectExpiry(head.metadata)) return yield* refused
       return respond(request, storage, head)
     })
 

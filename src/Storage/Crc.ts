@@ -1,9 +1,9 @@
-/** The CRC32C of bytes that are not all at hand, from those of their parts. */
+/** Combines the CRC32C of adjacent parts without their bytes, as zlib's `crc32_combine` does. */
 
-/** Castagnoli's polynomial, its lowest bit first. */
+/** Castagnoli's polynomial, bit-reversed. */
 const polynomial = 0x82f6_3b78
 
-/** A linear map of 32 bits: what it makes of each of them. */
+/** A linear map over 32 bits: the image of each bit. */
 type Matrix = ReadonlyArray<number>
 
 const apply = (matrix: Matrix, vector: number): number => {
@@ -16,12 +16,12 @@ const apply = (matrix: Matrix, vector: number): number => {
 
 const twice = (matrix: Matrix): Matrix => matrix.map((column) => apply(matrix, column))
 
-/** What one zero byte makes of a sum. */
+/** The effect of one zero byte on a CRC. */
 const zeroByte: Matrix = twice(
   twice(twice(Array.from({ length: 32 }, (_, bit) => (bit === 0 ? polynomial : (1 << (bit - 1)) >>> 0))))
 )
 
-/** The sum of some bytes followed by others: from both sums, and how many the others are. */
+/** The CRC32C of two adjacent parts, from the CRC32C of each and the size of the second. */
 export function join(first: number, second: number, secondSize: number): number {
   let sum = first
   let zeros = zeroByte

@@ -1,4 +1,4 @@
-/** A store whose operations are counted and timed, whatever it is made of. No fiber is forked; a piece costs an addition. */
+/** Wraps a store with metrics. It forks no fiber, and a piece of a stream costs one addition. */
 import { Clock, Effect, Exit, Metric, Option, Stream } from "effect"
 import type { ByteRange, NewObject, Storage, StorageError } from "../Storage.ts"
 import * as StorageMetrics from "./StorageMetrics.ts"
@@ -24,7 +24,7 @@ const outcomeOf = (exit: Exit.Exit<unknown, StorageError>): string => {
 export const of = Effect.fnUntraced(function* (store: Store) {
   const clock = yield* Clock.Clock
   const context = yield* Effect.context()
-  /** By operation and outcome, which are both constants of the source. */
+  /** By operation and outcome. Both are constants in the source, which bounds the map. */
   const timers = new Map<string, typeof StorageMetrics.duration>()
 
   const timerOf = (operation: string, outcome: string) => {

@@ -15,7 +15,7 @@ interface Stored {
 
 const at = (operation: string, key: string): Validation.At => ({ operation, bucket: "memory", key })
 
-/** Few, as objects are not written side by side here. */
+/** Concurrent operations of one call. */
 const window = 8
 
 const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
@@ -27,7 +27,7 @@ const collect = Effect.fnUntraced(function* <E>({ body, key }: Source<E>) {
   return bytes.length === body.size ? bytes : yield* refusal
 })
 
-/** Over `capacity` bytes in all, puts fail as on a full disk. */
+/** Puts that exceed `capacity` bytes in all fail as on a full disk. */
 export function make(capacity: number): Storage["Service"] {
   const objects = new Map<string, Stored>()
   let generations = 0
@@ -42,7 +42,7 @@ export function make(capacity: number): Storage["Service"] {
       })
     )
 
-  /** The key and the metadata are looked at before the body is. */
+  /** Validates the key and the metadata before it reads the body. */
   const put = Effect.fnUntraced(function* <E>(
     at: Validation.At,
     { contentType, key, metadata }: NewObjectHead,
@@ -121,10 +121,10 @@ export function make(capacity: number): Storage["Service"] {
   }
 }
 
-const standard = 256 * 1_024 * 1_024
+const defaultCapacity = 256 * 1_024 * 1_024
 
-/** Empty, 256 MiB. */
+/** Starts empty; capacity 256 MiB. */
 export const layer = Layer.effect(
   Storage,
-  Effect.suspend(() => Measured.of(make(standard)))
+  Effect.suspend(() => Measured.of(make(defaultCapacity)))
 )

@@ -1,4 +1,4 @@
-/** A new object as adapters take it: its stream may fail in its own way. */
+/** A new object inside the adapters, where the stream may have any error type. */
 import type { Stream } from "effect"
 import type { NewObjectHead } from "../Storage.ts"
 

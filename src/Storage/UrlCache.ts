@@ -1,19 +1,19 @@
-/** Signed URLs, handed out again while at least half of their life is left, so that caches on the way know them. */
+/** A cache of signed URLs. A URL is reused while at least half of its lifetime is left, so that HTTP caches can hit. */
 import type { SignedUrl } from "../Storage.ts"
 
-interface Kept {
+interface Cached {
   readonly url: SignedUrl
-  /** Unix milliseconds from which on it is signed anew. */
+  /** Unix milliseconds after which the URL is signed again. */
   readonly until: number
 }
 
-/** `name` is all that a URL depends on. Of more than `bound`, the oldest goes and is signed anew. */
+/** `name` identifies everything that a URL depends on. Evicts the oldest of more than `bound` URLs. */
 export function make(bound: number) {
-  const known = new Map<string, Kept>()
+  const known = new Map<string, Cached>()
   return {
     get: (name: string, now: number): SignedUrl | undefined => {
-      const kept = known.get(name)
-      return kept !== undefined && now <= kept.until ? kept.url : undefined
+      const cached = known.get(name)
+      return cached !== undefined && now <= cached.until ? cached.url : undefined
     },
     add: (name: string, now: number, url: SignedUrl): SignedUrl => {
       known.delete(name)

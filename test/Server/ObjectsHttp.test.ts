@@ -272,6 +272,6 @@ it.effect("needs a whole key, and the start says what to do about a damaged one"
     const dataDir = yield* temporaryDirectory
     fs.writeFileSync(join(dataDir, "url-key"), "short")
     const refused = yield* Effect.flip(Effect.scoped(Layer.build(diskStorage(dataDir))))
-    assert.include(refused.message, "url-key is not a key of 32 bytes; delete it to have a new one")
+    assert.include(refused.message, "url-key is not a key of 32 bytes; delete it, and a new one is created")
   })
 )

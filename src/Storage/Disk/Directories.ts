@@ -1,29 +1,29 @@
-/** The directories that hold objects: made and synced before an object in them counts, removed with their last one. */
+/** The directories of objects: created and synced before an object in them is durable, removed with their last object. */
 import { Effect } from "effect"
 import { dirname } from "node:path"
 import * as Disk from "./Disk.ts"
 import type { DiskFault } from "./Fault.ts"
 
-/** How often a directory may disappear under a put, because its last object was removed at that moment. */
+/** Retries of a put whose directory disappears because its last object is removed concurrently. */
 const attempts = 16
 
-export interface DiskDirectories {
+export interface Directories {
   /**
-   * Gives the file `from` also the name `to`, durably. Fails with EEXIST if that name is taken, and that is durable
-   * then too: the put that took it may have been killed before it synced.
+   * Links the file `from` as `to`, durably. Fails with EEXIST if `to` exists; `to` is then durable too, because the put
+   * that created it may have been killed before it synced.
    */
   readonly publish: (from: string, to: string) => Effect.Effect<void, DiskFault>
-  /** The name `to`, which is there, is the file `from` from now on, durably. */
+  /** Renames `from` over the existing `to`, durably. */
   readonly replace: (from: string, to: string) => Effect.Effect<void, DiskFault>
-  /** Removes the name, durably, and the directories that are empty then. A missing name is success. */
+  /** Removes the file, durably, and directories that become empty. Succeeds when the file is missing. */
   readonly remove: (path: string) => Effect.Effect<void, DiskFault>
 }
 
-/** `root` exists and is durable; all paths are under it. At most `bound` directories are remembered. */
-export function make(root: string, bound: number): DiskDirectories {
-  /** Durable in all their ancestors; oldest first. */
+/** `root` exists and is durable; all paths are under it. Caches at most `bound` durable directories. */
+export function make(root: string, bound: number): Directories {
+  /** Directories that are durable with all their ancestors, oldest first. */
   const known = new Set<string>()
-  /** A directory that is found while another is removed may be the removed one, and is not remembered. */
+  /** Removals in progress and completed: a directory found during a removal is not cached. */
   let removing = 0
   let removed = 0
 
@@ -39,7 +39,7 @@ export function make(root: string, bound: number): DiskDirectories {
     for (let each = directory; each !== root; each = dirname(each)) known.delete(each)
   }
 
-  /** Makes the directory unless it is there, and makes it durable. ENOENT: one above it was just removed. */
+  /** Creates the directory if missing and makes it durable. Fails with ENOENT when an ancestor was just removed. */
   const ensure = (directory: string): Effect.Effect<void, DiskFault> =>
     Effect.suspend(() => {
       if (directory === root || known.has(directory)) return Effect.void
@@ -67,7 +67,7 @@ export function make(root: string, bound: number): DiskDirectories {
       })
     )
 
-  /** Syncs the directory, or, if it is gone, the first one above it that is not. */
+  /** Syncs the directory or, if it was removed, its nearest existing ancestor. */
   const syncUp = (directory: string): Effect.Effect<void, DiskFault> =>
     Effect.catchTag(Disk.syncDirectory(directory), "DiskFault", (fault) =>
       fault.code === "ENOENT" && directory !== root ? syncUp(dirname(directory)) : Effect.fail(fault)

@@ -1,6 +1,6 @@
 /**
- * node:fs as effects. Not Effect's `FileSystem`: it has no link, no gathered write, and hides the errno. No call here
- * can be interrupted half way: a descriptor must not be closed, and so reused, under a call that is still running.
+ * node:fs as effects. Effect's `FileSystem` has no link and no gathered write, and hides the errno. Calls are
+ * uninterruptible: closing a descriptor during a call would let the system reuse it.
  */
 import { Effect } from "effect"
 import * as fs from "node:fs"
@@ -17,18 +17,18 @@ const call = <A = void>(register: (callback: Callback<A>) => void): Effect.Effec
     )
   )
 
-/** A new file that only this process's user can read. Fails with EEXIST if there is one. */
+/** Creates a file that only this user can read. Fails with EEXIST if it exists. */
 export function create(path: string) {
   return call<number>((done) => fs.open(path, "wx", 0o600, done))
 }
 export function open(path: string) {
   return call<number>((done) => fs.open(path, "r", done))
 }
-/** A file that is there, to write at its end. */
+/** Opens an existing file for appending. */
 export function openAtEnd(path: string) {
   return call<number>((done) => fs.open(path, "a", done))
 }
-/** A new file with the bytes of another, which share their place on the disk where the file system can. */
+/** Copies a file; shares its blocks where the file system can. */
 export function copy(from: string, to: string) {
   return call((done) =>
     fs.copyFile(from, to, fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE, (e) => done(e))
@@ -43,7 +43,7 @@ export function close(fd: number) {
 export function link(from: string, to: string) {
   return call((done) => fs.link(from, to, (error) => done(error)))
 }
-/** `to` is the file `from` from now on, and at no moment missing. */
+/** Replaces `to` atomically. */
 export function rename(from: string, to: string) {
   return call((done) => fs.rename(from, to, (error) => done(error)))
 }
@@ -63,24 +63,24 @@ export function modifiedAt(path: string) {
   )
 }
 
-/** Fails unless this process may make and remove names in the directory. */
+/** Fails unless this process can create and remove files in the directory. */
 export function checkWritable(path: string) {
   return call((done) =>
     fs.access(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK, (error) => done(error))
   )
 }
 
-/** One directory; fails with EEXIST if there is one. Not recursive: Node's recursion errs when others remove. */
+/** Creates one directory; fails with EEXIST if it exists. Node's recursive mode fails during concurrent removals. */
 export function makeDirectory(path: string) {
   return call((done) => fs.mkdir(path, 0o700, (error) => done(error)))
 }
 
-/** The directory and what is missing above it. */
+/** Creates the directory and its missing ancestors. */
 export function makeDirectories(path: string) {
   return call((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, (error) => done(error)))
 }
 
-/** Synchronous: the answer is in memory for an open file. */
+/** Synchronous, because the size of an open file is in memory. */
 export function sizeOf(fd: number): Effect.Effect<number> {
   return Effect.sync(() => fs.fstatSync(fd).size)
 }
@@ -115,7 +115,7 @@ export function read(fd: number, length: number, position: number): Effect.Effec
   })
 }
 
-/** All the bytes, at the file's end, in one call unless the disk takes only some of them. */
+/** Appends all bytes; in one call unless the write is partial. */
 export function append(fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, DiskFault> {
   return Effect.flatMap(
     call<number>((done) => fs.writev(fd, parts, done)),

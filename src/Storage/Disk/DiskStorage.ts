@@ -5,13 +5,12 @@ import { dirname, join, resolve } from "node:path"
 import { NodeConfig } from "../../NodeConfig.ts"
 import { Storage } from "../../Storage.ts"
 import * as Disk from "./Disk.ts"
-import * as DiskDirectories from "./Directories.ts"
-import { translate } from "./Fault.ts"
-import { unusable } from "./Unusable.ts"
-import * as DiskListing from "./Listing.ts"
-import * as DiskName from "./FileName.ts"
-import * as DiskReader from "./Reader.ts"
-import * as DiskWriter from "./Writer.ts"
+import * as Directories from "./Directories.ts"
+import { translate, unusable } from "./Fault.ts"
+import * as Listing from "./Listing.ts"
+import * as FileName from "./FileName.ts"
+import * as Reader from "./Reader.ts"
+import * as Writer from "./Writer.ts"
 import * as Batch from "../Batch.ts"
 import * as Measured from "../Measured.ts"
 import { ObjectUrls } from "./ObjectUrls.ts"
@@ -20,7 +19,7 @@ import { StorageConfig } from "../StorageConfig.ts"
 
 const at = (operation: string, key: string): Validation.At => ({ operation, bucket: "disk", key })
 
-/** Deletes what puts of killed processes left behind. */
+/** Deletes the temporary files of killed puts. */
 const sweep = Effect.fn("DiskStorage.sweep")(function* (unfinished: string, age: Duration.Duration) {
   const oldest = (yield* Clock.currentTimeMillis) - Duration.toMillis(age)
   for (const name of yield* Disk.names(unfinished)) {
@@ -31,10 +30,10 @@ const sweep = Effect.fn("DiskStorage.sweep")(function* (unfinished: string, age:
 })
 
 /**
- * What changes or removes an object does so alone, so that what was looked at is what is changed. Keys share a few locks;
- * a put needs none, as it never touches what is there.
+ * Serializes changes and removals of a key, so that the object that was checked is the one that changes. Keys share 64
+ * locks. A put needs none, because it never touches an existing object.
  */
-const lockedBy = () => {
+const makeLocks = () => {
   const locks = Array.from({ length: 64 }, () => Semaphore.makeUnsafe(1))
   const spare = Semaphore.makeUnsafe(1)
   return (key: string) => (locks[crc32c(key) % locks.length] ?? spare).withPermit
@@ -45,31 +44,33 @@ const make = Effect.gen(function* () {
   const config = yield* StorageConfig
   const urls = yield* ObjectUrls
   const root = resolve(dataDir, "objects")
-  const unfinished = join(root, DiskName.leftovers)
+  const unfinished = join(root, FileName.unfinishedDirectory)
   yield* Disk.makeDirectories(unfinished).pipe(
     Effect.andThen(Effect.forEach([root, unfinished], Disk.checkWritable)),
     Effect.andThen(Effect.forEach([root, dirname(root)], Disk.syncDirectory)),
     Effect.mapError(unusable(root))
   )
-  // Not ours, and perhaps not readable.
+  // The parent may be unreadable.
   yield* Effect.ignore(Disk.syncDirectory(dirname(dirname(root))))
 
   yield* sweep(unfinished, config.leftoverAge).pipe(
-    Effect.catchTag("DiskFault", (fault) => Effect.logWarning("unfinished writes could not be swept", fault)),
+    Effect.catchTag("DiskFault", (fault) =>
+      Effect.logWarning("Temporary files of unfinished puts could not be deleted", fault)
+    ),
     Effect.repeat(Schedule.spaced(config.leftoverAge)),
     Effect.forkScoped
   )
 
-  const directories = DiskDirectories.make(root, config.knownDirectories)
+  const directories = Directories.make(root, config.knownDirectories)
   const place = { root, unfinished, directories }
-  const alone = lockedBy()
-  const fileOf = (key: string) => join(root, DiskName.fileOf(key))
+  const exclusively = makeLocks()
+  const fileOf = (key: string) => join(root, FileName.fileOf(key))
 
   const listed = (key: string) =>
-    Effect.catchTag(Effect.asSome(DiskReader.head(root, at("list", key))), "ObjectNotFound", () => Effect.succeedNone)
+    Effect.catchTag(Effect.asSome(Reader.head(root, at("list", key))), "ObjectNotFound", () => Effect.succeedNone)
 
-  const get: Storage["Service"]["get"] = (key, range) => DiskReader.get(root, config.readChunk, at("get", key), range)
-  const head = Effect.fn("DiskStorage.head")((key: string) => DiskReader.head(root, at("head", key)))
+  const get: Storage["Service"]["get"] = (key, range) => Reader.get(root, config.readChunk, at("get", key), range)
+  const head = Effect.fn("DiskStorage.head")((key: string) => Reader.head(root, at("head", key)))
 
   const remove = Effect.fn("DiskStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
     const here = at("remove", key)
@@ -77,23 +78,23 @@ const make = Effect.gen(function* () {
     const isMeant =
       options?.generation === undefined
         ? Effect.succeed(true)
-        : DiskReader.head(root, here).pipe(
+        : Reader.head(root, here).pipe(
             Effect.map(({ generation }) => generation === options.generation),
             Effect.catchTag("ObjectNotFound", () => Effect.succeed(false))
           )
     const unlink = Effect.mapError(directories.remove(fileOf(key)), translate(here))
-    yield* alone(key)(Effect.flatMap(isMeant, (meant) => (meant ? unlink : Effect.void)))
+    yield* exclusively(key)(Effect.flatMap(isMeant, (meant) => (meant ? unlink : Effect.void)))
   })
 
   return Storage.of({
     bucket: "disk",
-    put: Effect.fn("DiskStorage.put")((object) => DiskWriter.put(place, at("put", object.key), object)),
+    put: Effect.fn("DiskStorage.put")((object) => Writer.put(place, at("put", object.key), object)),
     get,
     head,
     list: Effect.fn("DiskStorage.list")(function* (prefix, options) {
       yield* Validation.checkPrefix(at("list", prefix))
       const limit = Validation.clampLimit(options?.limit)
-      const keys = yield* DiskListing.keys(root, prefix, options?.after ?? "", limit + 1).pipe(
+      const keys = yield* Listing.keys(root, prefix, options?.after ?? "", limit + 1).pipe(
         Effect.mapError(translate(at("list", prefix)))
       )
       const page = keys.slice(0, limit)
@@ -102,12 +103,12 @@ const make = Effect.gen(function* () {
     }),
     compose: Effect.fn("DiskStorage.compose")((target, sources) =>
       Batch.compose({ get, head }, config.window, target, at("compose", target.key), sources, (object) =>
-        DiskWriter.put(place, at("compose", target.key), object)
+        Writer.put(place, at("compose", target.key), object)
       )
     ),
     setMetadata: Effect.fn("DiskStorage.setMetadata")((key, metadata) =>
       Validation.checkKey(at("setMetadata", key)).pipe(
-        Effect.andThen(alone(key)(DiskWriter.setMetadata(place, at("setMetadata", key), metadata)))
+        Effect.andThen(exclusively(key)(Writer.setMetadata(place, at("setMetadata", key), metadata)))
       )
     ),
     remove,
@@ -115,7 +116,7 @@ const make = Effect.gen(function* () {
     signedUrl: Effect.fn("DiskStorage.signedUrl")(function* (key, { lifetime }) {
       const here = at("signedUrl", key)
       const found = yield* Effect.catchTag(
-        Effect.asSome(DiskReader.head(root, here)),
+        Effect.asSome(Reader.head(root, here)),
         "ObjectNotFound",
         () => Effect.succeedNone
       )
@@ -124,5 +125,5 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** Fails to build when the directory can't be made or written to. Objects that a listing meets and finds damaged fail it, by name. */
+/** Fails to build when the directory cannot be created or written. A damaged object fails the listing that finds it, by key. */
 export const layer = Layer.effect(Storage, Effect.flatMap(make, Measured.of)).pipe(Layer.provide(ObjectUrls.layer))

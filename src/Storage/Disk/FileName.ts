@@ -1,13 +1,13 @@
 /**
- * Object names as file names. Objects end in `=`, directories do not, so `a` and `a/b` can both be objects. Capitals
- * are written small, with a suffix that says where they were, so names differ on file systems that ignore case too.
+ * Encodes keys as file names. Objects end in `=` and directories do not, so `a` and `a/b` can both be objects. Capitals
+ * become lower case with a suffix of their positions, so names also differ on case-insensitive file systems.
  */
 import { Option } from "effect"
 
-/** Never a segment's file name: unfinished writes live here. */
-export const leftovers = "~tmp"
+/** The directory of temporary files. No segment encodes to this name. */
+export const unfinishedDirectory = "~tmp"
 
-/** One character of the suffix stands for five of the segment: bit 16 for the first of them, bit 1 for the last. */
+/** Characters of the segment per character of the suffix: bit 16 is the first of them, bit 1 the last. */
 const group = 5
 
 const capitals = (segment: string): string => {
@@ -44,7 +44,7 @@ export function fileOf(key: string): string {
   return `${key.split("/").map(encode).join("/")}=`
 }
 
-/** What a directory entry holds: one object, or all that starts with `segment` and a `/`. None for foreign files. */
+/** Decodes a directory entry: an object, or a directory of the keys under `segment/`. None for foreign files. */
 export function read(name: string): Option.Option<{ readonly segment: string; readonly isObject: boolean }> {
   const isObject = name.endsWith("=")
   return Option.map(decode(isObject ? name.slice(0, -1) : name), (segment) => ({ segment, isObject }))

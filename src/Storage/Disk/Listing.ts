@@ -1,13 +1,13 @@
-/** Keys in ascending order from directories: a directory's names are held while it is walked, and one page of keys. */
+/** Lists keys in ascending order. Memory: one page of keys, and the names of each directory on the path. */
 import { Effect, Option } from "effect"
 import { join } from "node:path"
 import * as Disk from "./Disk.ts"
 import { DiskCorrupt } from "./Fault.ts"
 import type { DiskFault } from "./Fault.ts"
-import * as DiskName from "./FileName.ts"
+import * as FileName from "./FileName.ts"
 
 interface Entry {
-  /** A key, or what all keys in a directory start with, which ends in `/`. */
+  /** A key, or the prefix of a directory, which ends in `/`. */
   readonly key: string
   readonly name: string
 }
@@ -16,13 +16,13 @@ const ascending = (a: Entry, b: Entry) => (a.key < b.key ? -1 : 1)
 
 const isDirectory = (entry: Entry) => entry.key.endsWith("/")
 
-/** Somebody put a file where only the store does. */
+/** The error for a foreign file among the objects. */
 const foreign = (path: string) =>
   new DiskCorrupt({
     reason: `${path} is not an object of this store; move it away, and bring files in with \`spillway import --from DIR\``
   })
 
-/** None: the directory is not there. */
+/** Empty when the directory does not exist. */
 const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray<Entry>, DiskFault | DiskCorrupt> =>
   Disk.names(directory).pipe(
     Effect.catchTag("DiskFault", (fault) => {
@@ -32,7 +32,7 @@ const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray
     Effect.map((names) =>
       names
         .flatMap((name) =>
-          Option.match(DiskName.read(name), {
+          Option.match(FileName.read(name), {
             onNone: () => [],
             onSome: ({ isObject, segment }) => [{ key: prefix + segment + (isObject ? "" : "/"), name }]
           })
@@ -41,7 +41,7 @@ const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray
     )
   )
 
-/** At most `limit` keys that start with `prefix` (empty, or ending in `/`) and come after `after`. */
+/** At most `limit` keys under `prefix` (empty, or ending in `/`) that sort after `after`. */
 export const keys = Effect.fnUntraced(function* (root: string, prefix: string, after: string, limit: number) {
   const found: Array<string> = []
   const walk: (directory: string, prefix: string) => Effect.Effect<void, DiskFault | DiskCorrupt> = Effect.fnUntraced(
@@ -54,6 +54,6 @@ export const keys = Effect.fnUntraced(function* (root: string, prefix: string, a
       }
     }
   )
-  yield* walk(join(root, DiskName.directoryOf(prefix)), prefix)
+  yield* walk(join(root, FileName.directoryOf(prefix)), prefix)
   return found
 })

@@ -1,4 +1,4 @@
-/** Signed URLs of objects that this server serves itself. */
+/** Signed URLs of objects that this server serves. */
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { PublicUrl } from "../../PublicUrl.ts"
 import type { SignedUrl, StorageRefused } from "../../Storage.ts"
@@ -8,15 +8,15 @@ import * as UrlCache from "../UrlCache.ts"
 import { UrlKey } from "./UrlKey.ts"
 import * as UrlSignature from "./UrlSignature.ts"
 
-/** Everything under it is an object's key. */
+/** The path prefix; the rest of the path is the key. */
 export const path = "/objects/"
 
 export class ObjectUrls extends Context.Service<
   ObjectUrls,
   {
-    /** `ends` in unix milliseconds: the URL does not outlive it. */
+    /** The URL expires at `ends` (Unix milliseconds) at the latest. */
     sign(at: Validation.At, lifetime: Duration.Duration, ends: number): Effect.Effect<SignedUrl, StorageRefused>
-    /** Whether the URL was signed here for this method, and is not over. */
+    /** Whether the signature is valid for this method and has not expired. */
     isValid(claim: UrlSignature.Claim, signature: string): Effect.Effect<boolean>
   }
 >()("spillway/Storage/Disk/ObjectUrls") {

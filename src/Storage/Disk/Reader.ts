@@ -1,4 +1,4 @@
-/** Reads objects from disk: their head, and their bytes as a stream. */
+/** Reads the heads and bytes of objects from disk. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Metric, Option, Stream } from "effect"
 import type { Scope } from "effect"
@@ -7,8 +7,8 @@ import { ObjectDamaged, ObjectNotFound, StorageRefused } from "../../Storage.ts"
 import type { ByteRange, ObjectHead, ReadError, StorageUnavailable } from "../../Storage.ts"
 import * as Disk from "./Disk.ts"
 import { translate } from "./Fault.ts"
-import * as DiskName from "./FileName.ts"
-import * as DiskObject from "./ObjectFile.ts"
+import * as FileName from "./FileName.ts"
+import * as ObjectFile from "./ObjectFile.ts"
 import * as Validation from "../Validation.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
 
@@ -17,13 +17,13 @@ interface Open {
   readonly head: ObjectHead
 }
 
-/** The descriptor is closed with the scope. */
+/** Closes the descriptor with the scope. */
 const open = (root: string, at: Validation.At): Effect.Effect<Open, ReadError, Scope.Scope> =>
   Validation.checkKey(at).pipe(
     Effect.andThen(
-      Effect.acquireRelease(Disk.open(join(root, DiskName.fileOf(at.key))), (fd) => Effect.ignore(Disk.close(fd)))
+      Effect.acquireRelease(Disk.open(join(root, FileName.fileOf(at.key))), (fd) => Effect.ignore(Disk.close(fd)))
     ),
-    Effect.flatMap((fd) => Effect.map(DiskObject.head(fd, at.key), (head) => ({ fd, head }))),
+    Effect.flatMap((fd) => Effect.map(ObjectFile.head(fd, at.key), (head) => ({ fd, head }))),
     Effect.catchTags({
       DiskCorrupt: (corrupt) =>
         Effect.andThen(Metric.update(StorageMetrics.damaged, 1), new ObjectDamaged({ ...at, reason: corrupt.reason })),
@@ -40,7 +40,7 @@ export function head(
   )
 }
 
-/** In pieces of `chunk` bytes. Fails before its last piece when the whole object was read and its CRC32C is wrong. */
+/** Pieces have `chunk` bytes. Fails before the last piece of a whole object whose CRC32C is wrong. */
 export function get(
   root: string,
   chunk: number,

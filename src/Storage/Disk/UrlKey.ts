@@ -1,11 +1,10 @@
-/** The secret that URLs are signed with: made once, in the data directory, for its owner only. */
+/** The secret that signs URLs. Created once in the data directory, readable by its owner only. */
 import { Context, Effect, Layer } from "effect"
 import { randomBytes, randomUUID } from "node:crypto"
 import { dirname, join, resolve } from "node:path"
 import { NodeConfig } from "../../NodeConfig.ts"
 import * as Disk from "./Disk.ts"
-import { DiskCorrupt, type DiskFault, translate } from "./Fault.ts"
-import { unusable } from "./Unusable.ts"
+import { DiskCorrupt, type DiskFault, translate, unusable } from "./Fault.ts"
 
 const keySize = 32
 
@@ -16,7 +15,7 @@ export class UrlKey extends Context.Service<UrlKey, Uint8Array>()("spillway/Stor
   )
 }
 
-/** ENOENT if there is none. */
+/** Fails with ENOENT when there is no key. */
 const load = (path: string) =>
   Effect.acquireUseRelease(
     Disk.open(path),
@@ -25,11 +24,11 @@ const load = (path: string) =>
   ).pipe(
     Effect.filterOrFail(
       (key) => key.length === keySize,
-      () => new DiskCorrupt({ reason: `${path} is not a key of ${keySize} bytes; delete it to have a new one` })
+      () => new DiskCorrupt({ reason: `${path} is not a key of ${keySize} bytes; delete it, and a new one is created` })
     )
   )
 
-/** Written and synced under another name first: a kill leaves a whole key under its name, or none. */
+/** Writes and syncs a temporary file, then links it: after a kill the key is complete or absent. */
 const create = Effect.fnUntraced(function* (path: string) {
   const key = randomBytes(keySize)
   const unfinished = `${path}.${randomUUID()}`

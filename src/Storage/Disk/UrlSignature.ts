@@ -1,10 +1,10 @@
-/** What makes a URL good for one object, one method and some time: an HMAC-SHA256 over the three. */
+/** HMAC-SHA256 over the method, key and expiry of a URL. */
 import { createHmac, timingSafeEqual } from "node:crypto"
 
 export interface Claim {
   readonly method: string
   readonly key: string
-  /** Unix seconds, as they are in the URL. */
+  /** Unix seconds, as written in the URL. */
   readonly expires: string
 }
 
@@ -15,7 +15,7 @@ export function sign(secret: Uint8Array, claim: Claim): string {
   return mac(secret, claim).toString("base64url")
 }
 
-/** In constant time for every signature of the right length. */
+/** Takes constant time for every signature of the right length. */
 export function isSigned(secret: Uint8Array, claim: Claim, signature: string): boolean {
   const given = Buffer.from(signature, "base64url")
   const right = mac(secret, claim)

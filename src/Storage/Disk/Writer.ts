@@ -1,6 +1,6 @@
 /**
- * Writes objects to disk, create-only: a new file is written and synced under a name that nobody reads, then linked to
- * its own. A kill in between leaves that file for the sweep, and either no object or a whole one.
+ * Writes objects to disk, create-only: a temporary file is written and synced, then linked to its name. A kill leaves
+ * either no object or a complete one, and a temporary file that the sweep deletes.
  */
 import { crc32c } from "@node-rs/crc32"
 import { DateTime, Effect, Stream } from "effect"
@@ -9,15 +9,15 @@ import { join } from "node:path"
 import { ObjectConflict, StorageUnavailable } from "../../Storage.ts"
 import type { ObjectHead, StorageRefused } from "../../Storage.ts"
 import * as Disk from "./Disk.ts"
-import type { DiskDirectories } from "./Directories.ts"
+import type { Directories } from "./Directories.ts"
 import { translate } from "./Fault.ts"
-import * as DiskName from "./FileName.ts"
-import * as DiskObject from "./ObjectFile.ts"
-import * as DiskReader from "./Reader.ts"
+import * as FileName from "./FileName.ts"
+import * as ObjectFile from "./ObjectFile.ts"
+import * as Reader from "./Reader.ts"
 import * as Validation from "../Validation.ts"
 import type { Source, StreamBody } from "../Source.ts"
 
-/** Answers the CRC32C of what was written. */
+/** Returns the CRC32C of the written bytes. */
 const appendStream = Effect.fnUntraced(function* <E>(at: Validation.At, fd: number, body: StreamBody<E>) {
   const refusal = Validation.wrongSize(at, body.size)
   let written = 0
@@ -34,7 +34,7 @@ const appendStream = Effect.fnUntraced(function* <E>(at: Validation.At, fd: numb
   return written === body.size ? sum : yield* refusal
 })
 
-/** Writes the whole file and makes it durable. Bytes that are all there go in one call together with the metadata. */
+/** Writes and syncs the whole file. A body in memory is written in one call with its metadata. */
 const write = Effect.fnUntraced(function* <E>(at: Validation.At, object: Source<E>, fd: number, generation: string) {
   const { body, contentType, key, metadata } = object
   const isBytes = body instanceof Uint8Array
@@ -47,7 +47,7 @@ const write = Effect.fnUntraced(function* <E>(at: Validation.At, object: Source<
     metadata,
     createdAt: DateTime.toDateUtc(yield* DateTime.now)
   }
-  const tail = DiskObject.tail(head)
+  const tail = ObjectFile.tail(head)
   yield* Disk.append(fd, isBytes ? [body, tail] : [tail]).pipe(
     Effect.andThen(Disk.syncData(fd)),
     Effect.mapError(translate(at))
@@ -56,22 +56,22 @@ const write = Effect.fnUntraced(function* <E>(at: Validation.At, object: Source<
 })
 
 export interface Place {
-  /** Where objects are. */
+  /** The directory of objects. */
   readonly root: string
-  /** Where files are until they are whole; in the same file system. */
+  /** The directory of temporary files, in the same file system. */
   readonly unfinished: string
-  readonly directories: DiskDirectories
+  readonly directories: Directories
 }
 
 const publish = Effect.fnUntraced(function* (place: Place, at: Validation.At, from: string, head: ObjectHead) {
-  const isNew = yield* place.directories.publish(from, join(place.root, DiskName.fileOf(at.key))).pipe(
+  const isNew = yield* place.directories.publish(from, join(place.root, FileName.fileOf(at.key))).pipe(
     Effect.as(true),
     Effect.catchTag("DiskFault", (fault) =>
       fault.code === "EEXIST" ? Effect.succeed(false) : Effect.fail(translate(at)(fault))
     )
   )
   if (isNew) return head
-  const existing = yield* DiskReader.head(place.root, at).pipe(
+  const existing = yield* Reader.head(place.root, at).pipe(
     Effect.catchTag("ObjectNotFound", (cause) => Effect.fail(new StorageUnavailable({ ...at, cause })))
   )
   return Validation.isSamePut(existing, head) ? existing : yield* new ObjectConflict(at)
@@ -90,19 +90,19 @@ export const put = Effect.fnUntraced(function* <E>(place: Place, at: Validation.
   )
 })
 
-/** Durable when it returns. The object must stay until then: a removed one would be there again. */
+/** Durable when it returns. The caller prevents a concurrent removal, which this would undo. */
 export const setMetadata = Effect.fnUntraced(function* (
   place: Place,
   at: Validation.At,
   metadata: Readonly<Record<string, string>>
 ) {
-  const head = { ...(yield* DiskReader.head(place.root, at)), metadata }
+  const head = { ...(yield* Reader.head(place.root, at)), metadata }
   yield* Validation.checkMetadata(at, head)
-  const file = join(place.root, DiskName.fileOf(at.key))
+  const file = join(place.root, FileName.fileOf(at.key))
   const path = join(place.unfinished, randomUUID())
   const rewrite = (fd: number) =>
     Disk.truncate(fd, head.size).pipe(
-      Effect.andThen(Disk.append(fd, [DiskObject.tail(head)])),
+      Effect.andThen(Disk.append(fd, [ObjectFile.tail(head)])),
       Effect.andThen(Disk.syncData(fd))
     )
   yield* Disk.copy(file, path).pipe(

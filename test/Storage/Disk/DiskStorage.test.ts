@@ -257,7 +257,7 @@ it.effect("does not open where it can't write, and says where and what to do", (
     fs.writeFileSync(join(dataDir, "objects"), "")
     const { message } = yield* Effect.flip(using(dataDir, () => Effect.void))
     assert.include(message, `Can't write to ${join(dataDir, "objects")}`)
-    assert.match(message, /\((ENOTDIR|EEXIST)\)\. Give this user the right to, or set SPILLWAY_DATA_DIR/)
+    assert.match(message, /\((ENOTDIR|EEXIST)\)\. Give this user write permission, or set SPILLWAY_DATA_DIR/)
   })
 )
 
