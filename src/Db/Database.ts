@@ -1,4 +1,4 @@
-/** The database of this node, ready to use: reached or started, its schema up to date. */
+/** The database of this node: reached or started, and migrated. */
 import { Effect, Layer, Option } from "effect"
 import { DbConfig } from "./DbConfig.ts"
 import * as EmbeddedPostgres from "./Postgres/EmbeddedPostgres.ts"
@@ -10,8 +10,8 @@ const server = Layer.unwrap(
   Effect.map(DbConfig, ({ url }) => Option.match(url, { onNone: () => EmbeddedPostgres.layer, onSome: External.layer }))
 )
 
-/** On whatever `DbServer` is given. */
+/** Uses the given `DbServer`. */
 export const layerNoDeps = Layer.effectDiscard(Migrations.run).pipe(Layer.provideMerge(PgDb.layer))
 
-/** `DATABASE_URL`, or else the node's own PostgreSQL. Fails with a `DatabaseUnusable`, whose message is for the operator. */
+/** `DATABASE_URL`, or else the embedded PostgreSQL. Fails with `DatabaseUnusable`, whose message is for the operator. */
 export const layer = layerNoDeps.pipe(Layer.provide(server))

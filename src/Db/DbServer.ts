@@ -1,4 +1,4 @@
-/** Where the database is and how to log in: the node's own PostgreSQL, or one from `DATABASE_URL`. */
+/** The address and login of the database: the embedded PostgreSQL, or the one of `DATABASE_URL`. */
 import type { PgClient } from "@effect/sql-pg"
 import { Context } from "effect"
 
@@ -21,13 +21,13 @@ export class DbServer extends Context.Service<
   DbServer,
   {
     readonly login: Login
-    /** For messages; holds no secret. */
+    /** For messages; contains no secret. */
     readonly name: string
-    /** Runs as our own child. */
+    /** Whether it is a child process of this node. */
     readonly embedded: boolean
     /**
-     * A pooler lies in between: each transaction may run in another session of the server. Then sessions have no settings,
-     * no locks and no prepared statements of ours.
+     * Whether a pooler assigns each transaction to a server session. Then session settings, session locks and prepared
+     * statements are unavailable.
      */
     readonly pooled: boolean
   }

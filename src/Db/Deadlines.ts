@@ -1,4 +1,4 @@
-/** Many time limits on one timer: an operation that ends in time costs no timer of its own. */
+/** Many deadlines on one timer, so that an operation that ends in time creates no timer. */
 import { Clock, Duration, Effect, Fiber, type Scope } from "effect"
 
 export interface Deadline {
@@ -7,9 +7,9 @@ export interface Deadline {
 }
 
 export interface Deadlines {
-  /** Milliseconds of a clock that only goes forward. */
+  /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Calls `expire` at `at`, unless it is dropped before. */
+  /** Calls `expire` at `at` unless the deadline is dropped before. */
   readonly add: (deadline: Deadline) => void
   readonly drop: (deadline: Deadline) => void
 }
@@ -31,7 +31,7 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
       if (exit._tag === "Success") fire()
     })
   }
-  /** A timer is left armed when its deadline is dropped, and then finds nothing due. */
+  /** Dropping a deadline leaves the timer armed, so there may be nothing due. */
   const fire = () => {
     timer = undefined
     armedFor = Infinity

@@ -1,21 +1,21 @@
-/** What a `SqlError` means for trying again: decided by SQLSTATE and error class, never by message text. */
+/** Classifies a `SqlError` for retries by SQLSTATE and error class, never by message text. */
 import { Predicate } from "effect"
 import { SqlError } from "effect/sql"
 
 /**
- * - `refused`: certainly not applied, and the same call may work soon.
+ * - `refused`: certainly not applied, and a retry may succeed soon.
  * - `broken`: the connection broke after the statement was sent; it may have been applied.
  * - `timeout`: the server stopped the statement.
- * - `unavailable`: certainly not applied, and trying again soon is of no use.
- * - `bug`: no fault of the database's availability: bad SQL, a constraint, a value that can't be encoded.
+ * - `unavailable`: certainly not applied, and an early retry is useless.
+ * - `bug`: not a matter of availability: invalid SQL, a constraint, a value that cannot be encoded.
  */
 export type Fault = "refused" | "broken" | "timeout" | "unavailable" | "bug"
 
 export const isSqlError: (u: unknown) => u is SqlError.SqlError = SqlError.isSqlError
 
 /**
- * The five-character code of PostgreSQL (its manual, appendix A); none when the server did not answer. What the server
- * reports has a severity, which tells its codes from Node's (`EPIPE`).
+ * The SQLSTATE (PostgreSQL manual, appendix A); undefined when the server did not respond. Errors of the server have a
+ * severity, which distinguishes them from Node's (`EPIPE`).
  */
 export function sqlState(error: SqlError.SqlError): string | undefined {
   const cause = error.reason.cause
@@ -27,19 +27,19 @@ export function sqlState(error: SqlError.SqlError): string | undefined {
 }
 
 /**
- * serialization_failure, deadlock_detected, lock_not_available, cannot_connect_now, too_many_connections. Then
- * admin_shutdown, crash_shutdown and idle_session_timeout: the client reports these only of a connection that they
- * closed while it was idle, so that the statement was not sent; one in flight is reported as a broken connection.
+ * serialization_failure, deadlock_detected, lock_not_available, cannot_connect_now, too_many_connections. Also
+ * admin_shutdown, crash_shutdown and idle_session_timeout, which the client reports only for a connection that was closed
+ * while idle, before the statement was sent; for a statement in flight it reports a broken connection.
  */
 const refused = new Set(["40001", "40P01", "55P03", "57P03", "53300", "57P01", "57P02", "57P05"])
 
 /**
- * Connections, resources, operator intervention and system errors; a session that idled in its transaction; a server
- * that became a read-only standby; credentials that are no longer good.
+ * Connection, resource, operator-intervention and system errors; an idle-in-transaction timeout; a read-only standby;
+ * rejected credentials.
  */
 const unavailable = /^(08|53|57P|58|28|25P03|25006)/
 
-/** The client names the phase in `operation`: while connecting, no statement was sent. */
+/** While the client connects (`operation` is `connect`), no statement has been sent. */
 export function of(error: SqlError.SqlError): Fault {
   const code = sqlState(error)
   const connecting = error.reason.operation === "connect"

@@ -1,10 +1,10 @@
-/** The schema, brought up to date at start: forward only, by one node at a time. */
+/** Migrates the schema at startup: forward only, one node at a time. */
 import { PgClient } from "@effect/sql-pg"
 import { Clock, Duration, Effect } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { Migrator, SqlClient } from "effect/sql"
 import * as Startup from "../Startup.ts"
-import { DatabaseUnusable } from "./DatabaseUnusable.ts"
+import { DatabaseUnusable, fromSqlError } from "./DatabaseUnusable.ts"
 import { DbConfig } from "./DbConfig.ts"
 import { DbServer } from "./DbServer.ts"
 import { recordings } from "./Migrations/0001_recordings.ts"
@@ -16,9 +16,8 @@ import { secrets } from "./Migrations/0006_secrets.ts"
 import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
 import { index } from "./Migrations/0008_index.ts"
 import { waveformHours } from "./Migrations/0009_waveform_hours.ts"
-import * as Unusable from "./Unusable.ts"
 
-/** In order of their numbers. What has been released is never edited: the previous release still runs while this one starts. */
+/** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
   "0001_recordings": recordings,
   "0002_peaks": peaks,
@@ -33,12 +32,12 @@ export const migrations = {
 
 const table = "spillway_migrations"
 
-/** Any constant will do; it only has to be the same in every release ("spillway" in hexadecimal, shortened). */
+/** The advisory lock; the same in every release. */
 const lockKey = 0x7370_696c
 
 const oldestServer = 15
 
-/** How long one node waits for another that migrates; it then ends, and whoever started it tries again. */
+/** How long a node waits for another that migrates before it fails to start. */
 const lockPatience = Duration.minutes(10)
 const lockPoll = Duration.millis(250)
 const logEvery = Duration.seconds(10)
@@ -55,7 +54,7 @@ const checkVersion = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, serv
 
 const newest = Math.max(...Object.keys(migrations).map((key) => Number.parseInt(key, 10)))
 
-/** Also true of the schema of a later release, which this one can use. */
+/** True also for the schema of a later release, which this one can use. */
 const isUpToDate = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const [found] = yield* sql<{ readonly exists: boolean }>`SELECT to_regclass(${table}) IS NOT NULL AS exists`
   if (found?.exists !== true) return false
@@ -63,7 +62,7 @@ const isUpToDate = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   return rows.length > 0
 })
 
-/** Undefined while another session holds the lock. The lock ends with the transaction, however that ends. */
+/** Undefined while another session holds the lock. The end of the transaction releases the lock. */
 const migrateLocked = (sql: SqlClient.SqlClient) =>
   sql.withTransaction(
     Effect.gen(function* () {
@@ -87,8 +86,8 @@ const holderOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
 })
 
 /**
- * Brings the schema up to date and returns the migrations that it ran: all in one transaction, on a connection of its
- * own, without a statement timeout. Waiting is polling: it can be interrupted, and holds no session of a pooler.
+ * Runs the missing migrations in one transaction on a separate connection without a statement timeout, and returns them.
+ * Waits by polling, which is interruptible and occupies no session of a pooler.
  */
 export function runWithin(patience: Duration.Duration) {
   return Effect.gen(function* () {
@@ -127,7 +126,7 @@ export function runWithin(patience: Duration.Duration) {
     Effect.scoped,
     Effect.provide(Reactivity.layer),
     Effect.catchTags({
-      SqlError: (error) => Effect.flatMap(DbServer, (server) => Effect.fail(Unusable.of(server, error))),
+      SqlError: (error) => Effect.flatMap(DbServer, (server) => Effect.fail(fromSqlError(server, error))),
       MigrationError: (error) =>
         new DatabaseUnusable({
           problem: `${error.message} (${error.cause instanceof Error ? error.cause.message : error.kind})`,

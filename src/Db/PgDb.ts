@@ -1,4 +1,4 @@
-/** `Db` on PostgreSQL. The same pool serves Effect's own modules as `SqlClient`, without the policy. */
+/** `Db` on PostgreSQL. Effect's own modules use the same pool as `SqlClient`, without the policy. */
 import { PgClient } from "@effect/sql-pg"
 import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Scope } from "effect"
@@ -13,18 +13,18 @@ import * as Policy from "./Policy.ts"
 import * as Transaction from "./Transaction.ts"
 
 /**
- * The server stops a statement by itself only when the client, which stops it first, is gone or cut off: the client's
- * cancelling takes at most 5 s. Were both to act at once, a late cancel could hit the next statement.
+ * How much later than the client the server cancels a statement, so that it does so only when the client is gone. The
+ * client's cancellation takes at most 5 s; if both acted at once, a late one could hit the next statement.
  */
 const serverGrace = Duration.seconds(5)
 
-/** A peer that vanished is noticed after 10 s of silence and ten probes, one a second. */
+/** A vanished peer is detected after 10 s of silence and ten probes, one a second. */
 const keepAlive = Duration.seconds(10)
 
-/** How often the pool's use is written to the metrics. */
+/** Interval of the pool gauges. */
 const samplePool = Duration.seconds(1)
 
-/** As PostgreSQL's settings. */
+/** The values of PostgreSQL's settings, in milliseconds. */
 const limitsOf = ({ statementTimeout }: DbConfig["Service"]): Transaction.Limits => {
   const millis = String(Duration.toMillis(Duration.sum(statementTimeout, serverGrace)))
   return { statement: millis, idle: millis }
@@ -46,7 +46,7 @@ const make = Effect.gen(function* () {
   const withTransaction = Transaction.make(sql, { limits })
   const withSingle = Transaction.make(sql, { limits, single: true })
 
-  /** Inside a transaction nothing is tried again: a failure of the database ends it, and its owner decides. */
+  /** Inside a transaction nothing is retried: a database failure is a defect, which aborts the whole transaction. */
   const joined = <A, E>(effect: Effect.Effect<A, E | SqlError.SqlError>) => {
     const isSqlError = (error: E | SqlError.SqlError): error is SqlError.SqlError => Fault.isSqlError(error)
     return Effect.catchIf(effect, isSqlError, Effect.die, Effect.fail)
@@ -60,16 +60,16 @@ const make = Effect.gen(function* () {
     )
 
   const statement =
-    (repeatable: boolean) =>
+    (isRepeatable: boolean) =>
     <A, E>(name: string, query: Query<A, E>) =>
       run(
-        { name, repeatable: () => repeatable },
+        { name, isRepeatable: () => isRepeatable },
         Effect.suspend(() => query(sql))
       )
 
   const transactionWith =
     (wrap: typeof withTransaction) =>
-    (repeatable: boolean) =>
+    (isRepeatable: boolean) =>
     <A, E>(name: string, query: Query<A, E>) =>
       Effect.suspend(() => {
         // Until COMMIT is sent, a broken connection means that the server rolls back.
@@ -83,10 +83,10 @@ const make = Effect.gen(function* () {
             })
           )
         })
-        return run({ name, repeatable: () => repeatable || !committing }, whole)
+        return run({ name, isRepeatable: () => isRepeatable || !committing }, whole)
       })
 
-  // Behind a pooler a limit lasts as long as a transaction: each statement has one of its own.
+  // Behind a pooler, limits apply to one transaction, so each statement gets its own.
   const single = pooled ? transactionWith(withSingle) : statement
   const transaction = transactionWith(withTransaction)
   return Db.of({
@@ -120,5 +120,5 @@ const layerClient = PgClient.layerFrom<SqlError.SqlError, DbConfig | DbServer | 
   client
 )
 
-/** Opens connections when they are needed, none at start. */
+/** Opens connections on demand, none at startup. */
 export const layer = Layer.effect(Db, make).pipe(Layer.provideMerge(layerClient))

@@ -1,4 +1,4 @@
-/** When an operation on the database is tried again, and when it is given up. Knows nothing of the client. */
+/** Retries, deadlines and admission of database operations. Independent of the client. */
 import { Duration, Effect, Random, type Scope } from "effect"
 import type { SqlError } from "effect/sql"
 import { DbBusy, DbCaller, DbTimeout, DbUnavailable } from "../Db.ts"
@@ -11,11 +11,11 @@ import * as PoolShares from "./PoolShares.ts"
 
 export interface Operation {
   readonly name: string
-  /** After a failure: may this operation be run again although the server may have applied it? */
-  readonly repeatable: (error: SqlError.SqlError) => boolean
+  /** Whether a retry is safe although the server may have applied the operation. */
+  readonly isRepeatable: (error: SqlError.SqlError) => boolean
 }
 
-/** What the policy tells of itself. Called synchronously: must not throw, must not block. */
+/** Receives events for metrics. Called synchronously; must neither throw nor block. */
 export interface Observer {
   readonly onEnd: (operation: string, millis: number) => void
   readonly onRetry: (operation: string, fault: Fault.Fault) => void
@@ -23,7 +23,7 @@ export interface Observer {
 }
 
 export interface Policy {
-  /** Operations that have a connection, and those that wait for one or to be tried again. */
+  /** Operations that hold a connection, and those that wait for one or for a retry. */
   readonly use: () => { readonly active: number; readonly waiting: number }
   readonly run: <A, E>(
     operation: Operation,
@@ -44,22 +44,22 @@ type Limits = Pick<
   | "retryJitter"
 >
 
-/** Milliseconds before retry `n` (0 is the first), for `random` from 0 to 1. */
+/** Milliseconds before retry `n` (the first is 0), for `random` from 0 to 1. */
 export function delay(limits: Limits, n: number, random: number): number {
   const spread = (limits.retryJitter / 100) * (2 * random - 1)
   const backoff = Math.min(Duration.toMillis(limits.retryBase) * 2 ** n, Duration.toMillis(limits.retryCap))
   return Math.max(Math.round(backoff * (1 + spread)), Duration.toMillis(limits.retryFloor))
 }
 
-/** Of the pool's connections, for recording. */
+/** Fraction of the pool for recording. */
 const ingestShare = 0.4
 
-/** Of the connections for requests, what one user may have: three users together leave some to a fourth. */
+/** Fraction of the request connections for one user: three users leave some to a fourth. */
 const userShare = 0.3
 
 const atLeastOne = (count: number) => Math.max(1, Math.floor(count))
 
-/** Connections by kind of caller, one for health checks. Of a pool of 20, 11 are for requests, and 3 of these for one user. */
+/** Connections by kind of caller, one for health checks. Of a pool of 20, requests get 11, and one user at most 3 of these. */
 const divide = (pool: number) => {
   const ofIngest = atLeastOne(pool * ingestShare)
   const ofRequests = atLeastOne(pool - ofIngest - 1)
@@ -70,7 +70,7 @@ const divide = (pool: number) => {
   }
 }
 
-/** One policy a pool: at most `pool` operations run at a time, at most `waiters` of each kind wait for their turn. */
+/** One policy per pool. At most `pool` operations run at a time, and at most `waiters` of each kind queue. */
 export const make = Effect.fnUntraced(function* (
   limits: Limits,
   observer: Observer
@@ -97,8 +97,8 @@ export const make = Effect.fnUntraced(function* (
       observer.onFault(name, fault)
       if (fault === "bug") return Effect.die(error)
       if (fault === "timeout") return Effect.fail(timeout("statement"))
-      const again = fault === "refused" || (fault === "broken" && operation.repeatable(error))
-      if (!again || tries > limits.retries)
+      const isRetryable = fault === "refused" || (fault === "broken" && operation.isRepeatable(error))
+      if (!isRetryable || tries > limits.retries)
         return Effect.fail(new DbUnavailable({ operation: name, attempts: tries, cause: error }))
       observer.onRetry(name, fault)
       return Effect.flatMap(Random.next, (random) => {
@@ -111,16 +111,16 @@ export const make = Effect.fnUntraced(function* (
       Effect.suspend(() => {
         if (tries > 1 && deadlines.now() >= end) return Effect.fail(timeout("deadline"))
         const limited = attempt<A, E | SqlError.SqlError, DbError>(effect, {
-          turns: shares[caller.kind],
+          permits: shares[caller.kind],
           uid: caller.uid,
-          mayBeRefused: caller.hasBegun !== true,
+          isRejectable: caller.isStreaming !== true,
           deadlines,
           waitsUntil: end,
           runsUntil: () => Math.min(deadlines.now() + statement, end),
           onLimit: () => timeout(deadlines.now() >= end ? "deadline" : "statement"),
           onFull: (uid) => new DbBusy({ operation: name, uid })
         })
-        // The client dies, instead of failing, of a `ROLLBACK` on a connection that has just broken.
+        // The client raises a defect, not an error, when `ROLLBACK` finds a broken connection.
         const failing = Effect.catchDefect(limited, (defect) =>
           Fault.isSqlError(defect) && Fault.of(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
         )
@@ -149,7 +149,7 @@ export const make = Effect.fnUntraced(function* (
     })
   }
   const use = () => {
-    const active = shares.request.taken() + shares.ingest.taken() + shares.health.taken()
+    const active = shares.request.active() + shares.ingest.active() + shares.health.active()
     return { active, waiting: inside.request + inside.ingest + inside.health - active }
   }
   return { run, use }

@@ -1,15 +1,15 @@
-/** Transactions that a caller can always leave: the client's own can't be interrupted in BEGIN, COMMIT and ROLLBACK. */
+/** Interruptible transactions: the client's own cannot be interrupted in BEGIN, COMMIT and ROLLBACK. */
 import type { PgClient } from "@effect/sql-pg"
 import { Duration, Effect, Predicate } from "effect"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 
-/** Settings of the server for one transaction, in milliseconds. */
+/** Server settings of one transaction, in milliseconds. */
 export interface Limits {
   readonly statement: string
   readonly idle: string
 }
 
-/** How long a ROLLBACK may take before its connection is given up: only a broken one takes longer. */
+/** Time limit of a ROLLBACK, after which its connection counts as broken. */
 const rollbackTimeout = Duration.seconds(5)
 
 const control = (connection: SqlConnection.Connection, statement: string) =>
@@ -22,8 +22,8 @@ const rollback = (connection: SqlConnection.Connection): Effect.Effect<void, Sql
       orElse: () =>
         new SqlError.SqlError({
           reason: new SqlError.ConnectionError({
-            cause: new Error("ROLLBACK was not answered"),
-            message: "ROLLBACK was not answered",
+            cause: new Error("no response to ROLLBACK"),
+            message: "no response to ROLLBACK",
             operation: "query"
           })
         })
@@ -31,11 +31,11 @@ const rollback = (connection: SqlConnection.Connection): Effect.Effect<void, Sql
     Effect.asVoid
   )
 
-/** An interrupted BEGIN or COMMIT may have left a transaction open. */
-const leavable = <A>(connection: SqlConnection.Connection, effect: Effect.Effect<A, SqlError.SqlError>) =>
+/** Rolls back after interruption, because an interrupted BEGIN or COMMIT may leave a transaction open. */
+const interruptible = <A>(connection: SqlConnection.Connection, effect: Effect.Effect<A, SqlError.SqlError>) =>
   Effect.onInterrupt(Effect.interruptible(effect), () => Effect.ignore(rollback(connection)))
 
-/** PostgreSQL answers ROLLBACK to the COMMIT of a transaction in which a statement had failed. */
+/** PostgreSQL answers COMMIT with ROLLBACK when a statement of the transaction has failed. */
 const commit = (connection: SqlConnection.Connection) =>
   Effect.flatMap(connection.executeRaw("COMMIT", []), (result) =>
     Predicate.hasProperty(result, "command") && result.command === "COMMIT"
@@ -59,13 +59,13 @@ const setLimits = (connection: SqlConnection.Connection, { idle, statement }: Li
     .pipe(Effect.tapError(() => Effect.ignore(rollback(connection))))
 
 interface Options {
-  /** Set in each transaction, where sessions have none. */
+  /** Set in each transaction when sessions cannot have settings. */
   readonly limits?: Limits | undefined
-  /** The caller may catch the failure of its only statement: then there is nothing to commit. */
+  /** The transaction has one statement, whose failure the caller may catch: a COMMIT that rolls back is no error. */
   readonly single?: boolean
 }
 
-/** As `sql.withTransaction`: commits when the effect succeeds, else rolls back; a nested one is a savepoint. */
+/** As `sql.withTransaction`: commits on success, rolls back otherwise; nested transactions are savepoints. */
 export function make(sql: PgClient.PgClient, { limits, single = false }: Options) {
   return SqlClient.makeWithTransaction({
     transactionService: sql.transactionService,
@@ -75,11 +75,11 @@ export function make(sql: PgClient.PgClient, { limits, single = false }: Options
       const begin =
         statement === undefined ? control(connection, "BEGIN") : connection.executeUnprepared(statement, [], undefined)
       const all = limits === undefined ? begin : Effect.andThen(begin, setLimits(connection, limits))
-      return leavable(connection, all)
+      return interruptible(connection, all)
     },
     savepoint: (connection, id) => control(connection, `SAVEPOINT effect_sql_${id}`),
     releaseSavepoint: (connection, id) => control(connection, `RELEASE SAVEPOINT effect_sql_${id}`),
-    commit: (connection) => leavable(connection, single ? control(connection, "COMMIT") : commit(connection)),
+    commit: (connection) => interruptible(connection, single ? control(connection, "COMMIT") : commit(connection)),
     rollback,
     rollbackSavepoint: (connection, id) => control(connection, `ROLLBACK TO SAVEPOINT effect_sql_${id}`)
   })

@@ -5,12 +5,12 @@ import * as Crypto from "node:crypto"
 export const nonceSize = 12
 export const tagSize = 16
 
-/** Master secrets are at least this long. */
+/** Smallest master secret, bytes. */
 export const secretSize = 32
 
 const options = { authTagLength: tagSize }
 
-/** What one user's audio is sealed with. */
+/** The key of one user's audio. */
 export interface Key {
   readonly key: Crypto.KeyObject
 }
@@ -22,12 +22,12 @@ export function deriveKey(secret: Uint8Array, uid: string): Key {
   }
 }
 
-/** 16 hexadecimal digits that tell one secret from another, and nothing of it or of the users' keys: HKDF with a purpose of its own. */
+/** 16 hexadecimal digits that identify a secret and reveal nothing of it: HKDF with a separate purpose. */
 export function fingerprint(secret: Uint8Array): string {
   return Buffer.from(Crypto.hkdfSync("sha256", secret, "", "spillway-secret-fingerprint", 8)).toString("hex")
 }
 
-/** Writes a random nonce, the ciphertext and the tag; answers how many bytes that is. */
+/** Writes a random nonce, the ciphertext and the tag into `into`. Returns the number of bytes. */
 export function seal({ key }: Key, plain: Uint8Array, into: Uint8Array): number {
   const nonce = Crypto.randomFillSync(into.subarray(0, nonceSize))
   const cipher = Crypto.createCipheriv("aes-256-gcm", key, nonce, options)
@@ -37,19 +37,40 @@ export function seal({ key }: Key, plain: Uint8Array, into: Uint8Array): number 
   return nonceSize + plain.length + tagSize
 }
 
-/** Writes what was sealed, and answers whether it is that. If not, what was written is not to be used. */
+/** Writes the plaintext into `into`. Returns false when authentication fails; `into` is then invalid. */
 export function open({ key }: Key, sealed: Uint8Array, into: Uint8Array): boolean {
   const decipher = Crypto.createDecipheriv("aes-256-gcm", key, sealed.subarray(0, nonceSize), options)
   decipher.setAuthTag(sealed.subarray(-tagSize))
   into.set(decipher.update(sealed.subarray(nonceSize, -tagSize)))
-  // The tag is checked here, and a wrong one is thrown.
+  // Throws when the tag is wrong.
   return Result.isSuccess(Result.try(() => decipher.final()))
 }
 
-/** What is wrong unless the text is base64 of at least 32 bytes. */
+/** Decodes base64 of at least 32 bytes. A failure describes the problem without the text. */
 export function parseSecret(text: string): Result.Result<Uint8Array, string> {
   const bytes = Buffer.from(text, "base64")
   if (text === "") return Result.fail("is empty")
   if (bytes.toString("base64").replaceAll("=", "") !== text.replaceAll("=", "")) return Result.fail("is not base64")
   return bytes.length < secretSize ? Result.fail(`has ${bytes.length} bytes`) : Result.succeed(bytes)
+}
+
+/**
+ * Caches the keys of at most `bound` users, one key per secret in the order of the secrets; evicts the least recently used.
+ * Deriving a key takes longer than decrypting a short record.
+ */
+export function makeKeyCache(secrets: ReadonlyArray<Uint8Array>, bound: number) {
+  const known = new Map<string, ReadonlyArray<Key>>()
+  return {
+    of: (uid: string): ReadonlyArray<Key> => {
+      const keys = known.get(uid) ?? secrets.map((secret) => deriveKey(secret, uid))
+      known.delete(uid)
+      known.set(uid, keys)
+      for (const oldest of known.keys()) {
+        if (known.size <= bound) break
+        known.delete(oldest)
+      }
+      return keys
+    },
+    size: () => known.size
+  }
 }

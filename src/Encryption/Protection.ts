@@ -1,13 +1,12 @@
-/** Encryption at rest: what is `enhanced` is sealed before the store gets it, and opened where it is read. */
+/** Encryption at rest. At level `enhanced`, audio is sealed before it is stored and opened where it is read. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { DbError } from "../Db.ts"
 import { SettingsInvalid } from "../Settings.ts"
 import * as Cipher from "./Cipher.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as SealedRecords from "./SealedRecords.ts"
-import * as UserKeys from "./UserKeys.ts"
 
-/** Bytes are not what was sealed for this user: tampered with, damaged, cut off, or sealed with a secret that is not known here. */
+/** The bytes were not sealed for this user: modified, damaged, truncated, or sealed with an unknown secret. */
 export class NotSealed extends Schema.TaggedError<NotSealed>()("NotSealed", {
   uid: Schema.String,
   reason: Schema.String
@@ -20,31 +19,31 @@ export class NotSealed extends Schema.TaggedError<NotSealed>()("NotSealed", {
 export class Protection extends Context.Service<
   Protection,
   {
-    /** What new audio gets. */
+    /** The level of new audio. */
     readonly level: "standard" | "enhanced"
-    /** The bytes to store in place of `audio`; other ones each time. Fails only while the secret's first use can't be noted. */
+    /** The bytes to store; different on each call. Fails only while the first use of the secret cannot be recorded. */
     seal(uid: string, audio: Uint8Array): Effect.Effect<Uint8Array, DbError>
-    /** The audio of whole records. They prove themselves, not that none is missing: compare the length. */
+    /** The audio of whole records. Each record is authenticated; a missing one is not detected, so compare the length. */
     open(uid: string, sealed: Uint8Array): Effect.Effect<Uint8Array, NotSealed>
   }
 >()("spillway/Encryption/Protection") {
-  /** Takes no notes. */
+  /** Does not record which secrets are used. */
   static readonly layer = Layer.effect(
     Protection,
-    Effect.suspend(() => make({ isNoted: () => true, note: () => Effect.void }))
+    Effect.suspend(() => make({ isRecorded: () => true, record: () => Effect.void }))
   )
 }
 
-/** Notes of the secrets that something is sealed with, by their fingerprints. */
-export interface Notes {
-  readonly isNoted: (fingerprint: string) => boolean
-  readonly note: (fingerprint: string) => Effect.Effect<void, DbError>
+/** Records which secrets are in use, by fingerprint. */
+export interface SecretUsage {
+  readonly isRecorded: (fingerprint: string) => boolean
+  readonly record: (fingerprint: string) => Effect.Effect<void, DbError>
 }
 
 const leastSealed = SealedRecords.sealedSize(1)
 const tooShort = `it is shorter than any encrypted audio, ${leastSealed} bytes`
 
-export const make = Effect.fnUntraced(function* ({ isNoted, note }: Notes) {
+export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretUsage) {
   const config = yield* ProtectionConfig
   const known = secrets(config)
   if (config.level === "enhanced" && known.length === 0) {
@@ -57,17 +56,17 @@ export const make = Effect.fnUntraced(function* ({ isNoted, note }: Notes) {
     known.length === 0
       ? "it is encrypted, and SPILLWAY_MASTER_SECRETS is not set"
       : "it is damaged, or encrypted with a secret that is not among SPILLWAY_MASTER_SECRETS"
-  const keys = UserKeys.make(known, config.keys)
+  const keys = Cipher.makeKeyCache(known, config.keys)
   const fingerprints = known.map(Cipher.fingerprint)
   const [newest = ""] = fingerprints
-  const asked = new Set<string>()
+  const recorded = new Set<string>()
 
-  /** Of what was sealed elsewhere: the first who opens something of it waits for the note, and can do without. */
-  const noteOpened = (fingerprint: string): Effect.Effect<void> =>
+  /** Records a secret on its first use for reading. That read waits for the record and ignores a failure. */
+  const recordOpened = (fingerprint: string): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (asked.has(fingerprint)) return Effect.void
-      asked.add(fingerprint)
-      return Effect.ignore(Effect.onError(note(fingerprint), () => Effect.sync(() => asked.delete(fingerprint))))
+      if (recorded.has(fingerprint)) return Effect.void
+      recorded.add(fingerprint)
+      return Effect.ignore(Effect.onError(record(fingerprint), () => Effect.sync(() => recorded.delete(fingerprint))))
     })
 
   return Protection.of({
@@ -76,10 +75,10 @@ export const make = Effect.fnUntraced(function* ({ isNoted, note }: Notes) {
       const sealed = Effect.suspend(() => {
         const [key] = keys.of(uid)
         return key === undefined
-          ? Effect.die(new Error("there is no secret to seal with"))
+          ? Effect.die(new Error("no secret to seal with"))
           : Effect.succeed(SealedRecords.seal(key, audio))
       })
-      return Effect.suspend(() => (isNoted(newest) ? sealed : Effect.andThen(note(newest), sealed)))
+      return Effect.suspend(() => (isRecorded(newest) ? sealed : Effect.andThen(record(newest), sealed)))
     },
     open: (uid, sealed) =>
       Effect.suspend(() => {
@@ -88,9 +87,9 @@ export const make = Effect.fnUntraced(function* ({ isNoted, note }: Notes) {
           onNone: () => new NotSealed({ uid, reason: sealed.length < leastSealed ? tooShort : reason }),
           onSome: ({ audio, key }): Effect.Effect<Uint8Array, NotSealed> => {
             const fingerprint = key === undefined ? undefined : fingerprints[candidates.indexOf(key)]
-            return fingerprint === undefined || isNoted(fingerprint)
+            return fingerprint === undefined || isRecorded(fingerprint)
               ? Effect.succeed(audio)
-              : Effect.as(noteOpened(fingerprint), audio)
+              : Effect.as(recordOpened(fingerprint), audio)
           }
         })
       })

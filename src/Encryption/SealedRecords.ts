@@ -1,24 +1,24 @@
 /**
- * Audio at rest as records, one after the other: u32 BE length of what follows in the record, 12 bytes of nonce, the
- * AES-256-GCM ciphertext, 16 bytes of tag. We cut the audio into records of 64 KiB, so that a range of it needs only
- * its own; records of other lengths are read too.
+ * The format of encrypted audio: consecutive records of u32 BE length of the rest of the record, 12 bytes of nonce,
+ * AES-256-GCM ciphertext and 16 bytes of tag. Records hold 64 KiB of audio, so that a range needs only its own records;
+ * other lengths can be read.
  */
 import { Option } from "effect"
 import * as Cipher from "./Cipher.ts"
 
-/** Bytes of audio in each record but the last. */
+/** Bytes of audio in every record but the last. */
 export const recordSize = 65_536
 
 const lengthSize = 4
 const overhead = Cipher.nonceSize + Cipher.tagSize
 
-/** Bytes that a record is longer than its audio. */
+/** Bytes that a record adds to its audio. */
 const frame = lengthSize + overhead
 
-/** No record may claim more audio than this, so that a damaged length is not believed. */
+/** Longest record that is accepted, so that a damaged length is rejected. */
 const largestRecord = 64 * 1_024 * 1_024
 
-/** Bytes of the object that holds `size` bytes of audio. */
+/** Size of the sealed form of `size` bytes of audio. */
 export function sealedSize(size: number): number {
   return size + Math.ceil(size / recordSize) * frame
 }
@@ -36,13 +36,13 @@ export function seal(key: Cipher.Key, audio: Uint8Array): Uint8Array {
 
 export interface Opened {
   readonly audio: Uint8Array
-  /** That it was sealed with; `undefined` if there was nothing. */
+  /** The key that fits; undefined for empty audio. */
   readonly key: Cipher.Key | undefined
 }
 
 /**
- * All records, with the first of the keys that fits; none if the bytes are not records that were sealed with one of them, or
- * one of them is there twice: no two records have one nonce. That none is missing or in another's place, they don't say.
+ * Opens all records with the first key that fits. None when no key fits, a record is damaged, or a nonce occurs twice.
+ * Missing or reordered records are not detected.
  */
 export function open(keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Opened> {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -68,14 +68,14 @@ export function open(keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option
 }
 
 export interface Window {
-  /** Bytes of the object, `end` not included. */
+  /** Bytes of the object, `end` exclusive. */
   readonly start: number
   readonly end: number
-  /** Bytes of audio in the window before the ones that are asked for. */
+  /** Bytes of audio in the window before the requested ones. */
   readonly skip: number
 }
 
-/** The records that hold bytes `start` to `end` (not included, more than `start`) of `size` bytes of audio. */
+/** The records that hold the audio from `start` to `end` (exclusive, greater than `start`), of `size` bytes in all. */
 export function windowOf(start: number, end: number, size: number): Window {
   const first = Math.floor(start / recordSize)
   const last = Math.ceil(end / recordSize)

@@ -1,8 +1,8 @@
-/** The secrets that something is encrypted with, where all nodes that share the audio find them: one that is missing is said at the start. */
+/** The secrets in use, recorded in the database that all nodes share. Startup warns about a missing one. */
 import { Effect, Layer } from "effect"
 import { Db } from "../Db.ts"
 import { Protection } from "../Encryption.ts"
-import * as Protecting from "./Protection.ts"
+import * as EncryptionProtection from "./Protection.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as Cipher from "./Cipher.ts"
 
@@ -11,7 +11,8 @@ const missing = (count: number) =>
     ? "1 master secret that audio is encrypted with is not among SPILLWAY_MASTER_SECRETS"
     : `${count} master secrets that audio is encrypted with are not among SPILLWAY_MASTER_SECRETS`
 
-const remedy = "list the old ones there too, after the one for new audio; what they encrypted can't be heard until then"
+const remedy =
+  "append the old ones to the setting, after the one for new audio; audio that they encrypted is unreadable until then"
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -25,9 +26,9 @@ const make = Effect.gen(function* () {
   const gone = [...used].filter((fingerprint) => !known.has(fingerprint)).length
   if (gone > 0) yield* Effect.logWarning(`${missing(gone)}: ${remedy}`)
 
-  return yield* Protecting.make({
-    isNoted: (fingerprint) => used.has(fingerprint),
-    note: (fingerprint) =>
+  return yield* EncryptionProtection.make({
+    isRecorded: (fingerprint) => used.has(fingerprint),
+    record: (fingerprint) =>
       Effect.andThen(
         db.writeIdempotent(
           "UsedSecrets.note",
@@ -38,5 +39,5 @@ const make = Effect.gen(function* () {
   })
 })
 
-/** `Protection` that takes a note of each secret, durably, before anything is encrypted with it. */
+/** `Protection` that takes a record of each secret, durably, before anything is encrypted with it. */
 export const layer = Layer.effect(Protection, make)

@@ -113,7 +113,7 @@ const respond = Effect.fnUntraced(function* (
   })
   const body = request.method === "HEAD" ? bytes(range) : yield* begun
   // The body is read when the handler has ended, without what it was provided with.
-  return HttpServerResponse.stream(Stream.provideService(body, DbCaller, { ...(yield* DbCaller), hasBegun: true }), {
+  return HttpServerResponse.stream(Stream.provideService(body, DbCaller, { ...(yield* DbCaller), isStreaming: true }), {
     status: asked === "whole" ? 200 : 206,
     contentType: contentTypes[format],
     contentLength: range.end - range.start,

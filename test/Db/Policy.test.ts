@@ -11,8 +11,8 @@ import { answered, broke } from "./Errors.ts"
 
 const standard = Settings.read(DbConfig.settings)
 const silent: Policy.Observer = { onEnd: () => undefined, onRetry: () => undefined, onFault: () => undefined }
-const repeatable: Policy.Operation = { name: "Test.read", repeatable: () => true }
-const once: Policy.Operation = { name: "Test.write", repeatable: () => false }
+const repeatable: Policy.Operation = { name: "Test.read", isRepeatable: () => true }
+const once: Policy.Operation = { name: "Test.write", isRepeatable: () => false }
 
 type Limits = Parameters<typeof Policy.make>[0]
 
@@ -223,7 +223,7 @@ describe("Policy", () => {
       const begun = yield* Effect.forkChild(
         policy
           .run(repeatable, Effect.succeed("late"))
-          .pipe(Effect.provideService(DbCaller, { ...callerOf("ada"), hasBegun: true })),
+          .pipe(Effect.provideService(DbCaller, { ...callerOf("ada"), isStreaming: true })),
         { startImmediately: true }
       )
       assert.isUndefined(begun.pollUnsafe())

@@ -58,7 +58,7 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
         assert.deepStrictEqual(yield* node([secret(1)]), [])
         const [first = "", ...more] = yield* node([secret(2)], seal)
         assert.deepStrictEqual(more, [])
-        assert.match(first, /^1 master secret that .* SPILLWAY_MASTER_SECRETS: list the old ones there too/)
+        assert.match(first, /^1 master secret that .* SPILLWAY_MASTER_SECRETS: append the old ones to the setting/)
         assert.match((yield* node([])).join(), /^2 master secrets /)
         assert.deepStrictEqual(yield* node([secret(3), secret(2), secret(1)]), [])
         assert.deepStrictEqual(yield* node([secret(2), secret(1)], undefined, { level: "standard" }), [])

@@ -5,12 +5,11 @@ import { Cache, Duration, Effect, Exit, Layer, Predicate, Redacted, Result, Sche
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Startup from "../../Startup.ts"
 import * as ConnectionUrl from "./ConnectionUrl.ts"
-import { DatabaseUnusable } from "../DatabaseUnusable.ts"
+import { DatabaseUnusable, fromSqlError } from "../DatabaseUnusable.ts"
 import { DbConfig } from "../DbConfig.ts"
 import { DbServer, type Login } from "../DbServer.ts"
 import * as Endpoints from "./Endpoints.ts"
 import * as Fault from "../Fault.ts"
-import * as Unusable from "../Unusable.ts"
 
 /**
  * How long the endpoint that was found is used for new connections before it is searched for again, unless it fails. Where
@@ -197,7 +196,7 @@ const make = Effect.fnUntraced(function* (raw: Redacted.Redacted) {
             problem: `The database ${name} can't be used (${messageOf(error.reason.cause)})`,
             remedy: "check sslmode and sslrootcert in DATABASE_URL, and the server's certificate"
           })
-        : Unusable.of({ name, embedded: false }, error)
+        : fromSqlError({ name, embedded: false }, error)
     ),
     (connected) => Startup.during(`Waiting for the database ${name}.`, connected)
   )

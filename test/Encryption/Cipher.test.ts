@@ -1,14 +1,13 @@
-/** Derived keys are kept, in a bounded number, and are always the right ones. */
+/** The cache of derived keys is bounded and returns the right keys. */
 import { assert, it } from "@effect/vitest"
 import * as Cipher from "../../src/Encryption/Cipher.ts"
-import * as UserKeys from "../../src/Encryption/UserKeys.ts"
 
 const secrets = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 const shown = (keys: ReadonlyArray<Cipher.Key>) => keys.map(({ key }) => key.export().toString("hex"))
 const derived = (uid: string) => shown(secrets.map((secret) => Cipher.deriveKey(secret, uid)))
 
-it("keeps no more users than it may, and forgets the one that was not asked for the longest", () => {
-  const keys = UserKeys.make(secrets, 3)
+it("caches the keys of a bounded number of users, and evicts the least recently used", () => {
+  const keys = Cipher.makeKeyCache(secrets, 3)
   const [a, b, c] = [keys.of("a"), keys.of("b"), keys.of("c")]
   assert.strictEqual(keys.of("a"), a)
   keys.of("d")
@@ -19,7 +18,7 @@ it("keeps no more users than it may, and forgets the one that was not asked for 
   assert.strictEqual(keys.size(), 3)
 })
 
-it("answers with the keys of that user and these secrets, in their order", () => {
-  const keys = UserKeys.make(secrets, 2)
+it("returns the keys of that user, in the order of the secrets", () => {
+  const keys = Cipher.makeKeyCache(secrets, 2)
   for (const uid of ["a", "b", "c", "a", "b"]) assert.deepStrictEqual(shown(keys.of(uid)), derived(uid))
 })
