@@ -31,21 +31,19 @@ export class Recording extends Context.Service<
   {
     /** The capture ends with the scope: its chunk is sealed and what was appended is made durable. */
     open(options: CaptureOptions): Effect.Effect<Capture, never, Scope.Scope>
-    /** Newest first, each with its latest `files` audio files. `before` is the `next` of the page before. */
+    /** Newest first, each with its latest `files` audio files. `before` is the `next` of the previous page. */
     readonly conversations: Catalog["Service"]["list"]
-    /** None when it does not exist or is somebody else's. `before` is the `filesNext` of the page before. */
+    /** None if the user has no such conversation. `before` is the `filesNext` of the previous page. */
     readonly conversation: Catalog["Service"]["get"]
-    /** As it is now. None when there is no such audio file, or it is somebody else's. */
+    /** None if the user has no such audio file. */
     readonly file: Catalog["Service"]["file"]
-    /** A page of audio files with what their waveforms are drawn from. */
+    /** A page of audio files with the data of their waveforms. */
     readonly waveform: Catalog["Service"]["waveform"]
-    /** Bytes `start` to `end` (not included) of a chunk's audio, from the journal while it is there, else from the store. */
+    /** Bytes `start` to `end` (exclusive) of a chunk's audio, from the journal if it has them, else from the store. */
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
-    /** What the journal holds and may hold. */
     readonly journal: () => JournalStats
-    /** Captures that are open. */
     readonly captures: () => ReadonlyArray<CaptureStats>
-    /** Chunks that wait for upload, and uploads that go on, of as many as may. */
+    /** Queued chunks, running uploads, and the most that run at once. */
     readonly uploads: () => { readonly queued: number; readonly active: number; readonly limit: number }
   }
 >()("spillway/Recording") {
@@ -59,7 +57,7 @@ export class Recording extends Context.Service<
     Layer.provide(Uploads.layer),
     Layer.provide([LiveConversations.layer, StoredAudio.layer]),
     Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer]),
-    // What runs here by itself; requests run on behalf of their users.
+    // Queries of background work; requests provide their own caller.
     Layer.provide(Layer.succeed(DbCaller, ingestCaller))
   )
 }

@@ -1,4 +1,4 @@
-/** A chunk as the rest of the program sees it, wherever its audio is. */
+/** A chunk of recorded audio, in the journal or in the store. */
 import type { Span } from "../Audio.ts"
 
 /** `open` and `sealed`: in the journal. `stored`: an object. `lost`: a span without audio, silence in playback. */
@@ -16,27 +16,27 @@ export interface Chunk extends Span.Span {
   readonly conversation: string
   readonly codec: Span.Codec
   readonly state: ChunkState
-  /** Of one in the journal; see `JournalChunk`. */
+  /** Seconds; only of a chunk in the journal. See `JournalChunk`. */
   readonly clockShift?: number
-  /** The object's key, also before it is stored. */
+  /** The object's key, assigned before the upload. */
   readonly key: string
-  /** Of the object as it is stored, encrypted or not; whole reads are compared with it. Not known before it is stored. */
+  /** Size and checksum of the stored bytes, encrypted or not; whole reads are verified against it. */
   readonly object?: ObjectSum | undefined
 }
 
-/** Whether its audio is read as PCM16: Opus is, once it is stored. */
+/** Whether reads return PCM16. A stored Opus object is decoded on read. */
 export function isReadAsPcm({ codec, key, state }: Chunk): boolean {
   return codec === "pcm16" || state === "lost" || (state === "stored" && /\.opus(\.enc)?$/.test(key))
 }
 
-/** A name and the milliseconds after it, before the names that only this chunk asks for. */
+/** Names tried at whole milliseconds, before names derived from the chunk's id. */
 const commonNames = 4
-/** Names of a chunk lie within a tenth of a second: microseconds after the names that all ask for. */
+/** Microseconds over which names derived from the id are spread: a chunk's names stay within a tenth of a second. */
 const ownNames = 95_000
 
 /**
- * The object's name: seconds of the first sample with three decimals. At the first attempts after another object had it, the
- * next milliseconds; then microseconds that follow from the chunk's id, the same ones after a restart.
+ * The object's name: Unix seconds of the first sample with three decimals. If another object has the name, the next attempts
+ * take the following milliseconds, then microseconds derived from the chunk's id, so that a restart tries the same names.
  */
 export function objectKey(
   chunk: { readonly id: Uint8Array; readonly uid: string; readonly conversation: string; readonly start: number },
@@ -51,7 +51,7 @@ export function objectKey(
   return `chunks/${uid}/${conversation}/${seconds}${micros}.batch.bin`
 }
 
-/** The name of the object when its audio is encrypted. */
+/** The key of the encrypted object. */
 export function sealedKey(key: string): string {
   return key.replace(/\.bin$/, ".enc")
 }

@@ -169,7 +169,7 @@ it.effect("fails what still waits for a commit when the journal is closed", () =
   })
 )
 
-it.effect("finds out by itself that the disk can be written again, and leaves nothing of it to recover", () =>
+it.effect("detects that the disk is writable again, and leaves nothing to recover", () =>
   onJournal(
     (journal, dataDir) =>
       Effect.gen(function* () {

@@ -1,9 +1,9 @@
-/** How far a capture's audio has come: received, handed to the journal, fsynced, acknowledged. */
+/** A capture's progress: audio received, handed to the journal, fsynced and acknowledged. */
 import type { Acknowledgement } from "./Capture.ts"
 
 /**
- * Time between two acknowledgements of a conversation that goes on: a second, which is two commits. Their timer may be early by
- * some milliseconds, and with a whole second it would be three.
+ * Minimum time between two acknowledgements of an active conversation: two commit intervals, less the jitter of their timer.
+ * A full second would often take three commits.
  */
 const ackMillis = 900
 
@@ -15,10 +15,10 @@ export class AckProgress {
   #drained = { through: 0, bytes: 0 }
   #acked = { through: 0, bytes: 0 }
   #ackedAt = 0
-  /** Ends of conversations that were left, to be acknowledged whatever the time since the last. */
+  /** Final acknowledgements of conversations that the capture has left; not rate-limited. */
   #owed: Array<Acknowledgement> = []
   #owedDrained: Array<Acknowledgement> = []
-  /** Clock milliseconds at which the oldest audio came that is not drained, and not acknowledged; 0 if there is none. */
+  /** Clock milliseconds at which the oldest undrained and the oldest unacknowledged audio arrived; 0 if there is none. */
   #undrainedSince = 0
   #unackedSince = 0
 
@@ -27,12 +27,12 @@ export class AckProgress {
     this.#onAck = onAck
   }
 
-  /** The end of a conversation that was left is not acknowledged yet. */
+  /** Whether a final acknowledgement is outstanding. */
   get owes(): boolean {
     return this.#owed.length > 0
   }
 
-  /** Seconds since the oldest audio came that is not acknowledged. */
+  /** Age of the oldest unacknowledged audio, in seconds. */
   get lag(): number {
     const since = this.#unackedSince === 0 ? this.#undrainedSince : this.#unackedSince
     return since === 0 ? 0 : Math.max(0, this.#now() - since) / 1000
@@ -52,21 +52,21 @@ export class AckProgress {
     this.#conversation = undefined
   }
 
-  /** Audio came, and may wait to be placed. */
+  /** Audio arrived; it is not necessarily placed yet. */
   came(): void {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
   }
 
   /**
-   * `bytes` of audio up to unix second `through`, by their stamps, are placed, or are a replay of what is durable or placed.
-   * `isSetBack`: the sender's clock was set back, so that `through` goes back with it.
+   * `bytes` of audio up to Unix second `through`, by their timestamps, are placed or recognized as a replay.
+   * `isSetBack`: the sender's clock was set back, so `through` decreases.
    */
   placed(through: number, bytes: number, isSetBack: boolean): void {
     this.#received.through = isSetBack ? through : Math.max(this.#received.through, through)
     this.#received.bytes += bytes
   }
 
-  /** Everything that is placed is in a commit. `more` audio waits to be placed. */
+  /** All placed audio is in a commit. `more`: unplaced audio is left. */
   drained(more: boolean): void {
     if (this.#unackedSince === 0) this.#unackedSince = this.#undrainedSince
     this.#undrainedSince = more ? this.#now() : 0
@@ -74,7 +74,7 @@ export class AckProgress {
     this.#owedDrained.push(...this.#owed.splice(0))
   }
 
-  /** The commit is fsynced. Answers whether something is left that comes too soon after the last acknowledgement. */
+  /** The commit is fsynced. Returns whether an acknowledgement is held back by the rate limit. */
   durable(): boolean {
     for (const owed of this.#owedDrained.splice(0)) this.#onAck(owed)
     if (this.#conversation === undefined || this.#drained.bytes === this.#acked.bytes) {
@@ -90,7 +90,7 @@ export class AckProgress {
     return false
   }
 
-  /** Nothing more will be acknowledged. */
+  /** Drops all outstanding acknowledgements. */
   forget(): void {
     this.#conversation = undefined
     this.#owed = []

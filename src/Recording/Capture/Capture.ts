@@ -1,17 +1,17 @@
-/** One live socket session, as the socket sees it. */
+/** A recording session of one socket. */
 import type { Span } from "../../Audio.ts"
 
-/** Why a capture can't go on. Nothing acknowledged is lost by it. */
+/** Why a capture ends early. Acknowledged audio is never lost. */
 export type CaptureFailure =
   | { readonly _tag: "NotWritten"; readonly cause: Error }
   | { readonly _tag: "BacklogFull" }
   | { readonly _tag: "ConversationFull" }
-  /** Of this user, in the journal: until the store has taken some. */
+  /** The user has too many chunks in the journal; uploads reduce them. */
   | { readonly _tag: "TooManyChunks" }
-  /** A later capture feeds the same conversation; all that was received is written. */
+  /** A later capture writes the same conversation. All received audio is written. */
   | { readonly _tag: "Superseded" }
 
-/** Audio up to unix second `through`, by its stamps, is fsynced. `bytes`: all audio of this capture and conversation so far, replays included. */
+/** Audio up to Unix second `through`, by its timestamps, is fsynced. `bytes` counts all audio of this capture in the conversation, replays included. */
 export interface Acknowledgement {
   readonly conversation: string
   readonly through: number
@@ -22,21 +22,21 @@ export interface CaptureOptions {
   readonly uid: string
   readonly sampleRate: number
   readonly codec: Span.Codec
-  /** Spans are exact: gaps of more than 1 ms are real. Else frames are appended as they come, up to a jump of 2 s. */
+  /** Timestamps are exact: gaps over 1 ms are real. Otherwise frames are contiguous unless the timestamp jumps by over 2 s. */
   readonly exact: boolean
-  /** At most one a second, and one for the end of each conversation. */
+  /** Called at most once a second, and at the end of each conversation. */
   readonly onAck: (ack: Acknowledgement) => void
-  /** There is room again after `append` answered `full`, or after `switchTo`. */
+  /** There is room again after `append` returned `full`, or after `switchTo`. */
   readonly onRoom: () => void
   readonly onFailure: (failure: CaptureFailure) => void
-  /** Audio that is new lies `seconds` later than its stamps, which lie in recorded time. Once for each shift. */
+  /** New audio has timestamps in recorded time and is placed `seconds` later. Called once for each shift. */
   readonly onShift?: (seconds: number) => void
 }
 
-/** Both are synchronous and are called in the socket's own message event. */
+/** Both methods are synchronous, for use in the socket's message event. */
 export interface Capture {
-  /** Copies. `full`: accepted, but read no more until `onRoom`. `refused`: no conversation was chosen yet. */
+  /** Copies the audio. `full`: accepted, but pause reading until `onRoom`. `refused`: no conversation is selected. */
   readonly append: (start: number, audio: Uint8Array) => "ok" | "full" | "refused"
-  /** Seals the chunk of the previous conversation. Read no more until `onRoom`. */
+  /** Seals the chunk of the previous conversation. Pause reading until `onRoom`. */
   readonly switchTo: (conversation: string) => void
 }

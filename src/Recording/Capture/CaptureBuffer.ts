@@ -1,4 +1,4 @@
-/** What a capture received and the journal has not: copied once, handed over in runs of one chunk each. Plain code. */
+/** Received audio on its way to the journal: placed audio in the buffer, unplaced audio in the backlog. Plain code. */
 import type { Batch } from "../Journal/Batch.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 
@@ -11,7 +11,7 @@ interface Run {
 
 export class CaptureBuffer {
   readonly #limit: number
-  /** What real time needs. Whoever sends faster, or waits longer for a commit, gets twice as much, until that is no longer used. */
+  /** Bytes that a real-time sender needs. The buffer doubles when that is too little, and shrinks back after a commit. */
   readonly #usual: number
   #buffer: Buffer | undefined
   #used = 0
@@ -34,7 +34,7 @@ export class CaptureBuffer {
     return this.#runs.length === 0
   }
 
-  /** Appends to the chunk; there must be room. */
+  /** Appends to the chunk. The caller checks `room`. */
   add(chunk: JournalChunk, audio: Uint8Array): void {
     const from = this.#used
     this.#grow(from + audio.length).set(audio, from)
@@ -45,14 +45,14 @@ export class CaptureBuffer {
     chunk.appended += audio.length
   }
 
-  /** What was added last and waits, if it is of this chunk: a view. */
+  /** The last buffered run if it belongs to this chunk. A view, not a copy. */
   lastOf(chunk: JournalChunk): { readonly chunkOffset: number; readonly audio: Uint8Array } | undefined {
     const last = this.#runs.at(-1)
     if (last?.chunk !== chunk || this.#buffer === undefined) return undefined
     return { chunkOffset: last.chunkOffset, audio: this.#buffer.subarray(last.from, last.to) }
   }
 
-  /** Moves what fits into the batch; answers whether nothing is left. */
+  /** Moves the runs that fit into the batch; returns whether the buffer is empty. */
   drainInto(batch: Batch): boolean {
     const buffer = this.#buffer
     let added = 0
@@ -84,5 +84,51 @@ export class CaptureBuffer {
     if (this.#buffer !== undefined) grown.set(this.#buffer.subarray(0, this.#used))
     this.#buffer = grown
     return grown
+  }
+}
+
+type Waiting =
+  | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
+  | { readonly _tag: "Switch"; readonly conversation: string }
+
+const sizeOf = (item: Waiting) => (item._tag === "Audio" ? item.audio.length : item.conversation.length)
+
+/** Audio and conversation switches that a capture can't process yet, in order. */
+export class Backlog {
+  #items: Array<Waiting> = []
+  #bytes = 0
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get length(): number {
+    return this.#items.length
+  }
+
+  get first(): Waiting | undefined {
+    return this.#items[0]
+  }
+
+  push(item: Waiting): void {
+    this.#bytes += sizeOf(item)
+    this.#items.push(item)
+  }
+
+  shift(): void {
+    const item = this.#items.shift()
+    if (item !== undefined) this.#bytes -= sizeOf(item)
+  }
+
+  /** Replaces the first item by its unplaced rest, which begins at `start`. */
+  leave(start: number, audio: Uint8Array): void {
+    this.shift()
+    this.#bytes += audio.length
+    this.#items.unshift({ _tag: "Audio", start, audio })
+  }
+
+  clear(): void {
+    this.#items = []
+    this.#bytes = 0
   }
 }

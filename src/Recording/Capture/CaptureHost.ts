@@ -1,4 +1,4 @@
-/** What a capture needs of the node: plain calls, in the socket's own message event. */
+/** What a capture calls on its node: plain functions, called in the socket's message event. */
 import type { Source } from "../Journal/Journal.ts"
 import type { CaptureWriter } from "./CaptureWriter.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
@@ -6,26 +6,26 @@ import type { LiveConversation } from "../Journal/LiveConversation.ts"
 
 export interface CaptureHost {
   readonly bufferBytes: number
-  /** Seconds of audio that usually wait for a commit. */
+  /** Seconds of audio buffered in a typical commit interval. */
   readonly usualSeconds: number
   readonly backlogBytes: number
   readonly chunkSeconds: number
-  /** The part of `chunkSeconds` that a capture's first full chunk has: random, more than 0, at most 1. */
+  /** Random fraction of `chunkSeconds` for a capture's first full chunk: more than 0, at most 1. */
   readonly firstShare: () => number
   readonly chunksPerConversation: number
   readonly chunksPerUser: number
   readonly now: () => number
-  /** Milliseconds that never go back. */
+  /** Monotonic milliseconds. */
   readonly monotonic: () => number
   readonly newId: () => Uint8Array
   readonly markDirty: (source: Source) => void
   readonly markUrgent: (source: Source) => void
-  /** Answers later, through `entered`, whatever happens. */
+  /** Always calls `entered` later, also after a failure. */
   readonly enter: (capture: CaptureWriter, conversation: string) => void
   readonly leave: (capture: CaptureWriter, conversation: LiveConversation) => void
   /**
-   * Answers later, through `recalled`, whatever happens: what is recorded from unix second `at` on. `audio`, if given, is
-   * looked for elsewhere when other audio is recorded there.
+   * Reads what is recorded from Unix second `at`; always calls `recalled` later, also after a failure. `audio`, if given, is
+   * searched for nearby when other audio is recorded at `at`.
    */
   readonly recall: (
     capture: CaptureWriter,
@@ -33,14 +33,14 @@ export interface CaptureHost {
     at: number,
     audio: Uint8Array | undefined
   ) => void
-  /** A sealed chunk is whole in the journal. */
+  /** A sealed chunk is completely durable in the journal. */
   readonly sealed: (capture: CaptureWriter, chunk: JournalChunk) => void
   /** Nothing of the chunk became durable. */
   readonly abandoned: (chunk: JournalChunk) => void
-  /** It met a defect, and ends. */
+  /** A defect in the processing of the capture's audio; the capture ends. */
   readonly died: (capture: CaptureWriter, cause: unknown) => void
-  /** So many seconds were a replay. */
+  /** `seconds` of audio were a replay and are dropped. */
   readonly replayed: (seconds: number) => void
-  /** New audio lies so many seconds later than its stamps from now on. */
+  /** New audio is placed `seconds` later than its timestamps from here on. */
   readonly shifted: (capture: CaptureWriter, seconds: number) => void
 }

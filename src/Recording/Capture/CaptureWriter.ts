@@ -1,35 +1,34 @@
 /**
- * The hot path: takes frames in the socket's own message event, places them on the timeline and keeps them until the
- * journal's next commit. Plain code, no fiber, one copy per frame.
+ * The hot path of recording: takes frames in the socket's message event, places them on the timeline and buffers them until
+ * the journal's next commit. Plain code, no fiber, one copy per frame.
  */
 import { Timeline } from "../../Audio.ts"
-import { Backlog } from "./Backlog.ts"
 import type { Batch } from "../Journal/Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
-import { CaptureBuffer } from "./CaptureBuffer.ts"
+import { Backlog, CaptureBuffer } from "./CaptureBuffer.ts"
 import type { CaptureHost } from "./CaptureHost.ts"
 import type { Source } from "../Journal/Journal.ts"
 import { JournalChunk } from "../Journal/JournalChunk.ts"
-import type { Feeder, LiveConversation } from "../Journal/LiveConversation.ts"
-import { ClockShifts, leastShiftSeconds } from "./ClockShifts.ts"
+import type { ConversationWriter, LiveConversation } from "../Journal/LiveConversation.ts"
+import { ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts"
 import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
 import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
 
-export class CaptureWriter implements Source, Capture, Feeder {
+export class CaptureWriter implements Source, Capture, ConversationWriter {
   readonly options: CaptureOptions
   readonly openedAt: number
   readonly rate: ByteRate
-  /** Its sealed chunks that slid out of the upload queue. */
+  /** Sealed chunks of this capture that were evicted from the upload queue. */
   deferred = 0
   readonly #host: CaptureHost
   readonly #buffer: CaptureBuffer
   readonly #backlog = new Backlog()
-  /** Waits for the host: to enter a conversation, or to know what is recorded. */
+  /** The pending reply of the host. */
   #waiting: "entering" | "recalling" | undefined
   #conversation: LiveConversation | undefined
   #chunk: JournalChunk | undefined
-  /** Sealed, and not yet whole in the journal. */
+  /** Sealed chunks that are not completely durable yet. */
   #sealing: Array<{ readonly chunk: JournalChunk; readonly conversation: LiveConversation }> = []
   #inFlight = false
   #failure: CaptureFailure | undefined
@@ -39,10 +38,10 @@ export class CaptureWriter implements Source, Capture, Feeder {
   #isSuperseded = false
   #hasEnded = false
   readonly #progress: AckProgress
-  #clock: ClockShifts
-  /** The clock shift that the client was told last; 0 since there is none. */
-  #toldShift = 0
-  /** Audio after which the chunk is full. Of the first full one a part, so that captures that began together seal apart. */
+  #replayCheck: ReplayCheck
+  /** The last clock shift reported to the client, in seconds; 0 if there is none. */
+  #reportedShift = 0
+  /** Length of a full chunk. The first one is shorter, so that captures opened together seal at different times. */
   #chunkSeconds: number
 
   constructor(options: CaptureOptions, host: CaptureHost) {
@@ -50,7 +49,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     this.#host = host
     this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
     this.#progress = new AckProgress(host.monotonic, options.onAck)
-    this.#clock = new ClockShifts(options.sampleRate, options.exact)
+    this.#replayCheck = new ReplayCheck(options.sampleRate, options.exact)
     this.#chunkSeconds = host.chunkSeconds * host.firstShare()
     this.openedAt = host.now()
     this.rate = new ByteRate(this.openedAt)
@@ -74,7 +73,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     let rest = audio
     let stamp = start
     if (this.#backlog.length === 0 && this.#waiting === undefined && audio.length <= this.#buffer.room) {
-      stamp = this.#clock.stampOf(start)
+      stamp = this.#replayCheck.stampOf(start)
       const placed = this.#place(stamp, audio)
       if (placed === audio.length) return "ok"
       rest = audio.subarray(placed)
@@ -82,7 +81,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     }
     this.#backlog.push({ _tag: "Audio", start: stamp, audio: Uint8Array.from(rest) })
     this.#wait()
-    // A replay takes no room, however long it is: nobody would say later that there is some.
+    // A replay takes no room, so nothing would call `onRoom` later.
     return this.#backlog.length > 0 || this.#waiting !== undefined ? "full" : "ok"
   }
 
@@ -92,7 +91,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     this.#wait()
   }
 
-  /** Seals the chunk if it is older than a chunk may be. */
+  /** Seals the chunk once it has been open for the length of a full one. */
   sealIfOld(): void {
     const chunk = this.#chunk
     if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
@@ -102,17 +101,15 @@ export class CaptureWriter implements Source, Capture, Feeder {
     return this.#conversation
   }
 
-  /** Bytes that wait for the journal. */
   get waitingBytes(): number {
     return this.#buffer.used + this.#backlog.bytes
   }
 
-  /** Seconds since the oldest audio came that is not acknowledged. */
   get ackLag(): number {
     return this.#progress.lag
   }
 
-  /** Seals and commits what was received; `done` is called when nothing is left to do. */
+  /** Seals and commits all received audio, then calls `done`. */
   close(done: () => void): void {
     if (this.#hasEnded) return done()
     this.#closing = true
@@ -120,13 +117,13 @@ export class CaptureWriter implements Source, Capture, Feeder {
     this.#advance()
   }
 
-  /** Another capture feeds the conversation from now on: closes, and fails once everything that was received is written. */
+  /** Another capture writes the conversation now. Closes, and fails with `Superseded` once all received audio is written. */
   supersede(done: () => void): void {
     this.#isSuperseded = !this.#closing
     this.close(done)
   }
 
-  /** The conversation that `enter` was asked for. */
+  /** The reply to the host's `enter`. */
   entered(conversation: LiveConversation): void {
     this.#waiting = undefined
     if (this.#failure !== undefined) {
@@ -135,13 +132,13 @@ export class CaptureWriter implements Source, Capture, Feeder {
       return
     }
     this.#conversation = conversation
-    this.#clock = new ClockShifts(this.options.sampleRate, this.options.exact)
-    this.#toldShift = 0
+    this.#replayCheck = new ReplayCheck(this.options.sampleRate, this.options.exact)
+    this.#reportedShift = 0
     this.#progress.enter(conversation.id)
     this.#resume()
   }
 
-  /** What `recall` was asked for, from unix second `at` on; undefined if it can't be known. */
+  /** The reply to the host's `recall` from Unix second `at`; undefined if the recorded audio can't be read. */
   recalled(at: number, recalled: Recalled | undefined): void {
     this.#waiting = undefined
     if (this.#failure !== undefined || this.#conversation === undefined) {
@@ -149,7 +146,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
       return
     }
     const { end } = this.#conversation
-    this.#guard(() => this.#clock.recalled(at, end, recalled?.span, recalled?.moved ?? 0))
+    this.#guard(() => this.#replayCheck.recalled(at, end, recalled?.span, recalled?.moved ?? 0))
     this.#resume()
   }
 
@@ -184,18 +181,18 @@ export class CaptureWriter implements Source, Capture, Feeder {
     if (this.#buffer.used > 0) this.#host.markUrgent(this)
   }
 
-  /** Works off the backlog, and asks for more when nothing is left of it. */
+  /** Processes the backlog, and calls `onRoom` when it is empty. */
   #resume(): void {
     this.#advance()
     if (this.#backlog.length === 0 && this.#waiting === undefined && !this.#closing) this.options.onRoom()
   }
 
-  /** Works off the backlog as far as there is room; ends a closing capture. */
+  /** Processes the backlog as far as there is room; ends a closing capture. */
   #advance(): void {
-    this.#guard(() => this.#workOff())
+    this.#guard(() => this.#processBacklog())
   }
 
-  #workOff(): void {
+  #processBacklog(): void {
     while (this.#waiting === undefined && this.#failure === undefined) {
       const item = this.#backlog.first
       if (item === undefined) break
@@ -209,7 +206,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
       const { room } = this.#buffer
       const length = Math.min(item.audio.length, room - (room % 2))
       if (length === 0) return this.#host.markUrgent(this)
-      const stamp = this.#clock.stampOf(item.start)
+      const stamp = this.#replayCheck.stampOf(item.start)
       const placed = this.#place(stamp, item.audio.subarray(0, length))
       if (this.#failure !== undefined) break
       if (placed === item.audio.length) this.#backlog.shift()
@@ -250,7 +247,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     this.#host.markDirty(this)
   }
 
-  /** Answers the bytes that were placed. For the rest, what is recorded must be known first. */
+  /** Returns the bytes that were placed. The rest needs a `recall` first. */
   #place(stamp: number, audio: Uint8Array): number {
     const conversation = this.#conversation
     if (conversation === undefined) return audio.length
@@ -259,7 +256,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     while (done < audio.length && this.#failure === undefined) {
       const from = stamp + done / 2 / this.options.sampleRate
       const rest = done === 0 ? audio : audio.subarray(done)
-      const step = this.#clock.next(from, rest, conversation.end, this.#tail)
+      const step = this.#replayCheck.next(from, rest, conversation.end, this.#tail)
       if (step._tag === "Recall") return done
       const bytes = step.samples * 2
       done += bytes
@@ -268,7 +265,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
         if (step.at >= conversation.end - Timeline.toleranceSeconds) conversation.clockShift = step.shift
         this.#write(conversation, step.at, bytes === rest.length ? rest : rest.subarray(0, bytes), step.shift)
         this.#progress.placed(through, bytes, step.isSetBack)
-        if (step.shift !== this.#toldShift) this.#tellShift(step.shift)
+        if (step.shift !== this.#reportedShift) this.#reportShift(step.shift)
       } else {
         this.#progress.placed(through, bytes, false)
         this.#host.replayed(step.samples / this.options.sampleRate)
@@ -277,25 +274,25 @@ export class CaptureWriter implements Source, Capture, Feeder {
     return audio.length
   }
 
-  /** A clock that drifts is told of now and then, not by the millisecond. */
-  #tellShift(shift: number): void {
-    if (shift !== 0 && Math.abs(shift - this.#toldShift) < leastShiftSeconds) return
-    this.#toldShift = shift
+  /** Clock drift is reported in steps of at least `leastShiftSeconds`. */
+  #reportShift(shift: number): void {
+    if (shift !== 0 && Math.abs(shift - this.#reportedShift) < leastShiftSeconds) return
+    this.#reportedShift = shift
     if (shift !== 0) this.#host.shifted(this, shift)
   }
 
-  /** Asks what is recorded where the first audio of the backlog lies, when all of this capture's own is durable. */
+  /** Reads what is recorded at the first audio of the backlog, once all audio of this capture is durable. */
   #recall(): void {
     const item = this.#backlog.first
     const conversation = this.#conversation
     if (item?._tag !== "Audio" || conversation === undefined) return
     if (!this.#buffer.isEmpty || this.#inFlight) return this.#host.markUrgent(this)
     this.#waiting = "recalling"
-    const at = this.#clock.positionOf(item.start, conversation.end)
-    this.#host.recall(this, conversation, at, this.#clock.mayHaveMoved ? item.audio : undefined)
+    const at = this.#replayCheck.positionOf(item.start, conversation.end)
+    this.#host.recall(this, conversation, at, this.#replayCheck.mayHaveMoved ? item.audio : undefined)
   }
 
-  /** The end of the conversation's audio, if it is this capture's and waits for the journal. */
+  /** The end of the conversation's audio, if it is still in this capture's buffer. */
   readonly #tail = (): RecordedSpan | undefined => {
     const [chunk, conversation] = [this.#chunk, this.#conversation]
     if (chunk === undefined || conversation === undefined) return undefined
@@ -309,7 +306,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     return { start, sampleRate, samples: known, runs: [{ at: 0, samples, audio: run.audio }] }
   }
 
-  /** Appends to the chunk, or to a new one, cutting where a chunk is full. */
+  /** Appends to the open chunk or a new one, splitting the audio where a chunk is full. */
   #write(conversation: LiveConversation, start: number, audio: Uint8Array, shift: number): void {
     const end = this.#chunk?.appendedEnd
     if (end !== undefined && Math.abs(start - end) > Timeline.toleranceSeconds) this.#seal()
@@ -322,7 +319,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
       }
       if (this.#chunk === undefined) {
         if (conversation.chunkCount >= this.#host.chunksPerConversation) return this.#fail({ _tag: "ConversationFull" })
-        if (conversation.holding.chunks >= this.#host.chunksPerUser) return this.#fail({ _tag: "TooManyChunks" })
+        if (conversation.usage.chunks >= this.#host.chunksPerUser) return this.#fail({ _tag: "TooManyChunks" })
       }
       const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
       const length = Math.min(audio.length - done, this.#chunkBytes(rate) - chunk.appended)
@@ -376,7 +373,7 @@ export class CaptureWriter implements Source, Capture, Feeder {
     this.#host.sealed(this, chunk)
   }
 
-  /** Keeps what is durable, forgets the rest: it was never acknowledged. */
+  /** Keeps durable audio and drops the rest, which was never acknowledged. */
   #giveUp(failure: CaptureFailure): void {
     if (this.#gaveUp) return
     this.#gaveUp = true

@@ -1,4 +1,4 @@
-/** Captures that are open on this node: they meet the journal, the uploads and the database here. */
+/** The open captures of this node, connected to the journal, the uploads and the database. */
 import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Random, Schedule } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
@@ -14,26 +14,26 @@ import { RecordedAudio } from "./RecordedAudio.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import { Uploads } from "../Upload/Uploads.ts"
 
-/** An open capture at one moment. */
+/** A snapshot of an open capture. */
 export interface CaptureStats {
-  /** Its own as long as the process. */
+  /** Unique within this process. */
   readonly id: number
   readonly uid: string
   readonly conversation: string | undefined
   readonly sampleRate: number
   readonly openedAt: Date
-  /** Received since it was opened. */
+  /** Received since the capture was opened. */
   readonly bytes: number
   readonly bytesPerSecond: number
-  /** Received and not in the journal yet. */
+  /** Received but not in the journal yet. */
   readonly waitingBytes: number
-  /** Seconds since the oldest audio came that is not acknowledged. */
+  /** Age of the oldest unacknowledged audio, in seconds. */
   readonly ackLag: number
-  /** Seconds since the oldest of the conversation's chunks was sealed that the store does not have. */
+  /** Seconds since the conversation's oldest chunk that is not stored was sealed. */
   readonly uploadLag: number
-  /** Its chunks that wait for upload. */
+  /** Chunks of this capture in the upload queue. */
   readonly queued: number
-  /** Its chunks that slid out of that queue, since it was opened. */
+  /** Chunks of this capture that were evicted from the upload queue. */
   readonly deferred: number
 }
 
@@ -51,23 +51,23 @@ export class Captures extends Context.Service<
   )
 }
 
-const openCaptures = Metric.gauge("spillway_captures", { description: "Captures that are open" })
+const openCaptures = Metric.gauge("spillway_captures", { description: "Open captures" })
 const failedCaptures = Metric.counter("spillway_captures_failed_total", {
-  description: "Captures that could not go on, by why",
+  description: "Captures that failed, by reason",
   incremental: true
 })
 const replayedSeconds = Metric.counter("spillway_replayed_seconds_total", {
-  description: "Seconds of audio that were sent again, and dropped"
+  description: "Seconds of replayed audio that were dropped as duplicates"
 })
 const clockShifts = Metric.counter("spillway_clock_shifts_total", {
-  description: "Times that new audio had stamps in recorded time, and was placed later than they say",
+  description: "Clock shifts: new audio with timestamps in recorded time was placed later",
   incremental: true
 })
 
-/** Between two lines of the log about one capture's audio. */
-const toldMillis = 60_000
+/** Minimum time between two log lines about one capture's audio. */
+const logIntervalMillis = 60_000
 
-/** A shorter first chunk would be an object for next to no audio. */
+/** Smallest fraction of a full chunk for a capture's first one; a smaller object is not worth its overhead. */
 const leastShare = 0.1
 
 const make = Effect.gen(function* () {
@@ -83,15 +83,15 @@ const make = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
-  const captures = new Map<CaptureWriter, { readonly id: number; toldAt: number }>()
+  const captures = new Map<CaptureWriter, { readonly id: number; loggedAt: number }>()
   let opened = 0
 
-  /** At most one line a minute and capture. */
-  const tell = (capture: CaptureWriter, message: string, ...details: ReadonlyArray<unknown>) => {
+  /** Logs at most one line a minute for each capture. */
+  const warn = (capture: CaptureWriter, message: string, ...details: ReadonlyArray<unknown>) => {
     const known = captures.get(capture)
     const now = clock.currentTimeMillisUnsafe()
-    if (known === undefined || now - known.toldAt < toldMillis) return
-    known.toldAt = now
+    if (known === undefined || now - known.loggedAt < logIntervalMillis) return
+    known.loggedAt = now
     const { uid } = capture.options
     fork(Effect.annotateLogs(Effect.logWarning(message, ...details), { uid, conversation: capture.conversation?.id }))
   }
@@ -103,7 +103,7 @@ const make = Effect.gen(function* () {
       Effect.timeout(config.conversationLookup)
     )
 
-  /** Until what is stored is known, and as long as somebody records. */
+  /** Retries until the database answers or the last capture leaves the conversation. */
   const loadLater = (conversation: LiveConversation) =>
     load(conversation).pipe(
       Effect.ignoreCause,
@@ -111,19 +111,19 @@ const make = Effect.gen(function* () {
       Effect.repeat({ while: () => !conversation.loaded && conversation.captures > 0 })
     )
 
-  /** Without the database a capture records all the same: by its stamps, and beside what the journal has. */
+  /** Recording continues without the database: audio is placed by its timestamps and compared with the journal only. */
   const loadNow = (conversation: LiveConversation) =>
     Effect.catchCause(load(conversation), (cause) =>
-      Effect.logWarning("recording without what is stored of the conversation", cause).pipe(
+      Effect.logWarning("the database can't be read: recording without the conversation's stored state", cause).pipe(
         Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id }),
         Effect.andThen(Effect.sync(() => fork(loadLater(conversation))))
       )
     )
 
-  /** Waits for what the last feeder received: the next one's replays are compared with what is durable. */
+  /** Waits until all audio of the previous writer is durable: replays are compared with durable audio. */
   const takeOver = (conversation: LiveConversation, capture: CaptureWriter) => {
-    const last = conversation.feeder
-    conversation.feeder = capture
+    const last = conversation.writer
+    conversation.writer = capture
     return last === undefined
       ? Effect.void
       : Effect.callback<void>((resume) => last.supersede(() => resume(Effect.void))).pipe(
@@ -131,7 +131,9 @@ const make = Effect.gen(function* () {
         )
   }
 
-  const logDefect = Effect.catchCause((cause: Cause.Cause<never>) => Effect.logError("a capture can't go on", cause))
+  const logDefect = Effect.catchCause((cause: Cause.Cause<never>) =>
+    Effect.logError("a capture failed unexpectedly", cause)
+  )
 
   const host: CaptureHost = {
     bufferBytes: config.captureBuffer,
@@ -159,7 +161,7 @@ const make = Effect.gen(function* () {
     },
     leave: (capture, conversation) => {
       conversation.captures--
-      if (conversation.feeder === capture) conversation.feeder = undefined
+      if (conversation.writer === capture) conversation.writer = undefined
       live.settle(conversation)
     },
     sealed: (capture, chunk) => {
@@ -175,7 +177,11 @@ const make = Effect.gen(function* () {
           Effect.onExit((exit) =>
             Effect.sync(() => {
               if (Exit.isFailure(exit))
-                tell(capture, "audio can't be compared with what is recorded: it is kept", exit.cause)
+                warn(
+                  capture,
+                  "can't read the recorded audio to detect a replay: the received audio is kept",
+                  exit.cause
+                )
               capture.recalled(at, Exit.isSuccess(exit) ? exit.value : undefined)
             })
           ),
@@ -192,7 +198,7 @@ const make = Effect.gen(function* () {
     },
     shifted: (capture, seconds) => {
       fork(Metric.update(clockShifts, 1))
-      tell(capture, `new audio has stamps in recorded time: it is placed ${seconds.toFixed(3)} s later`)
+      warn(capture, `new audio has timestamps in recorded time: it is placed ${seconds.toFixed(3)} s later`)
       capture.options.onShift?.(seconds)
     }
   }
@@ -235,7 +241,7 @@ const make = Effect.gen(function* () {
             options.onFailure(failure)
           }
           const capture = new CaptureWriter({ ...options, onFailure }, host)
-          captures.set(capture, { id: ++opened, toldAt: -Infinity })
+          captures.set(capture, { id: ++opened, loggedAt: -Infinity })
           yield* Metric.update(openCaptures, captures.size)
           return capture
         }),

@@ -1,4 +1,4 @@
-/** What is recorded of a conversation at the time of audio that is sent, to compare it with: from journal and store. */
+/** Reads what is already recorded around a timestamp, from journal and store, so that replays can be recognized. */
 import { Context, Effect, Layer, Stream } from "effect"
 import { Span, Timeline } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
@@ -11,15 +11,15 @@ import { compare, find, isSilent, marginSeconds, type RecordedSpan, type Run, sl
 
 export interface Recalled {
   readonly span: RecordedSpan
-  /** The audio is recorded so many seconds later than it was looked for. */
+  /** Seconds from the requested time to where the audio was found. */
   readonly moved: number
 }
 
 export interface Wanted {
   readonly sampleRate: number
-  /** Unix second. The span contains it. */
+  /** Unix second contained in the span. */
   readonly at: number
-  /** If other audio is recorded there, this is looked for: where the conversation's clock shift says, and around both. */
+  /** Searched for if other audio is recorded at `at`: near `at`, and near `at` plus the conversation's clock shift. */
   readonly audio: Uint8Array | undefined
 }
 
@@ -35,33 +35,33 @@ export class RecordedAudio extends Context.Service<
   )
 }
 
-/** Audio of one span, in memory as long as its capture lags behind the end: 2 s at 16 kHz. Longer audio takes several. */
+/** Audio of one span: 2 s at 16 kHz, in memory while its capture replays. Longer replays read several spans. */
 const spanBytes = 64 * 1024
 
-/** As in playback: today's unix time as a double is exact to a quarter of a microsecond. */
+/** The tolerance of playback plus the resolution of Unix time in a double. */
 const contiguousSeconds = Timeline.toleranceSeconds + 1e-6
 
-/** Longest span, where less is recorded in it. */
+/** Longest span where little is recorded. */
 const spanSeconds = 60
 
-/** Rows that one span looks at. */
+/** Most rows read for one span. */
 const spanRows = 64
 
-/** How far from its stamps a replay is looked for: those of the two times may be taken when the audio came. */
+/** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */
 const aroundSeconds = 0.25
 
-/** Of the audio that is looked for. Shorter audio is found where it is not. */
+/** Most and fewest bytes that are searched for. Shorter audio matches by chance. */
 const needleBytes = 4096
 const leastNeedleBytes = 64
 
-/** Runs without a gap in audio that can be compared become one. */
+/** Joins contiguous runs. */
 const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
   at: parts[0]?.at ?? 0,
   samples: parts.reduce((sum, { samples }) => sum + samples, 0),
   audio: parts.length === 1 ? parts[0]?.audio : Buffer.concat(parts.map(({ audio }) => audio))
 })
 
-/** The first chunk and those that follow it without a gap. */
+/** The first chunk and its contiguous successors. */
 const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
   const gap = chunks.findIndex((chunk, index) => {
     const before = chunks[index - 1]
@@ -75,11 +75,11 @@ const make = Effect.gen(function* () {
   const rows = yield* ChunkRows
   const chunkAudio = yield* ChunkAudio
 
-  /** Chunks between two unix seconds, by start, and up to where they are all. Those of the journal suffice where they go on. */
+  /** Chunks in a time range, by start, and how far they are complete. The database is not read if the journal covers `at`. */
   const chunksIn = Effect.fnUntraced(function* (conversation: LiveConversation, from: number, at: number, to: number) {
     const near = () =>
       [...conversation.chunks].filter((chunk) => chunk.appended > 0 && chunk.start < to && chunk.appendedEnd > from)
-    // A capture that has left the conversation may still have audio in its buffer.
+    // A capture that left the conversation may still have buffered audio.
     if (near().some(({ appended, durable }) => appended > durable)) yield* journal.commit
     const live = near()
       .filter(({ durable }) => durable > 0)
@@ -110,11 +110,10 @@ const make = Effect.gen(function* () {
       return audio.length === samples * 2 ? audio : undefined
     })
 
-  /** Laid out as playback lays them out: what began earlier is heard. */
+  /** Laid out as in playback: where chunks overlap, the earlier one is heard. */
   const spanOf = Effect.fnUntraced(function* (conversation: LiveConversation, sampleRate: number, at: number) {
     const start = at - slackSeconds
     const found = yield* chunksIn(conversation, start, at, Math.min(conversation.end, at + spanSeconds))
-    // Nothing is recorded behind the end.
     const known = found.to >= conversation.end ? found.to + marginSeconds : found.to
     let samples = Math.round((known - start) * sampleRate)
     let left = spanBytes / 2

@@ -1,15 +1,15 @@
-/** A part of a conversation's recorded audio, in memory, and what audio that is sent for the same time is beside it. Pure. */
+/** A section of a conversation's recorded audio in memory, and the comparison of received audio with it. Pure. */
 import { Timeline } from "../../Audio.ts"
 
-/** Recorded audio from sample `at` of the span on. Runs do not touch, unless one of them can't be compared. */
+/** Contiguous recorded audio from sample `at` of the span. */
 export interface Run {
   readonly at: number
   readonly samples: number
-  /** PCM16. Undefined when it can't be compared: another sample rate or codec, or it can't be read. */
+  /** PCM16. Undefined if it can't be compared: another sample rate or codec, or unreadable. */
   readonly audio: Uint8Array | undefined
 }
 
-/** Everything that is recorded in `samples` samples from unix second `start` on. */
+/** All audio recorded in `samples` samples from Unix second `start`. */
 export interface RecordedSpan {
   readonly start: number
   readonly sampleRate: number
@@ -19,36 +19,35 @@ export interface RecordedSpan {
 }
 
 export type Verdict =
-  /** The span does not reach there. */
+  /** The span does not cover the position. */
   | { readonly _tag: "Unknown" }
-  /** Nothing is recorded at the first `samples` samples, if they begin `offset` samples later: where a run ends. */
+  /** Nothing is recorded at the first `samples` samples if they begin `offset` samples later, at the end of a run. */
   | { readonly _tag: "Free"; readonly samples: number; readonly offset: number }
-  /** The first `samples` samples are recorded, `offset` samples later than where they were looked for. */
+  /** The first `samples` samples are recorded, `offset` samples after the position. */
   | { readonly _tag: "Same"; readonly samples: number; readonly offset: number }
-  /** Other audio is recorded where it begins. */
+  /** Other audio is recorded at the position. */
   | { readonly _tag: "Other" }
 
 const unknown: Verdict = { _tag: "Unknown" }
 const other: Verdict = { _tag: "Other" }
 
-/** Fewer samples than this that are equal prove nothing. */
+/** Fewest equal samples that count as a match. */
 const leastSamples = 8
 
-/** Stamps of two neighbors and of their replays may each be off by the tolerance. */
+/** Timestamps of two neighbors and of their replays may each be off by the tolerance. */
 export const slackSeconds = 4 * Timeline.toleranceSeconds
 
-/** Whether `samples` samples are the same, from sample `from` of one and the first of the other on. */
 const isEqual = (one: Uint8Array, from: number, another: Uint8Array, samples: number): boolean =>
   one[from * 2] === another[0] &&
   one[from * 2 + 1] === another[1] &&
   Buffer.compare(one.subarray(from * 2, (from + samples) * 2), another.subarray(0, samples * 2)) === 0
 
-/** Digital silence: it equals any other, so that it is no proof of a replay. */
+/** Digital silence, which equals any other silence and proves no replay. */
 export function isSilent(audio: Uint8Array): boolean {
   return audio.every((byte) => byte === 0)
 }
 
-/** A span goes so far beyond what is compared in it: a replay may begin in the next run. */
+/** Seconds that a span extends past the compared audio: a replay may begin in the next run. */
 export const marginSeconds = 2 * slackSeconds
 
 const toleranceOf = ({ sampleRate }: RecordedSpan): number => Math.floor(Timeline.toleranceSeconds * sampleRate)
@@ -56,14 +55,14 @@ const toleranceOf = ({ sampleRate }: RecordedSpan): number => Math.floor(Timelin
 const sampleOf = ({ sampleRate, start }: RecordedSpan, position: number): number =>
   Math.round((position - start) * sampleRate)
 
-/** Whether audio that begins at unix second `position` can be compared. */
+/** Whether the span covers audio that begins at Unix second `position`. */
 export function reaches(span: RecordedSpan, position: number): boolean {
   return (
     sampleOf(span, position) >= 0 && sampleOf(span, position + slackSeconds + Timeline.toleranceSeconds) < span.samples
   )
 }
 
-/** Where `audio` is in the run: how many of its samples, and how many samples behind `expected`, the nearest place first. */
+/** Finds `audio` in the run at the place nearest to `expected`: matching samples, and their offset from `expected`. */
 const align = ({ at, audio: recorded, samples }: Run, expected: number, audio: Uint8Array, slack: number) => {
   if (recorded === undefined) return undefined
   const length = audio.length / 2
@@ -77,7 +76,7 @@ const align = ({ at, audio: recorded, samples }: Run, expected: number, audio: U
   return undefined
 }
 
-/** What `audio` is that begins at unix second `position`. */
+/** Compares `audio` that begins at Unix second `position` with the span. */
 export function compare(span: RecordedSpan, position: number, audio: Uint8Array): Verdict {
   if (!reaches(span, position)) return unknown
   const at = sampleOf(span, position)
@@ -98,7 +97,7 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   return { _tag: "Free", samples, offset: begin - at }
 }
 
-/** Unix second next to `position` at which `audio` is recorded in the span. */
+/** The Unix second nearest to `position` at which the span contains `audio`. */
 export function find(span: RecordedSpan, position: number, audio: Uint8Array): number | undefined {
   let nearest: number | undefined
   for (const { at, audio: recorded } of span.runs) {
@@ -112,7 +111,7 @@ export function find(span: RecordedSpan, position: number, audio: Uint8Array): n
   return nearest
 }
 
-/** A span of which nothing can be compared. */
+/** A span whose audio can't be compared. */
 export function incomparable(start: number, end: number, sampleRate: number): RecordedSpan {
   const samples = Math.ceil((end - start + marginSeconds) * sampleRate)
   return { start, sampleRate, samples, runs: [{ at: 0, samples, audio: undefined }] }

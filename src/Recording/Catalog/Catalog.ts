@@ -1,18 +1,18 @@
-/** Conversations and their audio files, from the index with what is live laid over it. Nothing here reads all of one. */
+/** Conversations and their audio files: the index, overlaid with the chunks in the journal. No query reads a whole conversation. */
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import { fileId, Placement, Timeline } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
 import { ConversationRows, type ConversationRow, type Files } from "./ConversationRows.ts"
-import type { FileState } from "./LayOut.ts"
+import type { FileState } from "./IndexChanges.ts"
 import type { FileRow, Name } from "./IndexRows.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
-import { keyOf, type LiveView } from "./LiveView.ts"
-import { PieceRows } from "./PieceRows.ts"
+import { keyOf, type LiveOverlay } from "./LiveOverlay.ts"
+import { FileChunks } from "./FileChunks.ts"
 import { type AudioFileHead, type FileMoment, headOf, make as openFile, type RecordedFile } from "./RecordedFile.ts"
-import type { Key, Placed } from "./Relayout.ts"
+import type { Key, Placed } from "./LayoutMerge.ts"
 import { WaveformHours } from "./WaveformHours.ts"
 
 export interface Conversation {
@@ -20,44 +20,44 @@ export interface Conversation {
   readonly id: string
   readonly createdAt: Date
   readonly finishedAt: Option.Option<Date>
-  /** A capture feeds it now, on this node. */
+  /** A capture on this node records it now. */
   readonly live: boolean
-  /** Chunks with audio that lies later than its stamps, because these lay in recorded time. */
+  /** Chunks with audio placed after its timestamps, because those were in recorded time. */
   readonly clockShifts: number
-  /** Unix seconds of the first sample, and after the last one. None without audio. */
+  /** Unix seconds of start and end; none without audio. */
   readonly span: { readonly start: number; readonly end: number } | undefined
-  /** Of all audio files. */
+  /** Totals over all audio files, not only those in `files`. */
   readonly capturedSeconds: number
   readonly lostSeconds: number
-  /** By start: the latest of those that were asked for. */
+  /** By start. */
   readonly files: ReadonlyArray<AudioFileHead>
-  /** `before` for the ones before them, if there are some. */
+  /** `before` of the page of earlier files; none if there are none. */
   readonly filesNext: string | undefined
 }
 
-/** Where a chunk is heard in one of the files, and its peaks; or what is lost of one. Samples are those of the file. */
+/** A span of an audio file with its peaks, or a lost span. In samples of the file. */
 export interface Drawn {
-  /** Its index. */
+  /** Index in `files`. */
   readonly file: number
   readonly state: Chunk["state"] | "minute"
   readonly offset: number
   readonly skip: number
-  /** That are heard; of a lost chunk, all. */
+  /** Samples heard; of a lost chunk, all. */
   readonly samples: number
   readonly peaks: Uint8Array | undefined
 }
 
 export interface WaveformData extends Pick<Conversation, "live" | "files" | "filesNext"> {
-  /** Samples of each file up to the first that the store does not have. */
+  /** Samples of each file before the first one that is not stored. */
   readonly stored: ReadonlyArray<number>
-  /** In any order; audio may come twice. By chunks, or by minutes if points are longer: those are of no chunk. */
+  /** In any order, possibly with duplicates: one span per chunk, or per minute if points are longer than a minute. */
   drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<Drawn>, DbError>
 }
 
 export class Catalog extends Context.Service<
   Catalog,
   {
-    /** Newest first, each with its latest `files` audio files. `before` is the `next` of the page before. */
+    /** Newest first, each with its latest `files` audio files. `before` is the `next` of the previous page. */
     list(
       uid: string,
       page: { readonly before?: string; readonly limit: number; readonly files: number }
@@ -65,19 +65,19 @@ export class Catalog extends Context.Service<
       { readonly conversations: ReadonlyArray<Conversation>; readonly next: string | undefined },
       DbError
     >
-    /** None when it does not exist or is somebody else's. `before` is a `filesNext`. */
+    /** None if the user has no such conversation. `before` is a `filesNext`. */
     get(
       uid: string,
       id: string,
       page: { readonly before?: string; readonly files: number }
     ): Effect.Effect<Option.Option<Conversation>, DbError>
-    /** None when it does not exist or is somebody else's. */
+    /** None if the user has no such conversation. */
     waveform(
       uid: string,
       id: string,
       page: { readonly before?: string; readonly files: number }
     ): Effect.Effect<Option.Option<WaveformData>, DbError>
-    /** None when there is no such audio file, or it is somebody else's. */
+    /** None if the user has no such audio file. */
     file(uid: string, conversation: string, id: string): Effect.Effect<Option.Option<RecordedFile>, DbError>
   }
 >()("spillway/Recording/Catalog/Catalog") {
@@ -85,16 +85,16 @@ export class Catalog extends Context.Service<
     Catalog,
     Effect.suspend(() => make)
   )
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide([PieceRows.layer, WaveformHours.layer]))
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([FileChunks.layer, WaveformHours.layer]))
 }
 
-/** How often the index is read anew because it was written to meanwhile. */
+/** Reads of the index before the overlay of a concurrently changing conversation is returned as it is. */
 const attempts = 3
 
-/** Points longer than this are drawn from the pairs of minutes. */
+/** Longer points are drawn from the peaks of minutes. */
 const minuteSeconds = 60
 
-/** Of the first audio file of a page: the page before it ends there. */
+/** Cursor of the first audio file of a page. */
 const cursorOf = ({ id, start }: Key): string => `${start}_${id}`
 
 const keyIn = (cursor: string): Key => {
@@ -105,8 +105,8 @@ const keyIn = (cursor: string): Key => {
 const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
   [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
 
-/** The page of audio files of a row that was read with one more than `limit`. */
-const pageOf = (rows: ReadonlyArray<FileRow>, view: LiveView, before: Key | undefined, limit: number) => {
+/** One page of audio files. `rows` were read with a limit of one more. */
+const pageOf = (rows: ReadonlyArray<FileRow>, view: LiveOverlay, before: Key | undefined, limit: number) => {
   const end = rows.length > limit ? rows.at(limit - 1) : undefined
   const isWanted = (file: FileState) =>
     (before === undefined || Timeline.order(keyOf(file), before) < 0) &&
@@ -120,7 +120,7 @@ const pageOf = (rows: ReadonlyArray<FileRow>, view: LiveView, before: Key | unde
   return { files: page.toReversed(), next: last === undefined ? undefined : cursorOf(keyOf(last)) }
 }
 
-/** Index of the last of some audio files, by start, that begins before a time; -1 if there is none. */
+/** Index of the last file that begins before a Unix second; -1 if there is none. */
 const lastBefore = (files: ReadonlyArray<AudioFileHead>, seconds: number): number => {
   let [low, high] = [0, files.length]
   while (low < high) {
@@ -131,10 +131,10 @@ const lastBefore = (files: ReadonlyArray<AudioFileHead>, seconds: number): numbe
   return low - 1
 }
 
-/** Which of some audio files, by start, a chunk is in. */
+/** Finds the audio file of a chunk. */
 class FileSearch {
   readonly #files: ReadonlyArray<FileState>
-  /** Of the last one that was found: chunks come in order, nearly always. */
+  /** The last result; chunks nearly always come in order. */
   #index = 0
 
   constructor(files: ReadonlyArray<FileState>) {
@@ -161,12 +161,12 @@ const make = Effect.gen(function* () {
   const rows = yield* ConversationRows
   const chunkRows = yield* ChunkRows
   const hours = yield* WaveformHours
-  const pieces = yield* PieceRows
+  const pieces = yield* FileChunks
 
   const conversationOf = (
     uid: string,
     row: Pick<ConversationRow, "id" | "createdAt" | "finishedAt"> & Partial<ConversationRow>,
-    view: LiveView,
+    view: LiveOverlay,
     { before, limit }: { readonly before: Key | undefined; readonly limit: number }
   ) => {
     const { began = Infinity, captured = 0, ended = -Infinity, files = [], id, lost = 0 } = row
@@ -192,8 +192,8 @@ const make = Effect.gen(function* () {
   }
 
   /**
-   * A conversation's row and the view over it. Live chunks are read before the database is: one that is stored in between is
-   * then in both, never in none. Several reads of the index are of one moment if nothing was written to it meanwhile.
+   * A conversation's row and its overlay. Live chunks are read before the database, so that a chunk stored in between is in
+   * both, never in neither. Several reads are consistent if the row's revision is unchanged after them.
    */
   const viewOf = Effect.fnUntraced(function* (uid: string, id: string, files: Files) {
     const find = Effect.map(rows.find(uid, id, files), Option.getOrUndefined)
@@ -219,13 +219,13 @@ const make = Effect.gen(function* () {
     return Option.some({ ...conversationOf(uid, known, view, { before, limit: files }), view })
   })
 
-  /** Minutes, and what is lost, of audio files by start. */
+  /** Peaks by minute, and lost spans, of audio files by start. */
   const minutesOf = (name: Name, states: ReadonlyArray<FileState>, pointSeconds: number) => {
     const heads = states.map((state) => headOf("", state))
     const endOf = (head: AudioFileHead) => head.start + head.samples / head.sampleRate
     const start = heads[0]?.start ?? 0
     const end = heads.reduce((end, head) => Math.max(end, endOf(head)), start)
-    /** In each file that it lies in: files that follow end later, but for other sample rates at the same time. */
+    /** The span in each file that it overlaps. Only files of different sample rates overlap each other. */
     const within = (at: number, seconds: number, state: Drawn["state"], peaks: Uint8Array | undefined) => {
       const found: Array<Drawn> = []
       for (let file = lastBefore(heads, at + seconds); file >= 0; file--) {
@@ -237,7 +237,7 @@ const make = Effect.gen(function* () {
       }
       return found
     }
-    // Four for each point at least.
+    // At least four per point.
     const most = Math.max(1, Math.floor(pointSeconds / minuteSeconds / 4))
     const minutes = Stream.map(hours.minutes(name, start, end, most), (page) =>
       page.flatMap(({ pair, seconds, start }) => within(start, seconds, "minute", pair))

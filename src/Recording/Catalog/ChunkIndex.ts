@@ -1,14 +1,14 @@
 /**
- * Writes chunks into the index of their conversation, one transaction after the other. A chunk behind all others is an
- * append: it reads the row before it and changes one row of each table. Any other one is laid out with the rows that follow,
- * until one of them stays as it is.
+ * Inserts chunks into the index of their conversation, one transaction at a time. A chunk after all others is an append: it
+ * reads the previous row and changes one row of each table. Otherwise the following rows are laid out again until one stays
+ * unchanged.
  */
 import { Context, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"
 import { Timeline } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
-import { type Addition, apply } from "./Addition.ts"
-import { type Bounds, layOut, type PageChange } from "./LayOut.ts"
+import { type NewChunk, writePage } from "./IndexWrites.ts"
+import { type Bounds, computeChanges, type PageChange } from "./IndexChanges.ts"
 import * as IndexRows from "./IndexRows.ts"
 
 type Sql = SqlClient.SqlClient
@@ -18,10 +18,10 @@ export class ChunkIndex extends Context.Service<
   ChunkIndex,
   {
     /**
-     * Creates the conversation's row if it is missing; returns how many rows are new. A row that is there already stays as it
-     * is, unless it is lost and the addition is stored. `createdAt`: unix seconds; an older conversation keeps its own.
+     * Creates the conversation's row if it is missing; returns the number of new rows. An existing row is kept unless it is
+     * lost and the new chunk is stored. `createdAt`: Unix seconds; the earlier of this and the conversation's own is kept.
      */
-    insert(name: Name, additions: ReadonlyArray<Addition>, createdAt?: number): Effect.Effect<number, DbError>
+    insert(name: Name, additions: ReadonlyArray<NewChunk>, createdAt?: number): Effect.Effect<number, DbError>
   }
 >()("spillway/Recording/Catalog/ChunkIndex") {
   static readonly layerWith = (bounds: Bounds) =>
@@ -37,11 +37,11 @@ export class ChunkIndex extends Context.Service<
   })
 }
 
-/** A stored chunk is heard, whoever noted it as lost. */
+/** A stored chunk replaces a lost one. */
 const replaces = (added: { readonly state: string }, row: { readonly state: string }): boolean =>
   added.state !== "lost" && row.state === "lost"
 
-/** Makes the row of the conversation if it is missing, and waits until no other transaction writes to its index. */
+/** Creates the conversation's row if it is missing, and locks it. */
 const lock = Effect.fnUntraced(function* (sql: Sql, { conversation, uid }: Name, createdAt: number | undefined) {
   const locked = sql`select 1 from conversations where uid = ${uid} and id = ${conversation} for no key update`
   if (createdAt === undefined && (yield* locked).length > 0) return
@@ -53,9 +53,9 @@ const lock = Effect.fnUntraced(function* (sql: Sql, { conversation, uid }: Name,
   yield* locked
 })
 
-/** In order, each key once. */
-const distinct = (additions: ReadonlyArray<Addition>): ReadonlyArray<Addition> => {
-  const byKey = new Map<string, Addition>()
+/** Sorted, without duplicate keys. */
+const distinct = (additions: ReadonlyArray<NewChunk>): ReadonlyArray<NewChunk> => {
+  const byKey = new Map<string, NewChunk>()
   for (const addition of additions) {
     const key = `${addition.start} ${addition.id}`
     const known = byKey.get(key)
@@ -74,12 +74,13 @@ const make = Effect.fnUntraced(function* (bounds: Bounds) {
           yield* lock(sql, name, createdAt)
           const rows = IndexRows.indexRows(sql, name)
           let added = 0
-          const write = (change: PageChange<Addition>) => {
+          const write = (change: PageChange<NewChunk>) => {
             added += change.total.chunks
-            return apply(sql, name, change)
+            return writePage(sql, name, change)
           }
-          let rest: ReadonlyArray<Addition> | undefined = distinct(additions)
-          while (rest !== undefined && rest.length > 0) rest = yield* layOut(rows, rest, { ...bounds, replaces }, write)
+          let rest: ReadonlyArray<NewChunk> | undefined = distinct(additions)
+          while (rest !== undefined && rest.length > 0)
+            rest = yield* computeChanges(rows, rest, { ...bounds, replaces }, write)
           return added
         })
       )

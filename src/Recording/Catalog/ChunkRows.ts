@@ -1,29 +1,29 @@
-/** Chunks that are stored or lost, in the database. */
+/** Rows of stored and lost chunks. */
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import { type NotSealed, Protection } from "../../Encryption.ts"
 import type { Chunk, ObjectSum } from "../Chunk.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
-import type { Addition } from "./Addition.ts"
+import type { NewChunk } from "./IndexWrites.ts"
 import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
-import type { Key, Placed } from "./Relayout.ts"
+import type { Key, Placed } from "./LayoutMerge.ts"
 
 /** The key of a chunk's row. */
 export type ChunkName = Pick<JournalChunk, "uid" | "conversation" | "start" | "id">
 
-/** What the store answered for the object of a chunk. */
+/** The stored object of a chunk. */
 export interface StoredObject extends ObjectSum {
   readonly key: string
-  /** None for what is not PCM16. */
+  /** None unless the audio is PCM16. */
   readonly peaks: Uint8Array | undefined
 }
 
-/** A chunk, where it is heard, and its `Peaks`: of the whole, then of its tenths of a second. */
+/** A placed chunk with its `Peaks`. */
 export interface ChunkPeaks extends Placed<Chunk> {
-  /** None if there are none, or they can't be decrypted. */
+  /** None if missing or undecryptable. */
   readonly peaks: Uint8Array | undefined
 }
 
@@ -43,23 +43,22 @@ const PeaksRow = Schema.Struct({
 export class ChunkRows extends Context.Service<
   ChunkRows,
   {
-    /** Creates the conversation's row if it is missing. Idempotent. Replaces the note that the chunk is lost. */
+    /** Idempotent. Creates the conversation's row if it is missing, and replaces a row that marks the chunk as lost. */
     insertStored(chunk: JournalChunk, object: StoredObject): Effect.Effect<void, DbError>
-    /** A span whose audio was given up. No change if the chunk is stored: an object is never hidden by a late note. */
+    /** Marks the chunk as lost, unless it is stored. */
     insertLost(chunk: JournalChunk): Effect.Effect<void, DbError>
-    /** Samples of those of `chunks` that are stored, by id. */
+    /** Sample counts of the stored ones among `chunks`, by id. */
     existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
-    /** Rows that have a part of the span `from` to `to` (unix seconds, `to` not included), stored or lost, by start. */
+    /** Stored and lost chunks that overlap `from` to `to` (Unix seconds, `to` exclusive), by start. */
     within(
       uid: string,
       conversation: string,
       span: { readonly from: number; readonly to: number }
     ): Stream.Stream<Chunk, DbError>
-    /** How many rows a conversation has, the unix second at which they end, and the clock shift of the last of them. */
+    /** Number of rows of a conversation, the Unix second at which they end, and the clock shift of the last one. */
     tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
-    /** One row, by its whole key. */
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
-    /** Rows from one key to another, both included, in order, a page of the table at a time. */
+    /** Rows from one key to another (inclusive), in order, read page by page. */
     peaks(name: Name, from: Key, to: Key): Stream.Stream<ChunkPeaks, DbError>
   }
 >()("spillway/Recording/Catalog/ChunkRows") {
@@ -71,19 +70,18 @@ export class ChunkRows extends Context.Service<
 
 const existingBatch = 1_000
 
-/** Rows with the peaks of a minute each: 600 KiB. */
+/** Rows per page, 600 KiB with the peaks of a minute each. */
 const peaksBatch = 500
 
-/** Rows that `within` reads at a time. */
+/** Rows per page of `within`. */
 const spanBatch = 100
 
-/** Rows before a time of which one may end after it: chunks that overlap more than so many others are none of ours. */
+/** Rows before a time that are checked for an end after it: no chunk overlaps more than so many later ones. */
 const tailRows = 64
 
-/** No id comes after it. */
+/** The greatest id. */
 const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-/** Where the first page begins. */
 const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined
 
 const make = Effect.gen(function* () {
@@ -94,7 +92,7 @@ const make = Effect.gen(function* () {
   const insert = Effect.fnUntraced(function* (chunk: JournalChunk, object: StoredObject | undefined) {
     const atRest = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
     const { clockShift, codec, sampleRate, start } = chunk
-    const addition: Addition = {
+    const addition: NewChunk = {
       id: uuidText(chunk.id),
       start,
       samples: chunk.durable / 2,
@@ -126,7 +124,7 @@ const make = Effect.gen(function* () {
       )
       .pipe(Effect.catchTag("SchemaError", Effect.die))
 
-  /** With another secret than the ones that are known, all of a page may be unreadable: that is logged once. */
+  /** Logs once per page: with an unknown secret, all of its peaks are unreadable. */
   const opened = Effect.fnUntraced(function* (name: Name, rows: ReadonlyArray<typeof PeaksRow.Type>) {
     const unreadable: Array<NotSealed> = []
     const all = yield* Effect.forEach(rows, (row) =>
@@ -139,9 +137,10 @@ const make = Effect.gen(function* () {
       )
     )
     if (unreadable.length > 0) {
-      yield* Effect.logWarning(`peaks of ${unreadable.length} chunks can't be read`, unreadable[0]).pipe(
-        Effect.annotateLogs({ ...name })
-      )
+      yield* Effect.logWarning(
+        `can't decrypt the waveform peaks of ${unreadable.length} chunks: check the encryption secrets`,
+        unreadable[0]
+      ).pipe(Effect.annotateLogs({ ...name }))
     }
     return all
   })
@@ -157,7 +156,7 @@ const make = Effect.gen(function* () {
       const found = new Map<string, number>()
       for (let at = 0; at < chunks.length; at += existingBatch) {
         const batch = chunks.slice(at, at + existingBatch)
-        // Starts as text: the client takes no array in which some numbers are whole and some are not.
+        // Starts as text: the client rejects arrays that mix integers and fractions.
         const rows = yield* db.read(
           "ChunkRows.existing",
           (sql) => sql<{ readonly id: string; readonly samples: number }>`

@@ -1,4 +1,4 @@
-/** Conversations in the database: their sums, the end of their index, and pages of their audio files. */
+/** Rows of conversations: totals, the end of the index, and pages of audio files. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlClient, type SqlError, SqlSchema, type Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
@@ -12,21 +12,21 @@ import {
   placedOf,
   indexRows
 } from "./IndexRows.ts"
-import type { Rows } from "./LayOut.ts"
-import type { Tail } from "./LiveView.ts"
-import * as LiveView from "./LiveView.ts"
-import type { Key } from "./Relayout.ts"
+import type { Rows } from "./IndexChanges.ts"
+import type { Tail } from "./LiveOverlay.ts"
+import * as LiveOverlay from "./LiveOverlay.ts"
+import type { Key } from "./LayoutMerge.ts"
 
 const Row = Schema.Struct({
   id: Schema.String,
-  /** Its place in the list: microseconds of `createdAt`, and a number of its own. */
+  /** Position in the list: microseconds of `createdAt`, and a sequence number. */
   cursor: Schema.String,
   createdAt: Schema.Date,
   finishedAt: Schema.NullOr(Schema.Date),
   chunks: Schema.Finite,
-  /** Another one after each change of the index. */
+  /** Incremented by every change of the index. */
   revision: Schema.Finite,
-  /** Stored chunks with audio that lies later than its stamps. */
+  /** Stored chunks with audio placed after its timestamps. */
   clockShifts: Schema.Finite,
   captured: Schema.Finite,
   lost: Schema.Finite,
@@ -44,37 +44,37 @@ export interface ConversationRow extends Pick<
   /** Seconds. */
   readonly captured: number
   readonly lost: number
-  /** Unix seconds of the first sample, and after the last one. None without audio. */
+  /** Unix seconds of start and end; none without audio. */
   readonly began: number | undefined
   readonly ended: number | undefined
   readonly tail: Tail | undefined
-  /** Those that were asked for, the latest first. */
+  /** The requested files, latest first. */
   readonly files: ReadonlyArray<FileRow>
 }
 
-/** The latest `limit` audio files, before a key if there is one; or those of an id, which may be two that begin together. */
+/** Which audio files to return: the latest `limit`, optionally before a key; or the one with an id. */
 export type Files = { readonly limit: number; readonly before?: Key } | { readonly id: string }
 
 export class ConversationRows extends Context.Service<
   ConversationRows,
   {
-    /** Makes the row if it is missing. */
+    /** Creates the row if it is missing. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
-    /** Newest first, by `createdAt`: of a live one when it was first heard of, of an imported one when it began. `before` is a `cursor`. */
+    /** Newest first by `createdAt`: creation of the row, or the start of an imported conversation. `before` is a `cursor`. */
     latest(
       uid: string,
       before: string | undefined,
       limit: number,
       files: Files
     ): Effect.Effect<ReadonlyArray<ConversationRow>, DbError>
-    /** What is in the index, with live chunks laid over it that were read before the row was. */
+    /** The index overlaid with live chunks. The caller reads `live` before `row`. */
     view(
       uid: string,
       row: ConversationRow | undefined,
       id: string,
       live: ReadonlyArray<Chunk>
-    ): Effect.Effect<LiveView.LiveView, DbError>
+    ): Effect.Effect<LiveOverlay.LiveOverlay, DbError>
   }
 >()("spillway/Recording/Catalog/ConversationRows") {
   static readonly layer = Layer.effect(
@@ -86,12 +86,12 @@ export class ConversationRows extends Context.Service<
 type Sql = SqlClient.SqlClient
 
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
-/** No file's: what is no uuid is no id of one. */
-const nobody = "00000000-0000-0000-0000-000000000000"
+/** Matches no file; replaces ids that are not UUIDs. */
+const noId = "00000000-0000-0000-0000-000000000000"
 
 const wanted = (sql: Sql, files: Files): Statement.Statement<object> => {
   if ("id" in files) {
-    const id = uuid.test(files.id) ? files.id : nobody
+    const id = uuid.test(files.id) ? files.id : noId
     return sql`f.id = ${id}::uuid order by f.start_at, f.first_id limit 1`
   }
   const { before, limit } = files
@@ -185,7 +185,7 @@ const make = Effect.gen(function* () {
         fileAt: (key) => read((rows) => rows.fileAt(key)),
         sums: (from, to) => read((rows) => rows.sums(from, to))
       }
-      return LiveView.make(row?.tail, stored, live)
+      return LiveOverlay.make(row?.tail, stored, live)
     }
   })
 })

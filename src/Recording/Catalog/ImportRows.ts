@@ -1,11 +1,11 @@
-/** Rows of chunks that are in the store already. */
+/** Rows of imported chunks, whose objects are already in the store. */
 import { createHash } from "node:crypto"
 import { Context, Effect, Layer } from "effect"
 import { Span } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
 import { Protection } from "../../Encryption.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
-import type { Addition } from "./Addition.ts"
+import type { NewChunk } from "./IndexWrites.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 import { hoursOf } from "./WaveformHours.ts"
 
@@ -13,36 +13,35 @@ export interface ImportedChunk extends Span.Span {
   readonly conversation: string
   readonly codec: Span.Codec
   readonly key: string
-  /** Of the object. */
+  /** Size of the object. */
   readonly bytes: number
   readonly crc32c: number
   readonly peaks: Uint8Array | undefined
 }
 
-/** A chunk that has a row. */
+/** An indexed chunk. */
 export interface KnownChunk extends Span.Span {
   readonly conversation: string
   readonly id: string
   readonly key: string
-  /** It has peaks. */
-  readonly isDrawn: boolean
+  readonly hasPeaks: boolean
 }
 
 export class ImportRows extends Context.Service<
   ImportRows,
   {
     /**
-     * Leaves out what has a row already, by its key; answers how many rows are new. Conversations are made as needed, and
-     * began no later than what is in them.
+     * Inserts chunks whose key has no row; returns the number of new rows. Creates missing conversations; `createdAt` is no
+     * later than the first chunk.
      */
     insert(uid: string, chunks: ReadonlyArray<ImportedChunk>): Effect.Effect<number, DbError>
-    /** Those that have a row, by key. */
+    /** The indexed ones among `objects`, by key. */
     known(
       uid: string,
       objects: ReadonlyArray<{ readonly key: string; readonly conversation: string }>
     ): Effect.Effect<ReadonlyMap<string, KnownChunk>, DbError>
-    /** Adds peaks to rows without. */
-    draw(
+    /** Adds peaks to rows that have none. */
+    addPeaks(
       uid: string,
       chunks: ReadonlyArray<KnownChunk & { readonly peaks: Uint8Array | undefined }>
     ): Effect.Effect<void, DbError>
@@ -54,13 +53,13 @@ export class ImportRows extends Context.Service<
   ).pipe(Layer.provide(ChunkIndex.layer))
 }
 
-/** A UUID of version 8 (RFC 9562, section 5.8), from the key: the same at every import. */
+/** A UUID of version 8 (RFC 9562, section 5.8) derived from the key, so that repeated imports agree. */
 const idOf = (key: string): string => {
   const hex = createHash("sha256").update(key).digest("hex")
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
-/** The client takes no array of bytes of which some are null. */
+/** As text: the client rejects byte arrays that contain nulls. */
 const hexOf = (bytes: Uint8Array | null): string => (bytes === null ? "" : Buffer.from(bytes).toString("hex"))
 
 const make = Effect.gen(function* () {
@@ -84,22 +83,22 @@ const make = Effect.gen(function* () {
         (sql) => sql<KnownChunk>`
           select c.conversation_id as conversation, c.id::text as id, c.object_key as key, c.start_at as start,
                  c.samples::float8 as samples, c.sample_rate as "sampleRate",
-                 c.peaks is not null or c.sealed_peaks is not null as "isDrawn"
+                 c.peaks is not null or c.sealed_peaks is not null as "hasPeaks"
           from chunks c
           where c.uid = ${uid} and c.conversation_id = any(${conversations}::text[])
             and c.object_key = any(${objects.map(({ key }) => key)}::text[])`
       )
       return new Map(rows.map((row) => [row.key, row]))
     }),
-    draw: Effect.fn("ImportRows.draw")(function* (uid, chunks) {
-      const drawn = chunks.filter(({ isDrawn, peaks }) => !isDrawn && peaks !== undefined)
+    addPeaks: Effect.fn("ImportRows.addPeaks")(function* (uid, chunks) {
+      const drawn = chunks.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks !== undefined)
       if (drawn.length === 0) return
       const { clear, sealed } = yield* peaksOf(uid, drawn)
       const hours = drawn.flatMap((chunk) =>
         hoursOf(chunk.start, Span.end(chunk)).map((hour) => ({ conversation: chunk.conversation, hour }))
       )
       yield* db.writeIdempotent(
-        "ImportRows.draw",
+        "ImportRows.addPeaks",
         (sql) => sql`
           with stale as (
             insert into waveform_hours (uid, conversation_id, hour)
@@ -138,7 +137,7 @@ const make = Effect.gen(function* () {
         const fresh = own.filter(({ key }) => !keys.has(key))
         const began = fresh.reduce((began, { start }) => Math.min(began, start), Infinity)
         const additions = yield* Effect.forEach(fresh, (chunk) =>
-          Effect.map(PeaksAtRest.toRow(protection, uid, chunk.key, chunk.peaks), (atRest): Addition => ({
+          Effect.map(PeaksAtRest.toRow(protection, uid, chunk.key, chunk.peaks), (atRest): NewChunk => ({
             ...chunk,
             ...atRest,
             id: idOf(chunk.key),

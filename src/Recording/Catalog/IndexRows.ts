@@ -1,15 +1,15 @@
-/** The statements of a conversation's index: placements in the rows of its chunks, rows of its audio files, its sums. */
+/** Queries and columns of a conversation's index: placed chunks, audio files, and sums. */
 import { Effect, Schema } from "effect"
 import type { SqlClient, SqlError, Statement } from "effect/sql"
 import { Span } from "../../Audio.ts"
 import type { Chunk } from "../Chunk.ts"
-import type { Rows } from "./LayOut.ts"
-import type { Key, Placed } from "./Relayout.ts"
+import type { Rows } from "./IndexChanges.ts"
+import type { Key, Placed } from "./LayoutMerge.ts"
 
 type Sql = SqlClient.SqlClient
 type Fragment = Statement.Statement<object>
 
-/** The keys of one conversation. */
+/** The key of a conversation. */
 export interface Name {
   readonly uid: string
   readonly conversation: string
@@ -17,7 +17,6 @@ export interface Name {
 
 const Pending = Schema.fromJsonString(Schema.Array(Schema.Tuple([Schema.Int, Schema.Int])))
 
-/** The columns of a chunk's row. */
 export const ChunkColumns = Schema.Struct({
   id: Schema.String,
   start: Schema.Finite,
@@ -76,7 +75,6 @@ export function placedOf(name: Name, row: typeof PlacedColumns.Type): Placed<Chu
   return { chunk: chunkOf(name, row), placement: { begins, at, skip, heard, lost: lostSamples, state } }
 }
 
-/** The row of an audio file. */
 export const FileColumns = Schema.Struct({
   start: Schema.Finite,
   firstId: Schema.String,
@@ -103,7 +101,7 @@ export function fileColumns(sql: Sql): Fragment {
 const isOf = (sql: Sql, table: "c" | "f", { conversation, uid }: Name): Fragment =>
   sql`${sql(table)}.uid = ${uid} and ${sql(table)}.conversation_id = ${conversation}`
 
-/** As text: the client takes the type of a parameter from its value, and a whole number is another one. */
+/** The start as text: the client infers a parameter's type from its value, and sends whole numbers as integers. */
 const keyOf = (sql: Sql, { id, start }: Key): Fragment => sql`(${String(start)}::float8, ${id}::uuid)`
 
 const decoderOf = <A, I>(row: Schema.Codec<A, I>) => {
@@ -122,7 +120,7 @@ const aroundRows = decoderOf(
 )
 const sumRows = decoderOf(Schema.Struct({ chunks: Schema.Finite, captured: Schema.Finite, lost: Schema.Finite }))
 
-/** Audio files that begin at or before a key, the latest first. */
+/** Audio files that begin at or before a key, latest first. */
 export function filesBefore(sql: Sql, name: Name, key: Key, limit: number) {
   return fileRows(
     sql`
@@ -132,7 +130,7 @@ export function filesBefore(sql: Sql, name: Name, key: Key, limit: number) {
   )
 }
 
-/** What the database has laid out of a conversation. */
+/** The laid-out rows of a conversation in the database. */
 export function indexRows(sql: Sql, name: Name): Rows<Chunk, SqlError.SqlError> {
   return {
     around: Effect.fnUntraced(function* (key, limit) {

@@ -1,4 +1,4 @@
-/** What the name of a chunk's object says: whose it is, when it begins, and how its audio is stored. */
+/** The name of a chunk's object: user, conversation, start and format. */
 import { Option, Schema } from "effect"
 import { Id } from "../../Id.ts"
 
@@ -11,7 +11,7 @@ export interface ObjectName {
   readonly sealed: boolean
 }
 
-/** Longest first: `.batch.enc` ends in `.enc` too. */
+/** Longest first, because `.batch.enc` also ends in `.enc`. */
 const extensions = [
   { extension: ".batch.enc", codec: "pcm16", sealed: true },
   { extension: ".batch.bin", codec: "pcm16", sealed: false },
@@ -27,12 +27,12 @@ export function formatOf(key: string) {
 
 const isId = Schema.is(Id)
 
-/** Where all chunks of a user are. */
+/** Prefix of all chunks of a user. */
 export function prefixOf(uid: string): string {
   return `chunks/${uid}/`
 }
 
-/** `chunks/{uid}/{conversation}/{start}`, for a batch also `-{last}`, and an extension; none for any other name. */
+/** Parses `chunks/{uid}/{conversation}/{start}[-{last}]{extension}`; only batches have `-{last}`. */
 export function parse(key: string): Option.Option<ObjectName> {
   const format = formatOf(key)
   const [top, uid = "", conversation = "", name = "", ...more] = key.split("/")

@@ -1,21 +1,21 @@
-/** Peaks as they lie in a chunk's row: in the clear, or encrypted with the user's key if the chunk's audio is. */
+/** Peaks as stored in a chunk's row, encrypted with the user's key if the chunk's audio is encrypted. */
 import { Effect } from "effect"
 import { Peaks } from "../../Audio.ts"
 import { type NotSealed, type Protection, SealedRecords } from "../../Encryption.ts"
 import * as ObjectName from "./ObjectName.ts"
 
-/** At most one of them is there. */
+/** At most one is not null. */
 export interface PeaksAtRest {
   readonly peaks: Uint8Array | null
   readonly sealedPeaks: Uint8Array | null
 }
 
-/** Bytes of the first record, which holds the pair of the whole. */
+/** Size of the first encrypted record, which holds the pair of the whole chunk. */
 export const sealedPairBytes = SealedRecords.sealedSize(Peaks.pairBytes)
 
 const none: PeaksAtRest = { peaks: null, sealedPeaks: null }
 
-/** For the row of the object `key`. The pair of the whole is a record of its own, so that it can be read alone. */
+/** The pair of the whole chunk is a separate record, so that it can be read alone. */
 export const toRow = Effect.fnUntraced(function* (
   { seal }: Protection["Service"],
   uid: string,
@@ -29,7 +29,6 @@ export const toRow = Effect.fnUntraced(function* (
   return { ...none, sealedPeaks: Buffer.concat([whole, tenths]) }
 })
 
-/** `undefined` if there are none. */
 export function fromRow(
   { open }: Protection["Service"],
   uid: string,

@@ -1,23 +1,23 @@
-/** An audio file as it was when it was opened, and what is heard in any part of it, a page at a time. */
+/** A snapshot of an audio file, with its pieces read page by page. */
 import { createHash } from "node:crypto"
 import { Effect, Schema } from "effect"
 import { Placement, type Timeline } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
-import type { FileState } from "./LayOut.ts"
+import type { FileState } from "./IndexChanges.ts"
 import type { Name } from "./IndexRows.ts"
-import type { LiveView } from "./LiveView.ts"
-import type { Page } from "./PieceRows.ts"
-import type { Placed } from "./Relayout.ts"
+import type { LiveOverlay } from "./LiveOverlay.ts"
+import type { Page } from "./FileChunks.ts"
+import type { Placed } from "./LayoutMerge.ts"
 
-/** Bytes of the file are others than when it was opened. */
+/** The file's bytes have changed since it was opened. */
 export class AudioFileChanged extends Schema.TaggedError<AudioFileChanged>()("AudioFileChanged", {
   uid: Schema.String,
   conversation: Schema.String,
   file: Schema.String
 }) {
   override get message() {
-    return `the audio file ${this.file} of ${this.conversation} has changed`
+    return `the audio file ${this.file} of ${this.conversation} has changed since it was opened: request it again`
   }
 }
 
@@ -27,32 +27,32 @@ export interface AudioFileHead extends Timeline.Summary {
 }
 
 export interface PiecePage {
-  /** By offset; the first and the last one may reach beyond the page. */
+  /** By offset; the first and the last one may extend beyond the page. */
   readonly pieces: ReadonlyArray<Timeline.Piece<Chunk>>
-  /** Sample at which the page ends. */
+  /** End of the page, in samples of the file. */
   readonly end: number
 }
 
 export interface RecordedFile extends AudioFileHead {
-  /** Other bytes of the samples that it has in common with another one mean another version. */
+  /** Changes when existing bytes change, not when the file grows. */
   readonly version: string
-  /** What is heard from sample `from` to `to`, or the first part of it. */
+  /** The first page of pieces between samples `from` and `to`. */
   pieces(from: number, to: number): Effect.Effect<PiecePage, DbError | AudioFileChanged>
 }
 
-/** Chunks of a page: about half an hour of audio. */
+/** Chunks per page: about half an hour of audio. */
 const pageSize = 32
 
-/** How often a page is read anew because the index was written to meanwhile. */
+/** Reads of a page before a concurrently changing index fails it. */
 const attempts = 3
 
-/** A file at one moment. */
+/** The state of a file at one moment. */
 export interface FileMoment {
   readonly id: string
   readonly state: FileState
-  /** Of the file's row: none if live chunks begin the file. */
+  /** Revision of the file's row; none if the file begins with live chunks. */
   readonly revision: number | undefined
-  readonly view: LiveView
+  readonly view: LiveOverlay
 }
 
 export function headOf(id: string, state: FileState): AudioFileHead {
@@ -67,7 +67,7 @@ export function headOf(id: string, state: FileState): AudioFileHead {
   }
 }
 
-/** What grows at its end keeps its version; of what is live between stored chunks each piece counts. */
+/** Growth at the end keeps the version; live chunks between stored ones change it. */
 const versionOf = ({ revision = 0, state, view }: FileMoment): string => {
   const pieces = view.inserted(state)
   if (pieces.length === 0) return String(revision)
@@ -82,7 +82,7 @@ const pieceOf = (origin: number, { chunk, placement: { at, heard, skip } }: Plac
   samples: heard
 })
 
-/** `now` looks the file up again; `page` reads rows of the index. */
+/** `now` reads the current state of the file; `page` reads rows of the index. */
 export function make(
   name: Name,
   opened: FileMoment,
@@ -97,7 +97,7 @@ export function make(
   const version = versionOf(opened)
   const origin = Placement.positionOf(head.start, head.sampleRate)
   const changed = new AudioFileChanged({ ...name, file: opened.id })
-  /** For the first page, which is read at once. */
+  /** Used for the first page only. */
   let first: FileMoment | undefined = opened
 
   const read = Effect.fnUntraced(function* (

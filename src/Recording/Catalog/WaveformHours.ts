@@ -1,6 +1,6 @@
 /**
- * The lowest and the highest sample of each minute of a conversation, kept by the hour, so that a waveform of months reads
- * some hundred rows. An hour is drawn from its chunks when it is first asked for; a chunk that comes to it later marks its row.
+ * Peaks of each minute of a conversation, stored in one row per hour, so that a waveform of months reads some hundred rows.
+ * An hour is computed from its chunks on first use; a chunk inserted later marks the row as stale.
  */
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import { Peaks } from "../../Audio.ts"
@@ -9,9 +9,9 @@ import { Protection } from "../../Encryption.ts"
 import type { Name } from "./IndexRows.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 
-/** Minutes that follow each other. */
+/** Consecutive minutes. */
 export interface Minutes {
-  /** Unix second at which they begin. */
+  /** Unix second. */
   readonly start: number
   readonly seconds: number
   readonly pair: Uint8Array
@@ -25,9 +25,9 @@ export interface LostSpan {
 export class WaveformHours extends Context.Service<
   WaveformHours,
   {
-    /** Minutes with audio between two unix seconds, `most` together, in any order: one may come twice, with what is not in the other. */
+    /** Minutes with audio between two Unix seconds, in groups of up to `most`, in any order. A minute may come in two parts. */
     minutes(name: Name, from: number, to: number, most: number): Stream.Stream<ReadonlyArray<Minutes>, DbError>
-    /** What is lost between two unix seconds: the first chunk of each `width` seconds in which there is one. */
+    /** Lost spans between two Unix seconds, at most one per `width` seconds. */
     lost(name: Name, from: number, to: number, width: number): Effect.Effect<ReadonlyArray<LostSpan>, DbError>
   }
 >()("spillway/Recording/Catalog/WaveformHours") {
@@ -40,25 +40,25 @@ export class WaveformHours extends Context.Service<
 const hourSeconds = 3_600
 const minutesOfHour = 60
 
-/** Rows of chunks that are read at a time, and hours: about 8 hours of one capture, and two months. */
+/** Rows per page: about 8 hours of one capture's chunks, and two months of hours. */
 const chunkPage = 500
 const hourPage = 1_500
 
-/** Hours that are drawn again for one request: others are left out of it. */
+/** Most stale hours recomputed for one request; the others are left out of it. */
 const mostStale = 100
 
-/** Spans of lost audio in one waveform: as many as it can have points. */
+/** Most lost spans of one waveform: its maximum number of points. */
 const mostLost = 10_000
 
-/** Hours that a span of unix seconds touches. */
+/** Hours that overlap a span of Unix seconds. */
 export function hoursOf(start: number, end: number): ReadonlyArray<number> {
   const first = Math.floor(start / hourSeconds)
   return Array.from({ length: Math.max(1, Math.ceil(end / hourSeconds) - first) }, (_, index) => first + index)
 }
 
-/** An hour while it is drawn. */
+/** An hour under computation. */
 class Hour {
-  /** Low is above high where there is nothing. */
+  /** Low is above high in minutes without audio. */
   readonly pairs = Int8Array.from({ length: minutesOfHour * Peaks.pairBytes }, (_, index) =>
     index % 2 === 0 ? 127 : -128
   )
@@ -72,7 +72,7 @@ class Hour {
   }
 }
 
-/** Bytes as `Peaks` has them. Only minutes between two unix seconds in which there is audio. */
+/** Minutes with audio between two Unix seconds. `pairs` is encoded as in `Peaks`. */
 const minutesIn = (hour: number, pairs: Uint8Array, from: number, to: number, most: number): Array<Minutes> => {
   const levels = new Int8Array(pairs.buffer, pairs.byteOffset, pairs.length)
   const found: Array<Minutes> = []
@@ -122,7 +122,7 @@ const make = Effect.gen(function* () {
         order by start_at, id limit ${chunkPage}`
     )
 
-  /** Draws chunks into the hours that they touch. */
+  /** Adds chunks to the hours that they overlap. */
   const draw = Effect.fnUntraced(function* (uid: string, rows: ReadonlyArray<ChunkRow>, hours: Map<number, Hour>) {
     for (const row of rows) {
       const isSealed = row.sealedPeaks !== null
@@ -141,7 +141,7 @@ const make = Effect.gen(function* () {
     }
   })
 
-  /** Keeps hours that were drawn while nothing was written to the conversation. What could not be decrypted is drawn again. */
+  /** Stores hours unless the conversation changed meanwhile. Hours with undecryptable peaks stay stale. */
   const keep = Effect.fnUntraced(function* (
     { conversation, uid }: Name,
     hours: ReadonlyArray<readonly [number, Hour]>,
@@ -188,7 +188,7 @@ const make = Effect.gen(function* () {
     return state ?? { until: null, revision: 0, stale: [] }
   })
 
-  /** Draws and keeps what is not kept; returns what can't be yet, because more will come to it. */
+  /** Computes and stores missing hours; returns those computed now, including the still growing last one. */
   const complete = Effect.fnUntraced(function* (name: Name) {
     const { revision, stale, until } = yield* stateOf(name)
     const rest = new Map<number, Hour>()
@@ -207,7 +207,7 @@ const make = Effect.gen(function* () {
         rest.set(number, hour)
       }
     }
-    // The first ones may have a part of chunks that began in the hour before.
+    // Chunks of the previous hour may extend into the first hour.
     const begin = until === null ? -Infinity : (until - 1) * hourSeconds
     const hours = new Map<number, Hour>()
     let after: ChunkRow | undefined
@@ -220,7 +220,7 @@ const make = Effect.gen(function* () {
         const done = [...hours].filter(([hour]) => hour < current)
         const kept = done.filter(([hour]) => hour >= (until ?? -Infinity))
         if (kept.length > 0) yield* keep(name, kept, revision, current)
-        // For this request as well: what was written to meanwhile is not kept.
+        // Returned as well: hours are not stored if the conversation changed meanwhile.
         for (const [hour, drawn] of done) {
           rest.set(hour, drawn)
           hours.delete(hour)

@@ -94,14 +94,14 @@ const make = Effect.gen(function* () {
       const fresh = looks.flatMap(({ added }) => (added === undefined ? [] : [added]))
       const known = looks.flatMap(({ known, peaks }) => (known === undefined ? [] : [{ ...known, peaks }]))
       const added = yield* rows.insert(uid, fresh)
-      yield* rows.draw(uid, known)
+      yield* rows.addPeaks(uid, known)
       return {
         added,
         known: known.length + fresh.length - added,
         odd: looks.filter(({ odd }) => odd === true).length,
         undrawn:
           fresh.filter(({ peaks }) => peaks === undefined).length +
-          known.filter(({ isDrawn, peaks }) => !isDrawn && peaks === undefined).length,
+          known.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks === undefined).length,
         skipped: [...looks.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])), ...damaged],
         ignored: looks.flatMap(({ ignored }) => (ignored === undefined ? [] : [ignored])),
         next: Option.fromNullishOr(next)

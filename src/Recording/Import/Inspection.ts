@@ -171,7 +171,7 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
     Effect.gen(function* (): Effect.fn.Return<Look, Unusable | StorageUnavailable> {
       if (name === undefined) return { ignored: head.key }
       if (known === undefined) return yield* inspect(head, name, options)
-      if (!options.waveforms || known.isDrawn) return { known }
+      if (!options.waveforms || known.hasPeaks) return { known }
       return { known, peaks: yield* peaksOfSpan(head, name, known, true) }
     }).pipe(Effect.catchTag("Unusable", ({ key, reason, why }) => Effect.succeed({ skipped: { key, why, reason } })))
 }

@@ -1,11 +1,11 @@
-/** The bytes of one write to the journal, reused from write to write. */
+/** The buffer of one write to the journal; reused for every write. */
 import { maxHeadBytes, write } from "./JournalRecord.ts"
 import type { JournalChunk } from "./JournalChunk.ts"
 
 export class Batch {
   readonly #buffer: Buffer
   #used = 0
-  /** What was added, with the position of its audio in the batch. */
+  /** The added runs, with the position of their audio in the batch. */
   readonly runs: Array<{ readonly chunk: JournalChunk; readonly position: number; readonly length: number }> = []
 
   constructor(bytes: number) {

@@ -1,13 +1,15 @@
 /**
- * What makes room when the journal's budget is spent: a segment becomes free when the audio of who holds most is given up
- * in it and everybody else's moves on to the newest segment. Pure.
+ * Frees a segment when the journal exceeds its budget: audio of the users with the most audio is discarded, audio of all
+ * others is copied to the newest segment.
  */
-import type { JournalChunk } from "./JournalChunk.ts"
+import { Effect } from "effect"
+import type { Extent, JournalChunk } from "./JournalChunk.ts"
+import { write } from "./JournalRecord.ts"
 import type { Segment } from "./Segment.ts"
 
 export interface Eviction {
   readonly segment: Segment
-  /** Oldest first. */
+  /** Chunks to discard, oldest first. */
   readonly lost: ReadonlyArray<JournalChunk>
 }
 
@@ -17,13 +19,13 @@ interface Holder {
   sealedBytes: number
 }
 
-/** What is open or on its way to the store is never given up. */
+/** Open chunks and chunks being uploaded are never evicted. */
 const isSealed = (chunk: JournalChunk) =>
   (chunk.state === "waiting" || chunk.state === "queued") && chunk.durable === chunk.appended
 
 /**
- * The sealed chunks of those who hold most: of as many users as it takes for half of the journal. So some segment has at
- * least half of its audio from them, and no more than half of a segment is ever moved.
+ * The sealed chunks of the largest users, of as many as hold half of the journal together. So at least half of some segment
+ * is theirs, and at most half of a segment is copied.
  */
 const mostHeld = (chunks: Iterable<JournalChunk>): ReadonlySet<JournalChunk> => {
   const holders = new Map<string, Holder>()
@@ -50,8 +52,11 @@ const mostHeld = (chunks: Iterable<JournalChunk>): ReadonlySet<JournalChunk> => 
 const bytesIn = (segment: Segment, chunk: JournalChunk) =>
   chunk.extents.reduce((sum, extent) => (extent.segment === segment ? sum + extent.length : sum), 0)
 
-/** The first of `candidates` of which at most half has to be moved; none when too much is open or on its way to the store. */
-export function find(segments: ReadonlyArray<Segment>, candidates: ReadonlyArray<Segment>): Eviction | undefined {
+/** Selects the first of `candidates` with at most half to copy; none when too much is open or being uploaded. */
+export function selectVictims(
+  segments: ReadonlyArray<Segment>,
+  candidates: ReadonlyArray<Segment>
+): Eviction | undefined {
   const most = mostHeld(new Set(segments.flatMap(({ live }) => [...live])))
   for (const segment of candidates) {
     const moved = [...segment.live].reduce((sum, chunk) => (most.has(chunk) ? sum : sum + bytesIn(segment, chunk)), 0)
@@ -60,3 +65,33 @@ export function find(segments: ReadonlyArray<Segment>, candidates: ReadonlyArray
   }
   return undefined
 }
+
+/**
+ * Copies the live extents of one segment to another, record by record with the same heads. A kill before the first segment is
+ * deleted leaves duplicates, of which recovery uses one. Chunks may be released meanwhile; no other writes to either segment.
+ */
+export const moveLive = Effect.fnUntraced(function* (from: Segment, to: Segment) {
+  const moved: Array<{ readonly chunk: JournalChunk; readonly index: number; readonly extent: Extent }> = []
+  for (const chunk of from.live) {
+    let offset = chunk.origin.offset
+    for (const [index, extent] of chunk.extents.entries()) {
+      if (extent.segment === from) {
+        const audio = Buffer.allocUnsafe(extent.length)
+        if ((yield* from.read(audio, extent.position)) < extent.length) return yield* from.tooShort
+        const record = Buffer.allocUnsafe(chunk.head.length + extent.length)
+        write(record, 0, chunk.head, offset, audio)
+        const position = to.size + chunk.head.length
+        yield* to.append(record)
+        moved.push({ chunk, index, extent: { segment: to, position, length: extent.length } })
+      }
+      offset += extent.length
+    }
+  }
+  if (moved.length > 0) yield* to.sync
+  for (const { chunk, extent, index } of moved) {
+    if (chunk.state === "released") continue
+    chunk.extents[index] = extent
+    to.live.add(chunk)
+  }
+  from.live.clear()
+})

@@ -1,7 +1,7 @@
 /**
  * The node's write-ahead log: one group commit for all captures, one fsync, then the acknowledgements.
  *
- * A kill between any two steps leaves a prefix of records; what is not yet acknowledged is the client's to send again.
+ * A kill between any two steps leaves a prefix of records; the client resends what was not acknowledged.
  */
 import {
   Cause,
@@ -20,21 +20,19 @@ import {
 import { NodeConfig } from "../../NodeConfig.ts"
 import * as Startup from "../../Startup.ts"
 import { Batch } from "./Batch.ts"
-import * as Damaged from "./Damaged.ts"
 import { emptyRecord, maxHeadBytes } from "./JournalRecord.ts"
 import type { Extent, JournalChunk } from "./JournalChunk.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import * as Recovery from "./Recovery.ts"
-import * as Relocation from "./Relocation.ts"
 import * as Eviction from "./Eviction.ts"
-import { create, JournalError, openAll, type Segment } from "./Segment.ts"
+import { create, JournalError, openAll, type Segment, trimQuarantine } from "./Segment.ts"
 import * as SegmentReader from "./SegmentReader.ts"
 
-/** Who has audio to commit. Both calls are synchronous. */
+/** A participant of group commits. Both methods are synchronous. */
 export interface Source {
-  /** Moves what fits of its audio into the batch; answers whether nothing is left. */
+  /** Moves audio that fits into the batch; returns whether none is left. */
   readonly drainInto: (batch: Batch) => boolean
-  /** What was drained is fsynced, or will never be. Called once for every commit, however it ends. */
+  /** The drained audio is fsynced, or the commit failed. Called once for every commit, also after defects. */
   readonly settled: (error: JournalError | undefined) => void
 }
 
@@ -42,24 +40,24 @@ export interface JournalStats {
   readonly segments: number
   readonly bytes: number
   readonly budget: number
-  /** Nothing can be written now. */
+  /** The last commit failed. */
   readonly failing: boolean
 }
 
 export class Journal extends Context.Service<
   Journal,
   {
-    /** What a previous process left, sealed, by start. */
+    /** Chunks of the previous process, sealed, by start. */
     readonly recovered: ReadonlyArray<JournalChunk>
-    /** Takes part in the next commit. */
+    /** Adds the source to the next periodic commit. */
     readonly markDirty: (source: Source) => void
-    /** Is committed at once, without the others. */
+    /** Commits the source at once, without the dirty ones. */
     readonly markUrgent: (source: Source) => void
-    /** One group commit of everything that is dirty. */
+    /** One group commit of all dirty sources. */
     readonly commit: Effect.Effect<void>
     /**
-     * Bytes `start` to `end` of what is durable of a chunk, in memory of their own. With `into`, in that if it is large
-     * enough: it is detached, so that the answer takes its place.
+     * Bytes `start` to `end` (exclusive) of a chunk's durable audio, copied. A large enough `into` is used for the result;
+     * it may be detached, so use the result instead.
      */
     readonly read: (
       chunk: JournalChunk,
@@ -67,13 +65,13 @@ export class Journal extends Context.Service<
       end: number,
       into?: ArrayBuffer
     ) => Effect.Effect<Uint8Array<ArrayBuffer>, JournalError>
-    /** Its extents are dead; segments without live ones are deleted. */
+    /** Marks the chunk's extents as dead; segments without live extents are deleted. */
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
-    /** Who gives up chunks when the budget is spent; answers whether all are released. */
-    readonly whenFull: (giveUp: (chunks: ReadonlyArray<JournalChunk>) => Effect.Effect<boolean>) => void
-    /** Called after every commit of everybody, with how late it was. */
+    /** Sets the handler that discards chunks when the budget is exceeded; it returns whether all are released. */
+    readonly whenFull: (discard: (chunks: ReadonlyArray<JournalChunk>) => Effect.Effect<boolean>) => void
+    /** Sets the listener for periodic commits; `lateBy` in milliseconds. */
     readonly whenCommitted: (listener: (lateBy: number) => void) => void
-    /** Milliseconds since the next commit of everybody should have ended; 0 before that. */
+    /** Milliseconds since the next periodic commit was due; 0 before that. */
     readonly lateBy: () => number
     readonly stats: () => JournalStats
   }
@@ -90,15 +88,15 @@ const committed = Metric.counter("spillway_journal_bytes_total", {
   incremental: true
 })
 const tornRecords = Metric.counter("spillway_journal_torn_total", {
-  description: "Segments that were recovered with torn or corrupt records",
+  description: "Segments recovered with torn or corrupt records",
   incremental: true
 })
 const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
 
-/** Between two attempts to free the oldest segment. */
+/** Pause between two attempts to free a segment. */
 const fullPause = "100 millis"
 
-/** Handed to the segment, and not known to be durable yet. */
+/** An extent that is written but not yet fsynced. */
 interface Written extends Extent {
   readonly chunk: JournalChunk
 }
@@ -117,24 +115,24 @@ const make = Effect.gen(function* () {
     yield* Metric.update(tornRecords, 1)
     yield* segment.damaged
       ? Effect.logError(
-          `journal segment ${segment.path} is damaged: ${bytes} bytes of it can't be used, the rest is; the file is kept aside`
+          `journal segment ${segment.path} is damaged: ${bytes} bytes can't be recovered, the rest is used; the file is quarantined as *.damaged`
         )
-      : Effect.logInfo(`cut ${bytes} bytes of an unfinished write from the journal`)
+      : Effect.logInfo(`truncated ${bytes} bytes of an incomplete write from the journal`)
   }
   const trim = Effect.provide(
-    Damaged.trim(directory, config.damagedBytes),
+    trimQuarantine(directory, config.damagedBytes),
     yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   )
-  const aside = yield* trim
-  if (aside.files > 0)
+  const quarantined = yield* trim
+  if (quarantined.files > 0)
     yield* Effect.logWarning(
-      `${aside.files} damaged segments (${aside.bytes} bytes) are kept in ${directory}: delete *.damaged when you have no use for them`
+      `${quarantined.files} damaged segments (${quarantined.bytes} bytes) are quarantined in ${directory}: delete *.damaged once they are no longer needed`
     )
-  /** Also counts attempts that failed: a number is never tried again. */
+  /** Includes failed attempts: a number is never reused. */
   let lastNumber = segments.at(-1)?.number ?? 0
   const next = Effect.suspend(() => create(directory, ++lastNumber))
   let current = yield* next
-  /** The last commit failed: the end of the current segment is unknown, so the next commit starts another one. */
+  /** The last commit failed: the end of the current segment is unknown, so the next commit starts a new one. */
   let failing = false
   segments.push(current)
   yield* Effect.addFinalizer(() => Effect.forEach(segments, (segment) => segment.close, { discard: true }))
@@ -156,31 +154,33 @@ const make = Effect.gen(function* () {
   )
   yield* retireDead
 
-  let giveUp = (_chunks: ReadonlyArray<JournalChunk>) => Effect.succeed(false)
-  /** Once the current segment is full. */
+  let discard = (_chunks: ReadonlyArray<JournalChunk>) => Effect.succeed(false)
+  /** Whether the journal exceeds its budget once the current segment is full. */
   const overBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
-  /** Of which something can't be read, and those that this commit has written to: left alone. */
+  /** Never evicted: segments with unreadable audio, and segments that the current commit has written to. */
   const unreadable = new WeakSet<Segment>()
   const unsettled = new Set<Segment>()
-  /** Until what fills the current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
+  /** Evicts until a full current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
   const evict: Effect.Effect<void, JournalError> = Effect.gen(function* () {
     while (overBudget()) {
       const older = segments.filter(
         (segment) => segment !== current && !unreadable.has(segment) && !unsettled.has(segment)
       )
-      const room = Eviction.find(segments, older)
-      if (room === undefined)
-        return yield* Effect.logWarning("the journal is over its budget: most of it is still being recorded or stored")
-      if (!(yield* giveUp(room.lost))) {
+      const eviction = Eviction.selectVictims(segments, older)
+      if (eviction === undefined)
+        return yield* Effect.logWarning(
+          "the journal exceeds its budget: most of its audio is still being recorded or uploaded"
+        )
+      if (!(yield* discard(eviction.lost))) {
         yield* Effect.sleep(fullPause)
         continue
       }
       yield* Effect.catchIf(
-        Relocation.move(room.segment, current),
-        (error) => error.path === room.segment.path,
+        Eviction.moveLive(eviction.segment, current),
+        (error) => error.path === eviction.segment.path,
         (error) =>
           Effect.andThen(
-            Effect.sync(() => unreadable.add(room.segment)),
+            Effect.sync(() => unreadable.add(eviction.segment)),
             Effect.logError(error.message)
           )
       )
@@ -203,7 +203,7 @@ const make = Effect.gen(function* () {
   const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, written: Array<Written>) {
     if (failing) {
       yield* startSegment
-      // Without sources this record alone proves that the disk takes data again.
+      // Without sources, this record proves that the disk accepts writes again.
       yield* current.append(emptyRecord)
     }
     let drained = 0
@@ -231,7 +231,7 @@ const make = Effect.gen(function* () {
       Cause.findErrorOption(cause),
       () => new JournalError({ operation: "commit", path: current.path, cause: Cause.squash(cause) })
     )
-  /** A source that throws fails alone. */
+  /** A source that throws does not affect the others. */
   const settle = (sources: ReadonlyArray<Source>, error: JournalError | undefined) => {
     const rest = sources.values()
     let source: Source | undefined
@@ -241,7 +241,7 @@ const make = Effect.gen(function* () {
     })
     return settleRest.pipe(
       Effect.catchCause((cause) =>
-        Effect.logError("what takes part in a commit can't be settled", cause).pipe(
+        Effect.logError("a source of a journal commit failed to settle", cause).pipe(
           Effect.andThen(Effect.sync(() => source?.settled(errorOf(cause)))),
           Effect.ignoreCause
         )
@@ -253,7 +253,7 @@ const make = Effect.gen(function* () {
   const lock = yield* Semaphore.make(1)
   const dirty = new Set<Source>()
   const urgent = new Set<Source>()
-  /** Settles every source that it takes from the set, on every exit. */
+  /** Settles every source taken from the set, on every exit. */
   const commitOf = (set: Set<Source>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -269,10 +269,10 @@ const make = Effect.gen(function* () {
         if (Exit.isFailure(exit)) {
           for (const { chunk, segment } of written)
             if (!chunk.extents.some((extent) => extent.segment === segment)) segment.live.delete(chunk)
-          // Once for each time that it begins to fail; a probe follows at every commit.
+          // Logged once per outage; every commit probes again.
           const log = hadFailed ? Effect.logDebug : Effect.logError
           yield* log(errorOf(exit.cause).message, ...(Cause.hasDies(exit.cause) ? [exit.cause] : []))
-        } else if (hadFailed) yield* Effect.logInfo("the journal can be written again")
+        } else if (hadFailed) yield* Effect.logInfo("the journal is writable again")
         yield* settle(sources, Exit.isFailure(exit) ? errorOf(exit.cause) : undefined)
         yield* Metric.update(journalBytes, total())
       })
@@ -286,9 +286,7 @@ const make = Effect.gen(function* () {
   const services = yield* Effect.context<never>()
   const scope = yield* Effect.scope
   let urgentRunning = false
-  const logDeath = Effect.catchCause((cause: Cause.Cause<never>) =>
-    Effect.logError("a commit of the journal died", cause)
-  )
+  const logDeath = Effect.catchCause((cause: Cause.Cause<never>) => Effect.logError("a journal commit died", cause))
   const commitUrgent = commitOf(urgent).pipe(
     logDeath,
     Effect.repeat({
@@ -354,7 +352,7 @@ const make = Effect.gen(function* () {
     },
     lateBy,
     whenFull: (handler) => {
-      giveUp = handler
+      discard = handler
     },
     stats: () => ({ segments: segments.length, bytes: total(), budget: config.journalBytes, failing })
   })

@@ -1,4 +1,4 @@
-/** A chunk whose audio is in the journal: where it lies there, and how far it has come on its way to the store. */
+/** A chunk in the journal: its extents, and its progress to the store. */
 import { Peaks, type Span } from "../../Audio.ts"
 import { type Chunk, objectKey } from "../Chunk.ts"
 import { encodeHead } from "./JournalRecord.ts"
@@ -13,9 +13,8 @@ export interface Extent {
 }
 
 /**
- * `open`: a capture appends to it. `sealing`: closed, still its capture's until it is durable. `waiting`: for a queue or the
- * sweeper. `queued`, `uploading`: in the hands of the uploads. `released`: stored and in the database, or given up; its
- * extents are dead.
+ * `open`: a capture appends. `sealing`: closed, not completely durable. `waiting`: durable, not queued. `queued`,
+ * `uploading`: owned by the uploads. `released`: stored or discarded; its extents are dead.
  */
 export type LiveState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "released"
 
@@ -26,32 +25,32 @@ export class JournalChunk {
   readonly start: number
   readonly sampleRate: number
   readonly codec: Span.Codec
-  /** Clock milliseconds at which it was opened. */
+  /** Clock milliseconds. */
   readonly openedAt: number
-  /** The chunk that the journal's records name, and the byte of it at which this one begins: another one only after a hole. */
+  /** The chunk named in the records, and the byte of it at which this one begins. Differs only after a hole. */
   readonly origin: { readonly id: Uint8Array; readonly start: number; readonly offset: number }
-  /** By position in the chunk, contiguous from 0: together `durable` bytes. */
+  /** In order, contiguous from 0; `durable` bytes in total. */
   readonly extents: Array<Extent> = []
-  /** Of what was handed to the journal by this process. */
+  /** Covers audio written by this process only. */
   readonly peaks: Peaks.Peaks
-  /** As the rest of the program saw it last, and its `nameAttempts` then. */
+  /** The last result of `toChunk`, and its `nameAttempts`. */
   #chunk: Chunk | undefined
   #chunkAttempts = 0
-  /** Of its records in the journal: its origin's. */
+  /** The encoded head of its records. */
   #head: Buffer
-  /** The longest time, in seconds, by which audio of the chunk lies later than its sender's stamps say; 0 for none. */
+  /** The most seconds by which its audio is placed after the sender's timestamps; 0 for none. */
   #clockShift: number
   state: LiveState = "open"
   /** Bytes handed to the journal's next commit, or already in it. */
   appended = 0
   /** Bytes that are fsynced. */
   durable = 0
-  /** Names that other objects had. */
+  /** Object names that were already taken. */
   nameAttempts = 0
-  /** The sweep's round from which on it is offered, and how often the store refused it. */
+  /** First round in which the sweep offers it, and how often the store rejected it. */
   dueRound = 0
   refusals = 0
-  /** Clock milliseconds at which it was sealed; 0 if that was in another process. */
+  /** Clock milliseconds; 0 if a previous process sealed it. */
   sealedAt = 0
 
   constructor(
@@ -88,7 +87,7 @@ export class JournalChunk {
     return this.#clockShift
   }
 
-  /** Audio that is appended from now on lies `shift` seconds later than its stamps. */
+  /** Audio appended from here on is placed `shift` seconds after its timestamps. */
   addClockShift(shift: number): void {
     if (shift <= this.#clockShift) return
     this.#clockShift = shift
@@ -99,12 +98,12 @@ export class JournalChunk {
     return objectKey(this, this.nameAttempts)
   }
 
-  /** Unix seconds after the last sample that was handed over. */
+  /** Unix second at which the appended audio ends. */
   get appendedEnd(): number {
     return this.start + this.appended / 2 / this.sampleRate
   }
 
-  /** Unix seconds after the last sample that is fsynced. */
+  /** Unix second at which the durable audio ends. */
   get durableEnd(): number {
     return this.start + this.durable / 2 / this.sampleRate
   }
@@ -127,7 +126,7 @@ export class JournalChunk {
     })
   }
 
-  /** The same one as long as nothing of it has changed: requests ask for all that waits in the journal. */
+  /** Cached until it changes, because requests read all chunks of a conversation in the journal. */
   toChunk(): Chunk {
     const samples = this.durable / 2
     const state = this.state === "open" ? ("open" as const) : ("sealed" as const)

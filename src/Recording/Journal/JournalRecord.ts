@@ -9,7 +9,7 @@
 import { crc32c } from "@node-rs/crc32"
 import type { Span } from "../../Audio.ts"
 
-/** What every record begins with, whatever its version. */
+/** Common prefix of the magic of all versions. */
 export const magicBytes = Buffer.from("SPJ", "latin1")
 const magicOf = (version: number) => Buffer.from(`SPJ${version}`, "latin1").readUInt32LE(0)
 const [magic, magicShifted] = [magicOf(1), magicOf(2)]
@@ -17,16 +17,15 @@ const fixedBytes = 52
 const shiftBytes = 8
 const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
 
-/** Offset of the names in a record of this magic. */
 const namesAt = (found: number): number => (found === magicShifted ? fixedBytes + shiftBytes : fixedBytes)
 
-/** What is the same in all records of a chunk. */
+/** Fields shared by all records of a chunk. */
 export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
   readonly id: Uint8Array
   readonly uid: string
   readonly conversation: string
   readonly codec: Span.Codec
-  /** Seconds, see `JournalChunk`; 0 if left out. */
+  /** Seconds, see `JournalChunk`; default 0. */
   readonly clockShift?: number
 }
 
@@ -34,7 +33,7 @@ export interface JournalRecord extends ChunkHead {
   readonly clockShift: number
   /** Byte offset of the audio in its chunk. */
   readonly chunkOffset: number
-  /** Where the audio lies in the buffer that was decoded. */
+  /** Offset of the audio in the decoded buffer. */
   readonly audioOffset: number
   readonly audioLength: number
 }
@@ -61,7 +60,7 @@ export function encodeHead(head: ChunkHead): Buffer {
   return bytes
 }
 
-/** Writes a record at `at`; answers the offset after it. `target` must have room for head and audio. */
+/** Writes a record at `at`; returns the offset after it. `target` must have room for head and audio. */
 export function write(target: Buffer, at: number, head: Buffer, chunkOffset: number, audio: Uint8Array): number {
   const end = at + head.length + audio.length
   target.set(head, at)
@@ -72,7 +71,7 @@ export function write(target: Buffer, at: number, head: Buffer, chunkOffset: num
   return end
 }
 
-/** Where the record at `at` says that it ends, whether it holds or not; `undefined` when its head makes no sense. */
+/** The end of the record at `at` by its own lengths, without a check of its CRC; `undefined` if its head is invalid. */
 export function claimedEnd(source: Buffer, at: number): number | undefined {
   if (source.length - at < fixedBytes) return undefined
   const headLength = source.readUInt32LE(at + 8)
@@ -84,7 +83,7 @@ export function claimedEnd(source: Buffer, at: number): number | undefined {
   return at + headLength + audioLength
 }
 
-/** The record at `at`; `undefined` when it is torn or corrupt, `"more"` when the buffer ends before the record does. */
+/** The record at `at`; `undefined` if it is torn or corrupt, `"more"` if the buffer ends within it. */
 export function read(source: Buffer, at: number): JournalRecord | "more" | undefined {
   if (source.length - at < fixedBytes) return "more"
   const end = claimedEnd(source, at)
@@ -115,7 +114,7 @@ export const maxAudioBytes = 8 * 1024 * 1024
 /** Longest head: the fixed part and two ids of 128 characters. */
 export const maxHeadBytes = fixedBytes + shiftBytes + 256
 
-/** A record without audio. Recovery passes over it: it belongs to no chunk. */
+/** A record without audio that belongs to no chunk; recovery skips it. */
 export const emptyRecord: Uint8Array = (() => {
   const head = encodeHead({
     id: new Uint8Array(16),

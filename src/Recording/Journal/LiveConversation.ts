@@ -1,14 +1,14 @@
-/** A conversation that this node records, or still holds audio of in its journal. */
+/** A conversation that this node records, or has audio of in its journal. */
 import { type JournalChunk, uuidText } from "./JournalChunk.ts"
 
-/** All that one user has in the journal. */
-export interface Holding {
+/** What one user has in the journal. */
+export interface JournalUsage {
   chunks: number
 }
 
-/** Whoever appends to a conversation. */
-export interface Feeder {
-  /** Ends it: another one appends from now on. `done` is called when all that it received is written or given up. */
+/** The one writer that may append to a conversation. */
+export interface ConversationWriter {
+  /** Another writer takes over. `done` is called when all received audio is written or discarded. */
   readonly supersede: (done: () => void) => void
 }
 
@@ -16,30 +16,30 @@ export class LiveConversation {
   readonly uid: string
   readonly id: string
   readonly createdAt: Date
-  readonly holding: Holding
+  readonly usage: JournalUsage
   readonly #chunks = new Map<string, JournalChunk>()
   captures = 0
-  /** The last one that entered, as long as it has not left. */
-  feeder: Feeder | undefined
-  /** Unix second at which the audio ends that is recorded, or waits for the journal. */
+  /** The last writer that entered, until it leaves. */
+  writer: ConversationWriter | undefined
+  /** Unix second at which the recorded audio ends, including buffered audio. */
   end = -Infinity
-  /** By how much the audio at the end lies later than its stamps. */
+  /** Seconds by which the audio at the end is placed after its timestamps. */
   clockShift = 0
-  /** The end of what the journal has let go of. */
+  /** Unix second at which audio released from the journal ends. */
   #storedEnd = -Infinity
-  /** Chunks that were ever opened, in the database or not. */
+  /** All chunks ever opened, stored or not. */
   chunkCount = 0
-  /** What was stored before has been read from the database. */
+  /** The state in the database has been read. */
   loaded = false
 
-  constructor(uid: string, id: string, createdAt: Date, holding: Holding) {
+  constructor(uid: string, id: string, createdAt: Date, usage: JournalUsage) {
     this.uid = uid
     this.id = id
     this.createdAt = createdAt
-    this.holding = holding
+    this.usage = usage
   }
 
-  /** In the journal. */
+  /** Chunks in the journal. */
   get chunks(): Iterable<JournalChunk> {
     return this.#chunks.values()
   }
@@ -55,7 +55,7 @@ export class LiveConversation {
   addChunk(chunk: JournalChunk): void {
     this.#chunks.set(uuidText(chunk.id), chunk)
     this.chunkCount++
-    this.holding.chunks++
+    this.usage.chunks++
     if (chunk.appended === 0 || chunk.appendedEnd <= this.end) return
     this.end = chunk.appendedEnd
     this.clockShift = chunk.clockShift
@@ -63,11 +63,11 @@ export class LiveConversation {
 
   removeChunk(chunk: JournalChunk): void {
     if (!this.#chunks.delete(uuidText(chunk.id))) return
-    this.holding.chunks--
+    this.usage.chunks--
     if (chunk.durable > 0) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
   }
 
-  /** What is stored of it: so many chunks, the unix second at which they end, and the clock shift of the last. */
+  /** Takes the stored state: chunk count, Unix second of the end, clock shift of the last chunk in seconds. */
   load(chunks: number, end: number, clockShift: number): void {
     this.chunkCount = Math.max(this.chunkCount, chunks + this.#chunks.size)
     this.#storedEnd = Math.max(this.#storedEnd, end)
@@ -77,7 +77,7 @@ export class LiveConversation {
     this.clockShift = clockShift
   }
 
-  /** Audio at its end was not written after all. */
+  /** Recomputes the end after buffered audio was dropped. */
   retract(): void {
     let end = this.#storedEnd
     for (const chunk of this.#chunks.values()) if (chunk.appended > 0) end = Math.max(end, chunk.appendedEnd)

@@ -1,25 +1,23 @@
-/** What this node records now, or still holds in its journal: the part of the truth that is not in the database yet. */
+/** Conversations that this node records, or has audio of in its journal: the state that is not in the database yet. */
 import { Clock, Context, Effect, Layer } from "effect"
 import { Journal } from "./Journal.ts"
 import type { JournalChunk } from "./JournalChunk.ts"
-import { type Holding, LiveConversation } from "./LiveConversation.ts"
+import { type JournalUsage, LiveConversation } from "./LiveConversation.ts"
 
 /** Bounded by the node's captures and by what its journal holds. */
 export class LiveConversations extends Context.Service<
   LiveConversations,
   {
     readonly get: (uid: string, id: string) => LiveConversation | undefined
-    /** All of a user. */
     readonly of: (uid: string) => Iterable<LiveConversation>
-    /** Makes it if it is missing. */
+    /** Creates the conversation if it is missing. */
     readonly ensure: (uid: string, id: string) => LiveConversation
-    /** Forgets it when nothing records it and the journal has nothing of it. */
+    /** Removes the conversation if no capture records it and the journal has no chunk of it. */
     readonly settle: (conversation: LiveConversation) => void
-    /** All chunks whose audio is in the journal. */
+    /** All chunks in the journal. */
     readonly chunks: () => Iterable<JournalChunk>
-    /** A chunk of this conversation, by its id. */
     readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
-    /** The journal lets go of the chunk. */
+    /** Removes the chunk from its conversation and from the journal. */
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
   }
 >()("spillway/Recording/Journal/LiveConversations") {
@@ -32,14 +30,17 @@ export class LiveConversations extends Context.Service<
 const make = Effect.gen(function* () {
   const journal = yield* Journal
   const clock = yield* Clock.Clock
-  const users = new Map<string, { readonly holding: Holding; readonly conversations: Map<string, LiveConversation> }>()
+  const users = new Map<
+    string,
+    { readonly usage: JournalUsage; readonly conversations: Map<string, LiveConversation> }
+  >()
 
   const get = (uid: string, id: string) => users.get(uid)?.conversations.get(id)
   const ensure = (uid: string, id: string) => {
-    const user = users.get(uid) ?? { holding: { chunks: 0 }, conversations: new Map<string, LiveConversation>() }
+    const user = users.get(uid) ?? { usage: { chunks: 0 }, conversations: new Map<string, LiveConversation>() }
     users.set(uid, user)
     const createdAt = new Date(clock.currentTimeMillisUnsafe())
-    const conversation = user.conversations.get(id) ?? new LiveConversation(uid, id, createdAt, user.holding)
+    const conversation = user.conversations.get(id) ?? new LiveConversation(uid, id, createdAt, user.usage)
     user.conversations.set(id, conversation)
     return conversation
   }

@@ -1,4 +1,4 @@
-/** Rebuilds the chunks of a journal from its segments, after any kind of stop. */
+/** Rebuilds the chunks of the journal from its segments after a stop or a crash. */
 import { Effect } from "effect"
 import * as Crypto from "node:crypto"
 import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
@@ -8,13 +8,13 @@ import type { JournalError, Segment } from "./Segment.ts"
 export interface Recovered {
   /** Sealed, by start. */
   readonly chunks: ReadonlyArray<JournalChunk>
-  /** Segments with records that are torn or corrupt, and the bytes that were not used. */
+  /** Segments with torn or corrupt records, and their unusable bytes. */
   readonly torn: ReadonlyArray<{ readonly segment: Segment; readonly bytes: number }>
 }
 
 interface Found {
   readonly head: JournalRecord
-  /** The longest of its records. */
+  /** The largest in its records. */
   clockShift: number
   readonly pieces: Array<{ readonly chunkOffset: number; readonly extent: Extent }>
 }
@@ -24,25 +24,24 @@ const hex = (id: Uint8Array) => Buffer.from(id).toString("hex")
 const isWhole = (record: ReturnType<typeof read>) => record !== undefined && record !== "more"
 
 interface Scanned {
-  /** Where the last whole record ends. */
+  /** Offset at which the last valid record ends. */
   readonly good: number
-  /** Of what lies before it. */
+  /** Unusable bytes before `good`. */
   readonly skipped: number
-  /** Something after it looks like a record, and may be one. */
-  readonly goesOn: boolean
+  /** Bytes after `good` may be a record. */
+  readonly hasMore: boolean
 }
 
 /**
- * Reads one segment. Behind a record that does not hold it goes on where that one says that it ends, if a record is there;
- * else at the next record of a chunk that is known. Nothing else is believed: audio may be made to look like records, but
- * nobody outside knows the id of a chunk.
+ * Reads one segment. After an invalid record, the scan resumes at that record's claimed end if a valid record is there, else
+ * at the next record of a known chunk. Audio could be crafted to look like records, but ids of chunks are secret.
  */
 const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, found: Map<string, Found>) {
   let base = 0
   let good = 0
   let skipped = 0
-  let goesOn = false
-  /** A record begins here, if anything does. */
+  let hasMore = false
+  /** The position is a record boundary. */
   let isBoundary = true
   while (base < segment.size) {
     const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - base)), base)
@@ -58,7 +57,7 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
           skipped += base + at - good
           at = record.audioOffset
           good = base + at
-          goesOn = false
+          hasMore = false
           continue
         }
         const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
@@ -73,12 +72,12 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
           at = record.audioOffset + record.audioLength
           good = base + at
           isBoundary = true
-          goesOn = false
+          hasMore = false
           continue
         }
-        goesOn = true
+        hasMore = true
       } else if (at > 0 && !isLast && (record === "more" || isBoundary)) {
-        // From its own beginning a window holds any record.
+        // The next window begins here and has room for any record.
         break
       }
       const claimed = isBoundary ? claimedEnd(window, at) : undefined
@@ -92,15 +91,15 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
     }
     base += at
   }
-  const scanned: Scanned = { good, skipped, goesOn }
+  const scanned: Scanned = { good, skipped, hasMore }
   return scanned
 })
 
-/** The id of what follows a hole in a chunk: the same at every recovery, so that it is stored once. */
+/** Id of the audio after a hole in a chunk: deterministic, so that repeated recoveries store it once. */
 const idAfterHole = (id: Uint8Array, chunkOffset: number): Uint8Array =>
   Uint8Array.from(Crypto.createHash("sha256").update(id).update(String(chunkOffset)).digest().subarray(0, 16))
 
-/** One chunk, or several where the journal lost a part in the middle. */
+/** One chunk, or several if records in the middle are missing. */
 const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChunk> => {
   const chunks: Array<JournalChunk> = []
   let chunk: JournalChunk | undefined
@@ -130,7 +129,7 @@ const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChu
   return chunks
 }
 
-/** A torn end of the last segment is what a kill leaves, and is cut off; anything else is damage, and the file is kept. */
+/** A torn end of the last segment is the result of a kill and is truncated. Anything else is damage, and the file is quarantined. */
 export const recover = Effect.fnUntraced(function* (
   segments: ReadonlyArray<Segment>
 ): Effect.fn.Return<Recovered, JournalError> {
@@ -138,11 +137,11 @@ export const recover = Effect.fnUntraced(function* (
   const torn: Array<{ segment: Segment; bytes: number }> = []
   const buffer = Buffer.allocUnsafeSlow(maxAudioBytes + maxHeadBytes)
   for (const segment of segments) {
-    const { good, goesOn, skipped } = yield* scan(segment, buffer, found)
+    const { good, hasMore, skipped } = yield* scan(segment, buffer, found)
     const rest = segment.size - good
     if (rest + skipped === 0) continue
     torn.push({ segment, bytes: rest + skipped })
-    if (segment === segments.at(-1) && skipped === 0 && !goesOn) yield* segment.truncate(good)
+    if (segment === segments.at(-1) && skipped === 0 && !hasMore) yield* segment.truncate(good)
     else segment.damaged = true
   }
   const chunks = [...found.values()].flatMap(assemble).sort((a, b) => a.start - b.start)

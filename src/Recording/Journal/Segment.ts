@@ -1,7 +1,7 @@
-/** One file of the journal. The only place of ingest that touches the file system. */
-import { Effect, Schema } from "effect"
+/** A file of the journal. All file system access of the journal but reads in threads is here. */
+import { Effect, FileSystem, Metric, Path, Schema } from "effect"
 import * as Fs from "node:fs"
-import * as Path from "node:path"
+import * as NodePath from "node:path"
 import type { JournalChunk } from "./JournalChunk.ts"
 
 /** The journal's files can't be written or read; `operation` says which call failed. */
@@ -15,7 +15,7 @@ export class JournalError extends Schema.TaggedError<JournalError>()("JournalErr
   }
 }
 
-/** Uninterruptible: a file must not be closed under a call that is still going on in the thread pool. */
+/** Uninterruptible: a file must not be closed during a call in the thread pool. */
 const call = <A>(
   operation: string,
   path: string,
@@ -37,11 +37,10 @@ const digits = 16
 export class Segment {
   readonly number: number
   readonly path: string
-  /** Bytes written so far. */
   size: number
-  /** Chunks that still need an extent of this segment. */
+  /** Chunks with a live extent in this segment. */
   readonly live = new Set<JournalChunk>()
-  /** Some bytes after its last good record can't be read: it is kept aside, not deleted. */
+  /** Has unusable bytes; the file is quarantined instead of deleted. */
   damaged = false
   readonly #fd: number
   #readers = 0
@@ -55,7 +54,7 @@ export class Segment {
     this.size = size
   }
 
-  /** Appends whole; what an earlier failed write left after `size` is overwritten. */
+  /** Appends all bytes; overwrites what a failed write left after `size`. */
   append(bytes: Uint8Array): Effect.Effect<void, JournalError> {
     const writeFrom = (offset: number): Effect.Effect<void, JournalError> =>
       call<number>("write", this.path, (done) =>
@@ -72,7 +71,6 @@ export class Segment {
     return callVoid("fdatasync", this.path, (done) => Fs.fdatasync(this.#fd, done))
   }
 
-  /** Drops what lies after `size`. */
   truncate(size: number): Effect.Effect<void, JournalError> {
     return callVoid("truncate", this.path, (done) => Fs.ftruncate(this.#fd, size, done)).pipe(
       Effect.andThen(this.sync),
@@ -84,29 +82,29 @@ export class Segment {
     )
   }
 
-  /** For a thread that reads, while the segment is held. */
+  /** Valid in reader threads while the segment is held. */
   get fd(): number {
     return this.#fd
   }
 
-  /** Why it can't be read any more: its last live chunk was released, and nobody held it. */
+  /** The error of reads after the file is closed. */
   get closed(): JournalError | undefined {
     return this.#closed
       ? new JournalError({ operation: "read", path: this.path, cause: new Error("the segment was deleted") })
       : undefined
   }
 
-  /** Keeps the file open until `letGo`, also when it is retired. */
+  /** Keeps the file open until `unhold`, also after `retire`. */
   hold(): void {
     this.#readers++
   }
 
-  letGo(): void {
+  unhold(): void {
     this.#readers--
     this.#closeIfIdle()
   }
 
-  /** Reads at `position` until `target` is full or the file ends; the file stays readable meanwhile, also when it is retired. */
+  /** Reads at `position` until `target` is full or the file ends; returns the bytes read. */
   read(target: Uint8Array, position: number): Effect.Effect<number, JournalError> {
     const readFrom = (offset: number): Effect.Effect<number, JournalError> =>
       call<number>("read", this.path, (done) =>
@@ -123,21 +121,20 @@ export class Segment {
         return Effect.void
       }),
       () => readFrom(0),
-      () => Effect.sync(() => this.letGo())
+      () => Effect.sync(() => this.unhold())
     )
   }
 
-  /** It has less than its records say. */
   get tooShort(): JournalError {
     const cause = new Error("the file is shorter than its records")
     return new JournalError({ operation: "read", path: this.path, cause })
   }
 
-  /** Takes the file away; readers keep what they have open. */
+  /** Deletes or quarantines the file; current readers finish. */
   get retire(): Effect.Effect<void, JournalError> {
     return (
       this.damaged
-        ? callVoid("set aside", this.path, (done) => Fs.rename(this.path, `${this.path}.damaged`, done))
+        ? callVoid("quarantine", this.path, (done) => Fs.rename(this.path, `${this.path}.damaged`, done))
         : callVoid("delete", this.path, (done) => Fs.unlink(this.path, done))
     ).pipe(
       Effect.ensuring(
@@ -149,7 +146,7 @@ export class Segment {
     )
   }
 
-  /** Ends with the process: the file stays. */
+  /** Closes the file without deleting it. */
   get close(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.#retired = true
@@ -166,13 +163,12 @@ export class Segment {
 }
 
 const open = (directory: string, number: number, flags: string, size: number) => {
-  const path = Path.join(directory, `${String(number).padStart(digits, "0")}.wal`)
+  const path = NodePath.join(directory, `${String(number).padStart(digits, "0")}.wal`)
   return call<number>("open", path, (done) => Fs.open(path, flags, 0o600, done)).pipe(
     Effect.map((fd) => new Segment(number, path, fd, size))
   )
 }
 
-/** Makes names in `directory` durable. */
 const syncDirectory = (directory: string): Effect.Effect<void, JournalError> =>
   Effect.acquireUseRelease(
     call<number>("open", directory, (done) => Fs.open(directory, "r", done)),
@@ -180,7 +176,7 @@ const syncDirectory = (directory: string): Effect.Effect<void, JournalError> =>
     (fd) => Effect.sync(() => Fs.closeSync(fd))
   )
 
-/** A new, empty segment whose name is durable. */
+/** Creates an empty segment and fsyncs its directory. */
 export function create(directory: string, number: number): Effect.Effect<Segment, JournalError> {
   return Effect.flatMap(open(directory, number, "wx+", 0), (segment) =>
     syncDirectory(directory).pipe(
@@ -190,7 +186,7 @@ export function create(directory: string, number: number): Effect.Effect<Segment
   ).pipe(Effect.uninterruptible)
 }
 
-/** The segments in `directory`, which is made if it is missing, by number. */
+/** Opens the segments in `directory`, by number; creates the directory if it is missing. */
 export const openAll = Effect.fnUntraced(function* (directory: string) {
   yield* callVoid("make", directory, (done) =>
     Fs.mkdir(directory, { recursive: true, mode: 0o700 }, (error) => done(error))
@@ -209,3 +205,33 @@ export const openAll = Effect.fnUntraced(function* (directory: string) {
     })
   )
 })
+
+const damagedBytes = Metric.gauge("spillway_journal_damaged_bytes", {
+  description: "Bytes of quarantined journal segments"
+})
+
+/** Deletes the oldest quarantined segments until at most `limit` bytes are left; returns the files and bytes left. */
+export const trimQuarantine = Effect.fnUntraced(
+  function* (directory: string, limit: number) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const names = (yield* fs.readDirectory(directory)).filter((name) => name.endsWith(".damaged")).sort()
+    const files = yield* Effect.forEach(names, (name) =>
+      Effect.map(fs.stat(path.join(directory, name)), ({ size }) => ({ name, bytes: Number(size) }))
+    )
+    let bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+    while (bytes > limit) {
+      const oldest = files.shift()
+      if (oldest === undefined) break
+      bytes -= oldest.bytes
+      yield* fs.remove(path.join(directory, oldest.name), { force: true })
+      yield* Effect.logWarning(
+        `deleted the damaged journal segment ${oldest.name}: the quarantine is limited to ${limit} bytes`
+      )
+    }
+    yield* Metric.update(damagedBytes, bytes)
+    return { files: files.length, bytes }
+  },
+  (effect, directory) =>
+    Effect.mapError(effect, (cause) => new JournalError({ operation: "clean up", path: directory, cause }))
+)

@@ -1,7 +1,7 @@
 /**
- * Reads runs of segments in threads of its own. A chunk lies in the journal in about 120 runs. Read on the loop, they block
- * it when the page cache has lost them; one asynchronous call for each costs the loop ten times one message for all of them,
- * and the commit's writes would wait behind them for a thread of the pool.
+ * Reads runs of segments in dedicated threads. A chunk has about 120 runs. Synchronous reads block the event loop on a page
+ * cache miss; one asynchronous call per run costs ten times as much as one message for all, and competes with the commit's
+ * writes for the thread pool.
  */
 import { Effect } from "effect"
 import { Worker } from "node:worker_threads"
@@ -13,21 +13,21 @@ export interface Run {
   readonly length: number
 }
 
-/** One reads hundreds of chunks a second from the page cache. A disk that makes it fall behind gets more, of 17 MB each. */
+/** Most threads, of 17 MB each. One reads hundreds of chunks a second from the page cache; slow disks need more. */
 const threads = 4
 
-/** Age of a request that has another thread started. */
+/** Age of the oldest request at which another thread is started. */
 const behindMillis = 250
 
-/** What a listener asks for at once. It does not wait behind whole chunks, and starts no thread. */
+/** Most runs of a listener's read; these are read without a thread, so they never wait behind whole chunks. */
 const fewRuns = 16
 
-/** A thread has no data of its own. */
+/** Threads hold no data. */
 const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 }
 
 interface ReadRequest {
   readonly id: number
-  /** File descriptor, position and length of each run; the runs fill the buffer one behind the other. */
+  /** File descriptor, position and length of each run. The runs fill the buffer consecutively. */
   readonly runs: Float64Array
   readonly buffer: ArrayBuffer
 }
@@ -35,7 +35,7 @@ interface ReadRequest {
 interface ReadReply {
   readonly id: number
   readonly buffer: ArrayBuffer
-  /** Index of the run that could not be read; without a cause the file ended before the run did. */
+  /** Index of the failed run. Without a cause, the file ended within the run. */
   readonly failed?: { readonly run: number; readonly cause?: unknown }
 }
 
@@ -53,11 +53,10 @@ class Thread {
 
   constructor(script: URL) {
     this.#worker = new Worker(script, { resourceLimits })
-    // It never keeps the process alive.
     this.#worker.unref()
     this.#worker.on("message", (reply: ReadReply) => this.#settle(reply))
     this.#worker.on("error", (cause) => this.#end(cause))
-    this.#worker.on("exit", () => this.#end(new Error("the thread that reads has ended")))
+    this.#worker.on("exit", () => this.#end(new Error("the reader thread has exited")))
   }
 
   get pending(): number {
@@ -78,7 +77,6 @@ class Thread {
     this.#worker.postMessage(request, [buffer])
   }
 
-  /** Ends after what it was sent. */
   end(): void {
     void this.#worker.terminate()
   }
@@ -106,15 +104,15 @@ class Thread {
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
-    for (const { segment } of pending?.runs ?? []) segment.letGo()
+    for (const { segment } of pending?.runs ?? []) segment.unhold()
     return pending
   }
 }
 
 export interface SegmentReader {
   /**
-   * Fills the buffer with the runs, one behind the other. The answer takes its place: the buffer may be detached, and is not to
-   * be used after a failure. Segments stay readable until they are read, though the caller is interrupted.
+   * Fills the buffer with the runs, consecutively. The buffer may be detached: use the result instead, and neither after a
+   * failure. Segments stay open until the read ends, also when the caller is interrupted.
    */
   readonly read: (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => Effect.Effect<ArrayBuffer, JournalError>
 }
@@ -129,7 +127,7 @@ const readFew = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => {
   return Effect.as(Effect.all(reads, { concurrency: "unbounded", discard: true }), buffer)
 }
 
-/** The first long read starts the first thread; one that has died is replaced. `script` is what a thread runs. */
+/** Threads start on demand, and dead ones are replaced. `script` is the threads' code. */
 export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.mjs", import.meta.url)) {
   let running: ReadonlyArray<Thread> = []
   yield* Effect.addFinalizer(() => Effect.sync(() => running.forEach((thread) => thread.end())))

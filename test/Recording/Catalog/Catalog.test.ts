@@ -8,7 +8,7 @@ import { Catalog } from "../../../src/Recording/Catalog/Catalog.ts"
 import { ChunkIndex } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
-import type { Addition } from "../../../src/Recording/Catalog/Addition.ts"
+import type { NewChunk } from "../../../src/Recording/Catalog/IndexWrites.ts"
 import { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { LiveConversation } from "../../../src/Recording/Journal/LiveConversation.ts"
 import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
@@ -46,7 +46,7 @@ const world = Catalog.layer.pipe(
 )
 
 /** All of a live chunk is durable. */
-const setLive = (conversation: string, chunks: ReadonlyArray<Addition>) => {
+const setLive = (conversation: string, chunks: ReadonlyArray<NewChunk>) => {
   const made = new LiveConversation("u", conversation, new Date(0), { chunks: 0 })
   for (const { codec, id, sampleRate, samples, start } of chunks) {
     const bytes = Buffer.from(id.replaceAll("-", ""), "hex")
@@ -75,7 +75,7 @@ const piecesOf = Effect.fnUntraced(function* (file: RecordedFile) {
   return found
 })
 
-const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyArray<Addition>, message: string) {
+const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyArray<NewChunk>, message: string) {
   const catalog = yield* Catalog
   const right = Timeline.layout(all)
   const heads = right.map((file) => ({
@@ -132,14 +132,14 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
         const next = random(seed + run)
         const count = 3 + Math.floor(next() * 25)
         const conversation = `c${run}`
-        let live: ReadonlyArray<Addition> = []
-        const stored: Array<ReadonlyArray<Addition>> = []
+        let live: ReadonlyArray<NewChunk> = []
+        const stored: Array<ReadonlyArray<NewChunk>> = []
         for (const [at, batch] of arrivals(seed + run, count, Timeline.fileGapSeconds).entries()) {
           const taken = batch.map((chunk) => ({ chunk, isLive: chunk.state === "stored" && next() < 0.4 }))
           // What was live is stored, sooner or later.
           const done = live.filter(() => next() < 0.2)
           const rows = [...done, ...taken.filter(({ isLive }) => !isLive).map(({ chunk }) => chunk)]
-          const isStored = (chunk: Addition) =>
+          const isStored = (chunk: NewChunk) =>
             union(stored).some(({ id, start }) => id === chunk.id && start === chunk.start)
           if (rows.length > 0) yield* index.insert({ uid: "u", conversation }, rows)
           stored.push(rows)
@@ -159,7 +159,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
     })
   )
 
-  const second = (start: number): Addition => ({
+  const second = (start: number): NewChunk => ({
     id: uuid(Math.round(start * 1000)),
     start,
     samples: 8000,

@@ -3,7 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { ChunkIndex } from "../../../src/Recording/Catalog/ChunkIndex.ts"
-import type { Addition } from "../../../src/Recording/Catalog/Addition.ts"
+import type { NewChunk } from "../../../src/Recording/Catalog/IndexWrites.ts"
 import * as Postgres from "../../support/Postgres.ts"
 import { seed } from "../../support/Seed.ts"
 import { arrivals, gapSeconds, random, union, uuid } from "../support/Arrivals.ts"
@@ -51,7 +51,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the index of a co
       const sql = yield* SqlClient.SqlClient
       const index = yield* ChunkIndex
       const name = { uid: "u", conversation: "revision" }
-      const second = (start: number, state: "stored" | "lost" = "stored"): Addition => ({
+      const second = (start: number, state: "stored" | "lost" = "stored"): NewChunk => ({
         id: uuid(Math.round(start * 1000)),
         start,
         samples: 80,

@@ -250,7 +250,7 @@ it.effect("takes no record that a client sent as audio for one of its own, whate
   }).pipe(Effect.scoped)
 )
 
-it.effect("keeps damaged segments aside up to a bound, and deletes the oldest beyond it", () =>
+it.effect("quarantines damaged segments up to a bound, and deletes the oldest beyond it", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const aside = () => Fs.readdirSync(Path.join(dataDir, "journal")).filter((name) => name.endsWith(".damaged"))

@@ -1,6 +1,6 @@
 /** Chunks as they may come to a conversation: with gaps, overlaps, jitter, other rates, losses, in any order, more than once. */
 import { Timeline } from "../../../src/Audio.ts"
-import type { Addition } from "../../../src/Recording/Catalog/Addition.ts"
+import type { NewChunk } from "../../../src/Recording/Catalog/IndexWrites.ts"
 
 /** Numbers from 0 (included) to 1 that follow from a seed (mulberry32). */
 export const random = (seed: number) => {
@@ -21,7 +21,7 @@ export const uuid = (index: number) => `00000000-0000-4000-8000-${String(index).
 const pick = <A>(next: () => number, ...values: readonly [A, ...ReadonlyArray<A>]): A =>
   values[Math.floor(next() * values.length)] ?? values[0]
 
-const timeline = (next: () => number, count: number, gap: number): ReadonlyArray<Addition> => {
+const timeline = (next: () => number, count: number, gap: number): ReadonlyArray<NewChunk> => {
   const rates = pick(next, [8000], [8000], [44_100], [8000, 16_000, 44_100])
   const isJittered = next() < 0.5
   let end = 1_700_000_000 + next()
@@ -53,7 +53,7 @@ const shuffle = <A>(next: () => number, values: ReadonlyArray<A>): ReadonlyArray
     .map(({ value }) => value)
 
 /** Batches in which they come. Some that were lost come stored later, some come again. */
-export const arrivals = (seed: number, count: number, gap = gapSeconds): ReadonlyArray<ReadonlyArray<Addition>> => {
+export const arrivals = (seed: number, count: number, gap = gapSeconds): ReadonlyArray<ReadonlyArray<NewChunk>> => {
   const next = random(seed)
   const chunks = timeline(next, count, gap)
   const order = pick(next, chunks, chunks.toReversed(), shuffle(next, chunks), shuffle(next, chunks))
@@ -65,14 +65,14 @@ export const arrivals = (seed: number, count: number, gap = gapSeconds): Readonl
       object: { bytes: chunk.samples * 2, crc32c: Number(chunk.key.slice(1)) }
     }))
   const all = [...order, ...again]
-  const batches: Array<ReadonlyArray<Addition>> = []
+  const batches: Array<ReadonlyArray<NewChunk>> = []
   while (all.length > 0) batches.push(all.splice(0, pick(next, 1, 1, 1, 3, 10)))
   return batches
 }
 
 /** What there is after some of them: stored wins over lost. */
-export const union = (batches: ReadonlyArray<ReadonlyArray<Addition>>): ReadonlyArray<Addition> => {
-  const known = new Map<string, Addition>()
+export const union = (batches: ReadonlyArray<ReadonlyArray<NewChunk>>): ReadonlyArray<NewChunk> => {
+  const known = new Map<string, NewChunk>()
   for (const chunk of batches.flat()) {
     const key = `${chunk.start} ${chunk.id}`
     const was = known.get(key)

@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { fileId, Placement, Timeline } from "../../../src/Audio.ts"
-import type { Addition } from "../../../src/Recording/Catalog/Addition.ts"
+import type { NewChunk } from "../../../src/Recording/Catalog/IndexWrites.ts"
 
 /** All that the database says of a conversation. */
 const indexOf = Effect.fnUntraced(function* (conversation: string) {
@@ -21,7 +21,7 @@ const indexOf = Effect.fnUntraced(function* (conversation: string) {
 })
 
 /** The same, from the layout of all chunks. */
-const expected = (conversation: string, all: ReadonlyArray<Addition>, gapSeconds: number) => {
+const expected = (conversation: string, all: ReadonlyArray<NewChunk>, gapSeconds: number) => {
   const files = Timeline.layout(all, gapSeconds)
   const pieces = new Map(
     files.flatMap((file) =>
@@ -54,7 +54,7 @@ const expected = (conversation: string, all: ReadonlyArray<Addition>, gapSeconds
 /** Of user `u`. */
 export const checkIndex = Effect.fnUntraced(function* (
   conversation: string,
-  all: ReadonlyArray<Addition>,
+  all: ReadonlyArray<NewChunk>,
   gapSeconds: number,
   message: string
 ) {

@@ -1,24 +1,24 @@
 /**
- * Lays out additions among the rows of a conversation that is laid out already, a page at a time, and says what changes. The
- * index is written with it, and what is still in the journal is laid over it with it.
+ * Computes how new chunks change the index of a conversation, page by page. Used to write the index, and to overlay it with
+ * chunks in the journal.
  */
 import { Effect } from "effect"
 import { Timeline } from "../../Audio.ts"
 import type { FileRow } from "./IndexRows.ts"
-import { type Change, type Indexed, type Key, type Placed, Relayout, type Run, type Total } from "./Relayout.ts"
+import { type Change, type Indexed, type Key, type Placed, LayoutMerge, type Run, type Total } from "./LayoutMerge.ts"
 
-/** Before and after all. */
+/** Less and greater than every key. */
 export const first: Key = { start: -Infinity, id: "00000000-0000-0000-0000-000000000000" }
 export const last: Key = { start: Infinity, id: "ffffffff-ffff-ffff-ffff-ffffffffffff" }
 
 export type FileState = Omit<FileRow, "id" | "revision">
 
 export interface FileChange extends FileState {
-  /** Position of the first sample that may be another one than before. */
+  /** Position of the first sample that may have changed. */
   readonly changedAt: number
-  /** Position at which it ended before; none of a file that is new. */
+  /** Position at which it ended before; none if the file is new. */
   readonly wasEndAt: number | undefined
-  /** It begins behind all that there was. */
+  /** It begins after all existing audio. */
   readonly isAppended: boolean
 }
 
@@ -28,43 +28,42 @@ export interface Around<C> {
   readonly after: ReadonlyArray<Placed<C>>
 }
 
-/** What is laid out already. */
+/** The existing rows. */
 export interface Rows<C, E> {
-  /** The row before a key, with the audio file that it is in, and the rows from the key on. */
+  /** The row before a key with its audio file, and the rows from the key on. */
   around(key: Key, limit: number): Effect.Effect<Around<C>, E>
   /** In order. */
   after(key: Key, limit: number): Effect.Effect<ReadonlyArray<Placed<C>>, E>
   /** The last audio file that begins at or before a key. */
   fileAt(key: Key): Effect.Effect<FileState | undefined, E>
-  /** Sums of the rows from one key to another, both included. */
+  /** Sums of the rows from one key to another (inclusive). */
   sums(from: Key, to: Key): Effect.Effect<FileSums, E>
 }
 
-/** What changes in a page of rows. */
 export interface PageChange<C> {
-  /** All chunks after `from` and up to `to`, as they are now. */
+  /** All chunks after `from` up to `to`, in their new placement. */
   readonly placed: ReadonlyArray<Change<C>>
   readonly from: Key
   readonly to: Key
-  /** All that begin after `from` and up to `to`, and others that have changed. */
+  /** All files that begin after `from` up to `to`, and others that have changed. */
   readonly files: ReadonlyArray<FileChange>
-  /** Begins there and is not complete yet. */
+  /** The incomplete file at the end of the page. */
   readonly open: Run | undefined
   readonly total: Total
 }
 
 export interface Bounds {
   readonly gapSeconds: number
-  /** Rows that are read at first: most chunks change the next one at most. */
+  /** Rows of the first page; most chunks change at most the next row. */
   readonly firstPage: number
-  /** Rows that are read at a time, if those were not enough. */
+  /** Rows of every further page. */
   readonly nextPage: number
-  /** Rows that are read at most; a pass that needs more ends without a result. */
+  /** Most rows that are read; a computation that needs more has no result. */
   readonly most: number
 }
 
 export interface Options<C> extends Bounds {
-  /** Of two chunks with the same key, the added one is taken. */
+  /** Whether a new chunk replaces the row with the same key. */
   readonly replaces: (added: C, row: C) => boolean
 }
 
@@ -100,32 +99,32 @@ const fileOf = (run: Run, isAppended: boolean): FileChange => ({
   isAppended
 })
 
-/** What is known when a pass is at its end. */
+/** State at the end of the computation. */
 interface Reached<C extends Indexed, E> {
   readonly before: (Placed<C> & { readonly file: FileState }) | undefined
-  /** The part of the file of the row before, if it goes on. */
+  /** The continuation of the previous row's file, if it has one. */
   readonly head: Run | undefined
-  /** Audio files that begin in what was laid out and are not complete without what is behind it. */
+  /** Audio files that begin in the new layout; the last one may continue after it. */
   readonly files: ReadonlyArray<FileChange>
-  readonly relayout: Relayout<C>
-  /** Rows follow, and stay as they are. */
+  readonly merge: LayoutMerge<C>
+  /** Unchanged rows follow. */
   readonly isConverged: boolean
-  /** As it was: the last file that began in what was laid out. */
+  /** The last existing file that began in the section. */
   readonly lastFile: FileState | undefined
-  /** Sums of the file of the row before, up to that row. */
+  /** Sums of the previous row's file, up to that row. */
   readonly sumsBefore: Effect.Effect<FileSums, E>
 }
-/** The rows of the audio files at both ends of what was laid out, with what lies before and behind it. */
+/** The changed audio files, with those at both ends completed by the rows outside the new layout. */
 const filesAt = Effect.fnUntraced(function* <C extends Indexed, E>(reached: Reached<C, E>) {
-  const { before, head, isConverged, lastFile, relayout, sumsBefore } = reached
+  const { before, head, isConverged, lastFile, merge, sumsBefore } = reached
   const files = [...reached.files]
   const file = before?.file
-  const tailFile = relayout.hasCrossed ? lastFile : file
-  const isSplit = isConverged && !relayout.hasCrossed && files.length > 0
-  // Without a split, what was not laid out of the file counts as before: it is not known where it lies.
-  const earlier = isSplit ? yield* sumsBefore : file === undefined ? none : minus(file, relayout.wasFirst)
-  if (isConverged && tailFile !== undefined && (relayout.hasCrossed || isSplit)) {
-    const was = relayout.hasCrossed ? relayout.wasLast : plus(earlier, relayout.wasFirst)
+  const tailFile = merge.hasCrossed ? lastFile : file
+  const isSplit = isConverged && !merge.hasCrossed && files.length > 0
+  // Without a split, the rest of the file counts as before: whether it lies before or after is unknown.
+  const earlier = isSplit ? yield* sumsBefore : file === undefined ? none : minus(file, merge.wasFirst)
+  if (isConverged && tailFile !== undefined && (merge.hasCrossed || isSplit)) {
+    const was = merge.hasCrossed ? merge.wasLast : plus(earlier, merge.wasFirst)
     const rest = { ...minus(tailFile, was), ...endOf(tailFile) }
     const tail = files.pop()
     if (tail !== undefined) files.push({ ...tail, ...plus(tail, rest), ...endOf(rest) })
@@ -141,9 +140,9 @@ const filesAt = Effect.fnUntraced(function* <C extends Indexed, E>(reached: Reac
         }
       ]
   }
-  if (before === undefined || file === undefined || (head === undefined && relayout.wasFirst.chunks === 0 && !isSplit))
+  if (before === undefined || file === undefined || (head === undefined && merge.wasFirst.chunks === 0 && !isSplit))
     return files
-  const isInside = isConverged && !relayout.hasCrossed && !isSplit
+  const isInside = isConverged && !merge.hasCrossed && !isSplit
   const ending =
     head === undefined
       ? { endAt: before.placement.state.end, lastStart: before.chunk.start, lastId: before.chunk.id }
@@ -163,10 +162,10 @@ const filesAt = Effect.fnUntraced(function* <C extends Indexed, E>(reached: Reac
 })
 
 /**
- * Lays out additions, in order, from the first one on; returns those that lie behind what it has reached. None if it would
- * have to read more rows than it may; what it has told until then is to be forgotten.
+ * Lays out sorted additions from the first one on, and returns those after the point at which the layout converged. None if
+ * more than `most` rows are needed; the caller then discards all reported changes.
  */
-export const layOut = Effect.fnUntraced(function* <C extends Indexed, E>(
+export const computeChanges = Effect.fnUntraced(function* <C extends Indexed, E>(
   rows: Rows<C, E>,
   additions: ReadonlyArray<C>,
   { firstPage, gapSeconds, most, nextPage, replaces }: Options<C>,
@@ -174,7 +173,7 @@ export const layOut = Effect.fnUntraced(function* <C extends Indexed, E>(
 ) {
   const around: Around<C> = yield* rows.around(additions[0] ?? last, firstPage)
   const { before } = around
-  const relayout = new Relayout(before?.placement.state, additions, { gapSeconds, replaces })
+  const merge = new LayoutMerge(before?.placement.state, additions, { gapSeconds, replaces })
   const sumsBefore =
     before === undefined
       ? Effect.succeed(none)
@@ -190,27 +189,27 @@ export const layOut = Effect.fnUntraced(function* <C extends Indexed, E>(
     const page: ReadonlyArray<Placed<C>> = isFirst ? around.after : yield* rows.after(from, limit)
     isFirst = false
     read += page.length
-    const isConverged = relayout.feed(page)
+    const isConverged = merge.feed(page)
     const isDone = isConverged || page.length < limit
     if (!isDone && read >= most) return undefined
-    if (isDone && !isConverged) relayout.end()
-    const to = isDone && !isConverged ? last : relayout.reached
+    if (isDone && !isConverged) merge.end()
+    const to = isDone && !isConverged ? last : merge.reached
     if (page.length > 0) {
       const file: FileState | undefined = yield* rows.fileAt(to)
       if (file !== undefined && Timeline.order({ start: file.start, id: file.firstId }, from) > 0) lastFile = file
     }
-    const runs = isDone ? relayout.runs : relayout.runs.slice(0, -1)
-    const open = isDone ? undefined : relayout.runs.at(-1)
-    relayout.runs = open === undefined ? [] : [open]
+    const runs = isDone ? merge.runs : merge.runs.slice(0, -1)
+    const open = isDone ? undefined : merge.runs.at(-1)
+    merge.runs = open === undefined ? [] : [open]
     if (runs[0]?.isContinued === true) head = runs.shift()
     const begun = runs.map((run) => fileOf(run, read === 0))
     const files = isDone
-      ? yield* filesAt({ before, head, files: begun, relayout, isConverged, lastFile, sumsBefore })
+      ? yield* filesAt({ before, head, files: begun, merge, isConverged, lastFile, sumsBefore })
       : begun
-    const { placed, total } = relayout.take()
+    const { placed, total } = merge.take()
     isChanged ||= placed.some((each) => each.isChanged)
     if (isChanged) yield* onChange({ placed, from, to, files, open, total })
-    if (isDone) return relayout.rest
+    if (isDone) return merge.rest
     from = to
     limit = nextPage
   }

@@ -1,14 +1,14 @@
-/** What a layout has changed of a conversation's index, as one statement. */
+/** Writes a page of changes to a conversation's index in one statement. */
 import type { SqlClient } from "effect/sql"
 import { fileId, Span } from "../../Audio.ts"
 import type { ChunkState } from "../Chunk.ts"
-import type { FileChange, PageChange } from "./LayOut.ts"
+import type { FileChange, PageChange } from "./IndexChanges.ts"
 import type { Name } from "./IndexRows.ts"
-import type { Change } from "./Relayout.ts"
+import type { Change } from "./LayoutMerge.ts"
 import { hoursOf } from "./WaveformHours.ts"
 
-/** A chunk to put into the index, with what its row says of its object. A lost one has none. */
-export interface Addition {
+/** A chunk to insert into the index. A lost chunk has no object. */
+export interface NewChunk {
   readonly id: string
   readonly start: number
   readonly samples: number
@@ -17,18 +17,18 @@ export interface Addition {
   readonly state: ChunkState
   readonly key: string
   readonly object?: { readonly bytes: number; readonly crc32c: number } | undefined
-  /** Seconds by which its audio lies later than its stamps. */
+  /** Seconds by which its audio is placed after its timestamps. */
   readonly clockShift?: number
   readonly peaks?: Uint8Array | null
   readonly sealedPeaks?: Uint8Array | null
 }
 
-/** JSON has no infinite numbers, and needs no columns that are null. */
+/** JSON has no infinite numbers. */
 const finite = (number: number): number | null => (Number.isFinite(number) ? number : null)
 const hexOf = (bytes: Uint8Array | null | undefined): string | null =>
   bytes === null || bytes === undefined ? null : Buffer.from(bytes).toString("hex")
 
-const chunkRecord = ({ chunk, isAdded, placement }: Change<Addition>) => {
+const chunkRecord = ({ chunk, isAdded, placement }: Change<NewChunk>) => {
   const { at, begins, heard, lost, skip, state } = placement
   return {
     start_at: chunk.start,
@@ -76,10 +76,10 @@ const fileRecord = ({ conversation, uid }: Name, file: FileChange) => ({
 })
 
 /**
- * Applies it, under the lock of the conversation's row. A file's revision changes with its bytes, not when it grows; files of
- * the span that are not named are gone.
+ * Applies a change; the caller holds the lock of the conversation's row. A file's revision changes when its existing bytes do,
+ * not when it grows. Files between `from` and `to` that the change doesn't list are deleted.
  */
-export function apply(sql: SqlClient.SqlClient, name: Name, change: PageChange<Addition>) {
+export function writePage(sql: SqlClient.SqlClient, name: Name, change: PageChange<NewChunk>) {
   const { files, from, open, placed, to, total } = change
   const added = placed.filter(({ isAdded }) => isAdded)
   const hours = [...new Set(added.flatMap(({ chunk }) => hoursOf(chunk.start, Span.end(chunk))))]

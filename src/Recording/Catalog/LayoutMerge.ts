@@ -1,10 +1,10 @@
 /**
- * Puts chunks into a conversation that is laid out already. The rows behind them are fed in order, until one of them comes
- * out as it was: then nothing behind it changes either. Pure; the database's index and the live view are made with it.
+ * Merges chunks into an existing layout. The following rows are fed in order until one is placed as before: then all rows
+ * after it are unchanged too. Pure.
  */
 import { Placement, Timeline } from "../../Audio.ts"
 
-/** A chunk's place in the order of the layout. */
+/** Sort key of a chunk in the layout. */
 export interface Key {
   readonly start: number
   readonly id: string
@@ -16,11 +16,10 @@ export interface Placed<C> {
 }
 
 export interface Change<C> extends Placed<C> {
-  /** It was not in the layout, or takes the place of a row with the same key. */
+  /** A new chunk, or one that replaces the row with the same key. */
   readonly isAdded: boolean
-  /** It had no row. */
   readonly isNew: boolean
-  /** It is new, or placed in another way than before. */
+  /** Added, or placed differently than before. */
   readonly isChanged: boolean
 }
 
@@ -30,22 +29,22 @@ export interface Sums {
   lost: number
 }
 
-/** The part of an audio file that lies in what was laid out anew. */
+/** The part of an audio file inside the new layout. */
 export interface Run extends Sums {
   readonly start: number
   readonly id: string
   readonly sampleRate: number
   readonly codec: Timeline.TimelineChunk["codec"]
-  /** It goes on with the file of the row before. */
+  /** Continues the file of the row before the new layout. */
   readonly isContinued: boolean
   last: Key
   /** Position after its last audio or lost span. */
   end: number
-  /** Position of the first sample that may be another one than before. */
+  /** Position of the first sample that may have changed. */
   changedAt: number
 }
 
-/** Seconds, and chunks and audio files. */
+/** `captured` and `lost` in seconds. */
 export interface Total {
   captured: number
   lost: number
@@ -72,25 +71,25 @@ const isEqual = (a: Placement.Placement, b: Placement.Placement): boolean =>
   a.lost === b.lost &&
   Placement.isSame(a.state, b.state)
 
-export class Relayout<C extends Indexed> {
+export class LayoutMerge<C extends Indexed> {
   readonly #gapSeconds: number
   readonly #replaces: (added: C, row: C) => boolean
-  /** The next one last. */
+  /** In reverse order. */
   readonly #additions: Array<C>
   #state: Placement.State | undefined
   #placed: Array<Change<C>> = []
   #total = noTotal()
-  /** The last row that was laid out. */
+  /** The last row of the new layout. */
   reached: Key = { start: -Infinity, id: "" }
-  /** In order; all but the last one are complete, and may be taken away. */
+  /** In order; all but the last one are complete. */
   runs: Array<Run> = []
-  /** Of the rows, as they were: of the file of the row before, and since the last row that began a file. */
+  /** Previous sums of the rows: those in the first file, and those since the last row that began a file. */
   readonly wasFirst = none()
   wasLast = none()
-  /** One of the rows began a file. */
+  /** Whether one of the rows began a file. */
   hasCrossed = false
 
-  /** `before`: after the row before the first addition. `replaces`: of two with the same key, the added one is taken. */
+  /** `before`: state after the row before the first addition. `replaces`: whether an addition replaces the row with its key. */
   constructor(
     before: Placement.State | undefined,
     additions: ReadonlyArray<C>,
@@ -102,12 +101,12 @@ export class Relayout<C extends Indexed> {
     this.#replaces = options.replaces
   }
 
-  /** What was not reached, in order. */
+  /** Additions that were not laid out, in order. */
   get rest(): ReadonlyArray<C> {
     return this.#additions.toReversed()
   }
 
-  /** What was laid out since it was last asked, in order, and what the sums of the conversation change by. */
+  /** Takes the chunks laid out since the last call, and the change of the conversation's totals. */
   take(): { readonly placed: ReadonlyArray<Change<C>>; readonly total: Total } {
     const taken = { placed: this.#placed, total: this.#total }
     this.#placed = []
@@ -115,7 +114,7 @@ export class Relayout<C extends Indexed> {
     return taken
   }
 
-  /** The rows that follow; answers whether those behind them stay as they are. */
+  /** Lays out the next rows; returns whether the layout converged: all later rows are unchanged. */
   feed(rows: ReadonlyArray<Placed<C>>): boolean {
     const last = rows.at(-1)?.chunk
     for (const { chunk, placement } of rows) {
@@ -133,7 +132,7 @@ export class Relayout<C extends Indexed> {
     return false
   }
 
-  /** No row follows. */
+  /** Lays out the remaining additions; no row follows. */
   end(): void {
     this.#addUpTo(undefined)
   }

@@ -1,26 +1,26 @@
 /**
- * Where on its conversation's timeline a capture's audio lies. Audio whose stamps lie in recorded time is a replay if it has
- * the samples that are recorded there. Otherwise its clock is wrong: it is placed where the recorded audio ends, and so is
- * what follows, until its stamps are ahead of that end again. Plain code.
+ * Tells replays from new audio. Audio with timestamps in recorded time is a replay if the same samples are recorded there.
+ * Otherwise the sender's clock is wrong: the audio is placed at the end of the recorded audio, as is all that follows until
+ * its timestamps are past that end. Plain code.
  */
 import { Timeline } from "../../Audio.ts"
 import { compare, incomparable, isSilent, reaches, type RecordedSpan } from "./RecordedSpan.ts"
 
 const { toleranceSeconds } = Timeline
 
-/** A jump of the clock that is followed when spans are not exact. */
+/** Smallest timestamp jump that counts as a gap when timestamps are not exact. */
 const looseGapSeconds = 2
 
-/** Less is jitter, or drift of a clock: the audio is placed by it all the same, and nobody is told. */
+/** Smaller shifts are jitter or clock drift: they are applied but not reported. */
 export const leastShiftSeconds = 0.01
 
-/** Stamps this close are the same one: doubles hold today's unix time to a quarter of a microsecond. */
+/** Resolution of timestamps: doubles hold today's Unix time to a quarter of a microsecond. */
 const sameSeconds = 1e-6
 
 export type Step =
   /**
-   * The first `samples` samples are new and lie at unix second `at`, `shift` seconds later than their stamps. `isSetBack`:
-   * other audio is recorded at these.
+   * The first `samples` samples are new and lie at Unix second `at`, `shift` seconds after their timestamps. `isSetBack`:
+   * other audio is recorded at their timestamps.
    */
   | {
       readonly _tag: "New"
@@ -29,22 +29,22 @@ export type Step =
       readonly shift: number
       readonly isSetBack: boolean
     }
-  /** The first `samples` samples are recorded. */
+  /** The first `samples` samples are already recorded. */
   | { readonly _tag: "Replay"; readonly samples: number }
-  /** What is recorded from unix second `at` on must be known first. */
+  /** The caller must read what is recorded from Unix second `at` first. */
   | { readonly _tag: "Recall"; readonly at: number }
 
-export class ClockShifts {
+export class ReplayCheck {
   readonly #sampleRate: number
   readonly #exact: boolean
-  /** Seconds between the stamps and where the audio lies. Negative only while a replay is compared. */
+  /** Seconds from the timestamps to the placement. Negative only while a replay is compared. */
   #shift = 0
-  /** Unix second at which the audio so far ends by its stamps. Those that are not exact go on from there. */
+  /** Unix second at which the audio so far ends by its timestamps. */
   #expected: number | undefined
-  /** Stamp of the last audio that was placed. */
+  /** Timestamp of the last placed audio. */
   #last: number | undefined
   #span: RecordedSpan | undefined
-  /** Unix second before which the span is out of date. */
+  /** Unix second before which the span is stale. */
   #spanFrom = 0
   #hasNew = false
   /**
@@ -58,18 +58,18 @@ export class ClockShifts {
     this.#exact = exact
   }
 
-  /** A client that comes back begins with replays: only before anything new it is worth to look for them elsewhere. */
+  /** Whether to search for a replay at other times: a reconnected client sends its replays before new audio. */
   get mayHaveMoved(): boolean {
     return !this.#hasNew
   }
 
-  /** Stamps that are not exact go on where the audio before them ends, up to a jump of 2 s. */
+  /** Inexact timestamps continue at the end of the previous audio unless they jump by more than 2 s. */
   stampOf(start: number): number {
     if (this.#exact || this.#expected === undefined) return start
     return Math.abs(start - this.#expected) <= looseGapSeconds ? this.#expected : start
   }
 
-  /** Unix second at which audio with this stamp lies if it is new; it is in recorded time if that is before `end`. */
+  /** Unix second at which new audio with this timestamp lies; before `end` it is in recorded time. */
   positionOf(stamp: number, end: number): number {
     if (stamp >= end - toleranceSeconds) {
       this.#shift = 0
@@ -78,13 +78,13 @@ export class ClockShifts {
     return stamp + this.#shift
   }
 
-  /** `audio`, which begins at `stamp`, when the recorded audio ends at `end`. `tail`: the end of it, if it is in memory. */
+  /** Classifies `audio` that begins at `stamp`. The recorded audio ends at `end`; `tail` returns that end if it is in memory. */
   next(stamp: number, audio: Uint8Array, end: number, tail: () => RecordedSpan | undefined): Step {
     const at = this.positionOf(stamp, end)
     const samples = audio.length / 2
     if (at >= end - toleranceSeconds) this.#span = undefined
     if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples)
-    // To the sample: roundings of one chunk and the next would add up to an overlap, of which one part is not heard.
+    // Exactly at the end: rounding errors of consecutive chunks would add up to an overlap.
     if (at >= end - toleranceSeconds) return this.#place(stamp, end, samples)
     // A clock that stands still sends nothing again: the same samples are a tone, or silence.
     if (!this.#mayRepeat(stamp)) return this.#append(stamp, end, samples)
@@ -98,7 +98,7 @@ export class ClockShifts {
         this.#spanFrom = at + (verdict.offset + verdict.samples) / this.#sampleRate
         return this.#place(stamp, at + verdict.offset / this.#sampleRate, verdict.samples, "replay")
       case "Same": {
-        // Silence is the same as any other: with a clock that stands still it is what is said now.
+        // Silence matches any silence: with a stuck clock it counts as new.
         if (this.#isStuck(stamp) && isSilent(audio.subarray(0, verdict.samples * 2))) break
         this.#shift = at - stamp + verdict.offset / this.#sampleRate
         this.#settle(stamp, verdict.samples)
@@ -113,7 +113,7 @@ export class ClockShifts {
     return this.#append(stamp, end, samples)
   }
 
-  /** `span`: what is recorded from where it was asked for, undefined if it can't be known. `moved`: the replay was found so many seconds later. */
+  /** Takes the recorded span at `at`; undefined if it can't be read. `moved`: seconds after `at` at which the replay was found. */
   recalled(at: number, end: number, span: RecordedSpan | undefined, moved: number): void {
     const isKnown = span !== undefined && reaches(span, at + moved)
     this.#span = isKnown ? span : incomparable(at, end, this.#sampleRate)

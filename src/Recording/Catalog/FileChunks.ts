@@ -1,11 +1,11 @@
-/** Rows of chunks by where they are heard in an audio file. */
+/** Pages of an audio file's chunks, by position. */
 import { Context, Effect, Layer, Schema } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
-import type { FileState } from "./LayOut.ts"
+import type { FileState } from "./IndexChanges.ts"
 import { type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
-import type { Placed } from "./Relayout.ts"
+import type { Placed } from "./LayoutMerge.ts"
 
 const Row = Schema.Struct({
   revision: Schema.NullOr(Schema.Finite),
@@ -13,15 +13,15 @@ const Row = Schema.Struct({
 })
 
 export interface Page {
-  /** Of the file's row, when the rows were read; none if it is gone. */
+  /** Revision of the file's row at the time of the read; none if the file no longer exists. */
   readonly revision: number | undefined
   readonly rows: ReadonlyArray<Placed<Chunk>>
 }
 
-export class PieceRows extends Context.Service<
-  PieceRows,
+export class FileChunks extends Context.Service<
+  FileChunks,
   {
-    /** What is heard of a file from position `from` to `to`, by position: the first `limit` chunks, or one more. */
+    /** The first `limit` chunks (or one more) heard between positions `from` and `to`. */
     page(
       name: Name,
       file: FileState,
@@ -29,15 +29,15 @@ export class PieceRows extends Context.Service<
       limit: number
     ): Effect.Effect<Page, DbError>
   }
->()("spillway/Recording/Catalog/PieceRows") {
+>()("spillway/Recording/Catalog/FileChunks") {
   static readonly layer = Layer.effect(
-    PieceRows,
+    FileChunks,
     Effect.map(Db, (db) =>
-      PieceRows.of({
-        page: Effect.fn("PieceRows.page")(function* (name, file, { from, to }, limit) {
+      FileChunks.of({
+        page: Effect.fn("FileChunks.page")(function* (name, file, { from, to }, limit) {
           const { conversation, uid } = name
           const row = yield* db
-            .read("PieceRows.page", (sql) => {
+            .read("FileChunks.page", (sql) => {
               const heard = sql`
                 select ${placedColumns(sql)} from chunks c
                 where c.uid = ${uid} and c.conversation_id = ${conversation} and c.sample_rate = ${file.sampleRate}

@@ -1,15 +1,22 @@
 /**
- * A conversation with what is still in the journal laid over its index, at one moment. Nearly always all of that lies behind
- * what is stored, and is laid out from the state of the last row; what lies between stored rows is laid out with them.
+ * A snapshot of a conversation: its index overlaid with the chunks in the journal. Those nearly always follow all stored
+ * chunks and are laid out from the state of the last row; chunks between stored rows are laid out with them.
  */
 import { Effect } from "effect"
 import { Timeline } from "../../Audio.ts"
 import type { Chunk } from "../Chunk.ts"
-import { type Bounds, type FileChange, type FileState, layOut, type PageChange, type Rows } from "./LayOut.ts"
+import {
+  type Bounds,
+  type FileChange,
+  type FileState,
+  computeChanges,
+  type PageChange,
+  type Rows
+} from "./IndexChanges.ts"
 import type { FileRow } from "./IndexRows.ts"
-import type { Key, Placed, Total } from "./Relayout.ts"
+import type { Key, Placed, Total } from "./LayoutMerge.ts"
 
-/** Where the index ends. */
+/** The last row of the index, with its file. */
 export interface Tail extends Placed<Chunk> {
   readonly file: FileRow
 }
@@ -20,31 +27,31 @@ export function keyOf({ firstId, start }: Pick<FileRow, "firstId" | "start">): K
 
 const nameOf = ({ id, start }: Key): string => `${start} ${id}`
 
-/** Rows between two keys that are heard in another way than the index says. */
+/** A range of keys in which placements differ from the index. */
 interface Region {
-  /** Not included. */
+  /** Exclusive. */
   readonly from: Key
   readonly to: Key
-  /** All of them, and what is live between them. */
+  /** All rows and live chunks of the range. */
   readonly placed: ReadonlyArray<Placed<Chunk>>
 }
 
 const isIn = ({ from, to }: Region, key: Key): boolean => Timeline.order(key, from) > 0 && Timeline.order(key, to) <= 0
 
-export class LiveView {
+export class LiveOverlay {
   #regions: ReadonlyArray<Region> = []
   #files: ReadonlyMap<string, FileChange> = new Map()
-  /** The index was read again for live chunks that do not all lie behind it. */
+  /** Stored rows were read again, for live chunks that do not all follow them. */
   hasRead = false
-  /** What the sums of the conversation change by. */
+  /** Difference to the totals of the conversation's row. */
   total: Total = { captured: 0, lost: 0, chunks: 0, files: 0 }
 
-  /** Audio files that are not, or not as the index says. */
+  /** Audio files that are new or differ from the index. */
   get files(): Iterable<FileChange> {
     return this.#files.values()
   }
 
-  /** Undoes what is added until it is called. */
+  /** Returns a function that undoes later changes. */
   mark(): () => void {
     const [regions, files, total] = [this.#regions, this.#files, this.total]
     return () => {
@@ -72,23 +79,23 @@ export class LiveView {
     }
   }
 
-  /** A chunk's row at this key is not heard as the index says. */
+  /** Whether the overlay replaces the index at this key. */
   isSuperseded(key: Key): boolean {
     return this.#regions.some((region) => isIn(region, key))
   }
 
-  /** As it is now: none if it is gone. */
+  /** The current state of a file in the index; none if it no longer exists. */
   fileOf<F extends FileState>(file: F): F | FileChange | undefined {
     const key = keyOf(file)
     return this.#files.get(nameOf(key)) ?? (this.isSuperseded(key) ? undefined : file)
   }
 
-  /** Nothing of the file is in the index. */
+  /** Whether the file is not in the index. */
   isAppended(file: FileState): boolean {
     return this.#files.get(nameOf(keyOf(file)))?.isAppended === true
   }
 
-  /** A chunk that is not heard as the index says, by its id. */
+  /** The chunk with this id, if the overlay has it. */
   placementOf(id: string): Placed<Chunk> | undefined {
     for (const { placed } of this.#regions) {
       const found = placed.find(({ chunk }) => chunk.id === id)
@@ -97,21 +104,20 @@ export class LiveView {
     return undefined
   }
 
-  /** Chunks that are live. */
   get live(): ReadonlyArray<Placed<Chunk>> {
     return this.#regions.flatMap(({ placed }) =>
       placed.filter(({ chunk: { state } }) => state === "open" || state === "sealed")
     )
   }
 
-  /** All that is heard of the file in regions that do not only add to its end. */
+  /** Overlaid chunks of the file if they change more than its end. */
   inserted(file: FileState): ReadonlyArray<Placed<Chunk>> {
     const change = this.#files.get(nameOf(keyOf(file)))
     if (change === undefined || change.isAppended || change.changedAt >= (change.wasEndAt ?? Infinity)) return []
     return this.placed(file, -Infinity, Infinity)
   }
 
-  /** Live chunks of the file and rows around them that are heard in samples `from` to `to`, by position. */
+  /** Overlaid chunks of the file that are heard between positions `from` and `to`. */
   placed(file: FileState, from: number, to: number): ReadonlyArray<Placed<Chunk>> {
     const last = { start: file.lastStart, id: file.lastId }
     return this.#regions.flatMap((region) =>
@@ -127,14 +133,14 @@ export class LiveView {
   }
 }
 
-/** Rows that are read to lay live chunks out between stored ones; beyond it they are heard when they are stored. */
+/** Live chunks that need more rows than `most` are left out until they are stored. */
 const bounds: Bounds = { gapSeconds: Timeline.fileGapSeconds, firstPage: 16, nextPage: 500, most: 2_000 }
 
 const latest = (a: FileState | undefined, b: FileState | undefined): FileState | undefined =>
   a === undefined || (b !== undefined && Timeline.order(keyOf(a), keyOf(b)) < 0) ? b : a
 
-/** The index, with the audio files as they are in the view. */
-const over = <E>(rows: Rows<Chunk, E>, view: LiveView): Rows<Chunk, E> => {
+/** The rows of the index with the files of the overlay. */
+const over = <E>(rows: Rows<Chunk, E>, view: LiveOverlay): Rows<Chunk, E> => {
   const fileAt = (key: Key, stored: FileState | undefined) =>
     [...view.files]
       .filter((file) => Timeline.order(keyOf(file), key) <= 0)
@@ -150,7 +156,7 @@ const over = <E>(rows: Rows<Chunk, E>, view: LiveView): Rows<Chunk, E> => {
   }
 }
 
-/** Behind the last row there is nothing. */
+/** The rows from the end of the index on. */
 const behind = (tail: Tail | undefined): Rows<Chunk, never> => ({
   around: () => Effect.succeed({ before: tail, after: [] }),
   after: () => Effect.succeed([]),
@@ -158,14 +164,14 @@ const behind = (tail: Tail | undefined): Rows<Chunk, never> => ({
   sums: () => Effect.succeed({ chunks: 0, captured: 0, lost: 0 })
 })
 
-/** `live` was read before the index was: what is in both is heard as it is stored. */
+/** `live` is read before the index; a chunk in both counts as stored. */
 export const make = Effect.fnUntraced(function* <E>(
   tail: Tail | undefined,
   stored: Rows<Chunk, E>,
   live: ReadonlyArray<Chunk>,
   { gapSeconds = bounds.gapSeconds, most = bounds.most }: Partial<Bounds> = {}
 ) {
-  const view = new LiveView()
+  const view = new LiveOverlay()
   const isBehind = (chunk: Chunk) => tail === undefined || Timeline.order(chunk, tail.chunk) > 0
   let rest: ReadonlyArray<Chunk> = live
     .filter((chunk) => chunk.samples > 0 && (tail === undefined || Timeline.order(chunk, tail.chunk) !== 0))
@@ -176,8 +182,8 @@ export const make = Effect.fnUntraced(function* <E>(
     const options = { ...bounds, gapSeconds, most, replaces: () => false }
     const add = (change: PageChange<Chunk>) => Effect.sync(() => view.add(change))
     const left: ReadonlyArray<Chunk> | undefined = isBehind(next)
-      ? yield* layOut(over(behind(tail), view), rest, options, add)
-      : yield* layOut(over(stored, view), rest, options, add)
+      ? yield* computeChanges(over(behind(tail), view), rest, options, add)
+      : yield* computeChanges(over(stored, view), rest, options, add)
     if (left === undefined) undo()
     rest = left ?? rest.filter(isBehind)
   }
