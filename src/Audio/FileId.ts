@@ -1,12 +1,12 @@
-/** The id of an audio file: always the same for the same file, however much it grows. */
+/** The id of an audio file, stable while the file grows. */
 import { createHash } from "node:crypto"
 import type { AudioFile } from "./Timeline.ts"
 
 type Head = Pick<AudioFile<unknown>, "start" | "sampleRate" | "codec">
 
-/** A UUID of version 8 (RFC 9562, section 5.8): SHA-256 of what names the file and never changes. */
+/** A UUID of version 8 (RFC 9562, section 5.8): SHA-256 of the file's immutable properties. */
 export function fileId(uid: string, conversation: string, { codec, sampleRate, start }: Head): string {
-  // Neither ids nor numbers hold a slash, so that no two files have the same name.
+  // Unambiguous: neither ids nor numbers contain a slash.
   const name = [uid, conversation, start, sampleRate, codec].join("/")
   const hex = createHash("sha256").update(name).digest("hex")
   const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16)

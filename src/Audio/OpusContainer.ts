@@ -1,20 +1,20 @@
 /**
- * Opus packets of one chunk as one object: u32 LE count of packets, u32 LE bytes of the PCM16 that they were made from,
- * then for each packet u16 LE length and the packet.
+ * The container of a chunk's Opus packets: u32 LE packet count, u32 LE bytes of the original PCM16, then for each packet its
+ * u16 LE length and its bytes.
  */
 import { Result } from "effect"
 
 export interface OpusContainer {
   readonly packets: ReadonlyArray<Uint8Array>
-  /** 0 if the writer did not know. */
+  /** Bytes of the original PCM16; 0 if unknown. */
   readonly originalBytes: number
 }
 
 const headSize = 8
 
-/** The container, or what is wrong with it. What follows the last packet is ignored. */
+/** Fails with a description of the first error. Bytes after the last packet are ignored. */
 export function parse(bytes: Uint8Array): Result.Result<OpusContainer, string> {
-  if (bytes.length < headSize) return Result.fail(`${bytes.length} bytes are no Opus container`)
+  if (bytes.length < headSize) return Result.fail(`${bytes.length} bytes are too short for an Opus container`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const count = view.getUint32(0, true)
   const packets: Array<Uint8Array> = []
@@ -36,7 +36,7 @@ const silk = [10, 20, 40, 60]
 const hybrid = [10, 20]
 const celt = [2.5, 5, 10, 20]
 
-/** How much audio a packet holds (RFC 6716, section 3.1); not a number if it is none. */
+/** Duration of a packet (RFC 6716, section 3.1); NaN if it is invalid. */
 export function milliseconds(packet: Uint8Array): number {
   const [head, second] = packet
   if (head === undefined) return Number.NaN
@@ -47,12 +47,12 @@ export function milliseconds(packet: Uint8Array): number {
   return duration > 0 && duration <= 120 ? duration : Number.NaN
 }
 
-/** What the packets decode to, before it is trimmed. */
+/** Samples before the encoder's padding is trimmed. */
 export function decodedSamples({ packets }: OpusContainer, sampleRate: number): number {
   return packets.reduce((sum, packet) => sum + (milliseconds(packet) * sampleRate) / 1_000, 0)
 }
 
-/** Samples of the audio that was recorded: the encoder filled its last packet up. */
+/** Samples of the original audio, without the encoder's padding of the last packet. */
 export function samples(container: OpusContainer, sampleRate: number): number {
   const decoded = decodedSamples(container, sampleRate)
   const original = Math.floor(container.originalBytes / 2)

@@ -1,4 +1,4 @@
-/** What a waveform is drawn from: the lowest and the highest sample of every tenth of a second, in 8 bits each. */
+/** Data of a waveform: the lowest and highest sample of every tenth of a second, in 8 bits each. */
 
 export const perSecond = 10
 
@@ -7,21 +7,20 @@ export const pairBytes = 2
 
 const firstPairs = 64
 
-/** Every platform that Node runs on is little-endian, as the audio is. */
+/** Relies on a little-endian platform, as all of Node's are. */
 const samplesOf = (pcm: Uint8Array): Int16Array =>
   pcm.byteOffset % 2 === 0
     ? new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length >> 1)
     : new Int16Array(Uint8Array.from(pcm).buffer, 0, pcm.length >> 1)
 
-/** Rounded outwards, so that nothing but silence is drawn as silence. */
+/** Rounded outwards, so that only silence becomes zero. */
 const lowByte = (sample: number): number => sample >> 8
 const highByte = (sample: number): number => Math.min(127, (sample + 255) >> 8)
 
 export class Peaks {
-  /** Samples that were taken in. */
   samples = 0
   readonly #sampleRate: number
-  /** The pair of the whole, then one for each tenth of a second. */
+  /** The pair of the whole audio, then one for each tenth of a second. */
   #pairs = new Int8Array(pairBytes * (1 + firstPairs))
   #count = 0
   /** The first sample after the last pair. */
@@ -31,7 +30,7 @@ export class Peaks {
     this.#sampleRate = sampleRate
   }
 
-  /** Takes in the PCM16 that follows. */
+  /** Adds the PCM16 that follows. */
   add(pcm: Uint8Array): void {
     const samples = samplesOf(pcm)
     let at = 0
@@ -53,7 +52,7 @@ export class Peaks {
     }
   }
 
-  /** The pair of the whole, then one for each tenth of a second; the last one may be of less. A copy. */
+  /** Copies the pair of the whole audio, then one for each tenth of a second; the last one may cover less. */
   encode(): Uint8Array {
     return new Uint8Array(this.#pairs.slice(0, pairBytes * (1 + this.#count)).buffer)
   }
@@ -75,7 +74,7 @@ export class Peaks {
   }
 }
 
-/** The peaks of all of a chunk's PCM16. */
+/** The encoded peaks of a chunk's PCM16. */
 export function peaksOf(pcm: Uint8Array, sampleRate: number): Uint8Array {
   const peaks = new Peaks(sampleRate)
   peaks.add(pcm)

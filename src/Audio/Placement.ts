@@ -1,10 +1,10 @@
 /**
- * Where a chunk is heard, decided from the state after the chunk before it. Positions are samples since the Unix epoch at
- * the file's sample rate, so that a chunk that is put before a file moves nothing behind it.
+ * Places a chunk on the timeline from the state after the previous chunk. Positions are samples since the Unix epoch at the
+ * file's sample rate, so an earlier insertion moves no later chunk.
  */
 import { Codec, type Span } from "./Span.ts"
 
-/** What is laid out. A chunk in the state `lost` has no audio: it is silence, unless another chunk covers it. */
+/** A chunk to place. One in the state `lost` has no audio: it is silence unless another chunk covers it. */
 export interface TimelineChunk extends Span {
   readonly codec: Codec
   readonly state?: string
@@ -13,7 +13,7 @@ export interface TimelineChunk extends Span {
 
 type Spans = ReadonlyArray<readonly [from: number, to: number]>
 
-/** All that the placement of the next chunk depends on. */
+/** The state that determines the placement of the next chunk. */
 export interface State {
   readonly sampleRate: number
   readonly codec: Codec
@@ -21,7 +21,7 @@ export interface State {
   readonly heard: number
   /** End of the last audio or lost span. */
   readonly end: number
-  /** Lost spans that later chunks may still cover: ascending, apart. */
+  /** Lost spans that later chunks may still cover: ascending and disjoint. */
   readonly pending: Spans
 }
 
@@ -30,17 +30,16 @@ export interface Placement {
   readonly begins: boolean
   /** Position of its first heard sample. */
   readonly at: number
-  /** Samples at its head that are not heard. */
+  /** Samples at its head that are not heard, because earlier audio covers them. */
   readonly skip: number
-  /** Samples that are heard: 0 if it is lost, or covered by what was before. */
+  /** Samples that are heard: 0 if it is lost or covered by earlier audio. */
   readonly heard: number
   /** Change of the file's lost samples: negative where audio covers a lost span. */
   readonly lost: number
-  /** After the chunk. */
   readonly state: State
 }
 
-/** What begins this close to where the audio before it ends is contiguous. */
+/** Largest distance from the end of the previous audio at which a chunk is contiguous. */
 export const toleranceSeconds = 0.001
 
 /** Today's Unix time as a double is exact to a quarter of a microsecond. */
@@ -59,7 +58,6 @@ const before = (spans: Spans, position: number): Spans =>
 const after = (spans: Spans, position: number): Spans =>
   spans.flatMap(([from, to]) => (to > position ? [[Math.max(from, position), to] as const] : []))
 
-/** Seconds from a position of the file to the start of the chunk. */
 const gap = ({ sampleRate }: State, position: number, chunk: TimelineChunk): number =>
   chunk.start - position / sampleRate
 
@@ -68,11 +66,11 @@ const takes = (state: State, chunk: TimelineChunk, gapSeconds: number): boolean 
   state.sampleRate === chunk.sampleRate &&
   gap(state, state.end, chunk) <= gapSeconds + resolutionSeconds
 
-/** A span without audio. What is heard, or lost already, at the same time is not lost. */
+/** Places a lost span. The parts that are heard or already lost don't count. */
 const addLost = (state: State, chunk: TimelineChunk, begins: boolean): Placement => {
   const at = positionOf(chunk.start, chunk.sampleRate)
   const to = at + chunk.samples
-  // Contiguous audio may be heard a little before its own start.
+  // Contiguous audio may be placed slightly before its own start.
   const covers = at - Math.ceil(state.sampleRate * (toleranceSeconds + resolutionSeconds)) - 1
   const pending = after(state.pending, covers)
   const last = pending.at(-1)
@@ -106,8 +104,8 @@ const addAudio = (state: State, chunk: TimelineChunk, begins: boolean): Placemen
 }
 
 /**
- * The chunk after those that came to `state`. More than `gapSeconds` without a chunk, another sample rate or another codec
- * begin a file. A gap of more than 1 ms is silence; where chunks overlap by more than that, the earlier one is heard.
+ * Places the next chunk. A gap of more than `gapSeconds`, another sample rate or another codec begins a file. A gap of more
+ * than 1 ms is silence; where chunks overlap by more than that, the earlier one is heard.
  */
 export function place(state: State | undefined, chunk: TimelineChunk, gapSeconds: number): Placement {
   const add = chunk.state === "lost" ? addLost : addAudio
@@ -117,7 +115,7 @@ export function place(state: State | undefined, chunk: TimelineChunk, gapSeconds
   return add({ sampleRate, codec, heard: origin, end: origin, pending: [] }, chunk, true)
 }
 
-/** Whether the same chunks after both are placed alike. */
+/** Whether both states place the same chunks alike. */
 export function isSame(a: State, b: State): boolean {
   return (
     a.heard === b.heard &&

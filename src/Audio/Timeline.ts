@@ -1,13 +1,13 @@
-/** Lays chunks out as audio files: at which sample each of them is heard, and where there is silence. */
+/** Lays out chunks as audio files. */
 import { type TimelineChunk, place, positionOf } from "./Placement.ts"
 import type { Codec } from "./Span.ts"
 
 export { type TimelineChunk, toleranceSeconds } from "./Placement.ts"
 
-/** The longest gap within an audio file, played as silence; after a longer one a new file begins. */
+/** The longest gap within an audio file, played as silence. A longer gap begins a new file. */
 export const fileGapSeconds = 90
 
-/** `samples` samples of a chunk, from its sample `skip` on, heard from sample `offset` of the file on. */
+/** `samples` samples of a chunk from its sample `skip`, heard at sample `offset` of the file. */
 export interface Piece<C> {
   readonly chunk: C
   readonly offset: number
@@ -15,7 +15,6 @@ export interface Piece<C> {
   readonly samples: number
 }
 
-/** An audio file but for its chunks. */
 export interface Summary {
   /** Unix seconds of the first sample. */
   readonly start: number
@@ -23,26 +22,26 @@ export interface Summary {
   readonly codec: Codec
   /** Length, silence included. */
   readonly samples: number
-  /** What the pieces have together. */
+  /** Samples of all pieces. */
   readonly capturedSamples: number
-  /** Silence where audio was recorded and then lost. */
+  /** Samples of silence where recorded audio was lost. */
   readonly lostSamples: number
 }
 
-/** A run of chunks without a long gap. What no piece covers is silence. */
+/** A run of chunks without a long gap; silence where no piece lies. */
 export interface AudioFile<C> extends Summary {
-  /** By offset; they do not overlap. */
+  /** By offset, without overlap. */
   readonly pieces: ReadonlyArray<Piece<C>>
 }
 
-/** The order in which chunks are laid out: that of the primary key of their rows. */
+/** The order of the layout, equal to that of the rows' primary key. */
 export function order(a: Pick<TimelineChunk, "start" | "id">, b: Pick<TimelineChunk, "start" | "id">): number {
   if (a.start !== b.start) return a.start - b.start
   const [one = "", other = ""] = [a.id, b.id]
   return one < other ? -1 : one > other ? 1 : 0
 }
 
-/** The audio files of one conversation, by start, from chunks in any order. The index in the database is equal to it. */
+/** The audio files of one conversation, by start, from chunks in any order. The reference for the database's index. */
 export function layout<C extends TimelineChunk>(
   chunks: Iterable<C>,
   gapSeconds = fileGapSeconds

@@ -1,16 +1,16 @@
-/** The bytes of an audio file as WAV, or as PCM without a header: any range of them, without touching the rest. */
+/** Byte ranges of an audio file as WAV, or as PCM without a header. */
 import type { Piece, Summary } from "./Timeline.ts"
 
-/** `pcm`: the same samples without a header. Both are 16 bits, little-endian, mono. */
+/** 16 bits, little-endian, mono; `pcm` has no header. */
 export type Format = "wav" | "pcm"
 
-/** Bytes `start` to `end`, `end` not included. */
+/** Bytes `start` to `end` (exclusive). */
 export interface Range {
   readonly start: number
   readonly end: number
 }
 
-/** Where bytes of a file come from. `start` and `end` of a chunk are bytes of its PCM, `end` not included. */
+/** The source of a range of bytes. `start` and `end` (exclusive) are bytes of the chunk's PCM. */
 export type Segment<C> =
   | { readonly _tag: "Silence"; readonly length: number }
   | { readonly _tag: "Chunk"; readonly chunk: C; readonly start: number; readonly end: number }
@@ -21,10 +21,10 @@ export const bytesPerSample = 2
 const riffSize = 44
 const rf64Size = 80
 
-/** Most bytes of audio whose sizes fit the 32 bits of a RIFF header, which counts 36 bytes of itself. */
+/** Most bytes of audio in a RIFF file: its 32-bit size field includes 36 bytes of the header. */
 const riffLimit = 0xffff_ffff - 36
 
-/** Says "look in the `ds64` chunk" in an RF64 header. */
+/** Marks a 32-bit size of an RF64 header as stored in the `ds64` chunk. */
 const elsewhere = 0xffff_ffff
 
 const fmt = (sampleRate: number): Buffer => {
@@ -64,7 +64,7 @@ const rf64 = (sampleRate: number, data: number): Buffer => {
   return bytes
 }
 
-/** 44 bytes of RIFF; from 4 GiB − 36 bytes of audio on, 80 bytes of RF64 with a `ds64` chunk (EBU Tech 3306). */
+/** 44 bytes of RIFF; above `riffLimit`, 80 bytes of RF64 with a `ds64` chunk (EBU Tech 3306). */
 export function header(sampleRate: number, samples: number): Uint8Array {
   const data = samples * bytesPerSample
   return data > riffLimit ? rf64(sampleRate, data) : riff(sampleRate, data)
@@ -76,12 +76,12 @@ const lead = (samples: number, format: Format): number => {
   return samples * bytesPerSample > riffLimit ? rf64Size : riffSize
 }
 
-/** Bytes of the whole file. */
+/** Size of the whole file in bytes. */
 export function size({ samples }: Pick<Summary, "samples">, format: Format): number {
   return lead(samples, format) + samples * bytesPerSample
 }
 
-/** The first piece that ends after a byte of the audio; the number of pieces if there is none. */
+/** Index of the first piece that ends after a byte of the audio; `pieces.length` if there is none. */
 const seek = (pieces: ReadonlyArray<Piece<unknown>>, byte: number): number => {
   let low = 0
   let high = pieces.length
@@ -94,7 +94,7 @@ const seek = (pieces: ReadonlyArray<Piece<unknown>>, byte: number): number => {
   return low
 }
 
-/** The segments of a range of the audio without its header, made while they are asked for. `pieces` has all that are heard in it. */
+/** Lazily yields the segments of a range of the audio, without a header. `pieces` must cover the range. */
 export function* sound<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Generator<Segment<C>> {
   let at = range.start
   for (let index = seek(pieces, at); at < range.end; index++) {
@@ -110,7 +110,7 @@ export function* sound<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Genera
   }
 }
 
-/** What bytes `range` of the file, which lies within its `size`, have of the header, and their range of the audio behind it. */
+/** Splits bytes `range` of the file into bytes of the header and a range of the audio. */
 export function split(
   file: Sound,
   format: Format,

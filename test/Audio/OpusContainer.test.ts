@@ -25,8 +25,8 @@ it("is read by hand as it is written down", () => {
 })
 
 it.each([
-  [Buffer.alloc(0), "0 bytes are no Opus container"],
-  [Buffer.alloc(7), "7 bytes are no Opus container"],
+  [Buffer.alloc(0), "0 bytes are too short for an Opus container"],
+  [Buffer.alloc(7), "7 bytes are too short for an Opus container"],
   [container(0).subarray(0, -1), "packet 25 of 25 is cut off"],
   [container(0, packets.slice(0, 3)).subarray(0, 9), "packet 1 of 3 is missing"],
   [Buffer.from("ffffffff00000000", "hex"), "packet 1 of 4294967295 is missing"],

@@ -12,7 +12,7 @@ import {
   placedOf,
   indexRows
 } from "./IndexRows.ts"
-import type { Rows } from "./IndexChanges.ts"
+import type { Rows } from "./IndexChange.ts"
 import type { Tail } from "./LiveOverlay.ts"
 import * as LiveOverlay from "./LiveOverlay.ts"
 import type { Key } from "./LayoutMerge.ts"

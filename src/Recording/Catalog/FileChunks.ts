@@ -3,7 +3,7 @@ import { Context, Effect, Layer, Schema } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
-import type { FileState } from "./IndexChanges.ts"
+import type { FileState } from "./IndexChange.ts"
 import { type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
 import type { Placed } from "./LayoutMerge.ts"
 

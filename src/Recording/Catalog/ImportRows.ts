@@ -5,7 +5,7 @@ import { Span } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
 import { Protection } from "../../Encryption.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
-import type { NewChunk } from "./IndexWrites.ts"
+import type { NewChunk } from "./ChunkIndex.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 import { hoursOf } from "./WaveformHours.ts"
 

@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import type { SqlClient, SqlError, Statement } from "effect/sql"
 import { Span } from "../../Audio.ts"
 import type { Chunk } from "../Chunk.ts"
-import type { Rows } from "./IndexChanges.ts"
+import type { Rows } from "./IndexChange.ts"
 import type { Key, Placed } from "./LayoutMerge.ts"
 
 type Sql = SqlClient.SqlClient

@@ -10,9 +10,9 @@ import {
   type FileChange,
   type FileState,
   computeChanges,
-  type PageChange,
+  type IndexChange,
   type Rows
-} from "./IndexChanges.ts"
+} from "./IndexChange.ts"
 import type { FileRow } from "./IndexRows.ts"
 import type { Key, Placed, Total } from "./LayoutMerge.ts"
 
@@ -61,7 +61,7 @@ export class LiveOverlay {
     }
   }
 
-  add({ files, from, placed, to, total }: PageChange<Chunk>): void {
+  add({ files, from, placed, to, total }: IndexChange<Chunk>): void {
     this.#regions = [...this.#regions, { from, to, placed }]
     const changed = files.map((file) => {
       const name = nameOf(keyOf(file))
@@ -180,7 +180,7 @@ export const make = Effect.fnUntraced(function* <E>(
     const undo = view.mark()
     view.hasRead ||= !isBehind(next)
     const options = { ...bounds, gapSeconds, most, replaces: () => false }
-    const add = (change: PageChange<Chunk>) => Effect.sync(() => view.add(change))
+    const add = (change: IndexChange<Chunk>) => Effect.sync(() => view.add(change))
     const left: ReadonlyArray<Chunk> | undefined = isBehind(next)
       ? yield* computeChanges(over(behind(tail), view), rest, options, add)
       : yield* computeChanges(over(stored, view), rest, options, add)

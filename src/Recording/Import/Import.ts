@@ -1,46 +1,45 @@
 /**
- * Indexes chunks that are in the store and not in the database, without copying them: exact spans from their metadata,
- * else the start of their name and the length of what they decode to. Doing it again changes nothing, and looks at
- * nothing that it knows.
+ * Indexes chunks that are in the store but not in the database, without copying them. Spans come from metadata, else from the
+ * start in the name and the decoded length. Idempotent; indexed chunks are not read again.
  */
 import { Context, Effect, Layer, Option } from "effect"
 import type { DbError } from "../../Db.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "../../Storage.ts"
 import { Protection } from "../../Encryption.ts"
-import * as ImportLook from "./Inspection.ts"
+import * as Inspection from "./Inspection.ts"
 import { ImportRows } from "../Catalog/ImportRows.ts"
 import * as ObjectName from "../Catalog/ObjectName.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
 export interface Imported {
-  /** New in the database. */
+  /** Newly indexed chunks. */
   readonly added: number
-  /** There before. */
+  /** Chunks indexed before. */
   readonly known: number
-  /** New chunks of an odd number of bytes, the last of which is not heard. */
+  /** New chunks with an odd number of bytes; the last byte is ignored. */
   readonly odd: number
-  /** Of the added and the known, those that have no peaks: their waveform is empty. */
+  /** Added and known chunks without peaks; their waveform is empty. */
   readonly undrawn: number
-  /** Chunks whose audio can't be had. */
-  readonly skipped: ReadonlyArray<ImportLook.Skipped>
-  /** Keys of what is not named as a chunk. */
+  /** Chunks with unusable audio. */
+  readonly skipped: ReadonlyArray<Inspection.Skipped>
+  /** Keys of objects that are not named as chunks. */
   readonly ignored: ReadonlyArray<string>
-  /** For `after`, to go on. */
+  /** `after` of the next page. */
   readonly next: Option.Option<string>
 }
 
 export class Import extends Context.Service<
   Import,
   {
-    /** Where a user's chunks are looked for. */
+    /** Bucket and prefix of a user's chunks. */
     place(uid: string): { readonly bucket: string; readonly prefix: string }
     /**
-     * One page of what the store has of a user. `sampleRate` is taken where no metadata tells it. With `waveforms` all
-     * audio is read whose peaks are not known, also of chunks that are; otherwise only what has to be.
+     * Imports one page of a user's objects. `sampleRate` is the default without metadata. With `waveforms`, audio of all chunks
+     * without peaks is read, indexed ones included; otherwise only audio whose length is unknown.
      */
     page(
       uid: string,
-      options: ImportLook.Options & { readonly after: string }
+      options: Inspection.Options & { readonly after: string }
     ): Effect.Effect<Imported, StorageUnavailable | StorageRefused | DbError>
   }
 >()("spillway/Recording/Import/Import") {
@@ -51,16 +50,16 @@ export class Import extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(ImportRows.layer))
 }
 
-/** Objects of a page: fewer when all of them are read, so that what was done is kept every now and then. */
+/** Objects per page: fewer when all are read, so that progress is committed regularly. */
 const pageSize = { named: 1_000, read: 100 }
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
   const rows = yield* ImportRows
-  const look = ImportLook.make(storage, yield* Protection, config.decodedBytes)
+  const look = Inspection.make(storage, yield* Protection, config.decodedBytes)
 
-  /** A store may refuse to list an object that is damaged: then the ones before it are listed alone, and it is skipped. */
+  /** A store may refuse to list a damaged object: the objects before it are listed singly, and it is skipped. */
   const list = Effect.fnUntraced(function* (prefix: string, after: string, limit: number) {
     const page = (limit: number) => Effect.result(storage.list(prefix, { after, limit }))
     const many = yield* page(limit)

@@ -1,4 +1,4 @@
-/** What an object of the store is as a chunk: from its name and metadata, and from its audio where those do not tell. */
+/** Inspects an object: its span from name and metadata, else from its audio. */
 import { Effect, Option, Schema, Stream } from "effect"
 import { Peaks, type Span } from "../../Audio.ts"
 import { type ObjectHead, type ReadError, rereadDamaged, type Storage } from "../../Storage.ts"
@@ -19,19 +19,18 @@ const Why = Schema.Literals([
 
 export interface Skipped {
   readonly key: string
-  /** One of a few. */
   readonly why: typeof Why.Type
   readonly reason: string
 }
 
-/** The audio of a chunk can't be had. */
+/** The audio of a chunk is unusable. */
 class Unusable extends Schema.TaggedError<Unusable>()("Unusable", {
   key: Schema.String,
   why: Why,
   reason: Schema.String
 }) {}
 
-/** As `Uploads` writes it. */
+/** Metadata as written by `Uploads`. */
 const Metadata = Schema.Struct({
   v2_start: Schema.FiniteFromString.check(Schema.isGreaterThanOrEqualTo(0)),
   v2_samples: Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThan(0)),
@@ -45,26 +44,26 @@ const spanOf = (head: ObjectHead): Option.Option<Span.Span> =>
     sampleRate: span.v2_sample_rate
   }))
 
-/** What was made of an object. */
-export interface Look {
+/** The result of an inspection. */
+export interface Inspected {
   readonly known?: KnownChunk
   readonly added?: ImportedChunk
   readonly odd?: boolean
   readonly peaks?: Uint8Array | undefined
   readonly skipped?: Skipped
-  /** Its name is not that of a chunk. */
+  /** Key of an object that is not named as a chunk. */
   readonly ignored?: string
 }
 
-interface Heard {
-  /** Of PCM16. */
+interface Audio {
+  /** Length of the audio as PCM16. */
   readonly bytes: number
   readonly peaks: Uint8Array | undefined
 }
 
 const isPlain = ({ codec, sealed }: ObjectName.ObjectName) => codec === "pcm16" && !sealed
 
-/** Peaks of a stream of PCM16, in pieces of any length, of its first `bytes`. */
+/** Peaks of the first `bytes` of a PCM16 stream with pieces of any length. */
 const peaksIn = Effect.fnUntraced(function* <E>(pcm: Stream.Stream<Uint8Array, E>, sampleRate: number, bytes: number) {
   const peaks = new Peaks.Peaks(sampleRate)
   let rest: Uint8Array = new Uint8Array(0)
@@ -75,7 +74,7 @@ const peaksIn = Effect.fnUntraced(function* <E>(pcm: Stream.Stream<Uint8Array, E
       const whole = Math.min(left, all.length) & ~1
       peaks.add(all.subarray(0, whole))
       left -= whole
-      // One byte at most: what is left is more than what came.
+      // At most one byte, half of a sample.
       rest = left > 1 ? all.slice(whole) : new Uint8Array(0)
     })
   )
@@ -83,23 +82,23 @@ const peaksIn = Effect.fnUntraced(function* <E>(pcm: Stream.Stream<Uint8Array, E
 })
 
 export interface Options {
-  /** Taken where no metadata tells it. */
+  /** Default without metadata. */
   readonly sampleRate: number
-  /** Whether to read what has no peaks yet. */
+  /** Read audio without peaks. */
   readonly waveforms: boolean
 }
 
-/** `bound`: bytes of an object that is decoded, and of what it decodes to. */
+/** `bound`: most bytes of an object that is decoded, and of its PCM. */
 export function make(storage: Storage["Service"], protection: Protection["Service"], bound: number) {
   const decoder = ChunkDecoder.make(protection, bound)
 
-  /** The length of the audio, and its peaks if it is read anyway or they are asked for. `samples` is known of some. */
-  const hear = Effect.fnUntraced(
+  /** Length of the audio, and its peaks if requested or if the audio is decoded anyway. `samples` comes from metadata. */
+  const readAudio = Effect.fnUntraced(
     function* (
       head: ObjectHead,
       name: ObjectName.ObjectName,
       { sampleRate, samples, waveforms }: { sampleRate: number; samples?: number; waveforms: boolean }
-    ): Effect.fn.Return<Heard, Unusable | ReadError | ChunkDecoder.Failure> {
+    ): Effect.fn.Return<Audio, Unusable | ReadError | ChunkDecoder.Failure> {
       const { key, size } = head
       if (isPlain(name)) {
         const bytes = samples === undefined ? size : samples * 2
@@ -107,7 +106,7 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
         return { bytes: size, peaks }
       }
       if (size > bound) {
-        const reason = `it has more than ${bound} bytes`
+        const reason = `the object has more than ${bound} bytes`
         return yield* new Unusable({ key, why: "too large to decode", reason })
       }
       const stored = yield* Stream.mkUint8Array(storage.get(key))
@@ -137,13 +136,13 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
     { sampleRate, samples }: Span.Span,
     waveforms: boolean
   ) {
-    const { bytes, peaks } = yield* hear(head, name, { sampleRate, samples, waveforms })
+    const { bytes, peaks } = yield* readAudio(head, name, { sampleRate, samples, waveforms })
     if (bytes >= samples * 2) return peaks
-    const reason = `it has ${bytes} bytes for ${samples} samples`
+    const reason = `${bytes} bytes of audio, but ${samples * 2} expected from its metadata`
     return yield* new Unusable({ key: head.key, why: "shorter than its metadata says", reason })
   })
 
-  /** What is not known yet. */
+  /** Inspects an object without a row. */
   const inspect = Effect.fnUntraced(function* (head: ObjectHead, name: ObjectName.ObjectName, options: Options) {
     const { crc32c, key, size } = head
     const common = { conversation: name.conversation, codec: name.codec, key, bytes: size, crc32c }
@@ -153,9 +152,9 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
       const peaks = isRead ? yield* peaksOfSpan(head, name, exact, options.waveforms) : undefined
       return { added: { ...common, ...exact, peaks }, odd: isPlain(name) && size % 2 === 1 }
     }
-    const { bytes, peaks } = yield* hear(head, name, options)
+    const { bytes, peaks } = yield* readAudio(head, name, options)
     const samples = Math.floor(bytes / 2)
-    if (samples === 0) return yield* new Unusable({ key, why: "without audio", reason: "it holds no audio" })
+    if (samples === 0) return yield* new Unusable({ key, why: "without audio", reason: "the object has no audio" })
     return {
       added: { ...common, start: name.start, samples, sampleRate: options.sampleRate, peaks },
       odd: bytes % 2 === 1
@@ -167,8 +166,8 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
     name: ObjectName.ObjectName | undefined,
     known: KnownChunk | undefined,
     options: Options
-  ): Effect.Effect<Look, StorageUnavailable> =>
-    Effect.gen(function* (): Effect.fn.Return<Look, Unusable | StorageUnavailable> {
+  ): Effect.Effect<Inspected, StorageUnavailable> =>
+    Effect.gen(function* (): Effect.fn.Return<Inspected, Unusable | StorageUnavailable> {
       if (name === undefined) return { ignored: head.key }
       if (known === undefined) return yield* inspect(head, name, options)
       if (!options.waveforms || known.hasPeaks) return { known }

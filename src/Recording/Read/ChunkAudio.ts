@@ -1,22 +1,22 @@
-/** The audio of a chunk, wherever it is: in the journal, else in the store. */
+/** Reads the audio of a chunk from the journal, else from the store. */
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import type { Saturated } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
-import { ChunkUnreadable } from "./ChunkUnreadable.ts"
+import { ChunkUnreadable } from "./StoredAudio.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { StoredAudio } from "./StoredAudio.ts"
 
-/** Why a chunk can't be read, for now or at all. */
+/** Temporary and permanent read errors. */
 export type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated | DbError
 
 export class ChunkAudio extends Context.Service<
   ChunkAudio,
   {
-    /** Bytes `start` to `end` (not included). */
+    /** Bytes `start` to `end` (exclusive). */
     readonly read: (chunk: Chunk, start: number, end: number) => Stream.Stream<Uint8Array, ReadError>
   }
 >()("spillway/Recording/Read/ChunkAudio") {
@@ -26,7 +26,7 @@ export class ChunkAudio extends Context.Service<
   )
 }
 
-/** Read from the journal at once, for playback while live. */
+/** Most bytes of one journal read. */
 const journalReadBytes = 256 * 1024
 
 const make = Effect.gen(function* () {
@@ -38,11 +38,11 @@ const make = Effect.gen(function* () {
   const unreadable = (chunk: Chunk, cause: unknown) =>
     new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
 
-  /** The row knows the object's name; the one that a live chunk had may have moved. */
+  /** Reads a chunk that left the journal. Its row has the final key, which may differ from the live chunk's. */
   const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
     const row = Option.filter(yield* chunkRows.find(chunk), ({ state }) => state === "stored")
     return Option.isNone(row)
-      ? Stream.fail(unreadable(chunk, new Error("neither in the journal nor stored")))
+      ? Stream.fail(unreadable(chunk, new Error("it is neither in the journal nor in the store")))
       : stored.read(row.value, start, end)
   })
 

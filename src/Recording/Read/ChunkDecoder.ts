@@ -1,4 +1,4 @@
-/** A stored object's bytes as the audio that they stand for, by what its name says of it. */
+/** Decodes a stored object to PCM16 by the format in its name. */
 import { Effect, Semaphore } from "effect"
 import { OpusContainer } from "../../Audio.ts"
 import type { NotSealed, Protection } from "../../Encryption.ts"
@@ -11,12 +11,11 @@ interface Source {
   readonly sampleRate: number
 }
 
-/** Why there is no audio in an object. */
 export type Failure = NotSealed | OpusDecoder.NotOpus
 
-/** `bound` bytes of PCM at most. */
+/** `bound`: most bytes of decoded PCM. */
 export function make(protection: Protection["Service"], bound: number) {
-  // One after the other: they share one thread, and each would only wait for the others with its memory in use.
+  // Sequential: decoding shares one thread, and concurrent decoders would only use more memory.
   const alone = Semaphore.makeUnsafe(1)
 
   const unseal = (source: Source, stored: Uint8Array) =>
@@ -45,7 +44,7 @@ export function make(protection: Protection["Service"], bound: number) {
       const samples = OpusContainer.samples(container, source.sampleRate)
       return yield* alone.withPermit(OpusDecoder.decode(container.packets, source.sampleRate, samples))
     }),
-    /** Bytes of PCM16 that it decodes to. */
+    /** Length as PCM16, in bytes. */
     measure: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
       const bytes = yield* unseal(source, stored)
       if (!isOpus(source)) return bytes.length

@@ -1,7 +1,7 @@
-/** Opus packets to PCM16, by libopus compiled to WebAssembly. */
+/** Decodes Opus packets to PCM16 with libopus compiled to WebAssembly. */
 import { Effect, Schema } from "effect"
 
-/** Not Opus, or of a sample rate that Opus does not have. */
+/** Invalid Opus, or a sample rate that Opus does not support. */
 export class NotOpus extends Schema.TaggedError<NotOpus>()("NotOpus", { reason: Schema.String }) {
   override get message() {
     return this.reason
@@ -10,10 +10,10 @@ export class NotOpus extends Schema.TaggedError<NotOpus>()("NotOpus", { reason: 
 
 export const sampleRates = [8_000, 12_000, 16_000, 24_000, 48_000] as const
 
-/** A second of audio, some milliseconds of work: others get their turn in between. */
+/** Packets decoded between yields: a second of audio, some milliseconds of work. */
 const packetsAtOnce = 50
 
-/** WebAssembly that only Opus needs: loaded with its first chunk. */
+/** Loaded with the first Opus chunk. */
 const load = Effect.promise(() => import("opus-decoder"))
 
 const open = (sampleRate: (typeof sampleRates)[number]) =>
@@ -33,7 +33,7 @@ const write = (pcm: Buffer, at: number, samples: Float32Array): number => {
   return position
 }
 
-/** Mono. At most `samples` samples; fewer if the packets hold fewer. */
+/** Returns mono audio of at most `samples` samples. */
 export const decode = Effect.fn("OpusDecoder.decode")(function* (
   packets: ReadonlyArray<Uint8Array>,
   sampleRate: number,

@@ -1,32 +1,42 @@
 /**
- * The audio of stored chunks as PCM, whatever it is stored as. Plain audio and our own encrypted one are read by range;
- * what has to be read whole (Opus, other encrypted records) is decoded once, and kept for the next ranges of it.
+ * Reads stored chunks as PCM16. Plain audio and records encrypted by this server are read by range; Opus and foreign encrypted
+ * records are read whole, decoded once and cached.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Stream } from "effect"
+import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { type Saturated, StorageRead } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
 import { NotSealed, Protection, SealedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
-import { ChunkUnreadable } from "./ChunkUnreadable.ts"
 import * as ObjectName from "../Catalog/ObjectName.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
-/** The store's own answers pass as they are; what it gives and is not the chunk's audio is `ChunkUnreadable`. */
+/** The chunk's audio is corrupt, discarded, or missing from both the journal and the store. */
+export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("ChunkUnreadable", {
+  uid: Schema.String,
+  conversation: Schema.String,
+  key: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message() {
+    return `can't read the audio of ${this.key}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/** Errors of the store, or `ChunkUnreadable` if the object is not the chunk's audio. */
 type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated
 
-/** What of a chunk its decoded audio depends on. */
+/** Cache key of decoded audio. */
 interface Source extends Pick<Chunk, "uid" | "conversation" | "key" | "sampleRate" | "object"> {}
 
 export class StoredAudio extends Context.Service<
   StoredAudio,
   {
     /**
-     * Bytes `start` to `end` (not included) of a stored chunk's PCM16. All of it is compared with the CRC32C of its row;
-     * when that differs, it is read once more, and its last piece is not handed on unless all pieces were right. Parts of
-     * plain audio can't be checked.
+     * Bytes `start` to `end` (exclusive) of a stored chunk's PCM16. A whole read is verified against the CRC32C of its row and
+     * repeated once on a mismatch; the last piece is emitted only after verification. Ranges of plain audio are not verified.
      */
     read(chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError>
   }
@@ -37,7 +47,7 @@ export class StoredAudio extends Context.Service<
   )
 }
 
-/** Somebody who is already listening waits up to 10 s for a permit while more than may wait do. */
+/** A read in progress waits up to 10 s for a permit while the queue of waiters is full. */
 const whileSaturated = Schedule.spaced("500 millis").pipe(
   Schedule.upTo({ times: 20 }),
   Schedule.setInputType<StoreError | ReadError>(),
@@ -47,17 +57,20 @@ const whileSaturated = Schedule.spaced("500 millis").pipe(
 const unreadable = ({ conversation, key, uid }: Source, cause: unknown) =>
   new ChunkUnreadable({ uid, conversation, key, cause })
 
-/** The object is not the one that was stored. */
-const changed = (source: Source) => unreadable(source, new Error("its CRC32C is not that of what was stored"))
+const changed = (source: Source) =>
+  unreadable(
+    source,
+    new Error("its CRC32C differs from that of the stored chunk: the object was changed or is damaged")
+  )
 
 const sumOf = (pieces: ReadonlyArray<Uint8Array>, before = 0): number =>
   pieces.reduce((sum, bytes) => crc32c(bytes, sum), before)
 
-/** Sums an object that is read whole, in pieces; undefined when its row has no sum of `size` bytes. */
-class Summing {
+/** Verifies the CRC32C of an object that is read whole, in pieces. */
+class Checksum {
   readonly size: number
   readonly expected: number
-  /** Of the pieces before the last one that was added, and with it. */
+  /** Checksums without and with the last added piece. */
   before = 0
   sum = 0
   #left: number
@@ -68,11 +81,12 @@ class Summing {
     this.#left = size
   }
 
-  static of({ object }: Source, size: number): Summing | undefined {
-    return object?.bytes === size ? new Summing(size, object.crc32c) : undefined
+  /** Undefined if the row has no checksum of `size` bytes. */
+  static of({ object }: Source, size: number): Checksum | undefined {
+    return object?.bytes === size ? new Checksum(size, object.crc32c) : undefined
   }
 
-  /** False when all has been added and the sum is another one. */
+  /** Returns false if the last piece was added and the checksum differs. */
   add(pieces: ReadonlyArray<Uint8Array>): boolean {
     this.before = this.sum
     this.sum = sumOf(pieces, this.sum)
@@ -88,7 +102,7 @@ const make = Effect.gen(function* () {
   const protection = yield* Protection
   const decoder = ChunkDecoder.make(protection, config.decodedBytes)
 
-  /** Whole pieces, so that a listener who reads slowly holds no permit. Who is already listening waits for one. */
+  /** Runs a read of whole pieces under a permit, so that a slow listener holds none. */
   const permitted = <A>(source: Source, read: Effect.Effect<A, StoreError | ChunkUnreadable>) =>
     read.pipe(
       rereadDamaged,
@@ -100,16 +114,19 @@ const make = Effect.gen(function* () {
   const collect = (source: Source, bytes: Stream.Stream<Uint8Array, StoreError | ChunkUnreadable>) =>
     permitted(source, Stream.runCollect(bytes))
 
-  /** All of an object that has to be decoded. */
+  /** Reads a whole object, up to the bound for decoding. */
   const whole = Effect.fnUntraced(function* (source: Source) {
-    const tooLarge = unreadable(source, new Error(`it has more than ${config.decodedBytes} bytes`))
+    const tooLarge = unreadable(
+      source,
+      new Error(`it has more than ${config.decodedBytes} bytes, the limit for decoding`)
+    )
     const bytes: Stream.Stream<Uint8Array, StoreError | ChunkUnreadable> = storage.get(source.key)
     const limited = Stream.limitBytes(bytes, config.decodedBytes, () => Stream.fail(tooLarge))
     return Buffer.concat(yield* collect(source, limited))
   })
 
   const decode = Effect.fnUntraced(function* (source: Source) {
-    const isSound = (stored: Uint8Array) => Summing.of(source, stored.length)?.add([stored]) !== false
+    const isSound = (stored: Uint8Array) => Checksum.of(source, stored.length)?.add([stored]) !== false
     const first = yield* whole(source)
     const stored = isSound(first) ? first : yield* whole(source)
     if (!isSound(stored)) return yield* changed(source)
@@ -124,10 +141,10 @@ const make = Effect.gen(function* () {
   const fromWhole = Effect.fnUntraced(function* (source: Source, start: number, end: number) {
     const audio = yield* Cache.get(decoded, source)
     if (audio.length >= end) return audio.subarray(start, end)
-    return yield* unreadable(source, new Error(`its audio has ${audio.length} bytes, ${end} were to be there`))
+    return yield* unreadable(source, new Error(`its audio has ${audio.length} bytes, but at least ${end} are expected`))
   })
 
-  /** Pieces of about the size that is read at once; `unit` bytes stay together. */
+  /** Splits a read into pieces of about `readPiece` bytes, at multiples of `unit` bytes. */
   const inPieces = <A extends ReadonlyArray<Uint8Array>>(
     start: number,
     end: number,
@@ -140,10 +157,10 @@ const make = Effect.gen(function* () {
       return Effect.map(read(from, to), (bytes) => [bytes, to < end ? Option.some(to) : Option.none()] as const)
     })
 
-  /** The last piece, from another read of the whole; the pieces that were handed on before must be in it as they were. */
-  const lastAgain = (source: Source, sums: Summing, from: number) => {
+  /** The last piece from a second whole read, which must agree with the pieces that were already emitted. */
+  const lastAgain = (source: Source, checksum: Checksum, from: number) => {
     const again = Effect.suspend(() => {
-      const last = new Uint8Array(sums.size - from)
+      const last = new Uint8Array(checksum.size - from)
       let at = 0
       let before = 0
       const take = (bytes: Uint8Array) => {
@@ -153,53 +170,58 @@ const make = Effect.gen(function* () {
         at += bytes.length
       }
       return Effect.map(
-        Stream.runForEach(storage.get(source.key, { start: 0, end: sums.size }), (bytes) =>
+        Stream.runForEach(storage.get(source.key, { start: 0, end: checksum.size }), (bytes) =>
           Effect.sync(() => take(bytes))
         ),
         () => ({ last, before, sum: crc32c(last, before) })
       )
     })
     return Effect.flatMap(permitted(source, again), ({ before, last, sum }) =>
-      sum === sums.expected && before === sums.before ? Effect.succeed([last]) : Effect.fail(changed(source))
+      sum === checksum.expected && before === checksum.before ? Effect.succeed([last]) : Effect.fail(changed(source))
     )
   }
 
   const readPlain = (chunk: Chunk, start: number, end: number) =>
     Stream.suspend(() => {
       const isWhole = start === 0 && end === chunk.samples * 2
-      // The odd byte of a legacy chunk is not heard, but summed.
+      // The odd last byte of a legacy chunk is part of the checksum only.
       const odd = isWhole && chunk.object?.bytes === end + 1 ? 1 : 0
-      const sums = isWhole ? Summing.of(chunk, end + odd) : undefined
+      const checksum = isWhole ? Checksum.of(chunk, end + odd) : undefined
       return inPieces(start, end, 1, (from, to) => {
         const rest = to === end ? odd : 0
         const read = collect(chunk, storage.get(chunk.key, { start: from, end: to + rest }))
         const sound = Effect.flatMap(read, (bytes) =>
-          sums?.add(bytes) === false ? lastAgain(chunk, sums, from) : Effect.succeed(bytes)
+          checksum?.add(bytes) === false ? lastAgain(chunk, checksum, from) : Effect.succeed(bytes)
         )
         return rest === 0 ? sound : Effect.map(sound, (bytes) => [Buffer.concat(bytes).subarray(0, to - from)])
       })
     })
 
-  /** Fails with `NotSealed` when the records are not cut as ours are. */
-  const readRecords = Effect.fnUntraced(function* (chunk: Chunk, from: number, to: number, sums: Summing | undefined) {
+  /** Fails with `NotSealed` if the records have other sizes than those written by this server. */
+  const readRecords = Effect.fnUntraced(function* (
+    chunk: Chunk,
+    from: number,
+    to: number,
+    checksum: Checksum | undefined
+  ) {
     const size = chunk.samples * 2
     const window = SealedRecords.windowOf(from, to, size)
     const sealed = Buffer.concat(yield* collect(chunk, storage.get(chunk.key, window)))
     const audio = yield* protection.open(chunk.uid, sealed)
     const wanted = audio.subarray(window.skip, window.skip + to - from)
     if (SealedRecords.sealedSize(audio.length) !== sealed.length || wanted.length !== to - from)
-      return yield* new NotSealed({ uid: chunk.uid, reason: "records of another length" })
-    if (sums?.add([sealed]) === false) return yield* changed(chunk)
+      return yield* new NotSealed({ uid: chunk.uid, reason: "records of an unexpected length" })
+    if (checksum?.add([sealed]) === false) return yield* changed(chunk)
     return wanted
   })
 
   const readSealed = (chunk: Chunk, start: number, end: number) =>
     Stream.suspend(() => {
       const isWhole = start === 0 && end === chunk.samples * 2
-      const sums = isWhole ? Summing.of(chunk, SealedRecords.sealedSize(end)) : undefined
+      const checksum = isWhole ? Checksum.of(chunk, SealedRecords.sealedSize(end)) : undefined
       return inPieces(start, end, SealedRecords.recordSize, (from, to) => {
         const whole = fromWhole(sourceOf(chunk), from, to)
-        const records = readRecords(chunk, from, to, sums)
+        const records = readRecords(chunk, from, to, checksum)
         return Cache.has(decoded, sourceOf(chunk)).pipe(
           Effect.flatMap((isDecoded) => (isDecoded ? whole : Effect.catchTag(records, "NotSealed", () => whole))),
           Effect.map((bytes) => [bytes])

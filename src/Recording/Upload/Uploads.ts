@@ -1,6 +1,6 @@
 /**
- * From sealed chunk to stored object: put, then row, then the journal lets go. A kill after any step repeats the steps
- * before it, which change nothing the second time.
+ * Uploads sealed chunks: put the object, insert the row, release the chunk from the journal. After a kill, all steps are
+ * repeated; each is idempotent.
  */
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Context, Deferred, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
@@ -16,22 +16,20 @@ import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { JournalError } from "../Journal/Segment.ts"
-import * as Sweep from "./Sweep.ts"
-import { UploadPace } from "./UploadPace.ts"
-import { UploadQueue } from "./UploadQueue.ts"
+import { UploadLimit } from "./UploadLimit.ts"
+import { postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
 
 export class Uploads extends Context.Service<
   Uploads,
   {
-    /** Hands a sealed chunk over; answers whether the capture's oldest slid out because it has too many. */
+    /** Queues a sealed chunk; returns whether the capture's oldest queued chunk was evicted. */
     readonly offer: (capture: object, chunk: JournalChunk) => boolean
-    /** Chunks of the capture that wait for upload. */
+    /** Queued chunks of the capture. */
     readonly queuedOf: (uid: string, capture: object) => number
-    /** Chunks that wait in queues, and uploads that go on. */
     readonly stats: () => { readonly queued: number; readonly active: number }
-    /** Offers what waits in the journal, users in turn; answers how many. What is more is offered when those are done. */
+    /** Queues waiting chunks of the journal, round-robin over users; returns how many. The rest follows when those are done. */
     readonly sweep: Effect.Effect<number>
-    /** Waits until nothing that was offered is queued or going on. */
+    /** Waits until no upload is queued or running. */
     readonly idle: Effect.Effect<void>
   }
 >()("spillway/Recording/Upload/Uploads") {
@@ -42,50 +40,50 @@ export class Uploads extends Context.Service<
 }
 
 const deferredChunks = Metric.counter("spillway_upload_deferred_total", {
-  description: "Chunks that slid out of their capture's queue and wait in the journal for the sweeper",
+  description: "Chunks evicted from their capture's upload queue; the sweep uploads them later",
   incremental: true
 })
-const queuedChunks = Metric.gauge("spillway_upload_queued", { description: "Chunks that wait for upload" })
+const queuedChunks = Metric.gauge("spillway_upload_queued", { description: "Chunks in the upload queue" })
 const uploadLimit = Metric.gauge("spillway_upload_limit", {
-  description: "Uploads that may run now: fewer while commits of the journal are late"
+  description: "Limit of concurrent uploads; reduced while journal commits are late"
 })
 const storedChunks = Metric.counter("spillway_upload_chunks_total", { description: "Chunks stored", incremental: true })
 const failedUploads = Metric.counter("spillway_upload_failed_total", {
-  description: "Uploads put off until the next sweep",
+  description: "Failed uploads; a later sweep retries them",
   incremental: true
 })
 const lostSeconds = Metric.counter("spillway_lost_seconds_total", {
-  description: "Seconds of audio given up because the journal's budget was spent"
+  description: "Seconds of audio discarded because the journal exceeded its budget"
 })
 const uploadDuration = Metric.timer("spillway_upload_duration", {
-  description: "From the journal to the committed row"
+  description: "Uploads, from the journal read to the committed row"
 })
 
-/** Names that one upload tries. The next one goes on from there. */
+/** Object names tried by one upload. The next upload continues with the following names. */
 const namesAtOnce = 20
 
-/** Faults of the store or the database, not of the chunk. */
-const common = new Set(["StorageUnavailable", "Saturated", "DbUnavailable", "DbTimeout", "TimeoutError"])
+/** Errors of the store or the database, not of the chunk. */
+const outages = new Set(["StorageUnavailable", "Saturated", "DbUnavailable", "DbTimeout", "TimeoutError"])
 type UploadError = StorageError | Saturated | DbError | JournalError | Cause.TimeoutError
 const isItsOwn = (cause: Cause.Cause<UploadError>) =>
-  Option.match(Cause.findErrorOption(cause), { onNone: () => true, onSome: ({ _tag }) => !common.has(_tag) })
+  Option.match(Cause.findErrorOption(cause), { onNone: () => true, onSome: ({ _tag }) => !outages.has(_tag) })
 
 /** A minute of PCM16 at 16 kHz. */
 const usualBytes = 60 * 16_000 * 2
 
-/** Buffers that wait for the next upload. More run at once only after a stop of the store. */
+/** Most pooled buffers. More uploads run at once only after an outage of the store. */
 const keptBuffers = 4
 
-/** How long the row of a chunk waits for those of earlier ones, whose uploads may hang. */
+/** Longest wait of a chunk's row for the rows of earlier chunks, whose uploads may hang. */
 const orderPatience = "1 second"
 
-/** An upload that goes on. */
+/** A running upload. */
 interface Active {
   readonly chunk: JournalChunk
   readonly done: Deferred.Deferred<void>
 }
 
-/** Taken in on the way to the journal; of what another process wrote, from the bytes that are uploaded. */
+/** The chunk's peaks; recomputed from `body` for a recovered chunk. */
 const peaksFor = (chunk: JournalChunk, body: Uint8Array): Uint8Array | undefined => {
   if (chunk.codec !== "pcm16") return undefined
   return chunk.peaks.samples === body.length / 2 ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
@@ -103,15 +101,15 @@ const make = Effect.gen(function* () {
   const workers = yield* FiberSet.make<void>()
   const fork = yield* FiberSet.runtime(workers)<never>()
   let running = 0
-  /** Of the sweep; in the last of which a fault of the store was told; and whether more is due than was offered. */
+  /** The sweep's round, the last round with a logged outage, and whether more chunks are due. */
   let round = 0
-  let toldRound = -1
+  let loggedRound = -1
   let more = false
-  /** Reused; not after a failure, when a write may still be reading it. */
+  /** Pooled, but not after a failure, when a write may still read the buffer. */
   const buffers: Array<ArrayBuffer> = []
 
-  /** The object, if it holds this audio: the same audio is other bytes each time it is sealed. */
-  const held = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
+  /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
+  const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
     Stream.mkUint8Array(
       Stream.limitBytes(storage.get(key), SealedRecords.sealedSize(audio.length), () => Stream.empty)
     ).pipe(
@@ -129,8 +127,8 @@ const make = Effect.gen(function* () {
 
   const active = new Set<Active>()
   /**
-   * Rows are written in the order of the audio: an append costs least, and leaves the ETags of responses that are being sent
-   * as they are. A conversation's rows are written one after the other in any case.
+   * Rows are written in the order of the audio, because an append is cheapest and keeps the ETags of responses in progress.
+   * The rows of a conversation are serialized by its lock anyway.
    */
   const untilInOrder = ({ conversation, start, uid }: JournalChunk) =>
     Effect.suspend(() =>
@@ -143,7 +141,7 @@ const make = Effect.gen(function* () {
       )
     ).pipe(Effect.timeoutOption(orderPatience))
 
-  /** `body` is what the store gets for the audio. When to try again after a fault is the store's and the database's own policy. */
+  /** `body` is `audio` or its ciphertext. The store and the database retry by their own policies. */
   const put = (
     chunk: JournalChunk,
     audio: Uint8Array,
@@ -172,7 +170,7 @@ const make = Effect.gen(function* () {
         storageWrite.run(chunk.uid),
         Effect.flatMap(insert),
         Effect.catchTag("ObjectConflict", (conflict) =>
-          Effect.flatMap(body === audio ? Effect.succeed(undefined) : held(chunk, key, audio), (found) => {
+          Effect.flatMap(body === audio ? Effect.succeed(undefined) : existing(chunk, key, audio), (found) => {
             if (found !== undefined) return insert(found)
             chunk.nameAttempts++
             return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
@@ -181,19 +179,19 @@ const make = Effect.gen(function* () {
       )
   }
 
-  /** A fault of the store ends the round, and is told once in it. */
-  const putOff = Effect.fnUntraced(function* (chunk: JournalChunk, cause: Cause.Cause<UploadError>) {
+  /** An outage ends the round, and is logged once per round. */
+  const postpone = Effect.fnUntraced(function* (chunk: JournalChunk, cause: Cause.Cause<UploadError>) {
     const own = isItsOwn(cause)
-    Sweep.postpone(chunk, round, own)
-    const isTold = !own && toldRound === round
+    postponeChunk(chunk, round, own)
+    const isLogged = !own && loggedRound === round
     if (!own) {
       more = false
-      toldRound = round
+      loggedRound = round
     }
-    const log = isTold ? Effect.logDebug : Effect.logWarning
+    const log = isLogged ? Effect.logDebug : Effect.logWarning
     const what = own
-      ? "a chunk is refused, and tried again ever less often"
-      : "an upload is put off until a later sweep"
+      ? "an upload was rejected and is retried with backoff"
+      : "an upload failed and is retried by a later sweep"
     yield* Effect.annotateLogs(log(what, cause), { key: chunk.key })
     yield* Metric.update(failedUploads, 1)
   })
@@ -219,7 +217,7 @@ const make = Effect.gen(function* () {
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),
       Effect.trackDuration(uploadDuration),
-      Effect.catchCause((cause) => putOff(chunk, cause)),
+      Effect.catchCause((cause) => postpone(chunk, cause)),
       Effect.ensuring(
         Effect.sync(() => {
           if (chunk.state === "uploading") chunk.state = "waiting"
@@ -230,10 +228,10 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const pace = new UploadPace(config.uploads)
+  const uploadsLimit = new UploadLimit(config.uploads)
   const limit = () => {
     const { budget, bytes } = journal.stats()
-    return pace.limit(journal.lateBy(), bytes * 2 > budget)
+    return uploadsLimit.limit(journal.lateBy(), bytes * 2 > budget)
   }
 
   const work: Effect.Effect<void> = Effect.suspend(() => {
@@ -244,7 +242,7 @@ const make = Effect.gen(function* () {
   }).pipe(
     Effect.repeat({ while: (more) => more }),
     Effect.tap(Effect.suspend(() => Metric.update(queuedChunks, queue.size))),
-    // What was offered as this worker ended, however it ended, needs another one.
+    // Chunks queued while this worker ended need another one.
     Effect.ensuring(
       Effect.sync(() => {
         running--
@@ -259,12 +257,12 @@ const make = Effect.gen(function* () {
     fork(work)
   }
   journal.whenCommitted((lateBy) => {
-    pace.committed(lateBy)
+    uploadsLimit.committed(lateBy)
     fork(Metric.update(uploadLimit, limit()))
     if (queue.size > 0) startWorker()
   })
 
-  /** A chunk that is in other hands already is left there. */
+  /** Ignores chunks that are already queued, being uploaded or released. */
   const add = (lane: object, chunk: JournalChunk, capacity: number): boolean => {
     if (chunk.state !== "waiting") return false
     const evicted = queue.offer(lane, chunk, capacity)
@@ -275,7 +273,7 @@ const make = Effect.gen(function* () {
 
   const sweepLane = {}
   const offerWaiting = () => {
-    const next = Sweep.pick(live.chunks(), round, config.sweepChunks - queue.sizeOfAll(sweepLane))
+    const next = selectDue(live.chunks(), round, config.sweepChunks - queue.sizeOfAll(sweepLane))
     more = next.more
     for (const chunk of next.picked) add(sweepLane, chunk, config.sweepChunks)
     return next.picked.length
@@ -285,43 +283,43 @@ const make = Effect.gen(function* () {
     return offerWaiting()
   })
 
-  /** The last note of what is lost was not written: logged once, although it is tried again and again. */
-  let isNoteRefused = false
-  /** Nobody else may take it while the note is written. */
-  const giveUp = Effect.fnUntraced(function* (chunks: ReadonlyArray<JournalChunk>) {
+  /** The last row for lost audio was not written; logged once per outage. */
+  let isOutageLogged = false
+  /** Records chunks as lost and releases them; `uploading` reserves a chunk meanwhile. */
+  const discard = Effect.fnUntraced(function* (chunks: ReadonlyArray<JournalChunk>) {
     for (const chunk of chunks) {
       if (chunk.state === "released") continue
       if (chunk.state === "uploading") return false
       const seconds = chunk.durable / 2 / chunk.sampleRate
       const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
       chunk.state = "uploading"
-      const note = yield* rows.insertLost(chunk).pipe(
+      const noted = yield* rows.insertLost(chunk).pipe(
         Effect.onError(() => Effect.sync(() => (chunk.state = "waiting"))),
         Effect.exit
       )
-      if (Exit.isFailure(note)) {
-        const log = isNoteRefused ? Effect.logDebug : Effect.logError
-        isNoteRefused = true
+      if (Exit.isFailure(noted)) {
+        const log = isOutageLogged ? Effect.logDebug : Effect.logError
+        isOutageLogged = true
         yield* log(
-          "the journal is full and the database does not take the note of what would be lost",
-          note.cause
+          "the journal is full, and the database can't record the audio that would be lost: recording pauses until it can",
+          noted.cause
         ).pipe(Effect.annotateLogs(lost))
         return false
       }
-      isNoteRefused = false
+      isOutageLogged = false
       yield* live.release(chunk)
       yield* Metric.update(lostSeconds, seconds)
-      yield* Effect.logError("audio was given up: the journal's budget is spent").pipe(
-        Effect.annotateLogs({ ...lost, chunk: uuidText(chunk.id) })
-      )
+      yield* Effect.logError(
+        "audio was discarded: the journal exceeds its budget; restore uploads to the store or raise the budget"
+      ).pipe(Effect.annotateLogs({ ...lost, chunk: uuidText(chunk.id) }))
     }
     return true
   })
-  journal.whenFull(giveUp)
+  journal.whenFull(discard)
 
   /**
-   * Chunks that are stored, or of which the rest is: a segment of a released chunk is deleted when nothing else in it is
-   * needed, so that of several segments some may be left.
+   * Recovered chunks that are already stored, completely or as part of their origin: the segments of a released chunk are
+   * deleted one by one, so some of them may be left.
    */
   const recovered = [...live.chunks()]
   const stored = yield* rows.existing([
@@ -337,7 +335,7 @@ const make = Effect.gen(function* () {
   const idle = FiberSet.awaitEmpty(workers)
   yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(idle, config.drainTimeout)))
   yield* sweep.pipe(
-    Effect.catchCause((cause) => Effect.logError("a sweep died", cause)),
+    Effect.catchCause((cause) => Effect.logError("an upload sweep died", cause)),
     Effect.repeat(Schedule.spaced(config.sweepInterval)),
     Effect.forkScoped
   )

@@ -1,6 +1,6 @@
 /** Chunks as they may come to a conversation: with gaps, overlaps, jitter, other rates, losses, in any order, more than once. */
 import { Timeline } from "../../../src/Audio.ts"
-import type { NewChunk } from "../../../src/Recording/Catalog/IndexWrites.ts"
+import type { NewChunk } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 
 /** Numbers from 0 (included) to 1 that follow from a seed (mulberry32). */
 export const random = (seed: number) => {

@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { fileId, Placement, Timeline } from "../../../src/Audio.ts"
-import type { NewChunk } from "../../../src/Recording/Catalog/IndexWrites.ts"
+import type { NewChunk } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 
 /** All that the database says of a conversation. */
 const indexOf = Effect.fnUntraced(function* (conversation: string) {

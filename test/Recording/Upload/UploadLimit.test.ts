@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
-import { lateMillis, UploadPace } from "../../../src/Recording/Upload/UploadPace.ts"
+import { lateMillis, UploadLimit } from "../../../src/Recording/Upload/UploadLimit.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { idle, inWorld, node, record, rowCount } from "../support/StoringNode.ts"
 import { temporaryDirectory } from "../support/TestNode.ts"
@@ -10,7 +10,7 @@ import { temporaryDirectory } from "../support/TestNode.ts"
 const late = lateMillis + 1
 
 it("halves uploads after a late commit, and adds one after each that is in time", () => {
-  const pace = new UploadPace(16)
+  const pace = new UploadLimit(16)
   const limits = [0, late, late, 0, 0, late].map((lateBy) => {
     pace.committed(lateBy)
     return pace.limit(0, false)
@@ -23,7 +23,7 @@ it("halves uploads after a late commit, and adds one after each that is in time"
 })
 
 it("runs one upload while a commit is late, and as many as may when the journal fills up", () => {
-  const pace = new UploadPace(16)
+  const pace = new UploadLimit(16)
   assert.strictEqual(pace.limit(late, false), 1)
   assert.strictEqual(pace.limit(late, true), 16)
   assert.strictEqual(pace.limit(0, false), 16)

@@ -40,7 +40,7 @@ export interface Rows<C, E> {
   sums(from: Key, to: Key): Effect.Effect<FileSums, E>
 }
 
-export interface PageChange<C> {
+export interface IndexChange<C> {
   /** All chunks after `from` up to `to`, in their new placement. */
   readonly placed: ReadonlyArray<Change<C>>
   readonly from: Key
@@ -169,7 +169,7 @@ export const computeChanges = Effect.fnUntraced(function* <C extends Indexed, E>
   rows: Rows<C, E>,
   additions: ReadonlyArray<C>,
   { firstPage, gapSeconds, most, nextPage, replaces }: Options<C>,
-  onChange: (change: PageChange<C>) => Effect.Effect<unknown, E>
+  onChange: (change: IndexChange<C>) => Effect.Effect<unknown, E>
 ) {
   const around: Around<C> = yield* rows.around(additions[0] ?? last, firstPage)
   const { before } = around
