@@ -98,15 +98,15 @@ export class AckProgress {
   }
 }
 
-/** Of the last second in the rate. */
+/** Weight of the last second in the smoothed rate. */
 const rateWeight = 0.25
 
-/** How many bytes a capture has received, and how many a second of late. */
+/** Received bytes of a capture, and their smoothed rate. */
 export class ByteRate {
-  /** Since the capture was opened. */
+  /** Bytes since the capture was opened. */
   received = 0
   perSecond = 0
-  /** Clock milliseconds of the last measurement, and what was received until then. */
+  /** Clock milliseconds and received bytes at the last measurement. */
   #measured: { readonly at: number; readonly received: number }
 
   constructor(openedAt: number) {

@@ -361,7 +361,7 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
     }
   }
 
-  /** Ends this capture alone, and tells whoever waits for its end. */
+  /** Ends this capture alone, and settles everything that waits for its end. */
   #die(cause: unknown): void {
     this.#host.died(this, cause)
     this.#fail({ _tag: "NotWritten", cause: cause instanceof Error ? cause : new Error(String(cause)) })

@@ -190,7 +190,7 @@ const make = Effect.gen(function* () {
       )
     },
     died: ({ conversation, options: { uid } }, cause) => {
-      const line = Effect.logError("a defect ends a capture", cause)
+      const line = Effect.logError("a capture ended after a defect", cause)
       fork(Effect.annotateLogs(line, { uid, conversation: conversation?.id }))
     },
     replayed: (seconds) => {

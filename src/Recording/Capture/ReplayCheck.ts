@@ -48,8 +48,8 @@ export class ReplayCheck {
   #spanFrom = 0
   #hasNew = false
   /**
-   * What the last audio says of the next: `replay`, it is recorded too, nearly always; `exact`, stamps are where audio lies,
-   * so that an overlap is one; `coarse`, they are not.
+   * What the last audio predicts of the next: `replay`, it is probably recorded too; `exact`, timestamps are precise, so an
+   * overlap is real; `coarse`, they are not.
    */
   #mode: "replay" | "exact" | "coarse" = "replay"
 
@@ -86,7 +86,7 @@ export class ReplayCheck {
     if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples)
     // Exactly at the end: rounding errors of consecutive chunks would add up to an overlap.
     if (at >= end - toleranceSeconds) return this.#place(stamp, end, samples)
-    // A clock that stands still sends nothing again: the same samples are a tone, or silence.
+    // With a stuck clock, equal samples are a tone or silence, not a replay.
     if (!this.#mayRepeat(stamp)) return this.#append(stamp, end, samples)
     const span = this.#spanAt(at, tail())
     if (span === undefined) return { _tag: "Recall", at }
@@ -144,8 +144,8 @@ export class ReplayCheck {
   }
 
   /**
-   * Places audio with stamps in recorded time at its end. The shift that later audio keeps stays: coarse stamps are in
-   * recorded time until the next one, and would push it further behind each time.
+   * Places audio with timestamps in recorded time at the end. Keeps the shift of later audio: coarse timestamps stay in
+   * recorded time until they change, and would increase it each time.
    */
   #append(stamp: number, end: number, samples: number): Step {
     return this.#new({ at: end, samples, shift: end - stamp, isSetBack: true }, stamp, "coarse")

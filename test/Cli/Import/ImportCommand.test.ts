@@ -50,7 +50,10 @@ it("makes the server play what was in its store, says what it can't use, and ref
   assert.include(first.out, "\n  1 not Opus: chunks/admin/spoken/1700000100.000.opus\n")
   assert.include(first.out, "\n2 have no waveform yet; with --waveforms it is made")
   assert.include(first.err, "skipped chunks/admin/damaged/1700000000.000.bin: no metadata")
-  assert.include(first.err, "skipped chunks/admin/spoken/1700000100.000.opus: 7 bytes are too short for an Opus container")
+  assert.include(
+    first.err,
+    "skipped chunks/admin/spoken/1700000100.000.opus: 7 bytes are too short for an Opus container"
+  )
   assert.include((await run("--uid", "admin")).out, "0 chunks imported, 2 were known")
   const drawn = await run("--uid", "admin", "--waveforms")
   assert.include(drawn.out, "0 chunks imported, 2 were known")
