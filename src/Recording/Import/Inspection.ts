@@ -30,10 +30,16 @@ class Unusable extends Schema.TaggedError<Unusable>()("Unusable", {
   reason: Schema.String
 }) {}
 
+/** Names can't say more. Positions in samples are whole numbers up to there. */
+const maxStart = 99_999_999_999
+
+/** A day at 48 kHz: no writer makes chunks this long. */
+const maxSamples = 86_400 * 48_000
+
 /** Metadata as written by `Uploads`. */
 const Metadata = Schema.Struct({
-  v2_start: Schema.FiniteFromString.check(Schema.isGreaterThanOrEqualTo(0)),
-  v2_samples: Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThan(0)),
+  v2_start: Schema.FiniteFromString.check(Schema.isBetween({ minimum: 0, maximum: maxStart })),
+  v2_samples: Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 1, maximum: maxSamples })),
   v2_sample_rate: Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 8_000, maximum: 48_000 }))
 })
 

@@ -176,14 +176,16 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
         { v2_start: "soon", v2_samples: "1", v2_sample_rate: "8000" },
         { v2_start: "1", v2_samples: "0.5", v2_sample_rate: "8000" },
         { v2_start: "1", v2_samples: "1", v2_sample_rate: "1" },
+        { v2_start: "1e300", v2_samples: "1", v2_sample_rate: "8000" },
+        { v2_start: "1", v2_samples: "1e300", v2_sample_rate: "8000" },
         { v2_start: "1", v2_samples: "1" }
       ].entries()) {
         yield* put(`chunks/m/c/${i}.000.bin`, ramp(70), metadata as Record<string, string>)
       }
-      assert.strictEqual((yield* importAll("m")).added, 4)
+      assert.strictEqual((yield* importAll("m")).added, 6)
       assert.deepStrictEqual(
         (yield* chunksOf("m", "c")).map(({ samples, start }) => [start, samples]),
-        [0, 1, 2, 3].map((start) => [start, 70])
+        [0, 1, 2, 3, 4, 5].map((start) => [start, 70])
       )
     })
   )
