@@ -1,4 +1,4 @@
-/** Spans, timeline arithmetic and WAV: pure. */
+/** Spans, timelines, WAV, Opus containers and peaks. Pure functions. */
 export { fileId } from "./Audio/FileId.ts"
 export * as OpusContainer from "./Audio/OpusContainer.ts"
 export * as Peaks from "./Audio/Peaks.ts"

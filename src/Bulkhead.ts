@@ -1,8 +1,7 @@
-/** Named bounds on concurrent work: fair between users, bounded in who may wait, visible. Only leaves hold permits. */
+/** Named bounds on concurrent work, with bounded queues that serve users in turn. */
 export { make } from "./Bulkhead/Bulkhead.ts"
 export type { Bulkhead, Options, Stats } from "./Bulkhead/Bulkhead.ts"
 export * as FairQueue from "./Bulkhead/FairQueue.ts"
-export { PrecachePermits } from "./Bulkhead/PrecachePermits.ts"
 export { NestedTake, Saturated } from "./Bulkhead/Saturated.ts"
 export { NoSeat } from "./Bulkhead/Seats.ts"
 export * as Seats from "./Bulkhead/Seats.ts"

@@ -1,4 +1,4 @@
-/** The HTTP face: who asks (`Access`, `Principal`), what a failure is answered (`Problem`), and when a node is ready. */
+/** The HTTP server: problems, ranges, entity tags, upgrades. */
 export { byteRange } from "./Http/ByteRange.ts"
 export * as EntityTag from "./Http/EntityTag.ts"
 export { type Mistake, Problem, ProblemBody } from "./Http/Problem.ts"

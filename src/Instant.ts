@@ -1,9 +1,9 @@
-/** A moment as users write it: a day of the calendar, or RFC 3339 with its offset. */
+/** A point in time as users write it: a calendar day, or RFC 3339 with an offset. */
 import { DateTime, Option, Schema } from "effect"
 
 const form = /^(\d{4}-\d\d-\d\d)(?:T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/
 
-/** JavaScript takes 31 February for 3 March. */
+/** JavaScript parses 31 February as 3 March. */
 const isInCalendar = (day: string): boolean =>
   Option.exists(DateTime.make(`${day}T00:00:00Z`), (at) => DateTime.formatIso(at).startsWith(day))
 

@@ -1,12 +1,12 @@
-/** Where clients reach this node. */
+/** The URL at which clients reach this node. */
 import { Context } from "effect"
 
 export class PublicUrl extends Context.Service<
   PublicUrl,
   {
-    /** Without a slash at its end. Right once the server listens, if it took any free port. */
+    /** Without a trailing slash. With port 0 it is correct once the server listens. */
     readonly base: () => string
-    /** The server says which port it has. */
-    readonly listening: (port: number) => void
+    /** Sets the port that the server listens on. */
+    readonly setPort: (port: number) => void
   }
 >()("spillway/PublicUrl") {}

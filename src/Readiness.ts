@@ -4,39 +4,39 @@ import { ReadinessConfig } from "./Readiness/ReadinessConfig.ts"
 
 export * as Health from "./Readiness/Health.ts"
 
-/** What a check fails with when the node does without for a while: it is told, and keeps no traffic away. */
+/** Failure of a check that leaves the node ready: it is reported, and traffic continues. */
 export class Degraded extends Schema.TaggedError<Degraded>()("Degraded", { reason: Schema.String }) {
   override get message() {
     return this.reason
   }
 }
 
-/** `reason` says what is wrong, for an operator. */
-export interface Failing {
+/** `reason` is for operators. */
+export interface FailedCheck {
   readonly name: string
   readonly reason: string
 }
 
 export interface Status {
   /** Empty when the node is ready. */
-  readonly failing: ReadonlyArray<Failing>
-  /** What the node does without. */
-  readonly degraded: ReadonlyArray<Failing>
+  readonly failing: ReadonlyArray<FailedCheck>
+  /** Parts that are unavailable while the node serves. */
+  readonly degraded: ReadonlyArray<FailedCheck>
 }
 
-/** What every node that stops fails with. */
-export const stopping: Failing = { name: "drain", reason: "The node is stopping." }
+/** The only failure of a node that stops. */
+export const stopping: FailedCheck = { name: "drain", reason: "The node is stopping." }
 
 export class Readiness extends Context.Service<
   Readiness,
   {
-    /** The check fails or takes longer than `checkTimeout` while the node can't serve; with `Degraded` while it can. */
+    /** A check that fails, or exceeds `checkTimeout`, makes the node unready; failing with `Degraded` does not. */
     add(name: string, check: Effect.Effect<unknown, unknown>): Effect.Effect<void>
-    /** Now. While the node stops, that alone. */
+    /** Runs all checks. While the node drains, only `stopping` is reported. */
     readonly status: Effect.Effect<Status>
-    /** From now on the node is not ready, whatever the checks say. */
+    /** Makes the node unready permanently. */
     readonly drain: Effect.Effect<void>
-    /** Waits until the drain begins: long-lived responses and sockets end then. */
+    /** Completes when the drain begins. Long-lived responses and sockets end then. */
     readonly draining: Effect.Effect<void>
   }
 >()("spillway/Readiness") {
@@ -49,7 +49,7 @@ export class Readiness extends Context.Service<
 
       const one = ([name, check]: [string, Effect.Effect<unknown, unknown>]) =>
         check.pipe(
-          Effect.timeoutOrElse({ duration: config.checkTimeout, orElse: () => Effect.fail("It takes too long.") }),
+          Effect.timeoutOrElse({ duration: config.checkTimeout, orElse: () => Effect.fail("The check timed out.") }),
           Effect.as([]),
           Effect.catchCause((cause) => {
             const isDegraded = Cause.squash(cause) instanceof Degraded
@@ -57,7 +57,7 @@ export class Readiness extends Context.Service<
           })
         )
 
-      const told = ({ name, reason }: Failing): Failing => ({ name, reason })
+      const toFailedCheck = ({ name, reason }: FailedCheck): FailedCheck => ({ name, reason })
 
       return Readiness.of({
         add: (name, check) => Effect.sync(() => void checks.set(name, check)),
@@ -65,8 +65,8 @@ export class Readiness extends Context.Service<
           if (drained.isOpen()) return { failing: [stopping], degraded: [] }
           const found = (yield* Effect.forEach(checks, one, { concurrency: "unbounded" })).flat()
           return {
-            failing: found.filter(({ isDegraded }) => !isDegraded).map(told),
-            degraded: found.filter(({ isDegraded }) => isDegraded).map(told)
+            failing: found.filter(({ isDegraded }) => !isDegraded).map(toFailedCheck),
+            degraded: found.filter(({ isDegraded }) => isDegraded).map(toFailedCheck)
           }
         }),
         drain: drained.open,
@@ -75,7 +75,7 @@ export class Readiness extends Context.Service<
     })
   )
 
-  /** To be built last, so that it ends first: stopping the program begins with the drain. */
+  /** Must be built last, so that its finalizer, the drain, runs first. */
   static readonly layerDrain = Layer.effectDiscard(
     Effect.flatMap(Readiness, ({ drain }) => Effect.addFinalizer(() => drain))
   )

@@ -4,12 +4,12 @@ import { type Names, unknown, UnknownSetting } from "./Settings/UnknownSetting.t
 
 export { unknown } from "./Settings/UnknownSetting.ts"
 
-/** One environment variable. `parse` answers the value, or what is wrong with it. */
+/** One environment variable. `parse` returns the value, or what was found instead. */
 export interface Setting<out A> {
   readonly env: string
   readonly doc: string
   readonly expected: string
-  /** As a user would write it; `undefined` when there is no default. */
+  /** In the syntax of the variable; `undefined` without a default. */
   readonly defaultText: string | undefined
   readonly secret: boolean
   /** Fixed at its default: no environment variable changes it, and no table shows it. */
@@ -17,13 +17,13 @@ export interface Setting<out A> {
   readonly parse: (raw: string | undefined) => Result.Result<A, string>
 }
 
-/** What a configuration service of shape `V` is read from. */
+/** The settings that a configuration of shape `V` is read from. */
 export type Settings<V> = { readonly [K in keyof V]: Setting<V[K]> }
 
-/** The shape that a record of settings is read to. */
+/** The configuration that a record of settings is read into. */
 export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer A> ? A : never }
 
-/** A configuration class: its settings, for the configuration tables, and its layer. */
+/** A configuration class with its settings and its layer. */
 export interface Group {
   readonly key: string
   readonly settings: Readonly<Record<string, Setting<unknown>>>
@@ -34,7 +34,7 @@ type Provided<G> = G extends { readonly layer: Layer.Layer<infer A, infer _E, in
 
 const Problem = Schema.Struct({ env: Schema.String, found: Schema.String, expected: Schema.String })
 
-/** Some settings can't be used. Secrets are never shown: `found` is `set` for them. `unknown` alone would be no reason. */
+/** Settings with invalid values. `found` never contains a secret. Unknown variables are listed, but are not a failure. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
   problems: Schema.Array(Problem),
   unknown: Schema.optionalKey(Schema.Array(UnknownSetting))
@@ -87,7 +87,7 @@ const fromSchema =
   (raw: string) =>
     Schema.decodeUnknownOption(schema)(raw)
 
-/** A span of time, such as `500 millis`, `30 seconds`, `2 hours`; more than zero. */
+/** A duration such as `500 millis`, `30 seconds` or `2 hours`; greater than zero. */
 export function duration(env: string, standard: string, doc: string): Setting<Duration.Duration> {
   return setting({
     env,
@@ -99,7 +99,7 @@ export function duration(env: string, standard: string, doc: string): Setting<Du
   })
 }
 
-/** An amount of bytes, such as `64 KiB` or `10 GiB`, as a number; at least 1. */
+/** A size such as `64 KiB` or `10 GiB`, in bytes; at least 1. */
 export function bytes(env: string, standard: string, doc: string): Setting<number> {
   return setting({
     env,
@@ -114,7 +114,7 @@ export function bytes(env: string, standard: string, doc: string): Setting<numbe
   })
 }
 
-/** A whole number between two bounds, both allowed. */
+/** A whole number in a range, bounds included. */
 export function integer(
   env: string,
   standard: number,
@@ -160,7 +160,7 @@ export function choice<const A extends string>(
   })
 }
 
-/** Text that may be left out; `expected` says what it looks like, `accepts` checks it. */
+/** Optional text. `expected` describes its form, `accepts` checks it. */
 export function optionalText(
   env: string,
   expected: string,
@@ -177,7 +177,7 @@ export function optionalText(
   })
 }
 
-/** A secret that may be left out; `expected` says what it looks like, `accepts` checks it, `mistake` says what is wrong without showing it. */
+/** An optional secret. `mistake` describes an invalid value without revealing it. */
 export function optionalSecret(
   env: string,
   expected: string,
@@ -225,7 +225,7 @@ const valueOf = <A>(s: Setting<A>): Effect.Effect<A, SettingsInvalid> =>
       })
   )
 
-/** The layer of one configuration class. Fails with the first mistake; `layerAll` reports them together. */
+/** The layer of one configuration class. Fails with the first mistake; `layerAll` reports all of them. */
 export function layer<Self, const S extends Readonly<Record<string, Setting<unknown>>>>(
   key: Context.Key<Self, Values<S>>,
   settings: S

@@ -1,7 +1,7 @@
-/** The steps of a start that are in progress; `/health/ready` reports them until the node serves. */
+/** The steps of the start in progress. `/health/ready` reports them until routes are served. */
 import { Context, Effect } from "effect"
 
-/** One sentence each, in the order in which they began. */
+/** Sentences for operators, in the order in which the steps began. */
 export const steps = Context.Reference<Set<string>>("spillway/Startup/steps", { defaultValue: () => new Set() })
 
 /** Reports `step` while `effect` runs. */

@@ -1,25 +1,25 @@
-/** Logs: pretty for people, JSON lines for machines. */
+/** Logs: pretty on a terminal, JSON lines for log collectors. */
 import { Console, Effect, Layer, Logger, References } from "effect"
-import { Attended } from "./Telemetry/Attended.ts"
+import { Interactive } from "./Telemetry/Interactive.ts"
 import { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
-import * as Told from "./Telemetry/Told.ts"
+import * as FailureFormat from "./Telemetry/FailureFormat.ts"
 
-export { Attended } from "./Telemetry/Attended.ts"
+export { Interactive } from "./Telemetry/Interactive.ts"
 export { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
 
 export const layer = Layer.unwrap(
   Effect.gen(function* () {
     const { format, level } = yield* TelemetryConfig
-    const pretty = format === "pretty" || (format === "auto" && (yield* Attended))
+    const pretty = format === "pretty" || (format === "auto" && (yield* Interactive))
     return Layer.merge(
-      Told.layerOf(pretty ? Logger.consolePretty() : Logger.consoleJson),
+      FailureFormat.layerOf(pretty ? Logger.consolePretty() : Logger.consoleJson),
       Layer.succeed(References.MinimumLogLevel, level)
     )
   })
 )
 
-/** Something to know at every start, whatever the log's level: a line of the log, or a plain one for a person who looks on. */
+/** Printed at every start, whatever the log level: as a plain line on a terminal, else as a log line. */
 export const announce = Effect.fnUntraced(function* (line: string) {
   const logged = Effect.provideService(Effect.logInfo(line), References.MinimumLogLevel, "All")
-  yield* (yield* Attended) ? Console.log(line) : logged
+  yield* (yield* Interactive) ? Console.log(line) : logged
 })

@@ -1,6 +1,6 @@
 /**
- * Threads of libuv's pool, for files and names. More than the store may use at once (32 reads, 16 writes), so that the
- * journal's writes wait for nobody; its default is four. libuv reads it at the first use of the pool: imported first of all.
+ * Size of libuv's thread pool for files and DNS; the default is 4. It exceeds the store's concurrency (32 reads, 16 writes),
+ * so that writes of the journal never queue behind it. Import it first: libuv reads the size at first use.
  */
-// edge: an environment variable is the only way to say it.
+// edge: an environment variable is the only interface.
 process.env["UV_THREADPOOL_SIZE"] ??= "64"

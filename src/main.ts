@@ -5,6 +5,7 @@ import { Layer } from "effect"
 import { StorageRead, StorageWrite } from "./Bulkhead.ts"
 import * as Configuration from "./Server/Configuration.ts"
 import * as DataDirectory from "./Server/DataDirectory.ts"
+import * as ErrorResponses from "./Server/ErrorResponses.ts"
 import * as Database from "./Db/Database.ts"
 import * as AdminKey from "./Auth/AdminKey.ts"
 import * as Announcement from "./Server/Announcement.ts"
@@ -12,7 +13,6 @@ import * as Checks from "./Server/Checks.ts"
 import * as Keys from "./Auth/Keys.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
-import { Problems } from "./Http.ts"
 import { Readiness } from "./Readiness.ts"
 import { Access } from "./Auth.ts"
 import { launch } from "./Server/Launch.ts"
@@ -28,8 +28,8 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
-  Layer.provide([Keys.layer, Recording.layer, Problems.layer]),
-  Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer, ConfiguredStorage.layerSaid]),
+  Layer.provide([Keys.layer, Recording.layer, ErrorResponses.layer]),
+  Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
   Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerUnknown]),
   Layer.provide([DataDirectory.layer, Readiness.layer]),

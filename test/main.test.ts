@@ -13,7 +13,7 @@ const text = fs.readFileSync(path.join(root, "src/main.ts"), "utf8")
 const actors = [
   "Server.serve(Routes.layer)",
   "Checks.layer",
-  "ConfiguredStorage.layerSaid",
+  "ConfiguredStorage.layerLog",
   "Configuration.layerUnknown",
   "DataDirectory.layer",
   "Telemetry.layer"

@@ -12,7 +12,7 @@ import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
 const [dataDir = "", list = "", rate = "16000"] = process.argv.slice(2)
 const keys: ReadonlyArray<string> = JSON.parse(fs.readFileSync(list, "utf8"))
 
-const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://localhost", listening: () => {} })
+const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://localhost", setPort: () => {} })
 
 const runtime = ManagedRuntime.make(
   DiskStorage.layer.pipe(Layer.provide([Layer.succeed(NodeConfig, { dataDir }), StorageConfig.layer, publicUrl]))

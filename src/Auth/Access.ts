@@ -1,28 +1,27 @@
-/** Who a request is from: the key it shows, looked up. */
+/** Authenticates requests by their access key. */
 import { Context, Effect, Layer, Option, Redacted } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Authorization } from "./Authorization.ts"
 import { Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
-import { Problem } from "../Http.ts"
-import { Problems } from "../Http.ts"
+import { Problem, Problems } from "../Http.ts"
 
-/** Where else than in `Authorization: Bearer` the key may be: browsers can't set headers on WebSockets and media elements. */
-export interface Places {
+/** Where a key is accepted besides `Authorization: Bearer`. Browsers can't set headers on WebSockets and media elements. */
+export interface KeySources {
   /** `?access_token=` */
   readonly query?: boolean
-  /** The WebSocket subprotocol `bearer.<key>`. The server must answer another offered subprotocol, or none. */
+  /** The WebSocket subprotocol `bearer.<key>`. The server must select another offered subprotocol, or none. */
   readonly subprotocol?: boolean
 }
 
 export class Access extends Context.Service<
   Access,
   {
-    /** The principal that the key belongs to, acting for `?uid=` where it may. 401 without a valid key. */
+    /** The principal of the key, acting for `?uid=` if its scopes permit that. Fails with 401 without a valid key. */
     authenticate(
       request: HttpServerRequest.HttpServerRequest,
-      places?: Places
+      sources?: KeySources
     ): Effect.Effect<Principal["Service"], Problem | DbError>
   }
 >()("spillway/Auth/Access") {
@@ -32,15 +31,15 @@ export class Access extends Context.Service<
       const keys = yield* Keys
       const authenticate = Effect.fnUntraced(function* (
         request: HttpServerRequest.HttpServerRequest,
-        places: Places = {}
+        sources: KeySources = {}
       ) {
         const query = new URLSearchParams(request.url.split("?")[1] ?? "")
         const token =
           bearer(request.headers["authorization"]) ??
-          (places.query === true ? query.get("access_token") : null) ??
-          (places.subprotocol === true ? offered(request.headers["sec-websocket-protocol"]) : undefined)
+          (sources.query === true ? query.get("access_token") : null) ??
+          (sources.subprotocol === true ? offered(request.headers["sec-websocket-protocol"]) : undefined)
         if (token === null || token === undefined || token === "") {
-          return yield* Problem.unauthorized("Send `Authorization: Bearer` and a key.")
+          return yield* Problem.unauthorized("Send an access key as `Authorization: Bearer`.")
         }
         const key = yield* keys.find(Redacted.make(token))
         if (Option.isNone(key)) return yield* Problem.unauthorized("The key is unknown, expired or revoked.")
@@ -51,7 +50,7 @@ export class Access extends Context.Service<
     })
   )
 
-  /** The middleware of the `HttpApi` groups. */
+  /** Middleware of the `HttpApi` groups. */
   static readonly layerAuthorization = Layer.effect(
     Authorization,
     Effect.gen(function* () {

@@ -1,31 +1,31 @@
 /**
- * The first start's admin key. The file is durable before the row is written, so that a kill in between leaves a key that
- * the next start puts into the database, and never one in the database that nobody knows.
+ * The admin key that the first start creates. Its file is durable before its row, so a kill in between leaves a key that the
+ * next start writes to the database, never a row whose key is unknown.
  */
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
-import { Keys, looksRight, makeSecret } from "./Keys.ts"
+import { Keys, isWellFormed, makeSecret } from "./Keys.ts"
 import { KeysConfig } from "./KeysConfig.ts"
 
 const FILE = "admin-key"
 
-/** The admin key's file can't be read or written, or is none. */
+/** The admin key's file can't be read or written, or has no key in it. */
 export class AdminKeyUnusable extends Schema.TaggedError<AdminKeyUnusable>()("AdminKeyUnusable", {
   file: Schema.String,
   problem: Schema.String
 }) {
   override get message() {
-    return `Can't use ${this.file} (${this.problem}). Put the key into it, readable for this user, or set SPILLWAY_ADMIN_KEY.`
+    return `Can't use ${this.file} (${this.problem}). Write the key to it, readable by this user, or set SPILLWAY_ADMIN_KEY.`
   }
 }
 
 export class AdminKey extends Context.Service<
   AdminKey,
   {
-    /** The key, and its file, when this start has made it. */
-    readonly made: Option.Option<{ readonly secret: Redacted.Redacted; readonly file: string }>
-    /** Where people find it, in words. */
-    readonly place: string
+    /** The key and its file, if this start created them. */
+    readonly created: Option.Option<{ readonly secret: Redacted.Redacted; readonly file: string }>
+    /** Where the key can be found, as part of a sentence. */
+    readonly location: string
   }
 >()("spillway/Auth/AdminKey") {}
 
@@ -38,7 +38,7 @@ const readKey = Effect.fnUntraced(function* (file: string) {
   return Option.map(text, (text) => Redacted.make(text.trim()))
 })
 
-/** Mode 0600 from its first byte, and whole under its name: written beside, synced, renamed, the directory synced. */
+/** Atomic and durable: writes a new file with mode 0600, syncs it, renames it and syncs the directory. */
 const writeKey = Effect.fnUntraced(function* (file: string, secret: Redacted.Redacted) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -56,41 +56,41 @@ const writeKey = Effect.fnUntraced(function* (file: string, secret: Redacted.Red
   yield* Effect.scoped(Effect.flatMap(fs.open(directory), (handle) => handle.sync))
 })
 
-const keptIn = (file: string) => `the admin key is in ${file}`
+const locationOf = (file: string) => `the admin key is in ${file}`
 
-const preset = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
+const fromSetting = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
   yield* (yield* Keys).putAdmin(secret, true)
 })
 
 const fromFile = Effect.fnUntraced(function* (file: string, secret: Redacted.Redacted) {
-  if (yield* (yield* Keys).putAdmin(secret, false)) return keptIn(file)
+  if (yield* (yield* Keys).putAdmin(secret, false)) return locationOf(file)
   yield* Effect.logWarning(
-    `The key in ${file} is not the admin key of this database. To choose the admin key, set SPILLWAY_ADMIN_KEY.`
+    `The key in ${file} is not the admin key of this database. Set SPILLWAY_ADMIN_KEY to replace the admin key.`
   )
-  return `the admin key is another one than ${file} has`
+  return `the admin key differs from the one in ${file}`
 })
 
 const firstStart = Effect.fnUntraced(function* (file: string) {
   const keys = yield* Keys
   if (yield* keys.hasAdmin) {
     return yield* Effect.logInfo(
-      "The database has an admin key from another node's first start; SPILLWAY_ADMIN_KEY replaces it."
-    ).pipe(Effect.as({ made: Option.none(), place: "the admin key is another node's" }))
+      "The database has an admin key that another node created. Set SPILLWAY_ADMIN_KEY to replace it."
+    ).pipe(Effect.as({ created: Option.none(), location: "another node created the admin key" }))
   }
   const secret = yield* makeSecret
   yield* writeKey(file, secret)
   if (!(yield* keys.putAdmin(secret, false))) {
     yield* (yield* FileSystem.FileSystem).remove(file)
-    return { made: Option.none(), place: "the admin key is another node's" }
+    return { created: Option.none(), location: "another node created the admin key" }
   }
-  return { made: Option.some({ secret, file }), place: keptIn(file) }
+  return { created: Option.some({ secret, file }), location: locationOf(file) }
 })
 
-const ofFile = Effect.fnUntraced(function* (file: string) {
+const fromDirectory = Effect.fnUntraced(function* (file: string) {
   const stored = yield* readKey(file)
   if (Option.isNone(stored)) return yield* firstStart(file)
-  if (!looksRight(stored.value)) return yield* new AdminKeyUnusable({ file, problem: "it holds no key" })
-  return { made: Option.none(), place: yield* fromFile(file, stored.value) }
+  if (!isWellFormed(stored.value)) return yield* new AdminKeyUnusable({ file, problem: "it has no valid key" })
+  return { created: Option.none(), location: yield* fromFile(file, stored.value) }
 })
 
 export const layer = Layer.effect(
@@ -98,12 +98,12 @@ export const layer = Layer.effect(
   Effect.gen(function* () {
     const { adminKey } = yield* KeysConfig
     if (Option.isSome(adminKey)) {
-      yield* preset(adminKey.value)
-      return { made: Option.none(), place: "the admin key is SPILLWAY_ADMIN_KEY's" }
+      yield* fromSetting(adminKey.value)
+      return { created: Option.none(), location: "the admin key is the value of SPILLWAY_ADMIN_KEY" }
     }
     const path = yield* Path.Path
     const file = path.resolve((yield* NodeConfig).dataDir, FILE)
-    return yield* ofFile(file).pipe(
+    return yield* fromDirectory(file).pipe(
       Effect.catchTag("PlatformError", ({ reason }) => new AdminKeyUnusable({ file, problem: reason._tag }))
     )
   })

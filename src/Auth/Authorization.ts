@@ -1,4 +1,4 @@
-/** For groups of an `HttpApi`: needs a key, gives the handlers a `Principal`. Free of server code, so contracts can name it. */
+/** Middleware of `HttpApi` groups that requires a key and provides a `Principal`. Without server code, so that contracts can import it. */
 import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
 import { Principal } from "./Principal.ts"
 import { Problem } from "../Http.ts"

@@ -1,4 +1,4 @@
-/** Access keys. Only the SHA-256 of a key is stored; the key itself is shown once, to whoever creates it. */
+/** Access keys. Only the SHA-256 of a key is stored; the key itself is returned once, when it is created. */
 import { createHash, randomBytes } from "node:crypto"
 import { Cache, Clock, Context, DateTime, Duration, Effect, Exit, Layer, Option, Redacted, Schema } from "effect"
 import { Db } from "../Db.ts"
@@ -6,7 +6,7 @@ import type { DbError } from "../Db.ts"
 import { KeysConfig } from "./KeysConfig.ts"
 import { Scope } from "./Principal.ts"
 
-/** A stored key. Times are UTC; `expiresAt` none: it never expires. */
+/** A stored key. Without `expiresAt` it never expires. */
 export interface Key {
   readonly id: string
   readonly uid: string
@@ -15,7 +15,7 @@ export interface Key {
   readonly expiresAt: Option.Option<DateTime.Utc>
 }
 
-/** There are as many keys as allowed, and none that is revoked or expired. */
+/** The table has `maxKeys` keys, none of them revoked or expired. */
 export class TooManyKeys extends Schema.TaggedError<TooManyKeys>()("TooManyKeys", { maxKeys: Schema.Int }) {}
 
 export class Keys extends Context.Service<
@@ -26,13 +26,13 @@ export class Keys extends Context.Service<
       readonly scopes: ReadonlyArray<Scope>
       readonly expiresAt: Option.Option<DateTime.Utc>
     }): Effect.Effect<{ readonly key: Key; readonly secret: Redacted.Redacted }, DbError | TooManyKeys>
-    /** What is neither revoked nor expired, newest first, at most `maxKeys`. */
+    /** Keys that are neither revoked nor expired, newest first, at most `maxKeys`. */
     readonly list: Effect.Effect<ReadonlyArray<Key>, DbError>
-    /** At once on this node, within `cacheTime` on others. False when there is no such key. */
+    /** Takes effect at once on this node, within `cacheTime` on other nodes. False if there is no such key. */
     revoke(id: string): Effect.Effect<boolean, DbError>
-    /** None for a key that is unknown, revoked or expired. */
+    /** None if the key is unknown, revoked or expired. */
     find(secret: Redacted.Redacted): Effect.Effect<Option.Option<Key>, DbError>
-    /** The key of the id `admin` becomes this one, or stays the one it is when `replace` is false. True when it is this one now. */
+    /** Stores the admin key, replacing an existing one only if `replace`. True if this is the admin key afterwards. */
     putAdmin(secret: Redacted.Redacted, replace: boolean): Effect.Effect<boolean, DbError>
     readonly hasAdmin: Effect.Effect<boolean, DbError>
   }
@@ -41,8 +41,8 @@ export class Keys extends Context.Service<
 /** 32 random bytes. */
 export const makeSecret = Effect.sync(() => Redacted.make(`spw_${randomBytes(32).toString("base64url")}`))
 
-/** Whatever looks otherwise was never made here. */
-export function looksRight(secret: Redacted.Redacted) {
+/** Whether the text has the form of a generated key. */
+export function isWellFormed(secret: Redacted.Redacted) {
   return /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
 }
 
@@ -70,8 +70,8 @@ const unexpired = (key: Option.Option<Key>) =>
     Option.filter(key, ({ expiresAt }) => Option.isNone(expiresAt) || DateTime.toEpochMillis(expiresAt.value) > now)
   )
 
-/** The admin key's id, and its user. */
-export const adminKey = "admin"
+/** Id and user of the admin key. */
+export const adminKeyId = "admin"
 const adminScopes: ReadonlyArray<Scope> = ["admin", "service"]
 
 export const layer = Layer.effect(
@@ -106,7 +106,7 @@ export const layer = Layer.effect(
           yield* sql`lock table keys in share row exclusive mode`
           const full = sql`select 1 from keys offset ${config.maxKeys - 1} limit 1`
           if ((yield* full).length > 0) {
-            yield* sql`delete from keys where id <> ${adminKey} and (revoked_at is not null or expires_at < now())`
+            yield* sql`delete from keys where id <> ${adminKeyId} and (revoked_at is not null or expires_at < now())`
             if ((yield* full).length > 0) return yield* new TooManyKeys({ maxKeys: config.maxKeys })
           }
           const rows = yield* sql`insert into keys (id, uid, hash, scopes, created_at, expires_at)
@@ -141,11 +141,11 @@ export const layer = Layer.effect(
       const rows = yield* db.transactionIdempotent("Keys.putAdmin", (sql) =>
         Effect.gen(function* () {
           const insert = sql`insert into keys (id, uid, hash, scopes, created_at)
-            values (${adminKey}, ${adminKey}, ${hash}, ${adminScopes}, now())`
+            values (${adminKeyId}, ${adminKeyId}, ${hash}, ${adminScopes}, now())`
           yield* replace
             ? sql`${insert} on conflict (id) do update set hash = excluded.hash, scopes = excluded.scopes, revoked_at = null`
             : sql`${insert} on conflict (id) do nothing`
-          return yield* sql`select 1 from keys where id = ${adminKey} and hash = ${hash}`
+          return yield* sql`select 1 from keys where id = ${adminKeyId} and hash = ${hash}`
         })
       )
       yield* Cache.invalidateAll(cache)
@@ -158,11 +158,11 @@ export const layer = Layer.effect(
       revoke,
       putAdmin,
       find: (secret) =>
-        looksRight(secret)
+        isWellFormed(secret)
           ? Effect.flatMap(Cache.get(cache, hashOf(secret).toString("base64")), unexpired)
           : Effect.succeedNone,
       hasAdmin: db.read("Keys.hasAdmin", (sql) =>
-        Effect.map(sql`select 1 from keys where id = ${adminKey}`, (r) => r.length > 0)
+        Effect.map(sql`select 1 from keys where id = ${adminKeyId}`, (r) => r.length > 0)
       )
     })
   })

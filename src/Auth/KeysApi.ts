@@ -5,8 +5,7 @@ import { Id } from "../Id.ts"
 import { Instant } from "../Instant.ts"
 import { Authorization } from "./Authorization.ts"
 import { Scope } from "./Principal.ts"
-import { Problem } from "../Http.ts"
-import { strict } from "../Http.ts"
+import { Problem, strict } from "../Http.ts"
 
 const fields = {
   id: Schema.String,
@@ -19,7 +18,7 @@ export const KeyInfo = Schema.Struct({ ...fields, created_at: Schema.DateTimeUtc
   identifier: "Key"
 })
 
-/** `key` is shown this once. */
+/** `key` is returned only here. */
 export const NewKey = Schema.Struct({ ...fields, key: Schema.String }).annotate({ identifier: "NewKey" })
 
 export const KeyRequest = Schema.Struct({
@@ -37,7 +36,7 @@ export class KeysGroup extends HttpApiGroup.make("keys")
       payload: KeyRequest,
       success: NewKey.pipe(HttpApiSchema.status(201)),
       error: Problem.documented(409, 413)
-    }).annotate(OpenApi.Summary, "Create a key; it is shown this once"),
+    }).annotate(OpenApi.Summary, "Create a key; only this response contains it"),
     HttpApiEndpoint.delete("revoke", "/:id", {
       params: { id: Schema.String },
       error: Problem.documented(404)

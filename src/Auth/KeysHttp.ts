@@ -1,11 +1,10 @@
 /** `/v1/keys` over HTTP. */
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { adminKey, Keys, TooManyKeys } from "./Keys.ts"
+import { adminKeyId, Keys, TooManyKeys } from "./Keys.ts"
 import { KeysApi } from "./KeysApi.ts"
 import { requireScope } from "./Principal.ts"
-import { Problem } from "../Http.ts"
-import { Problems, rule } from "../Http.ts"
+import { Problem, Problems, rule } from "../Http.ts"
 
 const group = HttpApiBuilder.group(
   KeysApi,
@@ -42,26 +41,26 @@ const group = HttpApiBuilder.group(
       }),
       revoke: Effect.fnUntraced(function* ({ params }) {
         yield* admin
-        if (params.id === adminKey) return yield* keepAdmin
-        if (!(yield* answer(keys.revoke(params.id)))) return yield* Problem.notFound("There is no key of this id.")
+        if (params.id === adminKeyId) return yield* keepAdmin
+        if (!(yield* answer(keys.revoke(params.id)))) return yield* Problem.notFound("There is no key with this id.")
       })
     })
   })
 )
 
-const expired = Problem.badRequest("The key would have expired already.", [
-  { path: ["body", "expires_at"], message: "Expected a time to come" }
+const expired = Problem.badRequest("The expiry time is in the past.", [
+  { path: ["body", "expires_at"], message: "Expected a time in the future" }
 ])
 
 const keepAdmin = Problem.conflict(
   "admin-key",
   "The admin key can't be revoked",
-  "Nobody could manage keys any more. Start the server with SPILLWAY_ADMIN_KEY to replace it."
+  "Without it, keys can't be managed. Start the server with SPILLWAY_ADMIN_KEY to replace it."
 )
 
 const rules = Problems.rules(
   rule(TooManyKeys, ({ maxKeys }) =>
-    Problem.conflict("too-many-keys", "There are as many keys as allowed", `Revoke some: ${maxKeys} is the bound.`)
+    Problem.conflict("too-many-keys", "The limit of keys is reached", `There are ${maxKeys} keys. Revoke some.`)
   )
 )
 

@@ -1,13 +1,13 @@
-/** Who makes a request, and for whom. */
+/** The key owner that sends a request, and the user that it acts for. */
 import { Context, Effect, Option, Schema } from "effect"
 import { Id } from "../Id.ts"
 import { Problem } from "../Http.ts"
 
-/** `service`: may act for any user with `?uid=`. `admin`: may manage keys and see everything. */
+/** `service`: may act for any user with `?uid=`. `admin`: may manage keys and see all captures. */
 export const Scope = Schema.Literals(["admin", "service"])
 export type Scope = typeof Scope.Type
 
-/** `uid` is the user that the request acts for; `keyId` names the key that was shown. */
+/** `uid` is the user that the request acts for; `keyId` identifies the key. */
 export class Principal extends Context.Service<
   Principal,
   { readonly uid: string; readonly scopes: ReadonlyArray<Scope>; readonly keyId: string }
@@ -15,7 +15,7 @@ export class Principal extends Context.Service<
 
 const decodeId = Schema.decodeUnknownOption(Id)
 
-/** The principal of a request with this `uid` query parameter: another user's only with the scope `service`. */
+/** The principal with the user of the query parameter `uid`. Another user requires the scope `service`. */
 export function actingFor(
   principal: Principal["Service"],
   uid: string | undefined
@@ -34,6 +34,8 @@ export function actingFor(
 /** Fails with 403 unless the key has the scope. */
 export function requireScope(scope: Scope): Effect.Effect<void, Problem, Principal> {
   return Effect.flatMap(Principal, (principal) =>
-    principal.scopes.includes(scope) ? Effect.void : Problem.forbidden(`This needs a key with the scope \`${scope}\`.`)
+    principal.scopes.includes(scope)
+      ? Effect.void
+      : Problem.forbidden(`This requires a key with the scope \`${scope}\`.`)
   )
 }

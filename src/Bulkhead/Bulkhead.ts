@@ -1,29 +1,28 @@
-/** A bound on concurrent work: fair between keys, bounded in who may wait, and safe from waiting for itself. */
-import { Clock, Duration, Effect } from "effect"
+/** A bound on concurrent work, with a bounded queue that serves keys in turn. Nested runs are rejected, so it never deadlocks. */
+import { Clock, Context, Duration, Effect } from "effect"
 import type { Fiber, Scope } from "effect"
-import { HeldPermits, isHeldPermit } from "./HeldPermits.ts"
 import { NestedTake, Saturated } from "./Saturated.ts"
 import * as FairQueue from "./FairQueue.ts"
 import { saturationLog } from "./SaturationLog.ts"
 
 export interface Stats {
   readonly permits: number
-  /** Hold a permit now. */
+  /** Permits in use. */
   readonly active: number
   readonly waiting: number
-  /** How many runs had to wait, since the start, those that gave up included. */
+  /** Runs that had to wait since the start, interrupted ones included. */
   readonly waits: number
-  /** How long they waited, together. */
+  /** Total time of these waits. */
   readonly waited: Duration.Duration
-  /** How many were turned away, since the start. */
+  /** Runs rejected since the start. */
   readonly rejected: number
 }
 
 export interface Bulkhead {
   readonly name: string
   /**
-   * Runs the effect with a permit, at once or when the key has its turn. Only for leaves: the effect must not wait for
-   * other work that needs a permit of this bulkhead; asking for one itself, or in a fiber it forked, is a defect.
+   * Runs the effect with a permit, at once or when it is the key's turn. The effect must not wait for other work that
+   * needs a permit of this bulkhead. Requesting one from inside, also from a forked fiber, is a defect (`NestedTake`).
    */
   readonly run: (key: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Saturated, R>
   readonly stats: Effect.Effect<Stats>
@@ -31,22 +30,19 @@ export interface Bulkhead {
 
 export interface Options {
   readonly name: string
-  /** How many run at the same time; at least 1. */
+  /** Concurrent runs; at least 1. */
   readonly permits: number
-  /** More than this many waiters in all are turned away. */
+  /** Waiters of all keys. One more is rejected. */
   readonly maxWaiting: number
-  /** More than this many waiters of one key are turned away. */
+  /** Waiters of one key. One more is rejected. */
   readonly maxWaitingPerKey: number
-  /** Who waited this long is turned away; for ever by default. */
-  readonly waitTimeout?: Duration.Duration
-  /** What those turned away are told. */
+  /** When a rejected caller should try again. */
   readonly retryAfter: Duration.Duration
-  /** Between two warnings that it is full. */
+  /** Interval of the warnings while it is full. */
   readonly warnEvery: Duration.Duration
 }
 
 interface Waiter {
-  readonly key: string
   readonly since: number
   readonly resume: (effect: Effect.Effect<void, Saturated>) => void
   hasPermit: boolean
@@ -54,11 +50,30 @@ interface Waiter {
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+/** One permit of the running work, linked to the permit that was held when it was taken. */
+interface HeldPermits {
+  /** Identity of the bulkhead. */
+  readonly of: object
+  readonly outer: HeldPermits | undefined
+  /** A forked child that outlives the run inherits the context, but no longer holds the permit. */
+  isReleased: boolean
+}
 
-/** Its metrics and its warnings end with the scope; runs do not depend on it. */
+/** Forked children inherit it with the context. */
+const HeldPermits = Context.Reference<HeldPermits | undefined>("spillway/Bulkhead/HeldPermits", {
+  defaultValue: () => undefined
+})
+
+function isHeldPermit(held: HeldPermits | undefined, of: object): boolean {
+  for (let each = held; each !== undefined; each = each.outer) {
+    if (each.of === of && !each.isReleased) return true
+  }
+  return false
+}
+
+/** The scope ends the metrics and warnings; runs do not depend on it. */
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Bulkhead, never, Scope.Scope> {
-  const { maxWaiting, maxWaitingPerKey, name, permits, retryAfter, waitTimeout } = options
+  const { maxWaiting, maxWaitingPerKey, name, permits, retryAfter } = options
   const clock = yield* Clock.Clock
   const queue = FairQueue.make<Waiter>()
   let free = permits
@@ -82,7 +97,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     }
   }
 
-  /** In a task of its own: waiters run on where they are resumed, and would run here on each other's stacks. */
+  /** A separate task, because resumed waiters run on the stack of whoever resumes them. */
   const scheduleHandOver = (fiber: AnyFiber) => {
     if (free > 0 && queue.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
   }
@@ -93,39 +108,19 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     return Effect.void
   })
 
-  const leave = (waiter: Waiter): boolean => {
-    if (!queue.remove(waiter.key, waiter)) return false
-    waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
-    return true
-  }
-
-  /** Ends with a permit. Interrupted at any moment, it leaves nothing behind: neither a waiter nor a permit. */
-  const wait = (fiber: AnyFiber, key: string, onWaiting?: (waiter: Waiter) => void) =>
+  /** Ends with a permit. Interruption at any point leaks neither a waiter nor a permit. */
+  const wait = (fiber: AnyFiber, key: string) =>
     Effect.callback<void, Saturated>((resume) => {
       if (queue.size() >= maxWaiting) return resume(reject(key, "waiting"))
       if (queue.sizeOf(key) >= maxWaitingPerKey) return resume(reject(key, "waitingPerKey"))
-      const waiter: Waiter = { key, resume, since: clock.currentTimeMillisUnsafe(), hasPermit: false }
+      const waiter: Waiter = { resume, since: clock.currentTimeMillisUnsafe(), hasPermit: false }
       waits++
       queue.add(key, waiter)
-      onWaiting?.(waiter)
       scheduleHandOver(fiber)
       return Effect.suspend(() => {
-        leave(waiter)
+        if (queue.remove(key, waiter)) waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
         return waiter.hasPermit ? release : Effect.void
       })
-    })
-
-  const waitAtMost = (fiber: AnyFiber, key: string, timeout: Duration.Duration, restore: Restore) =>
-    Effect.suspend(() => {
-      let waiting: Waiter | undefined
-      const expire = Effect.sync(() => {
-        if (waiting !== undefined && leave(waiting)) waiting.resume(reject(key, "waitTimeout"))
-      })
-      return Effect.flatMap(Effect.forkChild(Effect.delay(expire, timeout)), (timer) =>
-        Effect.onExit(restore(wait(fiber, key, (waiter) => (waiting = waiter))), () =>
-          Effect.sync(() => timer.interruptUnsafe())
-        )
-      )
     })
 
   const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: HeldPermits | undefined) => {
@@ -145,9 +140,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
           free--
           return withPermit(restore(effect), outer)
         }
-        const waited =
-          waitTimeout === undefined ? restore(wait(fiber, key)) : waitAtMost(fiber, key, waitTimeout, restore)
-        return Effect.flatMap(waited, () => withPermit(restore(effect), outer))
+        return Effect.flatMap(restore(wait(fiber, key)), () => withPermit(restore(effect), outer))
       })
     )
 

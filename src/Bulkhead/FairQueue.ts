@@ -1,22 +1,22 @@
 /**
- * Waiters, in a queue for each key; the keys take turns. A key that was served, or is new, goes behind all others, so
- * between two turns of a key every other key has at most one.
+ * A queue for each key, served in turn. A new key, and a key that was just served, is placed last, so every other waiting
+ * key is served at most once between two turns of a key.
  *
- * Not Effect's `PartitionedSemaphore` (4.1): its iterator over the keys never starts anew while keys with a single
- * waiter leave and come back, and a key that stayed in line all the time is passed over for ever.
+ * Effect's `PartitionedSemaphore` (4.1) can starve a key: its iterator over the keys does not restart while keys with a
+ * single waiter leave and return.
  */
 export interface FairQueue<W> {
   readonly add: (key: string, waiter: W) => void
-  /** False when it did not wait any more. */
+  /** False when the waiter is not in the queue. */
   readonly remove: (key: string, waiter: W) => boolean
-  /** The waiter whose turn it is, removed. Keys that may not run keep their place. */
+  /** Removes and returns the waiter whose turn it is. Keys that can't run keep their place. */
   readonly next: (mayRun?: (key: string) => boolean) => W | undefined
   readonly size: () => number
   readonly sizeOf: (key: string) => number
 }
 
 export function make<W>(): FairQueue<W> {
-  /** No line is empty. The order is that of the turns. */
+  /** Never holds an empty set. Insertion order is the order of the turns. */
   const lines = new Map<string, Set<W>>()
   let size = 0
 

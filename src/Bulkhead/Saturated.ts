@@ -1,17 +1,17 @@
-/** How a bulkhead turns work away. */
+/** How a bulkhead rejects work. */
 import { Schema } from "effect"
 
-/** The work was not run. `limit` is the bound it met: waiters in all, waiters of its key, or the time to wait. */
+/** The work was not run. `limit` is the bound that was reached: waiters of all keys, or waiters of its key. */
 export class Saturated extends Schema.TaggedError<Saturated>()("Saturated", {
   bulkhead: Schema.String,
   key: Schema.String,
-  limit: Schema.Literals(["waiting", "waitingPerKey", "waitTimeout"]),
+  limit: Schema.Literals(["waiting", "waitingPerKey"]),
   retryAfter: Schema.Duration
 }) {}
 
-/** A bug: work that holds a permit asked for another of the same bulkhead. When all do that, all wait for ever. */
+/** A bug: work that holds a permit requested another one of the same bulkhead, which can deadlock. */
 export class NestedTake extends Schema.TaggedError<NestedTake>()("NestedTake", { bulkhead: Schema.String }) {
   override get message() {
-    return `work that holds a permit of bulkhead ${this.bulkhead} asked it for another; only leaves may hold permits`
+    return `work that holds a permit of bulkhead ${this.bulkhead} requested another one; a run must not contain another run`
   }
 }

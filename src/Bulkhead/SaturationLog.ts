@@ -1,25 +1,27 @@
-/** Shows a bulkhead in the metrics, and warns when it is too small. */
+/** Metrics of a bulkhead, and warnings while it is full. */
 import { Duration, Effect, Metric, Schedule } from "effect"
 import type { Context } from "effect"
 import type { Stats } from "./Bulkhead.ts"
 
 const gauges = {
-  permits: Metric.gauge("spillway_bulkhead_permits", { description: "Runs there may be at a time" }),
-  active: Metric.gauge("spillway_bulkhead_active", { description: "Runs that hold a permit" }),
-  waiting: Metric.gauge("spillway_bulkhead_waiting", { description: "Runs that wait for a permit" })
+  permits: Metric.gauge("spillway_bulkhead_permits", { description: "Concurrent runs allowed" }),
+  active: Metric.gauge("spillway_bulkhead_active", { description: "Running, each with a permit" }),
+  waiting: Metric.gauge("spillway_bulkhead_waiting", { description: "Runs waiting for a permit" })
 }
 
 const counters = {
   waits: Metric.counter("spillway_bulkhead_waits_total", { description: "Runs that had to wait for a permit" }),
-  waitedSeconds: Metric.counter("spillway_bulkhead_waited_seconds_total", { description: "Time spent in such waits" }),
+  waitedSeconds: Metric.counter("spillway_bulkhead_waited_seconds_total", {
+    description: "Time that runs waited for a permit"
+  }),
   rejected: Metric.counter("spillway_bulkhead_rejected_total", {
-    description: "Runs turned away: too many waited, or one waited too long"
+    description: "Runs rejected because the queue was full"
   })
 }
 
 const ignored = { update: () => {}, modify: () => {} }
 
-/** Values are read when the metrics are, so that runs pay nothing for them. */
+/** Values are computed when the metrics are read, so they add no cost to runs. */
 const register = (context: Context.Context<never>, stats: () => Stats) => {
   const now = () => {
     const { waited, ...rest } = stats()
@@ -44,7 +46,7 @@ const register = (context: Context.Context<never>, stats: () => Stats) => {
   ]
 }
 
-/** Metrics with attribute `bulkhead`; a warning each `every` while work waits or was turned away. Ends with the scope. */
+/** Metrics with the attribute `bulkhead`; a warning each `every` while work waits or was rejected. Ends with the scope. */
 export const saturationLog = Effect.fnUntraced(function* (name: string, every: Duration.Duration, stats: () => Stats) {
   const context = yield* Effect.context<never>().pipe(
     Effect.provideServiceEffect(

@@ -1,14 +1,14 @@
-/** A bound on what stays open for long, in all and for each user. Nothing waits for it: who finds it full is turned away. */
+/** A bound on what stays open for long, per node and per user. Nothing waits: one more is rejected. */
 import { Duration, Effect, Schema } from "effect"
 import type { Scope } from "effect"
 import { BulkheadConfig } from "./BulkheadConfig.ts"
 import { saturationLog } from "./SaturationLog.ts"
 
-/** `setting` is the variable that the limit comes from. */
+/** `setting` is the environment variable of the limit. */
 const Limit = { limit: Schema.Int, setting: Schema.String }
 interface Limit extends Schema.Struct.Type<typeof Limit> {}
 
-/** The node (`node`) or this user (`user`) has as many of these (`seats`, in the plural) as may be. */
+/** All seats of the node or of the user are taken. `seats` names what they are for, in the plural. */
 export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
   seats: Schema.String,
   of: Schema.Literals(["node", "user"]),
@@ -16,7 +16,7 @@ export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
 }) {}
 
 export interface Seats {
-  /** One more for the user, for as long as the scope. */
+  /** Takes a seat for the user until the scope closes. */
   readonly take: (uid: string) => Effect.Effect<void, NoSeat, Scope.Scope>
   readonly taken: () => number
 }
@@ -61,7 +61,7 @@ const counted = (seats: string, { node, user }: Limits) => {
   }
 }
 
-/** Shown as a bulkhead in metrics and warnings until the scope ends. */
+/** Reported as a bulkhead in metrics and warnings until the scope closes. */
 export const make = Effect.fnUntraced(function* (
   name: string,
   limits: Limits

@@ -1,4 +1,4 @@
-/** For whoever reads from the object store; the key is the uid. */
+/** Bounds concurrent reads from the object store; the key is the uid. */
 import { Context, Layer } from "effect"
 import type { Bulkhead } from "./Bulkhead.ts"
 import * as NodeBulkhead from "./NodeBulkhead.ts"

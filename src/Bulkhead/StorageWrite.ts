@@ -1,4 +1,4 @@
-/** For whoever writes to the object store or removes from it; the key is the uid. */
+/** Bounds concurrent writes to the object store and deletions from it; the key is the uid. */
 import { Context, Layer } from "effect"
 import type { Bulkhead } from "./Bulkhead.ts"
 import * as NodeBulkhead from "./NodeBulkhead.ts"

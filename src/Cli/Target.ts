@@ -69,7 +69,7 @@ export const target = Effect.fnUntraced(function* (flags: {
   )
   // A terminal already shows the key that was typed; logs and pipes never see it.
   const shown = (key: Redacted.Redacted) => (attended ? quoted(Redacted.value(key)) : "$SPILLWAY_KEY")
-  const attended = yield* Telemetry.Attended
+  const attended = yield* Telemetry.Interactive
   const found = flags.key.pipe(
     Option.map((key) => ({ key, text: shown(key) })),
     Option.orElse(() => Option.map(config.key, (key) => ({ key, text: "$SPILLWAY_KEY" }))),

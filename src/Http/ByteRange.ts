@@ -6,19 +6,19 @@ interface Range {
   readonly end: number
 }
 
-/** `whole`: the header asks for nothing that is answered in part. */
-export type Asked = "whole" | "unsatisfiable" | Range
+/** `whole`: the response has all bytes, because there is no range or it is ignored. */
+export type Requested = "whole" | "unsatisfiable" | Range
 
-/** Positions that are too large for an exact number lie far beyond every end all the same. */
+/** Positions beyond exact numbers are beyond the end of every file. */
 const position = (digits: string): number => Math.min(Number(digits), Number.MAX_SAFE_INTEGER)
 
 const form = /^(?:(\d+)-(\d*)|-(\d+))$/
 
 /**
- * The bytes of `size` that are asked for: of the forms `a-b`, `a-` and `-n` one is answered. Several ranges, other units and
- * what does not parse are ignored, as the RFC allows and demands.
+ * The requested bytes of `size`. A single range of the form `a-b`, `a-` or `-n` is served. Several ranges, other units and
+ * invalid headers are ignored, as the RFC permits.
  */
-export function byteRange(header: string | undefined, size: number): Asked {
+export function byteRange(header: string | undefined, size: number): Requested {
   const set = /^bytes=(.*)$/i.exec(header ?? "")?.[1] ?? ""
   const [range, ...others] = set
     .split(",")

@@ -1,17 +1,16 @@
-/** Node's HTTP server as this node uses it: it answers from its first moment to its last, and upgrades only where a route does. */
+/** Node's HTTP server, with responses before routes are attached and after the stop, and upgrades only on paths that declare them. */
 import { IncomingMessage, Server, ServerResponse, type ServerOptions } from "node:http"
 import { Socket } from "node:net"
 import { Problem } from "./Problem.ts"
-import * as Unparsed from "./Unparsed.ts"
-import * as Unrouted from "./Unrouted.ts"
+import * as Fallback from "./Fallback.ts"
 
-/** How long a refused or closed upgrade may keep its connection half open. Node's own timeouts do not cover upgrades. */
+/** How long a rejected or closed upgrade keeps its connection half open. Node's timeouts do not cover upgrades. */
 const lingerMillis = 5_000
 
-/** How long a server that closes accepts connections that keep coming; the rest is reset. */
+/** How long a closing server accepts connections from the backlog; the rest is reset. */
 const acceptMillis = 1_000
 
-// edge: a turn of the event loop, for which Effect has no word.
+// edge: Effect has no equivalent of one turn of the event loop.
 const nextTurn = (then: (accepted: number) => void, accepted: number) => void setImmediate(then, accepted)
 
 const pathOf = ({ url = "" }: IncomingMessage) => url.split("?")[0] ?? ""
@@ -21,15 +20,15 @@ const hasBody = ({ headers }: IncomingMessage) =>
 
 export class Listener extends Server {
   readonly upgradePaths = new Set<string>()
-  /** The client's bytes behind each handshake. */
+  /** Bytes that the client sent after its handshake. */
   readonly heads = new WeakMap<IncomingMessage, Buffer>()
   readonly #steps: Iterable<string>
   #stopping = false
   #accepted = 0
 
   constructor(options: ServerOptions, steps: Iterable<string>) {
-    // Node before 24.9 hands over every offer. Since then it can keep those that are not taken, but loses a request that is
-    // pipelined behind one; with a body it must keep them, as Node 26 reads that from the connection itself.
+    // Node before 24.9 ignores this option. Later versions lose a request that is pipelined behind an offer they keep, so
+    // only offers with a body are kept: Node 26 would read that body from the raw connection.
     super({
       ...options,
       shouldUpgradeCallback: (request) =>
@@ -37,20 +36,20 @@ export class Listener extends Server {
     })
     this.#steps = steps
     this.on("connection", () => this.#accepted++)
-    this.on("clientError", Unparsed.answer)
+    this.on("clientError", Fallback.respondToError)
     this.on("connect", (_request, socket) => {
-      Unparsed.refuse(socket, Problem.ofStatus(501, "The server is no proxy"))
+      Fallback.reject(socket, Problem.ofStatus(501, "The server is not a proxy"))
     })
   }
 
-  /** Each response closes its connection from now on. */
+  /** Every later response closes its connection. */
   stop() {
     this.#stopping = true
   }
 
   /**
-   * Accepts first what the system has connected already: closing resets those. libuv accepts one connection in a turn of
-   * the event loop, so the queue is empty when a turn brings none.
+   * Accepts the connections in the backlog first, because closing resets them. libuv accepts one connection in a turn of
+   * the event loop, so the backlog is empty after a turn without one.
    */
   override close(callback?: (error?: Error) => void): this {
     if (!this.listening) return super.close(callback)
@@ -59,12 +58,12 @@ export class Listener extends Server {
       if (this.#accepted === before || performance.now() > deadline) super.close(callback)
       else nextTurn(closeOrAccept, this.#accepted)
     }
-    // The first may end the turn in which this is called.
+    // Two turns: the current one may be almost over.
     nextTurn(closeOrAccept, Number.NaN)
     return this
   }
 
-  /** Node has no other place that sees a request before all listeners, which Effect attaches and detaches. */
+  /** The only place that sees a request before the listeners, which Effect attaches and detaches. */
   override emit(event: string, ...args: Array<unknown>): boolean {
     const [request, target, head] = args
     if (!(request instanceof IncomingMessage)) return super.emit(event, ...args)
@@ -75,7 +74,11 @@ export class Listener extends Server {
     }
     if (!(target instanceof ServerResponse)) return super.emit(event, ...args)
     if (event === "request" && this.listenerCount(event) === 0) {
-      Unrouted.answer(request, target, this.#stopping ? { name: "stopping" } : { name: "starting", steps: this.#steps })
+      Fallback.respond(
+        request,
+        target,
+        this.#stopping ? { name: "stopping" } : { name: "starting", steps: this.#steps }
+      )
       return true
     }
     if (this.#stopping) target.setHeader("connection", "close")
@@ -87,12 +90,12 @@ export class Listener extends Server {
   }
 
   /**
-   * With the event `upgrade` Node takes its parser, and with it the flow control of the response, off the connection. The
-   * same request without the offer goes through a new parser, as an ordinary one.
+   * Emitting `upgrade` detaches Node's parser, and the flow control of the response with it. The request without the offer
+   * is parsed again as an ordinary one.
    */
   #withoutOffer(request: IncomingMessage, socket: Socket, head: Buffer): boolean {
-    // The response to an earlier, pipelined request would be followed by none.
-    if (Unparsed.isAnswering(socket)) {
+    // An earlier, pipelined request is being answered; this one can't be queued behind it.
+    if (Fallback.isResponding(socket)) {
       socket.destroy()
       return true
     }

@@ -1,16 +1,16 @@
-/** What a request is answered when it fails: one error class for every edge, rendered as RFC 9457 problem details. */
+/** The error that every edge fails with, sent as RFC 9457 problem details. */
 import { Effect, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import { HttpServerRespondable, HttpServerResponse, ProblemDetails } from "effect/http"
 import { HttpApiSchema } from "effect/http-api"
 
-/** One thing that is wrong with a request: where (`["query", "limit"]`), and what was expected. */
+/** One mistake in a request: its path (`["query", "limit"]`), and what was expected. */
 const Mistake = Schema.Struct({
   path: Schema.Array(Schema.Union([Schema.String, Schema.Finite])),
   message: Schema.String
 })
 export type Mistake = typeof Mistake.Type
 
-/** The JSON body. `type` is `urn:spillway:problem:` and a code that stays; `title` and `detail` are for people. */
+/** The JSON body. `type` is `urn:spillway:problem:` and a stable code; `title` and `detail` are for people. */
 export const ProblemBody = Schema.Struct({
   type: Schema.String,
   title: Schema.String,
@@ -28,7 +28,7 @@ interface Extra {
   readonly id?: string
 }
 
-/** `headers` go with the response; `id` names the log line of an internal failure. */
+/** `headers` are sent with the response; `id` identifies the log line of an internal error. */
 export class Problem extends Schema.TaggedError<Problem>()("Problem", {
   status: Schema.Int,
   code: Schema.String,
@@ -66,7 +66,7 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return Effect.succeed(this.response)
   }
 
-  /** The response schemas of these statuses, for the `error` of an endpoint; a handler fails with `Problem`. */
+  /** Response schemas of these statuses for the `error` of an endpoint, whose handler fails with `Problem`. */
   static documented(...statuses: ReadonlyArray<number>) {
     return statuses.map((status) =>
       ProblemBody.pipe(
@@ -87,7 +87,7 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(400, "bad-request", "The request is not valid", detail, errors === undefined ? {} : { errors })
   }
 
-  /** What does not decode in one part of a request (`query`, `params`, `headers`, `payload`), and what was expected there. */
+  /** Decoding errors in one part of a request: `query`, `params`, `headers` or `payload`. */
   static invalid(part: string, error: Schema.SchemaError) {
     const errors = format(error.issue).issues.map(({ message, path }) => ({
       path: [part, ...(path ?? []).map(segment)],
@@ -101,17 +101,17 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
   }
 
   static forbidden(detail: string) {
-    return make(403, "forbidden", "The key may not do this", detail)
+    return make(403, "forbidden", "The key does not permit this", detail)
   }
 
-  /** Also for what exists and is somebody else's. */
+  /** Also for what belongs to another user. */
   static notFound(detail: string) {
     return make(404, "not-found", "There is nothing here", detail)
   }
 
   static methodNotAllowed(allowed: ReadonlyArray<string>) {
     const allow = allowed.join(", ")
-    return make(405, "method-not-allowed", "The path does not take this method", `It takes ${allow}.`, {
+    return make(405, "method-not-allowed", "The path does not support this method", `It supports ${allow}.`, {
       headers: { allow }
     })
   }
@@ -120,18 +120,18 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(409, code, title, detail)
   }
 
-  /** The connection is closed: what is left of the body is not read. */
+  /** Closes the connection, because the rest of the body is not read. */
   static tooLarge(detail: string) {
     return make(413, "too-large", "The body is too large", detail, { headers: { connection: "close" } })
   }
 
   static unsupportedMediaType(detail: string) {
-    return make(415, "unsupported-media-type", "The body has a type that is not understood here", detail)
+    return make(415, "unsupported-media-type", "The content type of the body is not supported", detail)
   }
 
-  /** `size` in bytes of what was asked for. */
+  /** `size` of the whole representation, in bytes. */
   static rangeNotSatisfiable(size: number) {
-    return make(416, "range-not-satisfiable", "The range lies outside", `There are ${size} bytes.`, {
+    return make(416, "range-not-satisfiable", "The range lies outside of the file", `The file has ${size} bytes.`, {
       headers: { "content-range": `bytes */${size}` }
     })
   }
@@ -147,16 +147,16 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(429, code, title, detail, { headers: { "retry-after": String(retryAfter) } })
   }
 
-  /** Works later, as it is. `retryAfter` in seconds. */
+  /** The same request can succeed later. `retryAfter` in seconds. */
   static unavailable(code: string, title: string, detail: string, retryAfter = 1) {
     return make(503, code, title, detail, { headers: { "retry-after": String(retryAfter) } })
   }
 
   static internal(id: string) {
-    return make(500, "internal", "The server failed", `It is logged under the id ${id}.`, { id })
+    return make(500, "internal", "The server failed", `The log has the details under the id ${id}.`, { id })
   }
 
-  /** For a status that the framework answered without a body. */
+  /** A status without a code of its own. */
   static ofStatus(status: number, title: string) {
     return make(status, `http-${status}`, title, undefined)
   }

@@ -1,4 +1,4 @@
-/** The last stop of every failure: no response with an error status leaves without a problem body. */
+/** Middleware that gives every response with an error status a problem body. */
 import { Cause, Effect } from "effect"
 import type { Types } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -9,17 +9,17 @@ import { Problems } from "./Problems.ts"
 const titles: Readonly<Record<number, string>> = {
   400: "The request is not valid",
   408: "The request took too long",
-  415: "The body has a type that is not understood here",
+  415: "The content type of the body is not supported",
   426: "The connection must be upgraded"
 }
 
-/** An error that was answered without a body, or with a line of text. */
+/** An error response without a body, or with a line of text. */
 const isBare = ({ body, status }: HttpServerResponse.HttpServerResponse) =>
   status >= 400 && (body._tag === "Empty" || body.contentType?.startsWith("text/plain") === true)
 
-const dress = (response: HttpServerResponse.HttpServerResponse) => {
+const withProblem = (response: HttpServerResponse.HttpServerResponse) => {
   if (!isBare(response)) return response
-  if (response.status === 413) return Problem.tooLarge("The body is larger than the server takes.").response
+  if (response.status === 413) return Problem.tooLarge("The body is larger than the server accepts.").response
   return Problem.ofStatus(response.status, titles[response.status] ?? "The request failed").response
 }
 
@@ -48,7 +48,7 @@ export const layer = HttpRouter.middleware(
       return (yield* problems.of(cause)).response
     })
 
-    return (effect) => effect.pipe(Effect.map(dress), Effect.catchCause(recover))
+    return (effect) => effect.pipe(Effect.map(withProblem), Effect.catchCause(recover))
   }),
   { global: true }
 )

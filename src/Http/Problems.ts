@@ -1,14 +1,11 @@
-/** Which failure is which problem: one table, to which every module's edge adds its own errors. */
-import { Cause, Context, Duration, Effect, Layer } from "effect"
+/** Maps failures to problems. The edges of the modules add a rule for each of their errors. */
+import { Cause, Context, Effect, Layer } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { HttpEffect, HttpServerResponse } from "effect/http"
-import { NoSeat, Saturated } from "../Bulkhead.ts"
-import { DbBusy, DbTimeout, DbUnavailable } from "../Db.ts"
-import { StorageRefused, StorageUnavailable } from "../Storage.ts"
-import * as FrameworkProblems from "./FrameworkProblems.ts"
+import { HttpEffect, HttpServerError, HttpServerResponse, Multipart } from "effect/http"
+import { HttpApiError } from "effect/http-api"
 import { Problem } from "./Problem.ts"
 
-/** Answers the problem that an error is, or `undefined` when it is not this rule's error. */
+/** Returns the problem for an error, or `undefined` if the rule does not apply to it. */
 export type Rule = (error: unknown) => Problem | undefined
 
 /** The rule for one class of errors. */
@@ -16,61 +13,46 @@ export function rule<E>(type: abstract new (...args: never) => E, problem: (erro
   return (error) => (error instanceof type ? problem(error) : undefined)
 }
 
-const again = "Try again in a second."
-
-const noSeat = ({ limit, of, seats, setting }: NoSeat): Problem => {
-  const code = seats.replaceAll(" ", "-")
-  const bound = `${limit} at once (${setting})`
-  return of === "node"
-    ? Problem.unavailable(
-        code,
-        `The node has as many ${seats} as it takes`,
-        `It takes ${bound}. Try another node, or later.`,
-        5
-      )
-    : Problem.tooMany(
-        `${code}-of-user`,
-        `The user has too many ${seats}`,
-        `One user may have ${bound}. End one, and try again.`,
-        5
-      )
+const ofServer = ({ reason }: HttpServerError.HttpServerError): Problem | undefined => {
+  if (reason._tag === "RouteNotFound") return Problem.notFound("There is no such path.")
+  if (reason._tag !== "RequestParseError") return undefined
+  return reason.reason === "BodyTooLarge"
+    ? Problem.tooLarge("The body is larger than the server accepts.")
+    : Problem.badRequest("The request ended early.")
 }
 
-const shared: ReadonlyArray<Rule> = [
-  (error) => (error instanceof Problem ? error : undefined),
-  rule(DbUnavailable, () => Problem.unavailable("database-unavailable", "The database does not answer", again)),
-  rule(DbBusy, () =>
-    Problem.tooMany("too-many-requests", "The user has too many requests at once", `As many wait as may. ${again}`)
-  ),
-  rule(Saturated, ({ bulkhead, retryAfter }) =>
-    Problem.unavailable(
-      "saturated",
-      "The node is busy",
-      `As many wait for ${bulkhead} as may. Try again later.`,
-      Math.ceil(Duration.toSeconds(retryAfter))
-    )
-  ),
-  rule(NoSeat, noSeat),
-  rule(DbTimeout, () => Problem.unavailable("database-timeout", "The database is too slow", again)),
-  rule(StorageUnavailable, () => Problem.unavailable("storage-unavailable", "The object store does not answer", again)),
-  rule(StorageRefused, () =>
-    Problem.unavailable("storage-refused", "The object store refuses", "The operator finds the reason in the log.", 60)
-  ),
-  FrameworkProblems.rule
-]
+const ofMultipart = ({ reason }: Multipart.MultipartError): Problem | undefined => {
+  if (reason._tag === "InternalError") return undefined
+  return reason._tag === "Parse"
+    ? Problem.badRequest("The body is not valid multipart/form-data.")
+    : Problem.tooLarge(`The body is larger than the server accepts (${reason._tag}).`)
+}
+
+/** Failures of the HTTP framework. `undefined` for those that are not the fault of the request. */
+function ofFramework(error: unknown): Problem | undefined {
+  if (HttpServerError.isHttpServerError(error)) return ofServer(error)
+  if (HttpApiError.HttpApiPayloadTooLarge.is(error))
+    return Problem.tooLarge("The body is larger than the server accepts.")
+  if (error instanceof Multipart.MultipartError) return ofMultipart(error)
+  if (!HttpApiError.HttpApiSchemaError.is(error)) return undefined
+  const ours = error.kind === "Body" || error.kind === "ResponseHeaders"
+  return ours ? undefined : Problem.invalid(error.kind.toLowerCase(), error.cause)
+}
+
+const builtIn: ReadonlyArray<Rule> = [(error) => (error instanceof Problem ? error : undefined), ofFramework]
 
 export class Problems extends Context.Service<
   Problems,
   {
     add(rules: ReadonlyArray<Rule>): Effect.Effect<void>
-    /** The problem that a failure is. What no rule knows is internal: logged in full under the id that the body names. */
+    /** The problem for a failure. Without a rule it is an internal error, logged in full under the id in the body. */
     of(cause: Cause.Cause<unknown>): Effect.Effect<Problem>
-    /** Turns every failure of a handler into its problem; interruption passes. */
+    /** Replaces each failure of a handler by its problem. Interruption stays interruption. */
     answer<A, E, R>(handler: Effect.Effect<A, E, R>): Effect.Effect<A, Problem, R>
   }
 >()("spillway/Http/Problems") {
   static readonly layer = Layer.sync(Problems, () => {
-    const rules = [...shared]
+    const rules = [...builtIn]
     const known = (error: unknown) =>
       rules.reduce<Problem | undefined>((found, rule) => found ?? rule(error), undefined)
 
@@ -100,12 +82,12 @@ export class Problems extends Context.Service<
     })
   })
 
-  /** For a module's edge: adds its rules. */
+  /** Adds the rules of a module. */
   static readonly rules = (...rules: ReadonlyArray<Rule>) =>
     Layer.effectDiscard(Effect.flatMap(Problems, (problems) => problems.add(rules)))
 }
 
-/** A documented error is encoded as its body alone: its headers (`Retry-After`, `WWW-Authenticate`) are put on the response. */
+/** Documented errors are encoded without headers, so `Retry-After` and `WWW-Authenticate` are set on the response here. */
 const keepHeaders = ({ headers }: Problem) =>
   Effect.withFiber((fiber) => {
     if (headers === undefined) return Effect.void

@@ -1,4 +1,4 @@
-/** The HTTP server of the process, and how routes are served on it. */
+/** The HTTP server of the process, and how it serves routes. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Duration, Effect, Layer, Predicate, Schema } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
@@ -11,13 +11,14 @@ import { Readiness } from "../Readiness.ts"
 import { Upgrades } from "./Upgrades.ts"
 
 const causes: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another program has it. Stop that one, or set SPILLWAY_PORT to another port (0 takes a free one)",
-  EACCES: "this user may not open it. Set SPILLWAY_PORT to 1024 or more",
-  EADDRNOTAVAIL: "this machine has no such address. Set SPILLWAY_HOST to one that it has (127.0.0.1, 0.0.0.0)",
+  EADDRINUSE: "another program uses it. Stop that program, or set SPILLWAY_PORT to another port (0 picks a free one)",
+  EACCES: "this user has no permission to open it. Set SPILLWAY_PORT to 1024 or more",
+  EADDRNOTAVAIL:
+    "this machine has no such address. Set SPILLWAY_HOST to an address of this machine (127.0.0.1, 0.0.0.0)",
   ENOTFOUND: "the host is unknown. Set SPILLWAY_HOST to an address of this machine (127.0.0.1, 0.0.0.0)"
 }
 
-/** The server can't listen; `code` is the system's (`EADDRINUSE`). */
+/** The server can't listen. `code` is the system's error code, such as `EADDRINUSE`. */
 export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", {
   host: Schema.String,
   port: Schema.Int,
@@ -31,13 +32,13 @@ export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotList
 const codeOf = (cause: unknown): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : "unknown reason"
 
-/** A client that is too slow is cut at most a quarter of `headersTimeout` late. */
+/** A slow client is disconnected at most a quarter of `headersTimeout` late. */
 const checksPerTimeout = 4
 
 /** `requestTimeout` bounds receiving a request, not sending its response. */
 const makeListener = (config: HttpConfig["Service"], steps: Iterable<string>): Listener => {
   const requestTimeout = Duration.toMillis(config.requestTimeout)
-  // A head is part of its request: Node insists.
+  // Node requires headersTimeout to be at most requestTimeout.
   const headersTimeout = Math.min(requestTimeout, Duration.toMillis(config.headersTimeout))
   const listener = new Listener(
     {
@@ -55,7 +56,7 @@ const makeListener = (config: HttpConfig["Service"], steps: Iterable<string>): L
   return listener
 }
 
-/** For the requests of connections that were accepted as the server closed, where no routes were served. */
+/** For requests on connections that were accepted while the server closed, when no routes were served. */
 const lastRequests = Duration.seconds(2)
 
 const close = (listener: Listener) =>
@@ -63,14 +64,14 @@ const close = (listener: Listener) =>
     listener.close(() => resume(Effect.void))
   })
 
-/** What is left then sends nothing, or outlasted the time for running requests to end. */
+/** Connections that remain are idle, or exceeded the shutdown timeout. */
 const closeAll = (listener: Listener) =>
   Effect.suspend(() => {
     listener.stop()
     return listener.listening ? Effect.timeoutOption(close(listener), lastRequests) : Effect.void
   }).pipe(Effect.andThen(Effect.sync(() => listener.closeAllConnections())))
 
-/** Listens at once: until routes are served, `/health/live` is answered 200, and all else 503 with `Retry-After`. */
+/** Listens at once. Until routes are served, `/health/live` returns 200 and every other path 503 with `Retry-After`. */
 export const layer = Layer.unwrap(
   Effect.gen(function* () {
     const config = yield* HttpConfig
@@ -102,7 +103,7 @@ export const layer = Layer.unwrap(
 /** Ids have up to 128 characters, three times that when percent-encoded. */
 const routerConfig = { maxParamLength: 384, caseSensitive: true }
 
-/** Serves routes with problems for all that fails. What routes share with the rest of the program is provided outside. */
+/** Serves routes, with a problem for every failure. Services that the rest of the program shares are provided outside. */
 export function serve<A, E, R>(routes: Layer.Layer<A, E, R>) {
   return HttpRouter.serve(Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(Methods.layer)), {
     disableLogger: true,

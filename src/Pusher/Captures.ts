@@ -2,7 +2,7 @@
 import { Clock, Context, Effect, Layer, Metric, Stream } from "effect"
 import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
-import { type Failing, Readiness } from "../Readiness.ts"
+import { type FailedCheck, Readiness } from "../Readiness.ts"
 import { type CaptureStats, Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 
@@ -22,7 +22,7 @@ export interface NodeState {
   readonly bounds: ReadonlyArray<Bound>
   /** Since the start, whatever was dropped, deferred or turned away, by what it is called. */
   readonly troubles: ReadonlyArray<{ readonly name: string; readonly count: number }>
-  readonly failing: ReadonlyArray<Failing>
+  readonly failing: ReadonlyArray<FailedCheck>
   readonly memory: { readonly rss: number; readonly heap: number; readonly external: number }
 }
 

@@ -1,4 +1,4 @@
-/** What `/health/live` and `/health/ready` respond with, while routes stand and before. */
+/** Bodies of `/health/live` and `/health/ready`, with and without routes attached. */
 import type { Status } from "../Readiness.ts"
 
 export const paths = { live: "/health/live", ready: "/health/ready" } as const

@@ -1,6 +1,6 @@
 /**
- * Tells people where the server is, once it listens. A new admin key is shown on a terminal alone: whatever else collects
- * the output would keep it, and for longer.
+ * Announces the server's address once it listens. A new admin key is printed on a terminal only, so that no log collector
+ * stores it.
  */
 import { Effect, Layer, Option, Redacted } from "effect"
 import { HttpServer } from "effect/http"
@@ -13,15 +13,15 @@ export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const { address } = yield* HttpServer.HttpServer
     const publicUrl = yield* PublicUrl
-    if (NetAddress.isInetAddress(address)) publicUrl.listening(address.port)
-    const { made, place } = yield* AdminKey
+    if (NetAddress.isInetAddress(address)) publicUrl.setPort(address.port)
+    const { created, location } = yield* AdminKey
     yield* Telemetry.announce(`Spillway listens on ${HttpServer.formatAddress(address)}`)
-    if (Option.isNone(made) || !(yield* Telemetry.Attended)) {
-      return yield* Telemetry.announce(`Open ${publicUrl.base()}/ in a browser: ${place}`)
+    if (Option.isNone(created) || !(yield* Telemetry.Interactive)) {
+      return yield* Telemetry.announce(`Open ${publicUrl.base()}/ in a browser: ${location}`)
     }
-    const key = Redacted.value(made.value.secret)
-    yield* Telemetry.announce(`The admin key, shown this once and kept in ${made.value.file}: ${key}`)
-    // In the fragment, which browsers do not send.
-    yield* Telemetry.announce(`Open ${publicUrl.base()}/#key=${key} in a browser: this link has the key in it`)
+    const key = Redacted.value(created.value.secret)
+    yield* Telemetry.announce(`The admin key, shown only now and stored in ${created.value.file}: ${key}`)
+    // Browsers do not send the fragment.
+    yield* Telemetry.announce(`Open ${publicUrl.base()}/#key=${key} in a browser: this link contains the key`)
   })
 )

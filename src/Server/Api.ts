@@ -1,4 +1,4 @@
-/** Composition: the HTTP contract of all modules, for `/openapi.json` and `/docs`. */
+/** Composition: the HTTP contracts of all modules, for `/openapi.json` and `/docs`. */
 import { Predicate } from "effect"
 import { HttpApi, OpenApi } from "effect/http-api"
 import { KeysGroup } from "../Auth/KeysApi.ts"
@@ -15,7 +15,7 @@ const query = (name: string, description: string) => ({
   description
 })
 
-/** The capture socket is no `HttpApi` endpoint: its upgrade is described by hand, its messages in docs/protocol.md. */
+/** The capture socket is not an `HttpApi` endpoint, so its upgrade is described here and its messages in docs/protocol.md. */
 const listen = {
   get: {
     tags: ["capture"],
@@ -26,14 +26,14 @@ const listen = {
     security: [{ bearer: [] }],
     parameters: [
       query("sample_rate", "8000 to 48000 Hz, default 16000"),
-      query("audio_timeline", "`2`: spans are exact"),
-      query("ack", "`1`: the server says what is durable"),
+      query("audio_timeline", "`2`: timestamps are exact"),
+      query("ack", "`1`: the server acknowledges durable audio"),
       query("uid", "Another user, with a service key")
     ],
     responses: {
       101: {
         description:
-          "The socket is open; closed with 1013 when the node or the user has too many, with 1001 when the node stops"
+          "The socket is open. It is closed with 1013 at the limit of captures of the node or the user, with 1001 when the node stops"
       },
       401: { description: "No valid key" },
       426: { description: "Not a WebSocket upgrade" },
@@ -53,7 +53,7 @@ export class Api extends HttpApi.make("spillway")
       title: "Spillway",
       version: "0.1.0",
       description:
-        "Self-hosted backend for live audio: keeps every acknowledged second, plays any moment back at once.",
+        "Self-hosted backend for live audio: stores every acknowledged second, plays back any moment at once.",
       transform: (document) => ({
         ...document,
         paths: { ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}), "/v1/trigger/listen": listen }

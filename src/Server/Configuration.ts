@@ -31,7 +31,7 @@ export const groups = [
   TelemetryConfig
 ] as const
 
-/** All that may be in one environment: the commands' settings are no mistake in the server's. */
+/** Settings of the server and of the commands, which can share one environment. */
 export const names = Settings.namesOf([...groups, CliConfig])
 
 export const layer = Settings.layerAll(names, ...groups)

@@ -1,4 +1,4 @@
-/** The object store that the settings ask for: a bucket of Google Cloud Storage, or this machine's disk. */
+/** Selects the object store by the settings: a bucket of Google Cloud Storage, or the disk of this machine. */
 import { Effect, Layer, Option } from "effect"
 import { resolve } from "node:path"
 import { NodeConfig } from "../NodeConfig.ts"
@@ -9,7 +9,7 @@ import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
 
 type Disk = typeof DiskStorage.layer
 
-/** Google's library is as large as all of this program: loaded for who uses it. */
+/** Loaded on demand: Google's library is as large as the rest of the program. */
 const gcs = (bucket: string) =>
   Layer.unwrap(
     Effect.map(
@@ -18,15 +18,15 @@ const gcs = (bucket: string) =>
     )
   )
 
-const chosen = (
+const select = (
   bucket: Option.Option<string>
 ): Layer.Layer<Storage, Layer.Error<Disk>, Layer.Services<Disk> | GcsConfig> =>
   Option.match(bucket, { onNone: () => DiskStorage.layer, onSome: gcs })
 
-export const layer = Layer.unwrap(Effect.map(GcsConfig, ({ bucket }) => chosen(bucket)))
+export const layer = Layer.unwrap(Effect.map(GcsConfig, ({ bucket }) => select(bucket)))
 
-/** Says in the log where objects are kept, and whether new audio is encrypted. For a start whose store was not refused. */
-export const layerSaid = Layer.effectDiscard(
+/** Logs where objects are stored and whether new audio is encrypted. Built after the store, so only for a store that works. */
+export const layerLog = Layer.effectDiscard(
   Effect.gen(function* () {
     const { bucket, endpoint } = yield* GcsConfig
     const { dataDir } = yield* NodeConfig
@@ -36,6 +36,6 @@ export const layerSaid = Layer.effectDiscard(
       onNone: () => `under ${resolve(dataDir, "objects")}`,
       onSome: (name) => `in bucket "${name}" ${at}`
     })
-    yield* Effect.logInfo(`Objects are kept ${place}; new audio is ${level === "enhanced" ? "" : "not "}encrypted`)
+    yield* Effect.logInfo(`Objects are stored ${place}; new audio is ${level === "enhanced" ? "" : "not "}encrypted`)
   })
 )

@@ -1,21 +1,21 @@
-/** The directory of this node: there, writable, and no other server's, before anything opens a file in it. */
+/** Creates and locks the data directory before any other module opens a file in it. */
 import { hostname } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { Effect, FileSystem, Layer, Path, Predicate, Schema } from "effect"
 import type { PlatformError } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 
-/** Nothing can be kept in the data directory. */
+/** The data directory can't be created or written. */
 export class DataDirectoryUnusable extends Schema.TaggedError<DataDirectoryUnusable>()("DataDirectoryUnusable", {
   path: Schema.String,
   problem: Schema.String
 }) {
   override get message() {
-    return `Can't write to the data directory ${this.path} (${this.problem}). Give this user the right to, or set SPILLWAY_DATA_DIR to another directory.`
+    return `Can't write to the data directory ${this.path} (${this.problem}). Give this user write permission, or set SPILLWAY_DATA_DIR to another directory.`
   }
 }
 
-/** Two servers would take each other's journal for what a killed one left. */
+/** Two servers would recover each other's journal as that of a killed process. */
 export class DataDirectoryInUse extends Schema.TaggedError<DataDirectoryInUse>()("DataDirectoryInUse", {
   path: Schema.String,
   /** For people: `process 7 on web-1`. */
@@ -26,12 +26,12 @@ export class DataDirectoryInUse extends Schema.TaggedError<DataDirectoryInUse>()
   }
 }
 
-/** SQLite's code for a lock that somebody else has. */
-const isTaken = (error: unknown) => Predicate.hasProperty(error, "errcode") && error.errcode === 5
+/** SQLITE_BUSY: another process has the lock. */
+const isLocked = (error: unknown) => Predicate.hasProperty(error, "errcode") && error.errcode === 5
 
 /**
- * A file lock of the kernel's, which ends with the process, however it ends: Node has none of its own, but SQLite takes one
- * for a transaction. Nothing is ever written to the file.
+ * A kernel file lock, which the end of the process releases in every case. Node has no API for it, so an open SQLite
+ * transaction holds it. Nothing is written to the file.
  */
 const lock = (dataDir: string, file: string) =>
   Effect.acquireRelease(
@@ -42,7 +42,7 @@ const lock = (dataDir: string, file: string) =>
         return database
       },
       catch: (error) =>
-        isTaken(error)
+        isLocked(error)
           ? new DataDirectoryInUse({ path: dataDir, owner: "another process" })
           : new DataDirectoryUnusable({
               path: dataDir,
@@ -52,7 +52,7 @@ const lock = (dataDir: string, file: string) =>
     (database) => Effect.sync(() => database.close())
   )
 
-/** Level by level: Node's recursive mkdir never ends where a parent is there and takes no directory, as `/proc`. */
+/** Level by level, because Node's recursive mkdir does not return if a parent such as `/proc` accepts no directories. */
 const makeAll = (
   directory: string
 ): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem | Path.Path> =>
@@ -71,7 +71,7 @@ const makeAll = (
 const isDirectory = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   if ((yield* fs.stat(path)).type !== "Directory") {
-    return yield* new DataDirectoryUnusable({ path, problem: "it is no directory" })
+    return yield* new DataDirectoryUnusable({ path, problem: "it is not a directory" })
   }
 })
 

@@ -1,13 +1,13 @@
-/** The contract for machines at `/openapi.json`, and for people at `/docs`. */
+/** The HTTP contract: `/openapi.json` for programs, `/docs` for people. */
 import { Effect, Scope } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApiScalar, OpenApi } from "effect/http-api"
 import type { HttpApi, HttpApiGroup } from "effect/http-api"
 
-/** Runs when it is first needed, and then to its end: one client that leaves must not fail it for all. */
+/** Runs on first use, uninterruptibly, because a client that disconnects must not fail it for others. */
 const once = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.cached(Effect.uninterruptible(effect))
 
-/** Both are made for the first who asks: 3 MB and some 50 ms that no start needs. `/docs` loads nothing from elsewhere. */
+/** Built on first use, because they need 3 MB and about 50 ms. `/docs` loads nothing from other hosts. */
 export function layer<Id extends string, Groups extends HttpApiGroup.Constraint>(api: HttpApi.HttpApi<Id, Groups>) {
   return HttpRouter.use(
     Effect.fnUntraced(function* (router) {

@@ -1,4 +1,4 @@
-/** `/health/live`: the process answers. `/health/ready`: it should get traffic, and what it does without; 503 names what fails and why. */
+/** `/health/live`: the process responds. `/health/ready`: 200 if the node should get traffic, else 503 with the failed checks. */
 import { Effect } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { Health, Readiness } from "../Readiness.ts"

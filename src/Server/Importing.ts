@@ -1,4 +1,4 @@
-/** Composition: what `spillway import` works on. `src/Cli.ts` loads it for that command alone. */
+/** Composition: the services of `spillway import`. `src/Cli.ts` loads it for that command only. */
 import { Effect, Layer, type Option, References } from "effect"
 import * as Bucket from "../Cli/Import/Bucket.ts"
 import { CliConfig } from "../Cli/CliConfig.ts"
@@ -12,12 +12,12 @@ import * as ConfiguredStorage from "./ConfiguredStorage.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
 import * as UsedSecrets from "../Encryption/UsedSecrets.ts"
 
-/** On the store and the database themselves, as the server; on another bucket than the server's only if it has none. */
+/** Uses the server's store and database directly. `bucket` is accepted only if the settings have none. */
 export function layer({ bucket }: { readonly bucket: Option.Option<string> }) {
   return Layer.mergeAll(Screen.layer, CliConfig.layer, Import.layer).pipe(
     Layer.provide(UsedSecrets.layer),
     Layer.provide(Database.layer),
-    // What the server does about a store that can't be reached is no news here.
+    // Hides the warnings about an unreachable store that are meant for a server.
     Layer.provideMerge(Layer.provide(ConfiguredStorage.layer, Layer.succeed(References.MinimumLogLevel, "Error"))),
     Layer.provide(PublicAddress.layer),
     Layer.provide(Configuration.layer),

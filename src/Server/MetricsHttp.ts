@@ -1,4 +1,4 @@
-/** `/metrics` in Prometheus' text form: what the program counts, and the process itself, sampled when asked. */
+/** `/metrics` in the text format of Prometheus, with metrics of the process that are sampled at each scrape. */
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Effect, Metric } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
@@ -6,13 +6,16 @@ import { PrometheusMetrics } from "effect/observability"
 
 const gauge = (name: string, description: string) => Metric.gauge(name, { description })
 
-const rss = gauge("process_resident_memory_bytes", "Memory of the process in RAM")
+const rss = gauge("process_resident_memory_bytes", "Resident memory of the process")
 const heap = gauge("nodejs_heap_size_used_bytes", "JavaScript heap in use")
-const external = gauge("nodejs_external_memory_bytes", "Buffers outside of the JavaScript heap")
-const started = gauge("process_start_time_seconds", "Unix time of the start")
+const external = gauge("nodejs_external_memory_bytes", "Memory of buffers outside the JavaScript heap")
+const started = gauge("process_start_time_seconds", "Unix time at which the process started")
 const lagMean = gauge("nodejs_eventloop_lag_mean_seconds", "Mean delay of the event loop since the last scrape")
-const lagP99 = gauge("nodejs_eventloop_lag_p99_seconds", "99th percentile of that delay since the last scrape")
-const lagMax = gauge("nodejs_eventloop_lag_max_seconds", "Longest delay since the last scrape")
+const lagP99 = gauge(
+  "nodejs_eventloop_lag_p99_seconds",
+  "99th percentile of the delay of the event loop since the last scrape"
+)
+const lagMax = gauge("nodejs_eventloop_lag_max_seconds", "Longest delay of the event loop since the last scrape")
 const cpu = Metric.gauge("process_cpu_seconds", { description: "CPU time used since the start" })
 
 const RESOLUTION_MS = 20
@@ -30,7 +33,7 @@ const lagMonitor = Effect.acquireRelease(
 export const layer = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const lag = yield* lagMonitor
-    /** The timer itself is due every `RESOLUTION_MS`; what is over it is the delay. */
+    /** The histogram has intervals of a timer of `RESOLUTION_MS`; the excess is the delay. */
     const delay = (nanos: number) => (Number.isFinite(nanos) ? Math.max(0, nanos / NANOS - RESOLUTION_MS / 1000) : 0)
     const sample = Effect.gen(function* () {
       const memory = process.memoryUsage()

@@ -1,6 +1,6 @@
 /**
- * `/objects`: what a signed URL of this server is good for. No key is asked for; the signature is the permission. It is one
- * for GET alone: HEAD is answered 403, as Google Cloud Storage and S3 do for a URL that was signed for GET.
+ * `/objects`: objects of the disk store by signed URL. The signature is the permission, so no key is needed. It covers GET
+ * only: HEAD is rejected with 403, as by Google Cloud Storage and S3.
  */
 import { Clock, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -11,20 +11,20 @@ import { ObjectUrls, path } from "../Storage/Disk/ObjectUrls.ts"
 import * as Validation from "../Storage/Validation.ts"
 import { StorageConfig } from "../Storage/StorageConfig.ts"
 
-/** The same for all that is wrong with a URL, so that nothing can be learned from trying. */
-const refused = new Problem({
+/** One response for every invalid URL, so that guesses reveal nothing. */
+const rejected = new Problem({
   status: 403,
   code: "url-not-valid",
   title: "The URL is not valid",
   detail: "It has expired, was changed, or is for another method."
 })
 
-/** The user's id follows these; other names begin with it. */
-const kinds = new Set(["chunks", "merged", "syncing"])
+/** Key prefixes that the uid follows; other keys begin with the uid. */
+const prefixes = new Set(["chunks", "merged", "syncing"])
 
 const ownerOf = (key: string): string => {
   const [first = "", second] = key.split("/")
-  return second !== undefined && kinds.has(first) ? second : first
+  return second !== undefined && prefixes.has(first) ? second : first
 }
 
 const respond = (request: HttpServerRequest.HttpServerRequest, storage: Storage["Service"], head: ObjectHead) => {
@@ -39,20 +39,20 @@ const respond = (request: HttpServerRequest.HttpServerRequest, storage: Storage[
     return HttpServerResponse.empty({ status: 304, headers })
   }
   const isSame = EntityTag.isSameRange(request.headers["if-range"], etag)
-  const asked = byteRange(isSame ? request.headers["range"] : undefined, head.size)
-  if (asked === "unsatisfiable") return Problem.rangeNotSatisfiable(head.size).response
-  if (asked === "whole") {
+  const range = byteRange(isSame ? request.headers["range"] : undefined, head.size)
+  if (range === "unsatisfiable") return Problem.rangeNotSatisfiable(head.size).response
+  if (range === "whole") {
     return HttpServerResponse.stream(storage.get(head.key), {
       contentType: head.contentType,
       contentLength: head.size,
       headers
     })
   }
-  return HttpServerResponse.stream(storage.get(head.key, asked), {
+  return HttpServerResponse.stream(storage.get(head.key, range), {
     status: 206,
     contentType: head.contentType,
-    contentLength: asked.end - asked.start,
-    headers: { ...headers, "content-range": `bytes ${asked.start}-${asked.end - 1}/${head.size}` }
+    contentLength: range.end - range.start,
+    headers: { ...headers, "content-range": `bytes ${range.start}-${range.end - 1}/${head.size}` }
   })
 }
 
@@ -73,13 +73,13 @@ export const layer = HttpRouter.use(
       const key = target.slice(path.length)
       const parameters = new URLSearchParams(query)
       const claim = { method: request.method, key, expires: parameters.get("expires") ?? "" }
-      if (!(yield* urls.isValid(claim, parameters.get("signature") ?? ""))) return yield* refused
-      // The request's scope lasts until the response is sent.
+      if (!(yield* urls.isValid(claim, parameters.get("signature") ?? ""))) return yield* rejected
+      // The request's scope closes when the response has been sent.
       yield* seats.take(ownerOf(key))
       const head = yield* Effect.catchTag(storage.head(key), "ObjectNotFound", () =>
         Problem.notFound("There is no such object.")
       )
-      if ((yield* Clock.currentTimeMillis) >= Validation.objectExpiry(head.metadata)) return yield* refused
+      if ((yield* Clock.currentTimeMillis) >= Validation.objectExpiry(head.metadata)) return yield* rejected
       return respond(request, storage, head)
     })
 

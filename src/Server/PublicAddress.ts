@@ -1,12 +1,12 @@
-/** The node's public URL, as set, or as it listens. */
+/** The node's public URL: the setting, or the address that the node listens on. */
 import { Effect, Layer, Option } from "effect"
 import { PublicUrl } from "../PublicUrl.ts"
 import { HttpConfig } from "../Http/HttpConfig.ts"
 
-const everywhere = ["0.0.0.0", "::"]
+const wildcards = ["0.0.0.0", "::"]
 
 const originOf = (host: string, port: number): string => {
-  const name = everywhere.includes(host) ? "localhost" : host
+  const name = wildcards.includes(host) ? "localhost" : host
   return `http://${name.includes(":") ? `[${name}]` : name}:${port}`
 }
 
@@ -17,7 +17,7 @@ export const layer = Layer.effect(
     let own = originOf(host, port)
     return PublicUrl.of({
       base: () => Option.getOrElse(publicUrl, () => own).replace(/\/+$/, ""),
-      listening: (port) => {
+      setPort: (port) => {
         own = originOf(host, port)
       }
     })

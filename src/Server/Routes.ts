@@ -1,4 +1,4 @@
-/** Composition: everything that is served over HTTP. */
+/** Composition: all routes. */
 import { Layer } from "effect"
 import { Api } from "./Api.ts"
 import * as Docs from "./DocsHttp.ts"

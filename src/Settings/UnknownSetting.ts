@@ -24,7 +24,7 @@ export class UnknownSetting extends Schema.TaggedError<UnknownSetting>()("Unknow
   }
 }
 
-/** How many letters are to be changed, added or left out to make one text the other (Levenshtein). */
+/** Levenshtein distance: letters to change, add or remove. */
 const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, at) => at)
   for (const [i, letter] of [...a].entries()) {
@@ -38,7 +38,7 @@ const distance = (a: string, b: string): number => {
   return row.at(-1) ?? 0
 }
 
-/** A guess that changes more than a third of the name's own letters is none. */
+/** Names that differ in more than a third of the letters are not similar. */
 const nearest = (env: string, known: ReadonlyArray<string>): string | undefined => {
   const most = Math.ceil((env.length - prefix.length) / 3)
   const [first] = known
@@ -48,10 +48,10 @@ const nearest = (env: string, known: ReadonlyArray<string>): string | undefined 
   return first?.name
 }
 
-/** What Kubernetes tells every container of a service that has this name; `SPILLWAY_PORT_80_TCP` has numbers and is not listed. */
+/** Variables that Kubernetes sets in every container for a service named `spillway`. */
 const ofOrchestrator = (env: string) => /_SERVICE_(HOST|PORT)(_|$)/.test(env)
 
-/** Names that are set, and begin with these parts. */
+/** Names of variables that are set and begin with these parts. */
 const namesUnder = (
   provider: ConfigProvider.ConfigProvider,
   path: ReadonlyArray<string>

@@ -82,8 +82,8 @@ layer(world(), { excludeTestServices: true })("a start with another key in the f
       yield* start(dataDir)
       const other = `spw_${"o".repeat(43)}`
       yield* fs.writeFileString(`${dataDir}/admin-key`, other)
-      const { place } = Context.get(yield* start(dataDir), AdminKey.AdminKey)
-      assert.strictEqual(place, `the admin key is another one than ${dataDir}/admin-key has`)
+      const { location } = Context.get(yield* start(dataDir), AdminKey.AdminKey)
+      assert.strictEqual(location, `the admin key differs from the one in ${dataDir}/admin-key`)
       assert.isTrue(Option.isNone(yield* (yield* Keys).find(Redacted.make(other))))
     })
   )
@@ -105,7 +105,7 @@ layer(world(), { excludeTestServices: true })("a start with a file that is no ke
       const { writeFileString } = yield* FileSystem.FileSystem
       assert.strictEqual(
         yield* refused((file) => writeFileString(file, "hunter2\n")),
-        "Can't use DATA/admin-key (it holds no key). Put the key into it, readable for this user, or set SPILLWAY_ADMIN_KEY."
+        "Can't use DATA/admin-key (it has no valid key). Write the key to it, readable by this user, or set SPILLWAY_ADMIN_KEY."
       )
     })
   )
@@ -115,7 +115,7 @@ layer(world(), { excludeTestServices: true })("a start with a file that is no ke
       const { makeDirectory } = yield* FileSystem.FileSystem
       assert.match(
         yield* refused((file) => makeDirectory(file)),
-        /^Can't use DATA\/admin-key \([A-Za-z]+\)\. Put the key/
+        /^Can't use DATA\/admin-key \([A-Za-z]+\)\. Write the key/
       )
     })
   )

@@ -1,21 +1,8 @@
 /** What a bulkhead promises to those who run, and to those who wait. */
 import { assert, it } from "@effect/vitest"
-import {
-  Cause,
-  Clock,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Layer,
-  Logger,
-  Metric,
-  References,
-  Result
-} from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect"
 import { TestClock } from "effect/testing"
-import { NestedTake, PrecachePermits, StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
+import { NestedTake, StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { make } from "./TestBulkhead.ts"
 
@@ -129,56 +116,6 @@ it.effect("turns everybody away who would wait when nobody may", () =>
     const bulkhead = yield* make({ maxWaiting: 0 })
     yield* start(bulkhead.run("a")(Effect.never))
     assert.strictEqual((yield* Effect.flip(bulkhead.run("a")(Effect.void)))._tag, "Saturated")
-  })
-)
-
-it.effect("turns away who has waited too long, and gives the place to others", () =>
-  Effect.gen(function* () {
-    const bulkhead = yield* make({ maxWaiting: 1, waitTimeout: Duration.seconds(5) })
-    const running = yield* start(bulkhead.run("a")(Effect.never))
-    const waiting = yield* start(Effect.result(bulkhead.run("b")(Effect.void)))
-    yield* TestClock.adjust("4999 millis")
-    assert.strictEqual((yield* bulkhead.stats).waiting, 1)
-    yield* TestClock.adjust("1 millis")
-    const result = yield* Fiber.join(waiting)
-    assert.deepInclude(Result.isFailure(result) ? result.failure : {}, { limit: "waitTimeout", key: "b" })
-    const stats = yield* bulkhead.stats
-    assert.deepStrictEqual([stats.waiting, stats.rejected, stats.waited], [0, 1, Duration.seconds(5)])
-    const next = yield* start(bulkhead.run("c")(Effect.andThen(Effect.sleep("1 minute"), Effect.succeed("ran"))))
-    yield* Fiber.interrupt(running)
-    yield* TestClock.adjust("1 minute")
-    assert.strictEqual(yield* Fiber.join(next), "ran")
-  })
-)
-
-it.effect("keeps no timer of a run that has its turn, or was interrupted", () =>
-  Effect.gen(function* () {
-    const clock = yield* Clock.Clock
-    let timers = 0
-    const sleep = (duration: Duration.Duration) =>
-      Effect.suspend(() => {
-        timers++
-        return Effect.ensuring(
-          clock.sleep(duration),
-          Effect.sync(() => timers--)
-        )
-      })
-    const bulkhead = yield* make({ waitTimeout: Duration.seconds(5) })
-    yield* Effect.gen(function* () {
-      const running = yield* start(bulkhead.run("a")(Effect.never))
-      const next = yield* start(bulkhead.run("b")(Effect.never))
-      const other = yield* start(bulkhead.run("c")(Effect.never))
-      yield* ticks
-      assert.strictEqual(timers, 2)
-      yield* Fiber.interrupt(running)
-      yield* ticks
-      assert.strictEqual(timers, 1)
-      yield* Fiber.interrupt(other)
-      yield* ticks
-      assert.strictEqual(timers, 0)
-      assert.strictEqual((yield* bulkhead.stats).active, 1)
-      yield* Fiber.interrupt(next)
-    }).pipe(Effect.provideService(Clock.Clock, Object.assign(Object.create(clock), { sleep })))
   })
 )
 
@@ -350,21 +287,16 @@ it.effect("warns once a minute while work waits, and once after work was turned 
 
 it.effect("has the node's bulkheads as the settings say", () =>
   Effect.gen(function* () {
-    const all = yield* Effect.all([StorageRead, StorageWrite, PrecachePermits])
+    const all = yield* Effect.all([StorageRead, StorageWrite])
     const permits = yield* Effect.forEach(all, (bulkhead) => Effect.map(bulkhead.stats, (stats) => stats.permits))
     assert.deepStrictEqual(
       all.map(({ name }, i) => [name, permits[i]]),
       [
         ["storage.read", 32],
-        ["storage.write", 16],
-        ["precache", 4]
+        ["storage.write", 16]
       ]
     )
   }).pipe(
-    Effect.provide(
-      Layer.mergeAll(StorageRead.layer, StorageWrite.layer, PrecachePermits.layer).pipe(
-        Layer.provide(BulkheadConfig.layer)
-      )
-    )
+    Effect.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer)))
   )
 )

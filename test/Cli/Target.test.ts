@@ -35,7 +35,7 @@ const hints = ({ adminKey, attended = true, env = {}, key, url }: Given) =>
     }
     const target = yield* Target.target(flags).pipe(
       Effect.provide([Layer.fresh(config), Target.layerLocal(Effect.succeed(local))]),
-      Effect.provideService(Telemetry.Attended, attended)
+      Effect.provideService(Telemetry.Interactive, attended)
     )
     const plain = (text: string) => text.replace(dataDir.replaceAll("'", String.raw`'\''`), "DATA")
     return { fetch: Target.hint(target, "fetch c"), curl: plain(Target.curl(target, "/v1/x y")) }

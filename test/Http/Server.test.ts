@@ -26,7 +26,7 @@ it.effect("says in one line what to do when the port is in use", () =>
     assert.strictEqual(error._tag, "CannotListen")
     assert.strictEqual(
       error.message,
-      `Can't listen on port ${port} of 127.0.0.1: another program has it. Stop that one, or set SPILLWAY_PORT to another port (0 takes a free one).`
+      `Can't listen on port ${port} of 127.0.0.1: another program uses it. Stop that program, or set SPILLWAY_PORT to another port (0 picks a free one).`
     )
   })
 )

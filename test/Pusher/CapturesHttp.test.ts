@@ -129,8 +129,8 @@ it("refuses one view more than a user or the node may have, and takes one again 
     refusals.push(await refusal())
   }
   assert.deepStrictEqual(refusals, [
-    [429, "5", "One user may have 1 at once (SPILLWAY_CAPTURE_VIEWERS_PER_USER). End one, and try again."],
-    [503, "5", "It takes 2 at once (SPILLWAY_CAPTURE_VIEWERS). Try another node, or later."]
+    [429, "5", "A user may have 1 at once (SPILLWAY_CAPTURE_VIEWERS_PER_USER). End one, and try again."],
+    [503, "5", "It allows 2 at once (SPILLWAY_CAPTURE_VIEWERS). Try another node, or try again later."]
   ])
   views[0]?.abort.abort()
   let status = 429

@@ -13,7 +13,10 @@ import { dataDirectory, startServer } from "../support/Server.ts"
 import { environment, listening } from "../Http/support/Served.ts"
 
 const key = `spw_${"k".repeat(43)}`
-const firstStart = { made: Option.some({ secret: Redacted.make(key), file: "/d/admin-key" }), place: "it is in a file" }
+const firstStart = {
+  created: Option.some({ secret: Redacted.make(key), file: "/d/admin-key" }),
+  location: "it is in a file"
+}
 
 /** What the first start prints, and what it logs. */
 const told = Effect.fnUntraced(function* (attended: boolean) {
@@ -27,7 +30,7 @@ const told = Effect.fnUntraced(function* (attended: boolean) {
       Layer.provide(Logger.layer([Logger.make(({ message }) => void logged.push(String(message)))]))
     )
   ).pipe(
-    Effect.provideService(Telemetry.Attended, attended),
+    Effect.provideService(Telemetry.Interactive, attended),
     Effect.updateService(Console.Console, (console) => ({ ...console, log: (line) => void printed.push(line) }))
   )
   const withoutPort = (line: string) => line.replace(/127\.0\.0\.1:\d+/, "HERE")
@@ -39,8 +42,8 @@ it.effect("is the new key and a link with it, for a person at a terminal", () =>
     assert.deepStrictEqual(yield* told(true), {
       printed: [
         "Spillway listens on http://HERE",
-        `The admin key, shown this once and kept in /d/admin-key: ${key}`,
-        `Open http://HERE/#key=${key} in a browser: this link has the key in it`
+        `The admin key, shown only now and stored in /d/admin-key: ${key}`,
+        `Open http://HERE/#key=${key} in a browser: this link contains the key`
       ],
       logged: []
     })
@@ -75,6 +78,6 @@ it("goes to a pipe as JSON alone, whatever the level, and says where the key is"
     assert.deepStrictEqual(messages, [`Spillway listens on ${server.url}`, `Open ${server.url}/ in a browser: ${kept}`])
   }
   const preset = await start({ SPILLWAY_ADMIN_KEY: key })
-  assert.match(preset.messages[1], /: the admin key is SPILLWAY_ADMIN_KEY's$/)
+  assert.match(preset.messages[1], /: the admin key is the value of SPILLWAY_ADMIN_KEY$/)
   assert.notInclude(preset.server.output(), "spw_")
 })

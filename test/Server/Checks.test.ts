@@ -71,7 +71,7 @@ it.live("a store that says nothing is told as soon as a check may take, and is w
       const { status, text } = yield* until(/degraded/)
       assert.deepStrictEqual(
         [status, JSON.parse(text).degraded],
-        [200, [{ name: "storage", reason: `The store ${bucket} does not answer.` }]]
+        [200, [{ name: "storage", reason: `The store ${bucket} does not respond.` }]]
       )
       store.faults.clear()
       assert.strictEqual((yield* until(/^\{"status":"ready"\}$/)).status, 200)

@@ -42,7 +42,7 @@ layer(server, { excludeTestServices: true })("health", (it) => {
         status: "unavailable",
         failing: [
           { name: "disk", reason: "It is full." },
-          { name: "slow", reason: "It takes too long." },
+          { name: "slow", reason: "The check timed out." },
           { name: "buggy", reason: "a bug" }
         ],
         degraded

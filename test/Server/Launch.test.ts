@@ -90,7 +90,7 @@ it("says that the data directory can't be used", () =>
     Fs.writeFileSync(dataDir, "a file")
     const { code, lines } = await failedStart(dataDir, {})
     assert.strictEqual(code, 1)
-    assert.match(lines.at(-1) ?? "", /^spillway: .*data \(it is no directory\)/)
+    assert.match(lines.at(-1) ?? "", /^spillway: .*data \(it is not a directory\)/)
   }))
 
 it("says so where no directory can be made, and does not try for ever", async () => {

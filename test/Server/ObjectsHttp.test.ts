@@ -29,7 +29,7 @@ const worldWith = (config: Layer.Layer<StorageConfig, SettingsInvalid>) =>
             config,
             BulkheadConfig.layer,
             Layer.succeed(NodeConfig, { dataDir }),
-            Layer.succeed(PublicUrl, { base: () => base, listening: () => {} }),
+            Layer.succeed(PublicUrl, { base: () => base, setPort: () => {} }),
             Layer.mock(Keys, {})
           )
         )

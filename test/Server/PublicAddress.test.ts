@@ -47,7 +47,7 @@ it.effect("has the port that the server really has", () =>
     Effect.provide(
       Announcement.layer.pipe(
         Layer.provideMerge(Layer.merge(listening, PublicAddress.layer)),
-        Layer.provide([HttpConfig.layer, Layer.succeed(AdminKey, { made: Option.none(), place: "" })]),
+        Layer.provide([HttpConfig.layer, Layer.succeed(AdminKey, { created: Option.none(), location: "" })]),
         Layer.provide(environment({}))
       )
     )

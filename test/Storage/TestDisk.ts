@@ -18,7 +18,7 @@ const config = Layer.succeed(StorageConfig, {
   leftoverAge: Duration.hours(1)
 })
 
-const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://spillway.test:8080", listening: () => {} })
+const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://spillway.test:8080", setPort: () => {} })
 
 /** A store in this directory; anew each time it is called. */
 export const diskStorage = (dataDir: string) =>

@@ -4,7 +4,7 @@ import { Layer } from "effect"
 import { HttpServer } from "effect/http"
 import { Access } from "../../../src/Auth/Access.ts"
 import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
-import { Problems } from "../../../src/Http/Problems.ts"
+import * as ErrorResponses from "../../../src/Server/ErrorResponses.ts"
 import { Readiness } from "../../../src/Readiness.ts"
 import { ReadinessConfig } from "../../../src/Readiness/ReadinessConfig.ts"
 import * as Server from "../../../src/Http/Server.ts"
@@ -13,7 +13,7 @@ import * as Settings from "../../support/Settings.ts"
 export const environment = (env: Record<string, string>) => Settings.environment({ SPILLWAY_PORT: "0", ...env })
 
 const shared = Layer.mergeAll(Access.layer, Access.layerAuthorization.pipe(Layer.provide(Access.layer))).pipe(
-  Layer.provideMerge(Layer.merge(Problems.layer, Readiness.layer))
+  Layer.provideMerge(Layer.merge(ErrorResponses.layer, Readiness.layer))
 )
 
 /** The server without routes. */
