@@ -1,10 +1,10 @@
-/** What was recorded, as it is listed and heard: audio files over the timeline of chunks, read without merging them. */
+/** Conversations and their audio files, for listing and playback. Audio is read from the chunks without merging them. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { Wav } from "./Audio.ts"
 import type { DbError } from "./Db.ts"
+import { rejectDamaged } from "./Playback/AudioUnreadable.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
-import * as Unreadable from "./Playback/Unreadable.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
 import { type AudioFileChanged, type Conversation, isReadAsPcm, Recording } from "./Recording.ts"
 
@@ -12,7 +12,7 @@ export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export type { Rendition } from "./Playback/Rendition.ts"
 
-/** The audio file holds Opus that is not decoded here. */
+/** The audio file contains Opus that this node does not decode. */
 export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable", {
   conversation: Schema.String,
   file: Schema.String,
@@ -20,10 +20,10 @@ export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable"
   format: Schema.String
 }) {}
 
-/** Audio files of a conversation in JSON: the latest ones, the rest page by page. */
-const filesOfOne = 1_000
-/** Audio files in a list, of all its conversations together. */
-const filesOfList = 2_000
+/** Audio files in a response about one conversation; the rest are on further pages. */
+const maxFilesOfOne = 1_000
+/** Audio files in a list of conversations, in total. */
+const maxFilesOfList = 2_000
 
 export interface FilesPage {
   readonly before?: string
@@ -32,7 +32,7 @@ export interface FilesPage {
 export class Playback extends Context.Service<
   Playback,
   {
-    /** Newest first. `before` is the `next` of the page before. */
+    /** Newest first. `before` is the `next` of the previous page. */
     conversations(
       uid: string,
       page: { readonly before?: string; readonly limit: number }
@@ -40,15 +40,15 @@ export class Playback extends Context.Service<
       { readonly conversations: ReadonlyArray<Conversation>; readonly next: string | undefined },
       DbError
     >
-    /** None when it does not exist or is somebody else's. `before` is the `filesNext` of the page before. */
+    /** None if the user has no such conversation. `before` is the `filesNext` of the previous page. */
     conversation(uid: string, id: string, page: FilesPage): Effect.Effect<Option.Option<Conversation>, DbError>
-    /** Of a page of its audio files, by start, with about `points` points together. None when it does not exist or is somebody else's. */
+    /** Waveforms of a page of audio files, with about `points` points in total. None if the user has no such conversation. */
     waveform(
       uid: string,
       id: string,
       page: FilesPage & { readonly points: number }
     ): Effect.Effect<Option.Option<Waveforms>, DbError>
-    /** All that is durable of the audio file now; none when there is no such file, or it is somebody else's. */
+    /** The durable audio of the file at this moment. None if the user has no such file. */
     open(
       uid: string,
       conversation: string,
@@ -62,16 +62,16 @@ export class Playback extends Context.Service<
     Effect.gen(function* () {
       const recording = yield* Recording
       const config = yield* PlaybackConfig
-      const read = Unreadable.remembering(recording.read, config)
+      const read = rejectDamaged(recording.read, config)
 
       return Playback.of({
-        conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: filesOfOne }),
+        conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: maxFilesOfOne }),
         conversations: (uid, page) => {
-          const files = Math.max(1, Math.floor(filesOfList / page.limit))
-          return recording.conversations(uid, { ...page, files: Math.min(files, filesOfOne) })
+          const files = Math.max(1, Math.floor(maxFilesOfList / page.limit))
+          return recording.conversations(uid, { ...page, files: Math.min(files, maxFilesOfOne) })
         },
         waveform: Effect.fn("Playback.waveform")(function* (uid, id, { points, ...page }) {
-          const found = yield* recording.waveform(uid, id, { ...page, files: filesOfOne })
+          const found = yield* recording.waveform(uid, id, { ...page, files: maxFilesOfOne })
           if (Option.isNone(found)) return Option.none()
           return Option.some(yield* waveforms(found.value, points))
         }),
@@ -80,7 +80,7 @@ export class Playback extends Context.Service<
           if (Option.isNone(found)) return Option.none()
           const file = found.value
           const { codec } = file
-          // Of Opus the first chunk tells whether it is decoded here: one that is live is not.
+          // The first chunk of an Opus file decides: a live one is not decoded.
           const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
           if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
             return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })

@@ -1,3 +1,3 @@
-/** The capture socket, as its clients see it. */
+/** The protocol of the capture socket, for clients. */
 export * as Protocol from "./Pusher/Protocol.ts"
 export { PusherConfig } from "./Pusher/PusherConfig.ts"

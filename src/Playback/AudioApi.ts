@@ -8,7 +8,7 @@ export const Format = Schema.Literals(["wav", "pcm"])
 
 export const contentTypes = { wav: "audio/wav", pcm: "application/octet-stream" } as const
 
-/** The key may also be in `?access_token=`, because media elements can't send headers; so this group has no `Authorization`. */
+/** Without `Authorization`, because the key is also accepted as `?access_token=`: media elements can't send headers. */
 export class AudioGroup extends HttpApiGroup.make("audio")
   .add(
     HttpApiEndpoint.get("play", "/:conversation/:file", {
@@ -35,7 +35,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
   .annotateMerge(strict)
   .annotate(
     OpenApi.Description,
-    "Audio. Needs a key, as `Authorization: Bearer` or `?access_token=`. While the conversation is live, an audio file is what is durable of it."
+    "Audio. Requires a key, as `Authorization: Bearer` or `?access_token=`. An audio file of a live conversation contains the audio that is durable so far."
   ) {}
 
 export class AudioApi extends HttpApi.make("spillway-audio").add(AudioGroup) {}

@@ -1,4 +1,4 @@
-/** `/v1/sync/audio` over HTTP: ranges and conditions of RFC 9110, a body that is read as it is sent. */
+/** `/v1/sync/audio`: ranges and preconditions of RFC 9110. The body is read from the store while it is sent. */
 import { DateTime, Duration, Effect, Layer, Option, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
@@ -18,7 +18,7 @@ const notPlayable = rule(
       status: 406,
       code: "format-not-available",
       title: "The audio file is not available in this format",
-      detail: `It was recorded as ${codec}, which can't be had as ${format}.`
+      detail: `It was recorded as ${codec} and can't be converted to ${format}.`
     })
 )
 
@@ -31,7 +31,7 @@ const unreadable = rule(
       status: 500,
       code: "audio-unreadable",
       title: "Recorded audio can't be read",
-      detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} can't be read as it is stored now. The operator finds the reason in the log.`
+      detail: `The audio of ${conversation} from ${isoOf(start)} to ${isoOf(end)} can't be read. The reason is in the server's log.`
     })
 )
 
@@ -50,7 +50,7 @@ const fileChanged = rule(AudioFileChanged, ({ conversation }) =>
   Problem.unavailable(
     "audio-changed",
     "The audio file changed while it was read",
-    `Audio was put between what is recorded of ${conversation}. Ask again.`,
+    `Audio was inserted into ${conversation}. Send the request again.`,
     1
   )
 )
@@ -59,21 +59,21 @@ const late = (conversation: string, waited: Duration.Duration) =>
   Problem.unavailable(
     "audio-late",
     "The audio could not be read in time",
-    `Nothing of ${conversation} was read within ${Duration.format(waited)}. Try again later.`,
+    `No audio of ${conversation} was read within ${Duration.format(waited)}. Try again later.`,
     5
   )
 
 const changed = new Problem({
   status: 412,
   code: "changed",
-  title: "The audio file is another one than was expected",
-  detail: "It has another ETag than the request's If-Match."
+  title: "The audio file has changed",
+  detail: "Its ETag differs from If-Match."
 })
 
-/** Such an id has a time of its own, as the page and devices give one. */
+/** Whether the id contains a time, as the ids of the page do. */
 const isDated = (conversation: string): boolean => /\d{4}-?\d\d-?\d\dT\d\d[.-]?\d\d/.test(conversation)
 
-/** Ids have no character that means something in a header or a file name. The time tells a conversation's files apart. */
+/** Ids need no escaping in headers and file names. The start distinguishes the files of a conversation. */
 const fileName = (conversation: string, { file, format }: Rendition): string => {
   const stamp = `${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
   return `${conversation}-${isDated(conversation) ? stamp.slice(stamp.indexOf("T") + 1) : stamp}.${format}`
@@ -90,35 +90,37 @@ const headersOf = (conversation: string, rendition: Rendition) => {
   }
 }
 
-/** Its head is sent when the first audio has been read within `patience`: then it is an answer that can be given. */
+/** Sends the response head after the first read, so that a failure gets an error status. Fails after `timeout`. */
 const respond = Effect.fnUntraced(function* (
   request: HttpServerRequest.HttpServerRequest,
   conversation: string,
   rendition: Rendition,
-  patience: Duration.Duration
+  timeout: Duration.Duration
 ) {
   const { begin, bytes, etag, format, size } = rendition
-  const asks = request.headers
+  const conditions = request.headers
   const headers = headersOf(conversation, rendition)
-  if (!EntityTag.isMatch(asks["if-match"], etag)) return changed.response
-  if (!EntityTag.isNoneMatch(asks["if-none-match"], etag)) return HttpServerResponse.empty({ status: 304, headers })
-  // Ranges are defined for GET alone: HEAD is answered as if it had asked for all.
-  const header = request.method === "GET" && EntityTag.isSameRange(asks["if-range"], etag) ? asks["range"] : undefined
-  const asked = byteRange(header, size)
-  if (asked === "unsatisfiable") return Problem.rangeNotSatisfiable(size).response
-  const range = asked === "whole" ? { start: 0, end: size } : asked
-  const begun = Effect.timeoutOrElse(begin(range), {
-    duration: patience,
-    orElse: () => Effect.fail(late(conversation, patience))
+  if (!EntityTag.isMatch(conditions["if-match"], etag)) return changed.response
+  if (!EntityTag.isNoneMatch(conditions["if-none-match"], etag))
+    return HttpServerResponse.empty({ status: 304, headers })
+  // RFC 9110 defines ranges for GET only.
+  const header =
+    request.method === "GET" && EntityTag.isSameRange(conditions["if-range"], etag) ? conditions["range"] : undefined
+  const requested = byteRange(header, size)
+  if (requested === "unsatisfiable") return Problem.rangeNotSatisfiable(size).response
+  const range = requested === "whole" ? { start: 0, end: size } : requested
+  const opened = Effect.timeoutOrElse(begin(range), {
+    duration: timeout,
+    orElse: () => Effect.fail(late(conversation, timeout))
   })
-  const body = request.method === "HEAD" ? bytes(range) : yield* begun
-  // The body is read when the handler has ended, without what it was provided with.
+  const body = request.method === "HEAD" ? bytes(range) : yield* opened
+  // The body is read after the handler has ended, without its context.
   return HttpServerResponse.stream(Stream.provideService(body, DbCaller, { ...(yield* DbCaller), isStreaming: true }), {
-    status: asked === "whole" ? 200 : 206,
+    status: requested === "whole" ? 200 : 206,
     contentType: contentTypes[format],
     contentLength: range.end - range.start,
     headers:
-      asked === "whole" ? headers : { ...headers, "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
+      requested === "whole" ? headers : { ...headers, "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
   })
 })
 
@@ -138,7 +140,7 @@ const group = HttpApiBuilder.group(
     return handlers.handleRaw("play", ({ params: { conversation, file }, query: { format = "wav" }, request }) =>
       Effect.gen(function* () {
         const { uid } = yield* access.authenticate(request, { query: true })
-        // The request's scope lasts until the response is sent.
+        // The request's scope closes when the response has been sent.
         yield* seats.take(uid)
         return yield* Effect.gen(function* () {
           const rendition = yield* playback.open(uid, conversation, file, format)
@@ -147,7 +149,7 @@ const group = HttpApiBuilder.group(
         }).pipe(Effect.provideService(DbCaller, callerOf(uid)))
       }).pipe(
         problems.answer,
-        // As a response, because a documented error leaves without its headers.
+        // Sent as a response, because documented errors are encoded without headers.
         Effect.catchTag("Problem", (problem) => Effect.succeed(problem.response))
       )
     )

@@ -18,8 +18,8 @@ export const AudioFileInfo = Schema.Struct({
 
 /**
  * `duration`: from the first sample to the last. `captured_duration`: without silence. `started_at`: null before the first
- * sample. `audio_files`: by start, the latest ones; `files_next`: the `files_before` for those before them, null if there are
- * none. Durations are those of all. `clock_shifts`: chunks with audio that lies later than its stamps, because other audio is recorded at these.
+ * sample. `audio_files`: the latest ones, by start. `files_next`: the `files_before` of the previous page, null on the last
+ * one. `clock_shifts`: chunks placed later than their timestamps, because other audio is recorded at these times.
  */
 export const ConversationInfo = Schema.Struct({
   id: Schema.String,
@@ -44,7 +44,7 @@ export const ConversationsPage = Schema.Struct({
 const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 }))
 
 const Cursor = Schema.String.check(
-  Schema.makeFilter((text) => /^\d{1,18}-\d{1,18}$/.test(text), { expected: "the `next` of the page before" })
+  Schema.makeFilter((text) => /^\d{1,18}-\d{1,18}$/.test(text), { expected: "the `next` of the previous page" })
 )
 
 /** A `files_next`. */
@@ -52,12 +52,12 @@ export const FilesCursor = Schema.String.check(
   Schema.makeFilter(
     (text) => /^-?\d{1,20}(\.\d{1,20})?(e[+-]\d{1,3})?_[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(text),
     {
-      expected: "the `files_next` of the page before"
+      expected: "the `files_next` of the previous page"
     }
   )
 )
 
-/** The user to act for, with a key of the scope `service`. */
+/** The user to act for. Requires a key with the scope `service`. */
 const uid = Schema.optionalKey(Id)
 
 export class ConversationsGroup extends HttpApiGroup.make("conversations")
@@ -65,17 +65,17 @@ export class ConversationsGroup extends HttpApiGroup.make("conversations")
     HttpApiEndpoint.get("list", "/", {
       query: { limit: Schema.optionalKey(Limit), before: Schema.optionalKey(Cursor), uid },
       success: ConversationsPage
-    }).annotate(OpenApi.Summary, "Conversations, newest first; 20 on a page unless told otherwise"),
+    }).annotate(OpenApi.Summary, "Conversations, newest first, 20 a page by default"),
     HttpApiEndpoint.get("get", "/:id", {
       params: { id: Id },
       query: { files_before: Schema.optionalKey(FilesCursor), uid },
       success: ConversationInfo,
       error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "A conversation and its latest 1,000 audio files, or those before them")
+    }).annotate(OpenApi.Summary, "A conversation and its latest 1,000 audio files, or earlier ones with `files_before`")
   )
   .middleware(Authorization)
   .prefix("/v1/conversations")
   .annotateMerge(strict)
-  .annotate(OpenApi.Description, "What was recorded.") {}
+  .annotate(OpenApi.Description, "Recorded conversations.") {}
 
 export class ConversationsApi extends HttpApi.make("spillway-conversations").add(ConversationsGroup) {}

@@ -1,4 +1,4 @@
-/** `/v1/conversations` over HTTP. */
+/** `/v1/conversations`. */
 import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Wav } from "../Audio.ts"
@@ -8,11 +8,11 @@ import { Playback } from "../Playback.ts"
 import type { AudioFileHead, Conversation } from "../Recording.ts"
 import { type AudioFileInfo, type ConversationInfo, ConversationsApi } from "./ConversationsApi.ts"
 
-const standardLimit = 20
+const defaultLimit = 20
 
 const dateOf = (seconds: number): DateTime.Utc => DateTime.makeUnsafe(Math.round(seconds * 1000))
 
-/** To the microsecond: sums of doubles have tails that mean nothing. */
+/** Rounded to microseconds, which removes the rounding errors of sums. */
 const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
 
 const fileInfo = (file: AudioFileHead): typeof AudioFileInfo.Type => ({
@@ -48,7 +48,7 @@ const group = HttpApiBuilder.group(
     const playback = yield* Playback
     const { answer } = yield* Problems
     return handlers.handleAll({
-      list: Effect.fnUntraced(function* ({ query: { before, limit = standardLimit } }) {
+      list: Effect.fnUntraced(function* ({ query: { before, limit = defaultLimit } }) {
         const { uid } = yield* Principal
         const page = yield* answer(playback.conversations(uid, { limit, ...(before === undefined ? {} : { before }) }))
         return { conversations: page.conversations.map(info), next: page.next ?? null }
@@ -56,7 +56,7 @@ const group = HttpApiBuilder.group(
       get: Effect.fnUntraced(function* ({ params: { id }, query: { files_before: before } }) {
         const { uid } = yield* Principal
         const found = yield* answer(playback.conversation(uid, id, before === undefined ? {} : { before }))
-        if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation of this id.")
+        if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation with this id.")
         return info(found.value)
       })
     })

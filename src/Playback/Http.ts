@@ -1,4 +1,4 @@
-/** Conversations and their audio over HTTP. */
+/** Routes for conversations, audio and waveforms. */
 import { Layer } from "effect"
 import * as AudioHttp from "./AudioHttp.ts"
 import * as ConversationsHttp from "./ConversationsHttp.ts"

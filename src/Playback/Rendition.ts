@@ -1,4 +1,4 @@
-/** An audio file in one format, as it was at one moment: its size, its fingerprint, and any range of its bytes. */
+/** A snapshot of an audio file in one format: its size, its entity tag and any range of its bytes. */
 import { Array as Arr, Effect, Option, Pull, type Scope, Stream } from "effect"
 import { createHash } from "node:crypto"
 import { Span, Wav } from "../Audio.ts"
@@ -22,21 +22,21 @@ export interface Rendition {
   readonly format: Wav.Format
   /** In bytes. */
   readonly size: number
-  /** A strong entity tag (RFC 9110, section 8.8.3), quotes included: other bytes have another one. */
+  /** Strong entity tag with quotes (RFC 9110, section 8.8.3). */
   readonly etag: string
   /**
-   * Fails at the first chunk that can't be read, and logs its key; never fills in for it. A piece of the store's size
-   * is in memory at a time, and the next one is read when it is gone.
+   * Fails at the first chunk that can't be read and logs its key; it is never replaced by silence. One piece of the
+   * store's read size is in memory at a time.
    */
   bytes(range: Wav.Range): Stream.Stream<Uint8Array, Failure>
   /**
-   * The same bytes, when the first piece of audio among them has been read, so that what can't be read is known before
-   * anything is sent. What is read and not taken is closed with the scope.
+   * Succeeds when the first piece of audio in the range has been read, so that a failure is known before the response
+   * begins. The scope closes the reads.
    */
   begin(range: Wav.Range): Effect.Effect<Stream.Stream<Uint8Array, Failure>, Failure, Scope.Scope>
 }
 
-/** All silence is made of this. Nobody writes to what is sent. */
+/** Shared by all silence. Never written to. */
 const zeros = new Uint8Array(64 * 1024)
 
 const silence = (length: number): Stream.Stream<Uint8Array> =>
@@ -46,12 +46,12 @@ const silence = (length: number): Stream.Stream<Uint8Array> =>
     )
   )
 
-/** Fewer bytes than the span says would shift all that follows. */
+/** Fails if the chunk has fewer bytes than its span, which would shift all later audio. */
 const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
   Stream.suspend(() => {
     let missing = range.end - range.start
     const span = { conversation: chunk.conversation, start: chunk.start, end: Span.end(chunk) }
-    // Buffer by buffer: several that come as one array would be joined into a copy before they are sent.
+    // Rechunked, because an array of several buffers would be copied into one before it is sent.
     const counted = Stream.map(Stream.rechunk(read(chunk, range), 1), (bytes) => {
       missing -= bytes.length
       return bytes
@@ -64,7 +64,7 @@ const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
     })
     return Stream.concat(counted, check).pipe(
       Stream.tapError((error) =>
-        Effect.logError("a chunk can't be read, its listener does not get it", error).pipe(
+        Effect.logError("a chunk can't be read, the response fails", error).pipe(
           Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
         )
       ),
@@ -82,8 +82,8 @@ const fingerprint = (file: RecordedFile, format: Wav.Format): string => {
     .digest("base64url")
 }
 
-/** `least`: bytes to read ahead. They are handed on piece by piece, and not kept. */
-const ahead = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E>, least: number) {
+/** Reads at least `least` bytes ahead, and releases them piece by piece. */
+const readAhead = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E>, least: number) {
   const pull = yield* Stream.toPull(bytes)
   const pieces: Array<Uint8Array> = []
   let missing = least
@@ -99,10 +99,10 @@ const ahead = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E
   return Stream.fromPull(Effect.succeed(next))
 })
 
-/** The rest would be of other bytes than what was sent. */
+/** The rest would not match the bytes that were sent. */
 const logChange = (error: AudioFileChanged | DbError) =>
   error._tag === "AudioFileChanged"
-    ? Effect.annotateLogs(Effect.logWarning("an audio file changed while it was sent, its response is cut"), {
+    ? Effect.annotateLogs(Effect.logWarning("an audio file changed while it was sent, the response is cut"), {
         uid: error.uid,
         conversation: error.conversation,
         file: error.file
@@ -114,7 +114,7 @@ const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) 
 export function make(read: Read, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
   const lead = size - Wav.size(file, "pcm")
-  /** Pieces are read a page at a time, when the one before is sent. */
+  /** Reads a page of pieces when the previous page has been sent. */
   const sound = ({ end, start }: Wav.Range) =>
     Stream.paginate(start, (at) =>
       Effect.gen(function* () {
@@ -140,6 +140,6 @@ export function make(read: Read, file: RecordedFile, format: Wav.Format): Rendit
     size,
     etag: `"${fingerprint(file, format)}"`,
     bytes,
-    begin: (range) => ahead(bytes(range), Math.min(range.end, Math.max(range.start, lead) + 1) - range.start)
+    begin: (range) => readAhead(bytes(range), Math.min(range.end, Math.max(range.start, lead) + 1) - range.start)
   }
 }

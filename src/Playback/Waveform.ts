@@ -1,16 +1,16 @@
-/** What an audio file looks like: the lowest and the highest sample of each of its points, from the peaks of its chunks. */
+/** Waveforms of audio files: the lowest and the highest sample at each point, from the peaks of the chunks. */
 import { Effect, Stream } from "effect"
 import { Peaks } from "../Audio.ts"
 import type { AudioFileHead, Drawn, WaveformData } from "../Recording.ts"
 
 export interface Waveform {
   readonly file: AudioFileHead
-  /** One for each point, -128 to 127; null where there is nothing to draw. */
+  /** One value for each point, -128 to 127; null without data. */
   readonly low: ReadonlyArray<number | null>
   readonly high: ReadonlyArray<number | null>
-  /** Seconds from the file's start, from and to. At most one for each point. */
+  /** From and to, in seconds from the file's start. At most one for each point. */
   readonly lost: ReadonlyArray<readonly [number, number]>
-  /** Seconds from the file's start of which nothing waits for the object store: it has them, but for what is lost. */
+  /** Seconds from the file's start that are in the object store, apart from lost spans. */
   readonly stored: number
 }
 
@@ -24,8 +24,8 @@ type Span = readonly [from: number, to: number]
 
 class Canvas {
   readonly file: AudioFileHead
-  /** Samples that are heard, and those of lost chunks, in the order in which they come. */
-  readonly heard: Array<Span> = []
+  /** Spans of recorded and of lost samples, unsorted. */
+  readonly captured: Array<Span> = []
   readonly lost: Array<Span> = []
   readonly low: Array<number | null>
   readonly high: Array<number | null>
@@ -56,7 +56,7 @@ const drawChunk = (canvas: Canvas, { offset, peaks, samples, skip, state }: Draw
     canvas.lost.push([Math.max(0, offset), Math.min(canvas.file.samples, offset + samples)])
     return
   }
-  if (state !== "minute") canvas.heard.push([offset, offset + samples])
+  if (state !== "minute") canvas.captured.push([offset, offset + samples])
   if (peaks === undefined) return
   const pairs = new Int8Array(peaks.buffer, peaks.byteOffset, peaks.length)
   const draw = (pair: number, from: number, to: number) => {
@@ -72,11 +72,11 @@ const drawChunk = (canvas: Canvas, { offset, peaks, samples, skip, state }: Draw
 
 const byStart = (a: Span, b: Span) => a[0] - b[0]
 
-/** The parts of lost spans that are not heard. Those closer than a point are one. */
+/** Lost spans without the parts that other chunks cover. Spans closer than a point are merged. */
 const lostIn = (canvas: Canvas): Waveform["lost"] => {
   const { sampleRate } = canvas.file
   const width = canvas.seconds / canvas.low.length
-  const heard = canvas.heard.sort(byStart)
+  const captured = canvas.captured.sort(byStart)
   const merged: Array<[number, number]> = []
   const add = (from: number, to: number) => {
     if (from >= to) return
@@ -88,9 +88,9 @@ const lostIn = (canvas: Canvas): Waveform["lost"] => {
   let index = 0
   for (const [from, to] of canvas.lost.sort(byStart)) {
     let at = from
-    while (index > 0 && (heard[index]?.[0] ?? Infinity) > from) index--
-    for (; index < heard.length; index++) {
-      const [begin, end] = heard[index] ?? [to, to]
+    while (index > 0 && (captured[index]?.[0] ?? Infinity) > from) index--
+    for (; index < captured.length; index++) {
+      const [begin, end] = captured[index] ?? [to, to]
       if (begin >= to) break
       add(at, begin)
       at = Math.max(at, end)
@@ -100,7 +100,7 @@ const lostIn = (canvas: Canvas): Waveform["lost"] => {
   return merged
 }
 
-/** The waveform of each audio file. `points` are shared between the files by their durations, at least one for each. */
+/** The waveform of each audio file. `points` are distributed by duration, at least one for each file. */
 export const waveforms = Effect.fnUntraced(function* (data: WaveformData, points: number) {
   const { files, filesNext, live } = data
   const secondsOf = (file: AudioFileHead) => file.samples / file.sampleRate

@@ -9,10 +9,9 @@ import { FilesCursor } from "./ConversationsApi.ts"
 const Level = Schema.Array(Schema.NullOr(Schema.Int))
 
 /**
- * `low` and `high` have one value for each of the file's points, all of the same width: the lowest and the highest sample,
- * -128 to 127, or null where there is nothing to draw: a gap, lost audio, or audio that was imported without its waveform.
- * `lost`: from and to, in seconds from the file's start. `stored`: seconds from there that the store has, but for what is lost; what
- * follows is in the journal.
+ * `low` and `high` have one value for each point: the lowest and the highest sample, -128 to 127, or null at gaps, lost audio
+ * and audio that was imported without peaks. `lost`: from and to, in seconds from the file's start. `stored`: seconds from the
+ * start that are in the object store, apart from lost audio; the rest is in the journal.
  */
 export const FileWaveform = Schema.Struct({
   id: Schema.String,
@@ -24,7 +23,7 @@ export const FileWaveform = Schema.Struct({
   lost: Schema.Array(Schema.Tuple([Schema.Finite, Schema.Finite]))
 }).annotate({ identifier: "FileWaveform" })
 
-/** `live`: there will be more. `files_next`: see the conversation. */
+/** `live`: more audio can follow. `files_next` as in the conversation. */
 export const ConversationWaveform = Schema.Struct({
   live: Schema.Boolean,
   audio_files: Schema.Array(FileWaveform),
@@ -45,10 +44,10 @@ export class WaveformGroup extends HttpApiGroup.make("waveform")
       success: ConversationWaveform,
       error: Problem.documented(404)
     })
-      .annotate(OpenApi.Summary, "What a conversation looks like, without reading its audio")
+      .annotate(OpenApi.Summary, "Waveforms of a conversation, without reading its audio")
       .annotate(
         OpenApi.Description,
-        "1000 points unless told otherwise, shared between the audio files by their durations, at least one for each. Gaps within an audio file take their time, the time between two audio files takes none."
+        "1000 points by default, distributed over the audio files by duration, at least one for each file. Gaps within an audio file have points, the time between two audio files has none."
       )
   )
   .middleware(Authorization)

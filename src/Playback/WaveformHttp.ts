@@ -1,4 +1,4 @@
-/** `/v1/conversations/{id}/waveform` over HTTP. */
+/** `/v1/conversations/{id}/waveform`. */
 import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Problem, Problems } from "../Http.ts"
@@ -7,7 +7,7 @@ import { Playback } from "../Playback.ts"
 import type { Waveform } from "./Waveform.ts"
 import { type FileWaveform, WaveformApi } from "./WaveformApi.ts"
 
-const standardPoints = 1_000
+const defaultPoints = 1_000
 
 /** To the microsecond. */
 const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
@@ -29,10 +29,10 @@ const group = HttpApiBuilder.group(
     const playback = yield* Playback
     const { answer } = yield* Problems
     return handlers.handleAll({
-      draw: Effect.fnUntraced(function* ({ params: { id }, query: { files_before: before, points = standardPoints } }) {
+      draw: Effect.fnUntraced(function* ({ params: { id }, query: { files_before: before, points = defaultPoints } }) {
         const { uid } = yield* Principal
         const found = yield* answer(playback.waveform(uid, id, { points, ...(before === undefined ? {} : { before }) }))
-        if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation of this id.")
+        if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation with this id.")
         const { files, filesNext, live } = found.value
         return { live, audio_files: files.map(fileWaveform), files_next: filesNext ?? null }
       })

@@ -1,4 +1,4 @@
-/** How the open captures and the node's bounds are doing: looked at when somebody asks, at most twice a second. */
+/** The state of the open captures and of the node's bounds. Sampled on request, at most twice a second. */
 import { Clock, Context, Effect, Layer, Metric, Stream } from "effect"
 import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
@@ -6,13 +6,13 @@ import { type FailedCheck, Readiness } from "../Readiness.ts"
 import { type CaptureStats, Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 
-/** Something that has a limit. */
+/** A bound and its use. */
 export interface Bound {
   readonly name: string
   readonly unit: "count" | "bytes"
   readonly used: number
   readonly limit: number
-  /** What waits for it. */
+  /** Length of its queue. */
   readonly waiting: number
 }
 
@@ -20,7 +20,7 @@ export interface NodeState {
   readonly captures: number
   readonly bytesPerSecond: number
   readonly bounds: ReadonlyArray<Bound>
-  /** Since the start, whatever was dropped, deferred or turned away, by what it is called. */
+  /** What was lost, deferred or rejected since the start, by label. */
   readonly troubles: ReadonlyArray<{ readonly name: string; readonly count: number }>
   readonly failing: ReadonlyArray<FailedCheck>
   readonly memory: { readonly rss: number; readonly heap: number; readonly external: number }
@@ -29,13 +29,13 @@ export interface NodeState {
 export interface CapturesNow {
   /** Unix milliseconds. */
   readonly at: number
-  /** Captures that there are; those with the most trouble are among `captures` when not all are. */
+  /** All captures. If `captures` has fewer, it has those with the longest lags and queues. */
   readonly total: number
   readonly captures: ReadonlyArray<CaptureStats>
   readonly node: NodeState | undefined
 }
 
-/** `uid`: of this user only. `node`: with the state of the node. */
+/** `uid`: captures of this user only. `node`: include the state of the node. */
 export interface View {
   readonly uid: string | undefined
   readonly node: boolean
@@ -45,7 +45,7 @@ export class Captures extends Context.Service<
   Captures,
   {
     now(view: View): Effect.Effect<CapturesNow>
-    /** Once a second until the node drains, `by` this user, counted as long as the scope. A slow reader is sent fewer. */
+    /** One a second until the node drains; a slow reader gets fewer. Takes a seat of the user `by` until the scope closes. */
     events(view: View, by: string): Effect.Effect<Stream.Stream<CapturesNow>, NoSeat, Scope.Scope>
   }
 >()("spillway/Pusher/Captures") {
@@ -55,21 +55,22 @@ export class Captures extends Context.Service<
   )
 }
 
-const keptMillis = 450
+/** How long a sample is reused, so that many viewers cost as much as one. */
+const cacheMillis = 450
 
-/** Counters that should stay where they are, by what people call them. */
+/** Counters that stay constant on a healthy node, with their labels. */
 const troubles: Readonly<Record<string, string>> = {
   spillway_upload_deferred_total: "chunks deferred",
-  spillway_upload_failed_total: "uploads put off",
+  spillway_upload_failed_total: "uploads failed",
   spillway_lost_seconds_total: "seconds lost",
-  spillway_bulkhead_rejected_total: "operations turned away",
+  spillway_bulkhead_rejected_total: "operations rejected",
   spillway_journal_torn_total: "torn journal segments"
 }
 
-/** Captures are what users notice. */
+/** Rejected captures have a label of their own, because users notice them. */
 const nameOf = ({ attributes, id }: Metric.Metric.Snapshot): string | undefined =>
   attributes?.["bulkhead"] === "captures" && id === "spillway_bulkhead_rejected_total"
-    ? "captures refused"
+    ? "captures rejected"
     : troubles[id]
 
 const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
@@ -78,7 +79,7 @@ const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
 }
 
 const countTroubles = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): NodeState["troubles"] => {
-  const counts = new Map(["captures refused", ...Object.values(troubles)].map((name) => [name, 0]))
+  const counts = new Map(["captures rejected", ...Object.values(troubles)].map((name) => [name, 0]))
   for (const metric of metrics) {
     const name = nameOf(metric)
     if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + valueOf(metric))
@@ -86,7 +87,7 @@ const countTroubles = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): NodeStat
   return [...counts].map(([name, count]) => ({ name, count }))
 }
 
-/** Every bulkhead is in the metrics, with its name as an attribute; so are seats. */
+/** Bulkheads and seats, from their metrics. */
 const bulkheads = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArray<Bound> => {
   const of = (id: string) =>
     new Map(
@@ -117,13 +118,13 @@ const make = Effect.gen(function* () {
     node: { limit: config.viewers, setting: viewers.env },
     user: { limit: config.viewersPerUser, setting: viewersPerUser.env }
   })
-  let kept:
+  let cached:
     | { readonly at: number; readonly captures: ReadonlyArray<CaptureStats>; readonly node: NodeState }
     | undefined
 
-  const look = Effect.gen(function* () {
+  const sample = Effect.gen(function* () {
     const at = clock.currentTimeMillisUnsafe()
-    if (kept !== undefined && at - kept.at < keptMillis) return kept
+    if (cached !== undefined && at - cached.at < cacheMillis) return cached
     const metrics = yield* Metric.snapshot
     const captures = recording.captures()
     const journal = recording.journal()
@@ -142,12 +143,12 @@ const make = Effect.gen(function* () {
       failing: [...failing, ...degraded],
       memory: { rss: memory.rss, heap: memory.heapUsed, external: memory.external }
     }
-    kept = { at, captures, node }
-    return kept
+    cached = { at, captures, node }
+    return cached
   })
 
   const now = Effect.fnUntraced(function* ({ node, uid }: View) {
-    const found = yield* look
+    const found = yield* sample
     const all = uid === undefined ? found.captures : found.captures.filter((capture) => capture.uid === uid)
     const shown =
       all.length <= config.capturesShown

@@ -29,7 +29,7 @@ const Bound = Schema.Struct({
   waiting: Schema.Finite
 }).annotate({ identifier: "Bound" })
 
-/** `troubles`: counted since the node started. `failing`: why the node is not ready, and what it does without. */
+/** `troubles`: counts since the start. `failing`: failed and degraded checks. */
 const NodeInfo = Schema.Struct({
   captures: Schema.Int,
   bytes_per_second: Schema.Finite,
@@ -39,7 +39,7 @@ const NodeInfo = Schema.Struct({
   memory: Schema.Struct({ rss: Schema.Int, heap: Schema.Int, external: Schema.Int })
 }).annotate({ identifier: "Node" })
 
-/** `node` is null for keys that are neither `admin` nor `service`. `total` may be more than the captures shown. */
+/** `node` is null for keys without the scope `admin` or `service`. `total` can exceed the number of `captures`. */
 export const CapturesInfo = Schema.Struct({
   at: Schema.DateTimeUtcFromString,
   total: Schema.Int,
@@ -53,7 +53,7 @@ export class CapturesGroup extends HttpApiGroup.make("captures")
   .add(
     HttpApiEndpoint.get("now", "/", { query, success: CapturesInfo }).annotate(
       OpenApi.Summary,
-      "The captures that are open on this node, and the node's bounds"
+      "Open captures of this node, and the node's bounds"
     ),
     HttpApiEndpoint.get("events", "/events", {
       query,
@@ -66,7 +66,7 @@ export class CapturesGroup extends HttpApiGroup.make("captures")
   .annotateMerge(strict)
   .annotate(
     OpenApi.Description,
-    "What is recorded now. A key with the scope `admin` or `service` sees all captures, or those of `?uid=`; others see their own."
+    "Open captures. A key with the scope `admin` or `service` sees all captures, or those of `?uid=`; others see their own."
   ) {}
 
 export class CapturesApi extends HttpApi.make("spillway-captures").add(CapturesGroup) {}

@@ -1,4 +1,4 @@
-/** `/v1/captures` over HTTP. */
+/** `/v1/captures`. */
 import { DateTime, Effect, Layer, Stream } from "effect"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
@@ -9,7 +9,7 @@ import type { CaptureStats } from "../Recording.ts"
 import { Captures, type CapturesNow, type NodeState, type View } from "./Captures.ts"
 import { type CaptureInfo, CapturesApi, type CapturesInfo } from "./CapturesApi.ts"
 
-/** To the millisecond, and to the byte. */
+/** Rounded to milliseconds. */
 const thousandths = (value: number): number => Math.round(value * 1000) / 1000
 
 const capture = (stats: CaptureStats): typeof CaptureInfo.Type => ({
@@ -43,13 +43,13 @@ const info = ({ at, captures, node, total }: CapturesNow): typeof CapturesInfo.T
   node: node === undefined ? null : nodeInfo(node)
 })
 
-/** What a key may see: everything, or what is of the user that it acts for. */
+/** Keys with a scope see all captures, other keys those of their user. */
 const viewOf = (by: Principal["Service"], uid: string | undefined): View => {
   const everything = by.scopes.length > 0
   return { uid: everything ? uid : by.uid, node: everything }
 }
 
-/** Proxies pass each event on at once, and the connection ends with the stream, so that a stop does not wait for it. */
+/** Disables buffering in proxies, and closes the connection with the stream so that a stop does not wait for it. */
 const unbuffered = (_: HttpServerRequest.HttpServerRequest, response: HttpServerResponse.HttpServerResponse) =>
   Effect.succeed(
     HttpServerResponse.setHeaders(response, {

@@ -1,4 +1,4 @@
-/** The route of the capture socket. It takes the upgrade itself: Effect's `Socket` costs twice as much per message. */
+/** The route of the capture socket. Uses `ws` directly, because Effect's `Socket` costs twice as much per message. */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Duration, Effect, Layer, Option } from "effect"
 import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -14,7 +14,7 @@ import { PusherConfig } from "./PusherConfig.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
 
-/** `sec-websocket-version` names those that are spoken here. */
+/** `sec-websocket-version` lists the supported versions. */
 const badHandshake = (reason: string) =>
   new Problem({
     status: 400,
@@ -25,13 +25,13 @@ const badHandshake = (reason: string) =>
   })
 
 /**
- * A device's backend that counts refused upgrades as failures of the server would give up for all of its users: who is known
- * and has to wait is told so on a socket.
+ * Sent in a close frame, not as the status of the upgrade: a device's backend that counts rejected upgrades as server
+ * failures would stop connecting for all of its users.
  */
-const later = ({ limit, of, setting }: NoSeat) =>
+const retryReason = ({ limit, of, setting }: NoSeat) =>
   `Retry-After: 5; the ${of} has ${limit} captures, as many as ${setting} allows`
 
-const closing = (socket: WebSocket) =>
+const awaitClose = (socket: WebSocket) =>
   Effect.callback<void>((resume) => {
     if (socket.readyState === socket.CLOSED) return resume(Effect.void)
     socket.once("close", () => resume(Effect.void))
@@ -39,15 +39,15 @@ const closing = (socket: WebSocket) =>
 
 const path = "/v1/trigger/listen"
 
-/** Upgraded connections carry one request: without this header a client or proxy would send the next one on it. */
-const closeWhenRefused = Effect.withFiber((fiber) => {
+/** Closes rejected upgrades. The connection is detached from the HTTP parser, so it can't be reused. */
+const closeWhenRejected = Effect.withFiber((fiber) => {
   HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_request, response) =>
     Effect.succeed(HttpServerResponse.setHeader(response, "connection", "close"))
   )
   return Effect.void
 })
 
-const places = { query: true, subprotocol: true }
+const keySources = { query: true, subprotocol: true }
 
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
@@ -65,26 +65,26 @@ const make = Effect.gen(function* () {
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: config.frameBytes,
-    // A key is not echoed: of the offered protocols, `bearer.` is never the one that is chosen.
+    // Never selects `bearer.`, which would echo the key.
     handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false
   })
   const upgrade = (request: IncomingMessage, head: Buffer) =>
     Effect.callback<WebSocket, Problem>((resume) => {
       if (request.socket.destroyed) return resume(Effect.interrupt)
       request.socket.once("close", () => resume(Effect.interrupt))
-      const refuse = (error: Error) => resume(Effect.fail(badHandshake(error.message)))
-      // Emitted before `handleUpgrade` returns, or not at all.
-      server.once("wsClientError", refuse)
+      const reject = (error: Error) => resume(Effect.fail(badHandshake(error.message)))
+      // Emitted before `handleUpgrade` returns or never.
+      server.once("wsClientError", reject)
       server.handleUpgrade(request, request.socket, head, (socket) => resume(Effect.succeed(socket)))
-      server.off("wsClientError", refuse)
+      server.off("wsClientError", reject)
     })
 
-  /** Reads on, to the client's answer: were the process to end with unread input, the client would be cut off untold. */
+  /** Reads until the client's close frame, because closing with unread input resets the connection. */
   const goAway = (socket: WebSocket) =>
     Effect.suspend(() => {
       if (socket.isPaused) socket.resume()
       socket.close(Protocol.closeCodes.goingAway, "the server is stopping")
-      return Effect.timeoutOrElse(closing(socket), {
+      return Effect.timeoutOrElse(awaitClose(socket), {
         duration: config.closeTimeout,
         orElse: () => Effect.sync(() => socket.terminate())
       })
@@ -99,19 +99,19 @@ const make = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const incoming = NodeHttpServerRequest.toIncomingMessage(request)
     const head = incoming instanceof IncomingMessage ? upgrades.head(incoming) : undefined
-    if (head !== undefined) yield* closeWhenRefused
-    const { uid } = yield* access.authenticate(request, places)
+    if (head !== undefined) yield* closeWhenRejected
+    const { uid } = yield* access.authenticate(request, keySources)
     if (head === undefined || !(incoming instanceof IncomingMessage)) {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
     const query = Protocol.query(request.url)
-    const full = yield* Effect.flip(sockets.place(uid)).pipe(Effect.option)
+    const full = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
     const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
-    // A broken frame or connection: `ws` closes the socket with the right code by itself.
+    // After a broken frame `ws` closes the socket with the right code.
     socket.on("error", () => {})
-    const closed = closing(socket)
+    const closed = awaitClose(socket)
     if (Option.isSome(full)) {
-      socket.close(Protocol.closeCodes.later, later(full.value))
+      socket.close(Protocol.closeCodes.later, retryReason(full.value))
       yield* closed
       return HttpServerResponse.empty()
     }
@@ -136,9 +136,9 @@ const make = Effect.gen(function* () {
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
     if (exact) socket.send(Protocol.timeline)
     session.start(capture)
-    const revoked = access.authenticate(request, places).pipe(
+    const revoked = access.authenticate(request, keySources).pipe(
       Effect.as(true),
-      // A database that does not answer revokes nothing.
+      // An unavailable database does not revoke a key.
       Effect.catch((error) => Effect.succeed(!(error instanceof Problem && error.status === 401))),
       Effect.delay(config.keyCheckInterval),
       Effect.repeat({ while: (valid) => valid }),
@@ -150,7 +150,7 @@ const make = Effect.gen(function* () {
       revoked,
       Effect.andThen(
         readiness.draining,
-        Effect.sync(() => session.notice("draining", "the server is stopping; what was received is being written"))
+        Effect.sync(() => session.notice("draining", "the server is stopping; received audio is being written"))
       )
     ])
     return HttpServerResponse.empty()

@@ -1,13 +1,13 @@
 /**
- * The messages of `WS /v1/trigger/listen`: binary, a u32 LE opcode first. Wire-compatible with omi's pusher; 203 and 204 are
- * sent only to clients that ask with `ack=1`.
+ * The messages of `WS /v1/trigger/listen`: binary, starting with a u32 LE opcode. Wire-compatible with omi's pusher; 203 and
+ * 204 are sent only with `ack=1`.
  */
 import { Option, Schema } from "effect"
 import { Id } from "../Id.ts"
 
 export const opcodes = { heartbeat: 100, audio: 101, conversation: 103, timeline: 202, ack: 203, notice: 204 } as const
 
-/** Why a socket is closed; the numbers are RFC 6455's. */
+/** Close codes of RFC 6455. */
 export const closeCodes = {
   goingAway: 1001,
   badFrame: 1003,
@@ -24,7 +24,7 @@ export type Inbound =
   | { readonly _tag: "Conversation"; readonly id: string }
   | { readonly _tag: "Malformed"; readonly reason: string }
 
-/** Year 2286: object names keep ten digits before the point. */
+/** Year 2286. Object names have ten digits before the point. */
 const maxStart = 9_999_999_999
 
 const audioHead = 12
@@ -33,7 +33,7 @@ const malformed = (reason: string): Inbound => ({ _tag: "Malformed", reason })
 const heartbeat: Inbound = { _tag: "Heartbeat" }
 const isId = Schema.is(Id)
 
-/** Never throws. The reasons fit a close frame (123 bytes). */
+/** Never throws. Reasons fit into a close frame (123 bytes). */
 export function decode(message: Buffer): Inbound {
   if (message.length < 4) return malformed("a message starts with a 4-byte opcode")
   const opcode = message.readUInt32LE(0)
@@ -73,18 +73,18 @@ export function notice(type: "draining" | "limit" | "lost", detail: string): Buf
   return withJson(opcodes.notice, { type, detail })
 }
 
-/** Audio lies `shift` seconds later than its stamps say. */
+/** Audio was placed `shift` seconds later than its timestamps. */
 export function clockNotice(shift: number): Buffer {
   return withJson(opcodes.notice, {
     type: "clock",
     shift: Math.round(shift * 1e6) / 1e6,
-    detail: "other audio is recorded at these times: this is placed after it"
+    detail: "other audio is recorded at these times: this audio is placed after it"
   })
 }
 
 const flag = (on: string) => Schema.optionalKey(Schema.Literals([on, "0"]))
 
-/** The query of the upgrade; what is not listed is ignored. */
+/** The query of the upgrade. Other parameters are ignored. */
 export const Query = Schema.Struct({
   sample_rate: Schema.optionalKey(
     Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 8_000, maximum: 48_000 }))
@@ -96,7 +96,7 @@ export const Query = Schema.Struct({
 
 const decodeQuery = Schema.decodeUnknownOption(Query)
 
-/** None when it is not valid. */
+/** None if the query is invalid. */
 export function query(
   url: string
 ): Option.Option<{ readonly sampleRate: number; readonly exact: boolean; readonly acks: boolean }> {

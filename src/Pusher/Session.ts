@@ -1,14 +1,14 @@
-/** One capture socket. Plain code in the socket's own events: no fiber is woken for a frame. */
+/** One capture socket. Runs in the socket's event handlers, without a fiber for each frame. */
 import type { WebSocket } from "ws"
 import type { Acknowledgement, Capture, CaptureFailure } from "../Recording.ts"
 import * as Protocol from "./Protocol.ts"
 
-/** Seconds over which the rate of messages is averaged. */
+/** Burst of the message rate limit, in seconds of the rate. */
 const rateWindow = 10
-/** A client that does not read its acknowledgements gets no more until it does: the next one says it all. */
+/** Acknowledgements are skipped while more is unsent. They are cumulative, so the next one covers them. */
 const maxUnsentBytes = 64 * 1024
 
-/** Between two notices of a clock shift. */
+/** Least interval between two clock notices. */
 const shiftMillis = 1_000
 
 export interface SessionLimits {
@@ -17,7 +17,7 @@ export interface SessionLimits {
   readonly acks: boolean
 }
 
-/** What all sockets of the node received. */
+/** Totals of all sockets of the node. */
 export interface Received {
   frames: number
   bytes: number
@@ -29,24 +29,24 @@ export class Session {
   readonly #received: Received
   readonly #now: () => number
   #capture: Capture | undefined
-  #heardAt: number
+  #receivedAt: number
   #credit: number
   #creditAt: number
-  /** Of the last notice of a clock shift, and the shift that came too soon after it. */
-  #shiftToldAt = -Infinity
-  #untoldShift: number | undefined
+  /** Time of the last clock notice, and a later shift that has not been sent. */
+  #shiftSentAt = -Infinity
+  #unsentShift: number | undefined
 
   constructor(socket: WebSocket, limits: SessionLimits, received: Received, now: () => number) {
     this.#socket = socket
     this.#limits = limits
     this.#received = received
     this.#now = now
-    this.#heardAt = now()
-    this.#creditAt = this.#heardAt
+    this.#receivedAt = now()
+    this.#creditAt = this.#receivedAt
     this.#credit = limits.framesPerSecond * rateWindow
   }
 
-  /** Frames are read from now on. */
+  /** Starts reading frames. */
   start(capture: Capture): void {
     this.#capture = capture
     this.#socket.on("message", (data, isBinary) => {
@@ -55,16 +55,16 @@ export class Session {
     })
   }
 
-  /** Nothing more is read; what was read is kept. */
+  /** Stops reading frames. Audio that was read stays in the capture. */
   stop(): void {
     this.#capture = undefined
   }
 
-  /** Called now and then: closes a socket that is silent, or was not read, for too long; else pings it when `ping`. */
-  watch(ping: boolean): void {
-    if (this.#now() - this.#heardAt >= this.#limits.receiveTimeoutMillis) {
+  /** Called periodically. Closes a socket that received nothing within the timeout, and sends due pings and notices. */
+  check(ping: boolean): void {
+    if (this.#now() - this.#receivedAt >= this.#limits.receiveTimeoutMillis) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
-    } else this.#tellShift()
+    } else this.#sendShift()
     if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
   }
 
@@ -73,22 +73,22 @@ export class Session {
   }
 
   onRoom(): void {
-    this.#heardAt = this.#now()
+    this.#receivedAt = this.#now()
     if (this.#socket.isPaused) this.#socket.resume()
   }
 
-  /** Told at once, then once a second: of a clock that stands still, each frame has another shift. */
+  /** Sent at most once a second, because a stopped clock shifts each frame differently. */
   onShift(seconds: number): void {
-    this.#untoldShift = seconds
-    this.#tellShift()
+    this.#unsentShift = seconds
+    this.#sendShift()
   }
 
   onFailure(failure: CaptureFailure): void {
     if (failure._tag === "ConversationFull") {
-      this.notice("limit", "the conversation has as many chunks as one may have")
+      this.notice("limit", "the conversation has reached its limit of chunks")
       this.close(Protocol.closeCodes.policy, "the conversation is full")
     } else if (failure._tag === "TooManyChunks") {
-      this.notice("limit", "too many chunks wait for the store: come back later, with longer ones")
+      this.notice("limit", "too many chunks wait for the store: retry later, with longer chunks")
       this.close(Protocol.closeCodes.later, "too many chunks wait for the store")
     } else if (failure._tag === "Superseded") {
       this.close(Protocol.closeCodes.policy, "another socket continues this conversation")
@@ -107,12 +107,12 @@ export class Session {
     this.#socket.close(code, reason)
   }
 
-  #tellShift(): void {
-    if (this.#untoldShift === undefined || !this.#limits.acks) return
-    if (this.#now() - this.#shiftToldAt < shiftMillis) return
-    this.#send(Protocol.clockNotice(this.#untoldShift))
-    this.#shiftToldAt = this.#now()
-    this.#untoldShift = undefined
+  #sendShift(): void {
+    if (this.#unsentShift === undefined || !this.#limits.acks) return
+    if (this.#now() - this.#shiftSentAt < shiftMillis) return
+    this.#send(Protocol.clockNotice(this.#unsentShift))
+    this.#shiftSentAt = this.#now()
+    this.#unsentShift = undefined
   }
 
   #send(message: Buffer): void {
@@ -122,9 +122,9 @@ export class Session {
   #receive(message: Buffer): void {
     const capture = this.#capture
     if (capture === undefined) return
-    this.#heardAt = this.#now()
+    this.#receivedAt = this.#now()
     this.#received.frames++
-    if (!this.#mayReceive()) return this.close(Protocol.closeCodes.policy, "too many messages a second")
+    if (!this.#isWithinRate()) return this.close(Protocol.closeCodes.policy, "too many messages a second")
     const inbound = Protocol.decode(message)
     switch (inbound._tag) {
       case "Audio": {
@@ -147,11 +147,11 @@ export class Session {
     }
   }
 
-  #mayReceive(): boolean {
+  #isWithinRate(): boolean {
     const { framesPerSecond } = this.#limits
-    const earned = ((this.#heardAt - this.#creditAt) / 1000) * framesPerSecond
+    const earned = ((this.#receivedAt - this.#creditAt) / 1000) * framesPerSecond
     this.#credit = Math.min(framesPerSecond * rateWindow, this.#credit + earned) - 1
-    this.#creditAt = this.#heardAt
+    this.#creditAt = this.#receivedAt
     return this.#credit >= 0
   }
 }

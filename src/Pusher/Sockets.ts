@@ -1,4 +1,4 @@
-/** The capture sockets of the node: how many there may be, who watches them, and how they end together. */
+/** The capture sockets of the node: their limits, timeouts and drain. */
 import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
@@ -9,13 +9,13 @@ import type { Received, Session } from "./Session.ts"
 export class Sockets extends Context.Service<
   Sockets,
   {
-    /** A place for one more capture of the user, for as long as the scope. */
-    place(uid: string): Effect.Effect<void, NoSeat, Scope.Scope>
-    /** Pings the session and closes it when it is silent, for as long as the scope. */
+    /** Takes a seat for a capture of the user until the scope closes. */
+    takeSeat(uid: string): Effect.Effect<void, NoSeat, Scope.Scope>
+    /** Pings the session, and closes it when it times out, until the scope closes. */
     watch(session: Session): Effect.Effect<void, never, Scope.Scope>
-    /** Counts what the sessions receive. */
+    /** Totals that the sessions update. */
     readonly received: Received
-    /** Waits until there is no capture. */
+    /** Completes when there is no capture. */
     readonly idle: Effect.Effect<void>
   }
 >()("spillway/Pusher/Sockets") {
@@ -24,7 +24,7 @@ export class Sockets extends Context.Service<
     Effect.suspend(() => make)
   )
 
-  /** To be built after the server, so that it ends before: when the node drains, captures get this long to be written. */
+  /** Must be built after the server, so that its finalizer runs first: it drains the node and waits for the captures. */
   static readonly layerDrain = Layer.effectDiscard(
     Effect.gen(function* () {
       const { drainTimeout } = yield* PusherConfig
@@ -36,10 +36,14 @@ export class Sockets extends Context.Service<
 }
 
 const framesTotal = Metric.counter("spillway_frames_total", {
-  description: "Messages of capture sockets",
+  description: "Messages received on capture sockets",
   incremental: true
 })
-const audioBytes = Metric.counter("spillway_audio_bytes_total", { description: "Audio received", incremental: true })
+const audioBytes = Metric.counter("spillway_audio_bytes_total", {
+  description: "Bytes of audio received",
+  incremental: true
+})
+
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const sessions = new Set<Session>()
@@ -58,7 +62,7 @@ const make = Effect.gen(function* () {
     const now = clock.currentTimeMillisUnsafe()
     const ping = now - pingedAt >= pingMillis
     if (ping) pingedAt = now
-    for (const session of sessions) session.watch(ping)
+    for (const session of sessions) session.check(ping)
     const { bytes, frames } = received
     received.frames = 0
     received.bytes = 0
@@ -67,8 +71,8 @@ const make = Effect.gen(function* () {
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
 
   return Sockets.of({
-    // Finalizers run in reverse: the seat is free before it is asked whether there is another.
-    place: (uid) =>
+    // Finalizers run in reverse order: the seat is released before the count is read.
+    takeSeat: (uid) =>
       Effect.gen(function* () {
         yield* Effect.addFinalizer(() => Effect.suspend(() => (seats.taken() === 0 ? empty.open : Effect.void)))
         yield* seats.take(uid)

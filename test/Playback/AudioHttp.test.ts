@@ -284,7 +284,7 @@ describe("a chunk that can't be read", () => {
                   const problem = JSON.parse(body.toString())
                   assert.strictEqual(problem.type, "urn:spillway:problem:audio-unreadable")
                   const span = "broken from 2023-11-14T22:13:21.000Z to 2023-11-14T22:13:22.000Z"
-                  assert.include(problem.detail, `${span} can't be read as it is stored now.`)
+                  assert.include(problem.detail, `${span} can't be read.`)
                   assert.notMatch(body.toString(), /chunks\/|gone/)
                   assert.isNotEmpty(logged.splice(0).filter((line) => line.includes('"key":"chunks/ada/broken/')))
                 }

@@ -31,7 +31,7 @@ layer(servedPlayback(recording, { SPILLWAY_AUDIO_RESPONSES_PER_USER: "2", SPILLW
       const refused = yield* get(path, head)
       assert.strictEqual(refused.status, 429)
       assert.strictEqual(refused.headers["retry-after"], "5")
-      assert.match(refused.body.toString(), /One user may have 2 at once \(SPILLWAY_AUDIO_RESPONSES_PER_USER\)/)
+      assert.match(refused.body.toString(), /A user may have 2 at once \(SPILLWAY_AUDIO_RESPONSES_PER_USER\)/)
       const other = yield* get("/v1/sync/audio/talk/none", { authorization: "Bearer spw_grace" })
       assert.strictEqual(other.status, 404)
       yield* end

@@ -174,7 +174,7 @@ it.live("a socket that a full server closes is opened again when the server says
 
 const full = {
   status: 429,
-  problem: { title: "The user has too many captures", detail: "One user may have 5 at once. End one." }
+  problem: { title: "The user has too many captures", detail: "A user may have 5 at once. End one." }
 }
 
 it.live("a server that is full is tried again a bounded number of times, and what it said is passed on", () =>
@@ -184,12 +184,12 @@ it.live("a server that is full is tried again a bounded number of times, and wha
     const { message } = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_TRIES: "3" }, said }))
     assert.strictEqual(
       message,
-      "The server answers 429: The user has too many captures. One user may have 5 at once. End one. Gave up after 3 tries without progress."
+      "The server answers 429: The user has too many captures. A user may have 5 at once. End one. Gave up after 3 tries without progress."
     )
     assert.strictEqual(seen.upgrades.length, 4)
     assert.match(
       said[0] ?? "",
-      /too many captures. One user may have 5 at once. End one. Reconnecting in .* \(1 of 3\)\.$/
+      /too many captures. A user may have 5 at once. End one. Reconnecting in .* \(1 of 3\)\.$/
     )
   })
 )

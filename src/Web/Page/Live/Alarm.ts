@@ -20,19 +20,19 @@ const advice: Readonly<Record<string, string>> = {
     "Audio that waited for the store was given up, as the journal was full or damaged. Bring the store back, or give the journal more room: SPILLWAY_JOURNAL_BYTES.",
   "chunks deferred":
     "The store is slow or away. This audio is safe in the journal, and is uploaded when the store answers: look at the store and the way to it.",
-  "uploads put off": "They failed, and are tried again by themselves. The server's log says why.",
-  "captures refused":
+  "uploads failed": "They failed, and are tried again by themselves. The server's log says why.",
+  "captures rejected":
     "All places were taken. Raise SPILLWAY_CAPTURES or SPILLWAY_CAPTURES_PER_USER, or run another node.",
-  "operations turned away": "A bound below was full. If it is full again and again, raise it or run another node.",
+  "operations rejected": "A bound below was full. If it is full again and again, raise it or run another node.",
   "torn journal segments": "A crash or a full disk broke off a write. What was acknowledged before it is kept."
 }
 
 /** The header shows the first current one. */
 const alarms = [
   ["seconds lost", "Audio is being lost"],
-  ["captures refused", "Captures are refused"],
+  ["captures rejected", "Captures are rejected"],
   ["chunks deferred", "The store is behind"],
-  ["uploads put off", "Uploads fail"]
+  ["uploads failed", "Uploads fail"]
 ] as const
 
 /** Growth of a counter within `recentSeconds`. */
