@@ -27,7 +27,7 @@ const settings = {
     Settings.duration(
       "SPILLWAY_KEY_CACHE_TIME",
       "10 seconds",
-      "Time that a looked-up key is remembered: so long after its revocation another node may still accept it."
+      "Time that a key is cached. Another node may accept a key for this long after its revocation."
     )
   )
 }

@@ -46,7 +46,7 @@ const settings = {
     Settings.duration(
       "SPILLWAY_BULKHEAD_RETRY_AFTER",
       "1 second",
-      "Those turned away are told to come back after this time."
+      "`Retry-After` of a refusal: permits become free within this time."
     )
   ),
   warnEvery: Settings.constant(

@@ -35,7 +35,7 @@ const settings = {
       "SPILLWAY_PROTECTION_KEYS",
       4_096,
       { min: 1, max: 1_000_000 },
-      "Users whose derived keys are remembered; the one that was not needed for the longest is forgotten, and derived anew."
+      "Users whose derived keys are cached. The least recently used one is evicted and derived again when needed."
     )
   )
 }

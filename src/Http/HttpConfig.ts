@@ -58,7 +58,7 @@ const settings = {
     Settings.duration(
       "SPILLWAY_STALL_TIMEOUT",
       "5 minutes",
-      "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have SPILLWAY_RECEIVE_TIMEOUT."
+      "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have a timeout of their own."
     )
   ),
   keepAliveTimeout: Settings.duration(

@@ -30,7 +30,7 @@ const settings = {
     Settings.duration(
       "SPILLWAY_KEY_CHECK_INTERVAL",
       "30 seconds",
-      "How often the key of an open capture is looked at again; a capture whose key was revoked or has expired is closed (1008)"
+      "Time between two checks of an open capture's key. A capture whose key was revoked or has expired is closed (1008)."
     )
   ),
   drainTimeout: Settings.constant(

@@ -27,7 +27,7 @@ const settings = {
     Settings.bytes(
       "SPILLWAY_JOURNAL_DAMAGED",
       "256 MiB",
-      "Journal segments with damage that are kept aside for a look, beside the budget; beyond it the oldest are deleted"
+      "Damaged journal segments that are kept for inspection, in addition to the budget. Beyond it the oldest are deleted."
     )
   ),
   chunksPerUser: Settings.constant(

@@ -39,7 +39,7 @@ const settings = {
       "SPILLWAY_STORAGE_URLS",
       10_000,
       { min: 1, max: 1_000_000 },
-      "Signed URLs that are remembered, to hand them out again; the oldest is forgotten and signed anew."
+      "Signed URLs in the cache. The oldest is evicted and signed again when needed."
     )
   ),
   urlResponses: Settings.integer(

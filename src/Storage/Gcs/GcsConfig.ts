@@ -41,14 +41,14 @@ const settings = {
     Settings.duration(
       "SPILLWAY_GCS_ATTEMPT_TIMEOUT",
       "30 seconds",
-      "One request takes at most so long (of a read: until its bytes begin); then it is cut and counts as failed."
+      "Time for one request; for a read, until its first byte. Then it is cut and counts as failed."
     )
   ),
   stallTimeout: Settings.constant(
     Settings.duration(
       "SPILLWAY_GCS_STALL_TIMEOUT",
       "10 seconds",
-      "A request in which no byte moves for so long is cut and counts as failed; the first attempt of a read after two fifths of it, so that a second one may serve a listener who waits (`SPILLWAY_FIRST_AUDIO_TIMEOUT`)."
+      "Time in which no byte of a request moves. Then it is cut and counts as failed. The first attempt of a read is cut after two fifths of it, so that a second one can serve the listener in the time for the first audio."
     )
   ),
   deadline: Settings.duration(
@@ -92,7 +92,7 @@ const settings = {
       "SPILLWAY_GCS_SIGNED_URLS",
       10_000,
       { min: 1, max: 1_000_000 },
-      "Signed URLs that are remembered; the one that was not asked for the longest goes and is signed anew when it is."
+      "Signed URLs in the cache. The least recently used one is evicted and signed again when needed."
     )
   )
 }
