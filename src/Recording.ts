@@ -22,7 +22,7 @@ export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from ".
 export { type Chunk, type ChunkState, isReadAsPcm } from "./Recording/Chunk.ts"
 export { ChunkUnreadable } from "./Recording/Read/StoredAudio.ts"
 export { Import } from "./Recording/Import/Import.ts"
-export type { Conversation, Drawn, WaveformData } from "./Recording/Catalog/Catalog.ts"
+export type { Conversation, WaveformSpan, WaveformData } from "./Recording/Catalog/Catalog.ts"
 export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recording/Catalog/RecordedFile.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
@@ -35,9 +35,7 @@ export class Recording extends Context.Service<
     readonly conversations: Catalog["Service"]["list"]
     /** None if the user has no such conversation. `before` is the `filesNext` of the previous page. */
     readonly conversation: Catalog["Service"]["get"]
-    /** None if the user has no such audio file. */
     readonly file: Catalog["Service"]["file"]
-    /** A page of audio files with the data of their waveforms. */
     readonly waveform: Catalog["Service"]["waveform"]
     /** Bytes `start` to `end` (exclusive) of a chunk's audio, from the journal if it has them, else from the store. */
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>

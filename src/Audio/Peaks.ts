@@ -20,17 +20,14 @@ const highByte = (sample: number): number => Math.min(127, (sample + 255) >> 8)
 export class Peaks {
   samples = 0
   readonly #sampleRate: number
-  /** The pair of the whole audio, then one for each tenth of a second. */
   #pairs = new Int8Array(pairBytes * (1 + firstPairs))
   #count = 0
-  /** The first sample after the last pair. */
   #end = 0
 
   constructor(sampleRate: number) {
     this.#sampleRate = sampleRate
   }
 
-  /** Adds the PCM16 that follows. */
   add(pcm: Uint8Array): void {
     const samples = samplesOf(pcm)
     let at = 0
@@ -74,7 +71,6 @@ export class Peaks {
   }
 }
 
-/** The encoded peaks of a chunk's PCM16. */
 export function peaksOf(pcm: Uint8Array, sampleRate: number): Uint8Array {
   const peaks = new Peaks(sampleRate)
   peaks.add(pcm)

@@ -13,7 +13,6 @@ export interface TimelineChunk extends Span {
 
 type Spans = ReadonlyArray<readonly [from: number, to: number]>
 
-/** The state that determines the placement of the next chunk. */
 export interface State {
   readonly sampleRate: number
   readonly codec: Codec
@@ -26,9 +25,7 @@ export interface State {
 }
 
 export interface Placement {
-  /** The chunk begins an audio file. */
   readonly begins: boolean
-  /** Position of its first heard sample. */
   readonly at: number
   /** Samples at its head that are not heard, because earlier audio covers them. */
   readonly skip: number
@@ -45,7 +42,6 @@ export const toleranceSeconds = 0.001
 /** Today's Unix time as a double is exact to a quarter of a microsecond. */
 const resolutionSeconds = 1e-6
 
-/** Position of the sample at `seconds`. */
 export function positionOf(seconds: number, sampleRate: number): number {
   return Math.round(seconds * sampleRate)
 }

@@ -12,7 +12,6 @@ export interface Span {
   readonly sampleRate: number
 }
 
-/** The Unix second at which the span ends. */
 export function end(span: Span): number {
   return span.start + span.samples / span.sampleRate
 }

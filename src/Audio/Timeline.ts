@@ -16,13 +16,11 @@ export interface Piece<C> {
 }
 
 export interface Summary {
-  /** Unix seconds of the first sample. */
   readonly start: number
   readonly sampleRate: number
   readonly codec: Codec
   /** Length, silence included. */
   readonly samples: number
-  /** Samples of all pieces. */
   readonly capturedSamples: number
   /** Samples of silence where recorded audio was lost. */
   readonly lostSamples: number

@@ -70,13 +70,11 @@ export function header(sampleRate: number, samples: number): Uint8Array {
   return data > riffLimit ? rf64(sampleRate, data) : riff(sampleRate, data)
 }
 
-/** Bytes before the first sample. */
 const lead = (samples: number, format: Format): number => {
   if (format === "pcm") return 0
   return samples * bytesPerSample > riffLimit ? rf64Size : riffSize
 }
 
-/** Size of the whole file in bytes. */
 export function size({ samples }: Pick<Summary, "samples">, format: Format): number {
   return lead(samples, format) + samples * bytesPerSample
 }
@@ -110,7 +108,6 @@ export function* sound<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Genera
   }
 }
 
-/** Splits bytes `range` of the file into bytes of the header and a range of the audio. */
 export function split(
   file: Sound,
   format: Format,

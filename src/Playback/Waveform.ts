@@ -1,7 +1,7 @@
 /** Waveforms of audio files: the lowest and the highest sample at each point, from the peaks of the chunks. */
 import { Effect, Stream } from "effect"
 import { Peaks } from "../Audio.ts"
-import type { AudioFileHead, Drawn, WaveformData } from "../Recording.ts"
+import type { AudioFileHead, WaveformSpan, WaveformData } from "../Recording.ts"
 
 export interface Waveform {
   readonly file: AudioFileHead
@@ -51,7 +51,7 @@ class Canvas {
   }
 }
 
-const drawChunk = (canvas: Canvas, { offset, peaks, samples, skip, state }: Drawn): void => {
+const drawChunk = (canvas: Canvas, { offset, peaks, samples, skip, state }: WaveformSpan): void => {
   if (state === "lost") {
     canvas.lost.push([Math.max(0, offset), Math.min(canvas.file.samples, offset + samples)])
     return

@@ -51,7 +51,6 @@ export function objectKey(
   return `chunks/${uid}/${conversation}/${seconds}${micros}.batch.bin`
 }
 
-/** The key of the encrypted object. */
 export function sealedKey(key: string): string {
   return key.replace(/\.bin$/, ".enc")
 }

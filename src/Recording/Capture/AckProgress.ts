@@ -27,7 +27,6 @@ export class AckProgress {
     this.#onAck = onAck
   }
 
-  /** Whether a final acknowledgement is outstanding. */
   get owes(): boolean {
     return this.#owed.length > 0
   }
@@ -90,7 +89,6 @@ export class AckProgress {
     return false
   }
 
-  /** Drops all outstanding acknowledgements. */
   forget(): void {
     this.#conversation = undefined
     this.#owed = []
@@ -98,22 +96,18 @@ export class AckProgress {
   }
 }
 
-/** Weight of the last second in the smoothed rate. */
 const rateWeight = 0.25
 
 /** Received bytes of a capture, and their smoothed rate. */
 export class ByteRate {
-  /** Bytes since the capture was opened. */
   received = 0
   perSecond = 0
-  /** Clock milliseconds and received bytes at the last measurement. */
   #measured: { readonly at: number; readonly received: number }
 
   constructor(openedAt: number) {
     this.#measured = { at: openedAt, received: 0 }
   }
 
-  /** Called about once a second. */
   measure(now: number): void {
     const { at, received } = this.#measured
     if (now <= at) return

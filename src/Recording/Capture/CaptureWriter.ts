@@ -28,7 +28,6 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
   #waiting: "entering" | "recalling" | undefined
   #conversation: LiveConversation | undefined
   #chunk: JournalChunk | undefined
-  /** Sealed chunks that are not completely durable yet. */
   #sealing: Array<{ readonly chunk: JournalChunk; readonly conversation: LiveConversation }> = []
   #inFlight = false
   #failure: CaptureFailure | undefined
@@ -91,7 +90,6 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
     this.#wait()
   }
 
-  /** Seals the chunk once it has been open for the length of a full one. */
   sealIfOld(): void {
     const chunk = this.#chunk
     if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
@@ -123,7 +121,6 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
     this.close(done)
   }
 
-  /** The reply to the host's `enter`. */
   entered(conversation: LiveConversation): void {
     this.#waiting = undefined
     if (this.#failure !== undefined) {

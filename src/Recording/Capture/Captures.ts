@@ -14,7 +14,6 @@ import { RecordedAudio } from "./RecordedAudio.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import { Uploads } from "../Upload/Uploads.ts"
 
-/** A snapshot of an open capture. */
 export interface CaptureStats {
   /** Unique within this process. */
   readonly id: number
@@ -22,18 +21,14 @@ export interface CaptureStats {
   readonly conversation: string | undefined
   readonly sampleRate: number
   readonly openedAt: Date
-  /** Received since the capture was opened. */
   readonly bytes: number
   readonly bytesPerSecond: number
-  /** Received but not in the journal yet. */
   readonly waitingBytes: number
   /** Age of the oldest unacknowledged audio, in seconds. */
   readonly ackLag: number
   /** Seconds since the conversation's oldest chunk that is not stored was sealed. */
   readonly uploadLag: number
-  /** Chunks of this capture in the upload queue. */
   readonly queued: number
-  /** Chunks of this capture that were evicted from the upload queue. */
   readonly deferred: number
 }
 

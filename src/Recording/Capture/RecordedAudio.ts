@@ -17,7 +17,6 @@ export interface Recalled {
 
 export interface Wanted {
   readonly sampleRate: number
-  /** Unix second contained in the span. */
   readonly at: number
   /** Searched for if other audio is recorded at `at`: near `at`, and near `at` plus the conversation's clock shift. */
   readonly audio: Uint8Array | undefined
@@ -41,10 +40,8 @@ const spanBytes = 64 * 1024
 /** The tolerance of playback plus the resolution of Unix time in a double. */
 const contiguousSeconds = Timeline.toleranceSeconds + 1e-6
 
-/** Longest span where little is recorded. */
 const spanSeconds = 60
 
-/** Most rows read for one span. */
 const spanRows = 64
 
 /** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */
@@ -54,14 +51,12 @@ const aroundSeconds = 0.25
 const needleBytes = 4096
 const leastNeedleBytes = 64
 
-/** Joins contiguous runs. */
 const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
   at: parts[0]?.at ?? 0,
   samples: parts.reduce((sum, { samples }) => sum + samples, 0),
   audio: parts.length === 1 ? parts[0]?.audio : Buffer.concat(parts.map(({ audio }) => audio))
 })
 
-/** The first chunk and its contiguous successors. */
 const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
   const gap = chunks.findIndex((chunk, index) => {
     const before = chunks[index - 1]

@@ -19,19 +19,16 @@ export interface RecordedSpan {
 }
 
 export type Verdict =
-  /** The span does not cover the position. */
   | { readonly _tag: "Unknown" }
   /** Nothing is recorded at the first `samples` samples if they begin `offset` samples later, at the end of a run. */
   | { readonly _tag: "Free"; readonly samples: number; readonly offset: number }
   /** The first `samples` samples are recorded, `offset` samples after the position. */
   | { readonly _tag: "Same"; readonly samples: number; readonly offset: number }
-  /** Other audio is recorded at the position. */
   | { readonly _tag: "Other" }
 
 const unknown: Verdict = { _tag: "Unknown" }
 const other: Verdict = { _tag: "Other" }
 
-/** Fewest equal samples that count as a match. */
 const leastSamples = 8
 
 /** Timestamps of two neighbors and of their replays may each be off by the tolerance. */
@@ -55,7 +52,6 @@ const toleranceOf = ({ sampleRate }: RecordedSpan): number => Math.floor(Timelin
 const sampleOf = ({ sampleRate, start }: RecordedSpan, position: number): number =>
   Math.round((position - start) * sampleRate)
 
-/** Whether the span covers audio that begins at Unix second `position`. */
 export function reaches(span: RecordedSpan, position: number): boolean {
   return (
     sampleOf(span, position) >= 0 && sampleOf(span, position + slackSeconds + Timeline.toleranceSeconds) < span.samples
@@ -111,7 +107,6 @@ export function find(span: RecordedSpan, position: number, audio: Uint8Array): n
   return nearest
 }
 
-/** A span whose audio can't be compared. */
 export function incomparable(start: number, end: number, sampleRate: number): RecordedSpan {
   const samples = Math.ceil((end - start + marginSeconds) * sampleRate)
   return { start, sampleRate, samples, runs: [{ at: 0, samples, audio: undefined }] }

@@ -31,7 +31,6 @@ export type Step =
     }
   /** The first `samples` samples are already recorded. */
   | { readonly _tag: "Replay"; readonly samples: number }
-  /** The caller must read what is recorded from Unix second `at` first. */
   | { readonly _tag: "Recall"; readonly at: number }
 
 export class ReplayCheck {
@@ -41,7 +40,6 @@ export class ReplayCheck {
   #shift = 0
   /** Unix second at which the audio so far ends by its timestamps. */
   #expected: number | undefined
-  /** Timestamp of the last placed audio. */
   #last: number | undefined
   #span: RecordedSpan | undefined
   /** Unix second before which the span is stale. */

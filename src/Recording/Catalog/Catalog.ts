@@ -29,15 +29,13 @@ export interface Conversation {
   /** Totals over all audio files, not only those in `files`. */
   readonly capturedSeconds: number
   readonly lostSeconds: number
-  /** By start. */
   readonly files: ReadonlyArray<AudioFileHead>
   /** `before` of the page of earlier files; none if there are none. */
   readonly filesNext: string | undefined
 }
 
 /** A span of an audio file with its peaks, or a lost span. In samples of the file. */
-export interface Drawn {
-  /** Index in `files`. */
+export interface WaveformSpan {
   readonly file: number
   readonly state: Chunk["state"] | "minute"
   readonly offset: number
@@ -51,7 +49,7 @@ export interface WaveformData extends Pick<Conversation, "live" | "files" | "fil
   /** Samples of each file before the first one that is not stored. */
   readonly stored: ReadonlyArray<number>
   /** In any order, possibly with duplicates: one span per chunk, or per minute if points are longer than a minute. */
-  drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<Drawn>, DbError>
+  drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<WaveformSpan>, DbError>
 }
 
 export class Catalog extends Context.Service<
@@ -71,13 +69,11 @@ export class Catalog extends Context.Service<
       id: string,
       page: { readonly before?: string; readonly files: number }
     ): Effect.Effect<Option.Option<Conversation>, DbError>
-    /** None if the user has no such conversation. */
     waveform(
       uid: string,
       id: string,
       page: { readonly before?: string; readonly files: number }
     ): Effect.Effect<Option.Option<WaveformData>, DbError>
-    /** None if the user has no such audio file. */
     file(uid: string, conversation: string, id: string): Effect.Effect<Option.Option<RecordedFile>, DbError>
   }
 >()("spillway/Recording/Catalog/Catalog") {
@@ -94,7 +90,6 @@ const attempts = 3
 /** Longer points are drawn from the peaks of minutes. */
 const minuteSeconds = 60
 
-/** Cursor of the first audio file of a page. */
 const cursorOf = ({ id, start }: Key): string => `${start}_${id}`
 
 const keyIn = (cursor: string): Key => {
@@ -131,7 +126,6 @@ const lastBefore = (files: ReadonlyArray<AudioFileHead>, seconds: number): numbe
   return low - 1
 }
 
-/** Finds the audio file of a chunk. */
 class FileSearch {
   readonly #files: ReadonlyArray<FileState>
   /** The last result; chunks nearly always come in order. */
@@ -226,8 +220,8 @@ const make = Effect.gen(function* () {
     const start = heads[0]?.start ?? 0
     const end = heads.reduce((end, head) => Math.max(end, endOf(head)), start)
     /** The span in each file that it overlaps. Only files of different sample rates overlap each other. */
-    const within = (at: number, seconds: number, state: Drawn["state"], peaks: Uint8Array | undefined) => {
-      const found: Array<Drawn> = []
+    const within = (at: number, seconds: number, state: WaveformSpan["state"], peaks: Uint8Array | undefined) => {
+      const found: Array<WaveformSpan> = []
       for (let file = lastBefore(heads, at + seconds); file >= 0; file--) {
         const head = heads[file]
         if (head === undefined || endOf(head) <= at) break
@@ -280,7 +274,10 @@ const make = Effect.gen(function* () {
     waveform: Effect.fn("Catalog.waveform")(function* (uid, id, page) {
       return Option.map(yield* read(uid, id, page), ({ conversation, states, view }): WaveformData => {
         const files = new FileSearch(states)
-        const drawnOf = ({ chunk, placement }: Placed<Chunk>, peaks: Uint8Array | undefined): ReadonlyArray<Drawn> => {
+        const drawnOf = (
+          { chunk, placement }: Placed<Chunk>,
+          peaks: Uint8Array | undefined
+        ): ReadonlyArray<WaveformSpan> => {
           const found = files.at(chunk)
           if (found === undefined) return []
           const { file, origin } = found

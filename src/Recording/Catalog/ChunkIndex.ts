@@ -16,7 +16,6 @@ import type { ChunkState } from "../Chunk.ts"
 type Sql = SqlClient.SqlClient
 type Name = IndexRows.Name
 
-/** A chunk to insert into the index. A lost chunk has no object. */
 export interface NewChunk {
   readonly id: string
   readonly start: number
@@ -71,7 +70,6 @@ const lock = Effect.fnUntraced(function* (sql: Sql, { conversation, uid }: Name,
   yield* locked
 })
 
-/** Sorted, without duplicate keys. */
 const distinct = (additions: ReadonlyArray<NewChunk>): ReadonlyArray<NewChunk> => {
   const byKey = new Map<string, NewChunk>()
   for (const addition of additions) {

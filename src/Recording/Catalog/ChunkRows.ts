@@ -14,14 +14,12 @@ import type { Key, Placed } from "./LayoutMerge.ts"
 /** The key of a chunk's row. */
 export type ChunkName = Pick<JournalChunk, "uid" | "conversation" | "start" | "id">
 
-/** The stored object of a chunk. */
 export interface StoredObject extends ObjectSum {
   readonly key: string
   /** None unless the audio is PCM16. */
   readonly peaks: Uint8Array | undefined
 }
 
-/** A placed chunk with its `Peaks`. */
 export interface ChunkPeaks extends Placed<Chunk> {
   /** None if missing or undecryptable. */
   readonly peaks: Uint8Array | undefined
@@ -73,13 +71,11 @@ const existingBatch = 1_000
 /** Rows per page, 600 KiB with the peaks of a minute each. */
 const peaksBatch = 500
 
-/** Rows per page of `within`. */
 const spanBatch = 100
 
 /** Rows before a time that are checked for an end after it: no chunk overlaps more than so many later ones. */
 const tailRows = 64
 
-/** The greatest id. */
 const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 const initialPage = (): { readonly start: number; readonly id: string } | undefined => undefined

@@ -48,7 +48,6 @@ export interface ConversationRow extends Pick<
   readonly began: number | undefined
   readonly ended: number | undefined
   readonly tail: Tail | undefined
-  /** The requested files, latest first. */
   readonly files: ReadonlyArray<FileRow>
 }
 
@@ -58,7 +57,6 @@ export type Files = { readonly limit: number; readonly before?: Key } | { readon
 export class ConversationRows extends Context.Service<
   ConversationRows,
   {
-    /** Creates the row if it is missing. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
     /** Newest first by `createdAt`: creation of the row, or the start of an imported conversation. `before` is a `cursor`. */

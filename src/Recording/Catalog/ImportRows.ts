@@ -13,13 +13,11 @@ export interface ImportedChunk extends Span.Span {
   readonly conversation: string
   readonly codec: Span.Codec
   readonly key: string
-  /** Size of the object. */
   readonly bytes: number
   readonly crc32c: number
   readonly peaks: Uint8Array | undefined
 }
 
-/** An indexed chunk. */
 export interface KnownChunk extends Span.Span {
   readonly conversation: string
   readonly id: string

@@ -16,25 +16,19 @@ export type FileState = Omit<FileRow, "id" | "revision">
 export interface FileChange extends FileState {
   /** Position of the first sample that may have changed. */
   readonly changedAt: number
-  /** Position at which it ended before; none if the file is new. */
   readonly wasEndAt: number | undefined
-  /** It begins after all existing audio. */
   readonly isAppended: boolean
 }
 
 export interface Around<C> {
   readonly before: (Placed<C> & { readonly file: FileState }) | undefined
-  /** In order. */
   readonly after: ReadonlyArray<Placed<C>>
 }
 
-/** The existing rows. */
 export interface Rows<C, E> {
   /** The row before a key with its audio file, and the rows from the key on. */
   around(key: Key, limit: number): Effect.Effect<Around<C>, E>
-  /** In order. */
   after(key: Key, limit: number): Effect.Effect<ReadonlyArray<Placed<C>>, E>
-  /** The last audio file that begins at or before a key. */
   fileAt(key: Key): Effect.Effect<FileState | undefined, E>
   /** Sums of the rows from one key to another (inclusive). */
   sums(from: Key, to: Key): Effect.Effect<FileSums, E>
@@ -56,7 +50,6 @@ export interface Bounds {
   readonly gapSeconds: number
   /** Rows of the first page; most chunks change at most the next row. */
   readonly firstPage: number
-  /** Rows of every further page. */
   readonly nextPage: number
   /** Most rows that are read; a computation that needs more has no result. */
   readonly most: number
@@ -99,7 +92,6 @@ const fileOf = (run: Run, isAppended: boolean): FileChange => ({
   isAppended
 })
 
-/** State at the end of the computation. */
 interface Reached<C extends Indexed, E> {
   readonly before: (Placed<C> & { readonly file: FileState }) | undefined
   /** The continuation of the previous row's file, if it has one. */
@@ -107,11 +99,8 @@ interface Reached<C extends Indexed, E> {
   /** Audio files that begin in the new layout; the last one may continue after it. */
   readonly files: ReadonlyArray<FileChange>
   readonly merge: LayoutMerge<C>
-  /** Unchanged rows follow. */
   readonly isConverged: boolean
-  /** The last existing file that began in the section. */
   readonly lastFile: FileState | undefined
-  /** Sums of the previous row's file, up to that row. */
   readonly sumsBefore: Effect.Effect<FileSums, E>
 }
 /** The changed audio files, with those at both ends completed by the rows outside the new layout. */

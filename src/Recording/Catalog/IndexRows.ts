@@ -9,7 +9,6 @@ import type { Key, Placed } from "./LayoutMerge.ts"
 type Sql = SqlClient.SqlClient
 type Fragment = Statement.Statement<object>
 
-/** The key of a conversation. */
 export interface Name {
   readonly uid: string
   readonly conversation: string
@@ -120,7 +119,6 @@ const aroundRows = decoderOf(
 )
 const sumRows = decoderOf(Schema.Struct({ chunks: Schema.Finite, captured: Schema.Finite, lost: Schema.Finite }))
 
-/** Audio files that begin at or before a key, latest first. */
 export function filesBefore(sql: Sql, name: Name, key: Key, limit: number) {
   return fileRows(
     sql`
@@ -130,7 +128,6 @@ export function filesBefore(sql: Sql, name: Name, key: Key, limit: number) {
   )
 }
 
-/** The laid-out rows of a conversation in the database. */
 export function indexRows(sql: Sql, name: Name): Rows<Chunk, SqlError.SqlError> {
   return {
     around: Effect.fnUntraced(function* (key, limit) {

@@ -4,7 +4,6 @@
  */
 import { Placement, Timeline } from "../../Audio.ts"
 
-/** Sort key of a chunk in the layout. */
 export interface Key {
   readonly start: number
   readonly id: string
@@ -74,19 +73,16 @@ const isEqual = (a: Placement.Placement, b: Placement.Placement): boolean =>
 export class LayoutMerge<C extends Indexed> {
   readonly #gapSeconds: number
   readonly #replaces: (added: C, row: C) => boolean
-  /** In reverse order. */
   readonly #additions: Array<C>
   #state: Placement.State | undefined
   #placed: Array<Change<C>> = []
   #total = noTotal()
-  /** The last row of the new layout. */
   reached: Key = { start: -Infinity, id: "" }
   /** In order; all but the last one are complete. */
   runs: Array<Run> = []
   /** Previous sums of the rows: those in the first file, and those since the last row that began a file. */
   readonly wasFirst = none()
   wasLast = none()
-  /** Whether one of the rows began a file. */
   hasCrossed = false
 
   /** `before`: state after the row before the first addition. `replaces`: whether an addition replaces the row with its key. */
@@ -101,7 +97,6 @@ export class LayoutMerge<C extends Indexed> {
     this.#replaces = options.replaces
   }
 
-  /** Additions that were not laid out, in order. */
   get rest(): ReadonlyArray<C> {
     return this.#additions.toReversed()
   }

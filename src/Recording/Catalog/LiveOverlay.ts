@@ -16,7 +16,6 @@ import {
 import type { FileRow } from "./IndexRows.ts"
 import type { Key, Placed, Total } from "./LayoutMerge.ts"
 
-/** The last row of the index, with its file. */
 export interface Tail extends Placed<Chunk> {
   readonly file: FileRow
 }
@@ -32,7 +31,6 @@ interface Region {
   /** Exclusive. */
   readonly from: Key
   readonly to: Key
-  /** All rows and live chunks of the range. */
   readonly placed: ReadonlyArray<Placed<Chunk>>
 }
 
@@ -51,7 +49,6 @@ export class LiveOverlay {
     return this.#files.values()
   }
 
-  /** Returns a function that undoes later changes. */
   mark(): () => void {
     const [regions, files, total] = [this.#regions, this.#files, this.total]
     return () => {
@@ -90,12 +87,10 @@ export class LiveOverlay {
     return this.#files.get(nameOf(key)) ?? (this.isSuperseded(key) ? undefined : file)
   }
 
-  /** Whether the file is not in the index. */
   isAppended(file: FileState): boolean {
     return this.#files.get(nameOf(keyOf(file)))?.isAppended === true
   }
 
-  /** The chunk with this id, if the overlay has it. */
   placementOf(id: string): Placed<Chunk> | undefined {
     for (const { placed } of this.#regions) {
       const found = placed.find(({ chunk }) => chunk.id === id)
@@ -156,7 +151,6 @@ const over = <E>(rows: Rows<Chunk, E>, view: LiveOverlay): Rows<Chunk, E> => {
   }
 }
 
-/** The rows from the end of the index on. */
 const behind = (tail: Tail | undefined): Rows<Chunk, never> => ({
   around: () => Effect.succeed({ before: tail, after: [] }),
   after: () => Effect.succeed([]),

@@ -27,7 +27,6 @@ export function formatOf(key: string) {
 
 const isId = Schema.is(Id)
 
-/** Prefix of all chunks of a user. */
 export function prefixOf(uid: string): string {
   return `chunks/${uid}/`
 }

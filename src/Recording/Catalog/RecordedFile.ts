@@ -29,14 +29,12 @@ export interface AudioFileHead extends Timeline.Summary {
 export interface PiecePage {
   /** By offset; the first and the last one may extend beyond the page. */
   readonly pieces: ReadonlyArray<Timeline.Piece<Chunk>>
-  /** End of the page, in samples of the file. */
   readonly end: number
 }
 
 export interface RecordedFile extends AudioFileHead {
   /** Changes when existing bytes change, not when the file grows. */
   readonly version: string
-  /** The first page of pieces between samples `from` and `to`. */
   pieces(from: number, to: number): Effect.Effect<PiecePage, DbError | AudioFileChanged>
 }
 
@@ -46,7 +44,6 @@ const pageSize = 32
 /** Reads of a page before a concurrently changing index fails it. */
 const attempts = 3
 
-/** The state of a file at one moment. */
 export interface FileMoment {
   readonly id: string
   readonly state: FileState
@@ -97,7 +94,6 @@ export function make(
   const version = versionOf(opened)
   const origin = Placement.positionOf(head.start, head.sampleRate)
   const changed = new AudioFileChanged({ ...name, file: opened.id })
-  /** Used for the first page only. */
   let first: FileMoment | undefined = opened
 
   const read = Effect.fnUntraced(function* (

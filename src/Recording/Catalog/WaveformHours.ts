@@ -9,7 +9,6 @@ import { Protection } from "../../Encryption.ts"
 import type { Name } from "./IndexRows.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 
-/** Consecutive minutes. */
 export interface Minutes {
   /** Unix second. */
   readonly start: number
@@ -50,13 +49,11 @@ const mostStale = 100
 /** Most lost spans of one waveform: its maximum number of points. */
 const mostLost = 10_000
 
-/** Hours that overlap a span of Unix seconds. */
 export function hoursOf(start: number, end: number): ReadonlyArray<number> {
   const first = Math.floor(start / hourSeconds)
   return Array.from({ length: Math.max(1, Math.ceil(end / hourSeconds) - first) }, (_, index) => first + index)
 }
 
-/** An hour under computation. */
 class Hour {
   /** Low is above high in minutes without audio. */
   readonly pairs = Int8Array.from({ length: minutesOfHour * Peaks.pairBytes }, (_, index) =>
@@ -122,7 +119,6 @@ const make = Effect.gen(function* () {
         order by start_at, id limit ${chunkPage}`
     )
 
-  /** Adds chunks to the hours that they overlap. */
   const draw = Effect.fnUntraced(function* (uid: string, rows: ReadonlyArray<ChunkRow>, hours: Map<number, Hour>) {
     for (const row of rows) {
       const isSealed = row.sealedPeaks !== null

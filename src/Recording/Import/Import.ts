@@ -12,26 +12,21 @@ import * as ObjectName from "../Catalog/ObjectName.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
 export interface Imported {
-  /** Newly indexed chunks. */
   readonly added: number
-  /** Chunks indexed before. */
   readonly known: number
   /** New chunks with an odd number of bytes; the last byte is ignored. */
   readonly odd: number
   /** Added and known chunks without peaks; their waveform is empty. */
   readonly undrawn: number
-  /** Chunks with unusable audio. */
   readonly skipped: ReadonlyArray<Inspection.Skipped>
   /** Keys of objects that are not named as chunks. */
   readonly ignored: ReadonlyArray<string>
-  /** `after` of the next page. */
   readonly next: Option.Option<string>
 }
 
 export class Import extends Context.Service<
   Import,
   {
-    /** Bucket and prefix of a user's chunks. */
     place(uid: string): { readonly bucket: string; readonly prefix: string }
     /**
      * Imports one page of a user's objects. `sampleRate` is the default without metadata. With `waveforms`, audio of all chunks

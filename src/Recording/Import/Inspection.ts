@@ -23,7 +23,6 @@ export interface Skipped {
   readonly reason: string
 }
 
-/** The audio of a chunk is unusable. */
 class Unusable extends Schema.TaggedError<Unusable>()("Unusable", {
   key: Schema.String,
   why: Why,
@@ -50,7 +49,6 @@ const spanOf = (head: ObjectHead): Option.Option<Span.Span> =>
     sampleRate: span.v2_sample_rate
   }))
 
-/** The result of an inspection. */
 export interface Inspected {
   readonly known?: KnownChunk
   readonly added?: ImportedChunk
@@ -62,7 +60,6 @@ export interface Inspected {
 }
 
 interface Audio {
-  /** Length of the audio as PCM16. */
   readonly bytes: number
   readonly peaks: Uint8Array | undefined
 }
@@ -90,7 +87,6 @@ const peaksIn = Effect.fnUntraced(function* <E>(pcm: Stream.Stream<Uint8Array, E
 export interface Options {
   /** Default without metadata. */
   readonly sampleRate: number
-  /** Read audio without peaks. */
   readonly waveforms: boolean
 }
 
@@ -148,7 +144,6 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
     return yield* new Unusable({ key: head.key, why: "shorter than its metadata says", reason })
   })
 
-  /** Inspects an object without a row. */
   const inspect = Effect.fnUntraced(function* (head: ObjectHead, name: ObjectName.ObjectName, options: Options) {
     const { crc32c, key, size } = head
     const common = { conversation: name.conversation, codec: name.codec, key, bytes: size, crc32c }

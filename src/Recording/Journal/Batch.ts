@@ -5,7 +5,6 @@ import type { JournalChunk } from "./JournalChunk.ts"
 export class Batch {
   readonly #buffer: Buffer
   #used = 0
-  /** The added runs, with the position of their audio in the batch. */
   readonly runs: Array<{ readonly chunk: JournalChunk; readonly position: number; readonly length: number }> = []
 
   constructor(bytes: number) {
@@ -16,7 +15,6 @@ export class Batch {
     return this.#buffer.subarray(0, this.#used)
   }
 
-  /** Whether a run of `bytes` bytes of audio fits. */
   fits(bytes: number): boolean {
     return this.#used + bytes + maxHeadBytes <= this.#buffer.length
   }

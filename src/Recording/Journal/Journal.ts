@@ -53,7 +53,6 @@ export class Journal extends Context.Service<
     readonly markDirty: (source: Source) => void
     /** Commits the source at once, without the dirty ones. */
     readonly markUrgent: (source: Source) => void
-    /** One group commit of all dirty sources. */
     readonly commit: Effect.Effect<void>
     /**
      * Bytes `start` to `end` (exclusive) of a chunk's durable audio, copied. A large enough `into` is used for the result;
@@ -93,10 +92,8 @@ const tornRecords = Metric.counter("spillway_journal_torn_total", {
 })
 const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
 
-/** Pause between two attempts to free a segment. */
 const fullPause = "100 millis"
 
-/** An extent that is written but not yet fsynced. */
 interface Written extends Extent {
   readonly chunk: JournalChunk
 }

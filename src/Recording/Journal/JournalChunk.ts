@@ -4,7 +4,6 @@ import { type Chunk, objectKey } from "../Chunk.ts"
 import { encodeHead } from "./JournalRecord.ts"
 import type { Segment } from "./Segment.ts"
 
-/** A run of the chunk's audio in one segment of the journal. */
 export interface Extent {
   readonly segment: Segment
   /** Byte offset of the audio in the segment. */
@@ -33,10 +32,8 @@ export class JournalChunk {
   readonly extents: Array<Extent> = []
   /** Covers audio written by this process only. */
   readonly peaks: Peaks.Peaks
-  /** The last result of `toChunk`, and its `nameAttempts`. */
   #chunk: Chunk | undefined
   #chunkAttempts = 0
-  /** The encoded head of its records. */
   #head: Buffer
   /** The most seconds by which its audio is placed after the sender's timestamps; 0 for none. */
   #clockShift: number
@@ -45,7 +42,6 @@ export class JournalChunk {
   appended = 0
   /** Bytes that are fsynced. */
   durable = 0
-  /** Object names that were already taken. */
   nameAttempts = 0
   /** First round in which the sweep offers it, and how often the store rejected it. */
   dueRound = 0

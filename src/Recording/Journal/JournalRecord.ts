@@ -19,7 +19,6 @@ const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
 
 const namesAt = (found: number): number => (found === magicShifted ? fixedBytes + shiftBytes : fixedBytes)
 
-/** Fields shared by all records of a chunk. */
 export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
   readonly id: Uint8Array
   readonly uid: string
@@ -31,9 +30,7 @@ export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
 
 export interface JournalRecord extends ChunkHead {
   readonly clockShift: number
-  /** Byte offset of the audio in its chunk. */
   readonly chunkOffset: number
-  /** Offset of the audio in the decoded buffer. */
   readonly audioOffset: number
   readonly audioLength: number
 }

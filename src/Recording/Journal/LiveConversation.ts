@@ -1,7 +1,6 @@
 /** A conversation that this node records, or has audio of in its journal. */
 import { type JournalChunk, uuidText } from "./JournalChunk.ts"
 
-/** What one user has in the journal. */
 export interface JournalUsage {
   chunks: number
 }
@@ -29,7 +28,6 @@ export class LiveConversation {
   #storedEnd = -Infinity
   /** All chunks ever opened, stored or not. */
   chunkCount = 0
-  /** The state in the database has been read. */
   loaded = false
 
   constructor(uid: string, id: string, createdAt: Date, usage: JournalUsage) {
@@ -39,7 +37,6 @@ export class LiveConversation {
     this.usage = usage
   }
 
-  /** Chunks in the journal. */
   get chunks(): Iterable<JournalChunk> {
     return this.#chunks.values()
   }

@@ -10,14 +10,11 @@ export class LiveConversations extends Context.Service<
   {
     readonly get: (uid: string, id: string) => LiveConversation | undefined
     readonly of: (uid: string) => Iterable<LiveConversation>
-    /** Creates the conversation if it is missing. */
     readonly ensure: (uid: string, id: string) => LiveConversation
     /** Removes the conversation if no capture records it and the journal has no chunk of it. */
     readonly settle: (conversation: LiveConversation) => void
-    /** All chunks in the journal. */
     readonly chunks: () => Iterable<JournalChunk>
     readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
-    /** Removes the chunk from its conversation and from the journal. */
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
   }
 >()("spillway/Recording/Journal/LiveConversations") {

@@ -8,13 +8,11 @@ import type { JournalError, Segment } from "./Segment.ts"
 export interface Recovered {
   /** Sealed, by start. */
   readonly chunks: ReadonlyArray<JournalChunk>
-  /** Segments with torn or corrupt records, and their unusable bytes. */
   readonly torn: ReadonlyArray<{ readonly segment: Segment; readonly bytes: number }>
 }
 
 interface Found {
   readonly head: JournalRecord
-  /** The largest in its records. */
   clockShift: number
   readonly pieces: Array<{ readonly chunkOffset: number; readonly extent: Extent }>
 }
@@ -41,7 +39,6 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
   let good = 0
   let skipped = 0
   let hasMore = false
-  /** The position is a record boundary. */
   let isBoundary = true
   while (base < segment.size) {
     const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - base)), base)
@@ -99,7 +96,6 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
 const idAfterHole = (id: Uint8Array, chunkOffset: number): Uint8Array =>
   Uint8Array.from(Crypto.createHash("sha256").update(id).update(String(chunkOffset)).digest().subarray(0, 16))
 
-/** One chunk, or several if records in the middle are missing. */
 const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChunk> => {
   const chunks: Array<JournalChunk> = []
   let chunk: JournalChunk | undefined

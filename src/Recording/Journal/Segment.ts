@@ -38,7 +38,6 @@ export class Segment {
   readonly number: number
   readonly path: string
   size: number
-  /** Chunks with a live extent in this segment. */
   readonly live = new Set<JournalChunk>()
   /** Has unusable bytes; the file is quarantined instead of deleted. */
   damaged = false
@@ -87,7 +86,6 @@ export class Segment {
     return this.#fd
   }
 
-  /** The error of reads after the file is closed. */
   get closed(): JournalError | undefined {
     return this.#closed
       ? new JournalError({ operation: "read", path: this.path, cause: new Error("the segment was deleted") })
@@ -146,7 +144,6 @@ export class Segment {
     )
   }
 
-  /** Closes the file without deleting it. */
   get close(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.#retired = true
@@ -176,7 +173,6 @@ const syncDirectory = (directory: string): Effect.Effect<void, JournalError> =>
     (fd) => Effect.sync(() => Fs.closeSync(fd))
   )
 
-/** Creates an empty segment and fsyncs its directory. */
 export function create(directory: string, number: number): Effect.Effect<Segment, JournalError> {
   return Effect.flatMap(open(directory, number, "wx+", 0), (segment) =>
     syncDirectory(directory).pipe(

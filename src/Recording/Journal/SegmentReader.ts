@@ -22,7 +22,6 @@ const behindMillis = 250
 /** Most runs of a listener's read; these are read without a thread, so they never wait behind whole chunks. */
 const fewRuns = 16
 
-/** Threads hold no data. */
 const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 }
 
 interface ReadRequest {

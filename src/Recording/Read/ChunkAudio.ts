@@ -10,7 +10,6 @@ import { Journal } from "../Journal/Journal.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { StoredAudio } from "./StoredAudio.ts"
 
-/** Temporary and permanent read errors. */
 export type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated | DbError
 
 export class ChunkAudio extends Context.Service<
@@ -26,7 +25,6 @@ export class ChunkAudio extends Context.Service<
   )
 }
 
-/** Most bytes of one journal read. */
 const journalReadBytes = 256 * 1024
 
 const make = Effect.gen(function* () {

@@ -36,7 +36,6 @@ export function make(protection: Protection["Service"], bound: number) {
   const isOpus = ({ key }: Source) => ObjectName.formatOf(key)?.codec === "opus"
 
   return {
-    /** PCM16. */
     decode: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
       const bytes = yield* unseal(source, stored)
       if (!isOpus(source)) return bytes

@@ -13,7 +13,6 @@ export const sampleRates = [8_000, 12_000, 16_000, 24_000, 48_000] as const
 /** Packets decoded between yields: a second of audio, some milliseconds of work. */
 const packetsAtOnce = 50
 
-/** Loaded with the first Opus chunk. */
 const load = Effect.promise(() => import("opus-decoder"))
 
 const open = (sampleRate: (typeof sampleRates)[number]) =>

@@ -28,7 +28,6 @@ export class ChunkUnreadable extends Schema.TaggedError<ChunkUnreadable>()("Chun
 /** Errors of the store, or `ChunkUnreadable` if the object is not the chunk's audio. */
 type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated
 
-/** Cache key of decoded audio. */
 interface Source extends Pick<Chunk, "uid" | "conversation" | "key" | "sampleRate" | "object"> {}
 
 export class StoredAudio extends Context.Service<
@@ -114,7 +113,6 @@ const make = Effect.gen(function* () {
   const collect = (source: Source, bytes: Stream.Stream<Uint8Array, StoreError | ChunkUnreadable>) =>
     permitted(source, Stream.runCollect(bytes))
 
-  /** Reads a whole object, up to the bound for decoding. */
   const whole = Effect.fnUntraced(function* (source: Source) {
     const tooLarge = unreadable(
       source,

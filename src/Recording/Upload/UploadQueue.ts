@@ -19,7 +19,6 @@ export class UploadQueue {
     return this.#users.get(uid)?.get(capture)?.chunks.length ?? 0
   }
 
-  /** Chunks of this capture over all users. */
   sizeOfAll(capture: object): number {
     let size = 0
     for (const lanes of this.#users.values()) size += lanes.get(capture)?.chunks.length ?? 0
@@ -61,7 +60,6 @@ export class UploadQueue {
   }
 }
 
-/** Most rounds that a repeatedly rejected chunk skips. */
 const longestPause = 32
 
 /** By time of sealing; recovered chunks come first, by start. */

@@ -24,12 +24,10 @@ export class Uploads extends Context.Service<
   {
     /** Queues a sealed chunk; returns whether the capture's oldest queued chunk was evicted. */
     readonly offer: (capture: object, chunk: JournalChunk) => boolean
-    /** Queued chunks of the capture. */
     readonly queuedOf: (uid: string, capture: object) => number
     readonly stats: () => { readonly queued: number; readonly active: number }
     /** Queues waiting chunks of the journal, round-robin over users; returns how many. The rest follows when those are done. */
     readonly sweep: Effect.Effect<number>
-    /** Waits until no upload is queued or running. */
     readonly idle: Effect.Effect<void>
   }
 >()("spillway/Recording/Upload/Uploads") {
@@ -68,7 +66,6 @@ type UploadError = StorageError | Saturated | DbError | JournalError | Cause.Tim
 const isItsOwn = (cause: Cause.Cause<UploadError>) =>
   Option.match(Cause.findErrorOption(cause), { onNone: () => true, onSome: ({ _tag }) => !outages.has(_tag) })
 
-/** A minute of PCM16 at 16 kHz. */
 const usualBytes = 60 * 16_000 * 2
 
 /** Most pooled buffers. More uploads run at once only after an outage of the store. */
@@ -77,7 +74,6 @@ const keptBuffers = 4
 /** Longest wait of a chunk's row for the rows of earlier chunks, whose uploads may hang. */
 const orderPatience = "1 second"
 
-/** A running upload. */
 interface Active {
   readonly chunk: JournalChunk
   readonly done: Deferred.Deferred<void>

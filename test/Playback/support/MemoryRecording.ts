@@ -5,7 +5,7 @@ import {
   type Chunk,
   ChunkUnreadable,
   type Conversation,
-  type Drawn,
+  type WaveformSpan,
   type ReadError,
   Recording,
   type WaveformData
@@ -115,7 +115,7 @@ export class MemoryRecording {
       stored: files.map(({ pieces, samples }) => pieces.find(({ chunk }) => isLive(chunk))?.offset ?? samples),
       drawn: (pointSeconds) =>
         Stream.succeed(
-          files.flatMap((file, index): ReadonlyArray<Drawn> => {
+          files.flatMap((file, index): ReadonlyArray<WaveformSpan> => {
             const next = files[index + 1]?.start ?? Infinity
             const lost = kept.chunks.filter(
               ({ start, state }) => state === "lost" && start >= file.start && start < next
