@@ -1,4 +1,4 @@
-/** The rules of how the code is laid out, as far as a script can see them: each has a test that sees it fail. */
+/** The architecture check: applies every rule to the project's sources. Each rule has a test that sees it fail. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Folders from "./Architecture/Folders.ts"
@@ -27,7 +27,7 @@ export const sources = (root: string): ReadonlyMap<string, Source> =>
       .map((file) => [file, parse(file, fs.readFileSync(path.join(root, file), "utf8"))] as const)
   )
 
-/** What is against the rules, one line each. */
+/** Violations, one line each. */
 export const problems = (all: ReadonlyMap<string, Source>): ReadonlyArray<string> =>
   [...all.values()].flatMap((source) =>
     rules.flatMap((rule) =>

@@ -16,7 +16,7 @@ const documents = (root: string): ReadonlyMap<string, string> =>
     )
   )
 
-/** Every text in src that may be the name of a metric. */
+/** Every string in src that has the form of a metric's name. */
 const metrics = (root: string): ReadonlySet<string> =>
   new Set(
     fs

@@ -1,6 +1,6 @@
 /**
- * flake.nix and flake.lock, which can't be tried on a machine that nixpkgs is out of reach of: the lock's form and pin are
- * checked here, and where Nix is installed the flake is evaluated against a stand-in for nixpkgs.
+ * Checks flake.nix and flake.lock without nixpkgs: the form and pin of the lock, and, where Nix is installed, the
+ * flake's shells against a stub of nixpkgs.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -8,7 +8,7 @@ import * as path from "node:path"
 
 const systems = ["aarch64-darwin", "aarch64-linux", "x86_64-linux"]
 
-/** What the benches, the browser tests and the server look for. */
+/** Programs that the benches, the browser tests and the server need. */
 const tools = ["nodejs_24", "postgresql", "ffmpeg", "sox", "opus-tools", "nginx", "wrk"]
 
 type Json = Readonly<Record<string, unknown>>
@@ -18,7 +18,7 @@ const isJson = (value: unknown): value is Json => typeof value === "object" && v
 const at = (value: unknown, ...keys: ReadonlyArray<string>): unknown =>
   keys.reduce<unknown>((inner, key) => (isJson(inner) ? inner[key] : undefined), value)
 
-/** What is wrong with the lock, one line each. */
+/** Problems of the lock, one line each. */
 export const lockProblems = (flake: string, lockText: string): ReadonlyArray<string> => {
   const lock: unknown = JSON.parse(lockText)
   const inputs = [...flake.matchAll(/inputs\.([\w-]+)\.url\s*=\s*"github:([\w.-]+)\/([\w.-]+)\/([\w.-]+)"/g)]
@@ -52,7 +52,7 @@ export const lockProblems = (flake: string, lockText: string): ReadonlyArray<str
   ]
 }
 
-/** What is wrong with the shells that the flake gives, one line each; nothing where there is no Nix. */
+/** Problems of the flake's shells, one line each; none without Nix. */
 export const shellProblems = (flake: string, nixpkgs: string): ReadonlyArray<string> => {
   const expression = `((import ${flake}).outputs { self = { }; nixpkgs = import ${nixpkgs}; }).devShells`
   const args = ["--store", "dummy://", "--eval", "--strict", "--json", "-E", expression]

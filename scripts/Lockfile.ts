@@ -33,7 +33,7 @@ const platformOf = (name: string): Pick<Entry, "os" | "cpu" | "libc"> | undefine
   return { cpu: [cpu], ...libc, os: [os] }
 }
 
-/** The entries that are missing, by path. Packages whose name does not tell their platform are left to npm. */
+/** Missing entries, by path. Packages whose name does not hold their platform are left to npm. */
 export const missing = (lock: Lock): Record<string, Entry> =>
   Object.fromEntries(
     Object.entries(lock.packages).flatMap(([parent, entry]) =>
@@ -47,7 +47,7 @@ export const missing = (lock: Lock): Record<string, Entry> =>
     )
   )
 
-/** What is wrong with the lockfile, one line each. */
+/** Problems of the lockfile, one line each. */
 export const problems = (lock: Lock): ReadonlyArray<string> => [
   ...Object.keys(missing(lock)).map((path) => `package-lock.json lacks ${path} (node scripts/Lockfile.ts adds it)`),
   ...Object.entries(lock.packages)

@@ -1,6 +1,6 @@
 /**
- * Bundles the page into `.cache/web`: `node scripts/Web.ts STAMP`. `scripts/ensure.mjs` runs it when the page's sources
- * have changed. A run that breaks off leaves what was there before.
+ * Bundles the page into `.cache/web`: `node scripts/Web.ts STAMP`. `scripts/ensure.mjs` runs it when the page's
+ * sources have changed. A run that fails leaves the previous bundle.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -19,14 +19,14 @@ const types: Readonly<Record<string, string>> = {
 }
 
 export interface Built {
-  /** As it is asked for. */
+  /** Path in requests. */
   readonly url: string
   readonly bytes: Uint8Array
 }
 
 const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("base64url").slice(0, 10)
 
-/** What the page is made of; every name but the page's own holds a hash of its content. */
+/** Builds the files of the page. Every name but the page's own holds a hash of the content. */
 export const build = async (): Promise<ReadonlyArray<Built>> => {
   const { outputFiles } = await esbuild.build({
     absWorkingDir: root,
@@ -53,13 +53,13 @@ export const build = async (): Promise<ReadonlyArray<Built>> => {
       const [stem = "", end = ""] = name.split(".")
       const found = assets.find(({ url }) => url.startsWith(`/assets/${stem}-`) && url.endsWith(`.${end}`))
       if (found === undefined) throw new Error(`Page.html names ${name}, which was not built`)
-      // From where the page is, which may be below a path of a proxy.
+      // Relative to the page, which a proxy can serve below a prefix.
       return found.url.slice(1)
     })
   return [...assets, { url: "/", bytes: new TextEncoder().encode(page) }]
 }
 
-/** Each file as it is, and as small as brotli and gzip make it. */
+/** Writes each file, and its brotli and gzip versions. */
 const write = (folder: string, built: ReadonlyArray<Built>) => {
   fs.mkdirSync(folder, { recursive: true })
   const files = built.map(({ bytes, url }) => {

@@ -1,4 +1,4 @@
-/** `npm run check [-- NAME …]`: everything that must hold besides the tests, side by side, a line for each. */
+/** `npm run check [-- NAME …]`: runs all checks besides the tests in parallel, one line each. */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -10,10 +10,10 @@ import * as Lockfile from "./Lockfile.ts"
 const root = path.join(import.meta.dirname, "..")
 const bin = (name: string) => path.join(root, "node_modules", ".bin", name)
 
-/** What is wrong, as text to show; nothing when all is well. */
+/** Returns a description of the problems, or an empty text. */
 type Check = () => Promise<string>
 
-/** A command that exits with 0 when all is well. */
+/** A command that exits with 0 on success. */
 const command =
   (file: string, ...args: ReadonlyArray<string>): Check =>
   () =>

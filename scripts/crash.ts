@@ -1,4 +1,7 @@
-/** `npm run crash -- [KILLS] [SEED]`: kills the server with SIGKILL at random instants while devices stream, 1,000 times unless told. */
+/**
+ * `npm run crash -- [KILLS] [SEED]`: kills the server with SIGKILL at random instants while devices stream, 1,000
+ * times by default.
+ */
 import { complaints, crash } from "../test/support/Crash.ts"
 
 const kills = Number(process.argv[2] ?? "1000")

@@ -1,7 +1,7 @@
 /**
- * `node scripts/db-faults.ts [seconds]`: writes from many fibers while PostgreSQL is killed, its backends are ended and its
- * connections go dead, all at random. Ends with a line of JSON, and exit code 1 if a promise was broken. The tests have
- * short forms of the same.
+ * `node scripts/db-faults.ts [seconds]`: writes from many fibers while PostgreSQL is killed, its backends are
+ * terminated and its connections go dead, all at random. Prints a line of JSON; exit code 1 means a broken promise.
+ * The tests have short forms of the same.
  */
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -21,7 +21,7 @@ const limits = {
   statementTimeout: Duration.seconds(2),
   deadline: Duration.seconds(8)
 }
-/** A dead connection is cancelled for at most 5 s by the client; its caller has its answer before that. */
+/** The deadline of a caller, with some tolerance. Cancelling a dead connection takes longer, up to 5 s. */
 const longestAllowed = Duration.toMillis(limits.deadline) + 250
 const recoveryAllowed = 5000
 
@@ -97,7 +97,7 @@ const program = (dataDir: string, seconds: number) =>
     })
     yield* Effect.raceFirst(load, Effect.raceFirst(harm, Effect.sleep(Duration.seconds(seconds))))
 
-    // What is under way when the load is interrupted may still be applied; the last kill may still be mended.
+    // Writes in flight at the interruption can still be applied, and the last kill can still be in recovery.
     const rows = yield* db.read(
       "Faults.count",
       (sql) => sql<{ id: number; n: number }>`SELECT id, count(*)::int AS n FROM promised GROUP BY id`

@@ -14,10 +14,10 @@ import * as path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
 const OLDEST = [22, 19]
-/** One `npm ci` may take this long; a lock that is older was left behind. */
+/** Longest time of `npm ci`; an older lock is stale. */
 const INSTALL_MS = 10 * 60_000
 const POLL_MS = 200
-/** Without a terminal, a sign of life this often. */
+/** Period of the progress lines without a terminal. */
 const PROGRESS_MS = 15_000
 
 const root = path.resolve(
@@ -27,7 +27,7 @@ const modules = path.join(root, "node_modules")
 const stampFile = path.join(modules, ".spillway-installed")
 const lockFile = path.join(root, ".cache", "ensure.lock")
 const pinnedNode = path.join(modules, ".bin", "node")
-/** What V8 made of the modules, by Node's version; Node writes it when a process ends. */
+/** V8's compile cache, by Node's version; Node writes it when a process ends. */
 const compiled = path.join(root, ".cache", "compile")
 const [program, ...programArguments] = process.argv.slice(2)
 const server = "src/main.ts"
@@ -61,14 +61,14 @@ const lockText = () => {
   return text
 }
 
-/** The platform is part of it: a node_modules folder that was copied from another kind of machine is of no use. */
+/** Includes the platform: a node_modules folder copied from another kind of machine does not work. */
 const stampOf = (lock) => `${createHash("sha256").update(lock).digest("hex")} ${process.platform}-${process.arch}\n`
 
 const forThisMachine = (entry) =>
   (entry.os === undefined || entry.os.includes(process.platform)) &&
   (entry.cpu === undefined || entry.cpu.includes(process.arch))
 
-/** npm goes on when an optional package can't be fetched; the ones that the lockfile's root names are not optional here. */
+/** npm ignores optional packages that can't be fetched. The ones that the lockfile's root names are required here. */
 const missingOptional = (lock) =>
   Object.keys(lock.packages?.[""]?.optionalDependencies ?? {}).filter((name) => {
     const entry = lock.packages[`node_modules/${name}`]
@@ -79,7 +79,7 @@ const missingOptional = (lock) =>
     )
   })
 
-/** npm writes this file last, so it names what a finished `npm install` or `npm ci` has left. */
+/** npm writes this file last, so it lists the result of a complete `npm install` or `npm ci`. */
 const finishedInstall = (lock) => {
   const done = readJson(path.join(modules, ".package-lock.json"))
   if (done === undefined) return false
@@ -97,10 +97,10 @@ const say = (line) => process.stderr.write(`${line}\n`)
 
 const signals = ["SIGINT", "SIGTERM"]
 
-/** Children that end with this process. */
+/** Children to end with this process. */
 const working = new Set()
 
-/** A server that is told to stop before it has begun has stopped, as it does later; anything else has not been done. */
+/** A server stopped before it started exits with 0, as it does later; any other program has not done its work. */
 const statusOf = (signal) => (program === server && signals.includes(signal) ? 0 : 128 + os.constants.signals[signal])
 
 const interrupted = (signal) => {
@@ -161,7 +161,7 @@ const npmCi = () =>
     })
   })
 
-/** Where the Node of node_modules does not run (musl, an old libc), the system's own serves if it is recent. */
+/** Where the Node of node_modules does not run (musl, an old libc), a recent system Node replaces it. */
 const checkPinnedNode = () => {
   if (!fs.existsSync(pinnedNode)) return
   const run = spawnSync(pinnedNode, ["--version"], { encoding: "utf8", timeout: 30_000 })
@@ -189,7 +189,7 @@ let held = false
 
 const take = () => {
   fs.mkdirSync(path.dirname(lockFile), { recursive: true })
-  // Linked into place with its content, so that nobody ever reads a lock without a pid.
+  // Linked into place with its content, so that no process reads a lock without a pid.
   const mine = `${lockFile}.${process.pid}`
   fs.writeFileSync(mine, String(process.pid))
   try {
@@ -208,7 +208,10 @@ const release = () => {
   held = false
 }
 
-/** Moved aside before it is judged again: of two that find a lock stale only one gets it, and a fresh one is put back. */
+/**
+ * Renames the lock before checking it again: of two processes that find it stale one wins, and a fresh lock is
+ * restored.
+ */
 const dropStale = () => {
   const stale = () => {
     const pid = Number(readText(lockFile))
@@ -222,7 +225,7 @@ const dropStale = () => {
     fs.renameSync(lockFile, aside)
     if (Number(readText(aside)) !== pid) fs.linkSync(aside, lockFile)
   } catch {
-    // Somebody else was faster: the next look decides.
+    // Another process was faster; the next attempt decides.
   }
   fs.rmSync(aside, { force: true })
 }
@@ -265,10 +268,10 @@ const install = async () => {
   fs.renameSync(temporary, stampFile)
 }
 
-/** What the page is made of besides its folder, as that imports it. */
+/** Sources of the page outside its folder, by the path in its imports. */
 const sharedWithPage = ["../../WavReader.ts"]
 
-/** What the page is made from, and by. */
+/** Hash of the page's sources and of the script that bundles them. */
 const pageStamp = (script) => {
   const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script))
   const folder = path.join(root, "src", "Web", "Page")
@@ -280,7 +283,7 @@ const pageStamp = (script) => {
   return hash.digest("hex")
 }
 
-/** In a recent Node. Of two at once both bundle, and one is the last. */
+/** Bundles in a recent Node. Two processes at once both bundle; the last one wins. */
 const bundlePage = async () => {
   const script = path.join(root, "scripts", "Web.ts")
   if (!fs.existsSync(script)) return
@@ -331,5 +334,5 @@ main()
     say(cause instanceof Failure ? cause.message : (cause?.stack ?? String(cause)))
     process.exitCode = 1
   })
-  // From here on the program's own handlers stand alone.
+  // From here on only the program's own handlers apply.
   .finally(endInterruption)

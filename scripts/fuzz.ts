@@ -1,6 +1,7 @@
 /**
- * `npm run fuzz -- [MINUTES] [SEED] [FILE …]`: the random tests, round after round, each with the next seed, for ten minutes unless
- * told. Ends at the first round that fails, with its seed; `TEST_SEED=… npm test -- FILE` does it again.
+ * `npm run fuzz -- [MINUTES] [SEED] [FILE …]`: runs the random tests again and again, each round with the next seed,
+ * for ten minutes by default. Stops at the first failure and prints its seed; `TEST_SEED=… npm test -- FILE` repeats
+ * it.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"

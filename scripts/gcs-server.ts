@@ -1,4 +1,4 @@
-/** `npm run gcs-server [-- --port PORT] [--bucket NAME …]`: the storage server of the tests, to try things against. */
+/** `npm run gcs-server [-- --port PORT] [--bucket NAME …]`: runs the tests' Google Cloud Storage server. */
 import { parseArgs } from "node:util"
 import { GcsServer } from "../test/support/gcs/Server.ts"
 
@@ -11,7 +11,7 @@ Google Cloud Storage in memory, on this machine alone, until it is stopped.
 
 Start the server with what it prints: SPILLWAY_GCS_ENDPOINT and SPILLWAY_BUCKET.`
 
-/** Says why on standard error, and ends. */
+/** Prints the reason on standard error and exits. */
 const refuse = (why: string): never => {
   console.error(why)
   process.exit(2)

@@ -1,4 +1,4 @@
-/** How many files a folder holds, which of them want a folder of their own, and which are too small for a file. */
+/** Rules on the size of folders, shared prefixes, and files that are too small. */
 import { isComposition, inPage, inSource, isEdge, isFace, isMigration, nameOf, type Rule, whole } from "./Rule.ts"
 import type { Source } from "./Source.ts"
 
@@ -7,12 +7,12 @@ const maxFiles = 15
 const maxPrefix = 3
 /** A file of fewer lines earns its name by two importers. */
 const smallLines = 60
-/** Small files with one importer that the project may have. It may only fall. */
+/** Most small files with one importer in the project. It may only fall. */
 export const maxSmallFiles = 38
 
 const folderOf = (path: string): string => path.split("/").slice(0, -1).join("/")
 
-/** Components of the page: each is a leaf that one other shows. */
+/** Components of the page, each a leaf with one user. */
 const isComponent = (path: string): boolean => inPage(path) && path.endsWith(".tsx")
 
 const siblings = (source: Source, all: ReadonlyMap<string, Source>): ReadonlyArray<string> =>

@@ -1,4 +1,4 @@
-/** Which file may import which: one way, through faces. */
+/** Rules on imports: one way, through faces. */
 import {
   isComposition,
   inPage,
@@ -59,7 +59,7 @@ const facesOnly: Rule = {
   )
 }
 
-/** Edges by name, and the parts that import one of them. A face is never one: it may not import any. */
+/** Edges by name, and the parts that import one. Faces can't import edges, so they are never among them. */
 const edgesOf = (all: ReadonlyMap<string, Source>): ReadonlySet<string> => {
   const edges = new Set([...all.keys()].filter(isEdge))
   const parts = [...all.values()].filter(({ path }) => inSource(path) && !isFace(path))
@@ -96,7 +96,7 @@ const compositionLast: Rule = {
   )
 }
 
-/** The way from `from` back to itself, if there is one. */
+/** A cycle through `from`, if there is one. */
 const cycle = (from: string, next: (name: string) => ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
   const seen = new Set<string>()
   const search = (way: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {

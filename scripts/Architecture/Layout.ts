@@ -1,4 +1,4 @@
-/** Where files are, how they are called, and how long they may be. */
+/** Rules on the place, name and length of files. */
 import { at, isComposition, inPage, inSource, isMigration, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
 import { chain, child, type Source, walk } from "./Source.ts"
 
@@ -6,7 +6,7 @@ const technical = ["common", "controllers", "helpers", "layers", "lib", "reposit
 const maxLinesOfCode = 400
 const maxLinesOfMain = 45
 
-/** Lines that hold anything but blanks and comments. */
+/** Counts lines that are neither blank nor only comment. */
 const linesOfCode = ({ comments, text }: Source): number =>
   comments
     .toReversed()

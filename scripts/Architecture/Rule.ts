@@ -1,4 +1,4 @@
-/** What a rule is, and the words that several rules need. */
+/** The type of a rule, and predicates on paths that several rules share. */
 import type { Source } from "./Source.ts"
 
 export interface Problem {
@@ -7,28 +7,28 @@ export interface Problem {
   readonly message: string
 }
 
-/** One promise about the code. `check` sees one file, and all files for what lies between them. */
+/** `check` returns the violations of one file; `all` has every file by path. */
 export interface Rule {
   readonly name: string
   readonly check: (source: Source, all: ReadonlyMap<string, Source>) => ReadonlyArray<Problem>
 }
 
-/** The only files that put modules together; they may import edges, adapters and parts. */
+/** Files that compose modules. Only they import edges, adapters and parts of other modules. */
 export const isComposition = (path: string): boolean =>
   path === "src/main.ts" || path === "src/Cli.ts" || path.startsWith("src/Server/")
 
-/** Parts that belong to the outside of a module, by the end of their name: what calls it, and when. */
+/** Suffixes of edges: the parts of a module that decide who calls it, and when. */
 const edges = ["Http", "Janitor", "Socket", "Sweeper"]
 
-/** Modules that are ports: a part that is called for one, `Storage/DiskStorage.ts`, is an adapter. */
+/** Modules that are ports. A part with the port's name as suffix is an adapter: `Storage/DiskStorage.ts`. */
 const ports = ["Db", "Storage"]
 
 export const inSource = (path: string): boolean => path.startsWith("src/")
 
-/** What runs in browsers: bundled, with the DOM, without Effect. */
+/** Code that runs in browsers. */
 export const inPage = (path: string): boolean => path.startsWith("src/Web/Page/")
 
-/** What the page and the rest share: it imports nothing, so that it runs in both. `scripts/ensure.mjs` lists it, too. */
+/** Files that the page shares with the server; they import nothing. `scripts/ensure.mjs` has the same list. */
 export const sharedWithPage = ["src/WavReader.ts"]
 
 /** Numbered steps of the database's schema. */
@@ -46,7 +46,7 @@ export const moduleOf = (path: string): string => nameOf(path.split("/")[1] ?? "
 /** `src/Storage.ts`. */
 export const isFace = (path: string): boolean => inSource(path) && path.split("/").length === 2
 
-/** `X/Http.ts` and the like, and the adapters of a port: `Storage/DiskStorage.ts`. */
+/** Edges (`X/Http.ts`) and adapters (`Storage/DiskStorage.ts`). */
 export const isEdge = (path: string): boolean => {
   const [name, module] = [nameOf(path), moduleOf(path)]
   if (!inSource(path) || isFace(path)) return false

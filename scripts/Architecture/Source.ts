@@ -1,7 +1,7 @@
-/** A parsed file of the project, as the rules see it. */
+/** A parsed source file. */
 import { type Comment, parseSync, visitorKeys } from "oxc-parser"
 
-/** A node of the syntax tree. `fields` are what the parser gave, by name. */
+/** A node of the syntax tree. `fields` are the parser's, by name. */
 export interface Node {
   readonly type: string
   readonly start: number
@@ -28,16 +28,16 @@ export interface Source {
   readonly comments: ReadonlyArray<Comment>
   readonly imports: ReadonlyArray<Import>
   readonly exports: ReadonlyArray<string>
-  /** How many of them are not handed on from another file. */
+  /** Exports that are not re-exports. */
   readonly ownExports: number
-  /** What the parser could not read. */
+  /** Syntax errors. */
   readonly errors: ReadonlyArray<string>
   readonly lineOf: (offset: number) => number
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
-/** The node that a value of the parser is, if it is one. */
+/** Casts a value of the parser to a node. */
 export const nodeOf = (value: unknown): Node | undefined =>
   isRecord(value) && typeof value.type === "string" && typeof value.start === "number" && typeof value.end === "number"
     ? { type: value.type, start: value.start, end: value.end, fields: value }
@@ -52,7 +52,7 @@ export const textOf = (node: Node | undefined, field: string): string | undefine
   return typeof value === "string" ? value : undefined
 }
 
-/** Every node below, each with what it stands in, outermost first. */
+/** Every descendant, with its ancestors from the outermost. */
 export function* walk(node: Node, above: ReadonlyArray<Node> = []): Generator<readonly [Node, ReadonlyArray<Node>]> {
   yield [node, above]
   const below = [...above, node]

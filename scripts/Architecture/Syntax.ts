@@ -1,8 +1,8 @@
-/** What may not be written, or only at a wrapped foreign library's edge with the reason beside it. */
+/** Rules on syntax that is forbidden, or allowed only where a foreign library is wrapped, with the reason beside it. */
 import { at, inPage, inSource, isTest, type Rule } from "./Rule.ts"
 import { chain, child, type Node, type Source, textOf, walk } from "./Source.ts"
 
-/** A line comment that begins with this gives the reason for the escape on its line, or in the statement below. */
+/** A line comment with this prefix gives the reason for the escape on its line or in the next statement. */
 const marker = "edge:"
 
 const escapes = (node: Node): string | undefined => {
@@ -55,7 +55,7 @@ const escapes = (node: Node): string | undefined => {
   }
 }
 
-/** The last lines of the comments that give a reason: one may go on in the lines below it. */
+/** Last lines of the comments that give a reason, which can span several lines. */
 const reasons = (source: Source): ReadonlySet<number> => {
   const lines = source.comments.filter(({ type }) => type === "Line")
   const commented = new Set(lines.map(({ start }) => source.lineOf(start)))
@@ -82,7 +82,7 @@ const reasoned = (source: Source): ((node: Node, above: ReadonlyArray<Node>) => 
   }
 }
 
-/** In a browser promises, timers and the clock are the platform, not an escape; to believe instead of check is one. */
+/** Escapes in the page: only unchecked types. Promises, timers and the clock are the browser's platform. */
 const beliefs = ["any", "as", "<type>", "!", "!:"]
 
 const noEscape: Rule = {

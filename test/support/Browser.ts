@@ -1,4 +1,4 @@
-/** A real headless Chromium: where it is, how it is started, and the one that a whole test run shares. */
+/** A real headless Chromium: finds and starts it, and shares one with the whole test run. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Browser, chromium } from "playwright-core"
@@ -44,10 +44,10 @@ const options = (microphone?: string) => ({
         ]
 })
 
-/** A browser of the test's own, without a microphone. */
+/** A separate browser without a microphone. */
 export const launch = (): Promise<Browser> => chromium.launch(options())
 
-/** What the microphone of the shared browser hears, again and again. */
+/** The sound that the shared browser's microphone repeats. */
 export const microphone = { rate: 44_100, seconds: 8 }
 export const microphoneHears = () => noise(microphone.seconds, microphone.rate)
 

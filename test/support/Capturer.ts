@@ -1,4 +1,4 @@
-/** A device: streams samples as if live, and resumes from its last acknowledgement. */
+/** A simulated device: streams samples at live pace and resumes at its last acknowledgement. */
 import { WebSocket } from "ws"
 
 export interface Recorded {
@@ -31,10 +31,10 @@ export const readAck = (message: Buffer): { conversation_id: string; through: nu
   message.readUInt32LE(0) === 203 ? JSON.parse(message.toString("utf8", 4)) : undefined
 
 export interface CapturerOptions {
-  /** Asked before every connection: the server may be elsewhere, or down (`undefined`). */
+  /** Called before every connection: the server can move, or be down (`undefined`). */
   readonly server: () => { readonly url: string; readonly key: string } | undefined
   readonly frameSeconds?: number
-  /** How much faster than real time. */
+  /** Factor of real time. */
   readonly speed?: number
   readonly query?: string
   readonly onAck?: (through: number) => void
@@ -42,7 +42,7 @@ export interface CapturerOptions {
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
-/** Sends everything until everything is acknowledged, over as many connections as it takes; answers how many it took. */
+/** Sends until everything is acknowledged. Returns the number of connections that it took. */
 export const stream = async (recorded: Recorded, options: CapturerOptions): Promise<number> => {
   const { conversation, pcm, sampleRate, start } = recorded
   const samples = pcm.length / 2

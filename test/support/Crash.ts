@@ -1,4 +1,4 @@
-/** Kills the server with SIGKILL at random instants while devices stream to it, and says what is left. */
+/** Kills the server with SIGKILL at random instants while devices stream to it, and reports what remains. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -31,16 +31,16 @@ export interface CrashReport {
   readonly samples: number
   readonly lost: number
   readonly audioFiles: number
-  /** Samples of all objects together, and of all that was sent: equal when nothing is doubled or lost. */
+  /** Samples in all objects; equal to those sent when none is duplicated or lost. */
   readonly storedSamples: number
   readonly sentSamples: number
-  /** Journal segments with bytes that are left after the last upload. */
+  /** Journal segments that are not empty after the last upload. */
   readonly segmentsLeft: number
 }
 
 const sampleRate = 16_000
 
-/** Small bounds, so that a few seconds see many commits, seals, uploads and deleted segments. */
+/** Small bounds, so that a few seconds cover many commits, seals, uploads and deleted segments. */
 const smallBounds = {
   SPILLWAY_CHUNK_DURATION: "1500 millis",
   SPILLWAY_COMMIT_INTERVAL: "60 millis",
@@ -49,7 +49,7 @@ const smallBounds = {
   SPILLWAY_CAPTURES_PER_USER: "100"
 }
 
-/** Mulberry32: the same kills at the same seed, as far as a machine allows. */
+/** Mulberry32, so that a seed repeats its kills as far as timing allows. */
 export const random = (seed: number) => () => {
   seed = (seed + 0x6d2b79f5) | 0
   let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
@@ -78,14 +78,14 @@ const api = async (server: Server, path: string) => {
   return response
 }
 
-/** What the object's own metadata says. */
+/** Samples of an object, from its metadata. */
 const samplesOf = (file: string) => {
   const samples = /"v2_samples":"(\d+)"/.exec(Fs.readFileSync(file).subarray(-1024).toString("latin1"))?.[1]
   if (samples === undefined) throw new Error(`${file} has no metadata`)
   return Number(samples)
 }
 
-/** Asks the database of a server that is stopped. */
+/** Reads the database of a stopped server. */
 const rowsIn = (dataDir: string): Promise<Rows> => {
   const database = Database.layer.pipe(
     Layer.provide([DbConfig.layer, Layer.succeed(NodeConfig, { dataDir }), NodeServices.layer])
@@ -110,7 +110,7 @@ interface ConversationBody {
   readonly audio_files: ReadonlyArray<{ readonly id: string }>
 }
 
-/** What a report must say; empty when all is well. */
+/** Broken promises of a report. */
 export const complaints = (report: CrashReport): ReadonlyArray<string> =>
   [
     report.different.length > 0 ? `${report.different.join(", ")} play back other samples than were sent` : "",
@@ -130,7 +130,7 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     conversation: `device-${index}`,
     start: 1_700_000_000 + index * 1000 + next(),
     sampleRate,
-    // Long enough for every kill to hit a stream.
+    // Long enough that every kill hits a stream.
     pcm: noise(Math.round((4 + options.kills * 1.2) * sampleRate), next)
   }))
   let server: Server | undefined = await startServer(dataDir, env)
@@ -161,7 +161,7 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     const code = await server.stop()
     if (code !== 0) throw new Error(`the server ended with ${code}:\n${server.output()}`)
     server = await startServer(dataDir, env)
-    // The first thing a start does is to offer what the journal still has, and the last thing a stop does is to wait for it.
+    // A start first queues the journal's chunks for upload, and a stop waits for the uploads.
     await server.stop()
     const rows = await rowsIn(dataDir)
     const objects = objectsIn(Path.join(dataDir, "objects", "chunks"))

@@ -1,4 +1,4 @@
-/** A port that nobody listens on, for what must be asked before it says where it listens. */
+/** Finds a free port, for programs that must be given one. */
 import { createServer } from "node:net"
 
 export const freePort = () =>

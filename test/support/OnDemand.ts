@@ -1,4 +1,4 @@
-/** What all files of a test run share: started when the first of them asks for it on a socket, ended with the run. */
+/** Resources shared by all files of a test run: started at the first request on a socket, ended with the run. */
 import { connect, createServer } from "node:net"
 
 /** The sockets. */
@@ -11,12 +11,12 @@ declare module "vitest" {
 }
 
 export interface Started {
-  /** What each file that asks gets: JSON that says where it is. */
+  /** The response to each file: JSON with the resource's address. */
   readonly answer: string
   readonly close: () => Promise<void>
 }
 
-/** Listens on `path`; returns how to end what was started. A failed start is answered with its message. */
+/** Listens on `path` and returns the function that ends the resource. A failed start is answered with its message. */
 export const share = async (path: string, start: () => Promise<Started>): Promise<() => Promise<void>> => {
   let starting: Promise<Started> | undefined
   const listener = createServer((socket) => {

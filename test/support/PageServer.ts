@@ -1,8 +1,11 @@
-/** The server that the tests of the page share: each of them is a user of its own. */
+/** The server that the page's tests share; each test has its own user. */
 import { type Started } from "./OnDemand.ts"
 import { startServer } from "./Server.ts"
 
-/** Small bounds in time, so that a test sees several chunks in a few seconds, and revoked keys at once; large ones for what is sent quickly. */
+/**
+ * Short times, so that a test sees several chunks in a few seconds and revoked keys at once; large bounds for fast
+ * uploads.
+ */
 export const pageSettings = {
   SPILLWAY_CHUNK_DURATION: "2 seconds",
   SPILLWAY_COMMIT_INTERVAL: "100 millis",

@@ -1,4 +1,4 @@
-/** A real database for a test file: fresh, migrated, its own, and gone afterwards. */
+/** A fresh, migrated, real database for each test file, dropped afterwards. */
 import { randomBytes } from "node:crypto"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted, Schema } from "effect"
@@ -38,11 +38,11 @@ const make = (from: string) =>
     })
   })
 
-/** Where a fresh and migrated database is. */
+/** Address of a fresh and migrated database. */
 export const layerServer = Layer.effect(DbServer, make(template))
 
-/** Where an empty database is. */
+/** Address of an empty database. */
 export const layerServerEmpty = Layer.effect(DbServer, make("template0"))
 
-/** `Db`, and `SqlClient` for looking past it, on a fresh and migrated database. One for each place that provides it. */
+/** `Db` and `SqlClient` on a fresh and migrated database, a new one each time the layer is provided. */
 export const layer = PgDb.layer.pipe(Layer.provideMerge(Layer.fresh(layerServer)), Layer.provideMerge(DbConfig.layer))

@@ -11,7 +11,7 @@ import { NodeConfig } from "../../src/NodeConfig.ts"
 import * as Settings from "../../src/Settings.ts"
 import type { Started } from "./OnDemand.ts"
 
-/** What a test file is told: how to log in as the superuser. */
+/** The superuser's login, as a test file receives it. */
 export const Answer = Schema.Struct({ sockets: Schema.String, username: Schema.String, password: Schema.String })
 
 /** Every test file's database is a copy of this one. */

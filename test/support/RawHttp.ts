@@ -1,13 +1,13 @@
-/** HTTP as bytes on a socket: what a client library hides or does not send. */
+/** HTTP as bytes on a socket, for requests and responses that client libraries hide. */
 import { connect } from "node:net"
 
 export interface Exchanged {
-  /** The TCP connection was made. */
+  /** The TCP connection was established. */
   readonly connected: boolean
   readonly status: number | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  /** The response has all the bytes that it promises. */
+  /** The response has all the bytes that its header announces. */
   readonly isWhole: boolean
   readonly error: string | undefined
 }
@@ -25,13 +25,16 @@ const parse = (text: Buffer) => {
   return { status, headers, body, isWhole: status === 101 || (length !== undefined && body.length >= Number(length)) }
 }
 
-/** Sends `request` (`\n` is sent as CRLF) and answers when its response is whole; when it says so, when the server has closed. */
+/**
+ * Sends `request` with `\n` as CRLF. Returns when the response is complete, or when the server closes if the response
+ * says so.
+ */
 export const exchange = (port: number, request: string, rest: Uint8Array = new Uint8Array(0)): Promise<Exchanged> =>
   new Promise((resolve) => {
     const parts: Array<Buffer> = []
     let connected = false
     let error: string | undefined
-    /** Bytes of the response, once its head is here. */
+    /** Bytes of the response, known once its head is received. */
     let expected: number | undefined
     let count = 0
     const untilClosed = /^connection: close$/im.test(request)

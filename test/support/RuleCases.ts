@@ -1,4 +1,4 @@
-/** Cases of the architecture rules: files that break one, and files that do not. */
+/** Cases of the architecture rules: files that violate a rule, and files that follow it. */
 import { assert, describe, it } from "@effect/vitest"
 import { problems } from "../../scripts/Architecture.ts"
 import { parse } from "../../scripts/Architecture/Source.ts"
@@ -9,7 +9,7 @@ export interface Case {
   readonly rule: string
   readonly promise: string
   readonly bad: Files
-  /** Where the rule must point at. */
+  /** Path and line that the rule must report. */
   readonly where: string
   readonly good: Files
 }
@@ -21,7 +21,7 @@ export const file = (body: string) => `/** A file. */\n${body}\n`
 
 export const lines = (count: number) => Array.from({ length: count }, (_, i) => `const x${i} = ${i}`).join("\n")
 
-/** Sees each rule refuse what is bad and let pass what is good. */
+/** Checks that each rule rejects the bad files and accepts the good ones. */
 export const suite = (name: string, cases: ReadonlyArray<Case>) =>
   describe(name, () => {
     for (const { bad, good, promise, rule, where } of cases) {

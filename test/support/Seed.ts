@@ -1,10 +1,10 @@
-/** Set up in every test file: what the random tests begin with. `npm run fuzz` runs them again and again with other seeds. */
+/** Sets the seed of the random tests in every test file. `npm run fuzz` repeats them with other seeds. */
 import * as Arbitrary from "effect/Arbitrary"
 import { afterEach } from "vitest"
 
 const asked = Number(process.env["TEST_SEED"])
 
-/** `TEST_SEED`, or another one in each process; a test that fails says it. */
+/** `TEST_SEED`, or a different one in each process; a failing test prints it. */
 export const seed = Number.isSafeInteger(asked) && asked > 0 ? asked : Math.floor(performance.timeOrigin) % 1_000_000
 
 Arbitrary.configureGlobal({ check: { seed } })

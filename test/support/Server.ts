@@ -1,4 +1,4 @@
-/** The real server as a real process, in a directory of its own. */
+/** Runs the real server as a process, in its own directory. */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -9,14 +9,14 @@ export interface Server {
   readonly url: string
   readonly key: string
   readonly output: () => string
-  /** SIGKILL: nothing of the process gets to run. */
+  /** Sends SIGKILL. */
   readonly kill: () => Promise<void>
-  /** SIGTERM; answers the exit code. */
+  /** Sends SIGTERM and returns the exit code. */
   readonly stop: () => Promise<number | null>
 }
 
 const root = Path.join(import.meta.dirname, "../..")
-/** What `npm start` runs. */
+/** The command of `npm start`. */
 const command = /node (--.*)$/.exec(JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).scripts.start)
 const [...nodeArguments] = (command?.[1] ?? "src/main.ts").split(" ")
 
@@ -51,7 +51,7 @@ export const spawnServer = (dataDir: string, env: Readonly<Record<string, string
   return { child, output: () => output }
 }
 
-/** Returns when the server listens; fails with its output when it ends before. */
+/** Returns when the server listens; fails with its output if it exits before. */
 export const startServer = async (dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Server> => {
   const { child, output } = spawnServer(dataDir, env)
   const url = await new Promise<string>((resolve, reject) => {

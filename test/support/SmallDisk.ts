@@ -1,4 +1,4 @@
-/** Runs a program on a disk that it may fill. */
+/** Runs a program on a small disk that it can fill. */
 import { spawnSync } from "node:child_process"
 
 /** Mounts a file system of 1 MiB that only the child sees, and that goes with it; as root, or in a namespace of users. */
@@ -8,7 +8,7 @@ const script = `
   exec unshare $how sh -c 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"' "$dir" "$@"
 `
 
-/** Answers what `node program dir` prints, with `dir` on that file system. */
+/** Returns the output of `node program dir`, with `dir` on that file system. */
 export const runOnSmallDisk = (program: string, dir: string): string => {
   const run = spawnSync("sh", ["-c", script, "sh", dir, process.execPath, program, dir], { encoding: "utf8" })
   if (run.status === 0) return run.stdout

@@ -1,4 +1,4 @@
-/** WAV files as writers leave them, with what is to be read of each. */
+/** WAV files with the quirks of real writers, and the expected result of reading each. */
 
 const bytesOf = (id: string, size: number, body: Uint8Array = new Uint8Array(0)) => {
   const head = Buffer.alloc(8)
@@ -7,11 +7,11 @@ const bytesOf = (id: string, size: number, body: Uint8Array = new Uint8Array(0))
   return Buffer.concat([head, body])
 }
 
-/** With its pad byte. `size`: what it says, if that is not how long it is. */
+/** A chunk with its pad byte. `size` overrides the size in its header. */
 export const chunk = (id: string, body: Uint8Array, size = body.length): Buffer =>
   Buffer.concat([bytesOf(id, size, body), Buffer.alloc(body.length % 2)])
 
-/** As some writers leave it: without a pad byte. */
+/** A chunk without the pad byte, as some writers leave it. */
 const unpadded = (id: string, body: Uint8Array) => bytesOf(id, body.length, body)
 
 export const fmt = ({ bits = 16, channels = 1, extensible = false, rate = 16_000, tag = 1 } = {}): Buffer => {
@@ -26,7 +26,7 @@ export const fmt = ({ bits = 16, channels = 1, extensible = false, rate = 16_000
   return chunk("fmt ", body)
 }
 
-/** The sizes of a long file: all zero until its writer ends. */
+/** The `ds64` chunk with the sizes of a long file; writers leave zeros until they finish. */
 const ds64 = (dataSize: number | bigint) => {
   const body = Buffer.alloc(28)
   body.writeBigUInt64LE(BigInt(dataSize), 8)
@@ -49,7 +49,7 @@ const elsewhere = 0xffff_ffff
 
 export interface Found {
   readonly bytes: Buffer
-  /** Of the audio that went in, what is to come out. */
+  /** The audio that must be read. */
   readonly audio: Buffer
   readonly isUnfinished?: boolean
   /** Samples. */
@@ -61,7 +61,7 @@ export const foundWith = (audio: Buffer): Readonly<Record<string, Found>> => {
   const data = chunk("data", audio)
   const whole = (bytes: Buffer): Found => ({ bytes, audio })
   const unfinished = (bytes: Buffer): Found => ({ bytes, audio, isUnfinished: true })
-  // Whatever its length is, some other bytes of it and of the chunk's head look like a chunk's head, too.
+  // For any length, other bytes of the audio and of the chunk's header also look like a chunk header.
   const tempting = Buffer.concat([Buffer.from([0, 0]), audio.subarray(2, 2 * 0x20)])
   return {
     plain: whole(riff([fmt(), data])),
@@ -103,7 +103,7 @@ export const foundWith = (audio: Buffer): Readonly<Record<string, Found>> => {
   }
 }
 
-/** What is no audio that can be sent, and what is to be said of it. */
+/** Files that must be rejected, and the message. */
 export const refusedWith = (audio: Buffer): ReadonlyArray<readonly [name: string, bytes: Buffer, said: RegExp]> => [
   ["24 bits", riff([fmt({ bits: 24 }), chunk("data", audio)]), /24-bit PCM, 1 channel, 16000 Hz/],
   ["floating-point", riff([fmt({ bits: 32, tag: 3 }), chunk("data", audio)]), /32-bit floating-point/],

@@ -1,4 +1,4 @@
-/** A service account that exists only here: its key file, and what the server knows of it. */
+/** A fake service account: its key file, and the server's view of it. */
 import { generateKeyPairSync } from "node:crypto"
 import * as fs from "node:fs"
 import { join } from "node:path"
@@ -17,7 +17,7 @@ export const make = (clientEmail = "spillway@example.iam.gserviceaccount.com"): 
   return { clientEmail, publicKey: keys.publicKey, privateKey: keys.privateKey }
 }
 
-/** As Google hands it out; `token_uri` leads nowhere, as no token is fetched for it. */
+/** The key file in Google's format. `token_uri` is unreachable, as no token is fetched. */
 export const keyFile = ({ clientEmail, privateKey }: TestAccount) => ({
   type: "service_account",
   project_id: "example",

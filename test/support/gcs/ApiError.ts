@@ -1,4 +1,4 @@
-/** What the JSON API answers instead of a result. */
+/** An error response of the JSON API. */
 
 const reasons: Readonly<Record<number, string>> = {
   304: "notModified",

@@ -14,7 +14,7 @@ const decode = (part: string | undefined): Record<string, unknown> => {
   }
 }
 
-/** Throws 401 unless the header carries a token of the account that is good now and is for the store. */
+/** Throws 401 unless the header has a valid token of the account for the store. */
 export const verify = (header: string | undefined, account: Account, now: number) => {
   const [head, claims, signature, ...more] = (/^Bearer (\S+)$/.exec(header ?? "")?.[1] ?? "").split(".")
   if (head === undefined || claims === undefined || signature === undefined || more.length > 0) {

@@ -1,35 +1,35 @@
-/** Faults on command: what is to go wrong with the next requests that match. */
+/** Injected faults for the next matching requests. */
 import { Schema } from "effect"
 
 /** Sizes in bytes. */
 export const Fault = Schema.Union([
-  /** Answers with this status and does nothing. */
+  /** Responds with this status and does nothing. */
   Schema.Struct({ kind: Schema.tag("status"), status: Schema.Int }),
-  /** Cuts the connection when so much of the request's body is there. */
+  /** Resets the connection after this many bytes of the request's body. */
   Schema.Struct({ kind: Schema.tag("resetUpload"), after: Schema.Int }),
-  /** Reads no more than so much of the request's body, and never answers. */
+  /** Reads this many bytes of the request's body and never responds. */
   Schema.Struct({ kind: Schema.tag("stallUpload"), after: Schema.Int }),
-  /** Cuts the connection when so much of the response's body is sent. */
+  /** Resets the connection after this many bytes of the response's body. */
   Schema.Struct({ kind: Schema.tag("resetDownload"), after: Schema.Int }),
-  /** Sends so much of the response's body and then nothing. */
+  /** Stalls after this many bytes of the response's body. */
   Schema.Struct({ kind: Schema.tag("stallDownload"), after: Schema.Int }),
-  /** Ends the response cleanly after so much of its body, as if that were all. */
+  /** Ends the response cleanly after this many bytes of its body. */
   Schema.Struct({ kind: Schema.tag("shorten"), after: Schema.Int }),
-  /** Sends the response's body in pieces of so many bytes, one every 10 ms. */
+  /** Sends the response's body in pieces of this many bytes, one every 10 ms. */
   Schema.Struct({ kind: Schema.tag("slow"), piece: Schema.Int }),
-  /** Turns a bit in the response's body. */
+  /** Flips a bit of the response's body. */
   Schema.Struct({ kind: Schema.tag("corruptDownload") }),
-  /** Turns a bit in what was uploaded before it is looked at. */
+  /** Flips a bit of the uploaded body before it is checked. */
   Schema.Struct({ kind: Schema.tag("corruptUpload") }),
-  /** Takes nothing of a chunk, and says that so many bytes of the upload are there. */
+  /** Discards a chunk and reports this many bytes of the upload as persisted. */
   Schema.Struct({ kind: Schema.tag("committed"), bytes: Schema.Int }),
-  /** Lists nothing, and says that there is more. */
+  /** Returns an empty page with a next page. */
   Schema.Struct({ kind: Schema.tag("emptyPage") }),
-  /** Ignores the asked range. */
+  /** Ignores the requested range. */
   Schema.Struct({ kind: Schema.tag("ignoreRange") }),
-  /** Does what was asked and cuts the connection instead of answering. */
+  /** Performs the request and resets the connection instead of responding. */
   Schema.Struct({ kind: Schema.tag("lose") }),
-  /** Takes the request and never answers. */
+  /** Accepts the request and never responds. */
   Schema.Struct({ kind: Schema.tag("stall") })
 ])
 export type Fault = typeof Fault.Type
@@ -38,16 +38,16 @@ export type Fault = typeof Fault.Type
 export const Rule = Schema.Struct({
   operation: Schema.optionalKey(Schema.String),
   contains: Schema.optionalKey(Schema.String),
-  /** How many matching requests pass before. */
+  /** Matching requests to skip first. */
   skip: Schema.optionalKey(Schema.Int),
-  /** How many it is done to; 1 unless told. */
+  /** Requests to affect; 1 by default. */
   times: Schema.optionalKey(Schema.Int),
   fault: Fault
 })
 export type Rule = typeof Rule.Type
 
 export class Faults {
-  /** How often a request was hit. */
+  /** Requests affected so far. */
   used = 0
   #rules: Array<{ readonly rule: Rule; skip: number; times: number }> = []
 
@@ -59,7 +59,7 @@ export class Faults {
     this.#rules = []
   }
 
-  /** The fault for this request; counts it. */
+  /** Returns the fault for this request, and counts it. */
   next(operation: string, target: string): Fault | undefined {
     for (const each of this.#rules) {
       const { contains, fault, operation: wanted } = each.rule

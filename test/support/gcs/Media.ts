@@ -1,4 +1,4 @@
-/** An object's bytes, or a range of them, with the headers that say what they are. */
+/** Responses with an object's bytes, or a range of them. */
 import { createHash } from "node:crypto"
 import { ApiError } from "./ApiError.ts"
 import { sumText } from "./Objects.ts"
@@ -6,7 +6,7 @@ import type { StoredObject } from "./Objects.ts"
 
 export interface Reply {
   readonly status: number
-  /** Several values are lines of their own. */
+  /** Several values become several header lines. */
   readonly headers: Readonly<Record<string, string | Array<string>>>
   readonly body: Buffer | string
 }
@@ -29,7 +29,7 @@ const rangeOf = (header: string | undefined, size: number): readonly [number, nu
 
 const sums = new WeakMap<Buffer, string>()
 
-/** Of each object once: it takes longer than the rest of an answer. */
+/** Cached by object: hashing takes longer than the rest of a response. */
 const md5 = ({ bytes }: StoredObject): string => {
   const sum = sums.get(bytes) ?? `md5=${createHash("md5").update(bytes).digest("base64")}`
   sums.set(bytes, sum)
@@ -48,7 +48,7 @@ export const media = (object: StoredObject, range: string | undefined): Reply =>
     "last-modified": object.updated.toUTCString(),
     "x-goog-generation": String(object.generation),
     "x-goog-metageneration": String(object.metageneration),
-    // Two lines, as Google sends them; what was composed has no MD5.
+    // Two header lines, as Google sends them. Composed objects have no MD5.
     "x-goog-hash": object.componentCount === undefined ? [sum, md5(object)] : sum,
     "x-goog-storage-class": "STANDARD",
     "x-goog-stored-content-encoding": object.contentEncoding ?? "identity",

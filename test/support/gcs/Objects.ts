@@ -19,7 +19,7 @@ export interface StoredObject {
   readonly componentCount: number | undefined
 }
 
-/** What a writer may say of an object. */
+/** Fields of an object that writers can set. */
 export interface Attributes {
   readonly contentType?: string | undefined
   readonly contentEncoding?: string | undefined
@@ -35,7 +35,7 @@ export const sumText = (sum: number): string => {
   return bytes.toString("base64")
 }
 
-/** Google's order is by the bytes of UTF-8. */
+/** Google orders names by their UTF-8 bytes. */
 export const inOrder = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
 const number = (query: URLSearchParams, name: string): bigint | undefined => {
@@ -45,7 +45,7 @@ const number = (query: URLSearchParams, name: string): bigint | undefined => {
   return BigInt(text)
 }
 
-/** 304 is for reads: what was not to match does. */
+/** Reads get 304 when a not-match condition matches. */
 const check = (query: URLSearchParams, object: StoredObject | undefined, prefix = "if", isRead = false) => {
   const failed = (isNegative: boolean) =>
     new ApiError(isNegative && isRead ? 304 : 412, "At least one of the pre-conditions you specified did not hold.")
@@ -77,7 +77,7 @@ const checkMetadata = (metadata: Readonly<Record<string, unknown>>) => {
 const present = (metadata: Attributes["metadata"]): Record<string, string> =>
   Object.fromEntries(Object.entries(metadata ?? {}).flatMap(([name, value]) => (value === null ? [] : [[name, value]])))
 
-/** `writesPerSecond`: how often one name may be written. */
+/** `writesPerSecond`: limit of writes to one name. */
 export class Objects {
   readonly #buckets = new Map<string, Map<string, StoredObject>>()
   readonly #written = new Map<string, number>()
@@ -120,7 +120,7 @@ export class Objects {
     return object
   }
 
-  /** Before bytes are taken; `put` checks again. */
+  /** Checks before the body is read; `put` checks again. */
   checkWrite(bucket: string, name: string, query: URLSearchParams) {
     checkName(name)
     check(query, this.bucket(bucket).get(name))

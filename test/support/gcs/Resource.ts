@@ -1,4 +1,4 @@
-/** Objects and buckets as the JSON API shows them, whole or some of their fields. */
+/** Objects and buckets as JSON API resources, with all or some of their fields. */
 import { sumText } from "./Objects.ts"
 import type { StoredObject } from "./Objects.ts"
 
@@ -7,7 +7,7 @@ export type Json = string | number | boolean | null | ReadonlyArray<Json> | { re
 const without = (entries: ReadonlyArray<readonly [string, Json | undefined]>): Json =>
   Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
 
-/** Numbers of 64 bits are text in this API. */
+/** The API encodes 64-bit numbers as strings. */
 export const object = (stored: StoredObject, host: string): Json => {
   const path = `/b/${stored.bucket}/o/${encodeURIComponent(stored.name)}`
   return without([
@@ -81,7 +81,7 @@ const keep = (value: Json, mask: Mask): Json => {
   )
 }
 
-/** What the query's `fields` leaves of it. */
+/** Applies the query's `fields`. */
 export const some = (value: Json, query: URLSearchParams): Json => {
   const fields = query.get("fields")
   return fields === null ? value : keep(value, parse(fields))

@@ -1,4 +1,4 @@
-/** Which operation a request asks for, and what it answers. */
+/** Routes requests to operations. */
 import { ApiError, invalid, notFound } from "./ApiError.ts"
 import * as Bearer from "./Bearer.ts"
 import type { Fault } from "./Faults.ts"
@@ -21,10 +21,10 @@ export interface Request extends Signature.SignedRequest {
 export interface Store {
   readonly objects: Objects
   readonly uploads: Uploads
-  /** Whose signatures are taken; without it, nobody's. */
+  /** Account whose signatures are accepted; without it, none are. */
   readonly account: Signature.Account | undefined
   readonly tokens: ReadonlySet<string>
-  /** Whether the JSON API takes nothing without one of the tokens, or one that the account signed. */
+  /** Whether the JSON API requires one of the tokens, or one signed by the account. */
   readonly needsToken: boolean
   readonly permissions: ReadonlySet<string>
 }
@@ -180,14 +180,14 @@ const chunk = ({ uploads }: Store, { body, fault, headers, url }: Request, host:
   return more(reply.range)
 }
 
-/** Answers, or throws an `ApiError`. */
+/** Responds, or throws an `ApiError`. */
 export const answer = (store: Store, route: Route, request: Request): Reply => {
   const { account, objects, uploads } = store
   const { body, fault, headers, url } = request
   const query = url.searchParams
   const host = url.origin
   const now = Date.now()
-  // The session's URL is its own proof.
+  // The session's URL authorizes the request.
   const isProof = route.operation === "chunk" || route.operation === "cancelUpload" || route.operation === "signed"
   const isKnown = store.tokens.has(headers["authorization"]?.replace(/^Bearer /, "") ?? "")
   const isOpen = isProof || isKnown || !store.needsToken

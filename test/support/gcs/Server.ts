@@ -1,4 +1,4 @@
-/** The JSON API of Google Cloud Storage, in memory, strict where Google is strict, with faults on command. */
+/** An in-memory server of Google Cloud Storage's JSON API, as strict as Google, with injected faults. */
 import { Schema } from "effect"
 import * as http from "node:http"
 import type { Socket } from "node:net"
@@ -12,7 +12,7 @@ import type { Account } from "./Signature.ts"
 import { Uploads } from "./Uploads.ts"
 import type { Received } from "./Uploads.ts"
 
-/** A request as it came in. */
+/** A received request. */
 export interface Seen {
   readonly operation: string
   readonly method: string
@@ -25,15 +25,15 @@ export interface Seen {
 export interface Options {
   readonly port?: number
   readonly buckets?: ReadonlyArray<string>
-  /** Whose tokens and signatures are taken; without it anybody may do anything but sign. */
+  /** Account whose tokens and signatures are accepted. Without it everything but signed requests is allowed. */
   readonly account?: Account
-  /** Tokens that are taken, too; they are from somebody else than the account. */
+  /** Further accepted tokens, of other accounts. */
   readonly tokens?: ReadonlyArray<string>
-  /** False: whoever has no token may do anything, too. */
+  /** False: requests without a token are allowed. */
   readonly needsToken?: boolean
-  /** How often one name may be written; 1 unless told. */
+  /** Limit of writes to one name; 1 by default. */
   readonly writesPerSecond?: number
-  /** What the account may do; everything unless told. */
+  /** Permissions of the account; all by default. */
   readonly permissions?: ReadonlyArray<string>
 }
 
@@ -46,7 +46,7 @@ export const allPermissions: ReadonlyArray<string> = [
   "storage.objects.update"
 ]
 
-/** The requests that are remembered; the oldest go. */
+/** Most recorded requests; the oldest are dropped. */
 const remembered = 100_000
 
 const flat = (headers: http.IncomingHttpHeaders): Readonly<Record<string, string | undefined>> =>
@@ -54,7 +54,7 @@ const flat = (headers: http.IncomingHttpHeaders): Readonly<Record<string, string
     Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value])
   )
 
-/** Stops early at a fault of the upload; `isWhole` says so. */
+/** Stops early at a fault of the upload; `isWhole` is then false. */
 const receive = (request: http.IncomingMessage, fault: Fault | undefined): Promise<Received | "stalled"> =>
   new Promise((resolve) => {
     const parts: Array<Buffer> = []
@@ -105,7 +105,7 @@ const send = (response: http.ServerResponse, reply: Reply, fault: Fault | undefi
   switch (fault?.kind) {
     case "resetDownload":
       return response.write(body.subarray(0, fault.after), () => {
-        // Else the reset may overtake what was just written.
+        // Otherwise the reset can overtake the bytes just written.
         setTimeout(() => response.socket?.resetAndDestroy(), 20)
       })
     case "stallDownload":
@@ -167,7 +167,7 @@ export class GcsServer {
     return this.seen.filter((each) => each.operation === operation).length
   }
 
-  /** From now on, of all tokens this one alone. */
+  /** Replaces all accepted tokens by this one. */
   takesOnly(token: string) {
     this.#store = { ...this.#store, tokens: new Set([token]) }
   }

@@ -2,7 +2,7 @@
 import { createHash, createVerify } from "node:crypto"
 import { ApiError } from "./ApiError.ts"
 
-/** Who may sign. */
+/** An account whose signatures are valid. */
 export interface Account {
   readonly clientEmail: string
   /** PEM. */
@@ -11,7 +11,7 @@ export interface Account {
 
 export interface SignedRequest {
   readonly method: string
-  /** Path and query, as they came. */
+  /** Path and query, as received. */
   readonly target: string
   readonly headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 }
@@ -28,7 +28,7 @@ const timeOf = (text: string): number => {
   return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
 }
 
-/** The library signs the host without its port, which Google's own address does not have. */
+/** The library signs the host without a port, as Google's host has none. */
 const headerText = (request: SignedRequest, name: string): string => {
   const value = request.headers[name]
   if (value === undefined) throw refused(`the signed header ${name} is missing`)

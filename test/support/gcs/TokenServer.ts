@@ -1,9 +1,9 @@
-/** Where tokens come from that nobody signs for himself: Google's token service, and the metadata server of its machines. */
+/** Fakes of Google's token service and of its machines' metadata server. */
 import * as fs from "node:fs"
 import * as http from "node:http"
 import { join } from "node:path"
 
-/** `hang` never answers. */
+/** `hang` never responds. */
 export type Behaviour = "answer" | "refuse" | "hang" | "reset"
 
 export class TokenServer {

@@ -16,7 +16,7 @@ interface Session {
   done: StoredObject | undefined
 }
 
-/** What the request's body was, and whether all of it came. */
+/** The request's body, and whether it is complete. */
 export interface Received {
   readonly bytes: Buffer
   readonly isWhole: boolean
@@ -124,7 +124,7 @@ export class Uploads {
     return this.#objects.put(bucket, name, body, { ...hashes(hash), contentType: type }, query)
   }
 
-  /** The session's id. Preconditions are looked at now and when the last byte is there. */
+  /** Returns the session's id. Preconditions are checked now and with the last byte. */
   start(bucket: string, query: URLSearchParams, type: string | undefined, size: string | undefined, resource: string) {
     const said = attributes(resource)
     const name = wanted(said.name ?? query.get("name") ?? undefined)
@@ -148,7 +148,7 @@ export class Uploads {
     throw new ApiError(499, "Client Closed Request")
   }
 
-  /** A chunk, or with `bytes *\/…` only the question how much is there. What came of a cut chunk is kept in granules. */
+  /** Stores a chunk, or answers a status query (`bytes *\/…`). Of an incomplete chunk, whole granules are kept. */
   chunk(id: string, header: string | undefined, received: Received, hash: string | undefined): ChunkReply {
     const session = this.#sessions.get(id)
     if (session === undefined) throw new ApiError(404, "Upload session not found")
