@@ -13,7 +13,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 }) {
   override get message() {
     if (this.isAborted === true)
-      return `What listens at ${this.url} gave no answer (${this.reason}). Its log may say why.`
+      return `The server at ${this.url} closed the connection without a response (${this.reason}). See its log.`
     return `No Spillway answers at ${this.url} (${this.reason}). Start one with \`npm start\`, or name another with --url.`
   }
 }
@@ -71,7 +71,7 @@ export function json<A>(
   return Effect.gen(function* () {
     const response = yield* succeed(target, request)
     const body = yield* Effect.option(Effect.flatMap(response.json, Schema.decodeUnknownEffect(schema)))
-    if (Option.isNone(body)) return yield* unreachable(target.url)("its answer is not Spillway's")
+    if (Option.isNone(body)) return yield* unreachable(target.url)("its response is not Spillway's")
     return body.value
   })
 }

@@ -24,7 +24,7 @@ export const ConversationsCommand = Command.make(
     const from = yield* Target.target(flags)
     const { conversations } = yield* Conversations.list(from, limit)
     yield* conversations.length === 0
-      ? Console.log(`There are no conversations yet. This makes one: ${Target.hint(from, "stream FILE.wav")}`)
+      ? Console.log(`There are no conversations yet. To create one: ${Target.hint(from, "stream FILE.wav")}`)
       : Console.log(table(["CONVERSATION", "STARTED (UTC)", "LENGTH", "FILES", "STATE"], conversations.map(row)))
   })
 ).pipe(Command.withDescription("List the conversations of the key's user"))

@@ -3,12 +3,12 @@ import { Flag } from "effect/cli"
 
 export const server = {
   url: Flag.String("url").pipe(
-    Flag.withDescription("The server; else SPILLWAY_URL, else this machine's"),
+    Flag.withDescription("Server URL; default: SPILLWAY_URL, then this machine's server"),
     Flag.withMetavar("URL"),
     Flag.optional
   ),
   key: Flag.Redacted("key").pipe(
-    Flag.withDescription("The key; else SPILLWAY_KEY, else this machine's admin key"),
+    Flag.withDescription("Access key; default: SPILLWAY_KEY, then this machine's admin key"),
     Flag.withMetavar("KEY"),
     Flag.optional
   )

@@ -30,7 +30,7 @@ const create = Command.make(
     ),
     expires: Flag.String("expires").pipe(
       Flag.withSchema(Instant),
-      Flag.withDescription("When it stops to work: 2030-01-31 (from its start, UTC) or 2030-01-31T09:30:00Z"),
+      Flag.withDescription("When the key expires: 2030-01-31 (from its start, UTC) or 2030-01-31T09:30:00Z"),
       Flag.withMetavar("DATE"),
       Flag.optional
     ),
@@ -42,9 +42,9 @@ const create = Command.make(
       HttpClientRequest.bodyJsonUnsafe({ uid, scopes: scope, expires_at })
     )
     const { id, key } = yield* Client.json(yield* Target.target(flags), request, NewKey)
-    yield* Console.log(`${key}\nThis is shown only now. Its id is ${id}.`)
+    yield* Console.log(`${key}\nThe key is shown only once. Its id is ${id}.`)
   })
-).pipe(Command.withDescription("Make a key for a user; it is shown this once"))
+).pipe(Command.withDescription("Create a key for a user; it is shown only once"))
 
 const list = Command.make(
   "list",
@@ -60,7 +60,7 @@ const list = Command.make(
     ])
     yield* Console.log(table(["ID", "USER", "SCOPES", "CREATED (UTC)", "EXPIRES (UTC)"], rows))
   })
-).pipe(Command.withDescription("List the keys that work"))
+).pipe(Command.withDescription("List the valid keys"))
 
 const revoke = Command.make(
   "revoke",
@@ -69,7 +69,7 @@ const revoke = Command.make(
     yield* Client.succeed(yield* Target.target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
     yield* Console.log(`${id} is revoked.`)
   })
-).pipe(Command.withDescription("Make a key stop working, at once"))
+).pipe(Command.withDescription("Revoke a key, effective immediately"))
 
 export const KeysCommand = Command.make("keys").pipe(
   Command.withDescription("Manage access keys (needs a key with the scope admin)"),

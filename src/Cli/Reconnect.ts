@@ -70,7 +70,7 @@ export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
       return yield* new GaveUp({ reason, because })
     }
     if (Duration.isGreaterThan(retryAfter, maxRetryAfter)) {
-      return yield* new GaveUp({ reason, because: `It asks to come back in ${Duration.format(retryAfter)}.` })
+      return yield* new GaveUp({ reason, because: `The server asks to retry in ${Duration.format(retryAfter)}.` })
     }
     const pause = Math.min(Duration.toMillis(maxBackoff), Duration.toMillis(backoff) * 2 ** (failed - 1))
     const jittered = Math.round(pause * (0.8 + 0.4 * (yield* Random.next)))

@@ -77,12 +77,12 @@ describe("the command line", () => {
     assert.match(out, /^acknowledged 10\.0 s, all of .*in\.wav\nconversation killed\n/)
   })
 
-  it("sends what is there of a file that is cut, and says on standard error how much is missing", async () => {
+  it("sends a truncated file up to the cut, and says on standard error how much is missing", async () => {
     const cut = Path.join(Path.dirname(dataDir), "cut.wav")
     writeWav(cut, 16_000 * 10, 16_000 * 8)
     const { code, err, out } = await run(["stream", cut, "--fast"])
     assert.strictEqual(code, 0, err)
-    assert.include(err, `${cut} is cut: 8.0 s of its 10.0 s are missing. What is there is sent.\n`)
+    assert.include(err, `${cut} is truncated: 8.0 s of 10.0 s are missing. Sending the rest.\n`)
     assert.match(out, /^acknowledged 2\.0 s, all of .*cut\.wav\n/)
   })
 

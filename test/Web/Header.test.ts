@@ -35,7 +35,7 @@ it("warns in every view while audio is lost, and says first in the live view wha
   // As with another tab that has the stream: this one goes on asking.
   await page.evaluate(() => void navigator.locks.request("spillway-live", () => new Promise(() => {})))
   await page.getByRole("link", { name: "Audio is being lost" }).click()
-  const first = page.getByRole("region", { name: "What stands out" }).getByRole("listitem").first()
+  const first = page.getByRole("region", { name: "Problems" }).getByRole("listitem").first()
   await first.getByText(/SPILLWAY_JOURNAL_BYTES/).waitFor()
   assert.match((await first.textContent()) ?? "", /^\d+ seconds lost since the startnow/)
   assert.deepStrictEqual(broken, [])

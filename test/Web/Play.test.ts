@@ -93,7 +93,7 @@ it("plays from the closed list, and keeps pause at hand in the other view, whose
   await page.getByRole("link", { name: "Live view" }).dispatchEvent("click")
   await page.getByRole("heading", { name: "Live view" }).waitFor()
   await playing(page).getByRole("button", { name: "Pause" }).click()
-  await playing(page).getByRole("button", { name: "Play on" }).waitFor()
+  await playing(page).getByRole("button", { name: "Resume" }).waitFor()
   await page.getByRole("link", { name: "Recordings" }).click()
   await card(page, "first").waitFor()
   assert.strictEqual(await page.evaluate(() => window.scrollY), place)

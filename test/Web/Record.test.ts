@@ -66,7 +66,7 @@ it("sends a WAV file that is dropped on it, and says of others what they are and
   assert.deepStrictEqual([...samplesOf(await kept(here.server, await name(page))).subarray(0, 3)], [100, 101, 102])
 
   await drop(page, { "cut.wav": wav(pcm, 16_000).subarray(0, 44 + 32_001) })
-  await page.getByText("The file is cut: its last 1 min 29 s are missing.").waitFor()
+  await page.getByText("The file is truncated: its last 1 min 29 s are missing.").waitFor()
   await stored(page)
   assert.isTrue((await kept(here.server, await name(page))).equals(pcm.subarray(0, 32_000)))
 
@@ -95,7 +95,7 @@ it("sends WAV files as writers leave them: all of their audio and nothing else",
     await card.getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
     const words = (await card.textContent()) ?? ""
     assert.strictEqual(words.includes("header was never finished"), isUnfinished === true, file)
-    assert.strictEqual(words.includes("The file is cut"), missing !== undefined, file)
+    assert.strictEqual(words.includes("The file is truncated"), missing !== undefined, file)
     const sent = await kept(here.server, (await card.getAttribute("data-conversation")) ?? "")
     assert.isTrue(sent.equals(audio), file)
   }
@@ -112,7 +112,7 @@ it("says what to do without a microphone or the permission to use it, and offers
     navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"))
   })
   await record(page)
-  await page.getByText(/may not use the microphone. Allow it.*Or drop a WAV file/).waitFor()
+  await page.getByText(/no permission to use the microphone. Allow it.*Or drop a WAV file/).waitFor()
   assert.deepStrictEqual(broken, [])
   await context.close()
   const bare = await launch()

@@ -30,7 +30,7 @@ it("loses nothing when the server is killed and its key expires in the middle of
   await restart()
   const field = page.getByLabel("Key", { exact: true })
   await field.waitFor()
-  await page.getByText("The server no longer takes this key").waitFor()
+  await page.getByText("The server no longer accepts this key").waitFor()
   await page.waitForTimeout(500)
   await field.fill(second.key)
   await field.press("Enter")
@@ -77,7 +77,9 @@ it("says that it keeps no more while the server is away, and sends what it has",
   await record(page)
   await reach(page, "onDisk", 0.3)
   await here.server.kill()
-  await page.getByText("Recording has stopped: 10 minutes wait for the server, and no more are kept here.").waitFor()
+  await page
+    .getByText("Recording has stopped: 10 minutes wait for the server, the most that this page keeps.")
+    .waitFor()
   await page.getByRole("button", { name: "Record", exact: true }).waitFor()
   await page.getByRole("button", { name: "Save what is not on the server" }).waitFor()
   await page.getByText(/Recording has stopped.*The server does not answer/).waitFor()
@@ -122,7 +124,7 @@ it("shows a recording and its end in every view and in the title, and says each 
   const said = (await page.locator("body").getAttribute("data-said"))?.split("|").filter((words) => words !== "")
   assert.deepStrictEqual(
     said?.map((words) => words.slice(0, 17)),
-    ["The microphone is", "The connection br", "The microphone is", "The microphone is", "All of it is kept"]
+    ["The microphone is", "The connection br", "The microphone is", "The microphone is", "All audio is in t"]
   )
   assert.deepStrictEqual(broken, [])
   await context.close()
@@ -138,7 +140,7 @@ it("goes on playing where it was when the server has been away", async () => {
   await page.waitForFunction(() => window.noted.played.length > 1)
   await here.server.kill()
   await page.locator(".now-playing").getByText("Waiting for the server …").waitFor()
-  await page.locator(".away").getByText("This page tries again by itself").waitFor()
+  await page.locator(".away").getByText("This page retries automatically").waitFor()
   await here.server.startAgain()
   const heard = async () =>
     Buffer.from(Int16Array.from((await noted(page)).played.flatMap((each) => each.samples)).buffer)

@@ -32,7 +32,7 @@ it("records once however often one presses, and goes on saying why a recording e
   assert.strictEqual(await page.locator(".job").count(), 1)
   await page.evaluate(() => window.dispatchEvent(new Event("unplug")))
   await stored(page)
-  await job(page).getByText("The microphone was disconnected: the recording has ended there.").waitFor()
+  await job(page).getByText("The microphone was disconnected, and the recording has ended.").waitFor()
   await page.getByRole("button", { name: "Record", exact: true }).waitFor()
   assert.deepStrictEqual(broken, [])
   await context.close()
@@ -63,7 +63,7 @@ it("is done with a file at once when it is told to stop sending it", async () =>
   await reach(page, "onDisk", 1)
   const closed = (await socket).waitForEvent("close")
   await page.getByRole("button", { name: "Stop sending" }).click()
-  await page.getByText("You stopped it. What is on the server's disk is kept.").waitFor()
+  await page.getByText("Stopped. Audio on the server's disk is kept.").waitFor()
   await closed
   await api(here.server, `/v1/conversations/${await name(page)}`)
   await page.getByRole("button", { name: /^Clear long-/ }).click()

@@ -89,7 +89,7 @@ export const Download = {
 
     const leave = Effect.gen(function* () {
       const left = yield* to.abandon(bytes > headerBytes)
-      if (Option.isSome(left)) yield* screen.say(`What came is in ${left.value}.`)
+      if (Option.isSome(left)) yield* screen.say(`The partial download is in ${left.value}.`)
     })
 
     yield* Reconnect.reconnecting(

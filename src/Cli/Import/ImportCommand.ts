@@ -10,12 +10,12 @@ export const ImportCommand = Command.make(
   "import",
   {
     bucket: Flag.String("bucket").pipe(
-      Flag.withDescription("The bucket that has them; else SPILLWAY_BUCKET, else this node's directory"),
+      Flag.withDescription("Bucket with the recordings; default: SPILLWAY_BUCKET, then this node's directory"),
       Flag.withMetavar("BUCKET"),
       Flag.optional
     ),
     from: Flag.String("from").pipe(
-      Flag.withDescription("A copy of a bucket, DIR/chunks/UID/…: its files are put into the store before"),
+      Flag.withDescription("Local copy of a bucket, DIR/chunks/UID/…, to upload to the store first"),
       Flag.withMetavar("DIR"),
       Flag.optional
     ),
@@ -29,18 +29,18 @@ export const ImportCommand = Command.make(
         (rate) => rate >= 8_000 && rate <= 48_000,
         () => "a whole number from 8000 to 48000"
       ),
-      Flag.withDescription("Of recordings that do not tell it"),
+      Flag.withDescription("Sample rate of recordings that don't state theirs"),
       Flag.withMetavar("HZ"),
       Flag.withDefault(16_000)
     ),
     waveforms: Flag.Boolean("waveforms").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Read all audio that has no waveform yet, also what was imported before, and make it")
+      Flag.withDescription("Read all audio without a waveform, including earlier imports, and draw one")
     )
   },
   (flags) => Effect.flatMap(load, ({ importAll }) => importAll(flags))
 ).pipe(
   Command.withDescription(
-    "Index recordings that are in the store already, so that they play; nothing is copied, and doing it again finds what is new"
+    "Index recordings that are already in the store, so that they play. Nothing is copied; a repeated run finds new ones"
   )
 )

@@ -119,9 +119,9 @@ const whereOf = ({ bucket, prefix }: ReturnType<Import["Service"]["place"]>) =>
 
 const summary = ({ added, ignored, known, left, odd, skipped, undrawn }: Effect.Success<ReturnType<typeof run>>) => [
   [
-    `${chunks(added)} imported, ${known} were known`,
-    ...(odd > 0 ? [`${odd} have an odd last byte that is not heard`] : []),
-    ...(skipped > 0 ? [`${skipped} can't be used and are silence`] : [])
+    `${chunks(added)} imported, ${known} already known`,
+    ...(odd > 0 ? [`${odd} have an odd last byte, which is ignored`] : []),
+    ...(skipped > 0 ? [`${skipped} can't be used and play as silence`] : [])
   ].join(", "),
   ...[...left].map(([why, keys]) => `  ${keys.count} ${why}: ${keys.text}`),
   ...(ignored.count > 0

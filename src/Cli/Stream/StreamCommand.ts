@@ -58,7 +58,7 @@ const warnOfCut = Effect.fnUntraced(function* (file: string, { sampleRate }: Wav
   if (missing === 0) return
   const seconds = (samples: number) => `${(samples / sampleRate).toFixed(1)} s`
   const [lost, all] = [seconds(missing), seconds(samples + missing)]
-  yield* (yield* Screen).say(`${file} is cut: ${lost} of its ${all} are missing. What is there is sent.`)
+  yield* (yield* Screen).say(`${file} is truncated: ${lost} of ${all} are missing. Sending the rest.`)
 })
 
 const warnOfUnfinished = (file: string, { isUnfinished }: Wav.Wav) =>

@@ -10,7 +10,7 @@ export class UnsupportedWav extends Schema.TaggedError<UnsupportedWav>()("Unsupp
   found: Schema.String
 }) {
   override get message() {
-    return `${this.file} is ${this.found}; what can be sent is a WAV file with 16-bit PCM, 1 to 8 channels, 8000 to 48000 Hz. Convert it: ffmpeg -i '${this.file.replaceAll("'", "'\\''")}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
+    return `${this.file} is ${this.found}; only WAV files with 16-bit PCM, 1 to 8 channels, 8000 to 48000 Hz can be sent. Convert it: ffmpeg -i '${this.file.replaceAll("'", "'\\''")}' -ac 1 -ar 16000 -c:a pcm_s16le out.wav`
   }
 }
 

@@ -2,10 +2,10 @@
 import { useEffect, useRef, useState } from "preact/hooks"
 import { enter, type Refusal } from "./Session.ts"
 
-const titles = { ended: "The server no longer takes this key", unknown: "This key is not known" } as const
+const titles = { ended: "The server no longer accepts this key", unknown: "This key is not known" } as const
 const reasons = {
-  ended: "It has expired or was revoked. Enter another: nothing that was recorded here is lost.",
-  unknown: "The server does not take it. Look whether all of it was copied, and whether it is of this server."
+  ended: "It has expired or was revoked. Enter another one: nothing recorded here is lost.",
+  unknown: "The server does not accept it. Check that all of it was copied, and that it belongs to this server."
 } as const
 
 /** Moves focus to the title of the view that the key opened, for keyboards and screen readers. */

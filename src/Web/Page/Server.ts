@@ -32,10 +32,10 @@ const messageOf = async (response: Response): Promise<string> => {
 }
 
 export const connectionBroke = new Unreachable(
-  "The connection to the server broke. This page connects again by itself."
+  "The connection to the server broke. This page reconnects automatically."
 )
 
-const silent = new Unreachable("The server does not answer. Is it running? This page tries again by itself.")
+const silent = new Unreachable("The server does not answer. Is it running? This page retries automatically.")
 
 /** Longest time for a complete response. */
 const patienceMillis = 10_000

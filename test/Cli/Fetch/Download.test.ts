@@ -76,7 +76,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
       assert.isAbove(came.length, 0)
       assert.isTrue(came.equals(file.subarray(0, came.length)))
       assert.isFalse(there)
-      assert.strictEqual(lines.at(-1), `What came is in ${to}.part.`)
+      assert.strictEqual(lines.at(-1), `The partial download is in ${to}.part.`)
       for (const line of lines) assert.notMatch(line, /No Spillway|\.\./)
     })
   )

@@ -43,7 +43,7 @@ it("makes the server play what was in its store, says what it can't use, and ref
   Fs.truncateSync(Path.join(dataDir, "objects/chunks/admin/damaged/1700000000.000.bin="), 100)
   const first = await run("--uid", "admin")
   assert.strictEqual(first.code, 1)
-  assert.include(first.out, "2 chunks imported, 0 were known, 2 can't be used and are silence\n")
+  assert.include(first.out, "2 chunks imported, 0 already known, 2 can't be used and play as silence\n")
   assert.notInclude(first.out, "keys create")
   assert.include(first.out, "\n1 is not named as a chunk and was left alone: chunks/admin/old/hello.txt\n")
   assert.include(first.out, "\n  1 not given by the store: chunks/admin/damaged/1700000000.000.bin\n")
@@ -54,9 +54,9 @@ it("makes the server play what was in its store, says what it can't use, and ref
     first.err,
     "skipped chunks/admin/spoken/1700000100.000.opus: 7 bytes are too short for an Opus container"
   )
-  assert.include((await run("--uid", "admin")).out, "0 chunks imported, 2 were known")
+  assert.include((await run("--uid", "admin")).out, "0 chunks imported, 2 already known")
   const drawn = await run("--uid", "admin", "--waveforms")
-  assert.include(drawn.out, "0 chunks imported, 2 were known")
+  assert.include(drawn.out, "0 chunks imported, 2 already known")
   assert.notInclude(drawn.out, "no waveform yet")
   assert.match((await run("--uid", "../x")).err, /Expected: 1 to 128 characters of A-Z a-z 0-9/)
   assert.match(
@@ -107,12 +107,12 @@ it("takes the bucket of --bucket, and refuses another one than the server's", as
     assert.include(none.err, "SPILLWAY_BUCKET: expected the name of a bucket")
     const { code, err, out } = await runWith(env, "--bucket", bucket, "--uid", "ada")
     assert.strictEqual(code, 0, err)
-    assert.match(out, /^1 chunk imported, 0 were known$/m)
+    assert.match(out, /^1 chunk imported, 0 already known$/m)
     const nobody = await runWith(env, "--bucket", bucket, "--uid", "nobody")
     assert.include(nobody.out, `0 objects: there is nothing under chunks/nobody/ in the bucket ${bucket}.`)
     assert.include(out, `A server with SPILLWAY_BUCKET=${bucket} plays them.`)
     const again = await runWith({ ...env, SPILLWAY_BUCKET: bucket }, "--bucket", bucket, "--uid", "ada")
-    assert.include(again.out, "0 chunks imported, 1 were known")
+    assert.include(again.out, "0 chunks imported, 1 already known")
   } finally {
     await gcs.stop()
   }
@@ -143,9 +143,9 @@ it("takes a copy of a bucket from a directory, leaves alone what is no chunk, an
   }
   const first = await run("--from", copy, "--uid", "eve")
   assert.deepStrictEqual([first.code, first.err], [0, ""])
-  assert.match(first.out, /^2 chunks imported, 0 were known$/m)
+  assert.match(first.out, /^2 chunks imported, 0 already known$/m)
   assert.match(first.out, /^Listen with a key of eve, when the server runs: npm run spillway -- keys create eve$/m)
-  assert.include((await run("--from", copy, "--uid", "eve")).out, "0 chunks imported, 2 were known")
+  assert.include((await run("--from", copy, "--uid", "eve")).out, "0 chunks imported, 2 already known")
   Fs.writeFileSync(Path.join(copy, "chunks/eve/a/1700000000.000.bin"), ramp(8_000))
   Fs.mkdirSync(Path.join(copy, "chunks/eve/a/1.000.bin"))
   const other = await run("--from", copy, "--uid", "eve")

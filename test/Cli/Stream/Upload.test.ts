@@ -207,7 +207,7 @@ it.live("a server that says to come back much later is not waited for", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ refuse: [{ ...full, status: 503, retryAfter: 3600 }] })
     const { message } = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_MAX_RETRY_AFTER: "1 minute" } }))
-    assert.match(message, /^The server answers 503: .* End one\. It asks to come back in 1h\.$/)
+    assert.match(message, /^The server answers 503: .* End one\. The server asks to retry in 1h\.$/)
     assert.strictEqual(seen.upgrades.length, 1)
   })
 )

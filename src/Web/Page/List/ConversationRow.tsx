@@ -20,7 +20,7 @@ const Files = ({ conversation }: { readonly conversation: Conversation }) => {
   const { audio_files: files, files_next: earlier } = conversation
   return (
     <div class="files" ref={place}>
-      {files.length === 0 && <p class="hint">No audio of it is on disk yet.</p>}
+      {files.length === 0 && <p class="hint">No audio is on disk yet.</p>}
       {files.length > maxFiles && (
         <p class="hint">
           The last {maxFiles} of its {earlier === null ? files.length : `more than ${files.length}`} audio files.

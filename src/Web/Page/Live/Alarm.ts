@@ -17,14 +17,14 @@ const slowUploadSeconds = 120
 /** Advice by counter, most severe first. */
 const advice: Readonly<Record<string, string>> = {
   "seconds lost":
-    "Audio that waited for the store was given up, as the journal was full or damaged. Bring the store back, or give the journal more room: SPILLWAY_JOURNAL_BYTES.",
+    "Audio waiting for upload was dropped, as the journal was full or damaged. Restore the store, or raise SPILLWAY_JOURNAL_BYTES.",
   "chunks deferred":
-    "The store is slow or away. This audio is safe in the journal, and is uploaded when the store answers: look at the store and the way to it.",
-  "uploads failed": "They failed, and are tried again by themselves. The server's log says why.",
+    "The store is slow or unreachable. This audio is safe in the journal and is uploaded later. Check the store and the network.",
+  "uploads failed": "They failed and are retried automatically. The server's log has the reason.",
   "captures rejected":
-    "All places were taken. Raise SPILLWAY_CAPTURES or SPILLWAY_CAPTURES_PER_USER, or run another node.",
-  "operations rejected": "A bound below was full. If it is full again and again, raise it or run another node.",
-  "torn journal segments": "A crash or a full disk broke off a write. What was acknowledged before it is kept."
+    "The limit of captures was reached. Raise SPILLWAY_CAPTURES or SPILLWAY_CAPTURES_PER_USER, or run another node.",
+  "operations rejected": "A bound below was full. If this repeats, raise it or run another node.",
+  "torn journal segments": "A crash or a full disk interrupted a write. Audio acknowledged before it is kept."
 }
 
 /** The header shows the first current one. */

@@ -30,7 +30,7 @@ const tiles: ReadonlyArray<Tile> = [
   { title: "Audio received", of: (m) => m.bytesPerSecond, format: rate, limit: Infinity, top: 1_000 },
   { title: "Slowest acknowledgement", of: (m) => m.ackLag, format: seconds, limit: slowAckSeconds, top: 1 },
   {
-    title: "Chunks that wait for upload",
+    title: "Chunks waiting for upload",
     of: (m) => m.queued,
     format: count,
     limit: manyChunks,

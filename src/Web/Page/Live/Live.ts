@@ -132,7 +132,7 @@ export async function follow(stop: AbortSignal): Promise<void> {
     try {
       await watch(turned.signal)
     } catch (cause) {
-      message = isAbort(cause) ? "The server has fallen silent." : messageFor(cause)
+      message = isAbort(cause) ? "The server stopped sending." : messageFor(cause)
     }
     if (stop.aborted) return
     if (turned.signal.aborted) continue

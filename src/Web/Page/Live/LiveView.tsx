@@ -18,11 +18,11 @@ const wrongWith = ({ ack_lag, deferred, queued, upload_lag }: Capture): Readonly
 
 const Troubles = ({ troubles }: { readonly troubles: ReadonlyArray<Trouble> }) => {
   if (troubles.length === 0) {
-    return <p class="well">Nothing stands out: since the start nothing was lost, deferred or turned away.</p>
+    return <p class="well">No problems: nothing was lost, deferred or rejected since the start.</p>
   }
   return (
     <section class={troubles.some(({ isNow }) => isNow) ? "troubles now" : "troubles"} aria-labelledby="troubles-title">
-      <h3 id="troubles-title">What stands out</h3>
+      <h3 id="troubles-title">Problems</h3>
       <ul>
         {troubles.map(({ advice, isNow, title }) => (
           <li key={title.replace(/^[\d,]+ /, "")}>
@@ -109,7 +109,9 @@ const BoundRow = ({ bound }: { readonly bound: Bound }) => {
       <td class="number">
         {show(used)} of {show(limit)}
       </td>
-      <td class={waiting > 0 ? "number" : "number none"}>{waiting > 0 ? `⚠ ${count(waiting)} wait` : "none waits"}</td>
+      <td class={waiting > 0 ? "number" : "number none"}>
+        {waiting > 0 ? `⚠ ${count(waiting)} waiting` : "none waiting"}
+      </td>
     </tr>
   )
 }

@@ -29,7 +29,7 @@ export function NowPlaying() {
         <div style={{ width: `${total === 0 ? 0 : Math.min(100, (100 * position) / total)}%` }} />
       </div>
       <PlayButton
-        label={isPlaying ? "Pause" : "Play on"}
+        label={isPlaying ? "Pause" : "Resume"}
         isPlaying={isPlaying}
         onPress={() => player.toggle(track, total)}
       />

@@ -37,7 +37,7 @@ const retryMillis = 1_000
 const maxRetries = 300
 /** Retries after an aborted response: unreadable audio aborts every time. */
 const maxBroken = 5
-const unreadable = new Error("This part of the audio can't be read: the server breaks off. Play it from another place.")
+const unreadable = new Error("This part of the audio can't be read. Play from another position.")
 const waiting = "Waiting for the server …"
 const shownMillis = 100
 /** Remembered positions; beyond this, the oldest is dropped. */

@@ -105,7 +105,7 @@ export function Waveform(props: {
       <div class="times">
         <span>{clock(shown)}</span>
         {lost.length > 0 && <span class="lost-words">{lostWords(lost)}</span>}
-        <span>{isLive ? `${clock(duration)}, going on` : clock(duration)}</span>
+        <span>{isLive ? `${clock(duration)}, live` : clock(duration)}</span>
       </div>
     </div>
   )

@@ -22,10 +22,10 @@ const lowestRate = 8_000
 const highestRate = 48_000
 const stopMillis = 1_000
 
-const orFile = "Or drop a WAV file on the page: it is sent the same way."
+const orFile = "Or drop a WAV file on the page to send it."
 
 const message: Readonly<Record<string, string>> = {
-  NotAllowedError: `The browser may not use the microphone. Allow it at the left of the address bar, in the site's settings, then press Record again. ${orFile}`,
+  NotAllowedError: `The browser has no permission to use the microphone. Allow it at the left of the address bar, in the site's settings, then press Record again. ${orFile}`,
   NotFoundError: `There is no microphone. Connect one, then press Record again. ${orFile}`,
   NotReadableError: `The microphone can't be read: another program may be using it. Close that one, then press Record again. ${orFile}`
 }

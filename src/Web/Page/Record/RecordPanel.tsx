@@ -145,7 +145,7 @@ export function RecordPanel({ hasKey }: { readonly hasKey: boolean }) {
         </p>
       )}
       {all.length > 0 && (
-        <ul class="jobs" aria-label="What is sent from this page">
+        <ul class="jobs" aria-label="Recordings and files sent from this page">
           {all.map((job) => (
             <SendingCard key={job.state.value.conversation} job={job} />
           ))}

@@ -135,7 +135,7 @@ const header = (rate: number, bytes: number): Uint8Array<ArrayBuffer> => {
   return new Uint8Array(view.buffer)
 }
 
-const gaveUp = `Recording has stopped: ${capacitySeconds / 60} minutes wait for the server, and no more are kept here.`
+const gaveUp = `Recording has stopped: ${capacitySeconds / 60} minutes wait for the server, the most that this page keeps.`
 
 export function isRecording(): boolean {
   return jobs.value.some(({ state }) => state.value.isRecording)
@@ -190,7 +190,7 @@ export async function record(): Promise<Job> {
     uplink.wake()
   }
   early.splice(0).forEach(take)
-  lost = () => void stop("The microphone was disconnected: the recording has ended there.")
+  lost = () => void stop("The microphone was disconnected, and the recording has ended.")
   void uplink.run().finally(() => stop("Recording has stopped."))
   void follow(state)
   const job: Job = {
@@ -231,8 +231,8 @@ export async function sendFile(file: File): Promise<Job> {
   })
   const note = mirror(state, uplink, rate)
   const about = [
-    source.missing < 0.001 ? "" : `The file is cut: its last ${duration(source.missing)} are missing.`,
-    source.isUnfinished ? "The file's header was never finished: all that follows it is sent." : ""
+    source.missing < 0.001 ? "" : `The file is truncated: its last ${duration(source.missing)} are missing.`,
+    source.isUnfinished ? "The file's header was never finished: everything after it is sent." : ""
   ].join("")
   const start = () => {
     running++
@@ -255,7 +255,7 @@ export async function sendFile(file: File): Promise<Job> {
   remember(job)
   if (running < maxFilesAtOnce) start()
   else {
-    note("It is sent after the files before it.")
+    note("Waiting for the files before it.")
     queue.push(start)
   }
   return job

@@ -25,10 +25,10 @@ const phaseOf = ({ inStore, isRecording, link, total }: Sending): Phase => {
 }
 
 const message = {
-  recording: "The microphone is on, and what it hears is sent.",
-  away: "The connection broke. What was not sent is kept here, and sent when it is there again.",
+  recording: "The microphone is on, and its audio is sent.",
+  away: "The connection broke. Unsent audio is kept here and sent after reconnecting.",
   sending: "The microphone is off. The rest is sent.",
-  stored: "All of it is kept in the store."
+  stored: "All audio is in the store."
 } as const
 
 /** Announces each change to screen readers once, without numbers. */

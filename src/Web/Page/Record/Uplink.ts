@@ -36,14 +36,14 @@ const patienceMillis = 15_000
 const firstPauseMillis = 250
 const maxPauseMillis = 5_000
 
-const stopped = "You stopped it. What is on the server's disk is kept."
+const stopped = "Stopped. Audio on the server's disk is kept."
 
 /** Explains a permanent close; undefined for a transient one. */
 const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
   if (code === 1003) return "The server does not understand what this page sends. Reload the page."
-  if (code === 1009) return "The server takes smaller messages than this page sends."
+  if (code === 1009) return "The messages of this page exceed the server's limit."
   return code === 1008 && /is full|bad query|another socket/.test(reason)
-    ? `The server ended it: ${reason}.`
+    ? `The server ended the connection: ${reason}.`
     : undefined
 }
 
@@ -100,7 +100,7 @@ export class Uplink {
       if (end.final) return this.#tell("failed", end.reason)
       const reason = end.opened ? end.reason : await this.#whyNot()
       if (session.value.key === undefined) {
-        this.#tell("key", "Enter a key that is valid; nothing that was recorded is lost.")
+        this.#tell("key", "Enter a valid key; nothing recorded is lost.")
         await this.#newKey()
         continue
       }
@@ -133,7 +133,7 @@ export class Uplink {
   async #whyNot(): Promise<string> {
     try {
       await askJson(Model.conversations, "/v1/conversations?limit=1", this.#stop.signal)
-      return "The server did not take the connection: it may be full, or stopping."
+      return "The server refused the connection. It is full or stopping."
     } catch (cause) {
       return cause instanceof Refused && cause.status === 401 ? "" : messageFor(cause)
     }
