@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Architecture from "./Architecture.ts"
+import * as Commits from "./Commits.ts"
 import * as Docs from "./Docs.ts"
 import * as Flake from "./Flake.ts"
 import * as Lockfile from "./Lockfile.ts"
@@ -50,6 +51,7 @@ const checks: Readonly<Record<string, Check>> = {
     "--strict"
   ),
   architecture: lines(() => Architecture.problems(Architecture.sources(root))),
+  commits: lines(() => Commits.problems(root)),
   flake: lines(() => Flake.problems(root)),
   docs: lines(() => Docs.problems(root)),
   lockfile: lines(() => Lockfile.problems(JSON.parse(fs.readFileSync(path.join(root, "package-lock.json"), "utf8"))))
