@@ -19,7 +19,7 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
   readonly options: CaptureOptions
   readonly openedAt: number
   readonly rate: ByteRate
-  /** Sealed chunks of this capture that were evicted from the upload queue. */
+  /** Sealed chunks of this capture that were deferred by a full upload queue. */
   deferred = 0
   readonly #host: CaptureHost
   readonly #buffer: CaptureBuffer

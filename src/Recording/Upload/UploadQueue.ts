@@ -25,7 +25,7 @@ export class UploadQueue {
     return size
   }
 
-  /** Returns the evicted oldest chunk if the capture's queue already had `capacity` chunks. */
+  /** Returns the deferred oldest chunk if the capture's queue already had `capacity` chunks. */
   offer(capture: object, chunk: JournalChunk, capacity: number): JournalChunk | undefined {
     const lanes = this.#users.get(chunk.uid) ?? new Map<object, Lane>()
     this.#users.set(chunk.uid, lanes)
@@ -37,10 +37,10 @@ export class UploadQueue {
       this.#size++
       return undefined
     }
-    const evicted = lane.chunks.shift()
+    const deferred = lane.chunks.shift()
     // The journal may have evicted it meanwhile.
-    if (evicted?.state === "queued") evicted.state = "waiting"
-    return evicted
+    if (deferred?.state === "queued") deferred.state = "waiting"
+    return deferred
   }
 
   take(): JournalChunk | undefined {

@@ -22,7 +22,7 @@ import { postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
 export class Uploads extends Context.Service<
   Uploads,
   {
-    /** Queues a sealed chunk; returns whether the capture's oldest queued chunk was evicted. */
+    /** Queues a sealed chunk; returns whether the capture's oldest queued chunk was deferred. */
     readonly offer: (capture: object, chunk: JournalChunk) => boolean
     readonly queuedOf: (uid: string, capture: object) => number
     readonly stats: () => { readonly queued: number; readonly active: number }
@@ -38,7 +38,7 @@ export class Uploads extends Context.Service<
 }
 
 const deferredChunks = Metric.counter("spillway_upload_deferred_total", {
-  description: "Chunks evicted from their capture's upload queue; the sweep uploads them later",
+  description: "Chunks deferred: removed from their capture's full upload queue; a sweep offers them again",
   incremental: true
 })
 const queuedChunks = Metric.gauge("spillway_upload_queued", { description: "Chunks in the upload queue" })
@@ -261,10 +261,10 @@ const make = Effect.gen(function* () {
   /** Ignores chunks that are already queued, being uploaded or released. */
   const add = (lane: object, chunk: JournalChunk, capacity: number): boolean => {
     if (chunk.state !== "waiting") return false
-    const evicted = queue.offer(lane, chunk, capacity)
-    if (evicted !== undefined) fork(Metric.update(deferredChunks, 1))
+    const deferred = queue.offer(lane, chunk, capacity)
+    if (deferred !== undefined) fork(Metric.update(deferredChunks, 1))
     startWorker()
-    return evicted !== undefined
+    return deferred !== undefined
   }
 
   const sweepLane = {}
