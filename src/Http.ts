@@ -1,7 +1,5 @@
-/** The HTTP server: problems, ranges, entity tags, upgrades. */
-export { byteRange } from "./Http/ByteRange.ts"
-export * as EntityTag from "./Http/EntityTag.ts"
-export { type Mistake, Problem, ProblemBody } from "./Http/Problem.ts"
+/** The HTTP server: problems, range requests, upgrades. */
+export { type Mistake, Problem, ProblemBody, strict } from "./Http/Problem.ts"
 export { Problems, rule, type Rule } from "./Http/Problems.ts"
-export { strict } from "./Http/Strict.ts"
 export { Upgrades } from "./Http/Upgrades.ts"
+export * as RangeRequest from "./Http/RangeRequest.ts"

@@ -1,18 +1,56 @@
 /** Logs: pretty on a terminal, JSON lines for log collectors. */
-import { Console, Effect, Layer, Logger, References } from "effect"
-import { Interactive } from "./Telemetry/Interactive.ts"
+import { Cause, Console, Context, Effect, Layer, Logger, Predicate, References } from "effect"
 import { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
-import * as FailureFormat from "./Telemetry/FailureFormat.ts"
 
-export { Interactive } from "./Telemetry/Interactive.ts"
 export { TelemetryConfig } from "./Telemetry/TelemetryConfig.ts"
+
+/** Whether standard output is a terminal, not a file or a log collector. */
+export const Interactive = Context.Reference<boolean>("spillway/Telemetry/Interactive", {
+  defaultValue: () => process.stdout.isTTY === true
+})
+
+const isText = (text: unknown): text is string => typeof text === "string" && text !== ""
+
+/** The message of an error, followed by the messages of its causes that it does not contain. */
+const messageOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  const message = isText(error.message) ? error.message : error.name
+  if (error.cause === undefined || error.cause === null) return message
+  const inner = messageOf(error.cause)
+  return message.includes(inner) ? message : `${message}: ${inner}`
+}
+
+const isExpected = (error: unknown): error is Error => error instanceof Error && Predicate.hasProperty(error, "_tag")
+
+const toText = (part: unknown): unknown => (isExpected(part) ? messageOf(part) : part)
+
+/** The typed failures of a cause, or nothing if it contains a defect or an interruption. */
+const failures = (cause: Cause.Cause<unknown>): ReadonlyArray<unknown> =>
+  cause.reasons.every((reason) => reason._tag === "Fail")
+    ? cause.reasons.flatMap((reason) => (reason._tag === "Fail" ? [reason.error] : []))
+    : []
+
+/** Logs typed failures as one line of messages. Defects keep their stack traces and fields. */
+export function layerLogger<Output>(logger: Logger.Logger<unknown, Output>) {
+  return Logger.layer([
+    Logger.make<unknown, Output>((options) => {
+      const parts: ReadonlyArray<unknown> = Array.isArray(options.message) ? options.message : [options.message]
+      const failed = failures(options.cause)
+      const isFolded = failed.length > 0 || parts.some(isExpected)
+      if (!isFolded) return logger.log(options)
+      const all = [...parts.map(toText), ...failed.map(messageOf)]
+      const message = all.every(isText) ? [all.join(": ")] : all
+      return logger.log({ ...options, message, cause: failed.length > 0 ? Cause.empty : options.cause })
+    })
+  ])
+}
 
 export const layer = Layer.unwrap(
   Effect.gen(function* () {
     const { format, level } = yield* TelemetryConfig
     const pretty = format === "pretty" || (format === "auto" && (yield* Interactive))
     return Layer.merge(
-      FailureFormat.layerOf(pretty ? Logger.consolePretty() : Logger.consoleJson),
+      layerLogger(pretty ? Logger.consolePretty() : Logger.consoleJson),
       Layer.succeed(References.MinimumLogLevel, level)
     )
   })

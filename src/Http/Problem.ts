@@ -1,7 +1,7 @@
 /** The error that every edge fails with, sent as RFC 9457 problem details. */
-import { Effect, Schema, SchemaIssue, SchemaTransformation } from "effect"
+import { Context, Effect, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import { HttpServerRespondable, HttpServerResponse, ProblemDetails } from "effect/http"
-import { HttpApiSchema } from "effect/http-api"
+import { HttpApi, HttpApiSchema } from "effect/http-api"
 
 /** One mistake in a request: its path (`["query", "limit"]`), and what was expected. */
 const Mistake = Schema.Struct({
@@ -173,3 +173,12 @@ const segment = (part: PropertyKey | { readonly key: PropertyKey }): string | nu
   const key = typeof part === "object" ? part.key : part
   return typeof key === "number" ? key : String(key)
 }
+
+/**
+ * Parse options of `HttpApi` groups: a problem lists every mistake in a request, unknown body fields included. Unknown query
+ * parameters are ignored, because links accumulate them.
+ */
+export const strict = Context.make(HttpApi.ParamsParseOptions, { errors: "all" }).pipe(
+  Context.add(HttpApi.QueryParseOptions, { errors: "all" }),
+  Context.add(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" })
+)

@@ -5,7 +5,7 @@ import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
-import { byteRange, EntityTag, Problem, Problems, rule } from "../Http.ts"
+import { Problem, Problems, RangeRequest, rule } from "../Http.ts"
 import { Access } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioFileChanged } from "../Recording.ts"
@@ -100,13 +100,13 @@ const respond = Effect.fnUntraced(function* (
   const { begin, bytes, etag, format, size } = rendition
   const conditions = request.headers
   const headers = headersOf(conversation, rendition)
-  if (!EntityTag.isMatch(conditions["if-match"], etag)) return changed.response
-  if (!EntityTag.isNoneMatch(conditions["if-none-match"], etag))
+  if (!RangeRequest.isMatch(conditions["if-match"], etag)) return changed.response
+  if (!RangeRequest.isNoneMatch(conditions["if-none-match"], etag))
     return HttpServerResponse.empty({ status: 304, headers })
   // RFC 9110 defines ranges for GET only.
   const header =
-    request.method === "GET" && EntityTag.isSameRange(conditions["if-range"], etag) ? conditions["range"] : undefined
-  const requested = byteRange(header, size)
+    request.method === "GET" && RangeRequest.isSameRange(conditions["if-range"], etag) ? conditions["range"] : undefined
+  const requested = RangeRequest.byteRange(header, size)
   if (requested === "unsatisfiable") return Problem.rangeNotSatisfiable(size).response
   const range = requested === "whole" ? { start: 0, end: size } : requested
   const opened = Effect.timeoutOrElse(begin(range), {

@@ -5,7 +5,7 @@
 import { Clock, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Seats } from "../Bulkhead.ts"
-import { byteRange, EntityTag, Problem, Problems } from "../Http.ts"
+import { Problem, Problems, RangeRequest } from "../Http.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { ObjectUrls, path } from "../Storage/Disk/ObjectUrls.ts"
 import * as Validation from "../Storage/Validation.ts"
@@ -35,11 +35,11 @@ const respond = (request: HttpServerRequest.HttpServerRequest, storage: Storage[
     "cache-control": "private",
     "x-content-type-options": "nosniff"
   }
-  if (!EntityTag.isNoneMatch(request.headers["if-none-match"], etag)) {
+  if (!RangeRequest.isNoneMatch(request.headers["if-none-match"], etag)) {
     return HttpServerResponse.empty({ status: 304, headers })
   }
-  const isSame = EntityTag.isSameRange(request.headers["if-range"], etag)
-  const range = byteRange(isSame ? request.headers["range"] : undefined, head.size)
+  const isSame = RangeRequest.isSameRange(request.headers["if-range"], etag)
+  const range = RangeRequest.byteRange(isSame ? request.headers["range"] : undefined, head.size)
   if (range === "unsatisfiable") return Problem.rangeNotSatisfiable(head.size).response
   if (range === "whole") {
     return HttpServerResponse.stream(storage.get(head.key), {

@@ -4,7 +4,7 @@
  */
 import { Effect, FileSystem, Option, Path, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
-import { EntityTag } from "../Http.ts"
+import { RangeRequest } from "../Http.ts"
 
 const Manifest = Schema.fromJsonString(
   Schema.Array(Schema.Struct({ url: Schema.String, file: Schema.String, type: Schema.String, etag: Schema.String }))
@@ -82,7 +82,7 @@ const respond = (file: Loaded, request: HttpServerRequest.HttpServerRequest) => 
     "x-content-type-options": "nosniff",
     ...(file.url === "/" ? { "cache-control": "no-cache", ...pageHeaders } : { "cache-control": forever })
   }
-  if (!EntityTag.isNoneMatch(request.headers["if-none-match"], file.etag)) {
+  if (!RangeRequest.isNoneMatch(request.headers["if-none-match"], file.etag)) {
     return HttpServerResponse.empty({ status: 304, headers: common })
   }
   const found = file.packed.find(({ name }) => accepts(request.headers["accept-encoding"], name))

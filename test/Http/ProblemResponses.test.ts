@@ -6,7 +6,7 @@ import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/h
 import { DbUnavailable } from "../../src/Db.ts"
 import { Keys } from "../../src/Auth/Keys.ts"
 import { Problem } from "../../src/Http/Problem.ts"
-import { strict } from "../../src/Http/Strict.ts"
+import { strict } from "../../src/Http.ts"
 import { served } from "./support/Served.ts"
 
 const Body = Schema.Struct({

@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Logger, Schema } from "effect"
 import { StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
 import { transient, translate } from "../../src/Storage/Gcs/Fault.ts"
-import * as FailureFormat from "../../src/Telemetry/FailureFormat.ts"
+import * as Telemetry from "../../src/Telemetry.ts"
 
 class Inner extends Schema.TaggedError<Inner>()("Inner", { attempts: Schema.Int, cause: Schema.Defect() }) {}
 
@@ -11,7 +11,7 @@ class Inner extends Schema.TaggedError<Inner>()("Inner", { attempts: Schema.Int,
 const lineOf = Effect.fnUntraced(function* (log: Effect.Effect<void>) {
   const lines: Array<string> = []
   const logger = Logger.map(Logger.formatJson, (line) => void lines.push(line))
-  yield* Effect.provide(log, FailureFormat.layerOf(logger))
+  yield* Effect.provide(log, Telemetry.layerLogger(logger))
   assert.strictEqual(lines.length, 1)
   return JSON.parse(lines[0] ?? "")
 })

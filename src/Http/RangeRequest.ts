@@ -1,4 +1,4 @@
-/** The request header `Range` (RFC 9110, section 14.2). */
+/** Range requests and their preconditions (RFC 9110, sections 8.8.3, 13.1 and 14.2). */
 
 /** Bytes `start` to `end`, `end` not included. */
 interface Range {
@@ -35,4 +35,24 @@ export function byteRange(header: string | undefined, size: number): Requested {
   const end = last === undefined || last === "" ? Infinity : position(last) + 1
   if (end <= start) return "whole"
   return start >= size ? "unsatisfiable" : { start, end: Math.min(end, size) }
+}
+
+/** Tags of a list such as `"a", W/"b"`. A tag can contain commas. */
+const tags = (list: string): ReadonlyArray<string> => list.match(/(?:W\/)?"[^"]*"/g) ?? []
+
+/** `If-None-Match`: `*`, or a list that contains the tag, by weak comparison. */
+export function isNoneMatch(header: string | undefined, etag: string): boolean {
+  return (
+    header === undefined || !(header.trim() === "*" || tags(header).some((tag) => tag.replace(/^W\//, "") === etag))
+  )
+}
+
+/** `If-Match`: `*`, or a list that contains the strong tag. */
+export function isMatch(header: string | undefined, etag: string): boolean {
+  return header === undefined || header.trim() === "*" || tags(header).includes(etag)
+}
+
+/** `If-Range`: the strong tag. Dates never match: there is no `Last-Modified`. */
+export function isSameRange(header: string | undefined, etag: string): boolean {
+  return header === undefined || header.trim() === etag
 }

@@ -1,28 +1,28 @@
 /** What a `Range` header asks for. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { byteRange } from "../../src/Http/ByteRange.ts"
+import * as RangeRequest from "../../src/Http/RangeRequest.ts"
 
 const Position = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 120 }))
 
 describe("byteRange", () => {
   it("answers the three forms, clipped to what there is", () => {
-    assert.deepStrictEqual(byteRange("bytes=0-0", 100), { start: 0, end: 1 })
-    assert.deepStrictEqual(byteRange("bytes=10-19", 100), { start: 10, end: 20 })
-    assert.deepStrictEqual(byteRange("bytes=10-1000", 100), { start: 10, end: 100 })
-    assert.deepStrictEqual(byteRange("bytes=99-", 100), { start: 99, end: 100 })
-    assert.deepStrictEqual(byteRange("bytes=-1", 100), { start: 99, end: 100 })
-    assert.deepStrictEqual(byteRange("bytes=-1000", 100), { start: 0, end: 100 })
-    assert.deepStrictEqual(byteRange("Bytes= 5-6 ,", 100), { start: 5, end: 7 })
-    assert.deepStrictEqual(byteRange(`bytes=5-${"9".repeat(400)}`, 100), { start: 5, end: 100 })
+    assert.deepStrictEqual(RangeRequest.byteRange("bytes=0-0", 100), { start: 0, end: 1 })
+    assert.deepStrictEqual(RangeRequest.byteRange("bytes=10-19", 100), { start: 10, end: 20 })
+    assert.deepStrictEqual(RangeRequest.byteRange("bytes=10-1000", 100), { start: 10, end: 100 })
+    assert.deepStrictEqual(RangeRequest.byteRange("bytes=99-", 100), { start: 99, end: 100 })
+    assert.deepStrictEqual(RangeRequest.byteRange("bytes=-1", 100), { start: 99, end: 100 })
+    assert.deepStrictEqual(RangeRequest.byteRange("bytes=-1000", 100), { start: 0, end: 100 })
+    assert.deepStrictEqual(RangeRequest.byteRange("Bytes= 5-6 ,", 100), { start: 5, end: 7 })
+    assert.deepStrictEqual(RangeRequest.byteRange(`bytes=5-${"9".repeat(400)}`, 100), { start: 5, end: 100 })
   })
 
   it("says that a range which begins behind the end, and an empty suffix, can't be satisfied", () => {
     for (const header of ["bytes=100-", "bytes=100-200", "bytes=-0", `bytes=${"9".repeat(400)}-`]) {
-      assert.strictEqual(byteRange(header, 100), "unsatisfiable", header)
+      assert.strictEqual(RangeRequest.byteRange(header, 100), "unsatisfiable", header)
     }
-    assert.strictEqual(byteRange("bytes=0-", 0), "unsatisfiable")
-    assert.strictEqual(byteRange("bytes=-5", 0), "unsatisfiable")
+    assert.strictEqual(RangeRequest.byteRange("bytes=0-", 0), "unsatisfiable")
+    assert.strictEqual(RangeRequest.byteRange("bytes=-5", 0), "unsatisfiable")
   })
 
   it("ignores several ranges, other units, and what does not parse", () => {
@@ -45,7 +45,7 @@ describe("byteRange", () => {
       "seconds=0-1",
       "xbytes=0-1"
     ]
-    for (const header of ignored) assert.strictEqual(byteRange(header, 100), "whole", header)
+    for (const header of ignored) assert.strictEqual(RangeRequest.byteRange(header, 100), "whole", header)
   })
 
   it.effect.prop(
@@ -57,7 +57,7 @@ describe("byteRange", () => {
           if (first !== undefined) return at >= first && (last === undefined || at <= last)
           return last !== undefined && at >= size - last
         })
-        const asked = byteRange(`bytes=${first ?? ""}-${last ?? ""}`, size)
+        const asked = RangeRequest.byteRange(`bytes=${first ?? ""}-${last ?? ""}`, size)
         const isInvalid = first === undefined ? last === undefined : last !== undefined && last < first
         if (isInvalid) assert.strictEqual(asked, "whole")
         else if (wanted.length === 0) assert.strictEqual(asked, "unsatisfiable")
