@@ -1,4 +1,5 @@
 /** Names, and how much of the code is comments. */
+import { maxPhrases } from "../../../scripts/Architecture/Words.ts"
 import { file, lines, suite } from "../../support/RuleCases.ts"
 
 suite("Words", [
@@ -8,6 +9,17 @@ suite("Words", [
     bad: { "src/A/B.ts": file("export const Turns = 1") },
     where: "src/A/B.ts:1",
     good: { "src/A/FairQueue.ts": file("export const FairQueue = 1"), "test/Turns.ts": file("export const Turns = 1") }
+  },
+  {
+    rule: "prose",
+    promise: "refuses more unidiomatic comments than there were",
+    bad: { "src/A.ts": file(`/** Bytes a second, of\n * late. */\n${"// Nobody reads it.\n".repeat(maxPhrases)}`) },
+    where: "src/A.ts:2",
+    good: {
+      "src/A.ts": file(
+        `/** Smoothed rate. */\nexport const A = "of late"\n${"// Nobody reads it.\n".repeat(maxPhrases)}`
+      )
+    }
   },
   {
     rule: "comments",
