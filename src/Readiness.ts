@@ -2,8 +2,6 @@
 import { Cause, Context, Effect, Latch, Layer, Schema } from "effect"
 import { ReadinessConfig } from "./Readiness/ReadinessConfig.ts"
 
-export * as Health from "./Readiness/Health.ts"
-
 /** Failure of a check that leaves the node ready: it is reported, and traffic continues. */
 export class Degraded extends Schema.TaggedError<Degraded>()("Degraded", { reason: Schema.String }) {
   override get message() {
@@ -26,6 +24,19 @@ export interface Status {
 
 /** The only failure of a node that stops. */
 export const stopping: FailedCheck = { name: "drain", reason: "The node is stopping." }
+
+export const healthPaths = { live: "/health/live", ready: "/health/ready" } as const
+
+/** Body of `/health/live`. */
+export const liveBody = { status: "live" }
+
+/** The body of `/health/ready`. */
+export function readinessBody({ degraded, failing }: Status) {
+  return {
+    ...(failing.length === 0 ? { status: "ready" } : { status: "unavailable", failing }),
+    ...(degraded.length === 0 ? {} : { degraded })
+  }
+}
 
 export class Readiness extends Context.Service<
   Readiness,

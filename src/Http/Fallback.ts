@@ -3,7 +3,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:ht
 import type { Duplex } from "node:stream"
 import { Predicate } from "effect"
 import { ProblemDetails } from "effect/http"
-import { Health, stopping } from "../Readiness.ts"
+import { healthPaths, liveBody, readinessBody, stopping } from "../Readiness.ts"
 import { Problem } from "./Problem.ts"
 
 /** By the parser's error code. */
@@ -67,12 +67,12 @@ interface Response {
 
 const responseTo = ({ method, url }: IncomingMessage, phase: Phase): Response => {
   const path = method === "GET" || method === "HEAD" ? url?.split("?")[0] : undefined
-  if (path === Health.paths.live) return { status: 200, type: "application/json", body: Health.live }
-  if (path === Health.paths.ready)
+  if (path === healthPaths.live) return { status: 200, type: "application/json", body: liveBody }
+  if (path === healthPaths.ready)
     return {
       status: 503,
       type: "application/json",
-      body: Health.readiness({ failing: failing(phase), degraded: [] })
+      body: readinessBody({ failing: failing(phase), degraded: [] })
     }
   return { status: 503, type: ProblemDetails.contentType, body: problems[phase.name].body }
 }
