@@ -30,6 +30,7 @@ interface Sent {
 const open = Effect.gen(function* () {
   const recording = yield* Recording
   const told = { bytes: 0, shifts: new Array<number>() }
+  const failed = yield* Deferred.make<string>()
   let room = yield* Deferred.make<void>()
   const capture = yield* recording.open({
     uid: "u",
@@ -40,7 +41,7 @@ const open = Effect.gen(function* () {
       told.bytes = bytes
     },
     onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-    onFailure: () => {},
+    onFailure: ({ _tag }) => Deferred.doneUnsafe(failed, Effect.succeed(_tag)),
     onShift: (seconds) => told.shifts.push(Math.round(seconds * 1000) / 1000)
   })
   capture.switchTo("c")
@@ -51,7 +52,7 @@ const open = Effect.gen(function* () {
       if (capture.append(start, audio) === "full") yield* Deferred.await(room)
     }
   })
-  return { told, send }
+  return { told, send, failed }
 })
 
 /** Sends as one device does, and ends; answers what it was told. */
@@ -83,6 +84,14 @@ const loaded = Effect.gen(function* () {
   const live = yield* LiveConversations
   while (live.get("u", "c")?.loaded !== true) yield* Effect.sleep("5 millis")
 })
+
+/** So many bytes of the conversation are on disk. */
+const durable = (bytes: number) =>
+  Effect.gen(function* () {
+    const live = yield* LiveConversations
+    const now = () => [...(live.get("u", "c")?.chunks ?? [])].reduce((sum, chunk) => sum + chunk.durable, 0)
+    while (now() < bytes) yield* Effect.sleep("5 millis")
+  })
 
 const heard = Effect.map(chunksOf("u", "c"), ({ audio }) => audio)
 
@@ -201,13 +210,43 @@ for (const [what, enter] of [
     onNode(
       Effect.gen(function* () {
         const { bytes } = yield* send(frames(40 * rate, 41 * rate, 800))
-        assert.strictEqual(bytes, 2 * rate)
+        assert.strictEqual(bytes, 0)
         assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(rate, 40 * rate)])))
       }),
       { enter },
       { conversationLookup: Duration.millis(300) }
     )
   )
+
+it.live("acknowledges nothing that may lie on stored audio until it knows that", () =>
+  Effect.gen(function* () {
+    const database = { isDown: true }
+    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
+    yield* onNode(
+      Effect.gen(function* () {
+        const sender = yield* open
+        // A clock of whole seconds, which was set back.
+        const late = (count: number) =>
+          Array.from({ length: count }, (_, index) => ({
+            start: epoch + 20 + Math.floor(index / 10),
+            audio: ramp(rate / 10, 3_000_000 + (index * rate) / 10)
+          }))
+        yield* sender.send(late(10))
+        yield* durable(2 * rate)
+        assert.strictEqual(sender.told.bytes, 0)
+        database.isDown = false
+        assert.strictEqual(yield* Deferred.await(sender.failed), "NotWritten")
+        const again = yield* send(late(10))
+        assert.strictEqual(again.bytes, 2 * rate)
+        const audio = yield* heard
+        assert.isTrue(audio.includes(Buffer.from(ramp(rate, 3_000_000))))
+        assert.isTrue(audio.subarray(0, 60 * rate).equals(ramp(30 * rate)))
+      }).pipe(Effect.scoped),
+      { enter },
+      { conversationLookup: Duration.millis(300) }
+    )
+  })
+)
 
 it.live("learns what is stored as soon as the database answers, while it records", () =>
   Effect.gen(function* () {

@@ -51,6 +51,11 @@ export class AckProgress {
     this.#conversation = undefined
   }
 
+  /** Leaves a conversation without a final acknowledgement: the client sends the rest again. */
+  abandon(): void {
+    this.#conversation = undefined
+  }
+
   /** Audio arrived; it is not necessarily placed yet. */
   came(): void {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()

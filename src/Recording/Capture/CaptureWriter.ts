@@ -121,6 +121,12 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
     this.close(done)
   }
 
+  /** After this failure the client resends what is not acknowledged, and it is compared with the stored audio. */
+  loaded(isOverlapping: boolean): void {
+    if (!isOverlapping) return this.#host.markDirty(this)
+    this.#fail({ _tag: "NotWritten", cause: new Error("audio was received for a time that is stored already") })
+  }
+
   entered(conversation: LiveConversation): void {
     this.#waiting = undefined
     if (this.#failure !== undefined) {
@@ -167,7 +173,8 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
       this.#sealing = this.#sealing.filter(({ chunk }) => chunk.durable !== chunk.appended)
       for (const { chunk } of whole) this.#handOver(chunk)
     }
-    if (this.#progress.durable()) this.#host.markDirty(this)
+    // Acknowledged audio must be audible: while the stored audio is unknown, what was placed may lie beneath it.
+    if (this.#conversation?.loaded !== false && this.#progress.durable()) this.#host.markDirty(this)
     if (this.#backlog.length > 0) this.#resume()
     else this.#advance()
   }
@@ -229,7 +236,8 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
   #leave(): void {
     if (this.#chunk !== undefined) this.#seal()
     if (this.#conversation === undefined) return
-    this.#progress.leave()
+    if (this.#conversation.loaded) this.#progress.leave()
+    else this.#progress.abandon()
     if (this.#progress.owes) this.#host.markDirty(this)
     this.#host.leave(this, this.#conversation)
     this.#conversation = undefined
@@ -339,6 +347,7 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
       { id: this.#host.newId(), uid, conversation: conversation.id, start, sampleRate, codec },
       this.#host.now()
     )
+    chunk.isUnchecked = !conversation.loaded
     this.#chunk = chunk
     conversation.addChunk(chunk)
     return chunk

@@ -94,13 +94,18 @@ const make = Effect.gen(function* () {
   const load = (conversation: LiveConversation) =>
     conversationRows.ensure(conversation.uid, conversation.id).pipe(
       Effect.andThen(chunkRows.tail(conversation.uid, conversation.id)),
-      Effect.map(({ chunks, clockShift, end }) => conversation.load(chunks, end ?? -Infinity, clockShift ?? 0)),
+      Effect.map(({ chunks, clockShift, end }) => {
+        const isOverlapping = conversation.isUncheckedBefore(end ?? -Infinity)
+        conversation.load(chunks, end ?? -Infinity, clockShift ?? 0)
+        return isOverlapping
+      }),
       Effect.timeout(config.conversationLookup)
     )
 
   /** Retries until the database answers or the last capture leaves the conversation. */
   const loadLater = (conversation: LiveConversation) =>
     load(conversation).pipe(
+      Effect.map((isOverlapping) => conversation.writer?.loaded(isOverlapping)),
       Effect.ignoreCause,
       Effect.delay(config.conversationLookup),
       Effect.repeat({ while: () => !conversation.loaded && conversation.captures > 0 })

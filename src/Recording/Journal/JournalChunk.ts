@@ -43,6 +43,8 @@ export class JournalChunk {
   /** Bytes that are fsynced. */
   durable = 0
   nameAttempts = 0
+  /** The chunk began while the stored audio of its conversation was unknown. */
+  isUnchecked = false
   /** First round in which the sweep offers it, and how often the store rejected it. */
   dueRound = 0
   refusals = 0

@@ -9,6 +9,8 @@ export interface JournalUsage {
 export interface ConversationWriter {
   /** Another writer takes over. `done` is called when all received audio is written or discarded. */
   readonly supersede: (done: () => void) => void
+  /** The stored state has become known after the writer had begun. `isOverlapping`: some audio lies on what is stored. */
+  readonly loaded: (isOverlapping: boolean) => void
 }
 
 export class LiveConversation {
@@ -72,6 +74,11 @@ export class LiveConversation {
     if (end <= this.end) return
     this.end = end
     this.clockShift = clockShift
+  }
+
+  /** Whether audio that was placed before the stored state was known begins before Unix second `end`. */
+  isUncheckedBefore(end: number): boolean {
+    return [...this.#chunks.values()].some((chunk) => chunk.isUnchecked && chunk.start < end)
   }
 
   /** Recomputes the end after buffered audio was dropped. */

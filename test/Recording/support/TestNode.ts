@@ -125,7 +125,11 @@ export class TestNode {
         newId,
         markDirty: options.markDirty ?? this.journal.markDirty,
         markUrgent: this.journal.markUrgent,
-        enter: (capture, id) => capture.entered(this.conversation(id)),
+        enter: (capture, id) => {
+          const conversation = this.conversation(id)
+          conversation.load(0, -Infinity, 0)
+          capture.entered(conversation)
+        },
         leave: () => {},
         sealed: (_capture, chunk) => this.sealed.push(chunk),
         abandoned: (chunk) => this.abandoned.push(chunk),
