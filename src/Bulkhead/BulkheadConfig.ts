@@ -18,14 +18,6 @@ const settings = {
     permits,
     "Writes to and removals from the object store at the same time; more wait, the users taking turns. Raise it together with SPILLWAY_UPLOADS."
   ),
-  precache: Settings.constant(
-    Settings.integer(
-      "SPILLWAY_PRECACHE_PERMITS",
-      4,
-      permits,
-      "Artifacts made at the same time; more wait, the users taking turns."
-    )
-  ),
   waiting: Settings.constant(
     Settings.integer(
       "SPILLWAY_BULKHEAD_WAITING",

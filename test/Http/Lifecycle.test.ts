@@ -79,7 +79,8 @@ it("answers every connection that it accepts, from its first moment to its last"
   const reasons = before
     .filter(({ name, answer }) => name === "ready" && answer.status === 503)
     .flatMap(({ answer }) => JSON.parse(answer.body.toString()).failing.map((each: { reason: string }) => each.reason))
-  for (const step of ["The database is being created.", "PostgreSQL is starting."]) assert.include(reasons, step)
+  // The steps after this one may be over between two requests.
+  assert.include(reasons, "The database is being created.")
 }, 60_000)
 
 it("stops within its bounds while clients hold connections on which they send nothing, or read nothing", async () => {
