@@ -1,10 +1,10 @@
 /** A Spillway's database alone, as a process that a test can kill: says when it is ready, then waits. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
-import * as Database from "../../src/Db/Database.ts"
-import { DbConfig } from "../../src/Db/DbConfig.ts"
-import * as EmbeddedPostgres from "../../src/Db/Postgres/EmbeddedPostgres.ts"
-import { NodeConfig } from "../../src/NodeConfig.ts"
+import * as Database from "../../../src/Db/Database.ts"
+import { DbConfig } from "../../../src/Db/DbConfig.ts"
+import * as EmbeddedPostgres from "../../../src/Db/Postgres/EmbeddedPostgres.ts"
+import { NodeConfig } from "../../../src/NodeConfig.ts"
 
 Layer.effectDiscard(Console.log("ready")).pipe(
   Layer.provide(Database.layerNoDeps),
