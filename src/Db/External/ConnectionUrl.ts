@@ -1,4 +1,4 @@
-/** A connection URI as libpq reads it (PostgreSQL's manual, "Connection URIs" and "Parameter Key Words"). Opens nothing. */
+/** Parses a connection URI as libpq does (PostgreSQL manual, "Connection URIs" and "Parameter Key Words"). */
 import { Duration, Effect, Option, Result } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 
@@ -8,13 +8,13 @@ export type SslMode = (typeof sslModes)[number]
 export interface Host {
   /** A name, an address, or the directory of a Unix socket. */
   readonly host: string
-  /** Connect here instead; `host` is still the name that a certificate must have. */
+  /** Connect to this address instead; certificates are still verified for `host`. */
   readonly address: string | undefined
   readonly port: number
 }
 
 export interface ConnectionUrl {
-  /** In the order in which they are tried; at least one. */
+  /** At least one, in the order of attempts. */
   readonly hosts: ReadonlyArray<Host>
   readonly user: string | undefined
   readonly password: string | undefined
@@ -22,7 +22,7 @@ export interface ConnectionUrl {
   readonly applicationName: string | undefined
   /** Command-line options for the session, such as `-c search_path=audio`. */
   readonly options: string | undefined
-  /** For one host. */
+  /** Per host. */
   readonly connectTimeout: Duration.Duration | undefined
   readonly sslMode: SslMode
   /** A file, or `system`. */
@@ -30,7 +30,7 @@ export interface ConnectionUrl {
   readonly sslCert: string | undefined
   readonly sslKey: string | undefined
   readonly sslPassword: string | undefined
-  /** Standbys and read-only servers are passed over. */
+  /** Skips standbys and read-only servers. */
   readonly writable: boolean
 }
 
@@ -53,7 +53,7 @@ const supported = [
 ] as const
 type Parameter = (typeof supported)[number]
 
-/** Parameters of libpq, with the values that ask for nothing that is not done anyway. */
+/** Parameters of libpq that are ignored, with the values that request the existing behaviour. */
 const harmless: Readonly<Record<string, ReadonlyArray<string>>> = {
   channel_binding: ["prefer", "disable"],
   client_encoding: ["auto", "utf8", "utf-8"],
@@ -68,7 +68,7 @@ const harmless: Readonly<Record<string, ReadonlyArray<string>>> = {
   sslsni: ["1"]
 }
 
-/** What to do in place of parameters of other drivers. */
+/** Remedies for parameters of other drivers. */
 const instead: Readonly<Record<string, string>> = {
   ssl: "write ssl=true, or sslmode=disable, require, verify-ca or verify-full",
   schema: "write options=-csearch_path%3DNAME",
@@ -76,11 +76,10 @@ const instead: Readonly<Record<string, string>> = {
   connection_limit: "set SPILLWAY_DB_POOL, and remove it",
   pool_timeout: "remove it: an operation waits for a connection for at most 60 seconds",
   sslaccept: "write sslmode=require, verify-ca or verify-full",
-  channel_binding:
-    "remove it: channel binding is not supported; sslmode=verify-full tells that the server is the right one"
+  channel_binding: "remove it: channel binding is not supported; sslmode=verify-full verifies the server"
 }
 
-/** Never shows a value that may be a part of the password. */
+/** The problem never contains a value that may be part of the password. */
 const refuse = (problem: string, remedy: string) => new DatabaseUnusable({ problem: `DATABASE_URL ${problem}`, remedy })
 
 const unreadable = (what: string) =>
@@ -94,7 +93,7 @@ const decode = (raw: string, what: string) =>
   Effect.fromResult(
     Result.mapError(
       Result.try(() => decodeURIComponent(raw)),
-      () => unreadable(`${what} has a % that begins no code`)
+      () => unreadable(`${what} has a % without two hexadecimal digits`)
     )
   )
 
@@ -139,7 +138,7 @@ const readQuery = Effect.fnUntraced(function* (query: string) {
   return parameters
 })
 
-/** One value for all, or one for each. */
+/** Repeats a single value for each host. */
 const spread = (values: ReadonlyArray<string>, count: number, what: string) => {
   const [only] = values
   if (only === undefined) return Effect.succeed(Array.from({ length: count }, () => ""))
@@ -183,7 +182,7 @@ const sslModeOf = Effect.fnUntraced(function* (parameters: ReadonlyMap<Parameter
   if (isSystem && mode !== "verify-full")
     return yield* refuse(
       `has sslmode=${mode} with sslrootcert=system`,
-      "write sslmode=verify-full: anybody gets certificates of the system's authorities"
+      "write sslmode=verify-full: anyone can get a certificate from the system's authorities"
     )
   return mode
 })
@@ -235,7 +234,7 @@ export const parse = Effect.fnUntraced(function* (url: string): Effect.fn.Return
   }
 })
 
-/** For messages: where it is, without credentials. */
+/** Hosts and database for messages, without credentials. */
 export function nameOf({ database, hosts, user }: ConnectionUrl): string {
   const places = hosts.map(({ host, port }) => (port === 5432 ? host : `${host}:${port}`))
   return `${places.join(",")}/${Option.getOrElse(Option.fromUndefinedOr(database ?? user), () => "")}`

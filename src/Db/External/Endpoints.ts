@@ -1,4 +1,4 @@
-/** The ways in which a connection URI lets a server be reached, in libpq's order: each of its hosts, encrypted and in the clear. */
+/** The endpoints of a connection URI in libpq's order: each host, with and without TLS as its sslmode allows. */
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Tls from "node:tls"
@@ -12,13 +12,13 @@ export interface Endpoint {
   /** For messages. */
   readonly name: string
   readonly target: { readonly path: string } | { readonly host: string; readonly port: number }
-  /** Undefined: in the clear. */
+  /** Undefined for an unencrypted connection. */
   readonly tls: Tls.ConnectionOptions | undefined
 }
 
 const isSocket = ({ host }: Host) => host.startsWith("/")
 
-/** Milliseconds. A peer that vanished is noticed after this silence and ten probes, one a second. */
+/** Milliseconds of silence before TCP probes. A vanished peer is detected after ten of them, one a second. */
 const keepAlive = 10_000
 
 const readCertificate = Effect.fnUntraced(function* (parameter: string, file: string) {
@@ -33,7 +33,7 @@ const readCertificate = Effect.fnUntraced(function* (parameter: string, file: st
   )
 })
 
-/** The certificates that a server's must come from; undefined: it is not verified. */
+/** The trusted certificate authorities; undefined when the server is not verified. */
 const authorities = Effect.fnUntraced(function* ({ sslMode, sslRootCert }: ConnectionUrl) {
   if (sslRootCert === "system") {
     const system = Tls.getCACertificates("system")
@@ -52,7 +52,7 @@ const authorities = Effect.fnUntraced(function* ({ sslMode, sslRootCert }: Conne
   })
 })
 
-/** As libpq: what there is to verify with is used in every mode; the host's name counts in `verify-full` only. */
+/** As libpq, verifies the certificate in every mode if authorities are known, and the host name only in `verify-full`. */
 const tlsOptions = Effect.fnUntraced(function* (url: ConnectionUrl) {
   const { sslCert, sslKey, sslMode, sslPassword } = url
   const ca = yield* authorities(url)
@@ -81,7 +81,7 @@ const tlsOptions = Effect.fnUntraced(function* (url: ConnectionUrl) {
   })
 })
 
-/** Over a Unix socket nothing is encrypted, whatever the mode. */
+/** A Unix socket is never encrypted, whatever the mode. */
 export const of = Effect.fnUntraced(function* (url: ConnectionUrl) {
   const isEncrypted = url.sslMode !== "disable" && !url.hosts.every(isSocket)
   const tlsFor = isEncrypted ? yield* tlsOptions(url) : () => undefined
@@ -105,11 +105,11 @@ export const of = Effect.fnUntraced(function* (url: ConnectionUrl) {
   })
 })
 
-/** No session there. `isTls`: TLS could not be agreed on, or the server is not the one that it should be. */
+/** No session at this endpoint. `isTls`: TLS negotiation or verification of the server failed. */
 export class EndpointFailed extends Schema.TaggedError<EndpointFailed>()("EndpointFailed", {
   reason: Schema.String,
   isTls: Schema.Boolean,
-  /** Of the server's own answer. */
+  /** SQLSTATE of the server's error. */
   code: Schema.optionalKey(Schema.String),
   severity: Schema.optionalKey(Schema.String)
 }) {
@@ -118,10 +118,10 @@ export class EndpointFailed extends Schema.TaggedError<EndpointFailed>()("Endpoi
   }
 }
 
-/** The server answers one byte. More would be from somebody who writes into the connection before it is encrypted. */
+/** The server responds with one byte. More bytes would come from an attacker who injects data before encryption. */
 const isAccepted = (answer: Uint8Array) => answer.length === 1 && answer[0] === 0x53
 
-/** A connection on which the session can begin. Interrupting closes it. */
+/** Opens a connection for a session. Interruption closes it. */
 export function open({ target, tls }: Endpoint): Effect.Effect<Duplex, EndpointFailed> {
   return Effect.callback<Duplex, EndpointFailed>((resume) => {
     const socket = Net.connect({ ...target, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAlive })
@@ -135,7 +135,7 @@ export function open({ target, tls }: Endpoint): Effect.Effect<Duplex, EndpointF
       current.off("close", closed)
       resume(Effect.succeed(current))
     }
-    // Stays: what breaks before the session listens must not end the process.
+    // Never removed: an error before the session has a listener must not end the process.
     socket.on("error", ({ message }) => fail(message, false))
     socket.once("close", closed)
     const encrypt = (answer: Uint8Array) => {

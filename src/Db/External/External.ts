@@ -1,4 +1,4 @@
-/** The database of `DATABASE_URL`, reached as libpq reaches it. */
+/** The database of `DATABASE_URL`, connected as libpq does. */
 import { Duplex } from "node:stream"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Cache, Duration, Effect, Exit, Layer, Predicate, Redacted, Result, Schedule } from "effect"
@@ -12,8 +12,8 @@ import * as Endpoints from "./Endpoints.ts"
 import * as Fault from "../Fault.ts"
 
 /**
- * How long the endpoint that was found is used for new connections before it is searched for again, unless it fails. Where
- * it must be writable, a server that became a standby still answers.
+ * How long new connections use the same endpoint before the next search; a failure ends it earlier. It is shorter where
+ * the server must be writable, because a server that became a standby still accepts connections.
  */
 const endpointTime = { any: Duration.minutes(1), writable: Duration.seconds(5) }
 
@@ -21,7 +21,7 @@ const retrySpacing = Duration.millis(250)
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
-/** What each endpoint failed with. The first answer of a server gives the SQLSTATE. */
+/** Combines the failures of all endpoints. The SQLSTATE is that of the first server that responded. */
 const combine = (
   failures: ReadonlyArray<readonly [name: string, failure: Endpoints.EndpointFailed]>
 ): Endpoints.EndpointFailed => {
@@ -45,17 +45,17 @@ const ofSession = ({ reason }: SqlError): Endpoints.EndpointFailed => {
   return new Endpoints.EndpointFailed({ ...answer, reason: messageOf(cause), isTls: false })
 }
 
-/** A pooler may take the connection and let the statement wait for a server. */
+/** Bounds the wait, because a pooler may accept the connection and queue the statement. */
 const answeredWithin = (patience: Duration.Duration) => {
   const message = `no answer to a statement within ${Duration.format(patience)}`
   const reason = new ConnectionError({ cause: new Error(message), message, operation: "connect" })
   return Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(new SqlError({ reason })) })
 }
 
-/** A connection that fails with `error` as soon as it is used. */
+/** A connection that fails with `error` when it is used. */
 const failed = (error: Error) => new Duplex({ construct: (done) => done(error) }).on("error", () => undefined)
 
-/** A connection that is open when `opened` is; the client asks for it synchronously when it cancels a statement. */
+/** A connection that buffers until `opened` succeeds; the client needs one synchronously to cancel a statement. */
 const pending = (opened: Effect.Effect<Duplex, Endpoints.EndpointFailed>): Duplex => {
   let inner: Duplex | undefined
   const outer: Duplex = new Duplex({
@@ -82,8 +82,8 @@ const pending = (opened: Effect.Effect<Duplex, Endpoints.EndpointFailed>): Duple
 }
 
 /**
- * How the client logs in. The client knows one place and one way to encrypt; here each connection goes to the first
- * endpoint that takes it. Before each connection the client evaluates `password`, and then calls `stream`.
+ * The login for the client. The client supports one address and one encryption mode, so each connection is opened here, to
+ * the first endpoint that accepts it. Before each connection the client evaluates `password`, then calls `stream`.
  */
 const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   const config = yield* DbConfig
@@ -104,7 +104,7 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   }
   const password = Redacted.make(url.password ?? "")
 
-  /** Whether a session begins there, and can write. */
+  /** Succeeds if a session starts at the endpoint and, where required, can write. */
   const probe = Effect.fnUntraced(
     function* (endpoint: Endpoints.Endpoint) {
       const stream = yield* open(endpoint)
@@ -147,7 +147,7 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   const takeReady = (): Duplex => {
     const stream = ready.shift()
     if (stream === undefined) return pending(open(latest))
-    // An attempt that was interrupted before it began may have left one.
+    // An interrupted attempt may have left a closed connection.
     return stream.destroyed ? takeReady() : stream
   }
   const connect = Effect.gen(function* () {
@@ -156,7 +156,7 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   })
   const login: Login = {
     ...session,
-    // An attempt, and before it for each endpoint the time to connect and the time to begin a session.
+    // One attempt, after the search: for each endpoint the time to connect and the time to start a session.
     connectTimeout: Duration.times(patience, isOneOf ? 2 * endpoints.length + 1 : 1),
     password: connect.pipe(
       Effect.catch((error) => Effect.sync(() => void ready.push(failed(error)))),
@@ -167,7 +167,7 @@ const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   return login
 })
 
-/** A pooler answers with a process of its own; the statements run in another. */
+/** Behind a pooler, the process ID of the connection differs from that of the server process that runs statements. */
 const isPooled = Effect.fnUntraced(function* (login: Login, patience: Duration.Duration) {
   const connection = yield* PgConnection.make(login)
   const { rows } = yield* connection.query("SELECT pg_backend_pid() AS pid", [], false).pipe(answeredWithin(patience))
@@ -185,7 +185,7 @@ const make = Effect.fnUntraced(function* (raw: Redacted.Redacted) {
     Effect.tapError((error) =>
       Effect.logDebug("The database does not answer yet", { database: name, cause: error.reason.cause })
     ),
-    // A server that is started together with this node does not answer at once.
+    // A server that starts together with this node is not ready immediately.
     Effect.retry({
       while: (error) => Fault.of(error) === "refused" && !isTls(error),
       schedule: Schedule.spaced(retrySpacing).pipe(Schedule.upTo({ duration: config.startTimeout }))

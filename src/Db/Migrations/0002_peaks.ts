@@ -1,4 +1,4 @@
-/** What waveforms are drawn from, beside each chunk. Null for what was stored before. */
+/** Peaks of each chunk, for waveforms. Null for older chunks. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 

@@ -1,6 +1,6 @@
 /**
- * What a list of conversations needs, kept: how many chunks each has, and what the layout of its first ones has come to.
- * The count is the database's own, so that it is right whoever inserts or deletes, the previous release included.
+ * Materializes what a list of conversations needs: the number of chunks, and the layout of the first ones. Triggers keep
+ * the count, so that inserts and deletes of the previous release are counted too.
  */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
@@ -31,7 +31,7 @@ export const timelines = Effect.gen(function* () {
     CREATE TRIGGER chunks_added AFTER INSERT ON chunks
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_chunks()`
 
-  // What was laid out has the deleted ones in it.
+  // The stored layout contains the deleted chunks.
   yield* sql`
     CREATE FUNCTION discount_chunks() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -46,7 +46,7 @@ export const timelines = Effect.gen(function* () {
     CREATE TRIGGER chunks_removed AFTER DELETE ON chunks
     REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION discount_chunks()`
 
-  // The triggers' lock keeps others from inserting until all of this is committed.
+  // Creating the triggers locks the table against inserts until the commit.
   yield* sql`
     UPDATE conversations v SET chunks = (
       SELECT count(*) FROM chunks c WHERE c.uid = v.uid AND c.conversation_id = v.id

@@ -1,4 +1,4 @@
-/** Peaks of encrypted audio are encrypted too, in place of the ones in the clear. */
+/** Encrypted peaks, which replace the plain ones for encrypted audio. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 

@@ -1,4 +1,4 @@
-/** Conversations are listed by when they began: those that were imported, years ago perhaps. */
+/** An index for listing conversations by start time, which for imported ones is not their insertion order. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 

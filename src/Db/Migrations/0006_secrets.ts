@@ -1,4 +1,4 @@
-/** Which master secrets audio was encrypted with, by fingerprints that tell nothing of them, so that one that is dropped is missed. */
+/** Fingerprints of the master secrets in use, so that startup can warn about a missing one. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 

@@ -1,4 +1,4 @@
-/** By how much audio lies later than its sender's stamps, and how many chunks of a conversation have such audio. */
+/** The clock shift of each chunk, seconds later than its sender's timestamps, and the number of shifted chunks per conversation. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
@@ -7,7 +7,7 @@ export const clockShifts = Effect.gen(function* () {
   yield* sql`ALTER TABLE chunks ADD COLUMN clock_shift double precision NOT NULL DEFAULT 0`
   yield* sql`ALTER TABLE conversations ADD COLUMN clock_shifts bigint NOT NULL DEFAULT 0`
 
-  // Chunks without a shift, which nearly all are, cost no second update of the conversation.
+  // Chunks without a shift, nearly all, need no second update of the conversation.
   yield* sql`
     CREATE OR REPLACE FUNCTION count_chunks() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -1,12 +1,12 @@
 /**
- * The index of a conversation: each chunk's row has its place in its audio file and the state of the layout after it, each
- * audio file has a row, and each conversation has its sums. Replaces the kept layouts and the triggers that counted.
+ * The index of a conversation: each chunk has its position in its audio file and the layout state after it, each audio
+ * file has a row, and each conversation has totals. Replaces the stored layouts and the counting triggers.
  */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { fileId, Placement, type Span } from "../../Audio.ts"
 
-/** Rows that are read and written at once. */
+/** Rows per read and write. */
 const batch = 1_000
 
 interface Row {
@@ -42,14 +42,14 @@ const schema = Effect.gen(function* () {
   yield* sql`DROP FUNCTION count_chunks()`
   yield* sql`DROP FUNCTION discount_chunks()`
   yield* sql`DROP TABLE timelines`
-  // Without a sample there is nothing to place. None was ever written.
+  // A chunk without samples has no position. None was ever written.
   yield* sql`DELETE FROM chunks WHERE samples = 0`
-  // Positions are samples since the Unix epoch at the chunk's rate. `end_at`, `heard_end`, `pending`: the state after it.
+  // Positions are samples since the Unix epoch at the chunk's rate. `end_at`, `heard_end`, `pending`: the layout state after the chunk.
   yield* sql`
     ALTER TABLE chunks
       ADD COLUMN begins boolean, ADD COLUMN at bigint, ADD COLUMN skip bigint, ADD COLUMN heard bigint,
       ADD COLUMN lost_samples bigint, ADD COLUMN heard_end bigint, ADD COLUMN end_at bigint, ADD COLUMN pending text`
-  // Their chunks are those from the first to the last in the order of the primary key of chunks.
+  // Contains the chunks from the first to the last in the order of the primary key of chunks.
   yield* sql`
     CREATE TABLE audio_files (
       uid text NOT NULL,
@@ -78,7 +78,7 @@ const schema = Effect.gen(function* () {
 
 const constraints = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // Nodes of the previous release can't insert any more: what they record waits in their journals until they are replaced.
+  // Nodes of the previous release can no longer insert; their recordings wait in the journals until they are upgraded.
   yield* sql`
     ALTER TABLE chunks
       ALTER COLUMN begins SET NOT NULL, ALTER COLUMN at SET NOT NULL, ALTER COLUMN skip SET NOT NULL,

@@ -1,10 +1,10 @@
-/** What long waveforms are drawn from: the lowest and the highest sample of each minute, an hour in a row. Filled when first asked for. */
+/** Overviews for long waveforms: lowest and highest sample of each minute, one hour per row. Filled on first request. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
 export const waveformHours = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // Hours since the Unix epoch. Without pairs, the hour has changed and is to be drawn again.
+  // Hours since the Unix epoch. A row without pairs is stale and must be recomputed.
   yield* sql`
     CREATE TABLE waveform_hours (
       uid text NOT NULL,
@@ -18,6 +18,6 @@ export const waveformHours = Effect.gen(function* () {
   yield* sql`
     CREATE INDEX waveform_hours_stale ON waveform_hours (uid, conversation_id, hour)
     WHERE pairs IS NULL AND sealed_pairs IS NULL`
-  // Every hour before it in which there is audio has a row.
+  // Every earlier hour with audio has a row.
   yield* sql`ALTER TABLE conversations ADD COLUMN drawn_until bigint`
 })

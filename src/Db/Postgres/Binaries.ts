@@ -1,4 +1,4 @@
-/** The server's own programs, from the npm package of this platform. */
+/** PostgreSQL's programs, from the npm package for this platform. */
 import { createRequire } from "node:module"
 import { Effect, FileSystem, Path, Schema } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
@@ -7,16 +7,16 @@ export interface PostgresBinaries {
   readonly directory: string
   readonly initdb: string
   readonly postgres: string
-  /** Data directories are only good for their own major version. */
+  /** The major version, which the data directory must match. */
   readonly major: string
 }
 
 const Symlinks = Schema.fromJsonString(Schema.Array(Schema.Struct({ source: Schema.String, target: Schema.String })))
 const Package = Schema.fromJsonString(Schema.Struct({ version: Schema.String }))
 
-const instead = "set DATABASE_URL to a PostgreSQL that runs elsewhere"
+const instead = "set DATABASE_URL to another PostgreSQL server"
 
-/** npm packages hold no symbolic links; the package's install script, which makes them, may be switched off. */
+/** npm packages contain no symbolic links, and the install script that creates them may be disabled. */
 const linkLibraries = Effect.fnUntraced(function* (root: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

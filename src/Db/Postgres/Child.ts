@@ -1,27 +1,27 @@
-/** A child process under another user: Effect's own `ChildProcess` can't change the user. */
+/** A child process under another user, which Effect's `ChildProcess` does not support. */
 import { type ChildProcess, spawn as spawnChild } from "node:child_process"
 import { Deferred, Effect, type Scope } from "effect"
 
-/** Bounds on what is kept of a child's output: enough to say why it ended. */
+/** Latest lines of standard error that are kept, and characters per line: enough for the reason of an exit. */
 const keptLines = 20
 const keptLineLength = 500
-/** For its last lines, once it has ended: a child of its own may hold its standard error for as long as it likes. */
+/** How long to wait for its last lines after it exits: its own children may hold standard error open. */
 const outputPatience = "500 millis"
 
-/** `undefined` where Spillway is not root: the child then has our own user. */
+/** `undefined` when Spillway is not root: the child then runs as the same user. */
 export type User =
   | {
       readonly uid: number
       readonly gid: number
-      /** util-linux's `setpriv`, and a privilege that the child keeps. */
+      /** util-linux's `setpriv`, and the capability that the child keeps. */
       readonly pass?: { readonly setpriv: string; readonly capability: string }
     }
   | undefined
 
 export interface Child {
-  /** 0 when it could not be started. */
+  /** 0 when it did not start. */
   readonly pid: number
-  /** How it ended, for people: `exit code 1`, `signal SIGKILL`, or why it did not start. */
+  /** The reason of its exit, for messages: `exit code 1`, `signal SIGKILL`, or why it did not start. */
   readonly ended: Effect.Effect<string>
   readonly succeeded: Effect.Effect<boolean>
   readonly isRunning: () => boolean
@@ -34,7 +34,7 @@ interface Options {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly user: User
-  /** Every complete line of standard error. */
+  /** Called with every complete line of standard error. */
   readonly onLine?: (line: string) => void
 }
 
@@ -53,8 +53,8 @@ const keepLines = (child: ChildProcess, lines: Array<string>, onLine: ((line: st
 }
 
 /**
- * Node changes the user, which drops all privileges; `setpriv` changes it and keeps one. It replaces itself: same process.
- * `no_setuid_fixup`, because `initdb` asks with access(2), which otherwise looks at the user and not at the privilege.
+ * Node drops all capabilities when it changes the user; `setpriv` keeps one, and executes the program in its own process.
+ * `no_setuid_fixup` is for `initdb`, whose access(2) calls would otherwise check the user and ignore the capability.
  */
 const commandLine = ({ args, command, user }: Options): readonly [string, ReadonlyArray<string>] => {
   if (user?.pass === undefined) return [command, args]
@@ -71,9 +71,9 @@ const commandLine = ({ args, command, user }: Options): readonly [string, Readon
 }
 
 /**
- * In a session of its own, so that Ctrl-C reaches only Spillway, which then stops its children in order. Gets none of
- * our environment, which holds secrets. Its standard input is a pipe that ends when this process does, however it does.
- * Killed at once when the scope closes, if it still runs.
+ * Starts a child in a new session, so that Ctrl-C reaches only Spillway, which stops its children in order. The child does
+ * not inherit the environment, which contains secrets. Its standard input is a pipe that ends whenever this process exits.
+ * Closing the scope kills a running child.
  */
 export function spawn(options: Options): Effect.Effect<Child, never, Scope.Scope> {
   return Effect.acquireRelease(

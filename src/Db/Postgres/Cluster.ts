@@ -1,4 +1,4 @@
-/** The node's own PostgreSQL on disk: made once, whole or not at all. */
+/** The data directory of the embedded PostgreSQL. It is created once, completely or not at all. */
 import { createHash, randomBytes } from "node:crypto"
 import { tmpdir } from "node:os"
 import { Effect, FileSystem, Path, Predicate, Redacted, Result, Schedule } from "effect"
@@ -6,27 +6,27 @@ import * as Startup from "../../Startup.ts"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import { DbConfig } from "../DbConfig.ts"
 import type { PostgresBinaries } from "./Binaries.ts"
-import * as PostgresChild from "./Child.ts"
-import * as PostgresUser from "./User.ts"
+import * as Child from "./Child.ts"
+import * as User from "./User.ts"
 
 export interface PostgresCluster {
   /** PGDATA. */
   readonly data: string
-  /** Where the Unix socket is; nobody else can enter it. There is no TCP port. */
+  /** The private directory of the Unix socket. There is no TCP port. */
   readonly sockets: string
   readonly password: Redacted.Redacted
-  readonly user: PostgresChild.User
+  readonly user: Child.User
 }
 
 export const superuser = "spillway"
 
-/** `sun_path` holds 104 bytes on macOS and 108 on Linux, with the ending zero. */
+/** `sun_path` has 104 bytes on macOS and 108 on Linux, including the final zero. */
 const longestSocketPath = 103
 const socketName = "/.s.PGSQL.5432"
 
 const staging = /^postgres\.new\.(\d+)$/
 
-/** A process of somebody else's may not be signalled, but is there. */
+/** EPERM means that the process exists and belongs to another user. */
 const isAlive = (pid: number) =>
   Result.match(
     Result.try(() => process.kill(pid, 0)),
@@ -36,11 +36,11 @@ const isAlive = (pid: number) =>
     }
   )
 
-/** A killed start's `initdb` goes on for up to a second, and makes files in what is being removed. */
+/** Retries, because the `initdb` of a killed start runs for up to a second and creates files during the removal. */
 const removeAgain = Schedule.max([Schedule.spaced("50 millis"), Schedule.recurs(40)])
 
-/** What a start that was killed while it made the cluster has left behind. */
-const removeHalfMade = Effect.fnUntraced(function* (parent: string) {
+/** Removes the incomplete directory of a killed start. */
+const removeIncomplete = Effect.fnUntraced(function* (parent: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   for (const name of yield* fs.readDirectory(parent)) {
@@ -58,11 +58,11 @@ const sync = Effect.fnUntraced(function* (directory: string) {
 const initdb = Effect.fnUntraced(function* (
   binaries: PostgresBinaries,
   directory: string,
-  user: PostgresChild.User,
+  user: Child.User,
   durable: boolean
 ) {
   const path = yield* Path.Path
-  const child = yield* PostgresChild.spawn({
+  const child = yield* Child.spawn({
     command: binaries.initdb,
     args: [
       `--pgdata=${path.join(directory, "data")}`,
@@ -80,16 +80,16 @@ const initdb = Effect.fnUntraced(function* (
   })
   if (yield* child.succeeded) return
   return yield* new DatabaseUnusable({
-    problem: `PostgreSQL's data directory could not be made (initdb: ${yield* child.ended})`,
-    remedy: child.lastLines().slice(-3).join(" ") || "see the message before"
+    problem: `PostgreSQL's data directory could not be created (initdb: ${yield* child.ended})`,
+    remedy: child.lastLines().slice(-3).join(" ") || "see the previous message"
   })
 }, Effect.scoped)
 
-/** Made under another name, and renamed when it is complete and on disk. */
+/** Creates the cluster under a temporary name and renames it when it is complete and synced. */
 const create = Effect.fnUntraced(function* (
   binaries: PostgresBinaries,
   target: string,
-  user: PostgresChild.User,
+  user: Child.User,
   durable: boolean
 ) {
   const fs = yield* FileSystem.FileSystem
@@ -97,10 +97,10 @@ const create = Effect.fnUntraced(function* (
   const parent = path.dirname(target)
   const directory = `${target}.new.${process.pid}`
   yield* fs.makeDirectory(directory)
-  yield* PostgresUser.own(directory, user, 0o700)
+  yield* User.own(directory, user, 0o700)
   const password = path.join(directory, "password")
   yield* fs.writeFileString(password, randomBytes(24).toString("base64url"), { mode: 0o600 })
-  yield* PostgresUser.own(password, user, 0o600)
+  yield* User.own(password, user, 0o600)
   yield* initdb(binaries, directory, user, durable)
   if (durable) {
     yield* sync(password)
@@ -110,8 +110,8 @@ const create = Effect.fnUntraced(function* (
   if (durable) yield* sync(parent)
 })
 
-/** A Unix socket's path is short; a data directory's need not be. Then the sockets go where the system keeps short names. */
-const socketDirectory = Effect.fnUntraced(function* (target: string, user: PostgresChild.User) {
+/** The path of a Unix socket is limited; if the data directory's is too long, the socket is in the temporary directory. */
+const socketDirectory = Effect.fnUntraced(function* (target: string, user: Child.User) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const near = path.join(target, "run")
@@ -126,10 +126,10 @@ const socketDirectory = Effect.fnUntraced(function* (target: string, user: Postg
   const owner = info.uid._tag === "Some" ? info.uid.value : uid
   if (info.type !== "Directory" || (owner !== uid && owner !== user?.uid))
     return yield* new DatabaseUnusable({
-      problem: `${sockets} is needed for PostgreSQL's socket, and belongs to somebody else`,
+      problem: `${sockets} is needed for PostgreSQL's socket, and belongs to another user`,
       remedy: "remove it, or use a shorter SPILLWAY_DATA_DIR"
     })
-  yield* PostgresUser.own(sockets, user, 0o700)
+  yield* User.own(sockets, user, 0o700)
   if (!isShort) yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(sockets, { recursive: true })))
   return sockets
 })
@@ -154,15 +154,15 @@ const checkVersion = Effect.fnUntraced(function* (binaries: PostgresBinaries, ta
   })
 })
 
-/** Spillway's own directory may be closed to others; PostgreSQL's user must only pass through it. */
-const letThrough = Effect.fnUntraced(function* (dataDir: string, user: PostgresChild.User) {
+/** Gives PostgreSQL's user search permission on the data directory, which may be closed to others. */
+const allowTraversal = Effect.fnUntraced(function* (dataDir: string, user: Child.User) {
   if (user === undefined) return
   const fs = yield* FileSystem.FileSystem
   const { mode } = yield* fs.stat(dataDir)
   if ((mode & 0o011) !== 0o011) yield* fs.chmod(dataDir, (mode & 0o7777) | 0o011)
 })
 
-/** `durable: false` is for tests only: what a power cut leaves is then undefined. */
+/** `durable: false` is for tests: data may be lost in a power failure. */
 export const prepare = Effect.fnUntraced(
   function* (binaries: PostgresBinaries, dataDir: string, durable: boolean) {
     const fs = yield* FileSystem.FileSystem
@@ -171,10 +171,10 @@ export const prepare = Effect.fnUntraced(
     yield* fs.makeDirectory(dataDir, { recursive: true })
     const absolute = yield* fs.realPath(dataDir)
     const target = path.join(absolute, "postgres")
-    const owner = yield* PostgresUser.find(target, config.postgresUser)
-    yield* letThrough(absolute, owner)
-    const user = yield* PostgresUser.reach(owner, [target, binaries.postgres])
-    yield* removeHalfMade(absolute)
+    const owner = yield* User.find(target, config.postgresUser)
+    yield* allowTraversal(absolute, owner)
+    const user = yield* User.reach(owner, [target, binaries.postgres])
+    yield* removeIncomplete(absolute)
     if (!(yield* fs.exists(target)))
       yield* Startup.during("The database is being created.", create(binaries, target, user, durable))
     yield* checkVersion(binaries, target)

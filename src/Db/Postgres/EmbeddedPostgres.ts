@@ -1,36 +1,36 @@
-/** The node's own PostgreSQL: a supervised child process in the data directory. */
+/** The embedded PostgreSQL: a supervised child process in the data directory. */
 import { Duration, Effect, Exit, FileSystem, Layer, Path, Schedule, Scope } from "effect"
 import { NodeConfig } from "../../NodeConfig.ts"
 import * as Startup from "../../Startup.ts"
 import type { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import { DbConfig } from "../DbConfig.ts"
 import { DbServer } from "../DbServer.ts"
-import * as PostgresBinaries from "./Binaries.ts"
-import * as PostgresCluster from "./Cluster.ts"
-import * as PostgresOrphan from "./Orphan.ts"
-import * as PostgresProcess from "./Process.ts"
+import * as Binaries from "./Binaries.ts"
+import * as Cluster from "./Cluster.ts"
+import * as Orphan from "./Orphan.ts"
+import * as Process from "./Process.ts"
 
-/** After a run that ended by itself: 100 ms, then twice as long each time, at most 3 s; for ever, as nothing works without. */
+/** Backoff of restarts: 100 ms, doubling up to 3 s, without end, because nothing works without the database. */
 const restarts = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("3 seconds")])
 
 const make = Effect.fnUntraced(function* (durable: boolean) {
   const config = yield* DbConfig
   const { dataDir } = yield* NodeConfig
-  const binaries = yield* PostgresBinaries.find
-  const cluster = yield* PostgresCluster.prepare(binaries, dataDir, durable)
+  const binaries = yield* Binaries.find
+  const cluster = yield* Cluster.prepare(binaries, dataDir, durable)
   const outer = yield* Scope.Scope
 
-  const clear = Effect.catchTag(PostgresOrphan.clear(cluster, config.postgresStopTimeout), "PlatformError", Effect.die)
+  const clear = Effect.catchTag(Orphan.clear(cluster, config.postgresStopTimeout), "PlatformError", Effect.die)
   const begin = Effect.gen(function* () {
     const scope = yield* Scope.fork(outer)
-    const child = yield* PostgresProcess.run(binaries, cluster, durable).pipe(
+    const child = yield* Process.run(binaries, cluster, durable).pipe(
       Scope.provide(scope),
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
     return { child, scope }
   })
   const again = Effect.andThen(clear, begin).pipe(
-    Effect.tapError((error) => Effect.logError(`PostgreSQL could not be started again: ${error.message}`)),
+    Effect.tapError((error) => Effect.logError(`PostgreSQL could not be restarted: ${error.message}`)),
     Effect.retry(restarts),
     Effect.orDie
   )
@@ -38,7 +38,7 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
     let { child, scope } = run
     while (true) {
       const how = yield* child.ended
-      yield* Effect.logError("PostgreSQL ended by itself and is started again").pipe(
+      yield* Effect.logError("PostgreSQL exited unexpectedly and is being restarted").pipe(
         Effect.annotateLogs({ how, lastLines: child.lastLines() })
       )
       yield* Scope.close(scope, Exit.void)
@@ -55,7 +55,7 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
       host: cluster.sockets,
       port: 5432,
       database: "postgres",
-      username: PostgresCluster.superuser,
+      username: Cluster.superuser,
       password: cluster.password
     },
     name: "of this node",
@@ -67,5 +67,5 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
 export const layer: Layer.Layer<DbServer, DatabaseUnusable, DbConfig | NodeConfig | FileSystem.FileSystem | Path.Path> =
   Layer.effect(DbServer, make(true))
 
-/** For tests: nothing is synced to disk, which makes starting and every commit faster. */
+/** For tests: without syncs, startup and commits are faster. */
 export const layerNotDurable: typeof layer = Layer.effect(DbServer, make(false))

@@ -1,8 +1,8 @@
-/** The end of a PostgreSQL that does not stop: none of its processes is left to hold its data directory. */
+/** Kills a PostgreSQL that does not stop, with all its processes, so that none holds its data directory. */
 import { execFile } from "node:child_process"
 import { Effect, FileSystem } from "effect"
 
-/** Signalling a process that has just gone throws; that is what we want of it. */
+/** Ignores a process that has just exited. */
 export function signal(pid: number, name: NodeJS.Signals) {
   return Effect.ignoreCause(Effect.sync(() => process.kill(pid, name)))
 }
@@ -13,7 +13,7 @@ const numbers = (text: string) =>
     .map(Number)
     .filter((pid) => pid > 0)
 
-/** They have sessions of their own: no signal reaches them all. */
+/** The child processes. Each has its own session, so no single signal reaches all. */
 const childrenOf = Effect.fnUntraced(function* (pid: number) {
   const fs = yield* FileSystem.FileSystem
   if (process.platform === "linux")
@@ -23,7 +23,7 @@ const childrenOf = Effect.fnUntraced(function* (pid: number) {
   })
 })
 
-/** The children first, while their parent says which they are. It can't start others: it is held meanwhile. */
+/** Kills the children before the parent that lists them. The parent is stopped meanwhile, so it starts no more. */
 export const killAll = Effect.fnUntraced(function* (pid: number) {
   yield* signal(pid, "SIGSTOP")
   yield* Effect.forEach(yield* childrenOf(pid), (child) => signal(child, "SIGKILL"), { discard: true })

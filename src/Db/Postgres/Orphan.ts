@@ -1,11 +1,11 @@
-/** A PostgreSQL that outlived the Spillway that started it, and the lock files that one leaves. */
+/** Stops a PostgreSQL that outlived the Spillway that started it, and removes stale lock files. */
 import { execFile } from "node:child_process"
 import { Duration, Effect, FileSystem, Option, Path, Schedule } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import type { PostgresCluster } from "./Cluster.ts"
-import * as PostgresKill from "./Kill.ts"
+import * as Kill from "./Kill.ts"
 
-/** A setting that PostgreSQL ignores: it names, on its command line, the Spillway that started it. */
+/** A setting that PostgreSQL ignores; on its command line it identifies the Spillway that started it. */
 export function ownerSetting(pid: number) {
   return `spillway.owner=${pid}`
 }
@@ -15,8 +15,8 @@ interface Process {
   readonly args: string
 }
 
-/** None when there is no such process, or it may not be looked at: then it is somebody else's. */
-const look = Effect.fnUntraced(function* (pid: number) {
+/** None when the process does not exist or belongs to another user. */
+const inspect = Effect.fnUntraced(function* (pid: number) {
   const fs = yield* FileSystem.FileSystem
   if (process.platform === "linux") {
     const read = (name: string) => Effect.option(fs.readFileString(`/proc/${pid}/${name}`))
@@ -39,7 +39,7 @@ const isOurs = (process: Process, cluster: PostgresCluster) =>
 
 const isOrphan = (process: Process) => !process.args.includes(`${ownerSetting(process.parent)} `)
 
-/** First lines of `postmaster.pid` (its format: PostgreSQL's `pidfile.h`). */
+/** The process ID in `postmaster.pid` (format: PostgreSQL's `pidfile.h`). */
 const lockedBy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -51,17 +51,17 @@ const lockedBy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
 })
 
 const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster, patience: Duration.Duration) {
-  const gone = Effect.map(look(pid), (found) => Option.isNone(Option.filter(found, (p) => isOurs(p, cluster))))
+  const gone = Effect.map(inspect(pid), (found) => Option.isNone(Option.filter(found, (p) => isOurs(p, cluster))))
   const wait = gone.pipe(
     Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
     Effect.timeoutOption(patience)
   )
   yield* Effect.logInfo(`Stopping the PostgreSQL (process ${pid}) of a Spillway that was killed`)
-  yield* PostgresKill.signal(pid, "SIGINT")
+  yield* Kill.signal(pid, "SIGINT")
   if (Option.isSome(yield* wait)) return
-  yield* PostgresKill.signal(pid, "SIGQUIT")
+  yield* Kill.signal(pid, "SIGQUIT")
   if (Option.isSome(yield* wait)) return
-  yield* PostgresKill.killAll(pid)
+  yield* Kill.killAll(pid)
   if (Option.isSome(yield* wait)) return
   return yield* new DatabaseUnusable({
     problem: `PostgreSQL (process ${pid}) of a Spillway that was killed does not stop`,
@@ -70,9 +70,9 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
 })
 
 /**
- * Leaves the cluster free to be started. A process is only ever signalled when it is a PostgreSQL that a Spillway started
- * on this very directory and when that Spillway is no longer its parent. When the lock files name a process that is
- * something else, as after a restart that gave its number away, they are removed: PostgreSQL would heed them.
+ * Prepares the cluster for a start. Signals only a PostgreSQL that a Spillway started on this directory and that has lost
+ * this parent. Lock files that name any other process, whose ID was reused, are removed, because PostgreSQL would obey
+ * them.
  */
 export const clear = Effect.fnUntraced(function* (cluster: PostgresCluster, patience: Duration.Duration) {
   const fs = yield* FileSystem.FileSystem
@@ -80,7 +80,7 @@ export const clear = Effect.fnUntraced(function* (cluster: PostgresCluster, pati
   const locked = yield* lockedBy(cluster)
   if (Option.isNone(locked)) return
   const pid = locked.value
-  const found = Option.filter(yield* look(pid), (process) => isOurs(process, cluster))
+  const found = Option.filter(yield* inspect(pid), (process) => isOurs(process, cluster))
   if (Option.isSome(found)) {
     if (!isOrphan(found.value))
       return yield* new DatabaseUnusable({

@@ -1,22 +1,22 @@
-/** One run of the node's own PostgreSQL: started, ready, stopped with its scope, and never left behind. */
+/** One run of the embedded PostgreSQL. It stops with its scope, and a watchdog stops it if Spillway is killed. */
 import { Duration, Effect, FileSystem, Option, Path, Schedule, type Scope } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import { DbConfig } from "../DbConfig.ts"
 import type { PostgresBinaries } from "./Binaries.ts"
-import * as PostgresChild from "./Child.ts"
+import * as Child from "./Child.ts"
 import type { PostgresCluster } from "./Cluster.ts"
-import * as PostgresKill from "./Kill.ts"
-import * as PostgresOrphan from "./Orphan.ts"
+import * as Kill from "./Kill.ts"
+import * as Orphan from "./Orphan.ts"
 
-/** Connections besides the pool's: migrations, listeners, an operator's psql. */
+/** Connections in addition to the pool: migrations, listeners, an operator's psql. */
 const spareConnections = 40
 
-/** How often to look whether it is ready. */
+/** Poll interval of readiness. */
 const readyPoll = Duration.millis(5)
 
 /**
- * Reads until its input ends, which is when Spillway has ended, however it ended. Then stops the PostgreSQL of process
- * `$1` in `$2`, as Spillway would have: quickly but in order, and after `$3` tenths of a second at once.
+ * Reads until its input ends, which happens whenever Spillway exits. Then stops the PostgreSQL with process ID `$1` and
+ * data directory `$2`: a fast shutdown, and after `$3` tenths of a second an immediate one.
  */
 const watchdog = `
 exec 2> /dev/null
@@ -36,13 +36,13 @@ const settings = (cluster: PostgresCluster, pool: number, durable: boolean) => (
   timezone: "UTC",
   log_timezone: "UTC",
   jit: "off",
-  // Our logger has the time. Statements hold what users said; they do not belong in a log.
+  // Spillway's logger adds the time. Statements may contain user data, which must not be logged.
   log_line_prefix: "",
   log_min_error_statement: "panic",
   ...(durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" })
 })
 
-/** Errors of statements are the business of who sent them; what ends a connection or the server is the operator's. */
+/** Warnings and errors that end a connection or the server are for the operator; errors of statements go to the caller. */
 const log = (line: string, stopping: boolean) =>
   (!stopping && /^(WARNING|FATAL|PANIC):/.test(line) ? Effect.logWarning(line) : Effect.logDebug(line)).pipe(
     Effect.annotateLogs({ component: "PostgreSQL" })
@@ -56,13 +56,13 @@ const start = Effect.fnUntraced(function* (
 ) {
   const { pool } = yield* DbConfig
   const fork = Effect.runForkWith(yield* Effect.context<never>())
-  return yield* PostgresChild.spawn({
+  return yield* Child.spawn({
     command: binaries.postgres,
     args: [
       "-D",
       cluster.data,
       "-c",
-      PostgresOrphan.ownerSetting(process.pid),
+      Orphan.ownerSetting(process.pid),
       ...Object.entries(settings(cluster, pool, durable)).flatMap(([name, value]) => ["-c", `${name}=${value}`])
     ],
     user: cluster.user,
@@ -70,8 +70,8 @@ const start = Effect.fnUntraced(function* (
   })
 })
 
-/** `postmaster.pid` has the server's state in its eighth line, which `pg_ctl` waits for too. */
-const awaitReady = Effect.fnUntraced(function* (child: PostgresChild.Child, cluster: PostgresCluster) {
+/** The eighth line of `postmaster.pid` has the server's state; `pg_ctl` waits for it too. */
+const awaitReady = Effect.fnUntraced(function* (child: Child.Child, cluster: PostgresCluster) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const file = path.join(cluster.data, "postmaster.pid")
@@ -85,32 +85,32 @@ const awaitReady = Effect.fnUntraced(function* (child: PostgresChild.Child, clus
   yield* Effect.repeat(isReady, { until: (ready) => ready, schedule: Schedule.spaced(readyPoll) })
 })
 
-const failed = (child: PostgresChild.Child, how: string) =>
+const failed = (child: Child.Child, how: string) =>
   new DatabaseUnusable({
     problem: `PostgreSQL did not start (${how})`,
-    remedy: child.lastLines().slice(-3).join(" ") || "it left no message"
+    remedy: child.lastLines().slice(-3).join(" ") || "it printed no message"
   })
 
-const stop = Effect.fnUntraced(function* (child: PostgresChild.Child, patience: Duration.Duration) {
+const stop = Effect.fnUntraced(function* (child: Child.Child, patience: Duration.Duration) {
   for (const name of ["SIGINT", "SIGQUIT"] as const) {
     if (!child.isRunning()) return
     child.signal(name)
     if (Option.isSome(yield* Effect.timeoutOption(child.ended, patience))) return
   }
-  yield* PostgresKill.killAll(child.pid)
+  yield* Kill.killAll(child.pid)
 })
 
-/** Answers when the server takes connections. */
+/** Returns when the server accepts connections. */
 export const run = Effect.fnUntraced(function* (
   binaries: PostgresBinaries,
   cluster: PostgresCluster,
   durable: boolean
-): Effect.fn.Return<PostgresChild.Child, DatabaseUnusable, DbConfig | FileSystem.FileSystem | Path.Path | Scope.Scope> {
+): Effect.fn.Return<Child.Child, DatabaseUnusable, DbConfig | FileSystem.FileSystem | Path.Path | Scope.Scope> {
   const config = yield* DbConfig
   let stopping = false
   const child = yield* start(binaries, cluster, durable, () => stopping)
   const patience = config.postgresStopTimeout
-  yield* PostgresChild.spawn({
+  yield* Child.spawn({
     command: "/bin/sh",
     args: ["-c", watchdog, "sh", String(child.pid), cluster.data, String(Math.ceil(Duration.toSeconds(patience) * 10))],
     user: cluster.user

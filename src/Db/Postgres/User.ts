@@ -1,11 +1,11 @@
-/** Whose PostgreSQL's files and processes are: ours, or an unprivileged user's where Spillway is root. */
+/** The user of PostgreSQL's files and processes: the current one, or an unprivileged one when Spillway is root. */
 import { Effect, FileSystem, Option, Path } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import type { User } from "./Child.ts"
 
 const isRoot = () => process.getuid?.() === 0
 
-/** The owner of what is there already, so that a changed setting does not lock PostgreSQL out of its data. */
+/** The owner of an existing directory, so that a changed setting does not lock PostgreSQL out of its data. */
 export const find = Effect.fnUntraced(function* (directory: string, uid: number) {
   const fs = yield* FileSystem.FileSystem
   const owner = yield* fs.stat(directory).pipe(
@@ -22,7 +22,7 @@ export const find = Effect.fnUntraced(function* (directory: string, uid: number)
   return user
 })
 
-/** The first directory above `target` that does not let `user` through. */
+/** The first directory above `target` that `user` cannot traverse. */
 const closedAbove = Effect.fnUntraced(function* (target: string, user: { readonly uid: number; readonly gid: number }) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -38,13 +38,13 @@ const closedAbove = Effect.fnUntraced(function* (target: string, user: { readonl
   return undefined
 })
 
-/** Linux's numbers of the two privileges that let a process through closed directories, the lesser one first. */
+/** The two Linux capabilities for traversing closed directories, the weaker one first. */
 const passes = [
   { name: "dac_read_search", bit: 2n },
   { name: "dac_override", bit: 1n }
 ]
 
-/** What there is to run a program as another user who keeps one of our privileges; nothing outside Linux. */
+/** The `setpriv` and capability for traversing closed directories as another user; undefined outside Linux. */
 const findPass = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const status = yield* Effect.orElseSucceed(fs.readFileString("/proc/self/status"), () => "")
@@ -56,8 +56,8 @@ const findPass = Effect.gen(function* () {
 })
 
 /**
- * Every directory above each of `targets` must let `user` through. Where root keeps its files to itself, as in its home
- * or in a directory made by `mktemp -d`, PostgreSQL is given the one privilege to pass, if the system knows how.
+ * Ensures that `user` can traverse every directory above the targets. For a closed directory, such as root's home or one
+ * of `mktemp -d`, PostgreSQL gets the one capability that it needs, if the system supports that.
  */
 export const reach = Effect.fnUntraced(function* (user: User, targets: ReadonlyArray<string>) {
   if (user === undefined) return user
@@ -67,9 +67,9 @@ export const reach = Effect.fnUntraced(function* (user: User, targets: ReadonlyA
     const pass = yield* findPass
     if (pass !== undefined) return { ...user, pass }
     return yield* new DatabaseUnusable({
-      problem: `PostgreSQL refuses to run as root, and user ${user.uid}, whom it runs as, can't enter ${closed}`,
+      problem: `PostgreSQL refuses to run as root, and user ${user.uid}, which it runs as, can't enter ${closed}`,
       remedy:
-        `let others through (chmod o+x ${closed}), install and keep data elsewhere (SPILLWAY_DATA_DIR), ` +
+        `allow others to traverse it (chmod o+x ${closed}), install and keep data elsewhere (SPILLWAY_DATA_DIR), ` +
         `run Spillway as an ordinary user, or set DATABASE_URL`
     })
   }

@@ -401,7 +401,7 @@ describe("EmbeddedPostgres", () => {
       ])
       assert.include(
         line,
-        `user 65534, whom it runs as, can't enter ${closed}: let others through (chmod o+x ${closed})`
+        `user 65534, which it runs as, can't enter ${closed}: allow others to traverse it (chmod o+x ${closed})`
       )
     })
   )
