@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     }
   }
 
-  /** A separate task, because resumed waiters run on the stack of whoever resumes them. */
+  /** A separate task, because resumed waiters run on the stack of the caller that resumes them. */
   const scheduleHandOver = (fiber: AnyFiber) => {
     if (free > 0 && queue.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
   }

@@ -53,7 +53,7 @@ const supported = [
 ] as const
 type Parameter = (typeof supported)[number]
 
-/** Parameters of libpq that are ignored, with the values that request the existing behaviour. */
+/** Parameters of libpq that have no effect here, with the values that are accepted. */
 const harmless: Readonly<Record<string, ReadonlyArray<string>>> = {
   channel_binding: ["prefer", "disable"],
   client_encoding: ["auto", "utf8", "utf-8"],

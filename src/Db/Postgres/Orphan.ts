@@ -70,9 +70,8 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
 })
 
 /**
- * Prepares the cluster for a start. Signals only a PostgreSQL that a Spillway started on this directory and that has lost
- * this parent. Lock files that name any other process, whose ID was reused, are removed, because PostgreSQL would obey
- * them.
+ * Prepares the cluster for a start. Signals only a PostgreSQL that a Spillway, no longer its parent, started on this
+ * directory. Removes lock files that name any other process, whose ID was reused, because PostgreSQL would obey them.
  */
 export const clear = Effect.fnUntraced(function* (cluster: PostgresCluster, patience: Duration.Duration) {
   const fs = yield* FileSystem.FileSystem

@@ -1,15 +1,15 @@
-/** A conversation that this node records, or has audio of in its journal. */
+/** A conversation that this node records or whose audio is in its journal. */
 import { type JournalChunk, uuidText } from "./JournalChunk.ts"
 
 export interface JournalUsage {
   chunks: number
 }
 
-/** The one writer that may append to a conversation. */
+/** The only writer of a conversation at a time. */
 export interface ConversationWriter {
   /** Another writer takes over. `done` is called when all received audio is written or discarded. */
   readonly supersede: (done: () => void) => void
-  /** The stored state has become known after the writer had begun. `isOverlapping`: some audio lies on what is stored. */
+  /** The stored state has become known after the writer started. `isOverlapping`: some of its audio overlaps stored audio. */
   readonly loaded: (isOverlapping: boolean) => void
 }
 
