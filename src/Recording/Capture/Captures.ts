@@ -1,5 +1,5 @@
 /** The open captures of this node, connected to the journal, the uploads and the database. */
-import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Random, Schedule } from "effect"
+import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Option, Random, Schedule } from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
@@ -91,9 +91,16 @@ const make = Effect.gen(function* () {
     fork(Effect.annotateLogs(Effect.logWarning(message, ...details), { uid, conversation: capture.conversation?.id }))
   }
 
+  /** Reads the end of the conversation's stored audio. One query, unless the conversation has to be created. */
+  const tailOf = Effect.fnUntraced(function* ({ id, uid }: LiveConversation) {
+    const tail = chunkRows.tail(uid, id)
+    const known = yield* tail
+    return Option.isSome(known) ? known : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
+  })
+
   const load = (conversation: LiveConversation) =>
-    conversationRows.ensure(conversation.uid, conversation.id).pipe(
-      Effect.andThen(chunkRows.tail(conversation.uid, conversation.id)),
+    tailOf(conversation).pipe(
+      Effect.map(Option.getOrElse(() => ({ chunks: 0, end: null, clockShift: null }))),
       Effect.map(({ chunks, clockShift, end }) => {
         const isOverlapping = conversation.isUncheckedBefore(end ?? -Infinity)
         conversation.load(chunks, end ?? -Infinity, clockShift ?? 0)

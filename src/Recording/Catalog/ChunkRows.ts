@@ -53,8 +53,11 @@ export class ChunkRows extends Context.Service<
       conversation: string,
       span: { readonly from: number; readonly to: number }
     ): Stream.Stream<Chunk, DbError>
-    /** Number of rows of a conversation, the Unix second at which they end, and the clock shift of the last one. */
-    tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
+    /**
+     * Number of rows of a conversation, the Unix second at which they end, and the clock shift of the last one. None if the
+     * conversation has no row of its own.
+     */
+    tail(uid: string, conversation: string): Effect.Effect<Option.Option<Tail>, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */
     peaks(name: Name, from: Key, to: Key): Stream.Stream<ChunkPeaks, DbError>
@@ -198,7 +201,7 @@ const make = Effect.gen(function* () {
         })
       ),
     tail: Effect.fn("ChunkRows.tail")(function* (uid, conversation) {
-      const row = yield* db
+      return yield* db
         .read("ChunkRows.tail", (sql) =>
           SqlSchema.findOneOption({
             Request: Schema.Void,
@@ -217,7 +220,6 @@ const make = Effect.gen(function* () {
           })(undefined)
         )
         .pipe(Effect.catchTag("SchemaError", Effect.die))
-      return Option.getOrElse(row, () => ({ chunks: 0, end: null, clockShift: null }))
     }),
     find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
       const row = yield* db

@@ -90,3 +90,20 @@ it.live("spreads the seals of captures that begin together over the length of a 
     assert.isTrue(lengths.every((length) => length !== undefined && length >= 800 && length <= 8000))
   }).pipe(inWorld)
 )
+
+it.live("enters a known conversation with one query", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    let queries = 0
+    const enter = <A, E>(query: Effect.Effect<A, E>) => Effect.tap(query, () => Effect.sync(() => queries++))
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      yield* idle
+      assert.isAbove(queries, 1)
+      queries = 0
+      yield* record(8000, 8000)
+      assert.strictEqual(queries, 1)
+      assert.deepStrictEqual((yield* chunksOf("u", "c")).audio, Buffer.from(ramp(16_000)))
+    }).pipe(Effect.provide(node(dataDir, { enter })))
+  }).pipe(inWorld)
+)

@@ -82,6 +82,7 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
       ...rows,
       insertStored: (chunk, object) => (hooks.row ?? ((row) => row))(rows.insertStored(chunk, object)),
       insertLost: (chunk) => (hooks.lost ?? ((row) => row))(rows.insertLost(chunk)),
+      tail: (uid, conversation) => (hooks.enter ?? ((row) => row))(rows.tail(uid, conversation)),
       within: (uid, conversation, span) => (hooks.compare ?? ((rows) => rows))(rows.within(uid, conversation, span))
     }))
   ).pipe(Layer.provide(ChunkRows.layer))
