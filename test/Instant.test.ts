@@ -14,7 +14,7 @@ const accepted: Readonly<Record<string, string>> = {
 }
 
 for (const [text, iso] of Object.entries(accepted)) {
-  it.effect(`${text} is ${iso}`, () =>
+  it.effect(`reads ${text} as ${iso}`, () =>
     Effect.gen(function* () {
       assert.strictEqual(DateTime.formatIso(yield* decode(text)), iso)
     })
@@ -37,7 +37,7 @@ const refused = [
 ]
 
 for (const text of refused) {
-  it.effect(`${JSON.stringify(text)} is refused, with what is accepted`, () =>
+  it.effect(`rejects ${JSON.stringify(text)}, and says what is accepted`, () =>
     Effect.gen(function* () {
       assert.match(
         (yield* Effect.flip(decode(text))).message,

@@ -17,7 +17,7 @@ const unknown = (env: Record<string, string>) =>
     Effect.map((found) => found.map(({ message }) => message))
   )
 
-it.effect("names every variable of ours that is no setting, with the nearest setting", () =>
+it.effect("names every unknown variable of Spillway with the nearest setting", () =>
   Effect.gen(function* () {
     const messages = yield* unknown({
       SPILLWAY_COMIT_INTERVAL: "1 second",
@@ -37,7 +37,7 @@ it.effect("names every variable of ours that is no setting, with the nearest set
   })
 )
 
-it.effect("guesses nothing where nothing is near", () =>
+it.effect("suggests nothing when no setting is near", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* unknown({ SPILLWAY_FAVOURITE_COLOUR: "blue" }), [
       "SPILLWAY_FAVOURITE_COLOUR is no setting and changes nothing."
@@ -45,7 +45,7 @@ it.effect("guesses nothing where nothing is near", () =>
   })
 )
 
-it.effect("says of a setting of earlier releases that it was removed, and what is true now", () =>
+it.effect("says that a setting of an earlier release was removed, and what applies now", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* unknown({ SPILLWAY_SWEEP_INTERVAL: "1 second" }), [
       "SPILLWAY_SWEEP_INTERVAL was removed and changes nothing: its value is now fixed at 30 seconds. Delete the variable."
@@ -53,7 +53,7 @@ it.effect("says of a setting of earlier releases that it was removed, and what i
   })
 )
 
-it.effect("takes a constant from no environment variable, and from a layer", () =>
+it.effect("overrides a constant from a layer, but from no environment variable", () =>
   Effect.gen(function* () {
     const settings = { size: Settings.constant(Settings.bytes("SPILLWAY_SIZE", "64 KiB", "A size.")) }
     const environment = ConfigProvider.fromEnvRecord({ SPILLWAY_SIZE: "no size" })
@@ -69,7 +69,7 @@ it.effect("takes a constant from no environment variable, and from a layer", () 
   })
 )
 
-it.effect("leaves alone what an orchestrator says of a service of this name", () =>
+it.effect("ignores an orchestrator's variables for a service of this name", () =>
   Effect.gen(function* () {
     const service = {
       SPILLWAY_SERVICE_HOST: "10.0.0.1",

@@ -24,7 +24,7 @@ const read = (bytes: Uint8Array, isSizeKnown: boolean) => {
 for (const isSizeKnown of [true, false]) {
   describe(isSizeKnown ? "a WAV file" : "a WAV file from a pipe", () => {
     for (const [name, found] of Object.entries(foundWith(audio))) {
-      it(`${name}: all of its audio is found, and nothing else`, () => {
+      it(`finds all of the audio of ${name}, and nothing else`, () => {
         const { rest, result } = read(found.bytes, isSizeKnown)
         if ("found" in result) return assert.fail(result.found)
         const { missing, samples } = WavReader.extent(result, rest.length)
@@ -35,7 +35,7 @@ for (const isSizeKnown of [true, false]) {
     }
 
     for (const [name, bytes, said] of refusedWith(audio)) {
-      it(`of ${name} is told what it is`, () => {
+      it(`rejects ${name} with what it is`, () => {
         const { result } = read(bytes, isSizeKnown)
         assert.match("found" in result ? result.found : "audio", said)
       })
@@ -43,7 +43,7 @@ for (const isSizeKnown of [true, false]) {
   })
 }
 
-it("a size close to 2 GiB is believed when the file is as long and a chunk follows, and not when audio does", () => {
+it("accepts a size near 2 GiB only when the file is as long and a chunk follows", () => {
   const size = 0x7fff_0000
   const head = Buffer.from(riff([fmt(), chunk("data", Buffer.alloc(8, 1), size)]))
   const sizeFor = (behind: Buffer) => {
@@ -64,7 +64,7 @@ it("a size close to 2 GiB is believed when the file is as long and a chunk follo
   assert.isUndefined(sizeFor(audio))
 })
 
-it("channels are mixed to their mean, from any place in memory", () => {
+it("mixes channels to their mean at any byte offset", () => {
   const frames = Buffer.alloc(1 + 12)
   for (const [index, value] of [1, 2, -3, 32_767, 32_767, -32_768].entries()) frames.writeInt16LE(value, 1 + index * 2)
   const mono = Buffer.from(WavReader.toMono(frames.subarray(1), 3))

@@ -6,7 +6,7 @@ import { container, packets, samples, sampleRate } from "../Recording/support/Op
 
 const parse = (bytes: Uint8Array) => Result.getOrThrow(OpusContainer.parse(bytes))
 
-it("gives the packets back", () => {
+it("returns the packets that were written", () => {
   const { originalBytes, packets: found } = parse(container(12_345))
   assert.strictEqual(originalBytes, 12_345)
   assert.deepStrictEqual(
@@ -16,7 +16,7 @@ it("gives the packets back", () => {
   assert.deepStrictEqual(parse(container(0, [])), { packets: [], originalBytes: 0 })
 })
 
-it("is read by hand as it is written down", () => {
+it("matches the documented byte layout", () => {
   const bytes = Buffer.from("0200000080020000020008ff0100fc", "hex")
   assert.deepStrictEqual(
     parse(bytes).packets.map((packet) => Buffer.from(packet).toString("hex")),
@@ -34,7 +34,7 @@ it.each([
   // Code 3 with 0 frames, and with 63 of 20 ms, which is more than the 120 ms that a packet may hold.
   [container(0, [Buffer.from("4b00", "hex")]), "packet 1 of 1 is not Opus"],
   [container(0, [Buffer.from("4b3f", "hex")]), "packet 1 of 1 is not Opus"]
-])("says what is wrong with %o: %s", (bytes, reason) => {
+])("rejects %o with the reason: %s", (bytes, reason) => {
   assert.deepStrictEqual(OpusContainer.parse(bytes), Result.fail(reason))
 })
 
@@ -42,7 +42,7 @@ it("ignores what follows the last packet", () => {
   assert.strictEqual(parse(Buffer.concat([container(0), Buffer.from("more")])).packets.length, 25)
 })
 
-it("is as long as the original, if that is known and shorter than what the packets hold", () => {
+it("lasts as long as the original when that is known and shorter than the packets", () => {
   const length = (originalBytes: number) => OpusContainer.samples(parse(container(originalBytes)), sampleRate)
   assert.deepStrictEqual([0, 1, 2, 15_998, 15_999, 16_000, 16_002, 0xffff_ffff].map(length), [
     samples,
@@ -70,6 +70,6 @@ it.each([
   ["9a", 40],
   ["8383", 7.5],
   ["0b06", 120]
-] as const)("takes the packet %s for %d ms", (hex, milliseconds) => {
+] as const)("reads the duration of packet %s as %d ms", (hex, milliseconds) => {
   assert.strictEqual(OpusContainer.milliseconds(Buffer.from(hex, "hex")), milliseconds)
 })

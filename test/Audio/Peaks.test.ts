@@ -28,7 +28,7 @@ const expected = (samples: ReadonlyArray<number>, rate: number) => {
   return [samples, ...tenths.filter((tenth) => tenth.length > 0)].flatMap(pair)
 }
 
-it.effect.prop("are the same for the same samples, cut anywhere", [Sound], ([{ cuts, rate, samples }]) =>
+it.effect.prop("gives the same peaks however the samples are split", [Sound], ([{ cuts, rate, samples }]) =>
   Effect.sync(() => {
     const peaks = new Peaks.Peaks(rate)
     const whole = pcm(samples)
@@ -43,13 +43,13 @@ it.effect.prop("are the same for the same samples, cut anywhere", [Sound], ([{ c
   })
 )
 
-it("grow with the audio, two bytes for each tenth of a second of it", () => {
+it("adds two bytes for each tenth of a second of audio", () => {
   const minute = pcm(Array.from({ length: 60 * 8000 }, (_, index) => ((index * 7919) % 65_536) - 32_768))
   assert.lengthOf(Peaks.peaksOf(minute, 8000), 2 + 600 * 2)
   assert.deepStrictEqual([...new Int8Array(Peaks.peaksOf(minute, 8000).slice(0, 2).buffer)], [-128, 127])
 })
 
-it("take audio that does not lie on an even byte", () => {
+it("accepts audio at an odd byte offset", () => {
   const odd = Buffer.concat([Buffer.alloc(1), pcm([-300, 700])]).subarray(1)
   assert.deepStrictEqual([...new Int8Array(Peaks.peaksOf(odd, 8000).buffer)], [-2, 3, -2, 3])
 })

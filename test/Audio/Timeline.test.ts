@@ -20,7 +20,7 @@ const pieces = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
   Timeline.layout(chunks, maxGap).map((file) => file.pieces.map(({ offset, samples, skip }) => [offset, skip, samples]))
 
 describe("Timeline", () => {
-  it("keeps little of a day of lost chunks, whatever lies between them", () => {
+  it("keeps a bounded state for a day of lost chunks", () => {
     let state: Placement.State | undefined
     let lost = 0
     for (let i = 0; i < 1440; i++) {
@@ -32,7 +32,7 @@ describe("Timeline", () => {
     assert.isAtMost(state?.pending.length ?? 0, 2)
   })
 
-  it("moves nothing that is behind a chunk that is put before a file", () => {
+  it("keeps later positions when a chunk is inserted before the file", () => {
     const behind = [chunk(10.000_03, rate), chunk(11.000_03, rate), chunk(14.123_456, rate)]
     const heardAt = (...before: ReadonlyArray<Timeline.TimelineChunk>) =>
       Timeline.layout([...before, ...behind], maxGap).flatMap(({ pieces, start }) =>
@@ -41,7 +41,7 @@ describe("Timeline", () => {
     assert.deepStrictEqual(heardAt(chunk(3.333_333, rate)), heardAt())
   })
 
-  it("takes what begins within a millisecond of the end as contiguous, to the sample", () => {
+  it("appends a chunk that starts within a millisecond of the end without a gap", () => {
     const whole = [
       [0, 0, rate],
       [rate, 0, rate]
@@ -51,7 +51,7 @@ describe("Timeline", () => {
     }
   })
 
-  it("leaves silence for a gap over a millisecond, rounded to the sample", () => {
+  it("fills a gap of over a millisecond with silence, rounded to the sample", () => {
     for (const [off, silence] of [
       [0.00102, 16],
       [0.00106, 17],
@@ -75,7 +75,7 @@ describe("Timeline", () => {
     ])
   })
 
-  it("leaves out a chunk that is covered", () => {
+  it("omits a chunk that earlier chunks cover", () => {
     assert.deepStrictEqual(pieces(chunk(0, rate), chunk(0.25, rate / 2), chunk(0, rate), chunk(1, 10)), [
       [
         [0, 0, rate],
@@ -84,7 +84,7 @@ describe("Timeline", () => {
     ])
   })
 
-  it("lets all be heard of chunks that begin at the same time, in whatever order they come", () => {
+  it("plays all samples of chunks with the same start, in any order of arrival", () => {
     const same = [chunk(0, 100, { id: "a" }), chunk(0, rate, { id: "c" }), chunk(0, rate, { id: "b" })]
     for (const order of [same, same.toReversed(), [...same.slice(1), ...same.slice(0, 1)]]) {
       const [file] = Timeline.layout(order, maxGap)
@@ -98,13 +98,13 @@ describe("Timeline", () => {
     }
   })
 
-  it("begins an audio file after a gap over 90 s, and not before", () => {
+  it("starts a new audio file only after a gap of more than 90 s", () => {
     assert.lengthOf(pieces(chunk(0, rate), chunk(91, rate)), 1)
     assert.lengthOf(pieces(chunk(0, rate), chunk(91.01, rate)), 2)
     assert.lengthOf(pieces(chunk(0, 200 * rate), chunk(1, rate), chunk(250, rate)), 1)
   })
 
-  it("begins an audio file where the sample rate or the codec changes, and drops nothing there", () => {
+  it("starts a new audio file when the sample rate or codec changes, and drops no sample", () => {
     const files = Timeline.layout(
       [chunk(0, rate), chunk(0.5, 8000, { sampleRate: 8000 }), chunk(2, 960, { codec: "opus" })],
       maxGap
@@ -131,14 +131,14 @@ describe("Timeline", () => {
     assert.strictEqual(file?.pieces.length, 1440)
   })
 
-  it("adds no rounding to rounding: a day of chunks with gaps of a third of a sample more than 2 ms", () => {
+  it("accumulates no rounding error over a day of gaps that are a fraction of a sample", () => {
     const step = 60 + 0.002 + 1 / 3 / rate
     const day = Array.from({ length: 1440 }, (_, i) => chunk(i * step, 60 * rate))
     const last = Timeline.layout(day, maxGap)[0]?.pieces.at(-1)
     assert.strictEqual(last?.offset, Math.round(1439 * step * rate))
   })
 
-  it("takes a lost chunk as silence, counts it, and lets what was heard at the same time be heard", () => {
+  it("plays a lost chunk as silence, counts it, and keeps audio that overlaps it", () => {
     const lost = { state: "lost" } as const
     const [file, ...others] = Timeline.layout(
       [chunk(0, rate, lost), chunk(0.5, rate), chunk(1.25, rate, lost), chunk(60, rate, lost), chunk(140, rate)],
@@ -158,12 +158,12 @@ describe("Timeline", () => {
     assert.strictEqual(file?.samples, 141 * rate)
   })
 
-  it("has no audio file without audio", () => {
+  it("lays out no audio file when there is no audio", () => {
     assert.deepStrictEqual(Timeline.layout([], maxGap), [])
     assert.deepStrictEqual(Timeline.layout([chunk(0, 0)], maxGap), [])
   })
 
-  it("names an audio file for what never changes: as it grows, and when its first chunk is lost", () => {
+  it("keeps an audio file's id when the file grows or its first chunk is lost", () => {
     const id = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
       Timeline.layout(chunks, maxGap).map((file) => fileId("ada", "standup", file))
     const [first] = id(chunk(0, rate))

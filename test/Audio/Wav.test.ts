@@ -59,14 +59,14 @@ const check = ({ chunks, lostSamples, pcm }: Recorded, rate: number, ranges: typ
 
 describe("Wav", () => {
   it.effect.prop(
-    "any range equals the same range of the whole, for chunks with gaps, overlaps and losses in any order",
+    "renders any range as the same bytes of the whole, with gaps, overlaps and losses in any order",
     { options: Overlapping, ranges: Ranges },
     ({ options, ranges }) => Effect.sync(() => check(overlapping(options), options.rate, ranges)),
     { arbitrary: { runs: 400 } }
   )
 
   it.effect.prop(
-    "any range equals the same range of the whole, for clocks that are less than a millisecond off",
+    "renders any range as the same bytes of the whole when clocks are off by under a millisecond",
     { options: Jittered, ranges: Ranges },
     ({ options, ranges }) => Effect.sync(() => check(jittered(options), options.rate, ranges)),
     { arbitrary: { runs: 300 } }
@@ -93,7 +93,7 @@ describe("Wav", () => {
     }
   })
 
-  it("has 44 bytes of RIFF up to the last size that fits, then 80 bytes of RF64", () => {
+  it("writes a 44-byte RIFF header up to its largest size, then an 80-byte RF64 header", () => {
     const last = (2 ** 32 - 38) / 2
     const riff = Buffer.from(Wav.header(48_000, last))
     assert.strictEqual(riff.length, 44)
@@ -118,7 +118,7 @@ describe("Wav", () => {
     assert.strictEqual(rf64.toString("latin1", 72, 76), "data")
   })
 
-  it("finds a range in days of audio, also beyond 4 GiB, and touches only its chunks", () => {
+  it("maps a range in days of audio beyond 4 GiB by reading only its chunks", () => {
     const chunks = Array.from({ length: 20_000 }, (_, i) => ({
       id: String(i),
       start: 1_700_000_000 + i * 60,

@@ -42,14 +42,14 @@ const get = (path: string, headers: Record<string, string> = {}) =>
 const ada = { uid: "ada", scopes: [], keyId: "key_1" }
 
 layer(served(routes).pipe(Layer.provide(keys)))("access", (it) => {
-  it.effect("lets the bearer of a key in as the user it belongs to", () =>
+  it.effect("authenticates a request as the owner of its key", () =>
     Effect.gen(function* () {
       const { body, status } = yield* get("/strict", { authorization: "Bearer spw_ada" })
       assert.deepStrictEqual([status, body], [200, ada])
     })
   )
 
-  it.effect("answers no key, and one that is unknown, with 401 and what to show", () =>
+  it.effect("answers a missing or unknown key with 401 and how to send one", () =>
     Effect.gen(function* () {
       for (const headers of [{}, { authorization: "Bearer nope" }, { authorization: "Basic spw_ada" }]) {
         const refused = yield* get("/strict", headers)
@@ -58,7 +58,7 @@ layer(served(routes).pipe(Layer.provide(keys)))("access", (it) => {
     })
   )
 
-  it.effect("takes a key from the URL or the subprotocol only where the route says so", () =>
+  it.effect("accepts a key in the URL or the subprotocol only on routes that allow it", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* get("/strict?access_token=spw_ada")).status, 401)
       assert.strictEqual((yield* get("/strict", { "sec-websocket-protocol": "bearer.spw_ada" })).status, 401)
@@ -67,7 +67,7 @@ layer(served(routes).pipe(Layer.provide(keys)))("access", (it) => {
     })
   )
 
-  it.effect("lets only a service key act for another user", () =>
+  it.effect("allows only a service key to act for another user", () =>
     Effect.gen(function* () {
       const service = { authorization: "Bearer spw_service" }
       const { body } = yield* get("/strict?uid=grace", service)

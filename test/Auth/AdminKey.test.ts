@@ -35,8 +35,8 @@ const world = () =>
     Layer.provideMerge(NodeServices.layer)
   )
 
-layer(world(), { excludeTestServices: true })("a first start", (it) => {
-  it.effect("leaves a key with both scopes in a file that only its owner reads, and keeps it on the next start", () =>
+layer(world(), { excludeTestServices: true })("the admin key at the first start", (it) => {
+  it.effect("writes a key with both scopes to a file only its owner can read, and keeps it at the next start", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const dataDir = yield* fresh
@@ -50,7 +50,7 @@ layer(world(), { excludeTestServices: true })("a first start", (it) => {
     })
   )
 
-  it.effect("of a second node makes no other key, and writes none that would not work", () =>
+  it.effect("creates no second key when another node starts, and writes no file with a key that would not work", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const dataDir = yield* fresh
@@ -59,7 +59,7 @@ layer(world(), { excludeTestServices: true })("a first start", (it) => {
     })
   )
 
-  it.effect("with a preset key replaces the one there was", () =>
+  it.effect("replaces the existing key with a preset key", () =>
     Effect.gen(function* () {
       const preset = `spw_${"p".repeat(43)}`
       const dataDir = yield* fresh
@@ -74,8 +74,8 @@ layer(world(), { excludeTestServices: true })("a first start", (it) => {
   )
 })
 
-layer(world(), { excludeTestServices: true })("a start with another key in the file than in the database", (it) => {
-  it.effect("does not say that the admin key is there, and does not take it", () =>
+layer(world(), { excludeTestServices: true })("a key file that differs from the database", (it) => {
+  it.effect("is neither announced nor accepted as the admin key", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const dataDir = yield* fresh
@@ -89,7 +89,7 @@ layer(world(), { excludeTestServices: true })("a start with another key in the f
   )
 })
 
-layer(world(), { excludeTestServices: true })("a start with a file that is no key's", (it) => {
+layer(world(), { excludeTestServices: true })("an unusable key file", (it) => {
   const refused = Effect.fnUntraced(function* (
     spoil: (file: string) => Effect.Effect<void, unknown, FileSystem.FileSystem>
   ) {
@@ -100,7 +100,7 @@ layer(world(), { excludeTestServices: true })("a start with a file that is no ke
     return message.replace(dataDir, "DATA")
   })
 
-  it.effect("does not begin, and says which file and what to do, when it holds something else", () =>
+  it.effect("stops the start with the file's path and what to do when it holds no key", () =>
     Effect.gen(function* () {
       const { writeFileString } = yield* FileSystem.FileSystem
       assert.strictEqual(
@@ -110,7 +110,7 @@ layer(world(), { excludeTestServices: true })("a start with a file that is no ke
     })
   )
 
-  it.effect("does not begin, and says why, when it can't be read", () =>
+  it.effect("stops the start with the reason when it can't be read", () =>
     Effect.gen(function* () {
       const { makeDirectory } = yield* FileSystem.FileSystem
       assert.match(
@@ -121,8 +121,8 @@ layer(world(), { excludeTestServices: true })("a start with a file that is no ke
   )
 })
 
-layer(world(), { excludeTestServices: true })("a start after a kill between file and row", (it) => {
-  it.effect("puts the file's key into the database", () =>
+layer(world(), { excludeTestServices: true })("a start after a kill between writing the file and the row", (it) => {
+  it.effect("inserts the file's key into the database", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const dataDir = yield* fresh

@@ -17,7 +17,7 @@ const keys = (env: Record<string, string> = {}) =>
 const person = { uid: "ada", scopes: [], expiresAt: Option.none() }
 
 layer(keys(), { excludeTestServices: true })("keys", (it) => {
-  it.effect("finds a created key by what was shown, and stores only its hash", () =>
+  it.effect("finds a created key by its secret, and stores only the hash", () =>
     Effect.gen(function* () {
       const store = yield* Keys
       const { key, secret } = yield* store.create({ ...person, scopes: ["service"] })
@@ -32,7 +32,7 @@ layer(keys(), { excludeTestServices: true })("keys", (it) => {
     })
   )
 
-  it.effect("stops finding a key the moment it is revoked here, also one that was just used", () =>
+  it.effect("stops finding a key once this node revokes it, even when the key is cached", () =>
     Effect.gen(function* () {
       const store = yield* Keys
       const { key, secret } = yield* store.create(person)
@@ -47,7 +47,7 @@ layer(keys(), { excludeTestServices: true })("keys", (it) => {
     })
   )
 
-  it.effect("does not find a key that has expired, nor one that is unknown", () =>
+  it.effect("does not find an expired or unknown key", () =>
     Effect.gen(function* () {
       const store = yield* Keys
       const past = Option.some(DateTime.subtract(yield* DateTime.now, { minutes: 1 }))
@@ -59,8 +59,8 @@ layer(keys(), { excludeTestServices: true })("keys", (it) => {
   )
 })
 
-layer(keys({ SPILLWAY_MAX_KEYS: "2" }), { excludeTestServices: true })("bounded keys", (it) => {
-  it.effect("refuses a key over the bound, and forgets revoked ones first", () =>
+layer(keys({ SPILLWAY_MAX_KEYS: "2" }), { excludeTestServices: true })("a user's bound on keys", (it) => {
+  it.effect("rejects a key over the bound, and deletes revoked keys first", () =>
     Effect.gen(function* () {
       const store = yield* Keys
       const first = yield* store.create(person)
@@ -73,16 +73,19 @@ layer(keys({ SPILLWAY_MAX_KEYS: "2" }), { excludeTestServices: true })("bounded 
   )
 })
 
-layer(keys({ SPILLWAY_KEY_CACHE_TIME: "1 millis" }), { excludeTestServices: true })("keys of another node", (it) => {
-  it.effect("stop working once the memory of them has passed", () =>
-    Effect.gen(function* () {
-      const store = yield* Keys
-      const sql = yield* SqlClient.SqlClient
-      const { key, secret } = yield* store.create(person)
-      assert.isTrue(Option.isSome(yield* store.find(secret)))
-      yield* sql`update keys set revoked_at = now() where id = ${key.id}`
-      yield* Effect.repeat(store.find(secret), { until: Option.isNone, times: 10_000 })
-      assert.isTrue(Option.isNone(yield* store.find(secret)))
-    })
-  )
-})
+layer(keys({ SPILLWAY_KEY_CACHE_TIME: "1 millis" }), { excludeTestServices: true })(
+  "keys that another node revoked",
+  (it) => {
+    it.effect("stop working when their cache entry expires", () =>
+      Effect.gen(function* () {
+        const store = yield* Keys
+        const sql = yield* SqlClient.SqlClient
+        const { key, secret } = yield* store.create(person)
+        assert.isTrue(Option.isSome(yield* store.find(secret)))
+        yield* sql`update keys set revoked_at = now() where id = ${key.id}`
+        yield* Effect.repeat(store.find(secret), { until: Option.isNone, times: 10_000 })
+        assert.isTrue(Option.isNone(yield* store.find(secret)))
+      })
+    )
+  }
+)

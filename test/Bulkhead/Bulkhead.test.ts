@@ -10,7 +10,7 @@ const ticks = Effect.repeat(Effect.yieldNow, { times: 20 })
 
 const start = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
 
-it.effect("runs as many as it has permits, and the others as these end", () =>
+it.effect("runs as many effects as it has permits, and starts the next one when one ends", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({ permits: 3 })
     let active = 0
@@ -41,7 +41,7 @@ it.effect("runs as many as it has permits, and the others as these end", () =>
   })
 )
 
-it.effect("passes on what the work answers, fails with or dies of, and takes the permit back each time", () =>
+it.effect("returns the result, failure or defect of the work, and releases the permit each time", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({})
     assert.strictEqual(yield* bulkhead.run("a")(Effect.succeed(1)), 1)
@@ -52,7 +52,7 @@ it.effect("passes on what the work answers, fails with or dies of, and takes the
   })
 )
 
-it.effect("serves a key that is always in line although others come and go", () =>
+it.effect("serves a key that is always queued while other keys come and go", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({})
     const served: Array<string> = []
@@ -77,7 +77,7 @@ it.effect("serves a key that is always in line although others come and go", () 
   })
 )
 
-it.effect("lets nobody who comes later overtake those who wait", () =>
+it.effect("runs no later arrival before an earlier waiter", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({})
     const served: Array<string> = []
@@ -92,7 +92,7 @@ it.effect("lets nobody who comes later overtake those who wait", () =>
   })
 )
 
-it.effect("turns away who comes when the line is full, in all or of one key, and says so", () =>
+it.effect("rejects a caller when the queue or its key's share is full, and names the bound", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({ maxWaiting: 3, maxWaitingPerKey: 2 })
     const running = yield* start(bulkhead.run("a")(Effect.never))
@@ -111,7 +111,7 @@ it.effect("turns away who comes when the line is full, in all or of one key, and
   })
 )
 
-it.effect("turns everybody away who would wait when nobody may", () =>
+it.effect("rejects every caller that would wait when the queue has no room", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({ maxWaiting: 0 })
     yield* start(bulkhead.run("a")(Effect.never))
@@ -119,7 +119,7 @@ it.effect("turns everybody away who would wait when nobody may", () =>
   })
 )
 
-it.effect("lets the waiting be interrupted, and not the work of a caller that can't be", () =>
+it.effect("interrupts a waiting caller, but not the work of an uninterruptible one", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({})
     const running = yield* start(Effect.uninterruptible(bulkhead.run("a")(Effect.sleep("1 second"))))
@@ -134,7 +134,7 @@ it.effect("lets the waiting be interrupted, and not the work of a caller that ca
   })
 )
 
-it.effect("lets a caller that can't be interrupted wait, and run, to the end", () =>
+it.effect("lets an uninterruptible caller wait and run to the end", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({})
     const running = yield* start(bulkhead.run("a")(Effect.never))
@@ -154,7 +154,7 @@ it.effect("lets a caller that can't be interrupted wait, and run, to the end", (
   })
 )
 
-it.effect("hands over to twenty thousand who wait without going deep, work that never waits included", () =>
+it.effect("hands permits to twenty thousand waiters without overflowing the stack, synchronous work included", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({ maxWaiting: 20_000, maxWaitingPerKey: 20_000 })
     const gate = yield* Deferred.make<void>()
@@ -179,7 +179,7 @@ const defectOf = <A, E>(effect: Effect.Effect<A, E>) =>
     Exit.isFailure(exit) ? exit.cause.reasons.flatMap((reason) => (reason._tag === "Die" ? [reason.defect] : [])) : []
   )
 
-it.effect("takes it for a bug, and names it, when work asks for a permit while it holds one", () =>
+it.effect("dies with a named defect when work acquires a permit while it holds one", () =>
   Effect.gen(function* () {
     const bulkhead = yield* make({ name: "storage.read", permits: 5 })
     const inner = bulkhead.run("b")(Effect.void)
@@ -198,7 +198,7 @@ it.effect("takes it for a bug, and names it, when work asks for a permit while i
   })
 )
 
-it.effect("minds neither permits of other bulkheads nor those that were given back", () =>
+it.effect("ignores permits of other bulkheads and released permits", () =>
   Effect.gen(function* () {
     const outer = yield* make({})
     const inner = yield* make({})
@@ -224,7 +224,7 @@ const values = Effect.map(Metric.snapshot, (all) =>
   )
 )
 
-it.effect("shows permits, runs, waits and rejections in the metrics while it exists", () =>
+it.effect("exports permits, runs, waits and rejections as metrics while it exists", () =>
   Effect.gen(function* () {
     yield* Effect.scoped(
       Effect.gen(function* () {
@@ -256,7 +256,7 @@ it.effect("shows permits, runs, waits and rejections in the metrics while it exi
   }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
 )
 
-it.effect("warns once a minute while work waits, and once after work was turned away", () =>
+it.effect("warns once a minute while work waits, and once after a rejection", () =>
   Effect.gen(function* () {
     const warnings: Array<unknown> = []
     const logger = Logger.make(({ fiber, logLevel, message }) => {
@@ -285,7 +285,7 @@ it.effect("warns once a minute while work waits, and once after work was turned 
   })
 )
 
-it.effect("has the node's bulkheads as the settings say", () =>
+it.effect("sizes the node's bulkheads from the settings", () =>
   Effect.gen(function* () {
     const all = yield* Effect.all([StorageRead, StorageWrite])
     const permits = yield* Effect.forEach(all, (bulkhead) => Effect.map(bulkhead.stats, (stats) => stats.permits))

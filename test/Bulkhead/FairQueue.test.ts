@@ -10,7 +10,7 @@ const Step = Schema.Struct({
 })
 
 it.effect.prop(
-  "passes over nobody twice: each key in line is served before any other is served a second time",
+  "serves every queued key once before it serves any key twice",
   { steps: Schema.Array(Step).check(Schema.isBetweenLength(20, 80)) },
   Effect.fnUntraced(function* ({ steps }) {
     const turns = FairQueue.make<number>()

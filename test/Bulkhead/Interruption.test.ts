@@ -23,7 +23,7 @@ const Program = {
 }
 
 it.effect.prop(
-  "ends every run, never has more than its permits at work, and has all permits at the end",
+  "settles every run, never exceeds its permits, and has all of them at the end",
   Program,
   Effect.fnUntraced(function* ({ operations, permits, steps }) {
     const bulkhead = yield* make({ permits, maxWaiting: 6, maxWaitingPerKey: 4 })

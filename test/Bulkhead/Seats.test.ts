@@ -15,7 +15,7 @@ const sit = Effect.fnUntraced(function* (seats: Seats.Seats, uid: string) {
   return { leave: Scope.close(scope, Exit.void) }
 })
 
-it.effect("turns a user away who has as many as one may, and everybody when all are taken", () =>
+it.effect("rejects a user at the user's limit, and every user at the node's", () =>
   Effect.gen(function* () {
     const seats = yield* Seats.make("views", limits)
     const { leave } = yield* sit(seats, "ada")
@@ -30,7 +30,7 @@ it.effect("turns a user away who has as many as one may, and everybody when all 
   }).pipe(Effect.provide(config))
 )
 
-it.effect("shows what is taken and counts who was turned away", () =>
+it.effect("exports the seats that are taken, and counts rejections", () =>
   Effect.gen(function* () {
     const seats = yield* Seats.make("booths", limits)
     yield* sit(seats, "ada")

@@ -65,7 +65,7 @@ afterAll(async () => {
 })
 
 describe("the command line", () => {
-  it("goes on by itself after the server was killed and started again, until all is acknowledged", async () => {
+  it("resumes after the server is killed and restarted, until all audio is acknowledged", async () => {
     const stream = start(["stream", wav, "--fast", "--conversation", "killed"])
     await stream.says("sent")
     const port = new URL(server.url).port
@@ -77,7 +77,7 @@ describe("the command line", () => {
     assert.match(out, /^acknowledged 10\.0 s, all of .*in\.wav\nconversation killed\n/)
   })
 
-  it("sends a truncated file up to the cut, and says on standard error how much is missing", async () => {
+  it("sends a truncated file up to the cut, and writes to standard error how much is missing", async () => {
     const cut = Path.join(Path.dirname(dataDir), "cut.wav")
     writeWav(cut, 16_000 * 10, 16_000 * 8)
     const { code, err, out } = await run(["stream", cut, "--fast"])
@@ -86,7 +86,7 @@ describe("the command line", () => {
     assert.match(out, /^acknowledged 2\.0 s, all of .*cut\.wav\n/)
   })
 
-  it("waits for a server that is not there when it begins, to fetch and to continue a conversation", async () => {
+  it("waits for a server that is down when fetch or stream starts", async () => {
     assert.strictEqual((await run(["stream", wav, "--fast", "--conversation", "later"])).code, 0)
     const port = new URL(server.url).port
     await server.kill()
@@ -103,7 +103,7 @@ describe("the command line", () => {
     assert.isAtLeast(Fs.statSync(to).size, 44 + 2 * 16_000 * SECONDS * 2)
   }, 60_000)
 
-  it("sends standard input as it comes, through a restart of the server, and says what its header lacks", async () => {
+  it("streams standard input through a restart of the server, and says what its header lacks", async () => {
     const audio = Buffer.from(Array.from({ length: 32_000 }, (_, index) => (index * 37) % 256))
     const { bytes = Buffer.alloc(0) } = foundWith(audio)["RF64 whose writer was killed"] ?? {}
     const half = bytes.length - 16_000
@@ -127,7 +127,7 @@ describe("the command line", () => {
     assert.isTrue(Buffer.from(fetched.out, "latin1").subarray(44).equals(audio))
   }, 60_000)
 
-  it("sends what a shell pipes into it, by the name of its standard input or of a pipe", async () => {
+  it("streams from the name of standard input and from a named pipe", async () => {
     const pipe = Path.join(Path.dirname(dataDir), "pipe")
     const source = Path.join(Path.dirname(dataDir), "piped.wav")
     const audio = Buffer.alloc(32_000, "Spillway")
@@ -149,7 +149,7 @@ describe("the command line", () => {
     }
   }, 60_000)
 
-  it("writes to standard output what others read from there, and nothing else", async () => {
+  it("writes only the requested data to standard output", async () => {
     await run(["stream", wav, "--fast", "--conversation", "piped"])
     const { code, err, out } = await run(["fetch", "piped", "-o", "-"])
     assert.strictEqual(code, 0, err)
@@ -164,7 +164,7 @@ describe("the command line", () => {
     )
   })
 
-  it("makes, lists and revokes keys, and a revoked one opens nothing", async () => {
+  it("creates, lists and revokes keys, and a revoked key is rejected", async () => {
     const made = await run(["keys", "create", "ada"])
     const key = /^spw_\S{43}$/m.exec(made.out)?.[0] ?? ""
     const id = /key_[\w-]+/.exec(made.out)?.[0] ?? ""
@@ -179,7 +179,7 @@ describe("the command line", () => {
     )
   })
 
-  it("refuses a day that the calendar does not have, and says what it takes; so does the server", async () => {
+  it("rejects a date that does not exist and says what is valid, as the server does", async () => {
     const rolled = await run(["keys", "create", "ada", "--expires", "2030-02-31"])
     assert.strictEqual(rolled.code, 1)
     assert.include(rolled.err, "a date such as 2030-01-31 (its start, UTC) or 2030-01-31T09:30:00Z")
@@ -196,14 +196,14 @@ describe("the command line", () => {
     assert.match((await run(["keys", "list"])).out, /eve +\S+ \S+ +2030-01-31 00:00:00$/m)
   })
 
-  it("fails with one line and exit code 1 when nothing answers, or there is no such file", async () => {
+  it("fails with one line and exit code 1 when the server is unreachable or the file does not exist", async () => {
     const away = await run(["conversations", "--url", "http://127.0.0.1:1"])
     assert.deepStrictEqual([away.code, away.err.trim().split("\n").length], [1, 1])
     const missing = await run(["stream", "/nowhere.wav"])
     assert.deepStrictEqual([missing.code, missing.err], [1, "spillway: There is no file /nowhere.wav.\n"])
   })
 
-  it("prints settings with secrets as set, and names what can't be used", async () => {
+  it("prints settings with secrets redacted, and names invalid ones", async () => {
     const secret = `spw_${"s".repeat(43)}`
     const good = await run(["config"], { SPILLWAY_ADMIN_KEY: secret })
     assert.strictEqual(good.code, 0)

@@ -16,7 +16,7 @@ recording.put(
 const world = servedPlayback(recording).pipe(Layer.provideMerge(Layer.merge(CliConfig.layer, NodeServices.layer)))
 
 layer(world, { excludeTestServices: true })("a conversation of many audio files", (it) => {
-  it.effect("has all of them for the command line, by start", () =>
+  it.effect("lists all of them by start on the command line", () =>
     Effect.gen(function* () {
       // The client knows where the server is.
       const target = { url: "", key: Redacted.make("spw_ada") }

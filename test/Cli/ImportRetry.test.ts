@@ -40,7 +40,7 @@ const imported = Effect.fnUntraced(function* (failures: ReadonlyArray<Failure>) 
 
 const at = { operation: "list", bucket: "b", key: "chunks/ada/" }
 
-it.live("goes on when the store or the database answers again", () =>
+it.live("continues when the store or the database answers again", () =>
   Effect.gen(function* () {
     const { asked, ended, said } = yield* imported([
       new DbUnavailable({ operation: "ImportRows.insert", attempts: 6, cause: new Error("down") }),
@@ -54,7 +54,7 @@ it.live("goes on when the store or the database answers again", () =>
   })
 )
 
-it.live("ends at once with what the store refuses", () =>
+it.live("fails at once when the store rejects the request", () =>
   Effect.gen(function* () {
     const { asked, ended } = yield* imported([new StorageRefused({ ...at, reason: "no permission" })])
     assert.deepStrictEqual([asked, ended], [1, "Failure"])

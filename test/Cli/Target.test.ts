@@ -42,7 +42,7 @@ const hints = ({ adminKey, attended = true, env = {}, key, url }: Given) =>
   })
 
 layer(NodeServices.layer)("a hint", (it) => {
-  it.effect("repeats the flags that were given, on a terminal the key as well", () =>
+  it.effect("repeats the given flags, with the key only on a terminal", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* hints({ url: "https://audio.example.org/", key: "spw_k" }), {
         fetch: "npm run spillway -- fetch c --url https://audio.example.org --key spw_k",
@@ -51,7 +51,7 @@ layer(NodeServices.layer)("a hint", (it) => {
     })
   )
 
-  it.effect("leaves the key to a variable where others may read along", () =>
+  it.effect("names the key's variable instead of the key when the output is no terminal", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* hints({ key: "spw_k", attended: false }), {
         fetch: 'npm run spillway -- fetch c --key "$SPILLWAY_KEY"',
@@ -60,7 +60,7 @@ layer(NodeServices.layer)("a hint", (it) => {
     })
   )
 
-  it.effect("needs no flags for what a command finds by itself, and tells others where to find it", () =>
+  it.effect("omits flags that a command finds by itself, and gives them to other users", () =>
     Effect.gen(function* () {
       const fetch = "npm run spillway -- fetch c"
       const curl = (key: string) => `curl -H "Authorization: Bearer ${key}" 'http://127.0.0.1:8080/v1/x y'`

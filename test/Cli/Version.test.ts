@@ -4,7 +4,7 @@ import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { loadedOf, traceModules } from "../support/Tracer.ts"
 
-it("loads neither the recording nor the database, the store or a client of any of them", () => {
+it("loads no recording, database or storage module", () => {
   const { stderr, stdout } = spawnSync(process.execPath, ["src/Cli.ts", "--version"], {
     cwd: Path.join(import.meta.dirname, "../.."),
     env: { ...process.env, NODE_OPTIONS: traceModules },

@@ -93,7 +93,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
     })
   )
 
-  it.effect("rolls back the BEGIN of a caller who gave up while it was sent", () =>
+  it.effect("rolls back a BEGIN whose caller is interrupted while it is sent", () =>
     Effect.gen(function* () {
       const { db, idle, proxy } = yield* setUp()
       const sent = yield* Deferred.make<void>()
@@ -108,7 +108,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
     })
   )
 
-  it.effect("rolls back for a caller who gave up just before the COMMIT", () =>
+  it.effect("rolls back when the caller is interrupted just before the COMMIT", () =>
     Effect.gen(function* () {
       const { db, idle, rows } = yield* setUp()
       const fiber = yield* Effect.forkChild(
@@ -125,7 +125,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
     })
   )
 
-  it.effect("answers in time on a half-open connection, and has it replaced", () =>
+  it.effect("fails in time on a half-open connection, and replaces it", () =>
     Effect.gen(function* () {
       const limits = { pool: 1, statementTimeout: Duration.millis(1500), deadline: Duration.seconds(60) }
       const inWrite = yield* setUp(limits)
@@ -152,7 +152,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
     })
   )
 
-  it.effect("keeps its promises while the server ends connections at random", () =>
+  it.effect("loses and duplicates nothing while the server ends connections at random", () =>
     Effect.gen(function* () {
       const { db } = yield* setUp({ pool: 8, retryBase: Duration.millis(10) })
       yield* keepsPromises(db, yield* SqlClient.SqlClient)

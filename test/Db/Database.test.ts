@@ -38,7 +38,7 @@ const failure = (url: string) =>
   })
 
 layer(Layer.fresh(Postgres.layerServerEmpty), { excludeTestServices: true })("Database", (it) => {
-  it.effect("uses DATABASE_URL, and brings its schema up to date", () =>
+  it.effect("connects to DATABASE_URL, and migrates its schema", () =>
     Effect.gen(function* () {
       const rows = yield* Effect.gen(function* () {
         const db = yield* Db
@@ -66,7 +66,7 @@ layer(Layer.fresh(Postgres.layerServerEmpty), { excludeTestServices: true })("Da
     })
   )
 
-  it.effect("waits a while for a server that does not answer, then says so", () =>
+  it.effect("waits for a server that does not answer up to a bound, then says so", () =>
     Effect.gen(function* () {
       const [took, message] = yield* Effect.timed(failure(yield* urlOf({ sockets: "/tmp/absent" })))
       assert.isAtLeast(Duration.toMillis(took), 250)

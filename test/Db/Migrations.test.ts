@@ -22,14 +22,14 @@ const all = Object.keys(Migrations.migrations).map((key) => {
 })
 
 layer(DbConfig.layer, { excludeTestServices: true })("Migrations", (it) => {
-  it.effect("make the whole schema from nothing, once", () =>
+  it.effect("create the schema in an empty database, once", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* Migrations.run, all)
       assert.deepStrictEqual(yield* Migrations.run, [])
     }).pipe(Effect.provide(empty))
   )
 
-  it.effect("are run by one of several nodes that start at the same time; the others wait for it", () =>
+  it.effect("run on one of several nodes that start at once, while the others wait", () =>
     Effect.gen(function* () {
       const ran = yield* Effect.all(
         Array.from({ length: 6 }, () => Migrations.run),
@@ -45,8 +45,8 @@ layer(DbConfig.layer, { excludeTestServices: true })("Migrations", (it) => {
   )
 })
 
-layer(DbConfig.layer, { excludeTestServices: true })("What was recorded before", (it) => {
-  it.effect("is counted when counts come", () =>
+layer(DbConfig.layer, { excludeTestServices: true })("A database of the release before counts", (it) => {
+  it.effect("is counted by the migration", () =>
     Effect.gen(function* () {
       const { sql } = yield* dbOn(yield* DbServer)
       yield* Effect.provideService(Effect.andThen(recordings, peaks), SqlClient.SqlClient, sql)
@@ -66,7 +66,7 @@ layer(DbConfig.layer, { excludeTestServices: true })("What was recorded before",
 layer(DbConfig.layer, { excludeTestServices: true, timeout: 60_000 })(
   "A database of the release before the index",
   (it) => {
-    it.effect("is laid out as a new one would be, with conversations of several pages, lost chunks and none", () =>
+    it.effect("gets the same index as a new database, with conversations of several pages, lost chunks and none", () =>
       Effect.gen(function* () {
         const server = yield* DbServer
         const { sql } = yield* dbOn(server)
@@ -106,7 +106,7 @@ layer(DbConfig.layer, { excludeTestServices: true, timeout: 60_000 })(
 )
 
 layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
-  it.effect("finds the latest conversations of one user without looking at others'", () =>
+  it.effect("finds a user's latest conversations without reading other users' rows", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`
@@ -122,7 +122,7 @@ layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
     })
   )
 
-  it.effect("takes a chunk only with its object, or as lost", () =>
+  it.effect("accepts a chunk only with its object or as lost", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'c')`

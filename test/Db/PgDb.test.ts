@@ -30,7 +30,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("stops on the server what takes too long", () =>
+  it.effect("cancels on the server a statement that takes too long", () =>
     Effect.gen(function* () {
       const { db } = yield* dbOn(yield* DbServer, { statementTimeout: Duration.millis(200) })
       const sleep = db.read("Test.sleep", (sql) => sql`SELECT pg_sleep(30) AS too_long`)
@@ -41,7 +41,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("has the server stop by itself what the client can no longer stop", () =>
+  it.effect("has the server time out a statement that the client can no longer cancel", () =>
     Effect.gen(function* () {
       const { db } = yield* dbOn(yield* DbServer, { statementTimeout: Duration.seconds(30) })
       const settings = yield* db.read(
@@ -54,7 +54,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("stops on the server what its caller gave up", () =>
+  it.effect("cancels on the server the statement of an interrupted caller", () =>
     Effect.gen(function* () {
       const db = yield* Db
       const fiber = yield* Effect.forkChild(db.read("Test.sleep", (sql) => sql`SELECT pg_sleep(30) AS given_up`))
@@ -77,7 +77,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("dies of a violated constraint, and hands it to the caller who catches it in the query", () =>
+  it.effect("dies of a violated constraint unless the query catches it", () =>
     Effect.gen(function* () {
       const db = yield* Db
       const insert = (sql: SqlClient.SqlClient) => sql`INSERT INTO conversations (uid, id) VALUES ('twice', 'c')`
@@ -91,7 +91,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("runs a transaction again, as a whole, when the server could not serialize it", () =>
+  it.effect("retries the whole transaction after a serialization failure", () =>
     Effect.gen(function* () {
       const db = yield* Db
       const sql = yield* SqlClient.SqlClient
@@ -115,7 +115,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("runs the victim of a deadlock again", () =>
+  it.effect("retries the victim of a deadlock", () =>
     Effect.gen(function* () {
       const db = yield* Db
       const sql = yield* SqlClient.SqlClient
@@ -158,7 +158,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("joins the operations inside a transaction to it, and retries only the whole", () =>
+  it.effect("joins operations inside a transaction to it, and retries only the transaction", () =>
     Effect.gen(function* () {
       const db = yield* Db
       const sql = yield* SqlClient.SqlClient
@@ -182,7 +182,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("counts what it does, by operation, and what goes wrong, by kind", () =>
+  it.effect("counts operations by name and failures by kind", () =>
     Effect.gen(function* () {
       const { db } = yield* dbOn(yield* DbServer, { retries: 1, retryBase: Duration.millis(10) })
       yield* db.read("Test.counted", (sql) => sql`SELECT 1`)
@@ -198,7 +198,7 @@ layer(Postgres.layer, { excludeTestServices: true })("PgDb", (it) => {
     })
   )
 
-  it.effect("leaves no transaction open on the connection of a caller who gave up", () =>
+  it.effect("leaves no transaction open on an interrupted caller's connection", () =>
     Effect.gen(function* () {
       const { db, sql } = yield* dbOn(yield* DbServer, { pool: 2 })
       yield* Effect.forEach(

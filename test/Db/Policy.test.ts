@@ -44,32 +44,30 @@ const during = <A, E>(time: Duration.Input, effect: Effect.Effect<A, E>) =>
 const refuse = Effect.fail(answered("40001"))
 
 describe("Policy", () => {
-  it.effect("passes on what succeeds", () =>
+  it.effect("returns the result of an operation that succeeds", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       assert.strictEqual(yield* policy.run(once, Effect.succeed(7)), 7)
     })
   )
 
-  it.effect(
-    "tries a refused operation six times, waiting twice as long each time up to 2 s, then names the attempts",
-    () =>
-      Effect.gen(function* () {
-        const policy = yield* make()
-        const { at, effect } = script(refuse)
-        const { result } = yield* during("30 seconds", policy.run(once, effect))
-        assert.deepStrictEqual(
-          result,
-          Exit.fail(new DbUnavailable({ operation: "Test.write", attempts: 6, cause: answered("40001") }))
-        )
-        const waits = at.slice(1).map((time, n) => time - (at[n] ?? 0))
-        assert.strictEqual(waits.length, 5)
-        for (const [n, wait] of waits.entries()) {
-          const middle = Math.min(100 * 2 ** n, 2000)
-          assert.isAtLeast(wait, middle * 0.75 - 1)
-          assert.isAtMost(wait, middle * 1.25 + 1)
-        }
-      })
+  it.effect("tries a refused operation six times, doubling the delay up to 2 s, then reports the attempts", () =>
+    Effect.gen(function* () {
+      const policy = yield* make()
+      const { at, effect } = script(refuse)
+      const { result } = yield* during("30 seconds", policy.run(once, effect))
+      assert.deepStrictEqual(
+        result,
+        Exit.fail(new DbUnavailable({ operation: "Test.write", attempts: 6, cause: answered("40001") }))
+      )
+      const waits = at.slice(1).map((time, n) => time - (at[n] ?? 0))
+      assert.strictEqual(waits.length, 5)
+      for (const [n, wait] of waits.entries()) {
+        const middle = Math.min(100 * 2 ** n, 2000)
+        assert.isAtLeast(wait, middle * 0.75 - 1)
+        assert.isAtMost(wait, middle * 1.25 + 1)
+      }
+    })
   )
 
   it.effect("succeeds as soon as one attempt does", () =>
@@ -83,7 +81,7 @@ describe("Policy", () => {
   )
 
   it.effect.prop(
-    "waits within the jitter, never under the floor, never over the cap with its jitter",
+    "keeps every delay within the jitter, the floor and the cap",
     {
       n: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 60 })),
       random: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
@@ -97,7 +95,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("runs a write again only when its connection broke before it was sent", () =>
+  it.effect("retries a write only when its connection broke before it was sent", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const sent = script(Effect.fail(broke("query")), Effect.succeed(1))
@@ -112,7 +110,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("runs what may be repeated again, whenever its connection breaks", () =>
+  it.effect("retries an idempotent operation whenever its connection breaks", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const { effect } = script(Effect.fail(broke("query")), Effect.fail(broke("connect")), Effect.succeed(1))
@@ -120,7 +118,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("treats a connection that broke under a ROLLBACK, of which the client dies, as broken", () =>
+  it.effect("treats a defect of the client's ROLLBACK as a broken connection", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const { effect } = script<number>(Effect.die(broke("query")), Effect.succeed(1))
@@ -128,7 +126,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("stops an operation after 30 s and never tries it again", () =>
+  it.effect("stops an operation after 30 s, and does not retry it", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const { at, effect } = script<never>(Effect.never)
@@ -138,7 +136,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("never tries again what the server stopped", () =>
+  it.effect("does not retry a statement that the server timed out", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const { at, effect } = script(Effect.fail(answered("57014")))
@@ -148,7 +146,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("ends at the deadline, in an attempt as well as between two", () =>
+  it.effect("ends at the deadline, during an attempt or between two", () =>
     Effect.gen(function* () {
       const deadline = Exit.fail(new DbTimeout({ operation: "Test.read", limit: "deadline" }))
       const policy = yield* make({ retries: 100 })
@@ -163,7 +161,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("answers in time although what it stopped is slow to end, and keeps its turn until it has", () =>
+  it.effect("answers in time when a stopped operation is slow to end, and holds its permit until it has ended", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 1 })
       const stubborn = Effect.onInterrupt(Effect.never, () => Effect.sleep("5 seconds"))
@@ -175,7 +173,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("counts a statement's 30 s from its turn, and gives up waiting for a turn only at the deadline", () =>
+  it.effect("counts a statement's 30 s from its permit, and stops waiting for one only at the deadline", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 1, statementTimeout: Duration.seconds(30) })
       yield* Effect.forkChild(policy.run(repeatable, Effect.sleep("29 seconds")))
@@ -194,7 +192,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("refuses at once what would wait behind more than the bound", () =>
+  it.effect("rejects at once when the queue is full", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 4, waiters: 3 })
       const fibers = yield* Effect.forEach([1, 2, 3, 4, 5], () =>
@@ -208,7 +206,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("lets at most 64 operations of a user wait, and others in", () =>
+  it.effect("queues at most 64 operations of a user, and accepts other users'", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const forUser = (uid: string) => Effect.provideService(DbCaller, callerOf(uid))
@@ -237,7 +235,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("has connections for recording and health checks that no request can take, also in the smallest pool", () =>
+  it.effect("reserves connections for recording and health checks, even in the smallest pool", () =>
     Effect.gen(function* () {
       for (const pool of [2, 20]) {
         const policy = yield* make({ pool })
@@ -255,7 +253,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("runs one operation of each user in turn, whatever one of them has waiting", () =>
+  it.effect("runs one operation of each user in turn, however many one user has queued", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 10 })
       const ended: Array<string> = []
@@ -274,7 +272,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("gives back its place when a waiting caller is interrupted", () =>
+  it.effect("frees the queue slot of an interrupted waiter", () =>
     Effect.gen(function* () {
       const policy = yield* make({ pool: 1, waiters: 1 })
       const first = yield* Effect.forkChild(policy.run(repeatable, Effect.never), { startImmediately: true })
@@ -285,7 +283,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("stops what it runs when its caller is interrupted, and waits until that has ended", () =>
+  it.effect("stops an operation when its caller is interrupted, and waits until it has ended", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       let ended = false
@@ -305,7 +303,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("dies of a mistake in the program, at once", () =>
+  it.effect("dies at once of a defect", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       const { at, effect } = script(Effect.fail(answered("23505")))
@@ -315,7 +313,7 @@ describe("Policy", () => {
     })
   )
 
-  it.effect("passes on the caller's own failures, at once", () =>
+  it.effect("fails at once with the caller's own errors", () =>
     Effect.gen(function* () {
       const policy = yield* make()
       assert.strictEqual(yield* Effect.flip(policy.run(repeatable, Effect.fail("mine"))), "mine")

@@ -72,8 +72,8 @@ const title =
   program === undefined ? "Behind pgbouncer (not installed here: apt-get install pgbouncer)" : "Behind pgbouncer"
 
 describe.skipIf(program === undefined || isMissing)(title, () => {
-  layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("in both modes of its pools", (it) => {
-    it.effect("records, plays and comes back after a kill, on a real server (transaction)", () =>
+  layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("PgBouncer in both pool modes", (it) => {
+    it.effect("records, plays and recovers after a kill, with a real server (transaction)", () =>
       Effect.gen(function* () {
         const { other, url } = yield* pgbouncer("transaction")
         const dataDir = dataDirectory()
@@ -120,7 +120,7 @@ describe.skipIf(program === undefined || isMissing)(title, () => {
     )
 
     for (const mode of ["transaction", "session"]) {
-      it.effect(`starts again and again, reads and writes, with many statements at a time (${mode})`, () =>
+      it.effect(`restarts, reads and writes with many concurrent statements (${mode})`, () =>
         Effect.gen(function* () {
           const { url } = yield* pgbouncer(mode)
           for (const round of [1, 2, 3]) {
@@ -168,7 +168,7 @@ describe.skipIf(program === undefined || isMissing)(title, () => {
         })
       )
 
-      it.effect(`stops on the server what takes too long (${mode})`, () =>
+      it.effect(`cancels on the server a statement that takes too long (${mode})`, () =>
         Effect.gen(function* () {
           const { database, url } = yield* pgbouncer(mode)
           const { sql } = yield* TlsServer
@@ -183,7 +183,7 @@ describe.skipIf(program === undefined || isMissing)(title, () => {
         }).pipe(Effect.timeout("40 seconds"))
       )
 
-      it.effect(`hands a violated constraint to the caller who catches it (${mode})`, () =>
+      it.effect(`lets a query catch a violated constraint (${mode})`, () =>
         Effect.gen(function* () {
           const { url } = yield* pgbouncer(mode)
           const db = yield* start(url)
@@ -196,14 +196,14 @@ describe.skipIf(program === undefined || isMissing)(title, () => {
         })
       )
 
-      it.effect(`keeps its promises while the server ends sessions at random (${mode})`, () =>
+      it.effect(`loses and duplicates nothing while the server ends sessions at random (${mode})`, () =>
         Effect.gen(function* () {
           const { other, url } = yield* pgbouncer(mode)
           yield* keepsPromises(yield* start(url, { retryBase: Duration.millis(10) }), other)
         })
       )
 
-      it.effect(`starts although an earlier node left its lock in a session of the pooler (${mode})`, () =>
+      it.effect(`starts when an earlier node left its lock in a session of the pooler (${mode})`, () =>
         Effect.gen(function* () {
           const { raw, url } = yield* pgbouncer(mode)
           yield* Effect.scoped(start(url))
@@ -212,7 +212,7 @@ describe.skipIf(program === undefined || isMissing)(title, () => {
         })
       )
 
-      it.effect(`waits for the migration lock within a bound, and says who holds it (${mode})`, () =>
+      it.effect(`waits for the migration lock up to a bound, and names its holder (${mode})`, () =>
         Effect.gen(function* () {
           const { other, url } = yield* pgbouncer(mode)
           yield* other`SELECT pg_advisory_lock(${0x7370_696c}::bigint)::text`

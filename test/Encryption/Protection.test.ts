@@ -52,14 +52,14 @@ const openedElsewhere = Effect.fnUntraced(function* (sealed: Uint8Array) {
   return { lengths, nonces, plain: Buffer.concat(parts) }
 })
 
-it.effect("opens what another implementation sealed", () =>
+it.effect("decrypts what another implementation encrypted", () =>
   Effect.gen(function* () {
     const opened = yield* (yield* Protection).open("user-1", Buffer.from(vector.sealed, "hex"))
     assert.deepStrictEqual(Buffer.from(opened), vector.plain)
   }).pipe(Effect.provide(protection({ SPILLWAY_MASTER_SECRETS: secret })))
 )
 
-it.effect("seals records of 64 KiB that another implementation opens, each with a nonce of its own", () =>
+it.effect("encrypts records of 64 KiB that another implementation decrypts, each with a unique nonce", () =>
   Effect.gen(function* () {
     const audio = noise(2 * kib64 + 10)
     const { seal } = yield* Protection
@@ -72,7 +72,7 @@ it.effect("seals records of 64 KiB that another implementation opens, each with 
   }).pipe(Effect.provide(enhanced(secret)))
 )
 
-it.effect("reads what was sealed with an older secret, and seals with the first", () =>
+it.effect("decrypts with older secrets, and encrypts with the first", () =>
   Effect.gen(function* () {
     const old = yield* Protection.use(({ seal }) => seal("u", noise(100_000))).pipe(Effect.provide(enhanced(other)))
     const both = yield* Effect.gen(function* () {
@@ -87,7 +87,7 @@ it.effect("reads what was sealed with an older secret, and seals with the first"
   })
 )
 
-it.effect("opens nothing of another user, with another secret, or without one", () =>
+it.effect("decrypts nothing of another user, with another secret, or without one", () =>
   Effect.gen(function* () {
     const sealed = yield* Protection.use(({ seal }) => seal("u", noise(10))).pipe(Effect.provide(enhanced(secret)))
     const opening = (uid: string, env: Record<string, string>, bytes = sealed) =>
@@ -101,7 +101,7 @@ it.effect("opens nothing of another user, with another secret, or without one", 
 )
 
 it.effect.prop(
-  "opens nothing in which a bit was changed, or that was cut within a record",
+  "rejects data with a flipped bit or a cut inside a record",
   { size: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200_000 })), where: Schema.Finite },
   Effect.fnUntraced(
     function* ({ size, where }) {
@@ -121,7 +121,7 @@ it.effect.prop(
   { arbitrary: { runs: 40 } }
 )
 
-it.effect("opens nothing in which a record is there twice, in another's place or besides", () =>
+it.effect("rejects records that are duplicated, reordered or added", () =>
   Effect.gen(function* () {
     const { open, seal } = yield* Protection
     const sealed = Buffer.from(yield* seal("u", noise(3 * kib64)))
@@ -137,7 +137,7 @@ it.effect("opens nothing in which a record is there twice, in another's place or
   }).pipe(Effect.provide(enhanced(secret)))
 )
 
-it.effect("opens no record that claims to be longer than a record is", () =>
+it.effect("rejects a record that claims to be longer than the maximum", () =>
   Effect.gen(function* () {
     const { open } = yield* Protection
     for (const head of ["ffffffff", "00000000", "0000001b", "80000000", "00"]) {
@@ -148,7 +148,7 @@ it.effect("opens no record that claims to be longer than a record is", () =>
 )
 
 it.effect.prop(
-  "finds any range of the audio in the records of its window alone",
+  "decrypts any range from the records of its window alone",
   {
     size: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 5 * kib64 })),
     from: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5 * kib64 })),
@@ -174,7 +174,7 @@ it.effect.prop(
   { arbitrary: { runs: 40 } }
 )
 
-it.effect("does not start as enhanced without a secret, and says so", () =>
+it.effect("does not start with enhanced protection and no secret, and says so", () =>
   Effect.gen(function* () {
     const error = yield* Effect.flip(Effect.scoped(Layer.build(protection({ SPILLWAY_PROTECTION: "enhanced" }))))
     assert.include(error.message, "SPILLWAY_MASTER_SECRETS: expected 1 to 16 secrets")
@@ -188,7 +188,7 @@ it.effect.each([
   [`${secret},AAAAAAA=`, "entry 2 that has 5 bytes"],
   [`${secret},`, "entry 2 that is empty"],
   [Array.from({ length: 17 }, () => secret).join(","), "17 entries"]
-] as const)("takes %j for no secrets, and says what is wrong without showing them", ([secrets, mistake]) =>
+] as const)("rejects the secrets %j, and says what is wrong without showing them", ([secrets, mistake]) =>
   Effect.gen(function* () {
     const error = yield* Effect.flip(Effect.scoped(Layer.build(enhanced(secrets))))
     assert.include(error.message, "SPILLWAY_MASTER_SECRETS: expected 1 to 16 secrets")

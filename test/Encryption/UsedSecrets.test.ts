@@ -49,23 +49,21 @@ const noted = Effect.flatMap(
 )
 
 layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => {
-  it.effect(
-    "that audio is encrypted with, and that is gone, is missed at the start; how many are, and what to do",
-    () =>
-      Effect.gen(function* () {
-        yield* forget
-        assert.deepStrictEqual(yield* node([secret(1)], seal), [])
-        assert.deepStrictEqual(yield* node([secret(1)]), [])
-        const [first = "", ...more] = yield* node([secret(2)], seal)
-        assert.deepStrictEqual(more, [])
-        assert.match(first, /^1 master secret that .* SPILLWAY_MASTER_SECRETS: append the old ones to the setting/)
-        assert.match((yield* node([])).join(), /^2 master secrets /)
-        assert.deepStrictEqual(yield* node([secret(3), secret(2), secret(1)]), [])
-        assert.deepStrictEqual(yield* node([secret(2), secret(1)], undefined, { level: "standard" }), [])
-      })
+  it.effect("is reported at the start when audio is encrypted with it and it is missing, with what to do", () =>
+    Effect.gen(function* () {
+      yield* forget
+      assert.deepStrictEqual(yield* node([secret(1)], seal), [])
+      assert.deepStrictEqual(yield* node([secret(1)]), [])
+      const [first = "", ...more] = yield* node([secret(2)], seal)
+      assert.deepStrictEqual(more, [])
+      assert.match(first, /^1 master secret that .* SPILLWAY_MASTER_SECRETS: append the old ones to the setting/)
+      assert.match((yield* node([])).join(), /^2 master secrets /)
+      assert.deepStrictEqual(yield* node([secret(3), secret(2), secret(1)]), [])
+      assert.deepStrictEqual(yield* node([secret(2), secret(1)], undefined, { level: "standard" }), [])
+    })
   )
 
-  it.effect("that nothing is encrypted with is not missed", () =>
+  it.effect("is not reported when no audio is encrypted with it", () =>
     Effect.gen(function* () {
       yield* forget
       yield* node([secret(1)])
@@ -73,7 +71,7 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
     })
   )
 
-  it.effect("that opened what somebody else encrypted is missed too", () =>
+  it.effect("is also reported when it decrypted audio that another writer encrypted", () =>
     Effect.gen(function* () {
       let sealed: Uint8Array = new Uint8Array(0)
       yield* node([secret(1)], (protection) =>
@@ -86,7 +84,7 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
     })
   )
 
-  it.effect("is noted before anything is encrypted with it, and once", () =>
+  it.effect("is recorded once, before the first encryption with it", () =>
     Effect.gen(function* () {
       yield* forget
       let isAway = true
@@ -113,7 +111,7 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
     })
   )
 
-  it.effect("can't be learned from its note, nor can a user's key", () =>
+  it.effect("can't be derived from its record, nor can a user's key", () =>
     Effect.gen(function* () {
       yield* forget
       yield* node([secret(1)], seal)

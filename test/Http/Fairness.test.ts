@@ -27,7 +27,7 @@ const listKeys = (server: Server) =>
     return percentile(times, 0.95)
   })
 
-it.live("200 requests of one user that wait for the database leave others, and readiness, as they are", () =>
+it.live("serves other users and readiness while 200 requests of one user wait for the database", () =>
   Effect.gen(function* () {
     const dataDir = dataDirectory()
     const server = yield* Effect.acquireRelease(

@@ -83,7 +83,7 @@ it("answers every connection that it accepts, from its first moment to its last"
   assert.include(reasons, "The database is being created.")
 }, 60_000)
 
-it("stops within its bounds while clients hold connections on which they send nothing, or read nothing", async () => {
+it("stops within its bounds while clients hold connections and neither send nor read", async () => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, {
     SPILLWAY_HTTP_SHUTDOWN_TIMEOUT: "200 millis",
@@ -108,7 +108,7 @@ it("stops within its bounds while clients hold connections on which they send no
   Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 }, 60_000)
 
-it("answers while it drains, closes each connection with its response, and tells new captures that it stops", async () => {
+it("answers while it drains, closes each connection after its response, and rejects new captures", async () => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, { SPILLWAY_CLOSE_TIMEOUT: "20 seconds" })
   const port = Number(new URL(server.url).port)

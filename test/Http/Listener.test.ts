@@ -23,7 +23,7 @@ const starting = Effect.gen(function* () {
 describe("before there are routes", () => {
   const server = listening.pipe(Layer.provide(environment({})))
 
-  it.effect("the node is live, and says what it is doing where it is asked whether it is ready", () =>
+  it.effect("reports the node as live, and the start-up step as the reason it is not ready", () =>
     Effect.gen(function* () {
       const ask = yield* starting
       const live = yield* ask("GET /health/live HTTP/1.1\nHost: x\n\n")
@@ -41,7 +41,7 @@ describe("before there are routes", () => {
     }).pipe(Effect.provide(server), Effect.provideService(Startup.steps, new Set()))
   )
 
-  it.effect("every other request gets a problem that says when to come back", () =>
+  it.effect("answers every other request with a problem and Retry-After", () =>
     Effect.gen(function* () {
       const ask = yield* starting
       const body = new Uint8Array(3_000_000)
@@ -62,7 +62,7 @@ describe("before there are routes", () => {
     }).pipe(Effect.provide(server))
   )
 
-  it.effect("a request for a tunnel is refused, not dropped", () =>
+  it.effect("answers a CONNECT request with a problem", () =>
     Effect.gen(function* () {
       const answer = yield* (yield* starting)("CONNECT example.org:443 HTTP/1.1\nHost: example.org:443\n\n")
       assert.deepStrictEqual([answer.status, answer.isWhole], [501, true])
@@ -107,7 +107,7 @@ describe("a request that offers an upgrade where there is none", () => {
       return port
     }
 
-    it(`gets its whole response on ${age}, and the next one on the same connection`, async () => {
+    it(`gets the whole response on ${age}, and the next one on the same connection`, async () => {
       const port = await listenAs()
       for (const offer of [h2c, websocket]) {
         const first = `GET / HTTP/1.1\nHost: x\n${offer}\n`
@@ -122,7 +122,7 @@ describe("a request that offers an upgrade where there is none", () => {
       }
     })
 
-    it(`is read to the end of its body on ${age}`, async () => {
+    it(`has its body read to the end on ${age}`, async () => {
       const port = await listenAs()
       const sent = Buffer.alloc(3_000_000, 1)
       const request = `POST / HTTP/1.1\nHost: x\n${h2c}Content-Length: ${sent.length}\n\n`
@@ -130,7 +130,7 @@ describe("a request that offers an upgrade where there is none", () => {
       assert.deepStrictEqual([headers["x-received"], isWhole], [String(sent.length), true])
     })
 
-    it(`is upgraded only as a WebSocket, and only on the path that takes it, on ${age}`, async () => {
+    it(`is upgraded only to a WebSocket, on a path that accepts one, on ${age}`, async () => {
       const port = await listenAs()
       const ask = async (path: string, offer: string) =>
         (await exchange(port, `GET ${path} HTTP/1.1\nHost: x\n${offer}\n`)).status
@@ -141,7 +141,7 @@ describe("a request that offers an upgrade where there is none", () => {
   }
 })
 
-it("answers all that the system has connected when it closes, and then closes their connections", async () => {
+it("answers every connection the system has accepted when it closes, then closes them", async () => {
   const listener = new Listener({}, [])
   const port = await new Promise<number>((resolve) =>
     listener.listen(0, "127.0.0.1", () => {

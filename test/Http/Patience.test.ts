@@ -61,8 +61,8 @@ const problemOf = (answer: string) =>
 
 const impatient = { SPILLWAY_HEADERS_TIMEOUT: "150 millis", SPILLWAY_REQUEST_TIMEOUT: "300 millis" }
 
-layer(server(impatient), { excludeTestServices: true })("a client that is slow", (it) => {
-  it.effect("to send its head is answered with 408", () =>
+layer(server(impatient), { excludeTestServices: true })("a slow client", (it) => {
+  it.effect("is answered with 408 when it is slow to send its head", () =>
     Effect.gen(function* () {
       const { ended, say } = yield* connection
       say("GET / HTTP/1.1\nHost: x\nX-Slow: ")
@@ -70,14 +70,14 @@ layer(server(impatient), { excludeTestServices: true })("a client that is slow",
     })
   )
 
-  it.effect("to send anything at all is answered with 408", () =>
+  it.effect("is answered with 408 when it sends nothing", () =>
     Effect.gen(function* () {
       const { ended } = yield* connection
       assert.strictEqual(yield* problemOf(yield* ended), 408)
     })
   )
 
-  it.effect("to send its body is answered with 408", () =>
+  it.effect("is answered with 408 when it is slow to send its body", () =>
     Effect.gen(function* () {
       const { ended, say } = yield* connection
       say("POST /echo HTTP/1.1\nHost: x\nContent-Length: 100\n\nslow")
@@ -86,26 +86,32 @@ layer(server(impatient), { excludeTestServices: true })("a client that is slow",
   )
 })
 
-layer(server({ SPILLWAY_REQUEST_TIMEOUT: "100 millis" }), { excludeTestServices: true })("a short time", (it) => {
-  it.effect("for a whole request bounds its head, too", () =>
-    Effect.gen(function* () {
-      const { ended, say } = yield* connection
-      say("GET / HTTP/1.1\n")
-      assert.strictEqual(yield* problemOf(yield* ended), 408)
-    })
-  )
-})
+layer(server({ SPILLWAY_REQUEST_TIMEOUT: "100 millis" }), { excludeTestServices: true })(
+  "the request timeout",
+  (it) => {
+    it.effect("also bounds the head when it is shorter than the head's timeout", () =>
+      Effect.gen(function* () {
+        const { ended, say } = yield* connection
+        say("GET / HTTP/1.1\n")
+        assert.strictEqual(yield* problemOf(yield* ended), 408)
+      })
+    )
+  }
+)
 
-layer(server({ SPILLWAY_STALL_TIMEOUT: "300 millis" }), { excludeTestServices: true })("a client that stalls", (it) => {
-  it.effect("is cut when it reads nothing of its response", () =>
-    Effect.gen(function* () {
-      const { say, socket } = yield* connection
-      socket.pause()
-      say("GET /endless HTTP/1.1\nHost: x\n\n")
-      yield* Deferred.await(cut)
-    })
-  )
-})
+layer(server({ SPILLWAY_STALL_TIMEOUT: "300 millis" }), { excludeTestServices: true })(
+  "a client that stops reading",
+  (it) => {
+    it.effect("is disconnected when it reads nothing of its response", () =>
+      Effect.gen(function* () {
+        const { say, socket } = yield* connection
+        socket.pause()
+        say("GET /endless HTTP/1.1\nHost: x\n\n")
+        yield* Deferred.await(cut)
+      })
+    )
+  }
+)
 
 const small = {
   SPILLWAY_MAX_HEADERS: "1 KiB",
@@ -114,8 +120,8 @@ const small = {
   SPILLWAY_MAX_CONNECTIONS: "2"
 }
 
-layer(server(small), { excludeTestServices: true })("a bound", (it) => {
-  it.effect("on heads is answered with 431", () =>
+layer(server(small), { excludeTestServices: true })("the HTTP server", (it) => {
+  it.effect("answers a head over the bound with 431", () =>
     Effect.gen(function* () {
       const { ended, say } = yield* connection
       say(`GET / HTTP/1.1\nHost: x\nX-Large: ${"x".repeat(2000)}\n\n`)
@@ -123,7 +129,7 @@ layer(server(small), { excludeTestServices: true })("a bound", (it) => {
     })
   )
 
-  it.effect("on bodies holds for those that do not tell their length", () =>
+  it.effect("applies the bound on bodies to chunked bodies", () =>
     Effect.gen(function* () {
       const { ended, say } = yield* connection
       say("POST /echo HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n")
@@ -132,7 +138,7 @@ layer(server(small), { excludeTestServices: true })("a bound", (it) => {
     })
   )
 
-  it.effect("on what is no HTTP at all is answered with 400", () =>
+  it.effect("answers bytes that are not HTTP with 400", () =>
     Effect.gen(function* () {
       const { ended, say } = yield* connection
       say("SSH-2.0-OpenSSH_9.9\n")
@@ -140,7 +146,7 @@ layer(server(small), { excludeTestServices: true })("a bound", (it) => {
     })
   )
 
-  it.effect("on idle connections closes them after a while", () =>
+  it.effect("closes idle connections after a while", () =>
     Effect.gen(function* () {
       const { ended, say } = yield* connection
       say("GET / HTTP/1.1\nHost: x\n\n")
@@ -148,7 +154,7 @@ layer(server(small), { excludeTestServices: true })("a bound", (it) => {
     })
   )
 
-  it.effect("on connections closes one more without a word", () =>
+  it.effect("closes a connection over the bound without a response", () =>
     Effect.gen(function* () {
       const held = [yield* connection, yield* connection]
       const { ended } = yield* connection

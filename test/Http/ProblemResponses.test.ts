@@ -78,7 +78,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("answers another method of a known path with 405 and the methods it takes", () =>
+  it.effect("answers a known path's other methods with 405 and the allowed methods", () =>
     Effect.gen(function* () {
       const problem = yield* request(HttpClientRequest.delete("/things/a%2Fb"))
       assert.deepStrictEqual([problem.status, problem.headers["allow"]], [405, "GET"])
@@ -87,7 +87,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("says which part of the request does not decode, and what was expected there", () =>
+  it.effect("names the part of the request that does not decode, and what was expected", () =>
     Effect.gen(function* () {
       const query = yield* request(HttpClientRequest.get("/shapes?limit=many"))
       assert.strictEqual(query.status, 400)
@@ -104,7 +104,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("names all that is wrong in a query or a body, also fields that nothing knows", () =>
+  it.effect("names every invalid field of a query or body, unknown ones included", () =>
     Effect.gen(function* () {
       const pathsOf = ({ errors }: typeof Body.Type) => errors?.map(({ path }) => path.join("."))
       const query = yield* request(HttpClientRequest.get("/shapes?limit=many&page=first"))
@@ -120,7 +120,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("ignores parameters of a query that nothing knows, as links carry them", () =>
+  it.effect("ignores unknown parameters of links", () =>
     Effect.gen(function* () {
       const response = yield* HttpClient.get("/shapes?limit=3&utm_source=mail")
       assert.strictEqual(response.status, 200)
@@ -140,7 +140,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("answers a database that is away with 503 and Retry-After, without a word of the query", () =>
+  it.effect("answers 503 with Retry-After when the database is down, without the query", () =>
     Effect.gen(function* () {
       const { headers, ...problem } = yield* request(HttpClientRequest.get("/database"))
       assert.deepStrictEqual([problem.status, headers["retry-after"]], [503, "1"])
@@ -148,7 +148,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("answers a bug with 500 and an id, and nothing of its cause", () =>
+  it.effect("answers a defect with 500 and an id, without its cause", () =>
     Effect.gen(function* () {
       const { headers: _, ...problem } = yield* request(HttpClientRequest.get("/bug"))
       assert.strictEqual(problem.status, 500)
@@ -157,7 +157,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("passes a problem that a handler fails with, and dresses a bare error status", () =>
+  it.effect("returns a handler's problem unchanged, and makes a bare error status a problem", () =>
     Effect.gen(function* () {
       const conflict = yield* request(HttpClientRequest.get("/shapes?limit=9"))
       assert.deepStrictEqual(
@@ -168,7 +168,7 @@ layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mo
     })
   )
 
-  it.effect("takes ids of 128 characters in a path", () =>
+  it.effect("accepts ids of 128 characters in a path", () =>
     Effect.gen(function* () {
       const response = yield* HttpClient.get(`/things/${"x".repeat(128)}`)
       assert.strictEqual(response.status, 200)

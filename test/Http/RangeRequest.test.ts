@@ -6,7 +6,7 @@ import * as RangeRequest from "../../src/Http/RangeRequest.ts"
 const Position = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 120 }))
 
 describe("byteRange", () => {
-  it("answers the three forms, clipped to what there is", () => {
+  it("resolves the three forms, clipped to the size", () => {
     assert.deepStrictEqual(RangeRequest.byteRange("bytes=0-0", 100), { start: 0, end: 1 })
     assert.deepStrictEqual(RangeRequest.byteRange("bytes=10-19", 100), { start: 10, end: 20 })
     assert.deepStrictEqual(RangeRequest.byteRange("bytes=10-1000", 100), { start: 10, end: 100 })
@@ -17,7 +17,7 @@ describe("byteRange", () => {
     assert.deepStrictEqual(RangeRequest.byteRange(`bytes=5-${"9".repeat(400)}`, 100), { start: 5, end: 100 })
   })
 
-  it("says that a range which begins behind the end, and an empty suffix, can't be satisfied", () => {
+  it("reports a range behind the end and an empty suffix as unsatisfiable", () => {
     for (const header of ["bytes=100-", "bytes=100-200", "bytes=-0", `bytes=${"9".repeat(400)}-`]) {
       assert.strictEqual(RangeRequest.byteRange(header, 100), "unsatisfiable", header)
     }
@@ -25,7 +25,7 @@ describe("byteRange", () => {
     assert.strictEqual(RangeRequest.byteRange("bytes=-5", 0), "unsatisfiable")
   })
 
-  it("ignores several ranges, other units, and what does not parse", () => {
+  it("ignores several ranges, other units and malformed headers", () => {
     const ignored = [
       undefined,
       "",

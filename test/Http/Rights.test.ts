@@ -51,18 +51,18 @@ const device = (conversation: string, bytes: number, key = server.key) => {
   return { acknowledged, closed, socket }
 }
 
-it("makes no key that has expired already", async () => {
+it("rejects a new key that has already expired", async () => {
   const { body, status } = await call("POST", "/v1/keys", { uid: "ada", expires_at: "2020-01-01T00:00:00Z" })
   assert.strictEqual(status, 400)
   assert.deepStrictEqual(body.errors[0].path, ["body", "expires_at"])
 })
 
-it("does not revoke the admin key, without which nobody could manage keys", async () => {
+it("does not revoke the admin key", async () => {
   assert.strictEqual((await call("DELETE", "/v1/keys/admin")).status, 409)
   assert.strictEqual((await call("GET", "/v1/keys")).status, 200)
 })
 
-it("ends the captures of a key that was revoked, and keeps what was acknowledged to them", async () => {
+it("closes the captures of a revoked key, and keeps their acknowledged audio", async () => {
   const { body: made } = await call("POST", "/v1/keys", { uid: "ada" })
   const { acknowledged, closed } = device("c", 32_000, made.key)
   await acknowledged
@@ -71,7 +71,7 @@ it("ends the captures of a key that was revoked, and keeps what was acknowledged
   assert.strictEqual((await call("GET", "/v1/conversations/c?uid=ada")).body.captured_duration, 1)
 })
 
-it("is not ready while the journal can't be written, and takes audio again when it can", async () => {
+it("is not ready while the journal can't be written, and accepts audio again when it can", async () => {
   const journal = Path.join(dataDir, "journal")
   Fs.renameSync(journal, `${journal}.away`)
   assert.strictEqual((await device("large", 700_000).closed).code, 1011)

@@ -31,7 +31,7 @@ it.effect("says in one line what to do when the port is in use", () =>
   })
 )
 
-it.effect("says so when the machine has no such address", () =>
+it.effect("says that the machine has no such address", () =>
   Effect.gen(function* () {
     const error = yield* Effect.flip(Layer.build(server({ SPILLWAY_HOST: "192.0.2.1" })))
     assert.match(error.message, /SPILLWAY_HOST/)

@@ -39,7 +39,7 @@ const standup = wavOf(standupPcm)
 const Part = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: standup.length + 50 }))
 
 layer(servedPlayback(recording))("audio", (it) => {
-  it.effect("is the WAV of the whole, with all that a player wants to know", () =>
+  it.effect("answers with the whole WAV file and the headers of a download", () =>
     Effect.gen(function* () {
       const { body, headers, status } = yield* get(pathOf("standup"))
       assert.strictEqual(status, 200)
@@ -60,7 +60,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect("is the same samples without a header as pcm", () =>
+  it.effect("answers with the same samples and no header as pcm", () =>
     Effect.gen(function* () {
       const { body, headers } = yield* get(pathOf("standup", "?format=pcm"))
       assert.isTrue(body.equals(standupPcm))
@@ -88,7 +88,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     { arbitrary: { runs: 60 } }
   )
 
-  it.effect("answers from a byte to the end, and the last bytes", () =>
+  it.effect("answers an open-ended range and a suffix range", () =>
     Effect.gen(function* () {
       const tail = yield* get(pathOf("standup"), { range: "bytes=-100" })
       const rest = yield* get(pathOf("standup"), { range: `bytes=${standup.length - 100}-` })
@@ -98,7 +98,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect("answers several ranges and a range that does not parse with the whole", () =>
+  it.effect("answers several ranges and a malformed range with the whole", () =>
     Effect.gen(function* () {
       for (const range of ["bytes=0-1,4-5", "bytes=5-4", "bytes=x", "lines=0-1"]) {
         const { body, headers, status } = yield* get(pathOf("standup"), { range })
@@ -121,7 +121,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect("answers 304 to who has it already, and 412 to who expects another one", () =>
+  it.effect("answers 304 to a matching If-None-Match, and 412 to a failed If-Match", () =>
     Effect.gen(function* () {
       const { etag = "" } = (yield* get(pathOf("standup"))).headers
       for (const known of [etag, `"x", W/${etag}`, "*"]) {
@@ -147,23 +147,21 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect(
-    "has another ETag in another format and when it has grown, and the same when its audio has moved to the store",
-    () =>
-      Effect.gen(function* () {
-        const etag = Effect.map(get(pathOf("growing")), ({ headers }) => headers["etag"])
-        recording.put("growing", [{}, { state: "open", samples: 100 }], { live: true })
-        const short = yield* etag
-        recording.put("growing", [{}, { state: "open", samples: 200 }], { live: true })
-        const long = yield* etag
-        recording.put("growing", [{}, { state: "stored", samples: 200, key: "elsewhere" }])
-        const pcm = (yield* get(pathOf("growing", "?format=pcm"))).headers["etag"]
-        assert.strictEqual(yield* etag, long)
-        assert.strictEqual(new Set([short, long, pcm]).size, 3)
-      })
+  it.effect("changes the ETag with the format and with growth, and keeps it when the audio moves to the store", () =>
+    Effect.gen(function* () {
+      const etag = Effect.map(get(pathOf("growing")), ({ headers }) => headers["etag"])
+      recording.put("growing", [{}, { state: "open", samples: 100 }], { live: true })
+      const short = yield* etag
+      recording.put("growing", [{}, { state: "open", samples: 200 }], { live: true })
+      const long = yield* etag
+      recording.put("growing", [{}, { state: "stored", samples: 200, key: "elsewhere" }])
+      const pcm = (yield* get(pathOf("growing", "?format=pcm"))).headers["etag"]
+      assert.strictEqual(yield* etag, long)
+      assert.strictEqual(new Set([short, long, pcm]).size, 3)
+    })
   )
 
-  it.effect("is silent where audio is lost, and says how many seconds", () =>
+  it.effect("plays lost audio as silence, and says how many seconds are lost", () =>
     Effect.gen(function* () {
       recording.put("lossy", [{}, { start: t0 + 1, state: "lost", samples: rate / 4 }, { start: t0 + 1.25 }])
       const { body, headers, status } = yield* get(pathOf("lossy"))
@@ -176,7 +174,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect("is nobody else's: what is not yours is not there", () =>
+  it.effect("answers 404 for another user's audio", () =>
     Effect.gen(function* () {
       const as = (authorization: string, query = "") => get(pathOf("standup", query), { authorization })
       assert.strictEqual((yield* as("Bearer spw_grace")).status, 404)
@@ -189,7 +187,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect("answers what is not there, not valid or not available with a problem", () =>
+  it.effect("answers missing, invalid and unavailable audio with a problem", () =>
     Effect.gen(function* () {
       recording.put("spoken", [{ codec: "opus", samples: 960 }])
       const opus = fileId("ada", "spoken", { start: t0, sampleRate: rate, codec: "opus" })
@@ -212,7 +210,7 @@ layer(servedPlayback(recording))("audio", (it) => {
     })
   )
 
-  it.effect("answers 503 when the database is away", () =>
+  it.effect("answers 503 when the database is down", () =>
     Effect.gen(function* () {
       recording.databaseDown = true
       const { headers, status } = yield* Effect.ensuring(
@@ -224,7 +222,7 @@ layer(servedPlayback(recording))("audio", (it) => {
   )
 })
 
-describe("a chunk that can't be read", () => {
+describe("an unreadable chunk", () => {
   const broken = new MemoryRecording()
   broken.put("broken", [{ samples: rate }, { samples: rate }, { start: t0 + 2 }])
   const logged: Array<string> = []
@@ -271,7 +269,7 @@ describe("a chunk that can't be read", () => {
       }
 
       it.effect(
-        "is answered 500 where it would be heard first, with its time and not its place; HEAD reads nothing",
+        "is answered with 500 and its time, but not its key, when it is the first of the range; HEAD reads no audio",
         () =>
           Effect.gen(function* () {
             broken.unreadable.add("ada-broken-1")
@@ -301,24 +299,22 @@ describe("a chunk that can't be read", () => {
           })
       )
 
-      it.effect(
-        "is not played from its middle, where nothing would tell that it is damaged, until all of it is read",
-        () =>
-          Effect.gen(function* () {
-            const middle = { range: `bytes=${untilSecond + 100}-` }
-            assert.strictEqual((yield* get(pathOf("broken"))).status, 200)
-            assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 206)
-            broken.unreadable.add("ada-broken-1")
-            yield* Effect.ensuring(
-              listen,
-              Effect.sync(() => broken.unreadable.clear())
-            )
-            assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 500)
-            assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
-            const again = yield* get(pathOf("broken"), middle)
-            assert.deepStrictEqual([again.status, again.body.equals(whole.subarray(untilSecond + 100))], [206, true])
-            logged.length = 0
-          })
+      it.effect("is not played from its middle after it failed, until a complete read succeeds", () =>
+        Effect.gen(function* () {
+          const middle = { range: `bytes=${untilSecond + 100}-` }
+          assert.strictEqual((yield* get(pathOf("broken"))).status, 200)
+          assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 206)
+          broken.unreadable.add("ada-broken-1")
+          yield* Effect.ensuring(
+            listen,
+            Effect.sync(() => broken.unreadable.clear())
+          )
+          assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 500)
+          assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
+          const again = yield* get(pathOf("broken"), middle)
+          assert.deepStrictEqual([again.status, again.body.equals(whole.subarray(untilSecond + 100))], [206, true])
+          logged.length = 0
+        })
       )
 
       const away = new StorageUnavailable({ operation: "get", bucket: "b", key: "k", cause: "down" })
@@ -339,7 +335,7 @@ describe("a chunk that can't be read", () => {
         ["the database does not answer", Effect.fail(noDb), 503, "database-unavailable", "1"],
         ["nothing comes for as long as a listener waits", Effect.never, 503, "audio-late", "5"]
       ] as const) {
-        it.effect(`is answered as ${type} while ${what}, and plays after`, () =>
+        it.effect(`is answered as ${type} while ${what}, and plays afterwards`, () =>
           Effect.gen(function* () {
             broken.instead.set("ada-broken-0", instead)
             const answer = yield* Effect.ensuring(
@@ -355,7 +351,7 @@ describe("a chunk that can't be read", () => {
         )
       }
 
-      it.effect("plays ranges that do not touch it", () =>
+      it.effect("leaves ranges that do not touch it playable", () =>
         Effect.gen(function* () {
           broken.unreadable.add("ada-broken-1")
           const { body } = yield* Effect.ensuring(
@@ -381,7 +377,7 @@ describe("a listener", () => {
   const size = 44 + minutes * 60 * rate * 2
 
   layer(servedPlayback(long))((it) => {
-    it.effect("who is slow is read for no faster than they listen", () =>
+    it.effect("has audio read no faster than it listens", () =>
       Effect.gen(function* () {
         const before = long.bytesRead
         const response = yield* request(pathOf("long"))
@@ -398,7 +394,7 @@ describe("a listener", () => {
       })
     )
 
-    it.effect("who goes away is read for no longer", () =>
+    it.effect("stops the reads when it disconnects", () =>
       Effect.gen(function* () {
         const closed = yield* Deferred.make<void>()
         long.onAbandoned = Deferred.succeed(closed, undefined)
@@ -410,7 +406,7 @@ describe("a listener", () => {
       })
     )
 
-    it.effect("of a live conversation hears up to the last durable sample at the time of the request", () =>
+    it.effect("hears a live conversation up to the last durable sample at the time of the request", () =>
       Effect.gen(function* () {
         const live = (samples: number) =>
           long.put("live", [{ samples: 60 * rate }, { start: t0 + 60, samples, state: "open" }], { live: true })

@@ -23,7 +23,7 @@ const stalled = Effect.gen(function* () {
 layer(servedPlayback(recording, { SPILLWAY_AUDIO_RESPONSES_PER_USER: "2", SPILLWAY_AUDIO_RESPONSES: "3" }), {
   excludeTestServices: true
 })("audio responses", (it) => {
-  it.effect("are as many as one user may have, of the next one 429 says why, until one has ended", () =>
+  it.effect("are bounded per user: one more is answered with 429 until one ends", () =>
     Effect.gen(function* () {
       for (let i = 0; i < 5; i++) assert.strictEqual((yield* get(path, head)).status, 206)
       const { end } = yield* stalled

@@ -22,7 +22,7 @@ const json = (path: string, headers: Record<string, string> = {}) =>
   Effect.map(get(path, headers), ({ body, status }) => ({ status, body: JSON.parse(body.toString()) }))
 
 layer(servedPlayback(recording))("conversations", (it) => {
-  it.effect("shows a conversation with its durations and audio files", () =>
+  it.effect("returns a conversation with its durations and audio files", () =>
     Effect.gen(function* () {
       const { body, status } = yield* json("/v1/conversations/standup")
       assert.strictEqual(status, 200)
@@ -65,7 +65,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
     })
   )
 
-  it.effect("shows one without audio as not started", () =>
+  it.effect("returns a conversation without audio as not started", () =>
     Effect.gen(function* () {
       const { body } = yield* json("/v1/conversations/empty")
       assert.deepStrictEqual(body, {
@@ -84,7 +84,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
     })
   )
 
-  it.effect("lists the user's own, newest first, page by page", () =>
+  it.effect("lists the user's own conversations, newest first, page by page", () =>
     Effect.gen(function* () {
       const first = yield* json("/v1/conversations?limit=1")
       assert.deepStrictEqual(
@@ -98,7 +98,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
     })
   )
 
-  it.effect("lists the latest 1,000 audio files of one, and those before them when asked", () =>
+  it.effect("lists a conversation's latest 1,000 audio files, and earlier ones on request", () =>
     Effect.gen(function* () {
       recording.put(
         "long",
@@ -122,7 +122,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
     })
   )
 
-  it.effect("shows nobody what is not theirs, but what a service asks for by user", () =>
+  it.effect("hides other users' conversations, except from a service that names the user", () =>
     Effect.gen(function* () {
       const grace = { authorization: "Bearer spw_grace" }
       const service = { authorization: "Bearer spw_backend" }
@@ -136,7 +136,7 @@ layer(servedPlayback(recording))("conversations", (it) => {
     })
   )
 
-  it.effect("refuses limits, cursors and ids that are none", () =>
+  it.effect("rejects invalid limits, cursors and ids", () =>
     Effect.gen(function* () {
       for (const path of [
         "?limit=0",

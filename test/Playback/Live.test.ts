@@ -39,7 +39,7 @@ const tone = (seconds: number) => {
 }
 
 it(
-  "plays back every sample while it is being recorded, when it is stored, and after a kill",
+  "plays back every sample while it is recorded, once it is stored, and after a kill",
   { timeout: 120_000 },
   async () => {
     const next = random(7)

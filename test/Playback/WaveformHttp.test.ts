@@ -41,7 +41,7 @@ const json = (path: string, headers: Record<string, string> = {}) =>
 const level = (chunk: number) => Math.ceil((1000 * chunk) / 256)
 
 layer(servedPlayback(recording))("waveform", (it) => {
-  it.effect("has the peaks of every audio file, with gaps, what is lost and what is stored, and reads no audio", () =>
+  it.effect("returns the peaks of every audio file with gaps, losses and stored seconds, without reading audio", () =>
     Effect.gen(function* () {
       const { body, status } = yield* json("/v1/conversations/standup/waveform?points=12")
       const [first, second] = body.audio_files
@@ -62,14 +62,14 @@ layer(servedPlayback(recording))("waveform", (it) => {
     })
   )
 
-  it.effect("draws a long one from one pair for each chunk", () =>
+  it.effect("draws a long conversation from one pair of peaks a chunk", () =>
     Effect.gen(function* () {
       const { body } = yield* json("/v1/conversations/day/waveform?points=5")
       assert.deepStrictEqual(body.audio_files[0].high, [0, 1, 2, 3, 4].map(level))
     })
   )
 
-  it.effect("has as many points as were asked for, one at least for each file", () =>
+  it.effect("returns the requested number of points, with at least one for each file", () =>
     Effect.gen(function* () {
       const count = (body: { readonly audio_files: ReadonlyArray<{ readonly low: ReadonlyArray<unknown> }> }) =>
         body.audio_files.map(({ low }) => low.length)
@@ -83,7 +83,7 @@ layer(servedPlayback(recording))("waveform", (it) => {
     })
   )
 
-  it.effect("shows nobody what is not theirs, and refuses numbers of points that are none", () =>
+  it.effect("hides other users' waveforms, and rejects invalid numbers of points", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* json("/v1/conversations/other/waveform")).status, 404)
       assert.strictEqual((yield* json("/v1/conversations/other/waveform", { authorization: "" })).status, 401)

@@ -61,7 +61,7 @@ afterAll(async () => {
 })
 
 it(
-  "shows each capture with its rate and lags once a second, and to a user only his own",
+  "sends each capture's rate and lags once a second, to a user only the user's own",
   { timeout: 120_000 },
   async () => {
     const speak = (conversation: string, uid: string, seconds: number) =>
@@ -101,7 +101,7 @@ it(
   }
 )
 
-it("shows the use of every bound of the node, and counts what was dropped, deferred and turned away", async () => {
+it("sends the use of every bound of the node, and counts drops, deferrals and rejections", async () => {
   const { node } = await now(server.key)
   const names = node?.bounds.map(({ name }) => name)
   assert.includeMembers(
@@ -113,7 +113,7 @@ it("shows the use of every bound of the node, and counts what was dropped, defer
   assert.isAbove(node?.memory.rss ?? 0, 10_000_000)
 })
 
-it("refuses one view more than a user or the node may have, and takes one again when another has ended", async () => {
+it("rejects a view over the bound of the user or the node, and accepts one when another ends", async () => {
   const views = [
     { key: server.key, abort: new AbortController() },
     { key: ada, abort: new AbortController() }

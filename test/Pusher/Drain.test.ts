@@ -10,7 +10,7 @@ const start = 1_700_000_000
 const frameSeconds = 10
 const audio = Buffer.alloc(16_000 * 2 * frameSeconds, 1)
 
-it("tells captures that send without a pause, and ones whose client is gone, that it stops (1001), and waits for none of them", async () => {
+it("closes captures with 1001, and waits neither for a client that keeps sending nor for one that is gone", async () => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, {
     SPILLWAY_CLOSE_TIMEOUT: "1 second",

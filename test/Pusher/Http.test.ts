@@ -74,7 +74,7 @@ const closeCodeAfter = async (query: string, ...frames: ReadonlyArray<Uint8Array
   return (await closed).code
 }
 
-it("refuses to upgrade without a valid key, and takes it in each of the three places", async () => {
+it("rejects an upgrade without a valid key, and accepts the key in each of the three places", async () => {
   assert.strictEqual((await open("", { key: null })).status, 401)
   assert.strictEqual((await open("", { key: "spw_wrong" })).status, 401)
   assert.strictEqual((await open("?access_token=spw_wrong", { key: null })).status, 401)
@@ -85,7 +85,7 @@ it("refuses to upgrade without a valid key, and takes it in each of the three pl
   byProtocol.socket.close()
 })
 
-it("says how to show a key on every route, documented ones too", async () => {
+it("documents how to send a key on every route", async () => {
   for (const path of ["/v1/keys", "/v1/conversations", "/v1/trigger/listen"]) {
     const response = await fetch(`${server.url}${path}`)
     assert.deepStrictEqual([response.status, response.headers.get("www-authenticate")], [401, "Bearer"], path)
@@ -107,7 +107,7 @@ it("closes with 1008 on a bad query", async () => {
   }
 })
 
-it("closes with 1003 on what is no message of the protocol", async () => {
+it("closes with 1003 on a message that is not of the protocol", async () => {
   const bad: ReadonlyArray<ReadonlyArray<Uint8Array | string>> = [
     ["text"],
     [Buffer.from([1, 2])],
@@ -131,7 +131,7 @@ it("closes with 1009 on a message over the limit, and with 1008 on too many of t
   assert.strictEqual(await closeCodeAfter("", ...flood), 1008)
 })
 
-it("closes with 1013 who would have more chunks in the journal than a user may, and tells why", async () => {
+it("closes with 1013 and the reason when a user has too many chunks in the journal", async () => {
   const { closed, messages, socket } = await open("?audio_timeline=2&ack=1")
   socket.send(switchTo("c"))
   for (let at = 1; at <= 11; at++) socket.send(audioFrame(at * 10, Buffer.alloc(2)))
@@ -139,7 +139,7 @@ it("closes with 1013 who would have more chunks in the journal than a user may, 
   assert.match(messages.at(-1)?.toString("utf8", 4) ?? "", /"limit".*too many chunks/)
 })
 
-it("closes a user's sixth capture with 1013, says when to come back, and takes one again when another has ended", async () => {
+it("closes a user's sixth capture with 1013 and a delay, and accepts one when another ends", async () => {
   const five = await Promise.all(Array.from({ length: 5 }, () => open("?uid=many")))
   assert.deepStrictEqual(
     five.map((each) => each.status),
@@ -167,7 +167,7 @@ it("closes a user's sixth capture with 1013, says when to come back, and takes o
   for (const each of five) each.socket.close()
 })
 
-it("greets a client with exact spans, and sends acknowledgements only to who asks", async () => {
+it("greets a client with exact spans, and sends acknowledgements only on request", async () => {
   const quiet = await open("?audio_timeline=2")
   quiet.socket.send(switchTo("quiet"))
   quiet.socket.send(audioFrame(1_700_000_000, Buffer.alloc(3200)))
@@ -184,7 +184,7 @@ it("greets a client with exact spans, and sends acknowledgements only to who ask
   asking.socket.close()
 })
 
-it("takes a device that sends a hundred times faster than real time, without losing a sample", async () => {
+it("loses no sample of a device that sends a hundred times faster than real time", async () => {
   const pcm = Buffer.alloc(16_000 * 2 * 120)
   for (let index = 0; index < pcm.length / 2; index++) pcm.writeInt16LE(((index * 7919) % 65_536) - 32_768, index * 2)
   const recorded = { conversation: "fast", start: 1_700_000_000.25, sampleRate: 16_000, pcm }
@@ -206,13 +206,13 @@ const offer = ["Connection: Upgrade", "Upgrade: websocket"]
 const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 const port = () => Number(new URL(server.url).port)
 
-it("closes the connection of an upgrade that it refuses", async () => {
+it("closes the connection of an upgrade that it rejects", async () => {
   const request = handshake([...offer, "Sec-WebSocket-Version: 13", key]).replace(server.key, "spw_wrong")
   const { headers, isWhole, status } = await exchange(port(), request)
   assert.deepStrictEqual([status, isWhole, headers["connection"]], [401, true, "close"])
 })
 
-it("answers a handshake that is not valid with a problem that says why", async () => {
+it("answers an invalid handshake with a problem that says why", async () => {
   for (const lines of [
     [...offer, key, "Sec-WebSocket-Version: 7"],
     [...offer, "Sec-WebSocket-Version: 13"]
@@ -224,7 +224,7 @@ it("answers a handshake that is not valid with a problem that says why", async (
   }
 })
 
-it("answers an upgrade to anything else than a WebSocket, and half an offer, as an ordinary request", async () => {
+it("answers an upgrade to another protocol and an incomplete offer as an ordinary request", async () => {
   for (const lines of [
     ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"],
     ["Upgrade: websocket", "Sec-WebSocket-Version: 13", key]
@@ -234,7 +234,7 @@ it("answers an upgrade to anything else than a WebSocket, and half an offer, as 
   }
 })
 
-it("takes messages that come in one packet with the handshake", async () => {
+it("receives messages that arrive in one packet with the handshake", async () => {
   const messages = [switchTo("early"), audioFrame(1_700_000_000, Buffer.alloc(32))]
   const frames = messages.flatMap((message) => [Buffer.from([0x82, 0x80 | message.length, 0, 0, 0, 0]), message])
   const socket = connect(port(), "127.0.0.1")
@@ -277,7 +277,7 @@ const until = async (socket: WebSocket, holds: () => boolean) => {
   while (!holds()) await new Promise((resolve) => socket.once("message", resolve))
 }
 
-it("keeps what comes with a stamp that stands still, and tells by how much it is moved, at most once a second", async () => {
+it("keeps audio whose stamp stands still, and sends its clock shift at most once a second", async () => {
   const uid = `user-${++users}`
   const { messages, socket } = await open(`?audio_timeline=2&ack=1&uid=${uid}`)
   const pcm = noise(16_000 * 3, 1)
@@ -293,7 +293,7 @@ it("keeps what comes with a stamp that stands still, and tells by how much it is
   assert.isTrue(played.pcm.equals(pcm))
 })
 
-it("closes the earlier of two sockets of a conversation with 1008, and plays what both sent once", async () => {
+it("closes the earlier of a conversation's two sockets with 1008, and plays what both sent once", async () => {
   const uid = `user-${++users}`
   const query = `?audio_timeline=2&ack=1&uid=${uid}`
   const [first, second] = [noise(16_000, 2), noise(16_000, 3)]

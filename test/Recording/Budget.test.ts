@@ -20,7 +20,7 @@ import {
 } from "./support/StoringNode.ts"
 import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
 
-it.live("gives up the oldest sealed audio when the journal's budget is spent, and says so", () =>
+it.live("evicts the oldest sealed audio when the journal is full, and records it as lost", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const put = () => new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
@@ -47,7 +47,7 @@ it.live("gives up the oldest sealed audio when the journal's budget is spent, an
 )
 
 it.live(
-  "gives up audio of who holds most, and keeps others' that lies between it, once, also after a kill at any point",
+  "evicts audio of the largest user, and keeps other users' audio in between exactly once, also after a kill",
   () =>
     Effect.gen(function* () {
       const dataDir = yield* temporaryDirectory
@@ -96,7 +96,7 @@ it.live(
     }).pipe(inWorld)
 )
 
-it.effect("keeps what a commit has written already when that commit fills more segments than the budget has", () =>
+it.effect("keeps audio that a commit has written when the same commit fills more segments than the budget", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* Effect.gen(function* () {
@@ -120,7 +120,7 @@ it.effect("keeps what a commit has written already when that commit fills more s
   }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
 )
 
-it.effect("goes on although a segment that is to be freed can't be read", () =>
+it.effect("keeps recording when a segment to be freed can't be read", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* Effect.gen(function* () {
@@ -150,7 +150,7 @@ it.effect("goes on although a segment that is to be freed can't be read", () =>
   }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
 )
 
-it.live("does not upload what is being given up: it is lost or stored, never both", () =>
+it.live("never both evicts and stores a chunk", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put, state } = failing()

@@ -17,7 +17,7 @@ const protection = Protection.layer.pipe(
   Layer.provide(Layer.succeed(ProtectionConfig, { keys: 10, level: "standard", masterSecrets: Option.none() }))
 )
 
-it.live("recording has connections of its own, and requests those of their user", () =>
+it.live("runs recording on its reserved connections, and requests on those of their user", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const callers = new Map<string, DbCaller>()

@@ -16,7 +16,7 @@ const onJournal = <A, E>(test: (node: TestNode) => Effect.Effect<A, E>) =>
     )
   }).pipe(Effect.scoped)
 
-it.effect("lags by the age of its oldest audio that is not acknowledged", () =>
+it.effect("reports the age of the oldest unacknowledged audio as its lag", () =>
   onJournal((node) =>
     Effect.gen(function* () {
       node.now = 10_000
@@ -41,7 +41,7 @@ it.effect("lags by the age of its oldest audio that is not acknowledged", () =>
   )
 )
 
-it.effect("has a rate that follows what it receives", () =>
+it.effect("reports a rate that follows the received audio", () =>
   onJournal((node) =>
     Effect.sync(() => {
       const { capture } = node.capture()
@@ -62,7 +62,7 @@ it.effect("has a rate that follows what it receives", () =>
   )
 )
 
-it.effect("leaves the peaks of all that it was given on its chunks, replays left out", () =>
+it.effect("computes the peaks of its chunks without replays", () =>
   onJournal((node) =>
     Effect.gen(function* () {
       const { capture } = node.capture()

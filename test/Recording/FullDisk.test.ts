@@ -6,7 +6,7 @@ import * as Path from "node:path"
 import { onTestFinished } from "vitest"
 import { runOnSmallDisk } from "../support/SmallDisk.ts"
 
-it("leaves no files behind while the disk is full, and takes audio again when it is not", () => {
+it("leaves no files behind while the disk is full, and accepts audio again when it has room", () => {
   const dir = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-full-"))
   onTestFinished(() => Fs.rmSync(dir, { recursive: true, force: true }))
   const { files, ...rest } = JSON.parse(runOnSmallDisk(Path.join(import.meta.dirname, "FullDisk.ts"), dir))

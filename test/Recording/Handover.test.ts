@@ -58,7 +58,7 @@ const dying = () => {
 /** Commits happen only when the test asks for them. */
 const onDemand = { commitInterval: Duration.hours(1) }
 
-it.live("uploads a chunk once, though the sweeper comes between its seal and its last commit", () =>
+it.live("uploads a chunk once when a sweep runs between its seal and its last commit", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const puts: Array<string> = []
@@ -94,7 +94,7 @@ it.live.each(["put", "row"] as const)("stores a chunk with a later sweep when it
   }).pipe(inWorld)
 )
 
-it.live("keeps what it can't note as lost, and acknowledges nothing meanwhile, when the note dies", () =>
+it.live("keeps an evicted chunk and acknowledges nothing while the write of its lost row dies", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put, state: store } = failing()
@@ -125,7 +125,7 @@ it.live("keeps what it can't note as lost, and acknowledges nothing meanwhile, w
 )
 
 for (const end of ["its answer is lost", "the node is killed after it"] as const)
-  it.live(`plays what the store takes after it was noted as lost, when ${end}`, () =>
+  it.live(`plays a chunk that is stored after it was recorded as lost, when ${end}`, () =>
     Effect.gen(function* () {
       const dataDir = yield* temporaryDirectory
       const copy = Path.join(dataDir, "copy")
@@ -170,7 +170,7 @@ for (const end of ["its answer is lost", "the node is killed after it"] as const
     }).pipe(inWorld)
   )
 
-it("does not offer again what was given up when it slides out of its queue", () => {
+it("does not offer an evicted chunk again when it slides out of its queue", () => {
   const queue = new UploadQueue()
   const capture = {}
   const [first, second] = [journalChunk(), journalChunk()]

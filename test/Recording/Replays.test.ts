@@ -96,7 +96,7 @@ const durable = (bytes: number) =>
 const heard = Effect.map(chunksOf("u", "c"), ({ audio }) => audio)
 
 for (const level of ["standard", "enhanced"] as const)
-  it.live(`hears once what is stored and sent again, in other frames and from the middle of one (${level})`, () =>
+  it.live(`keeps stored audio once when it is sent again in other frames, from the middle of one (${level})`, () =>
     onNode(
       Effect.gen(function* () {
         const { bytes, shifts } = yield* send(frames(3500, 35 * rate, 2960))
@@ -107,7 +107,7 @@ for (const level of ["standard", "enhanced"] as const)
     )
   )
 
-it.live("keeps what is new although its stamps are stored, says so, and stores by how much it is moved", () =>
+it.live("keeps new audio for a time that is already stored, reports the clock shift and stores it", () =>
   onNode(
     Effect.gen(function* () {
       const { bytes, shifts } = yield* send(frames(0, 10 * rate, 800, 1_000_000))
@@ -130,7 +130,7 @@ it.live("keeps what is new although its stamps are stored, says so, and stores b
   )
 )
 
-it.live("records what is sent again for a span that is lost", () =>
+it.live("records audio that is sent again for a lost span", () =>
   onNode(
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -155,7 +155,7 @@ const failures: ReadonlyArray<readonly [string, () => Stream.Stream<never, DbUna
 ]
 
 for (const [what, compare] of failures)
-  it.live(`keeps all that is sent while it can't be compared because ${what}, replays too`, () =>
+  it.live(`keeps all audio, replays included, while it can't be compared because ${what}`, () =>
     onNode(
       Effect.gen(function* () {
         const { send, told } = yield* open
@@ -170,7 +170,7 @@ for (const [what, compare] of failures)
     )
   )
 
-it.live("keeps all that is sent while it can't be compared because the store has lost the audio", () =>
+it.live("keeps all audio when it can't be compared because the store has lost the original", () =>
   onNode(
     Effect.gen(function* () {
       const storage = yield* Storage
@@ -190,7 +190,7 @@ it.live("keeps all that is sent while it can't be compared because the store has
   )
 )
 
-it.live("knows what is in the journal without the database, after a kill as well", () =>
+it.live("recognises replays of audio in the journal without the database, also after a kill", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put } = failing()
@@ -206,7 +206,7 @@ for (const [what, enter] of [
   ["dies", () => Effect.die("a bug")],
   ["does not answer", () => Effect.never]
 ] as const)
-  it.live(`records although the database ${what} as a capture enters, and takes part in what follows`, () =>
+  it.live(`records when the database ${what} as a capture enters, and later joins the conversation`, () =>
     onNode(
       Effect.gen(function* () {
         const { bytes } = yield* send(frames(40 * rate, 41 * rate, 800))
@@ -218,7 +218,7 @@ for (const [what, enter] of [
     )
   )
 
-it.live("acknowledges nothing that may lie on stored audio until it knows that", () =>
+it.live("acknowledges no audio that could overlap stored audio until it has been compared", () =>
   Effect.gen(function* () {
     const database = { isDown: true }
     const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
@@ -248,7 +248,7 @@ it.live("acknowledges nothing that may lie on stored audio until it knows that",
   })
 )
 
-it.live("learns what is stored as soon as the database answers, while it records", () =>
+it.live("loads the stored spans as soon as the database answers, while it records", () =>
   Effect.gen(function* () {
     const database = { isDown: true }
     const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
@@ -278,7 +278,7 @@ it.live("learns what is stored as soon as the database answers, while it records
 )
 
 for (const where of ["in the journal, after a kill", "stored"] as const)
-  it.live(`hears once what a clock that was set back sends again, when it is ${where}`, () =>
+  it.live(`keeps replayed audio of a clock that was set back once, when it is ${where}`, () =>
     Effect.gen(function* () {
       const dataDir = yield* temporaryDirectory
       const hooks = where === "stored" ? {} : { put: failing().put }

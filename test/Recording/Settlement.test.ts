@@ -50,7 +50,7 @@ const fill = Effect.fnUntraced(function* (journal: Journal["Service"]) {
   return node
 })
 
-it.effect("fails every capture of a commit that dies, and loses nothing that is acknowledged afterwards", () =>
+it.effect("fails every capture of a commit that dies, and loses no audio acknowledged afterwards", () =>
   onJournal(
     (journal, dataDir) =>
       Effect.gen(function* () {
@@ -88,7 +88,7 @@ it.effect("fails every capture of a commit that dies, and loses nothing that is 
   )
 )
 
-it.effect("fails what takes part in a commit that is interrupted", () =>
+it.effect("fails every capture of a commit that is interrupted", () =>
   onJournal(
     (journal) =>
       Effect.gen(function* () {
@@ -107,7 +107,7 @@ it.effect("fails what takes part in a commit that is interrupted", () =>
   )
 )
 
-it.effect.each(["markDirty", "markUrgent"] as const)("fails what takes part in a commit that throws: %s", (mark) =>
+it.effect.each(["markDirty", "markUrgent"] as const)("fails every source of a commit that throws: %s", (mark) =>
   onJournal((journal) =>
     Effect.gen(function* () {
       const isSettled = yield* Deferred.make<void>()
@@ -140,7 +140,7 @@ it.effect.each(["markDirty", "markUrgent"] as const)("fails what takes part in a
   )
 )
 
-it.effect("settles everybody, though one throws when it is settled", () =>
+it.effect("settles every source when one of them throws while it is settled", () =>
   onJournal((journal) =>
     Effect.gen(function* () {
       const [before, after] = [source(), source()]
@@ -161,7 +161,7 @@ it.effect("settles everybody, though one throws when it is settled", () =>
   )
 )
 
-it.effect("fails what still waits for a commit when the journal is closed", () =>
+it.effect("fails sources that wait for a commit when the journal closes", () =>
   Effect.gen(function* () {
     const waiting = source()
     yield* onJournal((journal) => Effect.sync(() => journal.markDirty(waiting.self)))

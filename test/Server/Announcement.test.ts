@@ -37,7 +37,7 @@ const told = Effect.fnUntraced(function* (attended: boolean) {
   return { printed: printed.map(withoutPort), logged: logged.map(withoutPort) }
 })
 
-it.effect("is the new key and a link with it, for a person at a terminal", () =>
+it.effect("prints the new key and a link with it at a terminal", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* told(true), {
       printed: [
@@ -50,7 +50,7 @@ it.effect("is the new key and a link with it, for a person at a terminal", () =>
   })
 )
 
-it.effect("is two lines of the log without the key, when no person looks on", () =>
+it.effect("logs two lines without the key when there is no terminal", () =>
   Effect.gen(function* () {
     assert.deepStrictEqual(yield* told(false), {
       printed: [],
@@ -59,7 +59,7 @@ it.effect("is two lines of the log without the key, when no person looks on", ()
   })
 )
 
-it("goes to a pipe as JSON alone, whatever the level, and says where the key is", async () => {
+it("writes only JSON to a pipe at any log level, and says where the key is", async () => {
   const dataDir = dataDirectory()
   onTestFinished(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
   const start = async (env: Readonly<Record<string, string>> = {}) => {

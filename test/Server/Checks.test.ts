@@ -43,7 +43,7 @@ const gauge = Effect.flatMap(HttpClient.get("/metrics"), ({ text }) => text).pip
 const using = <E, R>(test: (store: GcsServer) => Effect.Effect<void, E, R>, deadline = Duration.millis(100)) =>
   Effect.flatMap(startServer(), (store) => Effect.provide(test(store), node(store, deadline), { local: true }))
 
-it.live("a store that can't be reached is told with its reason, and keeps no audio away", () =>
+it.live("reports an unreachable store with its reason, and keeps accepting audio", () =>
   using(
     Effect.fnUntraced(function* (store) {
       assert.deepStrictEqual(yield* until(/^\{"status":"ready"\}$/), { status: 200, text: '{"status":"ready"}' })
@@ -63,7 +63,7 @@ it.live("a store that can't be reached is told with its reason, and keeps no aud
   )
 )
 
-it.live("a store that says nothing is told as soon as a check may take, and is well again when it answers", () =>
+it.live("reports a silent store after the check's timeout, and reports recovery when it answers", () =>
   using(
     Effect.fnUntraced(function* (store) {
       yield* until(/"ready"/)
@@ -85,7 +85,7 @@ for (const [what, status] of [
   ["gives no permission", 403],
   ["has no bucket", 404]
 ] as const) {
-  it.live(`a store that ${what} makes the node unready`, () =>
+  it.live(`makes the node unready when the store ${what}`, () =>
     using(
       Effect.fnUntraced(function* (store) {
         store.faults.add({ times: 100_000, fault: { kind: "status", status } })

@@ -19,7 +19,7 @@ it.effect.each([
     { SPILLWAY_BUCKET: "audio", SPILLWAY_GCS_ENDPOINT: "http://127.0.0.1:4443" },
     'Objects are stored in bucket "audio" at http://127.0.0.1:4443; new audio is not encrypted'
   ]
-] as const)("a start says which store it is: %j", ([env, line]) =>
+] as const)("logs at the start which store is used: %j", ([env, line]) =>
   Effect.gen(function* () {
     const lines: Array<unknown> = []
     const logger = Logger.make(({ message }) => void lines.push([message].flat()[0]))

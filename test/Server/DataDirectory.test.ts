@@ -34,7 +34,7 @@ const refusal = (dataDir: string, env: Readonly<Record<string, string>>) =>
   })
 
 it.live(
-  "says who uses the data directory, leaves its journal alone, and lets one other in at once when that one was killed",
+  "names the process that uses the data directory, leaves its journal alone, and lets one other start once it is killed",
   () =>
     Effect.gen(function* () {
       const dataDir = yield* directory

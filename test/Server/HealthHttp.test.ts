@@ -20,7 +20,7 @@ const get = (path: string) =>
   })
 
 layer(server, { excludeTestServices: true })("health", (it) => {
-  it.effect("is ready while every check passes, and names what fails and why", () =>
+  it.effect("is ready while every check passes, and names failing checks with the reason", () =>
     Effect.gen(function* () {
       const readiness = yield* Readiness
       const broken = yield* Ref.make(false)
@@ -50,7 +50,7 @@ layer(server, { excludeTestServices: true })("health", (it) => {
     })
   )
 
-  it.effect("shows counters of the program and gauges of the process", () =>
+  it.effect("exports counters of the program and gauges of the process", () =>
     Effect.gen(function* () {
       yield* Metric.update(Metric.counter("test_frames_total"), 3)
       const text = yield* Effect.flatMap(HttpClient.get("/metrics"), (response) => response.text)

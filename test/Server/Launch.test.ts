@@ -93,7 +93,7 @@ it("says that the data directory can't be used", () =>
     assert.match(lines.at(-1) ?? "", /^spillway: .*data \(it is not a directory\)/)
   }))
 
-it("says so where no directory can be made, and does not try for ever", async () => {
+it("says that no directory can be created, without retrying for ever", async () => {
   const { code, lines } = await failedStart("/proc/nothing/data", {})
   assert.deepStrictEqual([code, lines.length], [1, 1])
   assert.match(
@@ -102,7 +102,7 @@ it("says so where no directory can be made, and does not try for ever", async ()
   )
 })
 
-it("warns at the start of variables that look like settings and are none", () =>
+it("warns about variables that look like settings and are none", () =>
   withDirectory(async (dataDir) => {
     const server = await startServer(dataDir, { SPILLWAY_COMIT_INTERVAL: "1 second" })
     await server.stop()
@@ -133,7 +133,7 @@ const stopDuring = async (step: string, dataDir: string, env: Readonly<Record<st
   return code
 }
 
-it("ends with 0 when it is told to stop while its modules are loaded", () =>
+it("exits with 0 on a signal while its modules load", () =>
   withDirectory(async (dataDir) => {
     const { child } = spawnServer(dataDir, { NODE_OPTIONS: traceModules })
     onTestFinished(() => void child.kill("SIGKILL"))
@@ -142,26 +142,26 @@ it("ends with 0 when it is told to stop while its modules are loaded", () =>
     assert.strictEqual(await new Promise((resolve) => child.once("exit", resolve)), 0)
   }))
 
-it("ends with 0 when it is told to stop while its database is created, and creates it the next time", () =>
+it("exits with 0 on a signal while its database is created, and creates it at the next start", () =>
   withDirectory(async (dataDir) => {
     assert.strictEqual(await stopDuring("The database is being created.", dataDir), 0)
     const server = await startServer(dataDir)
     assert.strictEqual(await server.stop(), 0)
   }))
 
-it("ends with 0 when it is told to stop while PostgreSQL starts, and leaves none behind", () =>
+it("exits with 0 on a signal while PostgreSQL starts, and leaves no PostgreSQL behind", () =>
   withDirectory(async (dataDir) => {
     assert.strictEqual(await stopDuring("PostgreSQL is starting.", dataDir), 0)
     assert.isFalse(Fs.existsSync(Path.join(dataDir, "postgres/data/postmaster.pid")))
   }))
 
-it("ends with 0 when it is told to stop while it waits for its database", () =>
+it("exits with 0 on a signal while it waits for its database", () =>
   withDirectory(async (dataDir) => {
     const env = { DATABASE_URL: "postgres://u:p@127.0.0.1:9/x" }
     assert.strictEqual(await stopDuring("Waiting for the database", dataDir, env), 0)
   }))
 
-it("ends with 0 when it is told to stop while the journal is recovered, and loses nothing of it", () =>
+it("exits with 0 on a signal while the journal is recovered, and loses nothing of it", () =>
   withDirectory(async (dataDir) => {
     const server = await startServer(dataDir)
     assert.strictEqual(await server.stop(), 0)
@@ -173,7 +173,7 @@ it("ends with 0 when it is told to stop while the journal is recovered, and lose
     assert.strictEqual(Fs.statSync(segment).size, 2 ** 36)
   }))
 
-it.live("ends with 0 when it is told to stop while another node migrates the schema", () =>
+it.live("exits with 0 on a signal while another node migrates the schema", () =>
   Effect.gen(function* () {
     const { login } = yield* DbServer
     const sql = yield* PgClient.makeClient(login)
@@ -189,7 +189,7 @@ it.live("ends with 0 when it is told to stop while another node migrates the sch
   }).pipe(Effect.provide(Layer.merge(Postgres.layerServerEmpty, Reactivity.layer)))
 )
 
-it("loads no client of a store, no decoder and no documentation that it does not use", () =>
+it("loads no store client, decoder or documentation that it does not use", () =>
   withDirectory(async (dataDir) => {
     const server = await startServer(dataDir, { NODE_OPTIONS: traceModules })
     await server.stop()

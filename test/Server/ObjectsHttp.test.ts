@@ -83,7 +83,7 @@ const forged = Effect.fnUntraced(function* (claim: UrlSignature.Claim) {
 const Part = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: bytes.length + 50 }))
 
 layer(world, { excludeTestServices: true })("a signed URL", (it) => {
-  it.effect("gives the object, with all that a player wants to know", () =>
+  it.effect("returns the object with the headers that players need", () =>
     Effect.gen(function* () {
       const { generation } = yield* put("merged/u/c/a.wav")
       const { body, headers, status } = yield* ask(yield* signed("merged/u/c/a.wav"))
@@ -100,7 +100,7 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
   )
 
   it.effect.prop(
-    "gives any range of the object",
+    "returns any range of the object",
     { a: Part, b: Part },
     Effect.fnUntraced(function* ({ a, b }) {
       yield* put("range/a.wav")
@@ -118,7 +118,7 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
     { arbitrary: { runs: 20 } }
   )
 
-  it.effect("gives what a client does not have yet", () =>
+  it.effect("returns what a client does not have yet", () =>
     Effect.gen(function* () {
       const { generation } = yield* put("condition/a.wav")
       const path = yield* signed("condition/a.wav")
@@ -130,7 +130,7 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
     })
   )
 
-  it.effect("is refused for another object, another method, another time, or with anything changed", () =>
+  it.effect("is rejected for another object, another method, another time, or with anything changed", () =>
     Effect.gen(function* () {
       yield* put("tamper/a.wav")
       yield* put("tamper/b.wav")
@@ -162,7 +162,7 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
     })
   )
 
-  it.effect("is refused once it has expired, however well it is signed", () =>
+  it.effect("is rejected once it has expired", () =>
     Effect.gen(function* () {
       yield* put("late/a.wav")
       const expired = String(Math.floor(Date.now() / 1_000) - 1)
@@ -174,7 +174,7 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
     })
   )
 
-  it.effect("is refused once its object has expired, and not found once it is removed", () =>
+  it.effect("is rejected once its object has expired, and not found once it is removed", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       yield* put("artifact/a.wav")
@@ -207,7 +207,7 @@ const bounded = Layer.fresh(StorageConfig.layer).pipe(
 )
 
 layer(worldWith(bounded), { excludeTestServices: true })("responses to signed URLs", (it) => {
-  it.effect("are as many as a node and a user may have; the next one is told why, until one has ended", () =>
+  it.effect("are bounded by node and by user: one more is rejected with the reason until one ends", () =>
     Effect.gen(function* () {
       const body = new Uint8Array(16 * 1_024 * 1_024)
       const path = Effect.fnUntraced(function* (key: string) {
@@ -237,7 +237,7 @@ layer(worldWith(bounded), { excludeTestServices: true })("responses to signed UR
   )
 })
 
-it.effect("is good after a restart, and for the URLs of one node alone", () =>
+it.effect("keeps URLs valid after a restart, and only those of its own node", () =>
   Effect.gen(function* () {
     const [one, two] = [yield* temporaryDirectory, yield* temporaryDirectory]
     const url = (dataDir: string) =>
@@ -252,7 +252,7 @@ it.effect("is good after a restart, and for the URLs of one node alone", () =>
   })
 )
 
-it.effect("is signed with one key by stores that start at the same moment", () =>
+it.effect("signs URLs with one key when stores start at the same moment", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const urls = yield* Effect.all(
@@ -267,7 +267,7 @@ it.effect("is signed with one key by stores that start at the same moment", () =
   })
 )
 
-it.effect("needs a whole key, and the start says what to do about a damaged one", () =>
+it.effect("does not start with a damaged signing key, and says what to do", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     fs.writeFileSync(join(dataDir, "url-key"), "short")

@@ -23,21 +23,21 @@ it.effect.each([
   [{ SPILLWAY_PORT: "80", SPILLWAY_HOST: "::1" }, "http://[::1]:80"],
   [{ SPILLWAY_PUBLIC_URL: "https://audio.example.org/" }, "https://audio.example.org"],
   [{ SPILLWAY_PUBLIC_URL: "https://example.org/spillway" }, "https://example.org/spillway"]
-] as const)("of %j is %s", ([env, expected]) =>
+] as const)("derives the public URL of %j: %s", ([env, expected]) =>
   Effect.gen(function* () {
     assert.strictEqual(yield* base(env), expected)
   })
 )
 
 it.effect.each(["audio.example.org", "ftp://example.org", "https://example.org/?a=b", "https://example.org/#a"])(
-  "is not %s",
+  "rejects the public URL %s",
   (text) =>
     Effect.gen(function* () {
       assert.include((yield* Effect.flip(base({ SPILLWAY_PUBLIC_URL: text }))).message, "SPILLWAY_PUBLIC_URL")
     })
 )
 
-it.effect("has the port that the server really has", () =>
+it.effect("contains the server's actual port", () =>
   Effect.gen(function* () {
     const { address } = yield* HttpServer.HttpServer
     const { base } = yield* PublicUrl

@@ -6,7 +6,7 @@ import { Storage } from "../../src/Storage.ts"
 import { bytesOf, noise, object, read } from "./support/Objects.ts"
 
 export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
-  it.effect("removes only the generation that is meant", () =>
+  it.effect("removes only the requested generation", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       const old = yield* storage.put(object("generation/a", noise(10)))
@@ -20,7 +20,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("removes many, there or not", () =>
+  it.effect("removes many objects, missing ones included", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       const keys = Array.from({ length: 30 }, (_, i) => `herd/${i}`)
@@ -31,7 +31,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("removes of many all that it can", () =>
+  it.effect("removes every removable object when others fail", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       const keys = Array.from({ length: 12 }, (_, i) => `mixed/${i}`)
@@ -42,7 +42,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("composes objects, in order and repeatedly, into a new one", () =>
+  it.effect("composes objects in order, repeated ones included, into a new one", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       const parts = [noise(300_000), new Uint8Array(0), noise(70_001), bytesOf("x")]
@@ -75,7 +75,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("composes create-only: the same again is success, other bytes are a conflict", () =>
+  it.effect("composes create-only: the same bytes again succeed, other bytes conflict", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       yield* storage.put(object("bit/1", noise(10)))
@@ -89,7 +89,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("composes nothing when an object is missing, and says which, or when there is none to compose", () =>
+  it.effect("composes nothing when a source is missing, and names it, or when there are no sources", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       yield* storage.put(object("half/1", noise(10)))
@@ -101,7 +101,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("replaces all metadata of an object, and nothing else of it", () =>
+  it.effect("replaces an object's metadata and nothing else", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       const put = yield* storage.put(object("label/a", noise(300_001), { a: "1", b: "2" }))
@@ -114,7 +114,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("sets no metadata that is too large, or of what is not there", () =>
+  it.effect("rejects metadata that is too large, and fails for a missing object", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       yield* storage.put(object("tag/a", noise(1), { a: "1" }))
@@ -125,7 +125,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("does not bring back an object that is removed while its metadata is set", () =>
+  it.effect("does not recreate an object that is removed while its metadata is set", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       for (let i = 0; i < 20; i++) {
@@ -146,7 +146,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("signs URLs for one object that end after their lifetime", () =>
+  it.effect("signs URLs for one object that expire after their lifetime", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       yield* storage.put(object("signed/a", noise(10)))
@@ -163,7 +163,7 @@ export const changes = (it: Vitest.MethodsNonLive<Storage>) => {
     })
   )
 
-  it.effect("signs no URL that outlives its object, or that lives not at all or for ever", () =>
+  it.effect("signs no URL that outlives its object, and rejects zero and infinite lifetimes", () =>
     Effect.gen(function* () {
       const storage = yield* Storage
       const now = yield* Clock.currentTimeMillis

@@ -62,7 +62,7 @@ const check = Effect.fnUntraced(function* (said: string) {
   assert.deepStrictEqual(missing, [])
 })
 
-it.live(`survives ${kills} kills`, () =>
+it.live(`keeps every confirmed object, and only whole ones, over ${kills} kills`, () =>
   Effect.gen(function* () {
     let unfinished = 0
     const once = Effect.fnUntraced(function* (take: number) {

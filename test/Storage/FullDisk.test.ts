@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { onTestFinished } from "vitest"
 import { runOnSmallDisk } from "../support/SmallDisk.ts"
 
-it("takes no harm from a full disk", () => {
+it("rejects puts on a full disk, keeps all objects, and accepts puts again when there is room", () => {
   const dir = fs.mkdtempSync(join(os.tmpdir(), "spillway-full-"))
   onTestFinished(() => fs.rmSync(dir, { recursive: true, force: true }))
   const { stored, ...rest } = JSON.parse(runOnSmallDisk(join(import.meta.dirname, "FullDisk.ts"), dir))

@@ -11,7 +11,7 @@ describe("downloads", () => {
     { kind: "stallDownload", after: 70_000 },
     { kind: "shorten", after: 70_000 }
   ]
-  it.live.each(cuts)("go on after the last byte that came: %j", (fault) =>
+  it.live.each(cuts)("resume after the last received byte: %j", (fault) =>
     using((server, storage) =>
       Effect.gen(function* () {
         yield* storage.put(object("a", large))
@@ -31,7 +31,7 @@ describe("downloads", () => {
     )
   )
 
-  it.live("never mix two objects that had the same name", () =>
+  it.live("never mix two objects of the same name", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         yield* storage.put(object("a", large))
@@ -49,7 +49,7 @@ describe("downloads", () => {
     )
   )
 
-  it.live("that are damaged fail before their last piece", () =>
+  it.live("fail before their last piece when they are damaged", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         yield* storage.put(object("a", large))
@@ -63,7 +63,7 @@ describe("downloads", () => {
     )
   )
 
-  it.live("are not taken from a store that ignores the range", () =>
+  it.live("fail when the store ignores the range", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         yield* storage.put(object("a", small))
@@ -74,7 +74,7 @@ describe("downloads", () => {
     )
   )
 
-  it.live("that fail do not disturb a hundred others", () =>
+  it.live("do not disturb a hundred others when they fail", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -106,7 +106,7 @@ describe("downloads", () => {
   )
 })
 
-it.live("an answer that nobody reads holds no connection", () =>
+it.live("hold no connection when the response is not read", () =>
   using((server, storage) =>
     Effect.gen(function* () {
       yield* storage.put(object("a", large))

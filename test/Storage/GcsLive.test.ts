@@ -42,7 +42,7 @@ const env = (more: Readonly<Record<string, string>> = {}) => ({
 const noise = (seconds: number) =>
   Buffer.from(Uint8Array.from({ length: seconds * 32_000 }, (_, i) => (i * 7919) >>> 5))
 
-it("keeps audio in the bucket through faults and plays it from there", async () => {
+it("stores audio in the bucket despite faults, and plays it from there", async () => {
   gcs.faults.add(
     { operation: "multipart", fault: { kind: "status", status: 503 } },
     { operation: "multipart", fault: { kind: "lose" } },
@@ -66,7 +66,7 @@ it("keeps audio in the bucket through faults and plays it from there", async () 
 })
 
 it(
-  "plays through one stalled, damaged or unauthorized download, and says what the store refuses and what it lacks",
+  "plays through a stalled, damaged or unauthorized download, and reports rejections and missing objects",
   { timeout: 120_000 },
   async () => {
     // As by default, a listener waits as long as one request may stall.
@@ -125,7 +125,7 @@ const end = async (more: Readonly<Record<string, string>>) => {
   }
 }
 
-it("ends at the start with one line that says what it lacks", async () => {
+it("fails to start with one line that says what is missing", async () => {
   const other = Path.join(Path.dirname(dataDir), "other.json")
   Fs.writeFileSync(other, JSON.stringify(Account.keyFile(Account.make())))
   const none = Path.join(Path.dirname(dataDir), "none.json")

@@ -24,8 +24,8 @@ const withOld = <A, E>(use: (server: GcsServer, storage: Storage["Service"]) => 
     })
   )
 
-describe("what may pass", () => {
-  it.live.each(operations)("is tried again: %s", ([operation, run]) =>
+describe("a transient error", () => {
+  it.live.each(operations)("is retried: %s", ([operation, run]) =>
     Effect.forEach(
       transient,
       (fault) =>
@@ -40,7 +40,7 @@ describe("what may pass", () => {
     )
   )
 
-  it.live("is only tried again because it is a read or says what it expects to find", () =>
+  it.live("is retried only for reads and for writes with a precondition", () =>
     withOld((server, storage) =>
       Effect.gen(function* () {
         yield* Effect.forEach(operations, ([, run]) => Effect.ignore(run(storage)))
@@ -51,7 +51,7 @@ describe("what may pass", () => {
     )
   )
 
-  it.live.each([400, 403, 405])("is not %s, which is the answer at once", (status) =>
+  it.live.each([400, 403, 405])("is not retried for %s", (status) =>
     withOld((server, storage) =>
       Effect.forEach(
         operations.filter(([operation]) => operation !== "chunk"),
@@ -69,7 +69,7 @@ describe("what may pass", () => {
   )
 
   it.live.each(operations.filter(([operation]) => operation !== "chunk"))(
-    "is a token that is refused (401), once: %s",
+    "is retried once for a rejected token (401): %s",
     ([operation, run]) =>
       withOld((server, storage) =>
         Effect.gen(function* () {
@@ -85,7 +85,7 @@ describe("what may pass", () => {
       )
   )
 
-  it.live("is the limit of one write a second", () =>
+  it.live("includes the limit of one write a second", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {

@@ -34,7 +34,7 @@ const failure = async (promise: Promise<unknown>) => {
 describe("the official client", () => {
   const bytes = noise(1_500_000)
 
-  it("uploads, reads back whole and in part, and checks the sum itself", async () => {
+  it("uploads, reads whole objects and ranges, and verifies the checksum", async () => {
     const file = library.bucket("bucket").file("a/b c/é")
     await file.save(bytes, { resumable: false, validation: "crc32c", metadata: { metadata: { codec: "pcm16" } } })
     assert.isTrue((await file.download({ validation: "crc32c" }))[0].equals(bytes))
@@ -86,7 +86,7 @@ describe("the official client", () => {
     assert.deepStrictEqual(await library.bucket("none").exists(), [false])
   })
 
-  it("keeps preconditions", async () => {
+  it("enforces preconditions", async () => {
     const file = library.bucket("bucket").file("guarded")
     await file.save("1", { resumable: false, preconditionOpts: { ifGenerationMatch: 0 } })
     const again = file.save("2", { resumable: false, preconditionOpts: { ifGenerationMatch: 0 } })
@@ -137,7 +137,7 @@ describe("the protocol server", () => {
     })
   const granule = 256 * 1_024
 
-  it("refuses a wrong CRC32C, and keeps nothing of it", async () => {
+  it("rejects a wrong CRC32C, and keeps no object", async () => {
     const parts = ['{"name":"bad","crc32c":"AAAAAA=="}', "bytes"]
     const body = parts.map((part, i) => `--x\r\ncontent-type: ${["application/json", "a/b"][i]}\r\n\r\n${part}\r\n`)
     const init = {
@@ -153,7 +153,7 @@ describe("the protocol server", () => {
     assert.strictEqual((await api("/storage/v1/b/bucket/o/bad")).status, 404)
   })
 
-  it("takes chunks of whole 256 KiB in order, and tells how many bytes it has", async () => {
+  it("accepts chunks of whole 256 KiB in order, and returns how many bytes it has", async () => {
     const bytes = noise(granule * 2 + 5)
     const session = await start("in-chunks")
     assert.strictEqual((await chunk(session, `bytes 0-999/${bytes.length}`, bytes.subarray(0, 1_000))).status, 400)
@@ -175,7 +175,7 @@ describe("the protocol server", () => {
     )
   })
 
-  it("answers ranges as they are, and 416 for those that are not there", async () => {
+  it("returns the requested range, and 416 for one beyond the end", async () => {
     await library.bucket("bucket").file("ten").save("0123456789", { resumable: false })
     const range = async (text: string) => {
       const answer = await api("/storage/v1/b/bucket/o/ten?alt=media", { headers: { range: text } })
@@ -188,7 +188,7 @@ describe("the protocol server", () => {
     assert.strictEqual((await api("/storage/v1/b/bucket/o/ten?alt=media&generation=1")).status, 404)
   })
 
-  it("composes at most 32 objects, and none that are missing", async () => {
+  it("composes at most 32 objects, and no missing ones", async () => {
     const compose = (names: ReadonlyArray<string>) =>
       api("/storage/v1/b/bucket/o/composed/compose", {
         method: "POST",
@@ -200,7 +200,7 @@ describe("the protocol server", () => {
     assert.strictEqual((await compose(Array.from({ length: 32 }, () => "ten"))).status, 200)
   })
 
-  it("takes one write a second of one name, unless told otherwise", async () => {
+  it("accepts one write a second to a name unless configured otherwise", async () => {
     const strict = await GcsServer.start({ buckets: ["bucket"] })
     const write = async () => {
       const path = "/upload/storage/v1/b/bucket/o?uploadType=media&name=often"
@@ -210,7 +210,7 @@ describe("the protocol server", () => {
     await strict.stop()
   })
 
-  it("takes only tokens of the account, for the store", async () => {
+  it("accepts only the account's tokens for the store", async () => {
     const strict = await GcsServer.start({ account, buckets: ["bucket"] })
     const status = async (token: string) =>
       (await fetch(`${strict.url}/storage/v1/b/bucket/o`, { headers: { authorization: token } })).status
@@ -219,7 +219,7 @@ describe("the protocol server", () => {
     await strict.stop()
   })
 
-  it("fails on command, over HTTP too", async () => {
+  it("injects faults on request, also over HTTP", async () => {
     const rules = [{ operation: "get", contains: "/ten", skip: 1, fault: { kind: "status", status: 502 } }]
     assert.strictEqual((await api("/_faults", { method: "POST", body: JSON.stringify(rules) })).status, 204)
     const seen = []

@@ -9,8 +9,8 @@ import { bucket, noise, using } from "./GcsTest.ts"
 const prepare = (server: GcsServer) =>
   Effect.sync(() => server.objects.put(bucket, "old", Buffer.from(small), {}, new URLSearchParams()))
 
-describe("time", () => {
-  it.live.each(operations)("is bounded when nothing ever answers: %s", ([operation, run]) =>
+describe("a request to the bucket", () => {
+  it.live.each(operations)("fails at its deadline when the store never answers: %s", ([operation, run]) =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -25,7 +25,7 @@ describe("time", () => {
     )
   )
 
-  it.live("of an attempt is bounded, though bytes move", () =>
+  it.live("ends each attempt at its timeout, even while bytes arrive", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -38,7 +38,7 @@ describe("time", () => {
     )
   )
 
-  it.live("is not waited for when the caller goes: its socket is closed at once", () =>
+  it.live("closes its socket at once when its caller is interrupted", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -58,7 +58,7 @@ describe("time", () => {
     )
   )
 
-  it.live("of a listing is bounded, though page after page comes and is empty", () =>
+  it.live("fails at the deadline when a listing returns only empty pages", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -71,7 +71,7 @@ describe("time", () => {
     )
   )
 
-  it.live("is bounded for a read as a whole, its first attempt among it", () =>
+  it.live("applies the deadline to a whole read, its first attempt included", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -85,7 +85,7 @@ describe("time", () => {
     )
   )
 
-  it.live("is bounded for a removal as a whole", () =>
+  it.live("applies the deadline to a whole removal", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {
@@ -105,46 +105,44 @@ describe("time", () => {
     )
   )
 
-  it.live(
-    "of a composition that fails or is interrupted is not spent on what it made; who composes again goes on with that, and removes it",
-    () =>
-      using(
-        (server, storage) =>
-          Effect.gen(function* () {
-            const keys = Array.from({ length: 300 }, (_, i) => `part/${i}`)
-            yield* Effect.forEach(keys, (key) => storage.put(object(key, noise(10))), {
-              concurrency: 16,
-              discard: true
-            })
-            const compose = storage.compose({ key: "whole/a", contentType: "a/b", metadata: {} }, keys)
-            const stall = (operation: string, skip = 0) =>
-              server.faults.add({ operation, skip, fault: { kind: "stall" }, times: 1_000 })
-            stall("compose", 9)
-            stall("get")
-            const fiber = yield* Effect.forkChild(Effect.exit(compose))
-            yield* until(() => server.count("compose") > 9)
-            const [interrupted] = yield* Effect.timed(Fiber.interrupt(fiber))
-            assert.isBelow(Duration.toSeconds(interrupted), 6)
-            const [failed] = yield* Effect.timed(Effect.flip(compose))
-            assert.isBelow(Duration.toSeconds(failed), 15, "less than twice the deadline")
-            server.faults.clear()
-            const left = [...server.objects.bucket(bucket).keys()].filter((key) => key.includes("composing"))
-            assert.strictEqual(left.length, 9)
-            const [first = ""] = left
-            server.objects.put(bucket, first, Buffer.from("others"), {}, new URLSearchParams())
-            yield* compose
-            assert.deepStrictEqual(yield* read(storage, "whole/a"), Buffer.concat(keys.map(() => noise(10))).subarray())
-            const { objects } = yield* storage.list("whole/")
-            assert.deepStrictEqual(
-              objects.map(({ key }) => key),
-              ["whole/a"]
-            )
-          }),
-        { stallTimeout: Duration.seconds(2), deadline: Duration.seconds(8) }
-      )
+  it.live("leaves a failed composition's parts to the next composition, which uses and removes them", () =>
+    using(
+      (server, storage) =>
+        Effect.gen(function* () {
+          const keys = Array.from({ length: 300 }, (_, i) => `part/${i}`)
+          yield* Effect.forEach(keys, (key) => storage.put(object(key, noise(10))), {
+            concurrency: 16,
+            discard: true
+          })
+          const compose = storage.compose({ key: "whole/a", contentType: "a/b", metadata: {} }, keys)
+          const stall = (operation: string, skip = 0) =>
+            server.faults.add({ operation, skip, fault: { kind: "stall" }, times: 1_000 })
+          stall("compose", 9)
+          stall("get")
+          const fiber = yield* Effect.forkChild(Effect.exit(compose))
+          yield* until(() => server.count("compose") > 9)
+          const [interrupted] = yield* Effect.timed(Fiber.interrupt(fiber))
+          assert.isBelow(Duration.toSeconds(interrupted), 6)
+          const [failed] = yield* Effect.timed(Effect.flip(compose))
+          assert.isBelow(Duration.toSeconds(failed), 15, "less than twice the deadline")
+          server.faults.clear()
+          const left = [...server.objects.bucket(bucket).keys()].filter((key) => key.includes("composing"))
+          assert.strictEqual(left.length, 9)
+          const [first = ""] = left
+          server.objects.put(bucket, first, Buffer.from("others"), {}, new URLSearchParams())
+          yield* compose
+          assert.deepStrictEqual(yield* read(storage, "whole/a"), Buffer.concat(keys.map(() => noise(10))).subarray())
+          const { objects } = yield* storage.list("whole/")
+          assert.deepStrictEqual(
+            objects.map(({ key }) => key),
+            ["whole/a"]
+          )
+        }),
+      { stallTimeout: Duration.seconds(2), deadline: Duration.seconds(8) }
+    )
   )
 
-  it.live("is saved: one connection serves one request after the other", () =>
+  it.live("reuses one connection for consecutive requests", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         let connections = 0

@@ -5,7 +5,7 @@ import { large, object, read, small } from "./GcsOperations.ts"
 import { bucket, using } from "./GcsTest.ts"
 
 describe("uploads", () => {
-  it.live("are done once, though the answer was lost", () =>
+  it.live("are applied once when the response is lost", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         for (const [key, bytes, operation] of [
@@ -21,7 +21,7 @@ describe("uploads", () => {
     )
   )
 
-  it.live("go on from what the store has committed", () =>
+  it.live("resume after the bytes that the store has committed", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         server.faults.add(
@@ -40,20 +40,18 @@ describe("uploads", () => {
     )
   )
 
-  it.live.each([0, 1_048_576, 1_048_575, 9_999_999])(
-    "can be begun anew when the store has lost its place: %s",
-    (bytes) =>
-      using((server, storage) =>
-        Effect.gen(function* () {
-          server.faults.add({ operation: "chunk", skip: 2, fault: { kind: "committed", bytes } })
-          assert.propertyVal(yield* Effect.flip(storage.put(object("a", large))), "_tag", "StorageUnavailable")
-          yield* storage.put(object("a", large))
-          assert.deepStrictEqual(yield* read(storage, "a"), large)
-        })
-      )
+  it.live.each([0, 1_048_576, 1_048_575, 9_999_999])("restart when the store has lost their offset: %s", (bytes) =>
+    using((server, storage) =>
+      Effect.gen(function* () {
+        server.faults.add({ operation: "chunk", skip: 2, fault: { kind: "committed", bytes } })
+        assert.propertyVal(yield* Effect.flip(storage.put(object("a", large))), "_tag", "StorageUnavailable")
+        yield* storage.put(object("a", large))
+        assert.deepStrictEqual(yield* read(storage, "a"), large)
+      })
+    )
   )
 
-  it.live("that are all there, but not done, are asked for until they are", () =>
+  it.live("are polled until the store has finalized them", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         const fault = { kind: "committed", bytes: large.length } as const
@@ -65,7 +63,7 @@ describe("uploads", () => {
     )
   )
 
-  it.live("begin their chunk anew when nothing of it is there", () =>
+  it.live("send a chunk again when the store has nothing of it", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         server.faults.add({ operation: "chunk", fault: { kind: "resetUpload", after: 1_000 } })
@@ -75,7 +73,7 @@ describe("uploads", () => {
     )
   )
 
-  it.live("of a session that is gone can be begun anew", () =>
+  it.live("restart when their session is gone", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         server.faults.add({ operation: "chunk", skip: 2, fault: { kind: "status", status: 410 } })
@@ -85,7 +83,7 @@ describe("uploads", () => {
     )
   )
 
-  it.live("that are damaged on their way are noticed, and nothing of them is kept", () =>
+  it.live("fail when they are damaged in transit, and leave no object", () =>
     using((server, storage) =>
       Effect.gen(function* () {
         server.faults.add({ operation: "multipart", fault: { kind: "corruptUpload" }, times: 2 })
@@ -98,7 +96,7 @@ describe("uploads", () => {
     )
   )
 
-  it.live("that are slow, but move, are not cut", () =>
+  it.live("are not aborted while they are slow but make progress", () =>
     using(
       (server, storage) =>
         Effect.gen(function* () {

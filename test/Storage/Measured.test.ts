@@ -31,7 +31,7 @@ it.live.each([
   ["memory", MemoryStorage.layer],
   ["disk", disk],
   ["gcs", gcs]
-] as const)("operations are timed by outcome, and bytes are counted: %s", ([, layer]) =>
+] as const)("measures the duration of operations by outcome, and counts bytes: %s", ([, layer]) =>
   Effect.gen(function* () {
     const storage = yield* Storage
     yield* storage.put(object)
@@ -62,7 +62,7 @@ it.live.each([
   }).pipe(Effect.provide(Layer.fresh(layer)), Effect.scoped, alone)
 )
 
-it.live("requests that are made again are counted, and reads that are not what was put", () =>
+it.live("counts retried requests and damaged reads", () =>
   Effect.gen(function* () {
     const server = yield* startServer()
     yield* Storage.use((storage) =>
@@ -81,7 +81,7 @@ it.live("requests that are made again are counted, and reads that are not what w
   }).pipe(Effect.scoped, alone)
 )
 
-it.live("files that are not what was put are counted", () =>
+it.live("counts damaged files", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const file = join(dataDir, "objects/a=")
@@ -101,7 +101,7 @@ it.live("files that are not what was put are counted", () =>
   }).pipe(Effect.scoped, alone)
 )
 
-it.live("a read that is left early is one that went well, of the bytes that it had", () =>
+it.live("counts a read that is stopped early as a success with the bytes it returned", () =>
   Effect.gen(function* () {
     const storage = yield* Storage
     yield* storage.put(object)

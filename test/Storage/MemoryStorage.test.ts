@@ -6,7 +6,7 @@ import { suite } from "./StorageTest.ts"
 
 suite("MemoryStorage", MemoryStorage.layer)
 
-it.effect("fails as a full disk does when its capacity is used up, and takes more once something is removed", () =>
+it.effect("fails like a full disk when its capacity is used up, and accepts puts after a removal", () =>
   Effect.gen(function* () {
     const storage = MemoryStorage.make(10)
     const object = (key: string, size: number) => ({

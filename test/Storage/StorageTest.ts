@@ -62,7 +62,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
   let runs = 0
 
   block(layer, { excludeTestServices: true })(name, (it) => {
-    it.effect("gives back the bytes, type and metadata that were put", () =>
+    it.effect("returns the bytes, type and metadata that were put", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const bytes = noise(1_000_003)
@@ -85,7 +85,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("takes an empty object", () =>
+    it.effect("accepts an empty object", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         yield* storage.put(object("empty/a", new Uint8Array(0)))
@@ -96,7 +96,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("takes a stream of the announced size", () =>
+    it.effect("accepts a stream of the announced size", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const bytes = noise(700_001)
@@ -109,7 +109,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("refuses a stream that is shorter or longer than announced, and shows nothing of it", () =>
+    it.effect("rejects a stream that is shorter or longer than announced, and leaves no object", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         for (const size of [9, 11]) {
@@ -130,7 +130,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("fails as its stream fails, and shows nothing of it", () =>
+    it.effect("fails when its stream fails, and leaves no object", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const failure = new StorageUnavailable({ operation: "get", bucket: "other", key: "x", cause: "cut" })
@@ -140,7 +140,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("shows nothing of a put that is interrupted", () =>
+    it.effect("leaves no object when a put is interrupted", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const started = yield* Deferred.make<void>()
@@ -156,7 +156,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("answers the same put again with the object that is there", () =>
+    it.effect("returns the existing object when the same put is repeated", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const first = yield* storage.put(object("again/a", noise(1_000), { take: "1" }))
@@ -181,7 +181,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("lets exactly one of several puts at once have the name", () =>
+    it.effect("lets exactly one of several concurrent puts create the object", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const puts = Array.from({ length: 12 }, (_, i) => storage.put(object("race/a", noise(50_000 + i))))
@@ -196,7 +196,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
     )
 
     it.effect.prop(
-      "gives any range of an object, clipped to its end",
+      "returns any range of an object, clipped to its end",
       { size: Amount, from: Amount, length: Amount },
       Effect.fnUntraced(function* ({ from, length, size }) {
         const storage = yield* Storage
@@ -208,7 +208,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       { arbitrary: { runs: 25 } }
     )
 
-    it.effect("refuses what is no range", () =>
+    it.effect("rejects invalid ranges", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         yield* storage.put(object("ranges/a", noise(10)))
@@ -224,7 +224,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("has no object that was not put", () =>
+    it.effect("fails to read an object that does not exist", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         yield* storage.put(object("dir/a", noise(1)))
@@ -235,7 +235,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("removes an object, and takes a missing one for removed", () =>
+    it.effect("removes an object, and succeeds for a missing one", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const first = yield* storage.put(object("gone/deep/a", noise(10)))
@@ -251,7 +251,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
 
     changes(it)
 
-    it.effect("keeps puts and removes of neighbours apart", () =>
+    it.effect("keeps objects apart when neighbours are put and removed", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const job = Effect.fnUntraced(function* (i: number) {
@@ -267,7 +267,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect.each(badKeys)("refuses %j as a name, in every operation", (key) =>
+    it.effect.each(badKeys)("rejects %j as a name in every operation", (key) =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const refusals = yield* Effect.all([
@@ -287,7 +287,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("refuses a prefix that is no name with a / at its end", () =>
+    it.effect("rejects a prefix that is not a name with a / at its end", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         for (const prefix of ["a", "/", "a//", "../", "a/.", "a b/"]) {
@@ -296,7 +296,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("refuses more than 8 KiB of metadata", () =>
+    it.effect("rejects more than 8 KiB of metadata", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const fits = { a: "é".repeat(4_000) }
@@ -307,7 +307,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("refuses what is no content type", () =>
+    it.effect("rejects an invalid content type", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const type = "audio/ogg; codecs=opus"
@@ -324,7 +324,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("keeps names apart that differ only in case, or start alike, or are long", () =>
+    it.effect("keeps names apart that differ only in case, share a prefix, or are long", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const keys = [
@@ -366,7 +366,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       { arbitrary: { runs: 20 } }
     )
 
-    it.effect("lists at most 1,000 objects a page, with what is known of them", () =>
+    it.effect("lists at most 1,000 objects a page, with their size, type and metadata", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         const names = Array.from({ length: 1_003 }, (_, i) => `many/${String(i).padStart(5, "0")}`)
@@ -382,7 +382,7 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
       })
     )
 
-    it.effect("lists from the whole store when the prefix is empty", () =>
+    it.effect("lists the whole store when the prefix is empty", () =>
       Effect.gen(function* () {
         const storage = yield* Storage
         yield* storage.put(object("0000", noise(1)))

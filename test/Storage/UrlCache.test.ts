@@ -4,7 +4,7 @@ import * as UrlCache from "../../src/Storage/UrlCache.ts"
 
 const url = (expiresAt: number) => ({ url: String(expiresAt), expiresAt: new Date(expiresAt) })
 
-it("hands a URL out again while at least half of its life is left, and not a moment longer", () => {
+it("returns a URL again only while at least half of its lifetime is left", () => {
   const cache = UrlCache.make(10)
   const first = cache.add("a", 1_000, url(11_000))
   assert.strictEqual(cache.get("a", 1_000), first)
@@ -15,7 +15,7 @@ it("hands a URL out again while at least half of its life is left, and not a mom
   assert.isUndefined(cache.get("b", 1_000))
 })
 
-it("forgets the oldest of more than it may hold", () => {
+it("evicts the oldest URL beyond its capacity", () => {
   const cache = UrlCache.make(3)
   for (const name of ["a", "b", "c", "a", "d"]) cache.add(name, 0, url(1_000))
   assert.strictEqual(cache.size(), 3)

@@ -20,7 +20,7 @@ const at = { operation: "put", bucket: "audio", key: "chunks/u/c/1.batch.bin" }
 const refused = new StorageRefused({ ...at, reason: "no permission (403)" })
 const away = translate(at)(transient("connect ECONNREFUSED 10.0.0.1:443"))
 
-it.effect("an error or a cause of one is its message after what is said, without a stack or fields", () =>
+it.effect("appends an error's message without a stack or fields", () =>
   Effect.gen(function* () {
     const said = "put off: can't put audio/chunks/u/c/1.batch.bin: no permission (403)"
     for (const log of [Effect.logWarning("put off", refused), Effect.logWarning("put off", Cause.fail(refused))]) {
@@ -35,7 +35,7 @@ it.effect("an error or a cause of one is its message after what is said, without
   })
 )
 
-it.effect("an error that says nothing itself is its name and the innermost reason", () =>
+it.effect("shows an error without a message by its name and innermost reason", () =>
   Effect.gen(function* () {
     const cause = new Error("outer", { cause: new Error("the innermost") })
     const { message } = yield* lineOf(Effect.logWarning("no", new Inner({ attempts: 3, cause })))
@@ -45,7 +45,7 @@ it.effect("an error that says nothing itself is its name and the innermost reaso
   })
 )
 
-it.effect("a bug keeps its stack, and what is no failure stays as it is", () =>
+it.effect("keeps a defect's stack, and leaves other values unchanged", () =>
   Effect.gen(function* () {
     const bug = yield* lineOf(Effect.logError("broken", Cause.die(new Error("bug"))))
     assert.match(bug.cause, /Error: bug\n\s+at /)

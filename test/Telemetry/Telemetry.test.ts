@@ -29,7 +29,7 @@ const printed = Effect.fnUntraced(function* (env: Record<string, string>) {
   return lines
 })
 
-it.effect("json is one object a line, with its annotations", () =>
+it.effect("writes one JSON object a line with its annotations", () =>
   Effect.gen(function* () {
     const lines = yield* printed({ SPILLWAY_LOG_FORMAT: "json" })
     const parsed = lines.map((line) => JSON.parse(line))
@@ -41,14 +41,14 @@ it.effect("json is one object a line, with its annotations", () =>
   })
 )
 
-it.effect("nothing below the level is logged", () =>
+it.effect("logs nothing below the level", () =>
   Effect.gen(function* () {
     assert.strictEqual((yield* printed({ SPILLWAY_LOG_FORMAT: "json", SPILLWAY_LOG_LEVEL: "Warn" })).length, 1)
     assert.strictEqual((yield* printed({ SPILLWAY_LOG_FORMAT: "json", SPILLWAY_LOG_LEVEL: "Debug" })).length, 3)
   })
 )
 
-it.effect("pretty is for people: no JSON", () =>
+it.effect("writes no JSON in the pretty format", () =>
   Effect.gen(function* () {
     const [first = ""] = yield* printed({ SPILLWAY_LOG_FORMAT: "pretty" })
     assert.include(first, "an info")

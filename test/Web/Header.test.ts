@@ -4,7 +4,7 @@ import { sharedSuite } from "./support/Suite.ts"
 
 const here = sharedSuite()
 
-it("says that a key is not known, and goes on at the list with one that is", async () => {
+it("says that a key is unknown, and continues to the list with a valid one", async () => {
   const { broken, context, page } = await here.open({}, "")
   const field = page.getByLabel("Key", { exact: true })
   await field.fill("spw_wrong")
@@ -19,7 +19,7 @@ it("says that a key is not known, and goes on at the list with one that is", asy
   await context.close()
 })
 
-it("warns in every view while audio is lost, and says first in the live view what to do", async () => {
+it("warns in every view while audio is lost, and says what to do at the top of the live view", async () => {
   const { broken, context, page } = await here.open({}, "none")
   // A node that loses more and more, as a full journal with a store that is away makes it.
   let lost = 0

@@ -52,7 +52,7 @@ const inspect = async (page: Page, state: string) => {
   }
 }
 
-it("explains itself, asks for a key, and shows the two ways to begin", async () => {
+it("explains itself, asks for a key, and shows the two ways to start", async () => {
   const { broken, context, page } = await here.open({}, "")
   await page.getByLabel("Key", { exact: true }).waitFor()
   await inspect(page, "key")
@@ -87,7 +87,7 @@ it("loads less than 150 KB of scripts and styles", async () => {
   await context.close()
 })
 
-it("plays from the very sample wherever one seeks in two hours", async () => {
+it("plays from the exact sample after any seek in two hours", async () => {
   const pcm = longTalk()
   await send(here.server, "two-hours", pcm, 1_700_000_000)
   const { broken, context, page } = await here.open()
@@ -136,7 +136,7 @@ it("is used with the keyboard alone: record, stop, open, play, seek", async () =
   await context.close()
 })
 
-it("shows live ones, lost spans, gaps and the live view in every look, without a violation", async () => {
+it("shows live conversations, lost spans, gaps and the live view in every theme without accessibility violations", async () => {
   const { broken, context, page } = await here.open()
   await page.getByRole("button", { name: "Record", exact: true }).click()
   await page.getByText("Live", { exact: true }).waitFor()
@@ -156,7 +156,7 @@ it("shows live ones, lost spans, gaps and the live view in every look, without a
   await context.close()
 })
 
-it("shows more as one scrolls, and hands out curl and URL", async () => {
+it("loads more conversations on scrolling, and copies a curl command and a URL", async () => {
   await Promise.all(
     Array.from({ length: 25 }, (_, index) => send(here.server, `talk-${index}`, noise(1, rate), 1_700_200_000 + index))
   )

@@ -13,7 +13,7 @@ const passes = (next: () => number): number => {
   return kind < 0.3 ? pieceSeconds + next() * 3 : pieceSeconds + (next() - 0.5) * 0.05
 }
 
-it("gives every sample a time after the one before it, and finds it again, however the clock is set", () => {
+it("gives every sample a later time than the one before, and finds it by that time, however the clock is set", () => {
   for (let seed = first; seed < first + 200; seed++) {
     const next = random(seed)
     const rate = [8_000, 11_025, 44_100, 48_000][seed % 4] ?? 0
@@ -39,7 +39,7 @@ it("gives every sample a time after the one before it, and finds it again, howev
   }
 })
 
-it("shows a pause of the machine as a gap as long as it was, and not the drift of a clock", () => {
+it("records a pause of the machine as a gap of the same length, and ignores clock drift", () => {
   const buffer = new MicrophoneBuffer(10_000)
   const piece = () => new Uint8Array(2_000)
   for (const clock of [100.1, 100.2, 103.3, 103.4]) buffer.push(piece(), clock)

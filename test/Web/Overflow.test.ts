@@ -13,7 +13,7 @@ const here = ownSuite({
   SPILLWAY_GCS_ENDPOINT: "http://127.0.0.1:9"
 })
 
-it("says what the server gave up of a file, and counts none of it as stored", async () => {
+it("shows what the server dropped of a file, and counts none of it as stored", async () => {
   const { broken, context, page } = await here.open()
   await page.getByRole("button", { name: "Record", exact: true }).waitFor()
   await drop(page, { "long.wav": wav(noise(60, 48_000), 48_000) })

@@ -30,7 +30,7 @@ const at = async (page: Page, name: string, share: number) => {
 }
 const playing = (page: Page) => page.getByRole("region", { name: "Now playing" })
 
-it("shows where it is dragged to, and plays from there when it is let go", async () => {
+it("shows the position while it is dragged, and plays from there when it is released", async () => {
   const { broken, context, page } = await here.open()
   await card(page, "first").locator(".disclose").click()
   await page.getByRole("button", { name: "Play first" }).click()
@@ -54,7 +54,7 @@ it("shows where it is dragged to, and plays from there when it is let go", async
   await context.close()
 })
 
-it("keeps the place of each, and plays on where one clicks in another", async () => {
+it("keeps each file's position, and plays another file from where it is clicked", async () => {
   const { broken, context, page } = await here.open()
   for (const name of ["first", "second"]) await card(page, name).locator(".disclose").click()
   const click = async (name: string, share: number) => {
@@ -80,7 +80,7 @@ it("keeps the place of each, and plays on where one clicks in another", async ()
   await context.close()
 })
 
-it("plays from the closed list, and keeps pause at hand in the other view, whose way back ends where one was", async () => {
+it("plays from a collapsed row, pauses in the live view, and restores the scroll position of the list", async () => {
   const { broken, context, page } = await here.open({
     viewport: { width: 900, height: 500 }
   })

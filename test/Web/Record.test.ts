@@ -10,7 +10,7 @@ import { sharedSuite } from "./support/Suite.ts"
 const here = sharedSuite()
 const { rate } = microphone
 
-it("keeps and plays what the microphone hears, to the sample, also while it is being recorded", async () => {
+it("keeps and plays the microphone's audio to the sample, also while it records", async () => {
   const { broken, context, page } = await here.open()
   await record(page)
   await reach(page, "onDisk", 2)
@@ -47,7 +47,7 @@ it("keeps and plays what the microphone hears, to the sample, also while it is b
   await context.close()
 })
 
-it("sends a WAV file that is dropped on it, and says of others what they are and how to convert them", async () => {
+it("sends a WAV file that is dropped on it, and says what other files are and how to convert them", async () => {
   const { broken, context, page } = await here.open()
   const pcm = noise(90, 16_000, 3)
   await drop(page, { "My talk (1).wav": wav(pcm, 16_000) })
@@ -86,7 +86,7 @@ it("sends a WAV file that is dropped on it, and says of others what they are and
   await context.close()
 })
 
-it("sends WAV files as writers leave them: all of their audio and nothing else", async () => {
+it("sends all of the audio of irregular WAV files, and nothing else", async () => {
   const { broken, context, page } = await here.open()
   const found = Object.values(foundWith(noise(2, 16_000, 3))).map((each, index) => ({ ...each, file: `f${index}.wav` }))
   await drop(page, Object.fromEntries(found.map(({ bytes, file }) => [file, bytes])))
@@ -103,7 +103,7 @@ it("sends WAV files as writers leave them: all of their audio and nothing else",
   await context.close()
 })
 
-it("says what to do without a microphone or the permission to use it, and offers the file way", async () => {
+it("says what to do without a microphone or its permission, and offers to send a file", async () => {
   const { broken, context, page } = await here.open()
   await page.locator('meta[name="spillway-worklet"]').evaluate((meta) => meta.setAttribute("content", "assets/none.js"))
   await record(page)

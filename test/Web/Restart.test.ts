@@ -45,7 +45,7 @@ it("loses nothing when the server is killed and its key expires in the middle of
   await context.close()
 })
 
-it("says that the server stops, and goes on when it is there again", async () => {
+it("says that the server stops, and resumes when it is back", async () => {
   const { broken, context, page, samples } = await heard(here)
   await record(page)
   await reach(page, "onDisk", 0.3)
@@ -65,7 +65,7 @@ it("says that the server stops, and goes on when it is there again", async () =>
   await context.close()
 })
 
-it("says that it keeps no more while the server is away, and sends what it has", async () => {
+it("says when its buffer is full while the server is down, and sends what it has afterwards", async () => {
   const { broken, context, page } = await here.open({}, "none")
   await context.route(/Main-.*js/, async (route) => {
     const response = await route.fetch()
@@ -93,7 +93,7 @@ it("says that it keeps no more while the server is away, and sends what it has",
   await context.close()
 })
 
-it("shows a recording and its end in every view and in the title, and says each change of it once", async () => {
+it("shows a recording and its end in every view and in the title, and announces each change once", async () => {
   const { broken, context, page } = await here.open()
   await page.evaluate(() => {
     const said: Array<string> = []
@@ -130,7 +130,7 @@ it("shows a recording and its end in every view and in the title, and says each 
   await context.close()
 })
 
-it("goes on playing where it was when the server has been away", async () => {
+it("resumes playback at the same position after the server was down", async () => {
   const all = noise(16, 8_000)
   const recorded = { conversation: "talk", pcm: all, start: 1_700_000_000, sampleRate: 8_000 }
   await stream(recorded, { server: () => here.server, speed: 1_000, frameSeconds: 1 })

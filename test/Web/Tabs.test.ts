@@ -18,7 +18,7 @@ const send = (server: Place, conversation: string, seconds: number) =>
 
 const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
 
-it("works in eight tabs at once, the live view too", async () => {
+it("works in eight tabs at once, the live view included", async () => {
   const key = `#key=${here.admin.key}`
   await send(here.admin, "talk", 16)
   const { broken, context, page } = await here.open({}, key)
@@ -38,7 +38,7 @@ it("works in eight tabs at once, the live view too", async () => {
   await context.close()
 })
 
-it("follows what is live however much is newer, and asks for no waveform that nobody sees", async () => {
+it("follows live conversations however many are newer, and requests no invisible waveform", async () => {
   const url = `${here.server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${rate}&audio_timeline=2&ack=1`
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${here.server.key}` } })
   await new Promise((resolve) => socket.once("open", resolve))

@@ -7,7 +7,7 @@ import { sharedSuite } from "./support/Suite.ts"
 
 const here = sharedSuite()
 
-it("asks for another key when the one that records is revoked, and loses nothing", async () => {
+it("asks for another key when the recording's key is revoked, and loses nothing", async () => {
   const [first, second] = [await keyOf(here.admin, "ada"), await keyOf(here.admin, "ada")]
   const { broken, context, page, samples } = await heard(here, first.key)
   await record(page)
@@ -25,7 +25,7 @@ it("asks for another key when the one that records is revoked, and loses nothing
   await context.close()
 })
 
-it("records once however often one presses, and goes on saying why a recording ended", async () => {
+it("starts one recording however often the button is pressed, and keeps showing why a recording ended", async () => {
   const { broken, context, page } = await heard(here)
   await page.getByRole("button", { name: "Record", exact: true }).dblclick()
   await reach(page, "onDisk", 0.3)
@@ -38,7 +38,7 @@ it("records once however often one presses, and goes on saying why a recording e
   await context.close()
 })
 
-it("gives every file a conversation of its own, whatever it is called", async () => {
+it("gives every file its own conversation, whatever its name", async () => {
   const { broken, context, page } = await here.open()
   const [first, second] = [noise(2, 8_000, 1), noise(2, 8_000, 2)]
   await drop(page, { "\u5f55\u97f3.wav": wav(first, 8_000), "\u4f1a\u8bae.wav": wav(second, 8_000) })
@@ -56,7 +56,7 @@ it("gives every file a conversation of its own, whatever it is called", async ()
   await context.close()
 })
 
-it("is done with a file at once when it is told to stop sending it", async () => {
+it("stops sending a file at once on request", async () => {
   const { broken, context, page } = await here.open()
   const socket = page.waitForEvent("websocket")
   await drop(page, { "long.wav": wav(noise(900, 8_000), 8_000) })

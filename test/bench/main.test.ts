@@ -27,18 +27,18 @@ const bench = (...args: ReadonlyArray<string>) => {
 }
 
 describe("bench", () => {
-  it("runs the bench that is named, with its arguments", () => {
+  it("runs the named bench with its arguments", () => {
     assert.deepStrictEqual(bench("one", "--quick"), { status: 0, stderr: "", stdout: "one --quick\n" })
   })
 
-  it("lists the benches when none is named, or one that there is not", () => {
+  it("lists the benches when the name is missing or unknown", () => {
     const none = bench()
     assert.strictEqual(none.status, 1)
     assert.include(none.stderr, "one of: one, two, wrong, all")
     assert.include(bench("three").stderr, 'There is no bench "three".')
   })
 
-  it("runs all one after the other, and names a file that is no bench", () => {
+  it("runs all benches in sequence, and names a file that is no bench", () => {
     const { status, stderr, stdout } = bench("all", "--quick")
     assert.strictEqual(stdout, "\n== one\none --quick\n\n== two\ntwo --quick\n")
     assert.include(stderr, "bench/wrong.ts does not export a function `run`.")

@@ -48,7 +48,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "file-name",
-    promise: "lets files of the page export functions by other names, but not be called in lower case",
+    promise: "allows any exports in files of the page, but no lower-case file name",
     bad: { "src/Web/Page/words.ts": file("export const clock = 1") },
     where: "src/Web/Page/words.ts:1",
     good: {
@@ -58,7 +58,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "no-escape",
-    promise: "lets the page wait, but not believe",
+    promise: "allows promises and timers in the page, but no type assertions",
     bad: { "src/Web/Page/App.tsx": file("export const App = () => <p>{text as string}</p>") },
     where: "src/Web/Page/App.tsx:2",
     good: {
@@ -67,7 +67,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "file-name",
-    promise: "refuses a file that others import by a name that is not the file's",
+    promise: "refuses a file that is imported by a name other than the file's",
     bad: { "src/A.ts": file("export const make = 1"), "src/B.ts": file('import { make } from "./A.ts"') },
     where: "src/A.ts:1",
     good: {
@@ -101,14 +101,14 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "page-alone",
-    promise: "refuses an import in what the page shares, be it a type or a package",
+    promise: "refuses any import in files that the page shares with the server",
     bad: { "src/WavReader.ts": file('import type { Effect } from "effect"') },
     where: "src/WavReader.ts:2",
     good: { "src/WavReader.ts": file("export const read = 1") }
   },
   {
     rule: "file-length",
-    promise: "refuses 401 lines of code, and does not count comments and blanks",
+    promise: "refuses 401 lines of code, without counting comments and blank lines",
     bad: { "src/A.ts": file(lines(401)) },
     where: "src/A.ts:1",
     good: { "src/A.ts": file(`${lines(400)}\n\n// more\n/*\n\n*/`) }
@@ -137,7 +137,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "main",
-    promise: "refuses a main that decides",
+    promise: "refuses branches in main",
     bad: { "src/main.ts": file("if (1) run()") },
     where: "src/main.ts:2",
     good: { "src/main.ts": file('const text = "if (x) a ? b : c"\nrun() // if') }
@@ -151,7 +151,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "mirror",
-    promise: "refuses a test of nothing",
+    promise: "refuses a test that mirrors no file",
     bad: { "test/Gone/Thing.test.ts": file("") },
     where: "test/Gone/Thing.test.ts:1",
     good: {
@@ -173,7 +173,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "faces-only",
-    promise: "refuses the parts of another module, types and dynamic imports too",
+    promise: "refuses imports of another module's parts, types and dynamic imports included",
     bad: { "src/A/B.ts": file('import type { D } from "../C/D.ts"'), "src/C/D.ts": file("export type D = 1") },
     where: "src/A/B.ts:2",
     good: {
@@ -184,14 +184,14 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "faces-only",
-    promise: "sees a dynamic import",
+    promise: "refuses a dynamic import of another module's part",
     bad: { "src/A.ts": file('const d = import("./C/D.ts")') },
     where: "src/A.ts:2",
     good: { "src/A.ts": file('const d = import("./C.ts")\nconst text = `import("./C/D.ts")`') }
   },
   {
     rule: "edges-outside",
-    promise: "refuses a face that imports its edge, and adapters outside of composition",
+    promise: "refuses a face that imports its edge, and adapters outside the composition",
     bad: { "src/Storage.ts": file('export * as GcsStorage from "./Storage/GcsStorage.ts"') },
     where: "src/Storage.ts:2",
     good: {
@@ -203,7 +203,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "edges-outside",
-    promise: "takes what imports an edge for an edge",
+    promise: "treats a file that imports an edge as an edge",
     bad: {
       "src/Db.ts": file('import * as Database from "./Db/Database.ts"'),
       "src/Db/Database.ts": file('import * as PgDb from "./PgDb.ts"'),
@@ -238,7 +238,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "no-module-cycle",
-    promise: "refuses modules that depend on each other, if only for a type",
+    promise: "refuses modules that depend on each other, even for a type",
     bad: {
       "src/A.ts": file('import { B } from "./B.ts"\nexport const A = 1'),
       "src/B.ts": file("export const B = 1"),
@@ -253,14 +253,14 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "parses",
-    promise: "refuses what does not parse",
+    promise: "refuses a file that does not parse",
     bad: escape("const = 1"),
     where: "src/A.ts:1",
     good: escape("const a = 1")
   },
   {
     rule: "finished",
-    promise: "refuses unfinished work and checks that are switched off, in comments only",
+    promise: "refuses comments that mark unfinished work or switch a check off",
     bad: { "test/support/A.ts": file("// TODO later") },
     where: "test/support/A.ts:2",
     good: { "test/support/A.ts": file('const text = "// TODO later"') }
@@ -274,7 +274,7 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "nothing-skipped",
-    promise: "refuses tests that do not run, or that keep others from it",
+    promise: "refuses tests that are skipped, and tests that exclude others",
     bad: { "test/support/A.ts": file('it.effect.skip("x", () => {})') },
     where: "test/support/A.ts:2",
     good: { "test/support/A.ts": file('it.effect("x", () => Stream.skip(1).only)') }
@@ -322,7 +322,7 @@ const h = service.setTimeout(1)
 suite("Rules", cases)
 
 describe("Architecture", () => {
-  it.each(escapes)("no-escape: refuses `%s` in src without a reason: %s", (what, code) => {
+  it.each(escapes)("no-escape: rejects `%s` in src without a reason: %s", (what, code) => {
     const hits = (text: string) => found(escape(text)).filter((line) => line.includes("[no-escape]"))
     assert.lengthOf(hits(code), 1)
     assert.include(hits(code)[0], `src/A.ts:2 [no-escape] \`${what}\``)
@@ -334,17 +334,17 @@ describe("Architecture", () => {
     assert.deepStrictEqual(found({ "test/support/A.ts": file(code) }), [])
   })
 
-  it("no-escape: a reason covers its own statement and not what stands in the block below", () => {
+  it("no-escape: applies a reason to its own statement, and not to the block below", () => {
     const code = "// edge: the callback is the library's\non(() => {\n  const a = 1\n  const b = a as string\n})"
     assert.lengthOf(found(escape(code)), 1)
     assert.lengthOf(found(escape("// edge: untyped\nconst a =\n  b as string")), 0)
   })
 
-  it("no-escape: is not fooled by strings, comments and names", () => {
+  it("no-escape: ignores strings, comments and names", () => {
     assert.deepStrictEqual(found(escape(harmless)), [])
   })
 
-  it("sees every rule fail", () => {
+  it("has a failing case for every rule", () => {
     const elsewhere = ["no-escape", "folder-size", "prefixes", "one-importer", "vocabulary", "prose", "comments"]
     const seen = new Set([...cases.map(({ rule }) => rule), ...elsewhere])
     assert.deepStrictEqual(

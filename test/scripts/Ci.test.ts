@@ -49,12 +49,12 @@ describe("Ci", () => {
     assert.deepStrictEqual(outcome, { status: 1, last: "5 passed, 2 failed" })
   })
 
-  it("counts a failing check, and still runs it when tests failed", () => {
+  it("counts a failing check, and runs the checks when tests have failed", () => {
     assert.deepStrictEqual(ci({ results: results(5, 2), test: 1, check: 1 }), { status: 1, last: "5 passed, 3 failed" })
     assert.deepStrictEqual(ci({ results: results(7, 0), test: 0, check: 1 }), { status: 1, last: "7 passed, 1 failed" })
   })
 
-  it("counts a run that broke off, and one without a single test", () => {
+  it("counts an aborted run, and one without a single test", () => {
     assert.deepStrictEqual(ci({ results: "", test: 1, check: 0 }), { status: 1, last: "0 passed, 1 failed" })
     assert.deepStrictEqual(ci({ results: results(7, 0), test: 1, check: 0 }), { status: 1, last: "7 passed, 1 failed" })
     assert.deepStrictEqual(ci({ results: results(0, 0), test: 0, check: 0 }), { status: 1, last: "0 passed, 1 failed" })

@@ -87,7 +87,7 @@ describe("Configuration", () => {
     ])
   })
 
-  it("has a table for the command line, whose settings are not the server's", async () => {
+  it("writes a table of the command line's own settings", async () => {
     const root = project(replace(markers, render([])) ?? "", config, "")
     fs.mkdirSync(path.join(root, "src/Cli"))
     const cli = { key: "spillway/Cli/CliConfig", settings: { a: setting } }
@@ -108,7 +108,7 @@ describe("Configuration", () => {
     assert.strictEqual(render([{ ...group, settings: { fixed } }]), "")
   })
 
-  it("refuses more than 50 settings, of which constants are none", () => {
+  it("refuses more than 50 settings, without counting constants", () => {
     const of = (count: number, constant: boolean): Group => ({
       key: "spillway/Storage/StorageConfig",
       settings: Object.fromEntries(
@@ -160,7 +160,7 @@ describe("Limits", () => {
     ])
   })
 
-  it("refuses a decision's number that is taken, or comes too late", () => {
+  it("refuses a decision whose number is taken or out of order", () => {
     assert.lengthOf(found("DECISIONS.md", "1. One.\n2. Two.\n2. Three.\n"), 1)
     assert.lengthOf(found("DECISIONS.md", "2. Two.\n1. One.\n"), 1)
   })
@@ -184,7 +184,7 @@ describe("References", () => {
     assert.deepStrictEqual(found("# Keys\n[a](#key)"), ["docs/http.md links to #key, which is no heading there"])
   })
 
-  it("takes no link from code", () => {
+  it("ignores links in code", () => {
     assert.deepStrictEqual(found("```js\nf[0](x)\n# Keys\n```\n`a[0](y)`"), [])
     assert.lengthOf(found("```\n# Keys\n```\n[a](#keys)"), 1)
   })
@@ -202,7 +202,7 @@ describe("References", () => {
     assert.lengthOf(found("`spillway_db_seconds`"), 1)
   })
 
-  it("lets the change log name what a release removed", () => {
+  it("lets the change log name removed settings", () => {
     assert.deepStrictEqual(found("SPILLWAY_GONE", "CHANGELOG.md"), [])
     assert.lengthOf(found("[a](gone.md)", "CHANGELOG.md"), 1)
   })

@@ -38,7 +38,7 @@ const project = () => {
   return { folder, ensure, current, edit }
 }
 
-it("is made at the first start, left alone at the next, and made again when a source has changed", () => {
+it("builds the page at the first start, and again only when a source has changed", () => {
   const { current, edit, ensure, folder } = project()
   assert.deepStrictEqual(ensure(), { status: 0, stderr: "" })
   const first = current()
@@ -54,7 +54,7 @@ it("is made at the first start, left alone at the next, and made again when a so
   assert.deepStrictEqual(fs.readdirSync(path.join(folder, ".cache/web")).toSorted(), [current(), "current"].toSorted())
 })
 
-it("stays as it was when a source does not compile, and the start says where", () => {
+it("keeps the last bundle when a source does not compile, and names the place", () => {
   const { current, edit, ensure } = project()
   ensure()
   const first = current()
@@ -65,7 +65,7 @@ it("stays as it was when a source does not compile, and the start says where", (
   assert.strictEqual(current(), first)
 })
 
-it("has nothing inline, and names that change with the content alone", async () => {
+it("bundles nothing inline, with file names that depend only on the content", async () => {
   const [first, second] = [await build(), await build()]
   assert.deepStrictEqual(
     first.map(({ url }) => url),

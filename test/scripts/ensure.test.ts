@@ -81,7 +81,7 @@ const project = () => {
 }
 
 describe("ensure", () => {
-  it("installs on a fresh clone, without install scripts, and then has nothing to do", async () => {
+  it("installs on a fresh clone without install scripts, and does nothing the next time", async () => {
     const { calls, ensure } = project()
     const first = await ensure()
     assert.strictEqual(first.code, 0, first.shown)
@@ -99,7 +99,7 @@ describe("ensure", () => {
     assert.lengthOf(calls(), 2)
   })
 
-  it("takes what npm install has finished as it is", async () => {
+  it("accepts a finished npm install", async () => {
     const { calls, ensure, lock, root } = project()
     await ensure()
     lock("2")
@@ -108,7 +108,7 @@ describe("ensure", () => {
     assert.lengthOf(calls(), 1)
   })
 
-  it("installs once when two start at the same time", async () => {
+  it("installs once when two processes start at the same time", async () => {
     const { calls, ensure } = project()
     const both = await Promise.all([ensure(), ensure()])
     assert.deepStrictEqual(
@@ -119,7 +119,7 @@ describe("ensure", () => {
     assert.include(both.map(({ shown }) => shown).join(""), "waiting for it")
   })
 
-  it("takes over from one that was killed", async () => {
+  it("takes over from an install that was killed", async () => {
     const { calls, ensure, root } = project()
     const gone = spawn(process.execPath, ["-e", ""])
     await new Promise((resolve) => gone.once("close", resolve))
@@ -139,14 +139,14 @@ describe("ensure", () => {
     assert.lengthOf(calls(), 2)
   })
 
-  it("does not take an install that broke off for a finished one", async () => {
+  it("repeats an install that was aborted", async () => {
     const { calls, ensure } = project()
     assert.strictEqual((await ensure({ npm: "die" })).code, 1)
     assert.strictEqual((await ensure()).code, 0)
     assert.lengthOf(calls(), 2)
   })
 
-  it("names a package for this machine that npm has silently left out", async () => {
+  it("names this platform's package when npm has silently omitted it", async () => {
     const { calls, ensure } = project()
     const { code, shown } = await ensure({ npm: "leave-out" })
     assert.strictEqual(code, 1)
@@ -155,14 +155,14 @@ describe("ensure", () => {
     assert.lengthOf(calls(), 2)
   })
 
-  it("says what to do where Node is too old and none came with the packages", async () => {
+  it("says what to do when Node is too old and the packages brought none", async () => {
     const { ensure, root } = project()
     const { code, shown } = await ensure({ args: ["--require", path.join(root, "old.cjs")] })
     assert.strictEqual(code, 1)
     assert.match(shown, /needs Node 22\.19 or newer; this is v20\.20\.2/)
   })
 
-  it("puts a Node that does not run here out of the way of the system's", async () => {
+  it("falls back to the system's Node when the packages' Node does not run here", async () => {
     const { ensure, root } = project()
     assert.strictEqual((await ensure({ npm: "no-node" })).code, 0)
     assert.isFalse(fs.existsSync(path.join(root, "node_modules/.bin/node")))
@@ -186,7 +186,7 @@ describe("ensure", () => {
     ["src/main.ts", 0],
     ["src/Cli.ts", 143]
   ] as const) {
-    it(`ends with ${expected} and takes npm with it when ${program} is told to end while packages are installed`, async () => {
+    it(`exits with ${expected} and ends npm when ${program} is signalled while packages are installed`, async () => {
       const { ensure, root } = project()
       const { code, shown } = await ensure({
         npm: "hang",
@@ -207,7 +207,7 @@ describe("ensure", () => {
     })
   }
 
-  it("runs a program in its own process, with its arguments and its compiled modules kept", async () => {
+  it("runs a program in its own process with its arguments, and caches its compiled modules", async () => {
     const { ensure, root } = project()
     const source = "console.log(process.pid, JSON.stringify(process.argv.slice(1)))"
     write(root, "src/Cli.mjs", `${source}; process.exitCode = 7`)
@@ -221,7 +221,7 @@ describe("ensure", () => {
     assert.isNotEmpty(fs.readdirSync(path.join(root, ".cache/compile")))
   })
 
-  it("runs a program on the Node that came with the packages where its own is too old, and passes signals and exit code on", async () => {
+  it("runs a program on the packages' Node when its own is too old, and forwards signals and the exit code", async () => {
     const { ensure, root } = project()
     await ensure()
     write(root, "node_modules/.bin/node", `#!/bin/sh\nexec "${process.execPath}" "$@"\n`, 0o755)

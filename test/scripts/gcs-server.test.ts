@@ -17,7 +17,7 @@ const run = (...args: ReadonlyArray<string>) => {
   return { status, stderr, stdout }
 }
 
-it("says how it is used, when asked and when it is used otherwise", () => {
+it("prints its usage on request and for wrong arguments", () => {
   const { status, stdout } = run("--help")
   assert.strictEqual(status, 0)
   assert.match(stdout, /^Usage: .*--port PORT.*--bucket NAME/)
@@ -32,7 +32,7 @@ it("says how it is used, when asked and when it is used otherwise", () => {
   }
 })
 
-it("says in one line that its port is taken", async () => {
+it("says in one line that its port is in use", async () => {
   const server = await GcsServer.start({ buckets: ["taken"] })
   const child = spawn(process.execPath, ["scripts/gcs-server.ts", "--port", new URL(server.url).port], { cwd: root })
   let said = ""

@@ -38,7 +38,7 @@ const fetched = Effect.fnUntraced(function* (url: string, path = "/v1/sync/audio
 })
 
 layer(world, { excludeTestServices: true })("a download", (it) => {
-  it.effect("goes on after a cut with what is missing of the same version", () =>
+  it.effect("resumes after a cut with the missing bytes of the same version", () =>
     Effect.gen(function* () {
       const { seen, url } = yield* fakeServer({ file, cutAfter: [100_000, 50_000] })
       const { bytes } = yield* fetched(url)
@@ -49,14 +49,14 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("starts over when a shorter file has taken its place in between", () =>
+  it.effect("starts over when a shorter file has replaced the first one", () =>
     Effect.gen(function* () {
       const { url } = yield* fakeServer({ file, cutAfter: [200_000], replacedBy: shorter })
       assert.isTrue((yield* (yield* fetched(url)).bytes).equals(shorter))
     })
   )
 
-  it.effect("survives any number of cuts at the same byte that its tries allow", () =>
+  it.effect("survives as many cuts at the same byte as it has attempts", () =>
     Effect.gen(function* () {
       const { seen, url } = yield* fakeServer({ file, cutAfter: [100_000, 0, 0, 0, 0, 0, 0] })
       assert.isTrue((yield* (yield* fetched(url)).bytes).equals(file))
@@ -64,7 +64,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("that gets no further ends, says at which byte, and keeps what came of the audio", () =>
+  it.effect("fails with the byte it stopped at when it makes no progress, and keeps the received audio", () =>
     Effect.gen(function* () {
       const { url } = yield* fakeServer({ file, cutAfter: [100_000, 50_000, ...Array.from({ length: 50 }, () => 0)] })
       lines.length = 0
@@ -81,7 +81,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("of which no audio came leaves nothing behind", () =>
+  it.effect("leaves no file behind when no audio was received", () =>
     Effect.gen(function* () {
       const { url } = yield* fakeServer({ file, cutAfter: [44, ...Array.from({ length: 50 }, () => 0)] })
       const { message, part, there } = yield* fetched(url)
@@ -90,7 +90,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("of audio that can't be read for good ends at once with what the server says", () =>
+  it.effect("fails at once with the server's message when audio is permanently unreadable", () =>
     Effect.gen(function* () {
       const problem = {
         type: "urn:spillway:problem:audio-unreadable",
@@ -105,7 +105,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("resumes after every answer that may be another one later", () =>
+  it.effect("retries every transient response", () =>
     Effect.gen(function* () {
       const busy = { status: 503, problem: { title: "The store does not answer", detail: "Try again." } }
       const others = [408, 425, 429, 500].map((status) => ({ status }))
@@ -117,7 +117,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("from where nothing listens says so", () =>
+  it.effect("says that nothing listens at the address", () =>
     Effect.gen(function* () {
       const { close, url } = yield* fakeServer({ file })
       close()
@@ -127,7 +127,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("of audio that the store has lost ends at once with what the server says", () =>
+  it.effect("fails at once with the server's message when the store has lost the audio", () =>
     Effect.gen(function* () {
       const problem = { type: "urn:spillway:problem:audio-missing", title: "Recorded audio is missing" }
       const { seen, url } = yield* fakeServer({ file, refuseDownload: [{ status: 404, problem }] })
@@ -136,7 +136,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
     })
   )
 
-  it.effect("of what is not there fails at once", () =>
+  it.effect("fails at once when the audio file does not exist", () =>
     Effect.gen(function* () {
       const { url } = yield* fakeServer({ file })
       const { result, there } = yield* fetched(url, "/nothing")

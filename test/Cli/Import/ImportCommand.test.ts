@@ -32,7 +32,7 @@ const put = (objects: Readonly<Record<string, Uint8Array>>) =>
     Storage.use((storage) => storage.put({ key, body, contentType: "application/octet-stream", metadata: {} }))
   ).pipe(Effect.provide(diskStorage(dataDir)), Effect.scoped, Effect.runPromise)
 
-it("makes the server play what was in its store, says what it can't use, and refuses while the server runs", async () => {
+it("makes existing objects playable, reports unusable ones, and does not run beside the server", async () => {
   await put({
     "chunks/admin/damaged/1700000000.000.bin": ramp(16_000),
     "chunks/admin/old/1700000000.000.bin": ramp(16_000),
@@ -91,7 +91,7 @@ it("makes the server play what was in its store, says what it can't use, and ref
   await server.stop()
 })
 
-it("takes the bucket of --bucket, and refuses another one than the server's", async () => {
+it("reads the bucket of --bucket, and rejects one that is not the server's", async () => {
   const gcs = await GcsServer.start({ buckets: [bucket] })
   const env = { SPILLWAY_GCS_ENDPOINT: gcs.url }
   try {
@@ -118,7 +118,7 @@ it("takes the bucket of --bucket, and refuses another one than the server's", as
   }
 })
 
-it("says at each try why the bucket can't be reached, and ends", async () => {
+it("says at each attempt why the bucket can't be reached, and gives up", async () => {
   const brief = { SPILLWAY_GCS_DEADLINE: "50 millis", SPILLWAY_CLI_TRIES: "3", SPILLWAY_CLI_BACKOFF: "1 millis" }
   const env = { SPILLWAY_GCS_ENDPOINT: "http://127.0.0.1:1", ...brief }
   const { code, err } = await runWith(env, "--bucket", bucket, "--uid", "ada")
@@ -130,7 +130,7 @@ it("says at each try why the bucket can't be reached, and ends", async () => {
   assert.match(lines.at(-1) ?? "", /^spillway: can't list/)
 })
 
-it("takes a copy of a bucket from a directory, leaves alone what is no chunk, and does nothing the second time", async () => {
+it("imports a bucket's copy from a directory, skips files that are no chunks, and changes nothing the second time", async () => {
   const copy = Path.join(Path.dirname(dataDir), "copy")
   const files = {
     "a/1700000000.000.bin": ramp(16_000),

@@ -62,7 +62,7 @@ const patterns: ReadonlyArray<Behaviour> = [
 ]
 
 for (const behaviour of patterns) {
-  it.live(`the audio is bit for bit what was sent, with ${JSON.stringify(behaviour)}`, () =>
+  it.live(`delivers the audio bit for bit, with ${JSON.stringify(behaviour)}`, () =>
     Effect.gen(function* () {
       const { seen, url } = yield* fakeServer(behaviour)
       yield* upload(url)
@@ -72,7 +72,7 @@ for (const behaviour of patterns) {
   )
 }
 
-it.live("audio of unknown length is sent to its end, and none is asked for again that was released", () =>
+it.live("sends audio of unknown length to its end, and rereads no released audio", () =>
   Effect.gen(function* () {
     let released = 0
     let isOver = false
@@ -97,7 +97,7 @@ it.live("audio of unknown length is sent to its end, and none is asked for again
   })
 )
 
-it.live("a sample keeps its time after a break, without drift", () =>
+it.live("keeps each sample's time after a reconnection, without drift", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ ackEvery: 3, breakAfter: [10, 20] })
     yield* upload(url)
@@ -110,7 +110,7 @@ it.live("a sample keeps its time after a break, without drift", () =>
   })
 )
 
-it.live("no more is on its way than may be unacknowledged", () =>
+it.live("never sends more than the bound on unacknowledged audio", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ ackAtMost: RATE })
     const error = yield* Effect.flip(
@@ -122,7 +122,7 @@ it.live("no more is on its way than may be unacknowledged", () =>
   })
 )
 
-it.live("is not done while the last frame is unacknowledged", () =>
+it.live("does not end while the last frame is unacknowledged", () =>
   Effect.gen(function* () {
     const { url } = yield* fakeServer({ ackAtMost: samples - 1 })
     const error = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_TRIES: "2" } }))
@@ -130,7 +130,7 @@ it.live("is not done while the last frame is unacknowledged", () =>
   })
 )
 
-it.live("a break after progress does not count towards giving up", () =>
+it.live("resets its attempts when a connection makes progress", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ breakAfter: Array.from({ length: 12 }, () => 3), orderly: true })
     yield* upload(url, { env: { SPILLWAY_CLI_TRIES: "1" } })
@@ -138,7 +138,7 @@ it.live("a break after progress does not count towards giving up", () =>
   })
 )
 
-it.live("what the server will never take is not tried again", () =>
+it.live("does not retry audio that the server rejects permanently", () =>
   Effect.gen(function* () {
     const closing = yield* fakeServer({ closeWith: 1008 })
     assert.match((yield* Effect.flip(upload(closing.url))).message, /1008: as told/)
@@ -149,7 +149,7 @@ it.live("what the server will never take is not tried again", () =>
 )
 
 it.live.each(["too many messages a second", "more was sent than can be buffered"])(
-  "a socket that the server closes because of pace is opened again: %s",
+  "reconnects when the server closes the socket because of its pace: %s",
   (reason) =>
     Effect.gen(function* () {
       const { seen, url } = yield* fakeServer({ closeOnce: { reason } })
@@ -159,7 +159,7 @@ it.live.each(["too many messages a second", "more was sent than can be buffered"
     })
 )
 
-it.live("a socket that a full server closes is opened again when the server says, not sooner", () =>
+it.live("reconnects to a full server no sooner than the server asks", () =>
   Effect.gen(function* () {
     const reason = "Retry-After: 1; the user has 5 captures"
     const { seen, url } = yield* fakeServer({ closeOnce: { code: 1013, reason } })
@@ -177,7 +177,7 @@ const full = {
   problem: { title: "The user has too many captures", detail: "A user may have 5 at once. End one." }
 }
 
-it.live("a server that is full is tried again a bounded number of times, and what it said is passed on", () =>
+it.live("retries a full server a bounded number of times, then fails with the server's message", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ refuse: [full] })
     const said: Array<string> = []
@@ -194,7 +194,7 @@ it.live("a server that is full is tried again a bounded number of times, and wha
   })
 )
 
-it.live("a server that says when to come back is not asked sooner", () =>
+it.live("waits as long as Retry-After says", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ refuse: [{ ...full, retryAfter: 1 }, undefined] })
     yield* upload(url)
@@ -203,7 +203,7 @@ it.live("a server that says when to come back is not asked sooner", () =>
   })
 )
 
-it.live("a server that says to come back much later is not waited for", () =>
+it.live("fails at once when Retry-After is too long", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ refuse: [{ ...full, status: 503, retryAfter: 3600 }] })
     const { message } = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_MAX_RETRY_AFTER: "1 minute" } }))
@@ -212,7 +212,7 @@ it.live("a server that says to come back much later is not waited for", () =>
   })
 )
 
-it.live("a refusal without a reason is told by its status", () =>
+it.live("reports a rejection without a reason by its status", () =>
   Effect.gen(function* () {
     const { url } = yield* fakeServer({ refuse: [{ status: 404 }] })
     assert.strictEqual((yield* Effect.flip(upload(url))).message, "The server answers 404: no reason given")

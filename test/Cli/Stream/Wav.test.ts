@@ -51,7 +51,7 @@ const places = {
 for (const [place, opened] of Object.entries(places)) {
   layer(NodeServices.layer)(place, (it) => {
     for (const [name, found] of Object.entries(foundWith(audio))) {
-      it.effect(`${name} is read whole`, () =>
+      it.effect(`reads ${name} completely`, () =>
         Effect.gen(function* () {
           const { isUnfinished = false, missing = 0 } = found
           const expected = { sampleRate: 16_000, isUnfinished, missing, audio: Buffer.from(found.audio) }
@@ -61,7 +61,7 @@ for (const [place, opened] of Object.entries(places)) {
     }
 
     for (const [name, bytes, said] of refusedWith(audio)) {
-      it.effect(`of ${name} is refused with what it is and how to convert it`, () =>
+      it.effect(`rejects ${name} with what it is and how to convert it`, () =>
         Effect.gen(function* () {
           const error = yield* Effect.flip(opened(bytes))
           assert.match(error.message, said)
@@ -70,7 +70,7 @@ for (const [place, opened] of Object.entries(places)) {
       )
     }
 
-    it.effect("of several channels is read as their mean", () =>
+    it.effect("mixes several channels to their mean", () =>
       Effect.gen(function* () {
         const stereo = Buffer.alloc(400)
         for (let at = 0; at < 100; at++) stereo.writeInt32LE((at << 16) | (at + 10), at * 4)
@@ -83,7 +83,7 @@ for (const [place, opened] of Object.entries(places)) {
 }
 
 layer(NodeServices.layer)("a WAV file", (it) => {
-  it.effect("is read in any pieces, and knows its length at once", () =>
+  it.effect("reads in pieces of any size, and knows its length at once", () =>
     Effect.gen(function* () {
       const wav = yield* inFile(riff([fmt(), chunk("data", audio)]))
       assert.deepStrictEqual(wav.extent(), { samples: 400, missing: 0 })
@@ -99,7 +99,7 @@ layer(NodeServices.layer)("a WAV file", (it) => {
     })
   )
 
-  it.effect("that is a directory, or is not there, is told as such", () =>
+  it.effect("reports a directory or a missing file", () =>
     Effect.gen(function* () {
       assert.match((yield* Effect.flip(Wav.open("/tmp"))).message, /\/tmp can't be read \(a directory\)/)
       assert.match((yield* Effect.flip(Wav.open("/nowhere.wav"))).message, /There is no file \/nowhere\.wav/)
@@ -108,7 +108,7 @@ layer(NodeServices.layer)("a WAV file", (it) => {
 })
 
 layer(NodeServices.layer)("a pipe", (it) => {
-  it.effect("is read no further than is asked for, and keeps what is not released", () =>
+  it.effect("is read no further than requested, and keeps audio until it is released", () =>
     Effect.gen(function* () {
       let given = 0
       const endless = Stream.concat(
@@ -148,7 +148,7 @@ layer(NodeServices.layer)("a pipe", (it) => {
     })
   )
 
-  it.effect("that breaks is told to who reads on, not to who reads what has come", () =>
+  it.effect("fails reads beyond a break, but not reads of received audio", () =>
     Effect.gen(function* () {
       const head = riff([fmt(), chunk("data", audio, 0xffff_ffff)])
       const wav = yield* inPipe(Stream.concat(Stream.make(head), Stream.die(new Error("broken"))))
@@ -159,7 +159,7 @@ layer(NodeServices.layer)("a pipe", (it) => {
 })
 
 it.effect.prop(
-  "no bytes make the reader crash",
+  "parses any bytes without a crash",
   { bytes: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))) },
   ({ bytes }) =>
     Effect.gen(function* () {

@@ -27,7 +27,7 @@ describe("A connection URI", () => {
     })
   )
 
-  it.effect("lists hosts with their ports, addresses in brackets, and sockets", () =>
+  it.effect("accepts several hosts with ports, addresses in brackets, and sockets", () =>
     Effect.gen(function* () {
       const hostsOf = (url: string) => Effect.map(parse(url), ({ hosts }) => hosts)
       assert.deepStrictEqual(yield* hostsOf("postgres://a:1,b,[::1]:3/d"), [host("a", 1), host("b"), host("::1", 3)])
@@ -41,14 +41,14 @@ describe("A connection URI", () => {
     })
   )
 
-  it.effect("decodes what is encoded, and leaves plus signs and colons of passwords alone", () =>
+  it.effect("decodes percent-encoding, and keeps plus signs and colons of passwords", () =>
     Effect.gen(function* () {
       const { database, password, user } = yield* parse("postgres://a%40b:c:d+e%2F@h/na%20me")
       assert.deepStrictEqual([user, password, database], ["a@b", "c:d+e/", "na me"])
     })
   )
 
-  it.effect("takes ssl=true for sslmode=require, and the last of several", () =>
+  it.effect("reads ssl=true as sslmode=require, and the last of repeated parameters", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* parse("postgres://h/d?sslmode=disable&ssl=true")).sslMode, "require")
       assert.strictEqual((yield* parse("postgres://h/d?sslrootcert=system")).sslMode, "verify-full")
@@ -56,7 +56,7 @@ describe("A connection URI", () => {
     })
   )
 
-  it.effect("may have parameters that ask for what is done anyway", () =>
+  it.effect("accepts parameters that ask for the defaults", () =>
     parse("postgres://h/d?channel_binding=prefer&client_encoding=UTF8&keepalives=1&gssencmode=disable")
   )
 
@@ -77,7 +77,7 @@ describe("A connection URI", () => {
     flag: /a parameter is not of the form name=value/
   }
   for (const [query, message] of Object.entries(refused)) {
-    it.effect(`is refused with ${query}, by name`, () =>
+    it.effect(`rejects ${query} by name`, () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(parse(`postgres://u:hunter2@h/d?${query}`))
         assert.match(error.message, message)
@@ -86,7 +86,7 @@ describe("A connection URI", () => {
     )
   }
 
-  it.effect("tells how to write a password that it can't read, without showing it", () =>
+  it.effect("explains how to encode a password that it can't parse, without showing it", () =>
     Effect.gen(function* () {
       for (const password of ["hunter2@x", "hunter2/x", "hunter2%x"]) {
         const error = yield* Effect.flip(parse(`postgres://u:${password}@h/d`))

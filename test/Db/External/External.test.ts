@@ -88,8 +88,8 @@ const urls = Effect.map(TlsServer, ({ password, port, ...server }) => ({
 const title = isMissing ? "DATABASE_URL (no openssl here, which makes certificates)" : "DATABASE_URL"
 
 describe.skipIf(isMissing)(title, () => {
-  layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("with a server that has TLS", (it) => {
-    it.effect("never goes in the clear with ssl=true, and does not verify", () =>
+  layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("a connection to an external server", (it) => {
+    it.effect("encrypts with ssl=true, without verifying the certificate", () =>
       Effect.gen(function* () {
         const { at } = yield* urls
         assert.isTrue(yield* isEncrypted(at("ssl=true")))
@@ -102,7 +102,7 @@ describe.skipIf(isMissing)(title, () => {
     )
 
     it.effect(
-      "encrypts by default and with prefer where the server does, and falls back to the clear where it does not",
+      "encrypts by default and with prefer when the server supports TLS, and falls back to plaintext otherwise",
       () =>
         Effect.gen(function* () {
           const { at } = yield* urls
@@ -112,7 +112,7 @@ describe.skipIf(isMissing)(title, () => {
         })
     )
 
-    it.effect("encrypts with allow only where it must, and never with disable", () =>
+    it.effect("encrypts with allow only when the server requires it, and never with disable", () =>
       Effect.gen(function* () {
         const { at } = yield* urls
         assert.isFalse(yield* isEncrypted(at("sslmode=allow")))
@@ -122,19 +122,21 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("verifies the authority with verify-ca, and with require where it has one, but not the host's name", () =>
-      Effect.gen(function* () {
-        const { at, authority, stranger } = yield* urls
-        assert.isTrue(yield* isEncrypted(at(`sslmode=verify-ca&sslrootcert=${authority}`, "127.0.0.1")))
-        assert.isTrue(yield* isEncrypted(at(`sslmode=require&sslrootcert=${authority}`, "127.0.0.1")))
-        for (const mode of ["require", "verify-ca"]) {
-          const message = yield* refusal(at(`sslmode=${mode}&sslrootcert=${stranger}`))
-          assert.match(message, /no TLS with the server: .*: check sslmode and sslrootcert in DATABASE_URL/)
-        }
-      })
+    it.effect(
+      "verifies the authority but not the host name with verify-ca, and with require when a root certificate is given",
+      () =>
+        Effect.gen(function* () {
+          const { at, authority, stranger } = yield* urls
+          assert.isTrue(yield* isEncrypted(at(`sslmode=verify-ca&sslrootcert=${authority}`, "127.0.0.1")))
+          assert.isTrue(yield* isEncrypted(at(`sslmode=require&sslrootcert=${authority}`, "127.0.0.1")))
+          for (const mode of ["require", "verify-ca"]) {
+            const message = yield* refusal(at(`sslmode=${mode}&sslrootcert=${stranger}`))
+            assert.match(message, /no TLS with the server: .*: check sslmode and sslrootcert in DATABASE_URL/)
+          }
+        })
     )
 
-    it.effect("verifies the host's name too with verify-full, also where the address is given apart", () =>
+    it.effect("verifies the host name with verify-full, also when hostaddr is given", () =>
       Effect.gen(function* () {
         const { at, authority } = yield* urls
         const full = `sslmode=verify-full&sslrootcert=${authority}`
@@ -144,7 +146,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("shows a certificate of its own, with an encrypted key", () =>
+    it.effect("presents a client certificate with an encrypted key", () =>
       Effect.gen(function* () {
         const { authority, directory, port } = yield* urls
         const own = `sslcert=${directory}/client.crt&sslkey=${directory}/client.key&sslpassword=secret`
@@ -167,7 +169,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("takes the system's authorities only with verify-full, which it means", () =>
+    it.effect("accepts sslrootcert=system only with verify-full, and implies it", () =>
       Effect.gen(function* () {
         const { at } = yield* urls
         assert.match(yield* refusal(at("sslrootcert=system")), /no TLS with the server/)
@@ -175,7 +177,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("stops the statement of a caller who gave up, over TLS", () =>
+    it.effect("cancels an interrupted caller's statement over TLS", () =>
       Effect.gen(function* () {
         const { at, sql } = yield* urls
         const db = Context.get(yield* dbAt(at("sslmode=require&application_name=given_up")), Db)
@@ -192,7 +194,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("reads user, password, database, options and name from all the places that libpq does", () =>
+    it.effect("reads user, password, database, options and application name wherever libpq does", () =>
       Effect.gen(function* () {
         const { port, sql } = yield* urls
         yield* sql`CREATE ROLE "us:er@x" LOGIN PASSWORD 'p@ss/w:rd?#%+ '`
@@ -206,7 +208,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("takes a socket's directory as host, with colons in its name, and ignores sslmode there", () =>
+    it.effect("accepts a socket directory with colons as host, and ignores sslmode there", () =>
       Effect.gen(function* () {
         const { directory, password, socket } = yield* TlsServer
         const colons = `${directory}/project:region:instance`
@@ -217,7 +219,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("says of each host why it can't be used", () =>
+    it.effect("says for each host why it can't be used", () =>
       Effect.gen(function* () {
         const { password } = yield* TlsServer
         const dead = yield* freePort
@@ -230,7 +232,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("continues at another host when one is gone", () =>
+    it.effect("connects to the next host when one is down", () =>
       Effect.gen(function* () {
         const { password, port } = yield* TlsServer
         const [first, second] = [yield* freePort, yield* freePort]
@@ -246,7 +248,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("passes over a server that takes no writes", () =>
+    it.effect("skips a read-only server", () =>
       Effect.gen(function* () {
         const { at, sql } = yield* urls
         yield* sql`CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'secret'`
@@ -258,7 +260,7 @@ describe.skipIf(isMissing)(title, () => {
       })
     )
 
-    it.effect("knows a server without a pooler", () =>
+    it.effect("detects a server without a pooler", () =>
       Effect.gen(function* () {
         const { at } = yield* urls
         const { pooled } = Context.get(yield* dbAt(at("")), DbServer)

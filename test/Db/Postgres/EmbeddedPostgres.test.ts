@@ -138,7 +138,7 @@ const insert = (db: Db["Service"], id: string) =>
 const asRoot = process.getuid?.() === 0
 
 describe("EmbeddedPostgres", () => {
-  it.live("keeps what was written over a restart, and leaves no process", () =>
+  it.live("keeps rows over a restart, and leaves no process", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       const pids = yield* Effect.forEach(["a", "b"], (id, n) =>
@@ -158,7 +158,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("makes its data directory whole or not at all, whenever it is killed", () =>
+  it.live("creates its data directory atomically, whenever it is killed", () =>
     Effect.gen(function* () {
       const dataDir = directory()
       for (const patience of [0, 50, 150, 400]) {
@@ -177,7 +177,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("does not outlive a Spillway that was killed", () =>
+  it.live("stops when the server is killed", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       const { child, line } = yield* program(dataDir)
@@ -189,31 +189,29 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live(
-    "stops, at the next start, the PostgreSQL of a Spillway that was killed with everything that would have",
-    () =>
-      Effect.gen(function* () {
-        const dataDir = yield* copy
-        const { child } = yield* program(dataDir)
-        const pid = pidIn(dataDir)
-        const watchdogs = execFileSync("ps", ["-eo", "pid,ppid,comm"], { encoding: "utf8" })
-          .split("\n")
-          .map((row) => row.trim().split(/\s+/))
-          .filter(([, parent, name]) => parent === String(child.pid) && name === "sh")
-        assert.strictEqual(watchdogs.length, 1)
-        for (const [watchdog] of watchdogs) process.kill(Number(watchdog), "SIGKILL")
-        child.kill("SIGKILL")
-        yield* until(
-          Effect.sync(() => child.signalCode),
-          (signal) => signal !== null
-        )
-        assert.isTrue(isRunning(pid))
-        yield* Effect.scoped(Effect.flatMap(start(dataDir), count))
-        assert.isFalse(isRunning(pid))
-      })
+  it.live("stops the PostgreSQL of a server that was killed with its watchdog at the next start", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* copy
+      const { child } = yield* program(dataDir)
+      const pid = pidIn(dataDir)
+      const watchdogs = execFileSync("ps", ["-eo", "pid,ppid,comm"], { encoding: "utf8" })
+        .split("\n")
+        .map((row) => row.trim().split(/\s+/))
+        .filter(([, parent, name]) => parent === String(child.pid) && name === "sh")
+      assert.strictEqual(watchdogs.length, 1)
+      for (const [watchdog] of watchdogs) process.kill(Number(watchdog), "SIGKILL")
+      child.kill("SIGKILL")
+      yield* until(
+        Effect.sync(() => child.signalCode),
+        (signal) => signal !== null
+      )
+      assert.isTrue(isRunning(pid))
+      yield* Effect.scoped(Effect.flatMap(start(dataDir), count))
+      assert.isFalse(isRunning(pid))
+    })
   )
 
-  it.live("stops in bounded time although all of PostgreSQL stands still, leaves no process, and starts again", () =>
+  it.live("stops in bounded time when all processes of PostgreSQL hang, leaves none, and starts again", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       const impatient = { postgresStopTimeout: Duration.millis(300) }
@@ -237,7 +235,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("leaves another Spillway's PostgreSQL alone, and says whose it is", () =>
+  it.live("leaves another server's PostgreSQL running, and names that server", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       const { child } = yield* program(dataDir)
@@ -249,7 +247,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("starts although a lock file names a process that is something else now, and does not touch that", () =>
+  it.live("starts when the lock file names an unrelated process, and leaves that process alone", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       const stranger = spawn("sleep", ["60"], { stdio: "ignore" })
@@ -265,7 +263,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("starts PostgreSQL again when it dies under load: nothing confirmed is lost, nothing is applied twice", () =>
+  it.live("restarts PostgreSQL when it dies under load, without losing or repeating a confirmed write", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       const db = yield* start(dataDir, EmbeddedPostgres.layer, { pool: 8 })
@@ -317,7 +315,7 @@ describe("EmbeddedPostgres", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("works where the path of the data directory is longer than a socket's may be", () =>
+  it.live("starts in a data directory whose path is too long for a socket", () =>
     Effect.gen(function* () {
       const dataDir = join(yield* copy, "x".repeat(120))
       mkdirSync(dataDir)
@@ -336,7 +334,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("says which PostgreSQL made the data, when it is another one", () =>
+  it.live("names the major version that created the data when it is another one", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       writeFileSync(join(dataDir, "postgres", "data", "PG_VERSION"), "17\n")
@@ -347,7 +345,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("refuses a directory that is not its own", () =>
+  it.live("rejects a directory that holds something else", () =>
     Effect.gen(function* () {
       const dataDir = directory()
       mkdirSync(join(dataDir, "postgres"))
@@ -361,7 +359,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("shows PostgreSQL's own last words when it does not start", () =>
+  it.live("shows PostgreSQL's last log lines when it does not start", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       writeFileSync(join(dataDir, "postgres", "data", "postgresql.conf"), "shared_buffers = nonsense\n")
@@ -372,25 +370,27 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live.skipIf(!asRoot)("runs under another user where Spillway is root, and passes where root lets nobody in", () =>
-    Effect.gen(function* () {
-      const closed = directory()
-      const inside = join(closed, "data")
-      execFileSync("cp", ["-a", yield* copy, inside])
-      chmodSync(closed, 0o700)
-      for (const dataDir of [yield* copy, inside])
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            assert.strictEqual(yield* count(yield* start(dataDir)), 0)
-            assert.strictEqual(statSync(`/proc/${pidIn(dataDir)}`).uid, 65_534)
-            const status = readFileSync(`/proc/${pidIn(dataDir)}/status`, "utf8")
-            assert.match(status, dataDir === inside ? /^CapEff:\s0{15}4$/m : /^CapEff:\s0{16}$/m)
-          })
-        )
-    })
+  it.live.skipIf(!asRoot)(
+    "runs PostgreSQL as another user when the server is root, also in a directory only root can enter",
+    () =>
+      Effect.gen(function* () {
+        const closed = directory()
+        const inside = join(closed, "data")
+        execFileSync("cp", ["-a", yield* copy, inside])
+        chmodSync(closed, 0o700)
+        for (const dataDir of [yield* copy, inside])
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              assert.strictEqual(yield* count(yield* start(dataDir)), 0)
+              assert.strictEqual(statSync(`/proc/${pidIn(dataDir)}`).uid, 65_534)
+              const status = readFileSync(`/proc/${pidIn(dataDir)}/status`, "utf8")
+              assert.match(status, dataDir === inside ? /^CapEff:\s0{15}4$/m : /^CapEff:\s0{16}$/m)
+            })
+          )
+      })
   )
 
-  it.live.skipIf(!asRoot)("says what is closed to it where it has no privilege to pass", () =>
+  it.live.skipIf(!asRoot)("names the directory that it lacks the privilege to enter", () =>
     Effect.gen(function* () {
       const closed = directory()
       chmodSync(closed, 0o700)
@@ -406,7 +406,7 @@ describe("EmbeddedPostgres", () => {
     })
   )
 
-  it.live("is reached through a socket that others can't enter, with a password that others can't read", () =>
+  it.live("listens on a private socket only, with a private password file", () =>
     Effect.gen(function* () {
       const dataDir = yield* copy
       yield* Effect.scoped(

@@ -22,7 +22,7 @@ const onNode = <A, E>(
     )
   }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
 
-it.effect("fails a capture whose frame can't be placed, and throws nothing into the socket's event", () =>
+it.effect("fails a capture whose frame can't be placed, and does not throw into the socket's event", () =>
   onNode((node, journal) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture({ markDirty: throwing })
@@ -39,7 +39,7 @@ it.effect("fails a capture whose frame can't be placed, and throws nothing into 
   )
 )
 
-it.live("fails a capture that waits for a comparison when what follows it dies, and ends it", () =>
+it.live("fails and ends a capture when the continuation of its comparison dies", () =>
   onNode(
     (node, journal) =>
       Effect.gen(function* () {

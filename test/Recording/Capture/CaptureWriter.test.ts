@@ -37,7 +37,7 @@ const Frame = Schema.Struct({
 })
 
 it.effect.prop(
-  "keeps every sample once, whatever overlaps, is replayed or comes out of order",
+  "keeps every sample once, with overlaps, replays and frames out of order",
   { frames: Arbitrary.array(Arbitrary.schema(Frame), { minLength: 1, maxLength: 25 }) },
   ({ frames }) =>
     onJournal((node, journal) =>
@@ -71,7 +71,7 @@ it.effect.prop(
   { arbitrary: { runs: 60 } }
 )
 
-it.effect("cuts a chunk at 60 s to the sample and goes on without a gap", () =>
+it.effect("seals a chunk at exactly 60 s, and continues without a gap", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture } = node.capture()
@@ -91,7 +91,7 @@ it.effect("cuts a chunk at 60 s to the sample and goes on without a gap", () =>
   )
 )
 
-it.effect("cuts the first full chunk of a capture at a part of its length, and those after it at the whole", () =>
+it.effect("seals a capture's first chunk at a part of the full length, and later ones at the full length", () =>
   onJournal(
     (node, journal) =>
       Effect.gen(function* () {
@@ -112,7 +112,7 @@ it.effect("cuts the first full chunk of a capture at a part of its length, and t
   )
 )
 
-it.effect("starts a chunk after a gap of more than a millisecond, and not after less", () =>
+it.effect("starts a new chunk only after a gap of more than a millisecond", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture } = node.capture()
@@ -129,7 +129,7 @@ it.effect("starts a chunk after a gap of more than a millisecond, and not after 
   )
 )
 
-it.effect("appends as it comes when spans are not exact, up to a jump of 2 s", () =>
+it.effect("appends in order of arrival when spans are not exact, up to a jump of 2 s", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture } = node.capture({ exact: false })
@@ -147,7 +147,7 @@ it.effect("appends as it comes when spans are not exact, up to a jump of 2 s", (
   )
 )
 
-it.effect("acknowledges what is fsynced, at most once a second, and the end of a conversation at once", () =>
+it.effect("acknowledges synced audio at most once a second, and the end of a conversation at once", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture()
@@ -176,7 +176,7 @@ it.effect("acknowledges what is fsynced, at most once a second, and the end of a
   )
 )
 
-it.effect("acknowledges a replay only when what it repeats is durable, in whose buffer it may be", () =>
+it.effect("acknowledges a replay only when the original is durable, whichever capture buffers it", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const [first, second] = [node.capture(), node.capture()]
@@ -196,7 +196,7 @@ it.effect("acknowledges a replay only when what it repeats is durable, in whose 
   )
 )
 
-it.effect("appends to the end of the audio when spans are not exact, also after a seal by age", () =>
+it.effect("appends to the end of the audio when spans are not exact, even after a seal by age", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture } = node.capture({ exact: false })
@@ -218,7 +218,7 @@ it.effect("appends to the end of the audio when spans are not exact, also after 
   )
 )
 
-it.effect("takes audio again after a segment could not be created", () =>
+it.effect("accepts audio again after a segment could not be created", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const inTheWay = [2, 3].map((number) => Path.join(dataDir, "journal", `${String(number).padStart(16, "0")}.wal`))
@@ -243,7 +243,7 @@ it.effect("takes audio again after a segment could not be created", () =>
   }).pipe(Effect.scoped)
 )
 
-it.effect("takes a frame larger than its buffer in parts, and asks for no more meanwhile", () =>
+it.effect("accepts a frame larger than its buffer in parts, and signals no room meanwhile", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture()
@@ -258,7 +258,7 @@ it.effect("takes a frame larger than its buffer in parts, and asks for no more m
   )
 )
 
-it.effect("asks for more after a replay that is larger than its buffer", () =>
+it.effect("signals room after a replay that is larger than its buffer", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture } = node.capture()
@@ -277,7 +277,7 @@ it.effect("asks for more after a replay that is larger than its buffer", () =>
   )
 )
 
-it.effect("ends when what it received is in the journal and sealed", () =>
+it.effect("ends when the received audio is in the journal and sealed", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture()
@@ -294,11 +294,11 @@ it.effect("ends when what it received is in the journal and sealed", () =>
   )
 )
 
-it.effect("refuses audio before a conversation", () =>
+it.effect("rejects audio before a conversation", () =>
   onJournal((node) => Effect.sync(() => assert.strictEqual(node.capture().capture.append(epoch, ramp(8)), "refused")))
 )
 
-it.effect("fails when its audio can't be written, and takes the same audio from the next capture", () =>
+it.effect("fails when its audio can't be written, and the next capture accepts the same audio", () =>
   onJournal((node, journal) =>
     Effect.gen(function* () {
       const first = node.capture()
@@ -322,7 +322,7 @@ for (const [bound, failure] of [
   ["chunksPerConversation", "ConversationFull"],
   ["chunksPerUser", "TooManyChunks"]
 ] as const)
-  it.effect(`fails when it would have more ${bound} than there may be, and keeps those`, () =>
+  it.effect(`fails when it would exceed the bound on ${bound}, and keeps what it has`, () =>
     onJournal(
       (node, journal) =>
         Effect.gen(function* () {

@@ -7,51 +7,49 @@ import { chunksOf, epoch, idle, inWorld, node, rate, record } from "../support/S
 import { random } from "../../support/Crash.ts"
 import { ramp, temporaryDirectory } from "../support/TestNode.ts"
 
-it.live(
-  "keeps all that two captures of one conversation received, once: the later continues, the earlier is ended",
-  () =>
-    Effect.gen(function* () {
-      const dataDir = yield* temporaryDirectory
-      yield* Effect.gen(function* () {
-        yield* record(8000, 160_000)
-        yield* idle
-        const recording = yield* Recording
-        const open = Effect.gen(function* () {
-          const [room, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<string>()]
-          const acks: Array<number> = []
-          const capture = yield* recording.open({
-            uid: "u",
-            sampleRate: rate,
-            codec: "pcm16",
-            exact: true,
-            onAck: ({ bytes }) => acks.push(bytes),
-            onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-            onFailure: ({ _tag }) => Deferred.doneUnsafe(ended, Effect.succeed(_tag))
-          })
-          capture.switchTo("c")
-          return { capture, acks, room: Deferred.await(room), ended: Deferred.await(ended) }
+it.live("keeps the audio of two captures of a conversation once, continues the later and ends the earlier", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      yield* record(8000, 160_000)
+      yield* idle
+      const recording = yield* Recording
+      const open = Effect.gen(function* () {
+        const [room, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<string>()]
+        const acks: Array<number> = []
+        const capture = yield* recording.open({
+          uid: "u",
+          sampleRate: rate,
+          codec: "pcm16",
+          exact: true,
+          onAck: ({ bytes }) => acks.push(bytes),
+          onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+          onFailure: ({ _tag }) => Deferred.doneUnsafe(ended, Effect.succeed(_tag))
         })
-        const first = yield* open
-        yield* first.room
-        first.capture.append(epoch, ramp(8000))
-        first.capture.append(epoch + 1, ramp(8000, 8000))
-        const second = yield* open
-        assert.strictEqual(yield* first.ended, "Superseded")
-        assert.strictEqual(first.acks.at(-1), 32_000)
-        assert.strictEqual(first.capture.append(epoch + 2, ramp(8000, 16_000)), "full")
-        yield* second.room
-        assert.strictEqual((yield* LiveConversations).get("u", "c")?.chunkCount, 2)
-        second.capture.append(epoch + 1, ramp(16_000, 8000))
-      }).pipe(
-        Effect.scoped,
-        Effect.andThen(chunksOf("u", "c")),
-        Effect.map(({ audio }) => assert.deepStrictEqual(audio, Buffer.concat([ramp(24_000), ramp(8000, 160_000)]))),
-        Effect.provide(node(dataDir))
-      )
-    }).pipe(inWorld)
+        capture.switchTo("c")
+        return { capture, acks, room: Deferred.await(room), ended: Deferred.await(ended) }
+      })
+      const first = yield* open
+      yield* first.room
+      first.capture.append(epoch, ramp(8000))
+      first.capture.append(epoch + 1, ramp(8000, 8000))
+      const second = yield* open
+      assert.strictEqual(yield* first.ended, "Superseded")
+      assert.strictEqual(first.acks.at(-1), 32_000)
+      assert.strictEqual(first.capture.append(epoch + 2, ramp(8000, 16_000)), "full")
+      yield* second.room
+      assert.strictEqual((yield* LiveConversations).get("u", "c")?.chunkCount, 2)
+      second.capture.append(epoch + 1, ramp(16_000, 8000))
+    }).pipe(
+      Effect.scoped,
+      Effect.andThen(chunksOf("u", "c")),
+      Effect.map(({ audio }) => assert.deepStrictEqual(audio, Buffer.concat([ramp(24_000), ramp(8000, 160_000)]))),
+      Effect.provide(node(dataDir))
+    )
+  }).pipe(inWorld)
 )
 
-it.live("lets a capture end that is superseded while it enters, and several in a row", () =>
+it.live("ends a capture that is superseded while it enters, also several in a row", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const ended: Array<string> = []
@@ -77,7 +75,7 @@ it.live("lets a capture end that is superseded while it enters, and several in a
   }).pipe(inWorld)
 )
 
-it.live("spreads the seals of captures that begin together over the length of a chunk", () =>
+it.live("spreads the seals of captures that start together over the length of a chunk", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const lengths = yield* Effect.gen(function* () {

@@ -95,7 +95,7 @@ const playback = (node: TestNode) =>
   })
 
 for (const exact of [true, false])
-  it.effect(`hears all of a clock that stands still${exact ? "" : ", when spans are not exact"}`, () =>
+  it.effect(`keeps all audio of a clock that stands still${exact ? "" : ", when spans are not exact"}`, () =>
     onNode((node) =>
       Effect.gen(function* () {
         const sender = new Sender(node, { exact })
@@ -113,7 +113,7 @@ for (const exact of [true, false])
     )
   )
 
-it.effect("hears all of a clock of whole seconds, in one chunk", () =>
+it.effect("keeps all audio of a clock of whole seconds in one chunk", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -126,7 +126,7 @@ it.effect("hears all of a clock of whole seconds, in one chunk", () =>
   )
 )
 
-it.effect("hears all of a clock of whole seconds that is set back, without a gap", () =>
+it.effect("keeps all audio of a clock of whole seconds that is set back, without a gap", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -140,7 +140,7 @@ it.effect("hears all of a clock of whole seconds that is set back, without a gap
 )
 
 for (const bytes of [1600, 1520])
-  it.effect(`hears all of a tone with a clock of whole seconds, in frames of ${bytes} bytes that are alike`, () =>
+  it.effect(`keeps all identical frames of ${bytes} bytes from a clock of whole seconds`, () =>
     onNode((node) =>
       Effect.gen(function* () {
         const tone = Buffer.alloc(bytes, Buffer.from([0, 0, 0, 64, 0, 0, 0, 192]))
@@ -154,7 +154,7 @@ for (const bytes of [1600, 1520])
     )
   )
 
-it.effect("hears all of a clock that drifts, and tells so once in ten milliseconds", () =>
+it.effect("keeps all audio of a drifting clock, and reports the shift every ten milliseconds", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -171,7 +171,7 @@ it.effect("hears all of a clock that drifts, and tells so once in ten millisecon
   )
 )
 
-it.effect("hears all of stamps that are taken as frames come, early and late", () =>
+it.effect("keeps all audio whose stamps jitter with the arrival of frames", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -182,7 +182,7 @@ it.effect("hears all of stamps that are taken as frames come, early and late", (
   )
 )
 
-it.effect("goes on where the audio ends when a clock is set back, and follows it when it is right again", () =>
+it.effect("appends to the end while a clock is set back, and follows it once it is right again", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -214,7 +214,7 @@ const reconnects: ReadonlyArray<readonly [string, (index: number) => number, num
 ]
 
 for (const [how, stamp, silence] of reconnects)
-  it.effect(`hears once what is sent again ${how}`, () =>
+  it.effect(`keeps replayed audio once when it is sent again ${how}`, () =>
     onNode((node) =>
       Effect.gen(function* () {
         const first = new Sender(node)
@@ -232,7 +232,7 @@ for (const [how, stamp, silence] of reconnects)
     )
   )
 
-it.effect("hears once what is sent again in other frames, and reads ahead of them", () =>
+it.effect("keeps replayed audio once when it is split into other frames, and reads ahead", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const first = new Sender(node)
@@ -254,7 +254,7 @@ it.effect("hears once what is sent again in other frames, and reads ahead of the
   )
 )
 
-it.effect("hears once what a clock that was set back sends again after a reconnect", () =>
+it.effect("keeps audio of a clock that was set back once when it is replayed after a reconnection", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const first = new Sender(node)
@@ -272,7 +272,7 @@ it.effect("hears once what a clock that was set back sends again after a reconne
   )
 )
 
-it.effect("hears all that two devices send for the same time, and what one of them sends again once", () =>
+it.effect("keeps the audio of two devices for the same time, and a replay of one of them once", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const first = new Sender(node)
@@ -290,7 +290,7 @@ it.effect("hears all that two devices send for the same time, and what one of th
   )
 )
 
-it.effect("keeps a frame of which the end is new, and drops its beginning only when that is the same", () =>
+it.effect("keeps a frame with a new end, and drops its beginning only when the samples are the same", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -307,7 +307,7 @@ it.effect("keeps a frame of which the end is new, and drops its beginning only w
   )
 )
 
-it.effect("fills a gap with what comes late, and goes around what is recorded in it", () =>
+it.effect("fills a gap with late audio, around the audio already recorded in it", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
@@ -326,7 +326,7 @@ it.effect("fills a gap with what comes late, and goes around what is recorded in
   )
 )
 
-it.effect("takes silence for a replay while the clock goes on, and keeps it when the clock stands still", () =>
+it.effect("treats silence as a replay while the clock runs, and keeps it when the clock stands still", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const silence = new Uint8Array(frame * 2)
@@ -347,7 +347,7 @@ it.effect("takes silence for a replay while the clock goes on, and keeps it when
   )
 )
 
-it.effect("keeps audio of another sample rate that is sent for recorded time", () =>
+it.effect("keeps audio of another sample rate for a time that is already recorded", () =>
   onNode((node) =>
     Effect.gen(function* () {
       const first = new Sender(node)
@@ -381,7 +381,7 @@ const unique = (samples: number, from: number) => {
 }
 
 it.effect.prop(
-  "hears every sample once, whatever its stamp",
+  "keeps every sample once, whatever its stamp",
   { sent: Arbitrary.array(Arbitrary.schema(Sent), { minLength: 1, maxLength: 30 }), exact: Schema.Boolean },
   ({ exact, sent }) =>
     onNode((node) =>
@@ -415,7 +415,7 @@ const Cut = Schema.Struct({
 })
 
 it.effect.prop(
-  "hears once what is sent again after reconnections, in whatever frames, with a jitter under a millisecond",
+  "keeps replayed audio once after reconnections, in any frames, with a jitter under a millisecond",
   { cuts: Arbitrary.array(Arbitrary.schema(Cut), { minLength: 1, maxLength: 30 }) },
   ({ cuts }) =>
     onNode((node) =>

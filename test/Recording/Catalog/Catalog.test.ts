@@ -125,7 +125,7 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
 })
 
 layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it) => {
-  it.effect("has the layout of what is stored and what is live, after every arrival", () =>
+  it.effect("lays out stored and live chunks together after every arrival", () =>
     Effect.gen(function* () {
       const index = yield* ChunkIndex
       for (let run = 0; run < runs; run++) {
@@ -170,7 +170,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
     object: { bytes: 16_000, crc32c: 1 }
   })
 
-  it.effect("cuts who reads a file when audio is put into what is heard, and not when it grows", () =>
+  it.effect("fails a reader when audio is inserted into the file, but not when the file grows", () =>
     Effect.gen(function* () {
       const [catalog, index] = [yield* Catalog, yield* ChunkIndex]
       const name = { uid: "u", conversation: "cut" }
@@ -193,7 +193,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
     })
   )
 
-  it.effect("reads a bounded number of rows for a range, and none of others", () =>
+  it.effect("reads a bounded number of rows for a range, all of them of the range", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const [catalog, index] = [yield* Catalog, yield* ChunkIndex]
@@ -219,7 +219,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
   )
 })
 
-it.live("has and plays all that is stored, also more chunks than a capture may add", () =>
+it.live("plays all stored chunks, even more of them than a capture can add", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const count = 12
@@ -244,7 +244,7 @@ it.live("has and plays all that is stored, also more chunks than a capture may a
   }).pipe(inWorld)
 )
 
-it.live("describes one moment of a conversation, though chunks around a live one are stored while it is read", () =>
+it.live("returns one consistent state of a conversation while chunks around a live one are stored", () =>
   Effect.gen(function* () {
     const allowed = new Set<string>()
     const down = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })

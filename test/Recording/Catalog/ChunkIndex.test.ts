@@ -16,7 +16,7 @@ const world = ChunkIndex.layerWith({ gapSeconds, firstPage: 2, nextPage: 3, most
 const runs = 20
 
 layer(world, { excludeTestServices: true, timeout: 120_000 })("the index of a conversation", (it) => {
-  it.effect("is equal to the layout of what has come, after every arrival", () =>
+  it.effect("equals the layout of all arrived chunks after every arrival", () =>
     Effect.gen(function* () {
       const index = yield* ChunkIndex
       for (let run = 0; run < runs; run++) {
@@ -35,7 +35,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the index of a co
     })
   )
 
-  it.effect("is right whoever writes to it at the same time", () =>
+  it.effect("stays correct under concurrent writers", () =>
     Effect.gen(function* () {
       const index = yield* ChunkIndex
       const batches = arrivals(seed + 7, 60)
@@ -46,7 +46,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the index of a co
     })
   )
 
-  it.effect("changes a file's revision with its bytes, and not when it grows", () =>
+  it.effect("changes a file's revision when its bytes change, but not when it grows", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const index = yield* ChunkIndex

@@ -42,7 +42,7 @@ const chunk = (conversation: string, start: number, uid = "u"): JournalChunk => 
 const object = (key: string) => ({ key, bytes: 16_032, crc32c: 0xffff_fffe, peaks: undefined })
 
 layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
-  it.effect("tell the size and the CRC32C of the object, as the store answered them", () =>
+  it.effect("hold the object's size and CRC32C as the store returned them", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
       yield* rows.insertStored(chunk("sums", 1), object("a"))
@@ -60,7 +60,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
-  it.effect("say stored of a chunk that was noted as lost and is stored after all, in either order", () =>
+  it.effect("say stored for a chunk that was recorded both as lost and as stored, in either order", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
       const [late, early] = [chunk("wins", 1), chunk("wins", 2)]
@@ -81,7 +81,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
-  it.effect("are found by a span of which they have a part, page by page", () =>
+  it.effect("are found by any span they overlap, page by page", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
       for (let start = 0; start < 250; start++) yield* rows.insertStored(chunk("span", start), object(`${start}`))
@@ -120,7 +120,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
-  it.effect("are found one by one, at any start, and not by whom they are not", () =>
+  it.effect("are found by id at any start, and only by their user", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
       const made = [chunk("one", 1_700_000_000.123_456_7), chunk("one", 1_700_000_000.123_456_7), chunk("one", 5)]
@@ -141,7 +141,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
-  it.effect("hold peaks of encrypted audio encrypted, and give them back with any of the secrets", () =>
+  it.effect("hold encrypted peaks of encrypted audio, and decrypt them with any of the secrets", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const peaks = Peaks.peaksOf(ramp(8000), 8000)
@@ -165,7 +165,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
-  it.effect("hold peaks of audio in the clear in the clear", () =>
+  it.effect("hold plain peaks of unencrypted audio", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
       const peaks = Peaks.peaksOf(ramp(8000), 8000)

@@ -24,7 +24,7 @@ it.live("pages through more than ten conversations, newest first", () =>
   }).pipe(Effect.provide(world))
 )
 
-it.live("pages through them by when they began, to the microsecond, whenever they came", () =>
+it.live("pages through conversations by start, to the microsecond, in any order of arrival", () =>
   Effect.gen(function* () {
     const rows = yield* ConversationRows
     const sql = yield* SqlClient.SqlClient

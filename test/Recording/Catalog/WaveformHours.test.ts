@@ -76,7 +76,7 @@ const expected = (said: ReadonlyArray<Said>) => {
 
 layer(world, { excludeTestServices: true, timeout: 60_000 })("the minutes of a conversation", (it) => {
   for (const extension of ["bin", "enc"])
-    it.effect(`are those of its chunks after every arrival, in any order (${extension})`, () =>
+    it.effect(`equal those of its chunks after every arrival, in any order (${extension})`, () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const next = random(seed)

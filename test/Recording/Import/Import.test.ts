@@ -116,7 +116,7 @@ const peaksOf = Effect.fnUntraced(function* (uid: string, conversation: string) 
 })
 
 layer(world, { excludeTestServices: true })("an import", (it) => {
-  it.effect("makes every form of chunk play, at its name's start and as long as it decodes to", () =>
+  it.effect("imports every form of chunk at its name's start, with its decoded length", () =>
     Effect.gen(function* () {
       const pcm = ramp(1_000)
       const tone = container(samples * 2 - 100)
@@ -154,7 +154,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect("takes exact spans from the metadata, and reads nothing then", () =>
+  it.effect("reads exact spans from the metadata, without reading the audio", () =>
     Effect.gen(function* () {
       const exact = { v2_start: "1700000000.1234567", v2_samples: "500", v2_sample_rate: "8000", codec: "pcm16" }
       yield* put("chunks/b/c/1700000000.123.batch.bin", ramp(500), exact)
@@ -170,7 +170,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect("infers the span where the metadata makes no sense", () =>
+  it.effect("infers the span when the metadata is invalid", () =>
     Effect.gen(function* () {
       for (const [i, metadata] of [
         { v2_start: "soon", v2_samples: "1", v2_sample_rate: "8000" },
@@ -200,7 +200,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect("names what can't be used, and why, and goes on", () =>
+  it.effect("names unusable objects with the reason, and continues", () =>
     Effect.gen(function* () {
       const cut = container(0).subarray(0, -1)
       const bad = {
@@ -233,7 +233,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect("changes nothing when it is done again, and finds what is new", () =>
+  it.effect("changes nothing when it is repeated, and finds new objects", () =>
     Effect.gen(function* () {
       yield* put("chunks/g/c/1.000.bin", ramp(10))
       yield* importAll("g")
@@ -245,7 +245,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect("goes through more than a page, and takes nothing of another user", () =>
+  it.effect("imports several pages, and nothing of another user", () =>
     Effect.gen(function* () {
       yield* Effect.forEach(
         Array.from({ length: 1_010 }, (_, i) => i),
@@ -258,54 +258,52 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect(
-    "makes waveforms of all that it reads, when it is told to of what it knows too, and reads nothing twice",
-    () =>
-      Effect.gen(function* () {
-        const sql = yield* SqlClient.SqlClient
-        const exact = { v2_start: "107", v2_samples: "990", v2_sample_rate: "8000" }
-        yield* put("chunks/w/c/101.000.bin", quiet(10_000))
-        yield* put("chunks/w/c/102.000.enc", seal("w", ramp(1_000, 7), ramp(1_000, 1_007)))
-        yield* put("chunks/w/c/103.000.bin", Buffer.concat([quiet(1_003), Buffer.from([9])]))
-        yield* put("chunks/w/c/104.000.opus", container(samples * 2))
-        yield* put("chunks/w/c/105.000.opus.enc", seal("w", container(samples * 2)))
-        yield* put("chunks/w/c/107.000.batch.bin", quiet(1_000), exact)
-        takeReads()
-        assert.strictEqual((yield* importAll("w")).undrawn, 5)
-        assert.deepStrictEqual(takeReads(), [
-          "chunks/w/c/102.000.enc",
-          "chunks/w/c/104.000.opus",
-          "chunks/w/c/105.000.opus.enc"
-        ])
-        assert.strictEqual((yield* importAll("w")).known, 6)
-        assert.deepStrictEqual(takeReads(), [], "what is known is not looked at again")
-        const again = yield* importAll("w", true)
-        assert.deepStrictEqual([again.added, again.known, again.undrawn], [0, 6, 0])
-        assert.strictEqual(takeReads().length, 5)
-        assert.deepStrictEqual((yield* importAll("w", true)).skipped, [])
-        assert.deepStrictEqual(takeReads(), [])
-        const audio = yield* heard("w", "c")
-        const expected: ReadonlyArray<Uint8Array> = (yield* chunksOf("w", "c")).map(({ sampleRate }, index) =>
-          Peaks.peaksOf(audio[index] ?? new Uint8Array(0), sampleRate)
-        )
-        assert.deepStrictEqual<ReadonlyArray<Uint8Array | undefined>>(yield* peaksOf("w", "c"), expected)
-        const clear = yield* sql<{ readonly key: string }>`
+  it.effect("computes waveforms of what it reads, on request also of known chunks, and reads nothing twice", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const exact = { v2_start: "107", v2_samples: "990", v2_sample_rate: "8000" }
+      yield* put("chunks/w/c/101.000.bin", quiet(10_000))
+      yield* put("chunks/w/c/102.000.enc", seal("w", ramp(1_000, 7), ramp(1_000, 1_007)))
+      yield* put("chunks/w/c/103.000.bin", Buffer.concat([quiet(1_003), Buffer.from([9])]))
+      yield* put("chunks/w/c/104.000.opus", container(samples * 2))
+      yield* put("chunks/w/c/105.000.opus.enc", seal("w", container(samples * 2)))
+      yield* put("chunks/w/c/107.000.batch.bin", quiet(1_000), exact)
+      takeReads()
+      assert.strictEqual((yield* importAll("w")).undrawn, 5)
+      assert.deepStrictEqual(takeReads(), [
+        "chunks/w/c/102.000.enc",
+        "chunks/w/c/104.000.opus",
+        "chunks/w/c/105.000.opus.enc"
+      ])
+      assert.strictEqual((yield* importAll("w")).known, 6)
+      assert.deepStrictEqual(takeReads(), [], "what is known is not looked at again")
+      const again = yield* importAll("w", true)
+      assert.deepStrictEqual([again.added, again.known, again.undrawn], [0, 6, 0])
+      assert.strictEqual(takeReads().length, 5)
+      assert.deepStrictEqual((yield* importAll("w", true)).skipped, [])
+      assert.deepStrictEqual(takeReads(), [])
+      const audio = yield* heard("w", "c")
+      const expected: ReadonlyArray<Uint8Array> = (yield* chunksOf("w", "c")).map(({ sampleRate }, index) =>
+        Peaks.peaksOf(audio[index] ?? new Uint8Array(0), sampleRate)
+      )
+      assert.deepStrictEqual<ReadonlyArray<Uint8Array | undefined>>(yield* peaksOf("w", "c"), expected)
+      const clear = yield* sql<{ readonly key: string }>`
         select object_key as key from chunks where uid = 'w' and peaks is not null and object_key like '%.enc'`
-        assert.deepStrictEqual(clear, [])
+      assert.deepStrictEqual(clear, [])
 
-        for (const { key } of (yield* Storage.use((storage) => storage.list("chunks/w/"))).objects)
-          yield* put(key.replace("/w/", "/w2/"), key.includes(".enc") ? seal("w2", ramp(10)) : ramp(10))
-        yield* put("chunks/w2/c/108.000.opus", container(samples * 2))
-        const at = yield* importAll("w2", true)
-        assert.deepStrictEqual([at.added, at.undrawn], [5, 0])
-        assert.deepStrictEqual(
-          at.skipped.map(({ key }) => key),
-          ["chunks/w2/c/104.000.opus", "chunks/w2/c/105.000.opus.enc"]
-        )
-      })
+      for (const { key } of (yield* Storage.use((storage) => storage.list("chunks/w/"))).objects)
+        yield* put(key.replace("/w/", "/w2/"), key.includes(".enc") ? seal("w2", ramp(10)) : ramp(10))
+      yield* put("chunks/w2/c/108.000.opus", container(samples * 2))
+      const at = yield* importAll("w2", true)
+      assert.deepStrictEqual([at.added, at.undrawn], [5, 0])
+      assert.deepStrictEqual(
+        at.skipped.map(({ key }) => key),
+        ["chunks/w2/c/104.000.opus", "chunks/w2/c/105.000.opus.enc"]
+      )
+    })
   )
 
-  it.effect("tells what it knows and can't read when it makes waveforms, and leaves it as it is", () =>
+  it.effect("reports known chunks that it can't read for waveforms, and leaves them unchanged", () =>
     Effect.gen(function* () {
       const exact = { v2_start: "1", v2_samples: "500", v2_sample_rate: "8000" }
       yield* put("chunks/x/c/1.000.batch.enc", Buffer.from("no record"), exact)
@@ -322,7 +320,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
-  it.effect("lists conversations by the first of their chunks, in whatever order those were imported", () =>
+  it.effect("lists conversations by their first chunk, in any order of import", () =>
     Effect.gen(function* () {
       const rows = yield* ConversationRows
       yield* rows.ensure("y", "now")

@@ -33,7 +33,7 @@ const assertWhole = (journal: Journal["Service"], chunks: ReadonlyArray<JournalC
   )
 
 it.effect.prop(
-  "keeps what is not given up, whole and once, and finds it after a kill",
+  "keeps all audio that is not evicted exactly once, and recovers it after a kill",
   { steps: Steps },
   Effect.fnUntraced(
     function* ({ steps }) {

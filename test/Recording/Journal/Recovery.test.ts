@@ -136,7 +136,7 @@ const segmentsOf = (dataDir: string) => {
 }
 
 it.effect.prop(
-  "finds every committed byte of any interleaving of captures, again and again",
+  "recovers every committed byte of any interleaving of captures, repeatedly",
   { steps: Steps },
   Effect.fnUntraced(function* ({ steps }) {
     const dataDir = yield* temporaryDirectory
@@ -178,7 +178,7 @@ const damage = (kind: "cut" | "flip") =>
 damage("cut")
 damage("flip")
 
-it.effect("reads what a release wrote that knew no clock shifts", () =>
+it.effect("reads the journal of a release without clock shifts", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     Fs.mkdirSync(Path.join(dataDir, "journal"))
@@ -203,7 +203,7 @@ it.effect("reads what a release wrote that knew no clock shifts", () =>
   }).pipe(Effect.scoped)
 )
 
-it.effect("finds by how much a chunk lies later than its stamps, from the first record that knows it", () =>
+it.effect("recovers a chunk's clock shift from the first record that has it", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* Effect.gen(function* () {
@@ -228,7 +228,7 @@ it.effect("finds by how much a chunk lies later than its stamps, from the first 
   }).pipe(Effect.scoped)
 )
 
-it.effect("takes no record that a client sent as audio for one of its own, whatever is damaged or cut", () =>
+it.effect("never reads audio that looks like a record as a record, whatever is damaged or cut", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const head = { id: newId(), uid: "victim", conversation: "c", start: 5, sampleRate: 8000, codec: "pcm16" } as const

@@ -23,7 +23,7 @@ const inPieces = ({ length, position, segment }: SegmentReader.Run, pieces = 50)
   })
 
 for (const pieces of [1, 50]) {
-  it.live(`answers the runs one behind the other: ${pieces * 3} runs`, () =>
+  it.live(`returns the runs in order: ${pieces * 3} runs`, () =>
     Effect.gen(function* () {
       const made = yield* segment
       const reader = yield* SegmentReader.make()
@@ -41,7 +41,7 @@ for (const pieces of [1, 50]) {
     }).pipe(Effect.scoped)
   )
 
-  it.live(`fails for what the file does not have, and for a file that was deleted: ${pieces} runs`, () =>
+  it.live(`fails for bytes beyond the file, and for a deleted file: ${pieces} runs`, () =>
     Effect.gen(function* () {
       const made = yield* segment
       const reader = yield* SegmentReader.make()
@@ -53,23 +53,25 @@ for (const pieces of [1, 50]) {
     }).pipe(Effect.scoped)
   )
 
-  it.live(`keeps the file open until it is read, though it is deleted and the reader is gone: ${pieces} runs`, () =>
-    Effect.gen(function* () {
-      const made = yield* segment
-      const reader = yield* SegmentReader.make()
-      const runs = inPieces({ segment: made, position: 0, length: 2_000_000 }, pieces)
-      const start = () => Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)), { startImmediately: true })
-      const [abandoned, read] = [yield* start(), yield* start()]
-      const interrupting = yield* Effect.forkChild(Fiber.interrupt(abandoned), { startImmediately: true })
-      yield* made.retire
-      assert.isTrue(Buffer.from(yield* Fiber.join(read)).equals(bytes))
-      yield* Fiber.join(interrupting)
-      while (made.closed === undefined) yield* Effect.sleep("1 millis")
-    }).pipe(Effect.scoped)
+  it.live(
+    `keeps the file open until it is read, even when it is deleted and the reader is interrupted: ${pieces} runs`,
+    () =>
+      Effect.gen(function* () {
+        const made = yield* segment
+        const reader = yield* SegmentReader.make()
+        const runs = inPieces({ segment: made, position: 0, length: 2_000_000 }, pieces)
+        const start = () => Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)), { startImmediately: true })
+        const [abandoned, read] = [yield* start(), yield* start()]
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(abandoned), { startImmediately: true })
+        yield* made.retire
+        assert.isTrue(Buffer.from(yield* Fiber.join(read)).equals(bytes))
+        yield* Fiber.join(interrupting)
+        while (made.closed === undefined) yield* Effect.sleep("1 millis")
+      }).pipe(Effect.scoped)
   )
 }
 
-it.live("lets the loop go on while it reads whole chunks", () =>
+it.live("does not block the event loop while it reads whole chunks", () =>
   Effect.gen(function* () {
     const made = yield* segment
     const reader = yield* SegmentReader.make()
@@ -85,7 +87,7 @@ it.live("lets the loop go on while it reads whole chunks", () =>
   }).pipe(Effect.scoped)
 )
 
-it.live("fails what a thread that dies was asked for, and starts another one", () =>
+it.live("fails the requests of a thread that dies, and starts another one", () =>
   Effect.gen(function* () {
     const made = yield* segment
     const reader = yield* SegmentReader.make(new URL("../support/EndingThread.mjs", import.meta.url))

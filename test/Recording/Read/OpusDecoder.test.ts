@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import * as OpusDecoder from "../../../src/Recording/Read/OpusDecoder.ts"
 import { packets, samples, sampleRate, toneShare } from "../support/OpusTone.ts"
 
-it.effect("decodes a tone to that tone, as long as it was", () =>
+it.effect("decodes a tone to the same tone with the same length", () =>
   Effect.gen(function* () {
     const pcm = yield* OpusDecoder.decode(packets, sampleRate, samples)
     assert.strictEqual(pcm.length, samples * 2)
@@ -13,7 +13,7 @@ it.effect("decodes a tone to that tone, as long as it was", () =>
   })
 )
 
-it.effect("decodes no more than was asked for, and the same each time", () =>
+it.effect("decodes no more than requested, and the same each time", () =>
   Effect.gen(function* () {
     const whole = yield* OpusDecoder.decode(packets, sampleRate, samples)
     const part = yield* OpusDecoder.decode(packets, sampleRate, 1_001)
@@ -24,7 +24,7 @@ it.effect("decodes no more than was asked for, and the same each time", () =>
   })
 )
 
-it.effect("fails at a packet that is not Opus, and at a rate that Opus does not have", () =>
+it.effect("fails at a packet that is not Opus, and at an unsupported rate", () =>
   Effect.gen(function* () {
     const broken = [...packets.slice(0, 3), Buffer.from([0xff, 0xff, 0xff])]
     const failure = yield* Effect.flip(OpusDecoder.decode(broken, sampleRate, samples))

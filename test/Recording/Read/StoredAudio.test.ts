@@ -116,7 +116,7 @@ const Byte = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: samples * 
 
 layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
   it.effect.prop(
-    "is heard in any range, plain, encrypted by us, or encrypted in records of other lengths",
+    "plays in any range, plain or encrypted in records of any length",
     { a: Byte, b: Byte },
     Effect.fnUntraced(function* ({ a, b }) {
       const { seal } = yield* Protection
@@ -137,7 +137,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     { arbitrary: { runs: 40 } }
   )
 
-  it.effect("costs a range of encrypted audio no more than its records", () =>
+  it.effect("reads only the records of a range of encrypted audio", () =>
     Effect.gen(function* () {
       const { seal } = yield* Protection
       yield* put("chunks/u/c/2.000.batch.enc", yield* seal("u", pcm))
@@ -147,7 +147,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect("is decoded once for all its ranges when it has to be read whole", () =>
+  it.effect("is decoded once for all ranges when it has to be read completely", () =>
     Effect.gen(function* () {
       const sealed = recordsOf([pcm.subarray(0, 99_999), pcm.subarray(99_999)])
       yield* put("chunks/u/c/3.000.enc", sealed)
@@ -159,7 +159,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
   )
 
   it.effect(
-    "is decoded again after its decoding died, or its first listener went away, and nobody waits for ever",
+    "is decoded again after its decoding died or its first listener disconnected, and no listener waits for ever",
     () =>
       Effect.gen(function* () {
         const opus = chunk("chunks/u/c/1700000060.000.batch.opus", { samples: OpusTone.samples })
@@ -176,7 +176,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
       })
   )
 
-  it.effect("is heard without the odd byte at its end", () =>
+  it.effect("plays without an odd byte at its end", () =>
     Effect.gen(function* () {
       const odd = Buffer.concat([pcm, Buffer.from([1])])
       const { seal } = yield* Protection
@@ -188,35 +188,33 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect(
-    "is not heard when a bit of it was changed, it was cut, or it is somebody else's, and the error names it",
-    () =>
-      Effect.gen(function* () {
-        const { seal } = yield* Protection
-        const sealed = yield* seal("u", pcm)
-        const changed = Uint8Array.from(sealed)
-        changed[150_000] = (changed[150_000] ?? 0) ^ 4
-        const broken = {
-          "chunks/u/c/5.000.batch.enc": changed,
-          "chunks/u/c/5.001.batch.enc": sealed.subarray(0, -1),
-          "chunks/u/c/5.002.batch.enc": sealed.subarray(0, 2 * (65_536 + 32)),
-          "chunks/u/c/5.003.batch.enc": recordsOf([pcm], "v"),
-          "chunks/u/c/5.004.batch.enc": new Uint8Array(0),
-          "chunks/u/c/5.005.enc": recordsOf([pcm, pcm])
-        }
-        for (const [key, bytes] of Object.entries(broken)) {
-          yield* put(key, bytes)
-          const failure = yield* Effect.flip(read(chunk(key)))
-          assert.deepStrictEqual([failure._tag, "key" in failure ? failure.key : ""], ["ChunkUnreadable", key])
-        }
-        const missing = yield* Effect.flip(read(chunk("chunks/u/c/6.000.batch.enc")))
-        assert.strictEqual(missing._tag, "ObjectNotFound")
-        const sound = yield* read(chunk("chunks/u/c/5.000.batch.enc"), 0, 65_536)
-        assert.isTrue(Buffer.from(sound).equals(pcm.subarray(0, 65_536)))
-      })
+  it.effect("fails with an error that names it when it is changed, cut or another user's", () =>
+    Effect.gen(function* () {
+      const { seal } = yield* Protection
+      const sealed = yield* seal("u", pcm)
+      const changed = Uint8Array.from(sealed)
+      changed[150_000] = (changed[150_000] ?? 0) ^ 4
+      const broken = {
+        "chunks/u/c/5.000.batch.enc": changed,
+        "chunks/u/c/5.001.batch.enc": sealed.subarray(0, -1),
+        "chunks/u/c/5.002.batch.enc": sealed.subarray(0, 2 * (65_536 + 32)),
+        "chunks/u/c/5.003.batch.enc": recordsOf([pcm], "v"),
+        "chunks/u/c/5.004.batch.enc": new Uint8Array(0),
+        "chunks/u/c/5.005.enc": recordsOf([pcm, pcm])
+      }
+      for (const [key, bytes] of Object.entries(broken)) {
+        yield* put(key, bytes)
+        const failure = yield* Effect.flip(read(chunk(key)))
+        assert.deepStrictEqual([failure._tag, "key" in failure ? failure.key : ""], ["ChunkUnreadable", key])
+      }
+      const missing = yield* Effect.flip(read(chunk("chunks/u/c/6.000.batch.enc")))
+      assert.strictEqual(missing._tag, "ObjectNotFound")
+      const sound = yield* read(chunk("chunks/u/c/5.000.batch.enc"), 0, 65_536)
+      assert.isTrue(Buffer.from(sound).equals(pcm.subarray(0, 65_536)))
+    })
   )
 
-  it.effect("is not heard to its end when the store gives other bytes than the row says, and the error names it", () =>
+  it.effect("fails before its end with an error that names it when the object differs from the row", () =>
     Effect.gen(function* () {
       for (const [index, at] of [0, 99_999, 150_000, 199_999].entries()) {
         const key = `chunks/u/c/7.00${index}.batch.bin`
@@ -233,7 +231,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect("is read once more, and heard, when its last or only read is damaged on the way", () =>
+  it.effect("is read once more, and plays, when its last or only read is damaged in transit", () =>
     Effect.gen(function* () {
       const { seal } = yield* Protection
       const sealed = yield* seal("u", pcm)
@@ -260,7 +258,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect("ends with an error when what was handed on of it was damaged on the way, or it is damaged twice", () =>
+  it.effect("fails when sent bytes were damaged in transit, or when it is damaged twice", () =>
     Effect.gen(function* () {
       const key = "chunks/u/c/11.000.batch.bin"
       yield* put(key, pcm)
@@ -274,7 +272,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect("is heard when the store gives what the row says, also with an odd byte at its end", () =>
+  it.effect("plays when the object matches the row, also with an odd byte at its end", () =>
     Effect.gen(function* () {
       const odd = Buffer.concat([pcm, Buffer.from([1])])
       yield* put("chunks/u/c/8.000.bin", odd)
@@ -286,7 +284,7 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
-  it.effect("is not heard to its end when records of it were exchanged or cut off, though each of them is sound", () =>
+  it.effect("fails before its end when valid records are exchanged or missing", () =>
     Effect.gen(function* () {
       const { seal } = yield* Protection
       const sealed = yield* seal("u", pcm)

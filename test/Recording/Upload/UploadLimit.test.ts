@@ -9,7 +9,7 @@ import { temporaryDirectory } from "../support/TestNode.ts"
 
 const late = lateMillis + 1
 
-it("halves uploads after a late commit, and adds one after each that is in time", () => {
+it("halves the limit after a late commit, and raises it by one after each commit in time", () => {
   const pace = new UploadLimit(16)
   const limits = [0, late, late, 0, 0, late].map((lateBy) => {
     pace.committed(lateBy)
@@ -22,14 +22,14 @@ it("halves uploads after a late commit, and adds one after each that is in time"
   assert.strictEqual(pace.limit(0, false), 16)
 })
 
-it("runs one upload while a commit is late, and as many as may when the journal fills up", () => {
+it("allows one upload while a commit is late, and the maximum when the journal is nearly full", () => {
   const pace = new UploadLimit(16)
   assert.strictEqual(pace.limit(late, false), 1)
   assert.strictEqual(pace.limit(late, true), 16)
   assert.strictEqual(pace.limit(0, false), 16)
 })
 
-it.live("runs one upload while a commit is late, more after each that is in time, and stores everything", () =>
+it.live("runs one upload while a commit is late, more after each commit in time, and stores every chunk", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const started = yield* Deferred.make<void>()

@@ -33,7 +33,7 @@ const fileOf = Effect.gen(function* () {
   return Option.getOrThrow(yield* recording.file("u", "c", files[0]?.id ?? ""))
 })
 
-it.live("leaves what a listener reads as it is when a later chunk is put before an earlier one", () =>
+it.live("does not change a listener's file when a later chunk is stored before an earlier one", () =>
   Effect.gen(function* () {
     const written = yield* Deferred.make<void>()
     const row = <A, E>(row: Effect.Effect<A, E>) => Effect.tap(row, () => Deferred.succeed(written, undefined))
@@ -50,7 +50,7 @@ it.live("leaves what a listener reads as it is when a later chunk is put before 
   }).pipe(inWorld)
 )
 
-it.live("stores a later chunk although the upload of an earlier one hangs, and dies", () =>
+it.live("stores a later chunk while the upload of an earlier one hangs and dies", () =>
   Effect.gen(function* () {
     const hung = yield* Deferred.make<void>()
     const { put, wait } = twoWait(Effect.andThen(Deferred.await(hung), Effect.die("a bug")))

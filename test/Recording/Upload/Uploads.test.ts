@@ -28,7 +28,7 @@ import {
 } from "../support/StoringNode.ts"
 import { ramp, temporaryDirectory } from "../support/TestNode.ts"
 
-it.live("stores a sealed chunk as an object and a row, then the journal lets go of it", () =>
+it.live("stores a sealed chunk as an object and a row, then releases it from the journal", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* Effect.gen(function* () {
@@ -51,7 +51,7 @@ it.live("stores a sealed chunk as an object and a row, then the journal lets go 
   }).pipe(inWorld)
 )
 
-it.live("stores nothing but ciphertext when protection is enhanced, and plays it all the same", () =>
+it.live("stores only ciphertext when protection is enhanced, and plays it", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* Effect.gen(function* () {
@@ -71,7 +71,7 @@ it.live("stores nothing but ciphertext when protection is enhanced, and plays it
   }).pipe(inWorld)
 )
 
-it.live("gives another name to an encrypted chunk whose name other audio has", () =>
+it.live("chooses another key for an encrypted chunk whose key other audio has", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const storage = yield* Storage
@@ -133,7 +133,7 @@ it.live.each(killPoints)(
     }).pipe(inWorld)
 )
 
-it.live("does not take the rest of a stored chunk for a new one when the journal has deleted its first segment", () =>
+it.live("recognises the rest of a stored chunk when the journal has deleted its first segment", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const copy = Path.join(dataDir, "copy")
@@ -178,7 +178,7 @@ it.live("does not take the rest of a stored chunk for a new one when the journal
   }).pipe(inWorld)
 )
 
-it.live("finds again what is stored, whether it starts at a whole second or not", () =>
+it.live("finds a stored chunk again, whether it starts at a whole second or not", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const put = () => new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
@@ -214,7 +214,7 @@ it.live("plays a chunk from the journal while the store is down, and stores it a
   }).pipe(inWorld)
 )
 
-it.live("gives another name to a chunk whose name another object has", () =>
+it.live("chooses another key for a chunk whose key another object has", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const storage = yield* Storage
@@ -235,7 +235,7 @@ it.live("gives another name to a chunk whose name another object has", () =>
   }).pipe(inWorld)
 )
 
-it.live("stores a chunk although a hundred objects have its name and the names beside it", () =>
+it.live("stores a chunk when a hundred objects have its key and the next ones", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const storage = yield* Storage
@@ -257,7 +257,7 @@ it.live("stores a chunk although a hundred objects have its name and the names b
   }).pipe(inWorld)
 )
 
-it.live("asks the store once for an upload: when to try again is the store's own business, then the next sweep's", () =>
+it.live("calls the store once an upload: retries are the store's, then the next sweep's", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put, state } = failing()
@@ -272,7 +272,7 @@ it.live("asks the store once for an upload: when to try again is the store's own
   }).pipe(inWorld)
 )
 
-it.live("sweeps users in turn, the oldest of each first, and goes on while more waits", () =>
+it.live("sweeps users in turn, oldest chunk first, and continues while chunks wait", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put, state } = failing()
@@ -288,7 +288,7 @@ it.live("sweeps users in turn, the oldest of each first, and goes on while more 
   }).pipe(inWorld)
 )
 
-it.live("offers a chunk that the store refused less and less often", () =>
+it.live("retries a rejected chunk at growing intervals", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put, state } = failing()

@@ -24,7 +24,7 @@ const unfinished = (dataDir: string) => fs.readdirSync(join(dataDir, "objects/~t
 
 const openFiles = Effect.sync(() => fs.readdirSync("/dev/fd").length)
 
-it.effect("finds after a restart what was put before it", () =>
+it.effect("finds objects again after a restart", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const head = yield* using(dataDir, (storage) => storage.put(object))
@@ -68,7 +68,7 @@ it.effect("removes the directories of a removed object when nothing else is in t
   })
 )
 
-it.effect("makes a directory again that was removed after it was remembered", () =>
+it.effect("recreates a cached directory that was removed", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, (storage) =>
@@ -85,7 +85,7 @@ it.effect("makes a directory again that was removed after it was remembered", ()
   })
 )
 
-it.effect("keeps its files to the user it runs as", () =>
+it.effect("creates files that only its own user can read", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, (storage) => storage.put(object))
@@ -94,7 +94,7 @@ it.effect("keeps its files to the user it runs as", () =>
   })
 )
 
-it.effect("ends a whole read of damaged bytes with a refusal, before the last piece", () =>
+it.effect("fails a whole read of damaged bytes before the last piece", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, (storage) =>
@@ -115,7 +115,7 @@ it.effect("ends a whole read of damaged bytes with a refusal, before the last pi
   })
 )
 
-it.effect("refuses a file that was cut, emptied or scrawled over, or belongs to another name", () =>
+it.effect("rejects a file that is truncated, empty, overwritten, or of another key", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, (storage) =>
@@ -152,7 +152,7 @@ it.effect("refuses a file that was cut, emptied or scrawled over, or belongs to 
   })
 )
 
-it.effect("lists nothing that is not its own", () =>
+it.effect("lists only its own files", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, (storage) =>
@@ -195,7 +195,7 @@ it.effect("closes its files when a reader stops early or is interrupted", () =>
   })
 )
 
-it.effect("sweeps unfinished files of killed processes at the start and then every hour, and no fresh ones", () =>
+it.effect("sweeps unfinished files of killed processes at the start and every hour, but no fresh ones", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const leave = (name: string, hour: number) => {
@@ -228,7 +228,7 @@ it.effect("sweeps unfinished files of killed processes at the start and then eve
   })
 )
 
-it.effect("tells a disk in trouble from a refusal", () =>
+it.effect("distinguishes disk failures from rejections", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, (storage) =>
@@ -244,14 +244,14 @@ it.effect("tells a disk in trouble from a refusal", () =>
   })
 )
 
-it.effect("takes its directory from the node's settings", () =>
+it.effect("stores objects under the node's data directory", () =>
   Effect.gen(function* () {
     const { dataDir } = yield* NodeConfig
     assert.strictEqual(dataDir, "./data")
   }).pipe(Effect.provide(NodeConfig.layer.pipe(Layer.orDie)))
 )
 
-it.effect("does not open where it can't write, and says where and what to do", () =>
+it.effect("fails to open where it can't write, and says where and what to do", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     fs.writeFileSync(join(dataDir, "objects"), "")
@@ -261,7 +261,7 @@ it.effect("does not open where it can't write, and says where and what to do", (
   })
 )
 
-it.effect.skipIf(process.getuid?.() === 0)("does not open where it may not write", () =>
+it.effect.skipIf(process.getuid?.() === 0)("fails to open where it lacks the permission to write", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* using(dataDir, () => Effect.void)
@@ -271,7 +271,7 @@ it.effect.skipIf(process.getuid?.() === 0)("does not open where it may not write
   })
 )
 
-it.effect("names a file that somebody else put among its objects", () =>
+it.effect("names a foreign file among its objects", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const path = join(dataDir, "objects/chunks/bob/1.000.bin")

@@ -18,7 +18,7 @@ const said = (url: string, config: Parameters<typeof layerFor>[1] = {}) =>
 const withKey = Effect.map(keyFile, (path) => ({ keyFile: Option.some(path) }))
 
 describe("a start", () => {
-  it.live("that can't reach the store says which, where, why, and which setting may be wrong", () =>
+  it.live("says which store can't be reached, where, why, and which setting could be wrong", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const key = yield* withKey
@@ -34,7 +34,7 @@ describe("a start", () => {
     )
   )
 
-  it.live("without a permission names the bucket, the account and the role", () =>
+  it.live("names the bucket, the account and the role when a permission is missing", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const permissions = allPermissions.filter((permission) => permission !== "storage.objects.create")
@@ -50,7 +50,7 @@ describe("a start", () => {
     )
   )
 
-  it.live("with a key file that is not there says so once", () =>
+  it.live("says once that the key file does not exist", () =>
     Effect.gen(function* () {
       const path = join("/nowhere", "key.json")
       const missing = yield* said("http://127.0.0.1:1", { keyFile: Option.some(path) })

@@ -42,7 +42,7 @@ const world = Effect.gen(function* () {
 
 const object = { key: "a", body: noise(10), contentType: "a/b", metadata: {} }
 
-it.live("a workload identity's token is fetched once, and opens the bucket", () =>
+it.live("fetches a workload identity's token once, and opens the bucket with it", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { layer, server, tokens } = yield* world
@@ -59,7 +59,7 @@ it.live("a workload identity's token is fetched once, and opens the bucket", () 
 )
 
 it.live(
-  "a token server that never answers keeps nobody from starting, no request beyond its deadline, and nothing once it answers",
+  "starts without an answer of the token server, fails requests at their deadline, and works once it answers",
   () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -89,7 +89,7 @@ it.live(
     )
 )
 
-it.live("a token server that can't be reached keeps nobody from starting; one that refuses does", () =>
+it.live("starts when the token server can't be reached, but not when it rejects the request", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { layer, tokens } = yield* world
@@ -102,7 +102,7 @@ it.live("a token server that can't be reached keeps nobody from starting; one th
   )
 )
 
-it.effect("a token that Google no longer takes is fetched again, every 10 seconds at most", () =>
+it.effect("fetches a rejected token again, at most every 10 seconds", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { keyFile, tokens } = yield* world
@@ -127,7 +127,7 @@ it.effect("a token that Google no longer takes is fetched again, every 10 second
   )
 )
 
-it.live("a token that is revoked while the node runs costs no operation, reads and writes alike", () =>
+it.live("completes reads and writes when the token is revoked while the node runs", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { layer, server, tokens } = yield* world
@@ -149,7 +149,7 @@ it.live("a token that is revoked while the node runs costs no operation, reads a
   )
 )
 
-it.live("an answer that takes no token is asked for once more, and says so to whoever has it", () =>
+it.live("retries once with a new token after a 401, then fails with the reason", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const server = yield* startServer({ account })
@@ -180,7 +180,7 @@ const environment = (name: string, value: string) =>
       })
   )
 
-it.live("application default credentials are those that GOOGLE_APPLICATION_CREDENTIALS names", () =>
+it.live("reads application default credentials from GOOGLE_APPLICATION_CREDENTIALS", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { keyFile } = yield* world
@@ -196,7 +196,7 @@ it.live("application default credentials are those that GOOGLE_APPLICATION_CREDE
   )
 )
 
-it.live("a machine's token comes from its metadata server", () =>
+it.live("fetches a machine's token from its metadata server", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const { tokens } = yield* world
@@ -211,7 +211,7 @@ it.live("a machine's token comes from its metadata server", () =>
 it.live.each([
   [["storage.objects.list"], /the credentials have no permission for the bucket: .*storage\.objects\.list/],
   [["storage.objects.delete", "storage.objects.update"], /lack storage\.objects\.delete, storage\.objects\.update for/]
-] as const)("a permission that is missing is named at the start: %j", ([missing, line]) =>
+] as const)("names a missing permission at the start: %j", ([missing, line]) =>
   Effect.scoped(
     Effect.gen(function* () {
       const permissions = allPermissions.filter((each) => !missing.some((other) => other === each))

@@ -11,7 +11,7 @@ import * as Watchdog from "../../../src/Storage/Gcs/Watchdog.ts"
 
 const defaults = Effect.provide(GcsConfig, GcsConfig.layer)
 
-it.effect("waits 200 ms, then twice as long each time up to 8 s, varied by a fifth, and gives up after 60 s", () =>
+it.effect("waits 200 ms, doubles the delay up to 8 s with a jitter of a fifth, and gives up after 60 s", () =>
   Effect.gen(function* () {
     const limits = yield* defaults
     const times: Array<number> = []
@@ -34,7 +34,7 @@ it.effect("waits 200 ms, then twice as long each time up to 8 s, varied by a fif
   })
 )
 
-it.effect("does not try again what no repetition mends", () =>
+it.effect("does not retry permanent errors", () =>
   Effect.gen(function* () {
     const limits = yield* defaults
     let attempts = 0
@@ -74,7 +74,7 @@ it.effect("aborts a request within half a second after 10 s without progress, an
   })
 )
 
-it.effect("aborts the first attempt of a read before half of the time that a listener waits", () =>
+it.effect("aborts a read's first attempt before half of a listener's timeout", () =>
   Effect.gen(function* () {
     const listener = yield* Settings.read({ firstAudio: PlaybackConfig.settings.firstAudio })
     const watch = yield* Watchdog.make(yield* defaults)
@@ -85,7 +85,7 @@ it.effect("aborts the first attempt of a read before half of the time that a lis
   })
 )
 
-it.effect("aborts a request whatever the time of day is meanwhile", () =>
+it.effect("aborts a request in time when the wall clock changes", () =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
     let now = 1e12
@@ -97,24 +97,22 @@ it.effect("aborts a request whatever the time of day is meanwhile", () =>
   })
 )
 
-it.effect(
-  "does not abort a request while its timer is stopped, starts it from zero, and counts the time that passes",
-  () =>
-    Effect.gen(function* () {
-      const watch = yield* Watchdog.make(yield* defaults)
-      const aborts: Array<string> = []
-      const timer = watch.start("other", ({ message }) => aborts.push(message))
-      yield* TestClock.adjust("9 seconds")
-      timer.stop()
-      yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(aborts, [])
-      const before = watch.elapsed()
-      timer.start()
-      yield* TestClock.adjust("9 seconds")
-      timer.start()
-      assert.deepStrictEqual(aborts, [])
-      assert.strictEqual(watch.elapsed() - before, 9_000)
-      yield* TestClock.adjust("2 seconds")
-      assert.deepStrictEqual(aborts, ["no progress for 10s"])
-    })
+it.effect("does not abort a request while its timer is paused, and restarts the timer from zero", () =>
+  Effect.gen(function* () {
+    const watch = yield* Watchdog.make(yield* defaults)
+    const aborts: Array<string> = []
+    const timer = watch.start("other", ({ message }) => aborts.push(message))
+    yield* TestClock.adjust("9 seconds")
+    timer.stop()
+    yield* TestClock.adjust("1 hour")
+    assert.deepStrictEqual(aborts, [])
+    const before = watch.elapsed()
+    timer.start()
+    yield* TestClock.adjust("9 seconds")
+    timer.start()
+    assert.deepStrictEqual(aborts, [])
+    assert.strictEqual(watch.elapsed() - before, 9_000)
+    yield* TestClock.adjust("2 seconds")
+    assert.deepStrictEqual(aborts, ["no progress for 10s"])
+  })
 )

@@ -7,7 +7,7 @@ import { noise, using } from "../GcsTest.ts"
 
 const status = (url: string, method = "GET") => Effect.promise(async () => (await fetch(url, { method })).status)
 
-it.live("opens its object for GET, with ranges, and nothing else, and nothing that is changed in it", () =>
+it.live("opens only its object, only for GET, with ranges, and only unchanged", () =>
   using((server, storage) =>
     Effect.gen(function* () {
       const bytes = noise(1_000)
@@ -29,7 +29,7 @@ it.live("opens its object for GET, with ranges, and nothing else, and nothing th
   )
 )
 
-it.live("is signed without asking the store for anything but when the object expires", () =>
+it.live("is signed with one request to the store, for the object's expiry", () =>
   using((server, storage) =>
     Effect.gen(function* () {
       const before = server.seen.length
@@ -55,7 +55,7 @@ const counted = (bound: number, metadata: () => Readonly<Record<string, string>>
   return { urls, get, count: () => signed }
 }
 
-it.effect("is handed out again while at least half of its life is left", () =>
+it.effect("is returned again while at least half of its lifetime is left", () =>
   Effect.gen(function* () {
     const { count, get } = counted(10)
     const first = yield* get("a")
@@ -71,7 +71,7 @@ it.effect("is handed out again while at least half of its life is left", () =>
   })
 )
 
-it.effect("ends with its object, and is forgotten when that changes", () =>
+it.effect("expires with its object, and is evicted when the object changes", () =>
   Effect.gen(function* () {
     const metadata = { expires_at: "1970-01-01T00:20:00Z" }
     const { get, urls } = counted(10, () => metadata)
@@ -85,7 +85,7 @@ it.effect("ends with its object, and is forgotten when that changes", () =>
   })
 )
 
-it.effect("is signed anew when so many others were asked for that it is no longer remembered", () =>
+it.effect("is signed again after its eviction from the cache", () =>
   Effect.gen(function* () {
     const { count, get } = counted(2)
     yield* Effect.forEach(["a", "b", "a", "c", "a"], (key) => get(key))

@@ -23,7 +23,7 @@ const imported = (count: number): Files => ({
 suite("Folders", [
   {
     rule: "folder-size",
-    promise: "refuses a folder of more than 15 files, but for components of the page",
+    promise: "refuses a folder of more than 15 files, except for the page's components",
     bad: many("src/A", 16, "ts"),
     where: "src/A/F00a.ts:1",
     good: { ...many("src/A", 15, "ts"), ...many("src/Web/Page/Play", 16, "tsx") }
@@ -37,7 +37,7 @@ suite("Folders", [
   },
   {
     rule: "one-importer",
-    promise: "refuses one more small file with one importer than there may be",
+    promise: "refuses more small files with one importer than the bound",
     bad: imported(maxSmallFiles + 1),
     where: `src/A/${letters(maxSmallFiles)}.ts:1`,
     good: { ...imported(maxSmallFiles + 1), "src/A/Other.ts": file('import { F00a } from "./F00a.ts"') }

@@ -4,7 +4,7 @@ import { file, lines, suite } from "../../support/RuleCases.ts"
 suite("Words", [
   {
     rule: "vocabulary",
-    promise: "refuses names that are not the field's",
+    promise: "refuses names that are not the field's words",
     bad: { "src/A/B.ts": file("export const Turns = 1") },
     where: "src/A/B.ts:1",
     good: { "src/A/FairQueue.ts": file("export const FairQueue = 1"), "test/Turns.ts": file("export const Turns = 1") }
@@ -18,7 +18,7 @@ suite("Words", [
   },
   {
     rule: "comments",
-    promise: "refuses a source tree with hardly a comment",
+    promise: "refuses a source tree with too few comments",
     bad: { "src/A.ts": file(lines(1_000)) },
     where: "src/A.ts:1",
     good: { "src/A.ts": file(`${lines(1_000)}\n${"// A reason.\n".repeat(50)}`) }
