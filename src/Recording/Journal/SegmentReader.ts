@@ -3,7 +3,7 @@
  * cache miss; one asynchronous call per run costs ten times as much as one message for all, and competes with the commit's
  * writes for the thread pool.
  */
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { Worker } from "node:worker_threads"
 import { JournalError, type Segment } from "./Segment.ts"
 
@@ -15,6 +15,9 @@ export interface Run {
 
 /** Most threads, of 17 MB each. One reads hundreds of chunks a second from the page cache; slow disks need more. */
 const threads = 4
+
+/** Seconds without a reply after which a thread is abandoned, as long as the store's stall timeout. */
+const silentSeconds = 10
 
 /** Age of the oldest request at which another thread is started. */
 const behindMillis = 250
@@ -44,18 +47,28 @@ interface Pending {
   readonly resume: (effect: Effect.Effect<ArrayBuffer, JournalError>) => void
 }
 
+const readError = (runs: ReadonlyArray<Run>, cause: Error) =>
+  new JournalError({ operation: "read", path: runs[0]?.segment.path ?? "", cause })
+
 class Thread {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
   #ids = 0
+  #silent = 0
+  /** Gets no more requests: it has exited, or is abandoned. */
   isEnded = false
+  /** A thread in a system call exits only when the call returns. */
+  hasExited = false
 
   constructor(script: URL) {
     this.#worker = new Worker(script, { resourceLimits })
     this.#worker.unref()
     this.#worker.on("message", (reply: ReadReply) => this.#settle(reply))
     this.#worker.on("error", (cause) => this.#end(cause))
-    this.#worker.on("exit", () => this.#end(new Error("the reader thread has exited")))
+    this.#worker.on("exit", () => {
+      this.hasExited = true
+      this.#end(new Error("the reader thread has exited"))
+    })
   }
 
   get pending(): number {
@@ -69,6 +82,7 @@ class Thread {
 
   send(runs: ReadonlyArray<Run>, buffer: ArrayBuffer, resume: Pending["resume"]): void {
     const id = ++this.#ids
+    if (this.#pending.size === 0) this.#silent = 0
     const numbers = Float64Array.from(runs.flatMap(({ length, position, segment }) => [segment.fd, position, length]))
     this.#pending.set(id, { runs, resume, since: performance.now() })
     for (const { segment } of runs) segment.hold()
@@ -80,7 +94,20 @@ class Thread {
     void this.#worker.terminate()
   }
 
+  /**
+   * Called once a second; counts calls instead of time, which also passes while the whole process is stopped. Fails the
+   * requests of a silent thread. Their segments stay open until it exits, because it may still read from them.
+   */
+  check(): void {
+    if (this.isEnded || this.#pending.size === 0 || ++this.#silent < silentSeconds) return
+    this.isEnded = true
+    const cause = new Error(`the reader thread has not responded for ${silentSeconds} s`)
+    for (const pending of this.#pending.values()) this.#fail(pending, cause)
+    this.end()
+  }
+
   #settle({ buffer, failed, id }: ReadReply): void {
+    this.#silent = 0
     const pending = this.#take(id)
     if (failed === undefined) return pending?.resume(Effect.succeed(buffer))
     const segment = pending?.runs[failed.run]?.segment
@@ -93,11 +120,15 @@ class Thread {
 
   #end(cause: Error): void {
     this.isEnded = true
-    for (const id of this.#pending.keys()) {
-      const pending = this.#take(id)
-      const path = pending?.runs[0]?.segment.path ?? ""
-      pending?.resume(new JournalError({ operation: "read", path, cause }))
+    for (const [id, pending] of this.#pending) {
+      this.#take(id)
+      this.#fail(pending, cause)
     }
+  }
+
+  /** Without effect if the request has failed before. */
+  #fail({ resume, runs }: Pending, cause: Error): void {
+    resume(readError(runs, cause))
   }
 
   #take(id: number): Pending | undefined {
@@ -126,14 +157,21 @@ const readFew = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => {
   return Effect.as(Effect.all(reads, { concurrency: "unbounded", discard: true }), buffer)
 }
 
-/** Threads start on demand, and dead ones are replaced. `script` is the threads' code. */
+/**
+ * Threads start on demand; dead and silent ones are replaced. A silent one counts until it exits; while there are only such,
+ * reads fail at once. `script` is the threads' code.
+ */
 export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.mjs", import.meta.url)) {
   let running: ReadonlyArray<Thread> = []
   yield* Effect.addFinalizer(() => Effect.sync(() => running.forEach((thread) => thread.end())))
-  const idlest = (): Thread => {
-    running = running.filter(({ isEnded }) => !isEnded)
-    const [first] = running.toSorted((a, b) => a.pending - b.pending)
-    if (first !== undefined && (!first.isBehind || running.length === threads)) return first
+  yield* Effect.sync(() => running.forEach((thread) => thread.check())).pipe(
+    Effect.repeat(Schedule.spaced("1 second")),
+    Effect.forkScoped
+  )
+  const idlest = (): Thread | undefined => {
+    running = running.filter(({ hasExited }) => !hasExited)
+    const [first] = running.filter(({ isEnded }) => !isEnded).toSorted((a, b) => a.pending - b.pending)
+    if (running.length === threads || first?.isBehind === false) return first
     const started = new Thread(script)
     running = [...running, started]
     return started
@@ -141,8 +179,10 @@ export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.
   const readMany = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) =>
     Effect.callback<ArrayBuffer, JournalError>((resume) => {
       const deleted = runs.find(({ segment }) => segment.closed !== undefined)?.segment.closed
-      if (deleted === undefined) idlest().send(runs, buffer, resume)
-      else resume(deleted)
+      if (deleted !== undefined) return resume(deleted)
+      const thread = idlest()
+      if (thread === undefined) resume(readError(runs, new Error("no reader thread responds")))
+      else thread.send(runs, buffer, resume)
     })
   const reader: SegmentReader = {
     read: (runs, buffer) => (runs.length <= fewRuns ? readFew : readMany)(runs, buffer)

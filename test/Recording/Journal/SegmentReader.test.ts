@@ -1,6 +1,9 @@
 /** Reads happen beside the loop, and everybody who reads hears how it went. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
 import { create } from "../../../src/Recording/Journal/Segment.ts"
 import * as SegmentReader from "../../../src/Recording/Journal/SegmentReader.ts"
 import { ramp, temporaryDirectory } from "../support/TestNode.ts"
@@ -102,5 +105,44 @@ it.live("fails the requests of a thread that dies, and starts another one", () =
     }
     yield* made.retire
     assert.isDefined(made.closed)
+  }).pipe(Effect.scoped)
+)
+
+const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+
+it.effect("fails the requests of a silent thread, replaces it, and has at most four that hang", () =>
+  Effect.gen(function* () {
+    const made = yield* segment
+    const directory = yield* temporaryDirectory
+    execFileSync("mkfifo", [`${directory}/pipe`])
+    Fs.writeFileSync(`${directory}/stuck`, "")
+    process.env["STUCK_THREAD_DIRECTORY"] = directory
+    const pipe = yield* Effect.acquireRelease(
+      Effect.sync(() => Fs.openSync(`${directory}/pipe`, "r+")),
+      (pipe) => Effect.sync(() => Fs.closeSync(pipe))
+    )
+    const reader = yield* SegmentReader.make(new URL("../support/StuckThread.mjs", import.meta.url))
+    const read = (from: SegmentReader.Run["segment"], position: number) =>
+      reader.read(inPieces({ segment: from, position, length: 100 }), new ArrayBuffer(100))
+    const expected = bytes.subarray(7, 107)
+    for (let stuck = 1; stuck <= 4; stuck++) {
+      assert.isTrue(Buffer.from(yield* read(made, 7)).equals(expected))
+      const asked = yield* Effect.forEach([0, 7], (position) =>
+        Effect.forkChild(Effect.flip(read(made, position)), { startImmediately: true })
+      )
+      while (Fs.statSync(`${directory}/stuck`).size < stuck) yield* turn
+      yield* TestClock.adjust("9 seconds")
+      assert.isTrue(asked.every((fiber) => fiber.pollUnsafe() === undefined))
+      yield* TestClock.adjust("1 second")
+      for (const fiber of asked)
+        assert.match((yield* Fiber.join(fiber)).message, /can't read .*0001.wal: .* has not responded for 10 s/)
+    }
+    assert.match((yield* Effect.flip(read(made, 7))).message, /no reader thread responds/)
+    // The threads may still read from the file.
+    yield* made.retire
+    assert.isUndefined(made.closed)
+    Fs.writeSync(pipe, "1234")
+    while (made.closed === undefined) yield* turn
+    assert.isTrue(Buffer.from(yield* read(yield* segment, 7)).equals(expected))
   }).pipe(Effect.scoped)
 )
