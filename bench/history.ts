@@ -9,7 +9,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { WebSocket } from "ws"
-import { fileId } from "../src/Audio.ts"
+import { Timeline } from "../src/Audio.ts"
 import { audioFrame, readAck, stream, switchTo } from "../test/support/Capturer.ts"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
 
@@ -61,7 +61,7 @@ const request = (server: Server, target: string, headers: Record<string, string>
   })
 
 const uidOf = (size: number) => `u${size}`
-const file = (size: number) => fileId(uidOf(size), "c", { start, sampleRate, codec: "pcm16" })
+const file = (size: number) => Timeline.fileId(uidOf(size), "c", { start, sampleRate, codec: "pcm16" })
 const audio = (size: number) => `/v1/sync/audio/c/${file(size)}?uid=${uidOf(size)}`
 
 /** Bytes of the WAV. */

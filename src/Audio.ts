@@ -1,5 +1,4 @@
 /** Spans, timelines, WAV, Opus containers and peaks. Pure functions. */
-export { fileId } from "./Audio/FileId.ts"
 export * as OpusContainer from "./Audio/OpusContainer.ts"
 export * as Peaks from "./Audio/Peaks.ts"
 export * as Placement from "./Audio/Placement.ts"

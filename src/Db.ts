@@ -23,10 +23,7 @@ export class DbBusy extends Schema.TaggedError<DbBusy>()("DbBusy", {
 
 export type DbError = DbUnavailable | DbTimeout | DbBusy
 
-/**
- * On whose behalf an operation runs. Each kind has its own share of the connections, so that requests, recording and
- * health checks do not delay each other. A request without a `uid` is unauthenticated or internal.
- */
+/** On whose behalf an operation runs. Each kind has its own connections, so that none delays another. No `uid`: internal. */
 export interface DbCaller {
   readonly kind: "request" | "ingest" | "health"
   readonly uid: string | undefined
@@ -41,7 +38,6 @@ export const DbCaller = Context.Reference<DbCaller>("spillway/Db/DbCaller", {
 export const ingestCaller: DbCaller = { kind: "ingest", uid: undefined }
 export const healthCaller: DbCaller = { kind: "health", uid: undefined }
 
-/** A request of this user. Users share the connections fairly. */
 export function callerOf(uid: string): DbCaller {
   return { kind: "request", uid }
 }

@@ -6,7 +6,6 @@ export class PublicUrl extends Context.Service<
   {
     /** Without a trailing slash. With port 0 it is correct once the server listens. */
     readonly base: () => string
-    /** Sets the port that the server listens on. */
     readonly setPort: (port: number) => void
   }
 >()("spillway/PublicUrl") {}

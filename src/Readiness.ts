@@ -27,10 +27,8 @@ export const stopping: FailedCheck = { name: "drain", reason: "The node is stopp
 
 export const healthPaths = { live: "/health/live", ready: "/health/ready" } as const
 
-/** Body of `/health/live`. */
 export const liveBody = { status: "live" }
 
-/** The body of `/health/ready`. */
 export function readinessBody({ degraded, failing }: Status) {
   return {
     ...(failing.length === 0 ? { status: "ready" } : { status: "unavailable", failing }),

@@ -69,10 +69,7 @@ const setting = <A>(
   }
 })
 
-/**
- * Texts for constants, by name, in place of their defaults: tests shrink bounds and times, and a command may be more
- * impatient than the server. No environment variable reaches it.
- */
+/** Replaces the defaults of constants, by name: tests shrink bounds, commands are less patient. Not from the environment. */
 export const Constants = Context.Reference<Readonly<Record<string, string>>>("spillway/Settings/Constants", {
   defaultValue: () => ({})
 })
@@ -144,7 +141,6 @@ export function text(env: string, standard: string, doc: string): Setting<string
   })
 }
 
-/** One of a few words. */
 export function choice<const A extends string>(
   env: string,
   standard: A,
@@ -233,7 +229,6 @@ export function layer<Self, const S extends Readonly<Record<string, Setting<unkn
   return Layer.effect(key, read(settings))
 }
 
-/** Reads a record of settings. */
 export function read<const S extends Readonly<Record<string, Setting<unknown>>>>(
   settings: S
 ): Effect.Effect<Values<S>, SettingsInvalid>
@@ -247,7 +242,6 @@ export function moduleOf({ key }: Pick<Group, "key">): string {
   return part === undefined ? module.replace(/Config$/, "") : module
 }
 
-/** What an operator may set, without the constants. */
 export function publicOf({ settings }: Pick<Group, "settings">): ReadonlyArray<Setting<unknown>> {
   return Object.values(settings).filter((setting) => setting.constant !== true)
 }
@@ -268,10 +262,7 @@ export function layerUnknown(names: Names) {
   )
 }
 
-/**
- * All configuration of a program: checks every setting of every group first, so that one run shows all mistakes, including variables
- * that are no settings.
- */
+/** All configuration of a program. Checks every setting first, so that one run reports all mistakes and unknown variables. */
 export function layerAll<G extends ReadonlyArray<Group>>(
   names: Names,
   ...groups: G

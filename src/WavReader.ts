@@ -75,7 +75,6 @@ const signatures: ReadonlyArray<readonly [number, string, string]> = [
   [0, "PK", "a ZIP archive"]
 ]
 
-/** Common chunk ids, in lower case. */
 const knownChunks = new Set(
   "acid,afan,afsp,axml,bext,bxml,cart,chna,cue ,data,dbmd,dgda,disp,ds64,fact,fllr,fmt ,id3 ,inst,ixml,junk,levl,lgwv,link,list,md5 ,mext,minf,note,pad ,peak,plst,qlty,r64m,regn,slnt,smed,smpl,strc,sxml,umid,wavl,xtra,_pmx".split(
     ","
@@ -128,7 +127,6 @@ const tagSize = (view: DataView): number => {
 }
 
 class Reading {
-  /** Offset in the file. */
   at = 0
   readonly fileSize: number | undefined
 
@@ -189,10 +187,7 @@ function* audioBytes(
   return { bytes: isTrue ? said : undefined, isUnfinished: false }
 }
 
-/**
- * Reads the headers of a file; `fileSize` is undefined for a stream. Each request is for about 50 bytes at most, and
- * is answered with fewer only at the end of the file.
- */
+/** Reads the headers; no `fileSize` for a stream. Requests about 50 bytes, and gets fewer only at the end of the file. */
 export function* read(fileSize: number | undefined): Generator<ReadRequest, Audio | Unsupported, Uint8Array> {
   const reading = new Reading(fileSize)
   const wrong = yield* reading.riff()

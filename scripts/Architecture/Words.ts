@@ -56,8 +56,8 @@ const prose: Rule = {
       : []
 }
 
-/** The upper bound is 8; it may only fall until then. */
-const [leastComments, mostComments] = [3, 8.5]
+/** Percent of the lines of `src`. */
+const [leastComments, mostComments] = [3, 8]
 /** Below this size a ratio says nothing. */
 const ratioLines = 1_000
 

@@ -1,7 +1,4 @@
-/**
- * The container of a chunk's Opus packets: u32 LE packet count, u32 LE bytes of the original PCM16, then for each packet its
- * u16 LE length and its bytes.
- */
+/** A chunk's Opus packets: u32 LE packet count, u32 LE bytes of the original PCM16, then for each its u16 LE length and bytes. */
 import { Result } from "effect"
 
 export interface OpusContainer {

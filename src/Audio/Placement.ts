@@ -16,7 +16,6 @@ type Spans = ReadonlyArray<readonly [from: number, to: number]>
 export interface State {
   readonly sampleRate: number
   readonly codec: Codec
-  /** End of the last audio. */
   readonly heard: number
   /** End of the last audio or lost span. */
   readonly end: number

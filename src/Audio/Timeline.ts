@@ -1,4 +1,5 @@
 /** Lays out chunks as audio files. */
+import { createHash } from "node:crypto"
 import { type TimelineChunk, place, positionOf } from "./Placement.ts"
 import type { Codec } from "./Span.ts"
 
@@ -30,6 +31,19 @@ export interface Summary {
 export interface AudioFile<C> extends Summary {
   /** By offset, without overlap. */
   readonly pieces: ReadonlyArray<Piece<C>>
+}
+
+/** The id of an audio file, stable while it grows: a UUID of version 8 (RFC 9562, section 5.8) from its immutable properties. */
+export function fileId(
+  uid: string,
+  conversation: string,
+  { codec, sampleRate, start }: Pick<Summary, "start" | "sampleRate" | "codec">
+): string {
+  // Unambiguous: neither ids nor numbers contain a slash.
+  const name = [uid, conversation, start, sampleRate, codec].join("/")
+  const hex = createHash("sha256").update(name).digest("hex")
+  const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 /** The order of the layout, equal to that of the rows' primary key. */

@@ -50,7 +50,6 @@ export class Access extends Context.Service<
     })
   )
 
-  /** Middleware of the `HttpApi` groups. */
   static readonly layerAuthorization = Layer.effect(
     Authorization,
     Effect.gen(function* () {

@@ -1,7 +1,4 @@
-/**
- * The admin key that the first start creates. Its file is durable before its row, so a kill in between leaves a key that the
- * next start writes to the database, never a row whose key is unknown.
- */
+/** The admin key that the first start creates: first its file, then its row, so a kill never leaves a row with a lost key. */
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 import { Keys, isWellFormed, makeSecret } from "./Keys.ts"

@@ -38,10 +38,8 @@ export class Keys extends Context.Service<
   }
 >()("spillway/Auth/Keys") {}
 
-/** 32 random bytes. */
 export const makeSecret = Effect.sync(() => Redacted.make(`spw_${randomBytes(32).toString("base64url")}`))
 
-/** Whether the text has the form of a generated key. */
 export function isWellFormed(secret: Redacted.Redacted) {
   return /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
 }

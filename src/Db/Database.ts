@@ -10,7 +10,6 @@ const server = Layer.unwrap(
   Effect.map(DbConfig, ({ url }) => Option.match(url, { onNone: () => EmbeddedPostgres.layer, onSome: External.layer }))
 )
 
-/** Uses the given `DbServer`. */
 export const layerNoDeps = Layer.effectDiscard(Migrations.run).pipe(Layer.provideMerge(PgDb.layer))
 
 /** `DATABASE_URL`, or else the embedded PostgreSQL. Fails with `DatabaseUnusable`, whose message is for the operator. */

@@ -23,12 +23,8 @@ export class DbServer extends Context.Service<
     readonly login: Login
     /** For messages; contains no secret. */
     readonly name: string
-    /** Whether it is a child process of this node. */
     readonly embedded: boolean
-    /**
-     * Whether a pooler assigns each transaction to a server session. Then session settings, session locks and prepared
-     * statements are unavailable.
-     */
+    /** A pooler assigns each transaction to a server session: no session settings, session locks or prepared statements. */
     readonly pooled: boolean
   }
 >()("spillway/Db/DbServer") {}

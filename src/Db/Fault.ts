@@ -13,10 +13,7 @@ export type Fault = "refused" | "broken" | "timeout" | "unavailable" | "bug"
 
 export const isSqlError: (u: unknown) => u is SqlError.SqlError = SqlError.isSqlError
 
-/**
- * The SQLSTATE (PostgreSQL manual, appendix A); undefined when the server did not respond. Errors of the server have a
- * severity, which distinguishes them from Node's (`EPIPE`).
- */
+/** The SQLSTATE (PostgreSQL manual, appendix A). The server's errors have a severity, which Node's (`EPIPE`) have not. */
 export function sqlState(error: SqlError.SqlError): string | undefined {
   const cause = error.reason.cause
   return Predicate.hasProperty(cause, "severity") &&
@@ -33,10 +30,7 @@ export function sqlState(error: SqlError.SqlError): string | undefined {
  */
 const refused = new Set(["40001", "40P01", "55P03", "57P03", "53300", "57P01", "57P02", "57P05"])
 
-/**
- * Connection, resource, operator-intervention and system errors; an idle-in-transaction timeout; a read-only standby;
- * rejected credentials.
- */
+/** Connection, resource, operator and system errors; idle-in-transaction timeout; read-only standby; rejected credentials. */
 const unavailable = /^(08|53|57P|58|28|25P03|25006)/
 
 /** While the client connects (`operation` is `connect`), no statement has been sent. */

@@ -85,10 +85,7 @@ const holderOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   return holder
 })
 
-/**
- * Runs the missing migrations in one transaction on a separate connection without a statement timeout, and returns them.
- * Waits by polling, which is interruptible and occupies no session of a pooler.
- */
+/** Runs the missing migrations in one transaction and returns them. Waits by polling, which occupies no session of a pooler. */
 export function runWithin(patience: Duration.Duration) {
   return Effect.gen(function* () {
     const server = yield* DbServer

@@ -12,16 +12,12 @@ import * as Fault from "./Fault.ts"
 import * as Policy from "./Policy.ts"
 import * as Transaction from "./Transaction.ts"
 
-/**
- * How much later than the client the server cancels a statement, so that it does so only when the client is gone. The
- * client's cancellation takes at most 5 s; if both acted at once, a late one could hit the next statement.
- */
+/** The server cancels later than the client, whose cancellation takes at most 5 s: a late one could hit the next statement. */
 const serverGrace = Duration.seconds(5)
 
 /** A vanished peer is detected after 10 s of silence and ten probes, one a second. */
 const keepAlive = Duration.seconds(10)
 
-/** Interval of the pool gauges. */
 const samplePool = Duration.seconds(1)
 
 /** The values of PostgreSQL's settings, in milliseconds. */

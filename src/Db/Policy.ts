@@ -3,9 +3,8 @@ import { Duration, Effect, Random, type Scope } from "effect"
 import type { SqlError } from "effect/sql"
 import { DbBusy, DbCaller, DbTimeout, DbUnavailable } from "../Db.ts"
 import type { DbError } from "../Db.ts"
-import { attempt } from "./Attempt.ts"
+import { attempt, makeDeadlines } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
-import * as Deadlines from "./Deadlines.ts"
 import * as Fault from "./Fault.ts"
 import * as PoolShares from "./PoolShares.ts"
 
@@ -70,13 +69,12 @@ const divide = (pool: number) => {
   }
 }
 
-/** One policy per pool. At most `pool` operations run at a time, and at most `waiters` of each kind queue. */
 export const make = Effect.fnUntraced(function* (
   limits: Limits,
   observer: Observer
 ): Effect.fn.Return<Policy, never, Scope.Scope> {
   const shares = divide(limits.pool)
-  const deadlines = yield* Deadlines.make
+  const deadlines = yield* makeDeadlines
   const statement = Duration.toMillis(limits.statementTimeout)
   const total = Duration.toMillis(limits.deadline)
   const inside = { request: 0, ingest: 0, health: 0 }

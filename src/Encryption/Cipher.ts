@@ -10,7 +10,6 @@ export const secretSize = 32
 
 const options = { authTagLength: tagSize }
 
-/** The key of one user's audio. */
 export interface Key {
   readonly key: Crypto.KeyObject
 }
@@ -54,10 +53,7 @@ export function parseSecret(text: string): Result.Result<Uint8Array, string> {
   return bytes.length < secretSize ? Result.fail(`has ${bytes.length} bytes`) : Result.succeed(bytes)
 }
 
-/**
- * Caches the keys of at most `bound` users, one key per secret in the order of the secrets; evicts the least recently used.
- * Deriving a key takes longer than decrypting a short record.
- */
+/** Caches keys of the last `bound` users, one per secret in order: deriving one takes longer than decrypting a short record. */
 export function makeKeyCache(secrets: ReadonlyArray<Uint8Array>, bound: number) {
   const known = new Map<string, ReadonlyArray<Key>>()
   return {

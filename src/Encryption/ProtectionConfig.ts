@@ -47,7 +47,6 @@ export class ProtectionConfig extends Context.Service<ProtectionConfig, Settings
   static readonly layer = Settings.layer(this, settings)
 }
 
-/** None if there are none. */
 export function secrets(config: ProtectionConfig["Service"]): ReadonlyArray<Uint8Array> {
   return Option.match(config.masterSecrets, {
     onNone: () => [],

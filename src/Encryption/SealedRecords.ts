@@ -40,10 +40,7 @@ export interface Opened {
   readonly key: Cipher.Key | undefined
 }
 
-/**
- * Opens all records with the first key that fits. None when no key fits, a record is damaged, or a nonce occurs twice.
- * Missing or reordered records are not detected.
- */
+/** Opens all records with the first key that fits; none if any is damaged or a nonce repeats. Does not detect missing records. */
 export function open(keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Opened> {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const out = Buffer.allocUnsafeSlow(view.length)

@@ -35,7 +35,6 @@ export function isResponding(socket: Duplex): boolean {
   )
 }
 
-/** Sends the problem and closes the connection. */
 export function reject(socket: Duplex, problem: Problem): void {
   socket.end(raw(problem))
 }
@@ -77,10 +76,7 @@ const responseTo = ({ method, url }: IncomingMessage, phase: Phase): Response =>
   return { status: 503, type: ProblemDetails.contentType, body: problems[phase.name].body }
 }
 
-/**
- * Sends the response at once, but ends it after the request has been read: closing with unread input resets the
- * connection, and the client can lose the response.
- */
+/** Ends the response after the request has been read: closing with unread input resets the connection and can lose it. */
 export function respond(request: IncomingMessage, response: ServerResponse, phase: Phase): void {
   const { body, status, type } = responseTo(request, phase)
   const json = JSON.stringify(body)

@@ -47,10 +47,7 @@ export class Listener extends Server {
     this.#stopping = true
   }
 
-  /**
-   * Accepts the connections in the backlog first, because closing resets them. libuv accepts one connection in a turn of
-   * the event loop, so the backlog is empty after a turn without one.
-   */
+  /** Accepts the backlog first, because closing resets it. libuv accepts one connection per turn; a turn without one ends it. */
   override close(callback?: (error?: Error) => void): this {
     if (!this.listening) return super.close(callback)
     const deadline = performance.now() + acceptMillis
@@ -89,10 +86,7 @@ export class Listener extends Server {
     return request.headers.upgrade?.toLowerCase() === "websocket" && this.upgradePaths.has(pathOf(request))
   }
 
-  /**
-   * Emitting `upgrade` detaches Node's parser, and the flow control of the response with it. The request without the offer
-   * is parsed again as an ordinary one.
-   */
+  /** Emitting `upgrade` detaches Node's parser and flow control, so the request without the offer is parsed again. */
   #withoutOffer(request: IncomingMessage, socket: Socket, head: Buffer): boolean {
     // An earlier, pipelined request is being answered; this one can't be queued behind it.
     if (Fallback.isResponding(socket)) {

@@ -174,10 +174,7 @@ const segment = (part: PropertyKey | { readonly key: PropertyKey }): string | nu
   return typeof key === "number" ? key : String(key)
 }
 
-/**
- * Parse options of `HttpApi` groups: a problem lists every mistake in a request, unknown body fields included. Unknown query
- * parameters are ignored, because links accumulate them.
- */
+/** A problem lists every mistake, unknown body fields included. Unknown query parameters are ignored: links accumulate them. */
 export const strict = Context.make(HttpApi.ParamsParseOptions, { errors: "all" }).pipe(
   Context.add(HttpApi.QueryParseOptions, { errors: "all" }),
   Context.add(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" })

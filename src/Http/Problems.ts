@@ -8,7 +8,6 @@ import { Problem } from "./Problem.ts"
 /** Returns the problem for an error, or `undefined` if the rule does not apply to it. */
 export type Rule = (error: unknown) => Problem | undefined
 
-/** The rule for one class of errors. */
 export function rule<E>(type: abstract new (...args: never) => E, problem: (error: E) => Problem): Rule {
   return (error) => (error instanceof type ? problem(error) : undefined)
 }

@@ -3,7 +3,6 @@ import { Duration, Effect } from "effect"
 import { StorageRefused } from "../Storage.ts"
 import type { ByteRange, ObjectHead } from "../Storage.ts"
 
-/** Most objects in a page of a listing. */
 export const pageSize = 1_000
 
 /** Longest key: Google Cloud Storage allows 1,024 bytes. */
@@ -80,7 +79,6 @@ export function wrongSize(at: At, size: number): StorageRefused {
   return new StorageRefused({ ...at, reason: `the body is not of ${size} bytes, as announced` })
 }
 
-/** The page size for a requested limit: from 1 to 1,000. */
 export function clampLimit(asked: number | undefined): number {
   return Math.max(1, Math.min(pageSize, Math.trunc(asked ?? pageSize)))
 }
@@ -90,7 +88,6 @@ export function isSamePut(existing: ObjectHead, put: { readonly size: number; re
   return existing.size === put.size && existing.crc32c === put.crc32c
 }
 
-/** Accepts 1 to 10,000 keys. */
 export function checkSources(at: At, keys: ReadonlyArray<string>): Effect.Effect<void, StorageRefused> {
   return refuseUnless(keys.length >= 1 && keys.length <= sourcesSize, at, `not 1 to ${sourcesSize} objects`).pipe(
     Effect.andThen(Effect.forEach(keys, (source) => checkKey({ ...at, key: source }), { discard: true }))

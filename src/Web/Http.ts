@@ -1,7 +1,4 @@
-/**
- * Serves the page at `/` from memory: the bundle of `scripts/Web.ts`, under file names that hold a hash of the
- * content.
- */
+/** Serves the page at `/` from memory: the bundle of `scripts/Web.ts`, under file names with a hash of the content. */
 import { Effect, FileSystem, Option, Path, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RangeRequest } from "../Http.ts"
@@ -12,10 +9,7 @@ const Manifest = Schema.fromJsonString(
 
 const folder = "../../.cache/web"
 
-/**
- * Content Security Policy: nothing inline and nothing from another origin. `connect-src` names the host again for
- * WebSockets.
- */
+/** Nothing inline and nothing from another origin. `connect-src` names the host again for WebSockets. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",

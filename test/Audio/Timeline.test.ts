@@ -1,6 +1,5 @@
 /** Where chunks are heard. */
 import { assert, describe, it } from "@effect/vitest"
-import { fileId } from "../../src/Audio/FileId.ts"
 import * as Placement from "../../src/Audio/Placement.ts"
 import * as Timeline from "../../src/Audio/Timeline.ts"
 
@@ -165,18 +164,18 @@ describe("Timeline", () => {
 
   it("keeps an audio file's id when the file grows or its first chunk is lost", () => {
     const id = (...chunks: ReadonlyArray<Timeline.TimelineChunk>) =>
-      Timeline.layout(chunks, maxGap).map((file) => fileId("ada", "standup", file))
+      Timeline.layout(chunks, maxGap).map((file) => Timeline.fileId("ada", "standup", file))
     const [first] = id(chunk(0, rate))
     assert.match(first ?? "", /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     assert.deepStrictEqual(id(chunk(1, rate), chunk(0, rate)), [first])
     assert.deepStrictEqual(id(chunk(0, rate, { state: "lost" }), chunk(3, rate)), [first])
     const file = { start: t0, sampleRate: rate, codec: "pcm16" } as const
     const others = [
-      fileId("ada", "standup", file),
-      fileId("grace", "standup", file),
-      fileId("ada", "review", file),
-      fileId("ada", "standup", { ...file, start: t0 + 1e-6 }),
-      fileId("ada", "standup", { ...file, sampleRate: 8000 })
+      Timeline.fileId("ada", "standup", file),
+      Timeline.fileId("grace", "standup", file),
+      Timeline.fileId("ada", "review", file),
+      Timeline.fileId("ada", "standup", { ...file, start: t0 + 1e-6 }),
+      Timeline.fileId("ada", "standup", { ...file, sampleRate: 8000 })
     ]
     assert.strictEqual(others[0], first)
     assert.strictEqual(new Set(others).size, others.length)

@@ -1,7 +1,7 @@
 /** Audio over HTTP. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Logger, Option, References, Schema, Stream } from "effect"
-import { fileId } from "../../src/Audio/FileId.ts"
+import { Timeline } from "../../src/Audio.ts"
 import { Saturated } from "../../src/Bulkhead.ts"
 import { DbUnavailable } from "../../src/Db.ts"
 import { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
@@ -9,7 +9,7 @@ import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
 
 const idOf = (conversation: string, start = t0, uid = "ada") =>
-  fileId(uid, conversation, { start, sampleRate: rate, codec: "pcm16" })
+  Timeline.fileId(uid, conversation, { start, sampleRate: rate, codec: "pcm16" })
 
 const pathOf = (conversation: string, query = "") => `/v1/sync/audio/${conversation}/${idOf(conversation)}${query}`
 
@@ -190,7 +190,7 @@ layer(servedPlayback(recording))("audio", (it) => {
   it.effect("answers missing, invalid and unavailable audio with a problem", () =>
     Effect.gen(function* () {
       recording.put("spoken", [{ codec: "opus", samples: 960 }])
-      const opus = fileId("ada", "spoken", { start: t0, sampleRate: rate, codec: "opus" })
+      const opus = Timeline.fileId("ada", "spoken", { start: t0, sampleRate: rate, codec: "opus" })
       for (const [path, status] of [
         ["/v1/sync/audio/standup/nothing", 404],
         [`/v1/sync/audio/other/${idOf("standup")}`, 404],

@@ -1,14 +1,14 @@
 /** How much audio is sent at the same time. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Scope, Stream } from "effect"
-import { fileId } from "../../src/Audio/FileId.ts"
+import { Timeline } from "../../src/Audio.ts"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
 
 const recording = new MemoryRecording()
 recording.put("talk", [{ start: t0, samples: rate * 600 }])
 
-const path = `/v1/sync/audio/talk/${fileId("ada", "talk", { start: t0, sampleRate: rate, codec: "pcm16" })}`
+const path = `/v1/sync/audio/talk/${Timeline.fileId("ada", "talk", { start: t0, sampleRate: rate, codec: "pcm16" })}`
 const head = { range: "bytes=0-99" }
 
 /** A response whose body nobody reads further than its first piece; answers what closes it. */

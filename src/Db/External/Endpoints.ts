@@ -9,7 +9,6 @@ import type { ConnectionUrl, Host } from "./ConnectionUrl.ts"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 
 export interface Endpoint {
-  /** For messages. */
   readonly name: string
   readonly target: { readonly path: string } | { readonly host: string; readonly port: number }
   /** Undefined for an unencrypted connection. */

@@ -11,10 +11,7 @@ import { DbServer, type Login } from "../DbServer.ts"
 import * as Endpoints from "./Endpoints.ts"
 import * as Fault from "../Fault.ts"
 
-/**
- * How long new connections use the same endpoint before the next search; a failure ends it earlier. It is shorter where
- * the server must be writable, because a server that became a standby still accepts connections.
- */
+/** How long an endpoint is reused, unless it fails. Shorter for a writable one: a server that became a standby still accepts. */
 const endpointTime = { any: Duration.minutes(1), writable: Duration.seconds(5) }
 
 const retrySpacing = Duration.millis(250)
@@ -52,7 +49,6 @@ const answeredWithin = (patience: Duration.Duration) => {
   return Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(new SqlError({ reason })) })
 }
 
-/** A connection that fails with `error` when it is used. */
 const failed = (error: Error) => new Duplex({ construct: (done) => done(error) }).on("error", () => undefined)
 
 /** A connection that buffers until `opened` succeeds; the client needs one synchronously to cancel a statement. */
@@ -81,10 +77,7 @@ const pending = (opened: Effect.Effect<Duplex, Endpoints.EndpointFailed>): Duple
   return outer
 }
 
-/**
- * The login for the client. The client supports one address and one encryption mode, so each connection is opened here, to
- * the first endpoint that accepts it. Before each connection the client evaluates `password`, then calls `stream`.
- */
+/** The client supports one address and TLS mode, so connections are opened here. It evaluates `password`, then calls `stream`. */
 const loginOf = Effect.fnUntraced(function* (url: ConnectionUrl.ConnectionUrl) {
   const config = yield* DbConfig
   const endpoints = yield* Endpoints.of(url)

@@ -1,7 +1,4 @@
-/**
- * Materializes what a list of conversations needs: the number of chunks, and the layout of the first ones. Triggers keep
- * the count, so that inserts and deletes of the previous release are counted too.
- */
+/** Stores the number of chunks and the first layout of each conversation. Triggers count, also for the previous release. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 

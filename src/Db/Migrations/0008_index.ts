@@ -1,10 +1,7 @@
-/**
- * The index of a conversation: each chunk has its position in its audio file and the layout state after it, each audio
- * file has a row, and each conversation has totals. Replaces the stored layouts and the counting triggers.
- */
+/** Positions and layout states of chunks, rows for audio files, totals of conversations. Replaces stored layouts and triggers. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { fileId, Placement, type Span } from "../../Audio.ts"
+import { Placement, type Span, Timeline } from "../../Audio.ts"
 
 /** Rows per read and write. */
 const batch = 1_000
@@ -115,7 +112,7 @@ const fill = Effect.fnUntraced(function* (uid: string, conversation: string) {
         file = {
           start_at: row.start,
           first_id: row.id,
-          id: fileId(uid, conversation, row),
+          id: Timeline.fileId(uid, conversation, row),
           sample_rate: sampleRate,
           codec,
           end_at: 0,

@@ -26,7 +26,6 @@ export interface Child {
   readonly succeeded: Effect.Effect<boolean>
   readonly isRunning: () => boolean
   readonly signal: (name: NodeJS.Signals) => void
-  /** The latest lines of its standard error. */
   readonly lastLines: () => ReadonlyArray<string>
 }
 
@@ -71,9 +70,8 @@ const commandLine = ({ args, command, user }: Options): readonly [string, Readon
 }
 
 /**
- * Starts a child in a new session, so that Ctrl-C reaches only Spillway, which stops its children in order. The child does
- * not inherit the environment, which contains secrets. Its standard input is a pipe that ends whenever this process exits.
- * Closing the scope kills a running child.
+ * Starts a child in a new session, out of reach of Ctrl-C, without the environment, which contains secrets. Its standard input
+ * is a pipe that ends whenever this process exits. Closing the scope kills a running child.
  */
 export function spawn(options: Options): Effect.Effect<Child, never, Scope.Scope> {
   return Effect.acquireRelease(

@@ -55,10 +55,7 @@ const findPass = Effect.gen(function* () {
   return undefined
 })
 
-/**
- * Ensures that `user` can traverse every directory above the targets. For a closed directory, such as root's home or one
- * of `mktemp -d`, PostgreSQL gets the one capability that it needs, if the system supports that.
- */
+/** Checks that `user` can traverse every directory above the targets. For a closed one it gets the capability, if supported. */
 export const reach = Effect.fnUntraced(function* (user: User, targets: ReadonlyArray<string>) {
   if (user === undefined) return user
   for (const target of targets) {

@@ -1,6 +1,6 @@
 /** Conversations and their audio files: the index, overlaid with the chunks in the journal. No query reads a whole conversation. */
 import { Context, Effect, Layer, Option, Stream } from "effect"
-import { fileId, Placement, Timeline } from "../../Audio.ts"
+import { Placement, Timeline } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "./ChunkRows.ts"
@@ -179,7 +179,7 @@ const make = Effect.gen(function* () {
       span: start <= end ? { start, end } : undefined,
       capturedSeconds: captured + view.total.captured,
       lostSeconds: lost + view.total.lost,
-      files: page.files.map((file) => headOf(fileId(uid, id, file), file)),
+      files: page.files.map((file) => headOf(Timeline.fileId(uid, id, file), file)),
       filesNext: page.next
     }
     return { conversation, states: page.files }
@@ -246,7 +246,7 @@ const make = Effect.gen(function* () {
     const { row, view } = yield* viewOf(uid, conversation, { id })
     const stored = row?.files[0]
     const state = stored === undefined ? undefined : view.fileOf(stored)
-    const found = state ?? [...view.files].find((file) => fileId(uid, conversation, file) === id)
+    const found = state ?? [...view.files].find((file) => Timeline.fileId(uid, conversation, file) === id)
     if (found === undefined) return undefined
     const revision = stored !== undefined && state !== undefined ? stored.revision : undefined
     return { id, state: found, revision, view } satisfies FileMoment

@@ -5,7 +5,7 @@
  */
 import { Context, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"
-import { fileId, Span, Timeline } from "../../Audio.ts"
+import { Span, Timeline } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
 import { type Bounds, computeChanges, type FileChange, type IndexChange } from "./IndexChange.ts"
 import * as IndexRows from "./IndexRows.ts"
@@ -119,7 +119,7 @@ const chunkRecord = ({ chunk, isAdded, placement }: Change<NewChunk>) => {
 const fileRecord = ({ conversation, uid }: Name, file: FileChange) => ({
   start_at: file.start,
   first_id: file.firstId,
-  id: fileId(uid, conversation, file),
+  id: Timeline.fileId(uid, conversation, file),
   sample_rate: file.sampleRate,
   codec: file.codec,
   end_at: file.endAt,

@@ -1,7 +1,4 @@
-/**
- * Indexes chunks that are in the store but not in the database, without copying them. Spans come from metadata, else from the
- * start in the name and the decoded length. Idempotent; indexed chunks are not read again.
- */
+/** Indexes stored chunks that the database lacks. Spans come from metadata, else from name and decoded length. Idempotent. */
 import { Context, Effect, Layer, Option } from "effect"
 import type { DbError } from "../../Db.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "../../Storage.ts"
@@ -28,10 +25,7 @@ export class Import extends Context.Service<
   Import,
   {
     place(uid: string): { readonly bucket: string; readonly prefix: string }
-    /**
-     * Imports one page of a user's objects. `sampleRate` is the default without metadata. With `waveforms`, audio of all chunks
-     * without peaks is read, indexed ones included; otherwise only audio whose length is unknown.
-     */
+    /** Imports one page. `sampleRate` is the default. `waveforms`: reads all audio without peaks, not only of unknown length. */
     page(
       uid: string,
       options: Inspection.Options & { readonly after: string }

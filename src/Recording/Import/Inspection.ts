@@ -85,7 +85,6 @@ const peaksIn = Effect.fnUntraced(function* <E>(pcm: Stream.Stream<Uint8Array, E
 })
 
 export interface Options {
-  /** Default without metadata. */
   readonly sampleRate: number
   readonly waveforms: boolean
 }

@@ -1,7 +1,4 @@
-/**
- * Frees a segment when the journal exceeds its budget: audio of the users with the most audio is discarded, audio of all
- * others is copied to the newest segment.
- */
+/** Frees a segment when the journal exceeds its budget: discards audio of the largest users, copies that of others. */
 import { Effect } from "effect"
 import type { Extent, JournalChunk } from "./JournalChunk.ts"
 import { write } from "./JournalRecord.ts"
@@ -23,10 +20,7 @@ interface Holder {
 const isSealed = (chunk: JournalChunk) =>
   (chunk.state === "waiting" || chunk.state === "queued") && chunk.durable === chunk.appended
 
-/**
- * The sealed chunks of the largest users, of as many as hold half of the journal together. So at least half of some segment
- * is theirs, and at most half of a segment is copied.
- */
+/** Sealed chunks of the largest users, who hold half of the journal: so at most half of some segment is copied. */
 const mostHeld = (chunks: Iterable<JournalChunk>): ReadonlySet<JournalChunk> => {
   const holders = new Map<string, Holder>()
   let total = 0

@@ -1,8 +1,4 @@
-/**
- * The node's write-ahead log: one group commit for all captures, one fsync, then the acknowledgements.
- *
- * A kill between any two steps leaves a prefix of records; the client resends what was not acknowledged.
- */
+/** The node's write-ahead log: one group commit for all captures, one fsync, then acknowledgements. A kill leaves a prefix. */
 import {
   Cause,
   Context,
@@ -40,7 +36,6 @@ export interface JournalStats {
   readonly segments: number
   readonly bytes: number
   readonly budget: number
-  /** The last commit failed. */
   readonly failing: boolean
 }
 
@@ -54,10 +49,7 @@ export class Journal extends Context.Service<
     /** Commits the source at once, without the dirty ones. */
     readonly markUrgent: (source: Source) => void
     readonly commit: Effect.Effect<void>
-    /**
-     * Bytes `start` to `end` (exclusive) of a chunk's durable audio, copied. A large enough `into` is used for the result;
-     * it may be detached, so use the result instead.
-     */
+    /** Bytes `start` to `end` (exclusive) of durable audio, copied, into `into` if large enough. `into` may be detached. */
     readonly read: (
       chunk: JournalChunk,
       start: number,

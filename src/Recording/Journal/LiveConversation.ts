@@ -1,4 +1,4 @@
-/** A conversation that this node records or whose audio is in its journal. */
+/** A conversation that this node records, or has audio of in its journal. */
 import { type JournalChunk, uuidText } from "./JournalChunk.ts"
 
 export interface JournalUsage {

@@ -10,7 +10,6 @@ import * as Policy from "./Policy.ts"
 import * as Validation from "../Validation.ts"
 
 export interface Bucket {
-  /** The name of the bucket. */
   readonly name: string
   readonly config: GcsConfig["Service"]
   readonly http: Http.HttpClient
@@ -18,7 +17,6 @@ export interface Bucket {
   readonly window: number
 }
 
-/** `/storage/v1/b/…/o`. */
 export function objects({ name }: Bucket): string {
   return `/storage/v1/b/${name}/o`
 }
@@ -44,7 +42,6 @@ export function sumOfHeader(header: string | undefined): Option.Option<number> {
   return Option.flatMap(Option.fromNullishOr(/(?:^|,)\s*crc32c=([A-Za-z0-9+/=]+)/.exec(header ?? "")?.[1]), sumOf)
 }
 
-/** The fields that every request for an object selects. */
 export const fields = "name,size,crc32c,generation,metageneration,contentType,metadata,timeCreated"
 
 const Resource = Schema.Struct({
@@ -85,12 +82,10 @@ const Page = Schema.Struct({
 const decodeObject = Http.parsed(Schema.decodeEffect(Schema.fromJsonString(Resource)))
 const decodePage = Http.parsed(Schema.decodeEffect(Schema.fromJsonString(Page)))
 
-/** Decodes the object in a response. */
 export function object(text: string): Effect.Effect<StoredObject, GcsFault> {
   return Effect.map(decodeObject(text), toObject)
 }
 
-/** Decodes one page of a listing. */
 export function page(text: string) {
   return Effect.map(decodePage(text), ({ items, nextPageToken }) => ({
     heads: (items ?? []).map((item) => toObject(item).head),

@@ -4,7 +4,6 @@ import { StorageRefused } from "../../Storage.ts"
 import * as Bucket from "./Bucket.ts"
 import type { GcsFault } from "./Fault.ts"
 
-/** The permissions that the server needs. */
 const needed = [
   "storage.objects.create",
   "storage.objects.delete",
@@ -20,7 +19,6 @@ const Permissions = Schema.fromJsonString(
 const hint =
   "see SPILLWAY_GCS_KEY_FILE, or https://cloud.google.com/docs/authentication/application-default-credentials"
 
-/** The remedy for missing permissions. */
 const grant = (account = "this server's account") =>
   `give ${account} the role Storage Object Admin (roles/storage.objectAdmin) on the bucket`
 
@@ -36,7 +34,6 @@ export function refusal(bucket: string, fault: GcsFault, account?: string) {
   return new StorageRefused({ operation: "open", bucket, key: "", reason: reasonOf(bucket, fault, account) })
 }
 
-/** Whether a host name could not be resolved. */
 const isUnresolved = (reason: string): boolean => /\b(ENOTFOUND|EAI_AGAIN)\b/.test(reason)
 
 const unreachable = ({ config, name }: Bucket.Bucket, { message }: GcsFault): string => {

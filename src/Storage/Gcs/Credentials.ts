@@ -56,7 +56,6 @@ const fault =
     return networkError.test(reason) ? transient(reason) : permanent(reason)
   }
 
-/** No credentials, for an emulator. */
 const anonymous = (origin: string): Credentials => ({
   account: undefined,
   origin,

@@ -6,7 +6,6 @@ import type { At } from "../Validation.ts"
 export class GcsFault extends Data.TaggedError("GcsFault")<{
   /** Status of the response; undefined when no usable response arrived. */
   readonly status: number | undefined
-  /** Whether a retry may succeed. */
   readonly isTransient: boolean
   readonly reason: string
 }> {

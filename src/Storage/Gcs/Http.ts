@@ -23,7 +23,6 @@ export interface Body {
   readonly pieces: (onProgress: Watchdog.OnProgress) => Iterable<Uint8Array>
 }
 
-/** A complete response. */
 export interface Reply {
   readonly status: number
   readonly header: (name: string) => string | undefined
@@ -56,7 +55,6 @@ const Problem = Schema.fromJsonString(
 )
 const decodeProblem = Schema.decodeOption(Problem)
 
-/** The fault that a response body describes. */
 const problem = (status: number, text: string): GcsFault =>
   fromStatus(
     status,
@@ -73,7 +71,6 @@ export function successOf({ status, text }: Reply): Effect.Effect<string, GcsFau
   return isSuccess(status) ? Effect.succeed(text) : Effect.fail(problem(status, text))
 }
 
-/** Reads a response to its end. */
 const rest = Effect.fnUntraced(function* (response: Response.HttpResponse) {
   const pieces: Array<Uint8Array> = []
   let size = 0
@@ -168,7 +165,6 @@ export function make(
   })
 }
 
-/** A value as a JSON body. */
 export function jsonBody(value: unknown): Body {
   const bytes = Buffer.from(JSON.stringify(value))
   return { type: "application/json", size: bytes.length, pieces: () => [bytes] }

@@ -96,7 +96,6 @@ class Read {
   }
 }
 
-/** Opens the next response of the read. */
 const connect = (bucket: Bucket.Bucket, key: string, read: Read): Effect.Effect<void, GcsFault> => {
   const pinned = read.generation === undefined ? "" : `&generation=${read.generation}`
   const call = { method: "GET", path: `${Bucket.path(bucket, key)}?alt=media${pinned}`, headers: read.headers } as const

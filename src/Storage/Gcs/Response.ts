@@ -1,7 +1,4 @@
-/**
- * Requests and streamed responses, directly on undici. Through Effect's `HttpClient`, and Node's streams under it, 64 KiB take
- * twice as long on the same connection, and an upload of 1 MiB a third longer.
- */
+/** Uses undici directly: through Effect's `HttpClient`, 64 KiB take twice as long, and an upload of 1 MiB a third longer. */
 import type { Dispatcher } from "@effect/platform-node/Undici"
 import { Effect } from "effect"
 import type { Array as Arr } from "effect"
@@ -42,7 +39,6 @@ export interface Bounds {
   readonly attempt: Attempt
 }
 
-/** Receives undici's callbacks. */
 class DispatchedResponse implements Dispatcher.DispatchHandler, HttpResponse {
   status = 0
   headers: HttpResponse["headers"] = {}

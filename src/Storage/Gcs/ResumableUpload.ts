@@ -1,7 +1,4 @@
-/**
- * Uploads in chunks. After a fault only the uncommitted bytes of one chunk are sent again. The object becomes visible
- * with its last chunk; Google discards an abandoned upload after a week.
- */
+/** Uploads in chunks; a fault repeats only uncommitted bytes of one. Google discards an abandoned upload after a week. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Option, Pull, Stream } from "effect"
 import type { Scope } from "effect"
@@ -124,10 +121,7 @@ interface Chunk {
 
 type NextChunk = Effect.Effect<Chunk, StorageUnavailable | StorageRefused>
 
-/**
- * The body in chunks of `chunkSize` bytes, the last one shorter; one chunk is in memory. Fails before the last chunk when
- * the body does not have the announced size. Do not call `next` after the last chunk.
- */
+/** The body in chunks of `chunkSize` bytes, one in memory. Fails before the last if the size is wrong; no `next` after it. */
 function chunksOf(
   at: Validation.At,
   body: NewObject["body"],

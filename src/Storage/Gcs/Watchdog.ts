@@ -1,7 +1,4 @@
-/**
- * Aborts requests that stall or take too long. One fiber checks all requests twenty times per stall timeout: a timer or
- * fiber for each would cost a request of 64 KiB as much as its bytes do.
- */
+/** Aborts requests that stall or take too long. One fiber checks all: a timer for each would double the cost of 64 KiB. */
 import { Duration, Effect } from "effect"
 import type { Scope } from "effect"
 import type { GcsConfig } from "./GcsConfig.ts"
@@ -37,7 +34,6 @@ type Limits = Pick<GcsConfig["Service"], "attemptTimeout" | "stallTimeout">
  */
 const stalledChecks = { first: 8, other: 20 } as const
 
-/** The running timers and the number of checks so far. */
 interface State {
   readonly requests: Set<RequestTimer>
   readonly whole: number

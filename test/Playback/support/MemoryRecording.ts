@@ -1,6 +1,6 @@
 /** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
 import { DateTime, Effect, Layer, Option, Stream } from "effect"
-import { fileId, Peaks, Timeline } from "../../../src/Audio.ts"
+import { Peaks, Timeline } from "../../../src/Audio.ts"
 import {
   type Chunk,
   ChunkUnreadable,
@@ -89,7 +89,7 @@ export class MemoryRecording {
     { chunks, ...kept }: Kept,
     { before, files }: { readonly before?: string; readonly files: number }
   ) {
-    const all = Timeline.layout(chunks).map((file) => ({ ...file, id: fileId(kept.uid, kept.id, file) }))
+    const all = Timeline.layout(chunks).map((file) => ({ ...file, id: Timeline.fileId(kept.uid, kept.id, file) }))
     const end = before === undefined ? all.length : Number(before.split("_")[0])
     const first = Math.max(0, end - files)
     const secondsOf = (of: "capturedSamples" | "lostSamples") =>

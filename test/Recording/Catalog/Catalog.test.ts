@@ -2,7 +2,7 @@
 import { assert, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
-import { fileId, Timeline } from "../../../src/Audio.ts"
+import { Timeline } from "../../../src/Audio.ts"
 import { type AudioFileChanged, type RecordedFile, Recording } from "../../../src/Recording.ts"
 import { Catalog } from "../../../src/Recording/Catalog/Catalog.ts"
 import { ChunkIndex } from "../../../src/Recording/Catalog/ChunkIndex.ts"
@@ -79,7 +79,7 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
   const catalog = yield* Catalog
   const right = Timeline.layout(all)
   const heads = right.map((file) => ({
-    id: fileId("u", conversation, file),
+    id: Timeline.fileId("u", conversation, file),
     start: file.start,
     sampleRate: file.sampleRate,
     codec: file.codec,
@@ -107,7 +107,7 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
   assert.deepStrictEqual(files, heads, message)
   const known = new Set<string>()
   for (const file of right) {
-    const id = fileId("u", conversation, file)
+    const id = Timeline.fileId("u", conversation, file)
     // Of two files that begin at the same time at the same rate, the first one is heard by this id.
     if (known.has(id)) continue
     known.add(id)
@@ -178,7 +178,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
         name,
         Array.from({ length: 100 }, (_, at) => second(at === 60 ? 200 : at))
       )
-      const id = fileId("u", "cut", { start: 0, sampleRate: 8000, codec: "pcm16" })
+      const id = Timeline.fileId("u", "cut", { start: 0, sampleRate: 8000, codec: "pcm16" })
       const file = Option.getOrThrow(yield* catalog.file("u", "cut", id))
       const first = yield* file.pieces(0, file.samples)
       yield* index.insert(name, [second(300)])
@@ -202,7 +202,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
         Array.from({ length: 3_000 }, (_, at) => second(at))
       )
       yield* sql`analyze chunks`
-      const id = fileId("u", "long", { start: 0, sampleRate: 8000, codec: "pcm16" })
+      const id = Timeline.fileId("u", "long", { start: 0, sampleRate: 8000, codec: "pcm16" })
       const file = Option.getOrThrow(yield* catalog.file("u", "long", id))
       const page = yield* file.pieces(2_000 * 8000, file.samples)
       assert.isAtMost(page.pieces.length, 33)

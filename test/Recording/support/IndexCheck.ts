@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { fileId, Placement, Timeline } from "../../../src/Audio.ts"
+import { Placement, Timeline } from "../../../src/Audio.ts"
 import type { NewChunk } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 
 /** All that the database says of a conversation. */
@@ -33,7 +33,7 @@ const expected = (conversation: string, all: ReadonlyArray<NewChunk>, gapSeconds
   )
   return {
     files: files.map((file) => ({
-      id: fileId("u", conversation, file),
+      id: Timeline.fileId("u", conversation, file),
       start: file.start,
       sampleRate: file.sampleRate,
       codec: file.codec,

@@ -22,5 +22,12 @@ suite("Words", [
     bad: { "src/A.ts": file(lines(1_000)) },
     where: "src/A.ts:1",
     good: { "src/A.ts": file(`${lines(1_000)}\n${"// A reason.\n".repeat(50)}`) }
+  },
+  {
+    rule: "comments",
+    promise: "refuses a source tree with more than 8 % of comments",
+    bad: { "src/A.ts": file(`${lines(1_000)}\n${"// A reason.\n".repeat(90)}`) },
+    where: "src/A.ts:1",
+    good: { "src/A.ts": file(`${lines(1_000)}\n${"// A reason.\n".repeat(80)}`) }
   }
 ])
