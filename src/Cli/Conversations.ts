@@ -53,10 +53,29 @@ export const files = Effect.fnUntraced(function* (target: Target.Server, id: str
   return all
 })
 
-/** The newest `limit` conversations, newest first. */
-export function list(target: Target.Server, limit: number) {
-  return Client.json(target, HttpClientRequest.get("/v1/conversations", { urlParams: { limit } }), Page)
-}
+/** The largest page that a server returns. */
+const maxPage = 100
+
+/** The newest `limit` conversations, newest first, read in pages. `hasMore`: there are older ones. */
+export const list = Effect.fnUntraced(function* (target: Target.Server, limit: number) {
+  const conversations: Array<Conversation> = []
+  let next: string | undefined
+  do {
+    const page: typeof Page.Type = yield* Client.json(
+      target,
+      HttpClientRequest.get("/v1/conversations", {
+        urlParams: {
+          limit: Math.min(maxPage, limit - conversations.length),
+          ...(next === undefined ? {} : { before: next })
+        }
+      }),
+      Page
+    )
+    conversations.push(...page.conversations)
+    next = page.next ?? undefined
+  } while (next !== undefined && conversations.length < limit)
+  return { conversations, hasMore: next !== undefined }
+})
 
 export function audioPath(conversation: string, file: string) {
   return `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`

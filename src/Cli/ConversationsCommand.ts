@@ -3,28 +3,47 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Conversations from "./Conversations.ts"
 import * as Flags from "./Flags.ts"
+import { Screen } from "./Screen.ts"
 import { table } from "./Table.ts"
 import * as Target from "./Target.ts"
+
+/** The server lists only the latest audio files. */
+const hasMoreFiles = ({ files_next: next }: Conversations.Conversation) => next !== null && next !== undefined
 
 const row = (c: Conversations.Conversation) => [
   c.id,
   c.started_at === null ? "" : Conversations.date(c.started_at),
   Conversations.clock(c.captured_duration),
-  String(c.audio_files.length),
+  `${c.audio_files.length}${hasMoreFiles(c) ? "+" : ""}`,
   [c.live ? "live" : "", c.lost_seconds > 0 ? `lost ${c.lost_seconds.toFixed(1)} s` : ""].filter(Boolean).join(", ")
 ]
 
 export const ConversationsCommand = Command.make(
   "conversations",
   {
-    limit: Flag.Int("limit").pipe(Flag.withDescription("How many, newest first"), Flag.withDefault(20)),
+    limit: Flag.Int("limit").pipe(
+      Flag.withDescription("How many, newest first"),
+      Flag.withMetavar("N"),
+      Flag.withDefault(20),
+      Flag.filter(
+        (limit) => limit > 0,
+        (limit) => `--limit ${limit}: expected 1 or more`
+      )
+    ),
     ...Flags.server
   },
   Effect.fnUntraced(function* ({ limit, ...flags }) {
     const from = yield* Target.target(flags)
-    const { conversations } = yield* Conversations.list(from, limit)
+    const { conversations, hasMore } = yield* Conversations.list(from, limit)
     yield* conversations.length === 0
       ? Console.log(`There are no conversations yet. To create one: ${Target.hint(from, "stream FILE.wav")}`)
       : Console.log(table(["CONVERSATION", "STARTED (UTC)", "LENGTH", "FILES", "STATE"], conversations.map(row)))
+    const { say } = yield* Screen
+    if (conversations.some(hasMoreFiles))
+      yield* say(`A + marks more audio files than are counted here. To get all: ${Target.hint(from, "fetch ID")}`)
+    if (hasMore)
+      yield* say(
+        `There are older conversations. To see more: ${Target.hint(from, `conversations --limit ${limit * 5}`)}`
+      )
   })
 ).pipe(Command.withDescription("List the conversations of the key's user"))

@@ -7,7 +7,10 @@ const redraw = { terminal: Duration.millis(100), log: Duration.seconds(10) }
 export class Screen extends Context.Service<
   Screen,
   {
-    /** Replaces the previous progress line, at a limited rate. `fraction` is undefined when the total is unknown. */
+    /**
+     * Replaces the previous progress line, at a limited rate; where it can't, most are left out. `fraction` is undefined
+     * when the total is unknown.
+     */
     progress(fraction: number | undefined, text: string): Effect.Effect<void>
     /** Prints a permanent line. */
     say(text: string): Effect.Effect<void>
@@ -36,7 +39,7 @@ export class Screen extends Context.Service<
         progress: Effect.fnUntraced(function* (fraction, text) {
           const now = yield* Clock.currentTimeMillis
           const due = yield* Ref.modify(drawnAt, (at) =>
-            now - at >= pause || (fraction ?? 0) >= 1 ? [true, now] : [false, at]
+            now - at >= pause || (interactive && (fraction ?? 0) >= 1) ? [true, now] : [false, at]
           )
           if (due) yield* draw(fraction, text)
         })

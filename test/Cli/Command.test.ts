@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { foundWith } from "../support/WavFiles.ts"
+import { streamAt } from "../support/Capturer.ts"
+import { chunk, fmt, foundWith, riff } from "../support/WavFiles.ts"
 import { processEnvironment } from "../support/Settings.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
@@ -162,6 +163,47 @@ describe("the command line", () => {
       [(await closed.done).code, /spillway: Standard output was closed/.test((await closed.done).err)],
       [1, true]
     )
+  })
+
+  it("fetches many audio files under names that sort, with few lines, and says where there are more", async () => {
+    const made = await run(["keys", "create", "many"])
+    const own = { SPILLWAY_KEY: /^spw_\S{43}$/m.exec(made.out)?.[0] ?? "" }
+    const starts = Array.from({ length: 101 }, (_, index) => 1_700_000_000 + index * 100)
+    await streamAt({ url: server.url, key: own.SPILLWAY_KEY }, "many", starts)
+    const directory = Fs.mkdtempSync(`${Path.dirname(dataDir)}/many-`)
+    const { code, err, out } = await run(["fetch", "many", "-o", `${directory}/a.wav`], own)
+    assert.strictEqual(code, 0, err)
+    const names = Array.from({ length: 101 }, (_, index) => `a-${String(index + 1).padStart(3, "0")}.wav`)
+    assert.deepStrictEqual(Fs.readdirSync(directory).sort(), names)
+    assert.strictEqual(out, `${directory}/a-001.wav to ${directory}/a-101.wav  1:41  ${101 * 16_044} bytes\n`)
+    assert.match(err, /^ +0 % audio file 1 of 101, /)
+    assert.isBelow(err.trim().split("\n").length, 10)
+
+    await streamAt({ url: server.url, key: own.SPILLWAY_KEY }, "newer", [1_750_000_000])
+    const all = await run(["conversations"], own)
+    assert.match(all.out, /^many .* 100\+\n?$/m)
+    assert.match(all.err, /^A \+ marks more audio files .*: npm run spillway -- fetch ID\n$/)
+    const first = await run(["conversations", "--limit", "1"], own)
+    assert.notMatch(first.out, /^many/m)
+    assert.match(
+      first.err,
+      /^There are older conversations\. To see more: npm run spillway -- conversations --limit 5\n$/
+    )
+    const bare = await run(["conversations", "--limit", "0"], own)
+    assert.deepStrictEqual([bare.code, /expected 1 or more/.test(bare.err)], [1, true])
+  }, 60_000)
+
+  it("says before it sends where the audio goes, and that channels are mixed", async () => {
+    const stereo = Path.join(Path.dirname(dataDir), "stereo.wav")
+    Fs.writeFileSync(stereo, riff([fmt({ channels: 2 }), chunk("data", Buffer.alloc(64_000))]))
+    const { code, err, out } = await run(["stream", stereo, "--fast"])
+    assert.strictEqual(code, 0, err)
+    const [, id = ""] = /^conversation (\S+)$/m.exec(out) ?? []
+    const lines = err.split("\n")
+    assert.strictEqual(lines[0], `The 2 channels of ${stereo} are mixed to one.`)
+    assert.strictEqual(lines[1], `Sending it as the conversation ${id}`)
+    assert.match(lines[2] ?? "", /sent /)
+    assert.notInclude((await run(["stream", wav, "--fast", "--conversation", "named"])).err, "Sending it as")
   })
 
   it("creates, lists and revokes keys, and a revoked key is rejected", async () => {

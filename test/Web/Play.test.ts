@@ -1,7 +1,7 @@
 /** The player in a real Chromium: seeking, places, and what is played while one looks elsewhere. */
 import { assert, beforeAll, it } from "@effect/vitest"
 import type { Page } from "playwright-core"
-import { stream } from "../support/Capturer.ts"
+import { stream, streamAt } from "../support/Capturer.ts"
 import { noise } from "./support/Sound.ts"
 import { sharedSuite } from "./support/Suite.ts"
 
@@ -99,6 +99,42 @@ it("plays from a collapsed row, pauses in the live view, and restores the scroll
   assert.strictEqual(await page.evaluate(() => window.scrollY), place)
   await playing(page).getByRole("button", { name: "Close" }).click()
   await playing(page).waitFor({ state: "detached" })
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("shows the latest audio files of a conversation, and all earlier ones on demand", async () => {
+  await streamAt(
+    here.server,
+    "many",
+    Array.from({ length: 130 }, (_, index) => 1_700_100_000 + index * 100)
+  )
+  const { broken, context, page } = await here.open()
+  await card(page, "many").locator(".disclose").click()
+  const files = card(page, "many").locator(".file")
+  const shown = async (count: number) => {
+    await page.waitForFunction(
+      (count) => document.querySelectorAll(`li[data-conversation="many"] .file`).length === count,
+      count
+    )
+    return await files.first().locator("h5").textContent()
+  }
+  const latest = await shown(50)
+  await card(page, "many").getByText("The last 50 of more than 100 audio files.").waitFor()
+  const earlier = card(page, "many").getByRole("button", { name: "Show earlier ones" })
+  await earlier.click()
+  assert.notStrictEqual(await shown(100), latest)
+  await earlier.click()
+  await shown(130)
+  await earlier.waitFor({ state: "detached" })
+  assert.strictEqual(await card(page, "many").getByText("audio files").count(), 0)
+  // Those of the second page can be drawn, and played, as well.
+  await files.first().getByRole("slider").waitFor()
+  await files
+    .first()
+    .getByRole("button", { name: /^Play many/ })
+    .click()
+  await page.waitForFunction(() => window.noted.played.length > 0)
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -1,7 +1,7 @@
 /** Recording in a real Chromium against a real server: what was said is what is kept. */
 import { assert, it } from "@effect/vitest"
 import { launch, microphone, microphoneHears } from "../support/Browser.ts"
-import { foundWith, refusedWith } from "../support/WavFiles.ts"
+import { chunk, fmt, foundWith, refusedWith, riff } from "../support/WavFiles.ts"
 import { noted, open, spoken } from "./support/Chromium.ts"
 import { drop, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
 import { match, noise, samplesOf, wav } from "./support/Sound.ts"
@@ -99,6 +99,16 @@ it("sends all of the audio of irregular WAV files, and nothing else", async () =
     const sent = await kept(here.server, (await card.getAttribute("data-conversation")) ?? "")
     assert.isTrue(sent.equals(audio), file)
   }
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("says that the channels of a WAV file are mixed to one", async () => {
+  const { broken, context, page } = await here.open()
+  await drop(page, { "two.wav": riff([fmt({ channels: 2 }), chunk("data", noise(2, 16_000, 4))]) })
+  const card = page.locator(".job", { hasText: "two.wav" })
+  await card.getByText("Its 2 channels are mixed to one.", { exact: true }).waitFor()
+  await card.getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -97,3 +97,28 @@ export const stream = async (recorded: Recorded, options: CapturerOptions): Prom
   }
   return connections
 }
+
+/** Sends a second of silence at each of `starts`, ascending, until all of it is acknowledged. */
+export const streamAt = (
+  server: { readonly url: string; readonly key: string },
+  conversation: string,
+  starts: ReadonlyArray<number>,
+  rate = 8_000
+): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${rate}&audio_timeline=2&ack=1`
+    const socket = new WebSocket(url, { headers: { authorization: `Bearer ${server.key}` } })
+    const last = (starts.at(-1) ?? 0) + 1
+    let isDone = false
+    socket.on("open", () => {
+      socket.send(switchTo(conversation))
+      for (const start of starts) socket.send(audioFrame(start, Buffer.alloc(rate * 2)))
+    })
+    socket.on("message", (data: Buffer) => {
+      if ((readAck(data)?.through ?? 0) < last - 0.001) return
+      isDone = true
+      socket.close()
+    })
+    socket.on("error", () => {})
+    socket.on("close", (code) => (isDone ? resolve() : reject(new Error(`closed with ${code}`))))
+  })

@@ -36,10 +36,13 @@ export const Download = {
     readonly to: Destination
     /** Duration of the audio. */
     readonly seconds: number
+    /** Which of several downloads this is, from 1; for the progress. */
+    readonly part?: { readonly number: number; readonly of: number }
   }) {
     const config = yield* CliConfig
     const screen = yield* Screen
-    const { to } = options
+    const { part = { number: 1, of: 1 }, to } = options
+    const label = part.of === 1 ? "" : `audio file ${part.number} of ${part.of}, `
     let bytes = 0
     let etag: string | undefined
     let whole = Number.POSITIVE_INFINITY
@@ -78,7 +81,8 @@ export const Download = {
             Effect.andThen(
               Effect.suspend(() => {
                 const all = Option.getOrElse(size, () => bytes)
-                return screen.progress(bytes / all, `${megabytes(bytes)} of ${megabytes(all)}`)
+                const fraction = (part.number - 1 + bytes / all) / part.of
+                return screen.progress(fraction, `${label}${megabytes(bytes)} of ${megabytes(all)}`)
               })
             )
           )

@@ -31,10 +31,14 @@ export class ManyFiles extends Schema.TaggedError<ManyFiles>()("ManyFiles", {
   }
 }
 
-/** `out.wav` → `out-2.wav` */
-export function numbered(name: string, number: number): string {
-  return /\.[^./]+$/.test(name) ? name.replace(/(\.[^./]+)$/, `-${number}$1`) : `${name}-${number}`
+/** `out.wav` → `out-002.wav` of 400, so that names sort by start. */
+export function numbered(name: string, number: number, of: number): string {
+  const padded = String(number).padStart(String(of).length, "0")
+  return /\.[^./]+$/.test(name) ? name.replace(/(\.[^./]+)$/, `-${padded}$1`) : `${name}-${padded}`
 }
+
+/** Single results are printed of no more audio files than this; of more, their sum. */
+const maxLines = 10
 
 export const FetchCommand = Command.make(
   "fetch",
@@ -42,7 +46,9 @@ export const FetchCommand = Command.make(
     id: Argument.String("conversation"),
     output: Flag.String("output").pipe(
       Flag.withAlias("o"),
-      Flag.withDescription("File to write, - for standard output; several audio files become out-1.wav, out-2.wav, …"),
+      Flag.withDescription(
+        "File to write, - for standard output; several audio files become out-1.wav, out-2.wav, … with leading zeros"
+      ),
       Flag.withMetavar("FILE"),
       Flag.withDefault("out.wav")
     ),
@@ -63,19 +69,26 @@ export const FetchCommand = Command.make(
     const piped = output === "-"
     if (piped && wanted.length > 1) return yield* new ManyFiles({ conversation: id, files: files.length })
     const say = piped ? (yield* Screen).say : Console.log
+    const nameOf = (number: number) => (wanted.length > 1 ? numbered(output, number, wanted.length) : output)
+    let sum = 0
     for (const { each, number } of wanted) {
-      const name = wanted.length > 1 ? numbered(output, number) : output
       const download = Effect.gen(function* () {
-        const to = yield* piped ? Destination.standardOutput : Destination.file(name)
+        const to = yield* piped ? Destination.standardOutput : Destination.file(nameOf(number))
         const bytes = yield* Download.run({
           target: from,
           path: Conversations.audioPath(id, each.id),
           to,
-          seconds: each.duration
+          seconds: each.duration,
+          part: { number: wanted.length > 1 ? number : 1, of: wanted.length }
         })
-        yield* say(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
+        sum += bytes
+        if (wanted.length <= maxLines) yield* say(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
       })
       yield* Effect.scoped(download)
+    }
+    if (wanted.length > maxLines) {
+      const clock = Conversations.clock(wanted.reduce((seconds, { each }) => seconds + each.duration, 0))
+      yield* say(`${nameOf(1)} to ${nameOf(wanted.length)}  ${clock}  ${sum} bytes`)
     }
   })
 ).pipe(Command.withDescription("Download a conversation's audio as WAV"))

@@ -68,6 +68,11 @@ const warnOfUnfinished = (file: string, { isUnfinished }: Wav.Wav) =>
       )
     : Effect.void
 
+const warnOfMix = (file: string, { channels }: Wav.Wav) =>
+  channels > 1
+    ? Effect.flatMap(Screen, (screen) => screen.say(`The ${channels} channels of ${file} are mixed to one.`))
+    : Effect.void
+
 export const StreamCommand = Command.make(
   "stream",
   {
@@ -94,8 +99,10 @@ export const StreamCommand = Command.make(
     const wav = yield* Wav.open(file)
     const known = wav.extent()
     yield* warnOfUnfinished(file, wav)
+    yield* warnOfMix(file, wav)
     yield* warnOfCut(file, wav, known)
     const id = Option.getOrElse(conversation, () => randomUUID())
+    if (Option.isNone(conversation)) yield* (yield* Screen).say(`Sending it as the conversation ${id}`)
     const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
     if (known === undefined) yield* warnOfCut(file, wav, wav.extent())

@@ -36,6 +36,8 @@ export interface Extent {
 
 export interface Wav {
   readonly sampleRate: number
+  /** Channels of the file; what is read is their mean. */
+  readonly channels: number
   /** The header has no sizes, so everything after it counts as audio. */
   readonly isUnfinished: boolean
   /** Undefined until the end of a pipe is reached. */
@@ -102,6 +104,7 @@ const openFile = Effect.fnUntraced(function* (
   const frame = WavReader.frameBytes(audio)
   const wav: Wav = {
     sampleRate: audio.sampleRate,
+    channels: audio.channels,
     isUnfinished: audio.isUnfinished,
     extent: () => extent,
     read: (from, to) => {

@@ -105,6 +105,7 @@ export const open = Effect.fnUntraced(function* (
   const limit = start + (audio.bytes ?? Number.POSITIVE_INFINITY)
   return {
     sampleRate: audio.sampleRate,
+    channels: audio.channels,
     isUnfinished: audio.isUnfinished,
     extent: () =>
       isOver() || window.end >= limit ? WavReader.extent(audio, Math.min(window.end, limit) - start) : undefined,

@@ -1,43 +1,16 @@
 /** One conversation in the list, with a play button; expands to its audio files. */
-import { useRef, useState } from "preact/hooks"
-import { FileRow, trackOf } from "./FileRow.tsx"
+import { useState } from "preact/hooks"
+import { trackOf } from "./FileRow.tsx"
+import { Files } from "./Files.tsx"
 import type { Conversation } from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
 import { player } from "../Play/Player.ts"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
-import { useWaveforms } from "../Play/Waveforms.ts"
 import { clock, time } from "../Format.ts"
 
-/** Audio files shown of one conversation, the latest. */
-const maxFiles = 50
 /** A smaller difference between duration and captured audio counts as none. */
 const wholeSeconds = 0.05
-
-const Files = ({ conversation }: { readonly conversation: Conversation }) => {
-  const place = useRef<HTMLDivElement>(null)
-  const waveforms = useWaveforms(conversation, place)
-  const { audio_files: files, files_next: earlier } = conversation
-  return (
-    <div class="files" ref={place}>
-      {files.length === 0 && <p class="hint">No audio is on disk yet.</p>}
-      {files.length > maxFiles && (
-        <p class="hint">
-          The last {maxFiles} of its {earlier === null ? files.length : `more than ${files.length}`} audio files.
-        </p>
-      )}
-      {files.slice(-maxFiles).map((file) => (
-        <FileRow
-          key={file.id}
-          conversation={conversation}
-          file={file}
-          waveform={waveforms.get(file.id)}
-          isOnly={files.length === 1}
-        />
-      ))}
-    </div>
-  )
-}
 
 /** The audio file of the row's play button: the one played last, or the first. */
 const fileOf = ({ audio_files: files, id }: Conversation) => {

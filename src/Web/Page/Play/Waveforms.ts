@@ -6,7 +6,10 @@ import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
 import { askJson, isAbort, Refused } from "../Server.ts"
 
+/** Points of the longest audio file. */
 const maxPoints = 1_200
+/** The server's bound on the points of a response. */
+const maxRequested = 10_000
 /** Resolution of the server's waveforms; more points would repeat. */
 const pointsPerSecond = 10
 const liveMillis = 1_500
@@ -18,17 +21,38 @@ const isSeen = (element: Element | null): boolean => {
   return width > 0 && bottom > 0 && top < window.innerHeight
 }
 
+/** The server distributes the points over the audio files by duration. */
 const pointsOf = (id: string): number => {
-  const longest = Math.max(1, ...(find(id)?.audio_files ?? []).map(({ duration }) => duration))
-  return Math.min(maxPoints, Math.ceil(longest * pointsPerSecond))
+  const { audio_files = [], captured_duration = 0 } = find(id) ?? {}
+  const longest = Math.max(1, ...audio_files.map(({ duration }) => duration))
+  const ofLongest = Math.min(maxPoints, Math.ceil(longest * pointsPerSecond))
+  return Math.min(maxRequested, Math.ceil(ofLongest * Math.max(1, captured_duration / longest)))
 }
 
+const fetchWaveforms = async (
+  id: string,
+  before: string | undefined,
+  signal?: AbortSignal
+): Promise<ReadonlyArray<Model.FileWaveform>> => {
+  const page = before === undefined ? "" : `&files_before=${encodeURIComponent(before)}`
+  const path = `${Model.pathOf(id)}/waveform?points=${pointsOf(id)}${page}`
+  return (await askJson(Model.waveform, path, signal)).audio_files
+}
+
+/** `cursors`: pages of earlier audio files, each fetched once. */
 export function useWaveforms(
   conversation: Model.Conversation,
-  place: RefObject<HTMLElement | null>
+  place: RefObject<HTMLElement | null>,
+  cursors: ReadonlyArray<string>
 ): ReadonlyMap<string, Model.FileWaveform> {
   const [files, setFiles] = useState<ReadonlyMap<string, Model.FileWaveform>>(new Map())
+  const add = (more: ReadonlyArray<Model.FileWaveform>) =>
+    setFiles((files) => new Map([...files, ...more.map((file) => [file.id, file] as const)]))
   const { captured_duration, id, live } = conversation
+  const before = cursors.at(-1)
+  useEffect(() => {
+    if (before !== undefined) fetchWaveforms(id, before).then(add, () => {})
+  }, [id, before])
   useEffect(() => {
     const stop = new AbortController()
     const draw = async () => {
@@ -36,9 +60,7 @@ export function useWaveforms(
       while (!stop.signal.aborted) {
         if (isSeen(place.current)) {
           try {
-            const path = `${Model.pathOf(id)}/waveform?points=${pointsOf(id)}`
-            const { audio_files } = await askJson(Model.waveform, path, stop.signal)
-            setFiles(new Map(audio_files.map((file) => [file.id, file])))
+            add(await fetchWaveforms(id, undefined, stop.signal))
             isDrawn = !live
           } catch (cause) {
             if (isAbort(cause) || cause instanceof Refused) return

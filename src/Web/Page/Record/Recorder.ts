@@ -232,8 +232,11 @@ export async function sendFile(file: File): Promise<Job> {
   const note = mirror(state, uplink, rate)
   const about = [
     source.missing < 0.001 ? "" : `The file is truncated: its last ${duration(source.missing)} are missing.`,
-    source.isUnfinished ? "The file's header was never finished: everything after it is sent." : ""
-  ].join("")
+    source.isUnfinished ? "The file's header was never finished: everything after it is sent." : "",
+    source.channels > 1 ? `Its ${source.channels} channels are mixed to one.` : ""
+  ]
+    .filter((text) => text !== "")
+    .join(" ")
   const start = () => {
     running++
     note(about)

@@ -30,6 +30,8 @@ export class WavFile implements Source {
   readonly missing: number
   /** The header has no sizes, so everything after it counts as audio. */
   readonly isUnfinished: boolean
+  /** Channels of the file; what is read is their mean. */
+  readonly channels: number
   readonly #file: File
   readonly #audio: WavReader.Audio
   /** Offset of the first sample in the file. */
@@ -43,6 +45,7 @@ export class WavFile implements Source {
     this.start = start
     this.missing = missing / audio.sampleRate
     this.isUnfinished = audio.isUnfinished
+    this.channels = audio.channels
     this.#file = file
     this.#audio = audio
     this.#at = at
@@ -60,7 +63,6 @@ export class WavFile implements Source {
     return Infinity
   }
 
-  /** Several channels are mixed to their mean. */
   async read(from: number, to: number): Promise<Uint8Array> {
     const frame = WavReader.frameBytes(this.#audio)
     const bytes = await bytesOf(this.#file, this.#at + from * frame, (to - from) * frame)
