@@ -13,7 +13,7 @@ import { Storage } from "../../src/Storage.ts"
 import * as DiskStorage from "../../src/Storage/Disk/DiskStorage.ts"
 import * as ObjectsHttp from "../../src/Server/ObjectsHttp.ts"
 import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
-import * as UrlSignature from "../../src/Storage/Disk/UrlSignature.ts"
+import * as ObjectUrls from "../../src/Storage/Disk/ObjectUrls.ts"
 import { served } from "../Http/support/Served.ts"
 import { diskStorage, temporaryDirectory } from "../Storage/TestDisk.ts"
 
@@ -74,9 +74,9 @@ const assertRefused = Effect.fnUntraced(function* (path: string, method: HttpMet
 })
 
 /** Signed with the key of this server. */
-const forged = Effect.fnUntraced(function* (claim: UrlSignature.Claim) {
+const forged = Effect.fnUntraced(function* (claim: ObjectUrls.Claim) {
   const { dataDir } = yield* NodeConfig
-  const signature = UrlSignature.sign(fs.readFileSync(join(dataDir, "url-key")), claim)
+  const signature = ObjectUrls.signatureOf(fs.readFileSync(join(dataDir, "url-key")), claim)
   return `/objects/${claim.key}?expires=${claim.expires}&signature=${signature}`
 })
 

@@ -1,15 +1,63 @@
 /** Signed URLs of objects that this server serves. */
+import { createHmac, timingSafeEqual } from "node:crypto"
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { PublicUrl } from "../../PublicUrl.ts"
 import type { SignedUrl, StorageRefused } from "../../Storage.ts"
 import * as Validation from "../Validation.ts"
 import { StorageConfig } from "../StorageConfig.ts"
-import * as UrlCache from "../UrlCache.ts"
 import { UrlKey } from "./UrlKey.ts"
-import * as UrlSignature from "./UrlSignature.ts"
 
 /** The path prefix; the rest of the path is the key. */
 export const path = "/objects/"
+
+export interface Claim {
+  readonly method: string
+  readonly key: string
+  /** Unix seconds, as written in the URL. */
+  readonly expires: string
+}
+
+/** HMAC-SHA256 over the method, key and expiry of a URL. */
+export function signatureOf(secret: Uint8Array, { expires, key, method }: Claim): string {
+  const claim = ["spillway-url-1", method, key, expires].join("\n")
+  return createHmac("sha256", secret).update(claim).digest("base64url")
+}
+
+/** Takes constant time for every signature of the right length. */
+function isSigned(secret: Uint8Array, claim: Claim, signature: string): boolean {
+  const [given, right] = [Buffer.from(signature), Buffer.from(signatureOf(secret, claim))]
+  return given.length === right.length && timingSafeEqual(given, right)
+}
+
+interface Cached {
+  readonly url: SignedUrl
+  /** Unix milliseconds after which the URL is signed again. */
+  readonly until: number
+}
+
+/**
+ * Reuses a URL while at least half of its lifetime is left, so that HTTP caches can hit. `name` identifies everything that a
+ * URL depends on. Evicts the oldest of more than `bound` URLs.
+ */
+export function makeCache(bound: number) {
+  const known = new Map<string, Cached>()
+  return {
+    get: (name: string, now: number): SignedUrl | undefined => {
+      const cached = known.get(name)
+      return cached !== undefined && now <= cached.until ? cached.url : undefined
+    },
+    add: (name: string, now: number, url: SignedUrl): SignedUrl => {
+      known.delete(name)
+      known.set(name, { url, until: (now + url.expiresAt.getTime()) / 2 })
+      for (const oldest of known.keys()) {
+        if (known.size <= bound) break
+        known.delete(oldest)
+      }
+      return url
+    },
+    size: () => known.size
+  }
+}
 
 export class ObjectUrls extends Context.Service<
   ObjectUrls,
@@ -17,7 +65,7 @@ export class ObjectUrls extends Context.Service<
     /** The URL expires at `ends` (Unix milliseconds) at the latest. */
     sign(at: Validation.At, lifetime: Duration.Duration, ends: number): Effect.Effect<SignedUrl, StorageRefused>
     /** Whether the signature is valid for this method and has not expired. */
-    isValid(claim: UrlSignature.Claim, signature: string): Effect.Effect<boolean>
+    isValid(claim: Claim, signature: string): Effect.Effect<boolean>
   }
 >()("spillway/Storage/Disk/ObjectUrls") {
   static readonly layerNoDeps = Layer.effect(
@@ -26,7 +74,7 @@ export class ObjectUrls extends Context.Service<
       const secret = yield* UrlKey
       const { urls } = yield* StorageConfig
       const publicUrl = yield* PublicUrl
-      const cache = UrlCache.make(urls)
+      const cache = makeCache(urls)
 
       return ObjectUrls.of({
         sign: Effect.fnUntraced(function* (at, lifetime, ends) {
@@ -37,14 +85,14 @@ export class ObjectUrls extends Context.Service<
           if (known !== undefined) return known
           const expiresAt = yield* Validation.urlExpiry(at, lifetime, now, ends)
           const expires = String(expiresAt / 1_000)
-          const signature = UrlSignature.sign(secret, { method: "GET", key: at.key, expires })
+          const signature = signatureOf(secret, { method: "GET", key: at.key, expires })
           const url = `${base}${path}${at.key}?expires=${expires}&signature=${signature}`
           return cache.add(name, now, { url, expiresAt: new Date(expiresAt) })
         }),
         isValid: (claim, signature) =>
           Effect.map(
             Clock.currentTimeMillis,
-            (now) => UrlSignature.isSigned(secret, claim, signature) && now < Number(claim.expires) * 1_000
+            (now) => isSigned(secret, claim, signature) && now < Number(claim.expires) * 1_000
           )
       })
     })

@@ -1,11 +1,11 @@
 /** Signed URLs are handed out again while they are good for long enough. */
 import { assert, it } from "@effect/vitest"
-import * as UrlCache from "../../src/Storage/UrlCache.ts"
+import * as ObjectUrls from "../../../src/Storage/Disk/ObjectUrls.ts"
 
 const url = (expiresAt: number) => ({ url: String(expiresAt), expiresAt: new Date(expiresAt) })
 
 it("returns a URL again only while at least half of its lifetime is left", () => {
-  const cache = UrlCache.make(10)
+  const cache = ObjectUrls.makeCache(10)
   const first = cache.add("a", 1_000, url(11_000))
   assert.strictEqual(cache.get("a", 1_000), first)
   assert.strictEqual(cache.get("a", 6_000), first)
@@ -16,7 +16,7 @@ it("returns a URL again only while at least half of its lifetime is left", () =>
 })
 
 it("evicts the oldest URL beyond its capacity", () => {
-  const cache = UrlCache.make(3)
+  const cache = ObjectUrls.makeCache(3)
   for (const name of ["a", "b", "c", "a", "d"]) cache.add(name, 0, url(1_000))
   assert.strictEqual(cache.size(), 3)
   assert.deepStrictEqual(
