@@ -2,7 +2,7 @@
 import "./ThreadPool.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Layer } from "effect"
-import { StorageRead, StorageWrite } from "./Bulkhead.ts"
+import { StorageBulkheads } from "./Bulkhead.ts"
 import * as Configuration from "./Server/Configuration.ts"
 import * as DataDirectory from "./Server/DataDirectory.ts"
 import * as ErrorResponses from "./Server/ErrorResponses.ts"
@@ -29,7 +29,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, ErrorResponses.layer]),
-  Layer.provide([StorageRead.layer, StorageWrite.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
+  Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
   Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerUnknown]),
   Layer.provide([DataDirectory.layer, Readiness.layer]),

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect"
 import { TestClock } from "effect/testing"
-import { NestedTake, StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
+import { NestedTake, StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { make } from "./TestBulkhead.ts"
 
@@ -287,7 +287,8 @@ it.effect("warns once a minute while work waits, and once after a rejection", ()
 
 it.effect("sizes the node's bulkheads from the settings", () =>
   Effect.gen(function* () {
-    const all = yield* Effect.all([StorageRead, StorageWrite])
+    const { read, write } = yield* StorageBulkheads
+    const all = [read, write]
     const permits = yield* Effect.forEach(all, (bulkhead) => Effect.map(bulkhead.stats, (stats) => stats.permits))
     assert.deepStrictEqual(
       all.map(({ name }, i) => [name, permits[i]]),
@@ -296,7 +297,5 @@ it.effect("sizes the node's bulkheads from the settings", () =>
         ["storage.write", 16]
       ]
     )
-  }).pipe(
-    Effect.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer)))
-  )
+  }).pipe(Effect.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))))
 )

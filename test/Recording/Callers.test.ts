@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option } from "effect"
-import { StorageRead, StorageWrite } from "../../src/Bulkhead.ts"
+import { StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { callerOf, Db, DbCaller } from "../../src/Db.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
@@ -44,7 +44,7 @@ it.live("runs recording on its reserved connections, and requests on those of th
       })
     )
     const node = Recording.layer.pipe(
-      Layer.provide([watched, MemoryStorage.layer, protection, StorageRead.layer, StorageWrite.layer]),
+      Layer.provide([watched, MemoryStorage.layer, protection, StorageBulkheads.layer]),
       Layer.provide([BulkheadConfig.layer, Layer.succeed(NodeConfig, { dataDir }), NodeServices.layer]),
       Layer.provide([recordingConfig({ commitInterval: Duration.millis(10) }), Postgres.layer])
     )

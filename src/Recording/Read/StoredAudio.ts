@@ -4,7 +4,7 @@
  */
 import { crc32c } from "@node-rs/crc32"
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Schema, Stream } from "effect"
-import { type Saturated, StorageRead } from "../../Bulkhead.ts"
+import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
 import { NotSealed, Protection, SealedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
@@ -97,7 +97,7 @@ class Checksum {
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
-  const storageRead = yield* StorageRead
+  const { read: storageRead } = yield* StorageBulkheads
   const protection = yield* Protection
   const decoder = ChunkDecoder.make(protection, config.decodedBytes)
 

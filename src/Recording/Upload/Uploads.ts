@@ -4,7 +4,7 @@
  */
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Context, Deferred, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
-import { type Saturated, StorageWrite } from "../../Bulkhead.ts"
+import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
@@ -89,7 +89,7 @@ const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
   const protection = yield* Protection
-  const storageWrite = yield* StorageWrite
+  const { write: storageWrite } = yield* StorageBulkheads
   const rows = yield* ChunkRows
   const journal = yield* Journal
   const live = yield* LiveConversations

@@ -3,7 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted, References, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { Peaks } from "../../../src/Audio.ts"
-import { StorageRead } from "../../../src/Bulkhead.ts"
+import { StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Import } from "../../../src/Recording.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
@@ -52,7 +52,7 @@ const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer, C
       level: "standard",
       masterSecrets: Option.some(Redacted.make(secret.toString("base64")))
     }),
-    StorageRead.layer.pipe(Layer.provide(BulkheadConfig.layer)),
+    StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer)),
     recordingConfig({ decodedBytes: 100_000 }),
     Layer.succeed(References.MinimumLogLevel, "None")
   ])

@@ -2,7 +2,7 @@
 import { assert, layer } from "@effect/vitest"
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Stream } from "effect"
-import { StorageRead } from "../../../src/Bulkhead.ts"
+import { StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import type { Chunk } from "../../../src/Recording.ts"
 import { StoredAudio } from "../../../src/Recording/Read/StoredAudio.ts"
@@ -58,7 +58,7 @@ const world = StoredAudio.layer.pipe(
       level: "enhanced",
       masterSecrets: Option.some(Redacted.make(secret.toString("base64")))
     }),
-    StorageRead.layer.pipe(Layer.provide(BulkheadConfig.layer)),
+    StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer)),
     recordingConfig({ readPiece: 100_000, decodedBytes: 300_000 })
   ])
 )

@@ -1,7 +1,7 @@
 /** A node with journal, uploads and database, on the storage of the test. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option, Random, Redacted, References, Stream } from "effect"
-import { StorageRead, StorageWrite } from "../../../src/Bulkhead.ts"
+import { StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Db, type DbError } from "../../../src/Db.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
@@ -109,7 +109,7 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
     Layer.provideMerge(Layer.mergeAll(journal, rows, conversations)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
-    Layer.provide(Layer.mergeAll(StorageRead.layer, StorageWrite.layer).pipe(Layer.provide(BulkheadConfig.layer))),
+    Layer.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))),
     Layer.provide([
       recordingConfig({ ...fast, ...config }),
       Layer.succeed(NodeConfig, { dataDir }),
