@@ -8,7 +8,7 @@ const maxPrefix = 3
 /** A file of fewer lines earns its name by two importers. */
 const smallLines = 60
 /** Most small files with one importer in the project. It may only fall. */
-export const maxSmallFiles = 12
+export const maxSmallFiles = 10
 
 const folderOf = (path: string): string => path.split("/").slice(0, -1).join("/")
 

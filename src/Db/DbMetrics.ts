@@ -23,12 +23,16 @@ const active = Metric.gauge("spillway_db_pool_active", { description: "Operation
 const waiting = Metric.gauge("spillway_db_pool_waiting", { description: "Operations that wait for a connection" })
 const capacity = Metric.gauge("spillway_db_pool_capacity", { description: "Largest number of connections" })
 
-export interface DbMetrics {
-  /** Sampled, because it changes with every query. */
-  readonly pool: (use: { readonly active: number; readonly waiting: number }) => void
+/** Receives the events of operations. Called synchronously; must neither throw nor block. */
+export interface Observer {
   readonly onEnd: (operation: string, millis: number) => void
   readonly onRetry: (operation: string, fault: Fault.Fault) => void
   readonly onFault: (operation: string, fault: Fault.Fault) => void
+}
+
+export interface DbMetrics extends Observer {
+  /** Sampled, because it changes with every query. */
+  readonly pool: (use: { readonly active: number; readonly waiting: number }) => void
 }
 
 /** Updates the metrics in `context` synchronously, because every query does so. */

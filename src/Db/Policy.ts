@@ -5,6 +5,7 @@ import { DbBusy, DbCaller, DbTimeout, DbUnavailable } from "../Db.ts"
 import type { DbError } from "../Db.ts"
 import { attempt, makeDeadlines } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
+import type { Observer } from "./DbMetrics.ts"
 import * as Fault from "./Fault.ts"
 import * as PoolShares from "./PoolShares.ts"
 
@@ -12,13 +13,6 @@ export interface Operation {
   readonly name: string
   /** Whether a retry is safe although the server may have applied the operation. */
   readonly isRepeatable: (error: SqlError.SqlError) => boolean
-}
-
-/** Receives events for metrics. Called synchronously; must neither throw nor block. */
-export interface Observer {
-  readonly onEnd: (operation: string, millis: number) => void
-  readonly onRetry: (operation: string, fault: Fault.Fault) => void
-  readonly onFault: (operation: string, fault: Fault.Fault) => void
 }
 
 export interface Policy {

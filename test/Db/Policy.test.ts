@@ -5,12 +5,13 @@ import type { SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { callerOf, DbBusy, DbCaller, DbTimeout, DbUnavailable, healthCaller, ingestCaller } from "../../src/Db.ts"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
+import type { Observer } from "../../src/Db/DbMetrics.ts"
 import * as Policy from "../../src/Db/Policy.ts"
 import * as Settings from "../../src/Settings.ts"
 import { answered, broke } from "./Errors.ts"
 
 const standard = Settings.read(DbConfig.settings)
-const silent: Policy.Observer = { onEnd: () => undefined, onRetry: () => undefined, onFault: () => undefined }
+const silent: Observer = { onEnd: () => undefined, onRetry: () => undefined, onFault: () => undefined }
 const repeatable: Policy.Operation = { name: "Test.read", isRepeatable: () => true }
 const once: Policy.Operation = { name: "Test.write", isRepeatable: () => false }
 

@@ -1,11 +1,10 @@
-/** Runs `spillway import`: pages through a user's objects and prints a summary. */
-import { Clock, Console, Effect, Option, Schema } from "effect"
+/** Runs `spillway import`: uploads a local copy if there is one, pages through a user's objects and prints a summary. */
+import { Clock, Console, Effect, FileSystem, Option, Path, Schema, Stream } from "effect"
 import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../../Db.ts"
 import { Import } from "../../Recording.ts"
-import { StorageUnavailable } from "../../Storage.ts"
+import { Storage, StorageUnavailable } from "../../Storage.ts"
 import { CliConfig } from "../CliConfig.ts"
 import { Disconnected } from "../Connection.ts"
-import * as ImportFiles from "./ImportFiles.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 
@@ -69,6 +68,62 @@ const reasonOf = (error: Transient): string => {
   return error._tag === "DbTimeout" ? "The database is too slow" : "The database does not answer"
 }
 
+export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", {
+  path: Schema.String,
+  /** What to do about it, or empty. */
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `There is no directory ${this.path}${this.remedy}.`
+  }
+}
+
+/** Files of `--from` uploaded at the same time. */
+const window = 8
+
+const isChunk = (name: string) => /\.(bin|enc|opus)$/.test(name)
+
+/**
+ * `--from`: uploads a local copy of a bucket under the original keys, and returns the rejected files with their reasons. An
+ * identical object is no failure. A copy has no object metadata, so the import takes times from the keys.
+ */
+const putAll = Effect.fnUntraced(function* (from: string, uid: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const storage = yield* Storage
+  const all = path.join(from, "chunks")
+  const root = path.join(all, uid)
+  const namesIn = (directory: string) => Effect.orElseSucceed(fs.readDirectory(directory), (): Array<string> => [])
+  if (!(yield* fs.exists(all)))
+    return yield* new NoDirectory({ path: all, remedy: ": give the directory that holds chunks/" })
+  if (!(yield* fs.exists(root))) return yield* new NoDirectory({ path: root, remedy: "" })
+
+  const one = Effect.fnUntraced(function* (conversation: string, name: string) {
+    const file = path.join(root, conversation, name)
+    const key = `chunks/${uid}/${conversation}/${name}`
+    const info = yield* Effect.option(Effect.andThen(fs.access(file, { readable: true }), fs.stat(file)))
+    if (Option.isNone(info) || info.value.type !== "File")
+      return Option.some({ key, why: "not readable", reason: "it is no file that can be read" })
+    const size = Number(info.value.size)
+    const unread = (cause: unknown) => new StorageUnavailable({ operation: "read", bucket: from, key, cause })
+    const stream = Stream.mapError(fs.stream(file), unread)
+    const object = { key, body: { size, stream }, contentType: "application/octet-stream", metadata: {} }
+    return yield* storage.put(object).pipe(
+      Effect.as(Option.none()),
+      Effect.catchTag(["ObjectConflict", "StorageRefused"], ({ message }) =>
+        Effect.succeedSome({ key, why: "not taken by the store", reason: message })
+      )
+    )
+  })
+
+  const left = yield* Effect.forEach(yield* namesIn(root), (conversation) =>
+    Effect.flatMap(namesIn(path.join(root, conversation)), (names) =>
+      Effect.forEach(names.filter(isChunk), (name) => one(conversation, name), { concurrency: window })
+    )
+  )
+  return left.flat().flatMap(Option.toArray)
+})
+
 const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string>, options: Options) {
   const { page } = yield* Import
   const config = yield* CliConfig
@@ -89,7 +144,7 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
       Effect.sync(() => total.objects),
       config
     )
-  if (Option.isSome(from)) yield* Effect.forEach(yield* retrying(ImportFiles.put(from.value, uid)), skip)
+  if (Option.isSome(from)) yield* Effect.forEach(yield* retrying(putAll(from.value, uid)), skip)
   let told = yield* Clock.currentTimeMillis
   let after = Option.some("")
   while (Option.isSome(after)) {
