@@ -28,7 +28,6 @@ export function refusal(response: HttpClientResponse.HttpClientResponse) {
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
-/** Returns the response, whatever its status. */
 export function send({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
@@ -55,14 +54,12 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
   return cause instanceof Error && cause.message !== "" ? cause.message : reason._tag
 }
 
-/** Fails unless the status is 2xx. */
 export function succeed(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.flatMap(send(target, request), (response) =>
     response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
   )
 }
 
-/** Decodes the body of a 2xx response. */
 export function json<A>(
   target: Target.Server,
   request: HttpClientRequest.HttpClientRequest,

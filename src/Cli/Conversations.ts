@@ -41,7 +41,6 @@ export function get(target: Target.Server, id: string, before?: string) {
   )
 }
 
-/** All audio files of a conversation, oldest first. */
 export const files = Effect.fnUntraced(function* (target: Target.Server, id: string) {
   const all: Array<AudioFile> = []
   let before: string | undefined

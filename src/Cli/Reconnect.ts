@@ -1,7 +1,4 @@
-/**
- * Retries after disconnections with exponential backoff, or after the server's `Retry-After`. Only tries without
- * progress count towards the limit.
- */
+/** Retries with exponential backoff, or after the server's `Retry-After`. Only tries without progress count as tries. */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
 import type { Unreachable } from "./Client.ts"

@@ -7,10 +7,7 @@ const redraw = { terminal: Duration.millis(100), log: Duration.seconds(10) }
 export class Screen extends Context.Service<
   Screen,
   {
-    /**
-     * Replaces the previous progress line, at a limited rate; where it can't, most are left out. `fraction` is undefined
-     * when the total is unknown.
-     */
+    /** Replaces the previous progress line, at a limited rate. `fraction` is undefined when the total is unknown. */
     progress(fraction: number | undefined, text: string): Effect.Effect<void>
     /** Prints a permanent line. */
     say(text: string): Effect.Effect<void>

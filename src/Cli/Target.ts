@@ -39,7 +39,6 @@ export function hint({ again }: Pick<Target, "again">, command: string): string 
   return ["npm run spillway --", command, ...again.flags].join(" ")
 }
 
-/** A `curl` command line to copy. */
 export function curl({ again, url }: Target, path: string): string {
   return `curl -H "Authorization: Bearer ${again.key}" ${quoted(url + path)}`
 }

@@ -20,19 +20,12 @@ type Failure = AudioFileChanged | AudioMissing | AudioUnreadable | Exclude<ReadE
 export interface Rendition {
   readonly file: RecordedFile
   readonly format: Wav.Format
-  /** In bytes. */
   readonly size: number
   /** Strong entity tag with quotes (RFC 9110, section 8.8.3). */
   readonly etag: string
-  /**
-   * Fails at the first chunk that can't be read and logs its key; it is never replaced by silence. One piece of the
-   * store's read size is in memory at a time.
-   */
+  /** Fails at the first chunk that can't be read, and logs its key. Holds one piece of the store's read size in memory. */
   bytes(range: Wav.Range): Stream.Stream<Uint8Array, Failure>
-  /**
-   * Succeeds when the first piece of audio in the range has been read, so that a failure is known before the response
-   * begins. The scope closes the reads.
-   */
+  /** Succeeds when the first piece has been read, so that a failure is known before the response. The scope closes the reads. */
   begin(range: Wav.Range): Effect.Effect<Stream.Stream<Uint8Array, Failure>, Failure, Scope.Scope>
 }
 

@@ -6,13 +6,11 @@ import { type FailedCheck, Readiness } from "../Readiness.ts"
 import { type CaptureStats, Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 
-/** A bound and its use. */
 export interface Bound {
   readonly name: string
   readonly unit: "count" | "bytes"
   readonly used: number
   readonly limit: number
-  /** Length of its queue. */
   readonly waiting: number
 }
 

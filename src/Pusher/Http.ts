@@ -24,10 +24,7 @@ const badHandshake = (reason: string) =>
     headers: { "sec-websocket-version": "13, 8" }
   })
 
-/**
- * Sent in a close frame, not as the status of the upgrade: a device's backend that counts rejected upgrades as server
- * failures would stop connecting for all of its users.
- */
+/** Sent in a close frame: a backend that counts rejected upgrades as failures would stop connecting for all of its users. */
 const retryReason = ({ limit, of, setting }: NoSeat) =>
   `Retry-After: 5; the ${of} has ${limit} captures, as many as ${setting} allows`
 
@@ -159,5 +156,4 @@ const make = Effect.gen(function* () {
   yield* router.add("GET", path, listen)
 })
 
-/** `WS /v1/trigger/listen`. */
 export const layer = Layer.effectDiscard(make)

@@ -1,7 +1,4 @@
-/**
- * The messages of `WS /v1/trigger/listen`: binary, starting with a u32 LE opcode. Wire-compatible with omi's pusher; 203 and
- * 204 are sent only with `ack=1`.
- */
+/** The binary messages of `WS /v1/trigger/listen`, compatible with omi's pusher; 203 and 204 are sent only with `ack=1`. */
 import { Option, Schema } from "effect"
 import { Id } from "../Id.ts"
 

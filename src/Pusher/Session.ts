@@ -46,7 +46,6 @@ export class Session {
     this.#credit = limits.framesPerSecond * rateWindow
   }
 
-  /** Starts reading frames. */
   start(capture: Capture): void {
     this.#capture = capture
     this.#socket.on("message", (data, isBinary) => {

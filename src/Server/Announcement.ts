@@ -1,7 +1,4 @@
-/**
- * Announces the server's address once it listens. A new admin key is printed on a terminal only, so that no log collector
- * stores it.
- */
+/** Announces the server's address. A new admin key is printed on a terminal only, so that no log collector stores it. */
 import { Effect, Layer, Option, Redacted } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"

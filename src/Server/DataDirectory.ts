@@ -5,7 +5,6 @@ import { Effect, FileSystem, Layer, Path, Predicate, Schema } from "effect"
 import type { PlatformError } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
 
-/** The data directory can't be created or written. */
 export class DataDirectoryUnusable extends Schema.TaggedError<DataDirectoryUnusable>()("DataDirectoryUnusable", {
   path: Schema.String,
   problem: Schema.String
@@ -29,10 +28,7 @@ export class DataDirectoryInUse extends Schema.TaggedError<DataDirectoryInUse>()
 /** SQLITE_BUSY: another process has the lock. */
 const isLocked = (error: unknown) => Predicate.hasProperty(error, "errcode") && error.errcode === 5
 
-/**
- * A kernel file lock, which the end of the process releases in every case. Node has no API for it, so an open SQLite
- * transaction holds it. Nothing is written to the file.
- */
+/** A kernel's file lock ends with the process. Node has no API for it, so an open SQLite transaction holds it. */
 const lock = (dataDir: string, file: string) =>
   Effect.acquireRelease(
     Effect.try({

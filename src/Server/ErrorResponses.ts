@@ -53,5 +53,4 @@ const rules = Problems.rules(
   )
 )
 
-/** `Problems`, with these rules. */
 export const layer = Layer.provideMerge(rules, Problems.layer)

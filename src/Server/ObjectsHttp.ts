@@ -1,7 +1,4 @@
-/**
- * `/objects`: objects of the disk store by signed URL. The signature is the permission, so no key is needed. It covers GET
- * only: HEAD is rejected with 403, as by Google Cloud Storage and S3.
- */
+/** `/objects`: objects of the disk store by URLs that are signed for GET. HEAD is 403, as in Google Cloud Storage and S3. */
 import { Clock, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Seats } from "../Bulkhead.ts"

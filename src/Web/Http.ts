@@ -44,7 +44,6 @@ const accepts = (header: string | undefined, encoding: string): boolean =>
     return name?.trim().toLowerCase() === encoding && !/^\s*q=0(\.0*)?\s*$/.test(weight ?? "")
   })
 
-/** Loads the bundle; none if the page was not bundled. */
 const load = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

@@ -1,7 +1,4 @@
-/**
- * Streams a WAV file into a conversation until the server acknowledges its last sample. A new connection resumes at
- * the first unacknowledged sample.
- */
+/** Streams a WAV file until its last sample is acknowledged. A new connection resumes at the first unacknowledged sample. */
 import { Clock, Duration, Effect, Queue, Redacted } from "effect"
 import { CliConfig } from "../CliConfig.ts"
 import { Disconnected, open } from "../Connection.ts"
@@ -46,7 +43,6 @@ export const Upload = {
     const news = yield* Queue.sliding<void>(1)
     let acknowledged = 0
     let sent = 0
-    /** Highest sample ever sent. */
     let reached = 0
 
     const show = Effect.suspend(() => {
@@ -77,10 +73,7 @@ export const Upload = {
       while (!met()) yield* acknowledgement
     })
 
-    /**
-     * Unix seconds at which a frame is sent: after its last sample in real time, else within the server's message
-     * rate.
-     */
+    /** Unix seconds at which a frame is sent: after its last sample in real time, else at the server's message rate. */
     const due = (frame: { readonly to: number; readonly index: number; readonly openedAt: number }) =>
       realtime ? beganAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
 

@@ -136,10 +136,7 @@ const openReadable = <E>(path: string, onError: (error: unknown) => E) =>
     })
   })
 
-/**
- * Reads a named pipe or a shell's `<(…)`. Node's file streams block a thread until data arrives, and that thread
- * keeps the process from exiting.
- */
+/** Reads a named pipe or `<(…)`. Node's file streams block a thread until data arrives, which keeps the process from exiting. */
 export function readNamed<E>(path: string, onError: (error: unknown) => E): Stream.Stream<Uint8Array, E> {
   return Stream.unwrap(
     Effect.map(openReadable(path, onError), (fd) =>

@@ -1,10 +1,7 @@
 /** A capture's progress: audio received, handed to the journal, fsynced and acknowledged. */
 import type { Acknowledgement } from "./Capture.ts"
 
-/**
- * Minimum time between two acknowledgements of an active conversation: two commit intervals, less the jitter of their timer.
- * A full second would often take three commits.
- */
+/** Minimum time between acknowledgements: two commits, less their timer's jitter. A full second would often take three. */
 const ackMillis = 900
 
 export class AckProgress {
@@ -61,10 +58,7 @@ export class AckProgress {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
   }
 
-  /**
-   * `bytes` of audio up to Unix second `through`, by their timestamps, are placed or recognized as a replay.
-   * `isSetBack`: the sender's clock was set back, so `through` decreases.
-   */
+  /** Placed or recognized as a replay up to Unix second `through`, which decreases if `isSetBack`: the clock was set back. */
   placed(through: number, bytes: number, isSetBack: boolean): void {
     this.#received.through = isSetBack ? through : Math.max(this.#received.through, through)
     this.#received.bytes += bytes

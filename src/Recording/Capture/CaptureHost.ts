@@ -23,10 +23,7 @@ export interface CaptureHost {
   /** Always calls `entered` later, also after a failure. */
   readonly enter: (capture: CaptureWriter, conversation: string) => void
   readonly leave: (capture: CaptureWriter, conversation: LiveConversation) => void
-  /**
-   * Reads what is recorded from Unix second `at`; always calls `recalled` later, also after a failure. `audio`, if given, is
-   * searched for nearby when other audio is recorded at `at`.
-   */
+  /** Reads what is recorded at Unix second `at`, or nearby where `audio` matches. `recalled` is called later, also after a failure. */
   readonly recall: (
     capture: CaptureWriter,
     conversation: LiveConversation,

@@ -1,7 +1,4 @@
-/**
- * The hot path of recording: takes frames in the socket's message event, places them on the timeline and buffers them until
- * the journal's next commit. Plain code, no fiber, one copy per frame.
- */
+/** The hot path: takes frames in the socket's event, places and buffers them for the next commit. One copy, no fiber. */
 import { Timeline } from "../../Audio.ts"
 import type { Batch } from "../Journal/Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"

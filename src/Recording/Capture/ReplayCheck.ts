@@ -18,10 +18,7 @@ export const leastShiftSeconds = 0.01
 const sameSeconds = 1e-6
 
 export type Step =
-  /**
-   * The first `samples` samples are new and lie at Unix second `at`, `shift` seconds after their timestamps. `isSetBack`:
-   * other audio is recorded at their timestamps.
-   */
+  /** New samples, at Unix second `at`, `shift` seconds after their timestamps. `isSetBack`: other audio is recorded there. */
   | {
       readonly _tag: "New"
       readonly at: number
@@ -29,7 +26,6 @@ export type Step =
       readonly shift: number
       readonly isSetBack: boolean
     }
-  /** The first `samples` samples are already recorded. */
   | { readonly _tag: "Replay"; readonly samples: number }
   | { readonly _tag: "Recall"; readonly at: number }
 
@@ -141,10 +137,7 @@ export class ReplayCheck {
     return this.#new({ at, samples, shift: this.#shift, isSetBack: false }, stamp, mode)
   }
 
-  /**
-   * Places audio with timestamps in recorded time at the end. Keeps the shift of later audio: coarse timestamps stay in
-   * recorded time until they change, and would increase it each time.
-   */
+  /** Keeps the shift for later audio: coarse timestamps stay in recorded time for some frames, and would increase it each time. */
   #append(stamp: number, end: number, samples: number): Step {
     return this.#new({ at: end, samples, shift: end - stamp, isSetBack: true }, stamp, "coarse")
   }

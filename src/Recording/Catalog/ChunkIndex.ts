@@ -1,7 +1,6 @@
 /**
- * Inserts chunks into the index of their conversation, one transaction at a time. A chunk after all others is an append: it
- * reads the previous row and changes one row of each table. Otherwise the following rows are laid out again until one stays
- * unchanged.
+ * Inserts chunks into the index of their conversation. An append reads the previous row and changes one row of each table;
+ * otherwise the following rows are laid out again until one stays unchanged.
  */
 import { Context, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"

@@ -11,7 +11,6 @@ import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 import type { Key, Placed } from "./LayoutMerge.ts"
 
-/** The key of a chunk's row. */
 export type ChunkName = Pick<JournalChunk, "uid" | "conversation" | "start" | "id">
 
 export interface StoredObject extends ObjectSum {
@@ -53,10 +52,7 @@ export class ChunkRows extends Context.Service<
       conversation: string,
       span: { readonly from: number; readonly to: number }
     ): Stream.Stream<Chunk, DbError>
-    /**
-     * Number of rows of a conversation, the Unix second at which they end, and the clock shift of the last one. None if the
-     * conversation has no row of its own.
-     */
+    /** Number of rows, Unix second of their end, and the last clock shift. None if the conversation has no row of its own. */
     tail(uid: string, conversation: string): Effect.Effect<Option.Option<Tail>, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */

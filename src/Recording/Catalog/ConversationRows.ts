@@ -84,7 +84,6 @@ export class ConversationRows extends Context.Service<
 type Sql = SqlClient.SqlClient
 
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
-/** Matches no file; replaces ids that are not UUIDs. */
 const noId = "00000000-0000-0000-0000-000000000000"
 
 const wanted = (sql: Sql, files: Files): Statement.Statement<object> => {

@@ -28,10 +28,7 @@ export interface KnownChunk extends Span.Span {
 export class ImportRows extends Context.Service<
   ImportRows,
   {
-    /**
-     * Inserts chunks whose key has no row; returns the number of new rows. Creates missing conversations; `createdAt` is no
-     * later than the first chunk.
-     */
+    /** Inserts chunks whose key has no row, and missing conversations; returns the number of new rows. */
     insert(uid: string, chunks: ReadonlyArray<ImportedChunk>): Effect.Effect<number, DbError>
     /** The indexed ones among `objects`, by key. */
     known(

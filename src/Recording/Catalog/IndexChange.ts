@@ -1,7 +1,4 @@
-/**
- * Computes how new chunks change the index of a conversation, page by page. Used to write the index, and to overlay it with
- * chunks in the journal.
- */
+/** Computes how new chunks change the index of a conversation, page by page: to write it, or to overlay it with live chunks. */
 import { Effect } from "effect"
 import { Timeline } from "../../Audio.ts"
 import type { FileRow } from "./IndexRows.ts"

@@ -1,7 +1,4 @@
-/**
- * Merges chunks into an existing layout. The following rows are fed in order until one is placed as before: then all rows
- * after it are unchanged too. Pure.
- */
+/** Merges chunks into a layout. The following rows are fed in order until one, and so all after it, is placed as before. */
 import { Placement, Timeline } from "../../Audio.ts"
 
 export interface Key {

@@ -1,7 +1,4 @@
-/**
- * The limit of concurrent uploads: halved after a late commit, one more after a timely one, so that uploads slow down before
- * acknowledgements do. Pure.
- */
+/** Concurrent uploads: halved after a late commit, one more after a timely one, so that uploads yield to acknowledgements. */
 
 /** Lateness of a commit at which acknowledgements take over a second with the default commit interval. */
 export const lateMillis = 500

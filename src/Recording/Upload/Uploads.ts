@@ -1,7 +1,4 @@
-/**
- * Uploads sealed chunks: put the object, insert the row, release the chunk from the journal. After a kill, all steps are
- * repeated; each is idempotent.
- */
+/** Uploads sealed chunks: puts the object, inserts the row, releases the chunk. Steps are idempotent, and repeated after a kill. */
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Context, Deferred, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
@@ -122,10 +119,7 @@ const make = Effect.gen(function* () {
     )
 
   const active = new Set<Active>()
-  /**
-   * Rows are written in the order of the audio, because an append is cheapest and keeps the ETags of responses in progress.
-   * The rows of a conversation are serialized by its lock anyway.
-   */
+  /** Rows in the order of the audio are cheap appends, and keep ETags. The conversation's lock serializes them anyway. */
   const untilInOrder = ({ conversation, start, uid }: JournalChunk) =>
     Effect.suspend(() =>
       Effect.forEach(

@@ -8,10 +8,7 @@ import type { DiskFault } from "./Fault.ts"
 const attempts = 16
 
 export interface Directories {
-  /**
-   * Links the file `from` as `to`, durably. Fails with EEXIST if `to` exists; `to` is then durable too, because the put
-   * that created it may have been killed before it synced.
-   */
+  /** Links `from` as `to`, durably. After EEXIST `to` is durable too: its put may have been killed before it synced. */
   readonly publish: (from: string, to: string) => Effect.Effect<void, DiskFault>
   /** Renames `from` over the existing `to`, durably. */
   readonly replace: (from: string, to: string) => Effect.Effect<void, DiskFault>

@@ -43,7 +43,6 @@ export function close(fd: number) {
 export function link(from: string, to: string) {
   return call((done) => fs.link(from, to, (error) => done(error)))
 }
-/** Replaces `to` atomically. */
 export function rename(from: string, to: string) {
   return call((done) => fs.rename(from, to, (error) => done(error)))
 }
@@ -75,7 +74,6 @@ export function makeDirectory(path: string) {
   return call((done) => fs.mkdir(path, 0o700, (error) => done(error)))
 }
 
-/** Creates the directory and its missing ancestors. */
 export function makeDirectories(path: string) {
   return call((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, (error) => done(error)))
 }

@@ -35,10 +35,7 @@ interface Cached {
   readonly until: number
 }
 
-/**
- * Reuses a URL while at least half of its lifetime is left, so that HTTP caches can hit. `name` identifies everything that a
- * URL depends on. Evicts the oldest of more than `bound` URLs.
- */
+/** Reuses a URL, known by all that it depends on, while half of its lifetime is left, so that HTTP caches can hit. */
 export function makeCache(bound: number) {
   const known = new Map<string, Cached>()
   return {

@@ -56,7 +56,6 @@ const write = Effect.fnUntraced(function* <E>(at: Validation.At, object: Source<
 })
 
 export interface Place {
-  /** The directory of objects. */
   readonly root: string
   /** The directory of temporary files, in the same file system. */
   readonly unfinished: string

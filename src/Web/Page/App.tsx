@@ -60,7 +60,6 @@ const Status = () => {
   )
 }
 
-/** Banner while the server is unreachable. */
 const ConnectionBanner = () => {
   const message = useSelected(Live.live, ({ state, message }) => (state === "waiting" ? message : ""))
   return (

@@ -46,7 +46,6 @@ export function useSelected<A, B>(store: Store<A>, select: (value: A) => B): B {
   return selected
 }
 
-/** The value; rerenders when it changes. */
 export function useStore<A>(store: Store<A>): A {
   return useSelected(store, (value) => value)
 }

@@ -1,7 +1,4 @@
-/**
- * The server's state and its last 15 minutes: a stream while the live view is visible, slow polling otherwise. A
- * stream holds one of the six connections that a browser allows for all tabs.
- */
+/** The server's state and its last 15 minutes: polled, or streamed while visible, by one tab: browsers allow six connections. */
 import * as Json from "../Json.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
@@ -63,7 +60,6 @@ const take = (now: Model.CapturesNow): void => {
   live.set({ state: "connected", message: "", now, history })
 }
 
-/** Reads the stream until it ends or is silent. */
 const listen = async (stop: AbortSignal): Promise<void> => {
   const own = new AbortController()
   const end = () => own.abort()
@@ -122,7 +118,6 @@ const watch = (signal: AbortSignal): Promise<void> => {
   return locks.request(lock, { ifAvailable: true }, (held) => (held === null ? poll(signal) : listen(signal)))
 }
 
-/** Follows the server's state until `stop`. */
 export async function follow(stop: AbortSignal): Promise<void> {
   live.set({ state: "connecting", message: "", now: undefined, history: [] })
   let wait = firstPauseMillis

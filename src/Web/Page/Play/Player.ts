@@ -1,7 +1,4 @@
-/**
- * Plays an audio file from any position, also while it grows: fetches ranges of PCM and schedules them on the audio
- * clock.
- */
+/** Plays an audio file from any position, also while it grows: fetches ranges of PCM and schedules them on the audio clock. */
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
@@ -58,7 +55,6 @@ export const idle: Playing = { track: undefined, state: "paused", position: 0, e
 
 const nameOf = ({ conversation, file }: Track) => `${conversation}/${file}`
 
-/** The file is still growing. */
 const isLive = ({ conversation }: Track): boolean => find(conversation)?.live ?? false
 
 export function isSame(a: Track | undefined, b: Track): boolean {
@@ -72,7 +68,6 @@ class Player {
   #scheduled: Array<Scheduled> = []
   readonly #positions = new Map<string, number>()
 
-  /** Plays from `position` seconds. */
   play(track: Track, position: number): void {
     this.#leave()
     const run = new AbortController()
@@ -113,7 +108,6 @@ class Player {
     return isSame(current, track) ? position : (this.#positions.get(nameOf(track)) ?? 0)
   }
 
-  /** Stops and closes the player. */
   close(): void {
     this.#leave()
     this.state.set(idle)

@@ -19,7 +19,6 @@ const keys: Readonly<Record<string, number>> = {
   PageDown: -stepSeconds * 10
 }
 
-/** A counter that changes with the element's width. */
 const useWidth = (): number => {
   const [count, setCount] = useState(0)
   useEffect(() => {

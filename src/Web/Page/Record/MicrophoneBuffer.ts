@@ -32,7 +32,6 @@ export class MicrophoneBuffer implements Source {
     this.sampleRate = sampleRate
   }
 
-  /** Buffered samples. */
   get buffered(): number {
     return this.end - this.#released
   }

@@ -21,9 +21,7 @@ export interface Sending {
   /** Acknowledged audio that the server lost. */
   readonly lost: number
   readonly link: LinkState
-  /** The microphone is on. */
   readonly isRecording: boolean
-  /** Message for the user. */
   readonly message: string
 }
 

@@ -4,7 +4,6 @@ import { type Job, jobs, type Sending } from "./Recorder.ts"
 import { useStore } from "../Store.ts"
 import { clock } from "../Format.ts"
 
-/** Rerenders when any job changes. */
 const useJobs = (): ReadonlyArray<Job> => {
   const all = useStore(jobs)
   const [, again] = useState(0)

@@ -2,9 +2,7 @@
 
 export interface Source {
   readonly sampleRate: number
-  /** Samples so far. */
   readonly end: number
-  /** The source is complete. */
   readonly ended: boolean
   /** Converts a sample to unix seconds. */
   timeOf(sample: number): number

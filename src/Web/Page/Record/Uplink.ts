@@ -1,7 +1,4 @@
-/**
- * Sends a source until the server acknowledges its last sample. A new connection resumes at the first unacknowledged
- * sample.
- */
+/** Sends a source until its last sample is acknowledged. A new connection resumes at the first unacknowledged sample. */
 import * as Frames from "./Frames.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
@@ -139,7 +136,6 @@ export class Uplink {
     }
   }
 
-  /** Runs one connection to its end. */
   #connect(key: string): Promise<End> {
     const source = this.#source
     const url = urlOf(`/v1/trigger/listen?sample_rate=${source.sampleRate}&audio_timeline=2&ack=1`)
