@@ -12,8 +12,8 @@ import { DbServer } from "../src/Db/DbServer.ts"
 import * as EmbeddedPostgres from "../src/Db/Postgres/EmbeddedPostgres.ts"
 import * as Migrations from "../src/Db/Migrations.ts"
 import { NodeConfig } from "../src/NodeConfig.ts"
-import { configWith, dbOn } from "../test/Db/Fixture.ts"
-import * as Proxy from "../test/Db/Proxy.ts"
+import { configWith, dbOn } from "../test/Db/support/Fixture.ts"
+import * as Proxy from "../test/Db/support/Proxy.ts"
 
 const writers = 24
 const limits = {

@@ -100,7 +100,7 @@ const main: Rule = {
   }
 }
 
-/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk/Disk.ts`, or about a module as a whole: `test/Storage/Crash.test.ts`. */
+/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk/Disk.ts`, or about a module as a whole: `test/Storage/Disk/Crash.test.ts`. */
 const mirror: Rule = {
   name: "mirror",
   check: (source, all) => {

@@ -4,7 +4,7 @@ import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, 
 import { TestClock } from "effect/testing"
 import { NestedTake, StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
-import { make } from "./TestBulkhead.ts"
+import { make } from "./support/TestBulkhead.ts"
 
 const ticks = Effect.repeat(Effect.yieldNow, { times: 20 })
 

@@ -5,9 +5,9 @@ import { SqlClient } from "effect/sql"
 import { DbTimeout } from "../../src/Db.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as Postgres from "../support/Postgres.ts"
-import { dbOn } from "./Fixture.ts"
-import { keepsPromises } from "./Kills.ts"
-import * as Proxy from "./Proxy.ts"
+import { dbOn } from "./support/Fixture.ts"
+import { keepsPromises } from "./support/Kills.ts"
+import * as Proxy from "./support/Proxy.ts"
 
 /** A pool through a proxy, and an empty table whose rows are counted past both. */
 const setUp = Effect.fnUntraced(function* (changes: Parameters<typeof dbOn>[1] = {}) {

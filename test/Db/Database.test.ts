@@ -8,7 +8,7 @@ import { DatabaseUnusable } from "../../src/Db/DatabaseUnusable.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import * as Postgres from "../support/Postgres.ts"
-import { configWith } from "./Fixture.ts"
+import { configWith } from "./support/Fixture.ts"
 
 const database = (url: string) =>
   Layer.fresh(Database.layer).pipe(

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SqlError } from "effect/sql"
 import * as Fault from "../../src/Db/Fault.ts"
-import { answered, broke } from "./Errors.ts"
+import { answered, broke } from "./support/Errors.ts"
 
 describe("Fault", () => {
   it.each(["40001", "40P01", "55P03", "57P03", "53300"])(

@@ -13,7 +13,7 @@ import { arrivals, union } from "../Recording/support/Arrivals.ts"
 import { checkIndex } from "../Recording/support/IndexCheck.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { seed } from "../support/Seed.ts"
-import { dbOn } from "./Fixture.ts"
+import { dbOn } from "./support/Fixture.ts"
 
 const empty = Layer.fresh(Postgres.layerServerEmpty)
 const all = Object.keys(Migrations.migrations).map((key) => {

@@ -6,7 +6,7 @@ import { SqlClient } from "effect/sql"
 import { Db, DbTimeout } from "../../src/Db.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
 import * as Postgres from "../support/Postgres.ts"
-import { dbOn, until } from "./Fixture.ts"
+import { dbOn, until } from "./support/Fixture.ts"
 
 /** Statements of this database that run now and hold `mark`. */
 const running = (mark: string) =>

@@ -8,7 +8,7 @@ import { DbConfig } from "../../src/Db/DbConfig.ts"
 import type { Observer } from "../../src/Db/DbMetrics.ts"
 import * as Policy from "../../src/Db/Policy.ts"
 import * as Settings from "../../src/Settings.ts"
-import { answered, broke } from "./Errors.ts"
+import { answered, broke } from "./support/Errors.ts"
 
 const standard = Settings.read(DbConfig.settings)
 const silent: Observer = { onEnd: () => undefined, onRetry: () => undefined, onFault: () => undefined }

@@ -15,9 +15,9 @@ import * as PostgresChild from "../../src/Db/Postgres/Child.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { stream } from "../support/Capturer.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
-import { configWith } from "./Fixture.ts"
-import { keepsPromises } from "./Kills.ts"
-import { freePort, isMissing, TlsServer, layer as layerTls } from "./TlsServer.ts"
+import { configWith } from "./support/Fixture.ts"
+import { keepsPromises } from "./support/Kills.ts"
+import { freePort, isMissing, TlsServer, layer as layerTls } from "./support/TlsServer.ts"
 
 const program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].find((path) => Fs.existsSync(path))
 

@@ -8,7 +8,7 @@ import * as Health from "../../src/Server/HealthHttp.ts"
 import { Keys } from "../../src/Auth/Keys.ts"
 import * as Metrics from "../../src/Server/MetricsHttp.ts"
 import { Recording } from "../../src/Recording.ts"
-import { bucket, layerFor, startServer } from "../Storage/GcsTest.ts"
+import { bucket, layerFor, startServer } from "../Storage/support/TestGcs.ts"
 import type { GcsServer } from "../support/gcs/Server.ts"
 import { served } from "../Http/support/Served.ts"
 

@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { Storage } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import * as StorageMetrics from "../../src/Storage/StorageMetrics.ts"
-import { layerFor, noise, startServer } from "./GcsTest.ts"
-import { diskStorage, layer as disk, temporaryDirectory } from "./TestDisk.ts"
+import { layerFor, noise, startServer } from "./support/TestGcs.ts"
+import { diskStorage, layer as disk, temporaryDirectory } from "./support/TestDisk.ts"
 
 /** With metrics that nobody else adds to. */
 const alone = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

@@ -8,8 +8,8 @@ import { DatabaseUnusable } from "../../../src/Db/DatabaseUnusable.ts"
 import { DbServer } from "../../../src/Db/DbServer.ts"
 import * as External from "../../../src/Db/External/External.ts"
 import * as PgDb from "../../../src/Db/PgDb.ts"
-import { configWith } from "../Fixture.ts"
-import { freePort, isMissing, TlsServer, layer as layerTls } from "../TlsServer.ts"
+import { configWith } from "../support/Fixture.ts"
+import { freePort, isMissing, TlsServer, layer as layerTls } from "../support/TlsServer.ts"
 
 const config = configWith({ startTimeout: Duration.millis(300), connectTimeout: Duration.seconds(3) })
 

@@ -25,7 +25,7 @@ import { DatabaseUnusable } from "../../../src/Db/DatabaseUnusable.ts"
 import { DbServer } from "../../../src/Db/DbServer.ts"
 import * as EmbeddedPostgres from "../../../src/Db/Postgres/EmbeddedPostgres.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
-import { configWith, until } from "../Fixture.ts"
+import { configWith, until } from "../support/Fixture.ts"
 
 const root = mkdtempSync(join(tmpdir(), "spillway-embedded-"))
 chmodSync(root, 0o711)

@@ -1,29 +1,15 @@
-/** A defect in what a capture does with a frame ends that capture alone, and whoever waits for its end is told. */
+/** Failures inside `src/Recording/Capture/CaptureWriter.ts` end that capture alone, and settle every waiter. */
 import { assert, it } from "@effect/vitest"
-import { Effect, References } from "effect"
-import type { CaptureHost } from "../../../src/Recording/Capture/CaptureHost.ts"
-import { Journal } from "../../../src/Recording/Journal/Journal.ts"
+import { Deferred, Effect } from "effect"
 import { epoch } from "../support/StoringNode.ts"
-import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "../support/TestNode.ts"
+import { ended, onJournal, ramp, TestNode } from "../support/TestNode.ts"
 
 const throwing = () => {
   throw new Error("a bug")
 }
 
-const onNode = <A, E>(
-  test: (node: TestNode, journal: Journal["Service"]) => Effect.Effect<A, E>,
-  overrides: Partial<CaptureHost> = {}
-) =>
-  Effect.gen(function* () {
-    const journal = journalIn(yield* temporaryDirectory)
-    return yield* Effect.provide(
-      Effect.flatMap(Journal, (journal) => test(new TestNode(journal, overrides), journal)),
-      journal
-    )
-  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
-
 it.effect("fails a capture whose frame can't be placed, and does not throw into the socket's event", () =>
-  onNode((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture({ markDirty: throwing })
       capture.switchTo("c")
@@ -40,8 +26,8 @@ it.effect("fails a capture whose frame can't be placed, and does not throw into 
 )
 
 it.live("fails and ends a capture when the continuation of its comparison dies", () =>
-  onNode(
-    (node, journal) =>
+  onJournal(
+    ({ node, journal }) =>
       Effect.gen(function* () {
         const first = node.capture()
         first.capture.switchTo("c")
@@ -54,6 +40,26 @@ it.live("fails and ends a capture when the continuation of its comparison dies",
         assert.deepStrictEqual([heard.failures, heard.acks], [["NotWritten"], []])
         yield* ended(capture, journal)
       }),
-    { shifted: throwing }
+    { host: { shifted: throwing } }
+  )
+)
+
+it.effect("ends a capture that failed while it entered a conversation", () =>
+  onJournal(({ journal }) =>
+    Effect.gen(function* () {
+      const entering: Array<() => void> = []
+      const node = new TestNode(journal, {
+        backlogBytes: 1000,
+        enter: (capture, id) => entering.push(() => capture.entered(node.conversation(id)))
+      })
+      const { capture, heard } = node.capture()
+      capture.switchTo("c")
+      capture.append(epoch, ramp(1000))
+      assert.deepStrictEqual(heard.failures, ["BacklogFull"])
+      const ended = yield* Deferred.make<void>()
+      capture.close(() => Deferred.doneUnsafe(ended, Effect.void))
+      for (const enter of entering) enter()
+      yield* Deferred.await(ended)
+    })
   )
 )

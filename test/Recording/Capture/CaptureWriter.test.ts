@@ -1,27 +1,15 @@
-/** Frames become chunks on the timeline: every sample once, whatever is sent again. */
+/** A capture writes its frames as chunks, every sample once. */
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { Peaks } from "../../../src/Audio.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
-import type { CaptureHost } from "../../../src/Recording/Capture/CaptureHost.ts"
 import { JournalError } from "../../../src/Recording/Journal/Segment.ts"
-import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "../support/TestNode.ts"
+import { ended, journalIn, onJournal, ramp, temporaryDirectory, TestNode } from "../support/TestNode.ts"
 
 const rate = 8000
 const epoch = 1_700_000_000
-
-const onJournal = <A, E>(
-  test: (node: TestNode, journal: Journal["Service"]) => Effect.Effect<A, E>,
-  host: Partial<CaptureHost> = {}
-) =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    return yield* Effect.gen(function* () {
-      const journal = yield* Journal
-      return yield* test(new TestNode(journal, host), journal)
-    }).pipe(Effect.provide(journalIn(dataDir)))
-  }).pipe(Effect.scoped)
 
 /** All chunks of a conversation, by start, with their audio. */
 const stored = (node: TestNode, conversation: string) =>
@@ -40,7 +28,7 @@ it.effect.prop(
   "keeps every sample once, with overlaps, replays and frames out of order",
   { frames: Arbitrary.array(Arbitrary.schema(Frame), { minLength: 1, maxLength: 25 }) },
   ({ frames }) =>
-    onJournal((node, journal) =>
+    onJournal(({ node, journal }) =>
       Effect.gen(function* () {
         const { capture } = node.capture()
         capture.switchTo("c")
@@ -72,7 +60,7 @@ it.effect.prop(
 )
 
 it.effect("seals a chunk at exactly 60 s, and continues without a gap", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture } = node.capture()
       capture.switchTo("c")
@@ -93,7 +81,7 @@ it.effect("seals a chunk at exactly 60 s, and continues without a gap", () =>
 
 it.effect("seals a capture's first chunk at a part of the full length, and later ones at the full length", () =>
   onJournal(
-    (node, journal) =>
+    ({ node, journal }) =>
       Effect.gen(function* () {
         const { capture } = node.capture()
         capture.switchTo("c")
@@ -108,12 +96,12 @@ it.effect("seals a capture's first chunk at a part of the full length, and later
           [0.1, 15, 60, 5]
         )
       }),
-    { firstShare: () => 0.25 }
+    { host: { firstShare: () => 0.25 } }
   )
 )
 
 it.effect("starts a new chunk only after a gap of more than a millisecond", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture } = node.capture()
       capture.switchTo("c")
@@ -130,7 +118,7 @@ it.effect("starts a new chunk only after a gap of more than a millisecond", () =
 )
 
 it.effect("appends in order of arrival when spans are not exact, up to a jump of 2 s", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture } = node.capture({ exact: false })
       capture.switchTo("c")
@@ -148,7 +136,7 @@ it.effect("appends in order of arrival when spans are not exact, up to a jump of
 )
 
 it.effect("acknowledges synced audio at most once a second, and the end of a conversation at once", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture()
       node.now = 10_000
@@ -177,7 +165,7 @@ it.effect("acknowledges synced audio at most once a second, and the end of a con
 )
 
 it.effect("acknowledges a replay only when the original is durable, whichever capture buffers it", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const [first, second] = [node.capture(), node.capture()]
       first.capture.switchTo("c")
@@ -197,7 +185,7 @@ it.effect("acknowledges a replay only when the original is durable, whichever ca
 )
 
 it.effect("appends to the end of the audio when spans are not exact, even after a seal by age", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture } = node.capture({ exact: false })
       capture.switchTo("c")
@@ -244,7 +232,7 @@ it.effect("accepts audio again after a segment could not be created", () =>
 )
 
 it.effect("accepts a frame larger than its buffer in parts, and signals no room meanwhile", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture()
       capture.switchTo("c")
@@ -259,7 +247,7 @@ it.effect("accepts a frame larger than its buffer in parts, and signals no room 
 )
 
 it.effect("signals room after a replay that is larger than its buffer", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture } = node.capture()
       capture.switchTo("c")
@@ -278,7 +266,7 @@ it.effect("signals room after a replay that is larger than its buffer", () =>
 )
 
 it.effect("ends when the received audio is in the journal and sealed", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const { capture, heard } = node.capture()
       capture.switchTo("c")
@@ -295,11 +283,13 @@ it.effect("ends when the received audio is in the journal and sealed", () =>
 )
 
 it.effect("rejects audio before a conversation", () =>
-  onJournal((node) => Effect.sync(() => assert.strictEqual(node.capture().capture.append(epoch, ramp(8)), "refused")))
+  onJournal(({ node }) =>
+    Effect.sync(() => assert.strictEqual(node.capture().capture.append(epoch, ramp(8)), "refused"))
+  )
 )
 
 it.effect("fails when its audio can't be written, and the next capture accepts the same audio", () =>
-  onJournal((node, journal) =>
+  onJournal(({ node, journal }) =>
     Effect.gen(function* () {
       const first = node.capture()
       first.capture.switchTo("c")
@@ -324,7 +314,7 @@ for (const [bound, failure] of [
 ] as const)
   it.effect(`fails when it would exceed the bound on ${bound}, and keeps what it has`, () =>
     onJournal(
-      (node, journal) =>
+      ({ node, journal }) =>
         Effect.gen(function* () {
           const { capture, heard } = node.capture()
           capture.switchTo("c")
@@ -335,6 +325,24 @@ for (const [bound, failure] of [
           assert.deepStrictEqual(heard.failures, [failure])
           assert.strictEqual((yield* stored(node, "c")).length, 2)
         }),
-      { [bound]: 2 }
+      { host: { [bound]: 2 } }
     )
   )
+
+it.effect("computes the peaks of its chunks without replays", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const { capture } = node.capture()
+      capture.switchTo("c")
+      capture.append(epoch, ramp(3000))
+      yield* node.journal.commit
+      // Compared with what is recorded before it is written.
+      capture.append(epoch + 2000 / rate, ramp(3000, 2000))
+      yield* ended(capture, node.journal)
+      const [chunk, ...others] = node.conversation("c").chunks
+      assert.strictEqual(others.length, 0)
+      assert.strictEqual(chunk?.peaks.samples, 5000)
+      assert.deepStrictEqual(chunk?.peaks.encode(), Peaks.peaksOf(ramp(5000), rate))
+    })
+  )
+)

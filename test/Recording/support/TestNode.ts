@@ -1,6 +1,6 @@
 /** A node's ingest without database and sockets: a real journal in a temporary directory, and captures on it. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Exit, FileSystem, Layer, Stream } from "effect"
+import { Effect, Exit, FileSystem, Layer, References, Stream } from "effect"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { RecordingConfig } from "../../../src/Recording.ts"
 import { ChunkAudio } from "../../../src/Recording/Read/ChunkAudio.ts"
@@ -156,7 +156,23 @@ export class TestNode {
   }
 }
 
-/** Ends the capture, with a commit as often as it takes: the clock of tests stands still. */
+/** Runs a test on a journal in a temporary directory. Its clock stands still: commits happen when the test asks for them. */
+export const onJournal = <A, E>(
+  test: (on: {
+    readonly node: TestNode
+    readonly journal: Journal["Service"]
+    readonly dataDir: string
+  }) => Effect.Effect<A, E>,
+  options: { readonly host?: Partial<CaptureHost>; readonly bounds?: Parameters<typeof journalIn>[1] } = {}
+) =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    return yield* Effect.flatMap(Journal, (journal) =>
+      test({ node: new TestNode(journal, options.host), journal, dataDir })
+    ).pipe(Effect.provide(Layer.fresh(journalIn(dataDir, options.bounds))))
+  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
+
+/** Ends the capture, with as many commits as it takes. */
 export const ended = (capture: CaptureWriter, journal: Journal["Service"]) =>
   Effect.suspend(() => {
     const end = { reached: false }

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { Storage } from "../../../src/Storage.ts"
 import { suite } from "../StorageTest.ts"
-import { diskStorage, layer, temporaryDirectory } from "../TestDisk.ts"
+import { diskStorage, layer, temporaryDirectory } from "../support/TestDisk.ts"
 
 suite("DiskStorage", layer)
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Option } from "effect"
 import { join } from "node:path"
 import { allPermissions } from "../../support/gcs/Server.ts"
-import { account, bucket, keyFile, layerFor, startServer } from "../GcsTest.ts"
+import { account, bucket, keyFile, layerFor, startServer } from "../support/TestGcs.ts"
 
 /** What a start fails with, or warns of. */
 const said = (url: string, config: Parameters<typeof layerFor>[1] = {}) =>

@@ -10,7 +10,7 @@ import * as Credentials from "../../../src/Storage/Gcs/Credentials.ts"
 import * as Http from "../../../src/Storage/Gcs/Http.ts"
 import { allPermissions } from "../../support/gcs/Server.ts"
 import { TokenServer, writeWorkloadIdentity } from "../../support/gcs/TokenServer.ts"
-import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "../GcsTest.ts"
+import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "../support/TestGcs.ts"
 
 const token = "token-of-a-workload"
 

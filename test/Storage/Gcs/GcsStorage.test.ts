@@ -1,6 +1,6 @@
 /** The object store in Google Cloud Storage keeps the contract, against the protocol server, with tokens and signatures. */
 import { Effect, Layer, Option } from "effect"
-import { account, keyFile, layerFor, startServer } from "../GcsTest.ts"
+import { account, keyFile, layerFor, startServer } from "../support/TestGcs.ts"
 import { suite } from "../StorageTest.ts"
 
 const layer = Effect.gen(function* () {

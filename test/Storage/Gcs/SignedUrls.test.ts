@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import * as SignedUrls from "../../../src/Storage/Gcs/SignedUrls.ts"
-import { noise, using } from "../GcsTest.ts"
+import { noise, using } from "../support/TestGcs.ts"
 
 const status = (url: string, method = "GET") => Effect.promise(async () => (await fetch(url, { method })).status)
 

@@ -1,6 +1,6 @@
 /** Without a browser the tests of the page fail, and say what to do. */
 import { assert, it } from "@effect/vitest"
-import { launch } from "../support/Browser.ts"
+import { launch } from "./Browser.ts"
 
 it("says how to install Chromium where there is none", () => {
   process.env["CHROMIUM_PATH"] = "/nowhere/chromium"

@@ -1,8 +1,8 @@
 /** The time of every sample, whatever the clock does meanwhile. */
 import { assert, it } from "@effect/vitest"
-import { MicrophoneBuffer } from "../../src/Web/Page/Record/MicrophoneBuffer.ts"
-import { random } from "../support/Crash.ts"
-import { seed as first } from "../support/Seed.ts"
+import { MicrophoneBuffer } from "../../../../src/Web/Page/Record/MicrophoneBuffer.ts"
+import { random } from "../../../support/Crash.ts"
+import { seed as first } from "../../../support/Seed.ts"
 
 const pieceSeconds = 0.1
 

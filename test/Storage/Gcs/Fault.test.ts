@@ -1,11 +1,11 @@
 /** What may pass is tried again, and nothing else. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Storage } from "../../src/Storage.ts"
-import type { Fault } from "../support/gcs/Faults.ts"
-import type { GcsServer } from "../support/gcs/Server.ts"
-import { object, operations, small } from "./GcsOperations.ts"
-import { bucket, using } from "./GcsTest.ts"
+import type { Storage } from "../../../src/Storage.ts"
+import type { Fault } from "../../support/gcs/Faults.ts"
+import type { GcsServer } from "../../support/gcs/Server.ts"
+import { object, operations, small } from "../support/GcsOperations.ts"
+import { bucket, using } from "../support/TestGcs.ts"
 
 const transient: ReadonlyArray<Fault> = [
   ...[408, 429, 500, 502, 503, 504].map((status) => ({ kind: "status", status }) as const),

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { randomBytes } from "node:crypto"
 import { Effect, Layer } from "effect"
-import { DbServer } from "../../src/Db/DbServer.ts"
+import { DbServer } from "../../../src/Db/DbServer.ts"
 
 /** What to do when the client sends something: pass it on, or break the connection before or after the server has it. */
 export type Verdict = "pass" | "breakBefore" | "breakAfter" | "silence"

@@ -3,10 +3,9 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Recording } from "../../src/Recording.ts"
-import { Journal } from "../../src/Recording/Journal/Journal.ts"
-import { UploadQueue } from "../../src/Recording/Upload/UploadQueue.ts"
-import { Uploads } from "../../src/Recording/Upload/Uploads.ts"
+import { Recording } from "../../../src/Recording.ts"
+import { Journal } from "../../../src/Recording/Journal/Journal.ts"
+import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import {
   chunksOf,
   epoch,
@@ -20,8 +19,8 @@ import {
   record,
   rowCount,
   sweep
-} from "./support/StoringNode.ts"
-import { journalChunk, ramp, temporaryDirectory } from "./support/TestNode.ts"
+} from "../support/StoringNode.ts"
+import { ramp, temporaryDirectory } from "../support/TestNode.ts"
 
 /** An open capture that has entered "c", with its acknowledgements. */
 const openCapture = Effect.gen(function* () {
@@ -169,13 +168,3 @@ for (const end of ["its answer is lost", "the node is killed after it"] as const
       assert.isAbove(yield* Effect.provide(heard, node(copy)), 0)
     }).pipe(inWorld)
   )
-
-it("does not offer an evicted chunk again when it slides out of its queue", () => {
-  const queue = new UploadQueue()
-  const capture = {}
-  const [first, second] = [journalChunk(), journalChunk()]
-  queue.offer(capture, first, 1)
-  first.state = "released"
-  assert.strictEqual(queue.offer(capture, second, 1), first)
-  assert.strictEqual(first.state, "released")
-})

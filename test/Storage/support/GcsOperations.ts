@@ -1,7 +1,7 @@
 /** Every operation of the store, as the tests of its faults run them. */
 import { Effect, Stream } from "effect"
-import type { ByteRange, Storage } from "../../src/Storage.ts"
-import { noise } from "./GcsTest.ts"
+import type { ByteRange, Storage } from "../../../src/Storage.ts"
+import { noise } from "./TestGcs.ts"
 
 type Store = Storage["Service"]
 

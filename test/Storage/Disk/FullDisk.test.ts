@@ -4,7 +4,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import { join } from "node:path"
 import { onTestFinished } from "vitest"
-import { runOnSmallDisk } from "../support/SmallDisk.ts"
+import { runOnSmallDisk } from "../../support/SmallDisk.ts"
 
 it("rejects puts on a full disk, keeps all objects, and accepts puts again when there is room", () => {
   const dir = fs.mkdtempSync(join(os.tmpdir(), "spillway-full-"))

@@ -1,11 +1,11 @@
 /** `Db` with other limits, or in another place, than a test file's own. */
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Layer, Schedule } from "effect"
-import { Db } from "../../src/Db.ts"
-import { DbConfig } from "../../src/Db/DbConfig.ts"
-import { DbServer } from "../../src/Db/DbServer.ts"
-import * as PgDb from "../../src/Db/PgDb.ts"
-import * as Settings from "../../src/Settings.ts"
+import { Db } from "../../../src/Db.ts"
+import { DbConfig } from "../../../src/Db/DbConfig.ts"
+import { DbServer } from "../../../src/Db/DbServer.ts"
+import * as PgDb from "../../../src/Db/PgDb.ts"
+import * as Settings from "../../../src/Settings.ts"
 
 export const configWith = (changes: Partial<DbConfig["Service"]>) =>
   Layer.effect(

@@ -5,10 +5,10 @@ import { Effect, Random, Stream } from "effect"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { join } from "node:path"
-import { Storage } from "../../src/Storage.ts"
-import type { ObjectHead } from "../../src/Storage.ts"
-import { seed } from "../support/Seed.ts"
-import { diskStorage, temporaryDirectory } from "./TestDisk.ts"
+import { Storage } from "../../../src/Storage.ts"
+import type { ObjectHead } from "../../../src/Storage.ts"
+import { seed } from "../../support/Seed.ts"
+import { diskStorage, temporaryDirectory } from "../support/TestDisk.ts"
 
 const kills = 20
 

@@ -4,8 +4,8 @@
  */
 import { Effect, Random } from "effect"
 import * as fs from "node:fs"
-import { Storage } from "../../src/Storage.ts"
-import { diskStorage } from "./TestDisk.ts"
+import { Storage } from "../../../src/Storage.ts"
+import { diskStorage } from "../support/TestDisk.ts"
 
 const [dataDir = "", take = ""] = process.argv.slice(2)
 

@@ -1,23 +1,13 @@
-/** How a capture says that it fares, and the peaks that it leaves on its chunks. */
+/** A capture's acknowledgement lag, and its rate. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Peaks } from "../../src/Audio.ts"
-import { Journal } from "../../src/Recording/Journal/Journal.ts"
-import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+import { onJournal, ramp } from "../support/TestNode.ts"
 
 const epoch = 1_700_000_000
 const rate = 8000
 
-const onJournal = <A, E>(test: (node: TestNode) => Effect.Effect<A, E>) =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    return yield* Effect.flatMap(Journal, (journal) => test(new TestNode(journal))).pipe(
-      Effect.provide(journalIn(dataDir))
-    )
-  }).pipe(Effect.scoped)
-
 it.effect("reports the age of the oldest unacknowledged audio as its lag", () =>
-  onJournal((node) =>
+  onJournal(({ node }) =>
     Effect.gen(function* () {
       node.now = 10_000
       const { capture, heard } = node.capture()
@@ -42,7 +32,7 @@ it.effect("reports the age of the oldest unacknowledged audio as its lag", () =>
 )
 
 it.effect("reports a rate that follows the received audio", () =>
-  onJournal((node) =>
+  onJournal(({ node }) =>
     Effect.sync(() => {
       const { capture } = node.capture()
       capture.switchTo("c")
@@ -58,24 +48,6 @@ it.effect("reports a rate that follows the received audio", () =>
       }
       assert.isBelow(capture.rate.perSecond, 100)
       assert.strictEqual(capture.rate.received, 3 * 2 * rate)
-    })
-  )
-)
-
-it.effect("computes the peaks of its chunks without replays", () =>
-  onJournal((node) =>
-    Effect.gen(function* () {
-      const { capture } = node.capture()
-      capture.switchTo("c")
-      capture.append(epoch, ramp(3000))
-      yield* node.journal.commit
-      // Compared with what is recorded before it is written.
-      capture.append(epoch + 2000 / rate, ramp(3000, 2000))
-      yield* ended(capture, node.journal)
-      const [chunk, ...others] = node.conversation("c").chunks
-      assert.strictEqual(others.length, 0)
-      assert.strictEqual(chunk?.peaks.samples, 5000)
-      assert.deepStrictEqual(chunk?.peaks.encode(), Peaks.peaksOf(ramp(5000), rate))
     })
   )
 )

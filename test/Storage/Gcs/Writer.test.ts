@@ -1,8 +1,8 @@
 /** Uploads to the bucket over a bad way: done once, whole, or not at all. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { large, object, read, small } from "./GcsOperations.ts"
-import { bucket, using } from "./GcsTest.ts"
+import { large, object, read, small } from "../support/GcsOperations.ts"
+import { bucket, using } from "../support/TestGcs.ts"
 
 describe("uploads", () => {
   it.live("are applied once when the response is lost", () =>

@@ -1,10 +1,10 @@
 /** A disk store in a directory of its own that goes with the test. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Duration, Effect, FileSystem, Layer } from "effect"
-import { NodeConfig } from "../../src/NodeConfig.ts"
-import { PublicUrl } from "../../src/PublicUrl.ts"
-import * as DiskStorage from "../../src/Storage/Disk/DiskStorage.ts"
-import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
+import { NodeConfig } from "../../../src/NodeConfig.ts"
+import { PublicUrl } from "../../../src/PublicUrl.ts"
+import * as DiskStorage from "../../../src/Storage/Disk/DiskStorage.ts"
+import { StorageConfig } from "../../../src/Storage/StorageConfig.ts"
 
 /** Small bounds, so that they are reached. */
 const config = Layer.succeed(StorageConfig, {

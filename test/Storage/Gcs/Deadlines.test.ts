@@ -1,9 +1,9 @@
 /** Nothing that is asked of the bucket takes without end. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
-import type { GcsServer } from "../support/gcs/Server.ts"
-import { object, operations, read, small, until } from "./GcsOperations.ts"
-import { bucket, noise, using } from "./GcsTest.ts"
+import type { GcsServer } from "../../support/gcs/Server.ts"
+import { object, operations, read, small, until } from "../support/GcsOperations.ts"
+import { bucket, noise, using } from "../support/TestGcs.ts"
 
 /** Puts `old` there without the store, whose limits are too short for a busy machine. */
 const prepare = (server: GcsServer) =>

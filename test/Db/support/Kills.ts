@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Fiber, Random } from "effect"
 import type { SqlClient } from "effect/sql"
-import type { Db } from "../../src/Db.ts"
+import type { Db } from "../../../src/Db.ts"
 
 /** Nothing is applied twice, and nothing confirmed is lost. `sql` reaches the same database in another way, and ends sessions. */
 export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>

@@ -3,8 +3,8 @@ import { crc32c } from "@node-rs/crc32"
 import { Effect, Stream } from "effect"
 import * as fs from "node:fs"
 import { join } from "node:path"
-import { Storage, type StorageError } from "../../src/Storage.ts"
-import { diskStorage } from "./TestDisk.ts"
+import { Storage, type StorageError } from "../../../src/Storage.ts"
+import { diskStorage } from "../support/TestDisk.ts"
 
 const [dataDir = ""] = process.argv.slice(2)
 

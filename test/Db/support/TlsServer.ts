@@ -8,10 +8,10 @@ import { NodeServices } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Layer, Redacted, Schedule } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { DbConfig } from "../../src/Db/DbConfig.ts"
-import * as PostgresBinaries from "../../src/Db/Postgres/Binaries.ts"
-import * as PostgresChild from "../../src/Db/Postgres/Child.ts"
-import * as PostgresCluster from "../../src/Db/Postgres/Cluster.ts"
+import { DbConfig } from "../../../src/Db/DbConfig.ts"
+import * as PostgresBinaries from "../../../src/Db/Postgres/Binaries.ts"
+import * as PostgresChild from "../../../src/Db/Postgres/Child.ts"
+import * as PostgresCluster from "../../../src/Db/Postgres/Cluster.ts"
 
 export class TlsServer extends Context.Service<
   TlsServer,

@@ -1,13 +1,13 @@
 /** A store on the protocol server, both of them gone with the test. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Duration, Effect, FileSystem, Layer, Option } from "effect"
-import { Storage } from "../../src/Storage.ts"
-import { GcsConfig } from "../../src/Storage/Gcs/GcsConfig.ts"
-import * as GcsStorage from "../../src/Storage/Gcs/GcsStorage.ts"
-import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
-import * as Account from "../support/gcs/Account.ts"
-import { GcsServer } from "../support/gcs/Server.ts"
-import type { Options } from "../support/gcs/Server.ts"
+import { Storage } from "../../../src/Storage.ts"
+import { GcsConfig } from "../../../src/Storage/Gcs/GcsConfig.ts"
+import * as GcsStorage from "../../../src/Storage/Gcs/GcsStorage.ts"
+import { StorageConfig } from "../../../src/Storage/StorageConfig.ts"
+import * as Account from "../../support/gcs/Account.ts"
+import { GcsServer } from "../../support/gcs/Server.ts"
+import type { Options } from "../../support/gcs/Server.ts"
 
 export const bucket = "spillway-test"
 

@@ -2,9 +2,9 @@
 import { Storage } from "@google-cloud/storage"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { crc32c } from "@node-rs/crc32"
-import * as Account from "../support/gcs/Account.ts"
-import { sumText } from "../support/gcs/Objects.ts"
-import { GcsServer } from "../support/gcs/Server.ts"
+import * as Account from "./Account.ts"
+import { sumText } from "./Objects.ts"
+import { GcsServer } from "./Server.ts"
 
 const account = Account.make()
 let server: GcsServer

@@ -1,26 +1,14 @@
-/** Whoever takes part in a commit hears how it went, however it ends; what failed is not written to again. */
+/** Commits: every source is settled on every exit, and nothing is written to a failed segment. */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Layer, References } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { Batch } from "../../src/Recording/Journal/Batch.ts"
-import { Journal, type Source } from "../../src/Recording/Journal/Journal.ts"
-import { epoch } from "./support/StoringNode.ts"
-import { journalIn, ramp, temporaryDirectory, TestNode } from "./support/TestNode.ts"
+import type { Batch } from "../../../src/Recording/Journal/Batch.ts"
+import { Journal, type Source } from "../../../src/Recording/Journal/Journal.ts"
+import { epoch } from "../support/StoringNode.ts"
+import { journalIn, onJournal, ramp, TestNode } from "../support/TestNode.ts"
 
-/** The clock of tests stands still: a commit happens when a test asks for it. */
-const onJournal = <A, E>(
-  test: (journal: Journal["Service"], dataDir: string) => Effect.Effect<A, E>,
-  bounds: Parameters<typeof journalIn>[1] = {}
-) =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    return yield* Effect.flatMap(Journal, (journal) => test(journal, dataDir)).pipe(
-      Effect.provide(Layer.fresh(journalIn(dataDir, bounds)))
-    )
-  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
-
-/** A source that remembers how its commits ended. */
+/** A source that collects the outcomes of its commits. */
 const source = (drainInto: (batch: Batch) => boolean = () => true) => {
   const outcomes: Array<string> = []
   const self: Source = {
@@ -52,7 +40,7 @@ const fill = Effect.fnUntraced(function* (journal: Journal["Service"]) {
 
 it.effect("fails every capture of a commit that dies, and loses no audio acknowledged afterwards", () =>
   onJournal(
-    (journal, dataDir) =>
+    ({ journal, dataDir }) =>
       Effect.gen(function* () {
         const node = yield* fill(journal)
         node.now = 10_000
@@ -84,13 +72,13 @@ it.effect("fails every capture of a commit that dies, and loses no audio acknowl
         ).pipe(Effect.provide(Layer.fresh(journalIn(copy))))
         assert.isTrue(Buffer.concat(recovered).equals(Buffer.from(ramp(8000))))
       }),
-    full
+    { bounds: full }
   )
 )
 
 it.effect("fails every capture of a commit that is interrupted", () =>
   onJournal(
-    (journal) =>
+    ({ journal }) =>
       Effect.gen(function* () {
         const node = yield* fill(journal)
         const waits = yield* Deferred.make<void>()
@@ -103,12 +91,12 @@ it.effect("fails every capture of a commit that is interrupted", () =>
         yield* Fiber.interrupt(commit)
         assert.deepStrictEqual([heard.failures, heard.acks], [["NotWritten"], []])
       }),
-    full
+    { bounds: full }
   )
 )
 
 it.effect.each(["markDirty", "markUrgent"] as const)("fails every source of a commit that throws: %s", (mark) =>
-  onJournal((journal) =>
+  onJournal(({ journal }) =>
     Effect.gen(function* () {
       const isSettled = yield* Deferred.make<void>()
       const broken = source(throwing)
@@ -122,7 +110,7 @@ it.effect.each(["markDirty", "markUrgent"] as const)("fails every source of a co
       if (mark === "markDirty") yield* journal.commit
       yield* Deferred.await(isSettled)
       assert.deepStrictEqual(broken.outcomes, ["failed"])
-      // Both ways to commit work on.
+      // Both kinds of commit still work.
       const later = source()
       const done = yield* Deferred.make<void>()
       journal.markUrgent({
@@ -141,7 +129,7 @@ it.effect.each(["markDirty", "markUrgent"] as const)("fails every source of a co
 )
 
 it.effect("settles every source when one of them throws while it is settled", () =>
-  onJournal((journal) =>
+  onJournal(({ journal }) =>
     Effect.gen(function* () {
       const [before, after] = [source(), source()]
       const broken = source()
@@ -164,16 +152,16 @@ it.effect("settles every source when one of them throws while it is settled", ()
 it.effect("fails sources that wait for a commit when the journal closes", () =>
   Effect.gen(function* () {
     const waiting = source()
-    yield* onJournal((journal) => Effect.sync(() => journal.markDirty(waiting.self)))
+    yield* onJournal(({ journal }) => Effect.sync(() => journal.markDirty(waiting.self)))
     assert.deepStrictEqual(waiting.outcomes, ["failed"])
   })
 )
 
 it.effect("detects that the disk is writable again, and leaves nothing to recover", () =>
   onJournal(
-    (journal, dataDir) =>
+    ({ node, journal, dataDir }) =>
       Effect.gen(function* () {
-        const { capture, heard } = new TestNode(journal).capture()
+        const { capture, heard } = node.capture()
         capture.switchTo("c")
         capture.append(epoch, ramp(8000))
         yield* journal.commit
@@ -198,26 +186,6 @@ it.effect("detects that the disk is writable again, and leaves nothing to recove
           []
         )
       }),
-    { segmentBytes: 10_000, commitInterval: Duration.millis(50) }
-  )
-)
-
-it.effect("ends a capture that failed while it entered a conversation", () =>
-  onJournal((journal) =>
-    Effect.gen(function* () {
-      const entering: Array<() => void> = []
-      const node = new TestNode(journal, {
-        backlogBytes: 1000,
-        enter: (capture, id) => entering.push(() => capture.entered(node.conversation(id)))
-      })
-      const { capture, heard } = node.capture()
-      capture.switchTo("c")
-      capture.append(epoch, ramp(1000))
-      assert.deepStrictEqual(heard.failures, ["BacklogFull"])
-      const ended = yield* Deferred.make<void>()
-      capture.close(() => Deferred.doneUnsafe(ended, Effect.void))
-      for (const enter of entering) enter()
-      yield* Deferred.await(ended)
-    })
+    { bounds: { segmentBytes: 10_000, commitInterval: Duration.millis(50) } }
   )
 )

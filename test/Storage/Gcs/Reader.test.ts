@@ -1,9 +1,9 @@
 /** Reads from the bucket over a bad way: all the bytes of one object, or a failure. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Stream } from "effect"
-import type { Fault } from "../support/gcs/Faults.ts"
-import { large, object, read, small, until } from "./GcsOperations.ts"
-import { using } from "./GcsTest.ts"
+import type { Fault } from "../../support/gcs/Faults.ts"
+import { large, object, read, small, until } from "../support/GcsOperations.ts"
+import { using } from "../support/TestGcs.ts"
 
 describe("downloads", () => {
   const cuts: ReadonlyArray<Fault> = [

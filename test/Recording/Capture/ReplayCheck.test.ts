@@ -1,0 +1,181 @@
+/** Replayed audio is kept once, and new audio is kept whole, whatever the stamps. */
+import { assert, it } from "@effect/vitest"
+import { Arbitrary, Effect, Schema } from "effect"
+import { assertHeard, epoch, frame, frames, inOrder, playback, rate, Sender, unique } from "../support/Sender.ts"
+import { onJournal, ramp } from "../support/TestNode.ts"
+
+const reconnects: ReadonlyArray<readonly [string, (index: number) => number, number]> = [
+  ["exactly", (index) => inOrder(30 + index), 0],
+  ["with a jitter under a millisecond", (index) => inOrder(30 + index) + ((index * 7) % 19) / 1e4 - 9e-4, 0],
+  ["20 ms later", (index) => inOrder(30 + index) + 0.02, 160],
+  ["20 ms earlier", (index) => inOrder(30 + index) - 0.02, 0]
+]
+
+for (const [how, stamp, silence] of reconnects)
+  it.effect(`keeps replayed audio once when it is sent again ${how}`, () =>
+    onJournal(({ node }) =>
+      Effect.gen(function* () {
+        const first = new Sender(node)
+        yield* first.send(frames(50, 0, inOrder))
+        yield* first.end
+        const second = new Sender(node)
+        yield* second.send(frames(50, 30 * frame, stamp))
+        yield* second.end
+        const { audio, files } = yield* playback(node)
+        assertHeard(audio, ramp(80 * frame))
+        assert.deepStrictEqual(files, [[0, 80 * frame + silence]])
+        assert.strictEqual(Math.round(node.replayed * 1e6) / 1e6, 2)
+        assert.strictEqual(second.heard.acks.at(-1)?.bytes, 50 * frame * 2)
+      })
+    )
+  )
+
+it.effect("keeps replayed audio once when it is split into other frames, and reads ahead", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const first = new Sender(node)
+      yield* first.send(frames(500, 0, inOrder))
+      yield* first.end
+      const second = new Sender(node)
+      const cut = Array.from({ length: 90 }, (_, index) => ({
+        start: epoch + 20 + index * 0.37,
+        audio: ramp(2960, 20 * rate + index * 2960)
+      }))
+      yield* second.send(cut)
+      yield* second.end
+      const { audio, files } = yield* playback(node)
+      assertHeard(audio, ramp(20 * rate + 90 * 2960))
+      assert.strictEqual(files.length, 1)
+      // 30 s are 480 KB: eight spans of 64 KiB, and what a frame that goes beyond one reads again.
+      assert.isAtMost(node.recalls, 18)
+    })
+  )
+)
+
+it.effect("keeps audio of a clock that was set back once when it is replayed after a reconnection", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const first = new Sender(node)
+      yield* first.send(frames(20, 0, inOrder))
+      yield* first.send(frames(20, 20 * frame, inOrder))
+      yield* first.end
+      const second = new Sender(node)
+      yield* second.send(frames(30, 30 * frame, (index) => inOrder(10 + index)))
+      yield* second.end
+      const { audio, files } = yield* playback(node)
+      assertHeard(audio, ramp(60 * frame))
+      assert.deepStrictEqual(files, [[0, 60 * frame]])
+      assert.strictEqual(second.heard.shifts.length, 1)
+    })
+  )
+)
+
+it.effect("keeps the audio of two devices for the same time, and a replay of one of them once", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const first = new Sender(node)
+      yield* first.send(frames(30, 0, inOrder))
+      const second = new Sender(node)
+      yield* second.send(frames(30, 100_000, (index) => inOrder(index) + 0.05))
+      yield* first.end
+      yield* second.end
+      const third = new Sender(node)
+      yield* third.send(frames(30, 0, inOrder))
+      yield* third.end
+      const { audio } = yield* playback(node)
+      assertHeard(audio, Buffer.concat([ramp(30 * frame), ramp(30 * frame, 100_000)]))
+    })
+  )
+)
+
+it.effect("keeps a frame with a new end, and drops its beginning only when the samples are the same", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      yield* sender.send([
+        { start: epoch, audio: ramp(800) },
+        { start: epoch + 0.05, audio: ramp(800, 400) },
+        { start: epoch + 0.1, audio: ramp(800, 50_000) }
+      ])
+      yield* sender.end
+      const { audio, files } = yield* playback(node)
+      assertHeard(audio, Buffer.concat([ramp(1200), ramp(800, 50_000)]))
+      assert.deepStrictEqual(files, [[0, 2000]])
+    })
+  )
+)
+
+it.effect("fills a gap with late audio, around the audio already recorded in it", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      yield* sender.send([
+        { start: epoch, audio: ramp(800) },
+        { start: epoch + 0.5, audio: ramp(800, 4000) },
+        { start: epoch + 5, audio: ramp(800, 40_000) }
+      ])
+      yield* sender.send(frames(49, 800, (index) => inOrder(index + 1)))
+      yield* sender.end
+      const { audio, files } = yield* playback(node)
+      assertHeard(audio, ramp(40_800))
+      assert.deepStrictEqual(files, [[0, 40_800]])
+      assert.isAtMost(node.recalls, 6)
+    })
+  )
+)
+
+it.effect("treats silence as a replay while the clock runs, and keeps it when the clock stands still", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const silence = new Uint8Array(frame * 2)
+      const spoken = [ramp(frame), silence, ramp(frame, frame), silence, silence]
+      const first = new Sender(node)
+      yield* first.send(spoken.map((audio, index) => ({ start: inOrder(index), audio })))
+      yield* first.end
+      const again = new Sender(node)
+      yield* again.send(spoken.map((audio, index) => ({ start: inOrder(index), audio })))
+      yield* again.end
+      assertHeard((yield* playback(node)).audio, Buffer.concat(spoken))
+      const stuck = new Sender(node)
+      const other = [ramp(frame, 9000), silence, ramp(frame, 19_000), silence, silence, ramp(frame, 29_000)]
+      yield* stuck.send(other.map((audio) => ({ start: epoch, audio })))
+      yield* stuck.end
+      assertHeard((yield* playback(node)).audio, Buffer.concat([...spoken, ...other]))
+    })
+  )
+)
+
+/** In fifties of samples (6 ms): less than the tolerance is taken for jitter, on both sides of an end. */
+const Cut = Schema.Struct({
+  samples: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
+  /** Tenths of a millisecond. */
+  jitter: Schema.Int.check(Schema.isBetween({ minimum: -9, maximum: 9 })),
+  /** Reconnects before it, and sends so many samples again. */
+  again: Schema.Int.check(Schema.isBetween({ minimum: -160, maximum: 160 }))
+})
+
+it.effect.prop(
+  "keeps replayed audio once after reconnections, in any frames, with a jitter under a millisecond",
+  { cuts: Arbitrary.array(Arbitrary.schema(Cut), { minLength: 1, maxLength: 30 }) },
+  ({ cuts }) =>
+    onJournal(({ node }) =>
+      Effect.gen(function* () {
+        let sender = new Sender(node)
+        let [at, sent] = [0, 0]
+        for (const { again, jitter, ...cut } of cuts) {
+          const samples = cut.samples * 50
+          if (again > 0) {
+            yield* sender.end
+            sender = new Sender(node)
+            at = Math.max(0, at - again * 50)
+          }
+          yield* sender.send([{ start: epoch + at / rate + jitter / 10_000, audio: unique(samples, 1 + at) }])
+          at += samples
+          sent = Math.max(sent, at)
+        }
+        yield* sender.end
+        assertHeard((yield* playback(node)).audio, unique(sent, 1))
+      })
+    ),
+  { arbitrary: { runs: 60 } }
+)
