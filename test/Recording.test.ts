@@ -1,4 +1,4 @@
-/** Whose connections to the database a recording uses, and whose a request. */
+/** Which database connections recording uses, and which its requests. */
 import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option } from "effect"

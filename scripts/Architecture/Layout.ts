@@ -1,5 +1,5 @@
 /** Rules on the place, name and length of files. */
-import { at, isComposition, inPage, inSource, isMigration, isTest, moduleOf, nameOf, type Rule, whole } from "./Rule.ts"
+import { at, isComposition, inPage, inSource, isMigration, isTest, nameOf, type Rule, whole } from "./Rule.ts"
 import { chain, child, type Source, walk } from "./Source.ts"
 
 const technical = ["common", "controllers", "helpers", "layers", "lib", "repositories", "services", "types", "utils"]
@@ -100,20 +100,30 @@ const main: Rule = {
   }
 }
 
-/** `test/Storage/Disk.test.ts` is about `src/Storage/Disk/Disk.ts`, or about a module as a whole: `test/Storage/Disk/Crash.test.ts`. */
+/** Subjects of tests that are not TypeScript. */
+const otherSubjects = [".ci/run"]
+
+/**
+ * `test/Storage/Disk/Disk.test.ts` tests `src/Storage/Disk/Disk.ts`. A test of one aspect, or of several files, names its
+ * subject in its header instead: files or folders, in backticks.
+ */
 const mirror: Rule = {
   name: "mirror",
   check: (source, all) => {
-    const { path } = source
+    const { comments, path } = source
     if (!isTest(path) || !path.endsWith(".test.ts")) return []
     const about = path.replace(/\.test\.ts$/, "").slice("test/".length)
-    const folder = moduleOf(path)
     const files = [...all.keys()]
-    const subject = [`src/${about}`, about].some((name) => all.has(`${name}.ts`) || all.has(`${name}.mjs`))
-    const ofModule =
-      about.includes("/") &&
-      files.some((file) => [`src/${folder}.ts`, `src/${folder}/`, `${folder}/`].some((start) => file.startsWith(start)))
-    return subject || ofModule ? [] : [whole(source, "mirrors no file and no module of src")]
+    const isFile = [`src/${about}`, `test/${about}`, about].some(
+      (name) => all.has(`${name}.ts`) || all.has(`${name}.mjs`)
+    )
+    const named = [...(comments[0]?.value ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name)
+    const isNamed = named.some(
+      (name) => otherSubjects.includes(name) || files.some((file) => file === name || file.startsWith(`${name}/`))
+    )
+    return isFile || isNamed
+      ? []
+      : [whole(source, `mirrors no file: there is no \`src/${about}.ts\`, and the header names no subject`)]
   }
 }
 

@@ -1,4 +1,4 @@
-/** What keys may do on the real server while it runs, and what it says of itself when it can't take audio. */
+/** Keys on a real server while it runs. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"

@@ -1,4 +1,4 @@
-/** Interruption and failure at any point leak no permit and no place in the queue. */
+/** No interruption or failure leaks a permit or a queue slot of `src/Bulkhead/Bulkhead.ts`. */
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, References, Schema } from "effect"
 import { TestClock } from "effect/testing"

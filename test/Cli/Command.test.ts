@@ -1,4 +1,4 @@
-/** The commands as processes, against the real server as a process. */
+/** The commands of `src/Cli.ts` as processes, against a real server. */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"

@@ -1,4 +1,4 @@
-/** `spillway --version`: how little it needs. */
+/** How few modules `src/Cli.ts` loads for `spillway --version`. */
 import { spawnSync } from "node:child_process"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"

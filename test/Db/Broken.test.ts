@@ -1,4 +1,4 @@
-/** Connections that break at the worst moment: nothing is applied twice, nothing confirmed is lost, nobody waits for ever. */
+/** `src/Db` on connections that break: writes are neither lost nor repeated, and every caller is answered. */
 import { assert, layer } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber } from "effect"
 import { SqlClient } from "effect/sql"

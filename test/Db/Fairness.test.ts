@@ -1,4 +1,4 @@
-/** A user whose requests all wait for the database, and everybody else, on a real server. */
+/** `src/Db/Policy.ts` on a real server: one user's waiting requests, and everyone else's. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"

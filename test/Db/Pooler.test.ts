@@ -1,4 +1,4 @@
-/** A real pgbouncer between the node and its database: as Debian has it, without prepared statements in transaction mode. */
+/** `src/Db/External` behind a real PgBouncer, as Debian ships it: no prepared statements in transaction mode. */
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import { assert, describe, layer } from "@effect/vitest"

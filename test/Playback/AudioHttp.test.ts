@@ -1,29 +1,10 @@
 /** Audio over HTTP. */
-import { assert, describe, layer } from "@effect/vitest"
-import { Deferred, Duration, Effect, Layer, Logger, Option, References, Schema, Stream } from "effect"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Exit, Schema, Scope, Stream } from "effect"
 import { Timeline } from "../../src/Audio.ts"
-import { Saturated } from "../../src/Bulkhead.ts"
-import { DbUnavailable } from "../../src/Db.ts"
-import { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
+import { idOf, pathOf, wavOf } from "./support/ServedAudio.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
-
-const idOf = (conversation: string, start = t0, uid = "ada") =>
-  Timeline.fileId(uid, conversation, { start, sampleRate: rate, codec: "pcm16" })
-
-const pathOf = (conversation: string, query = "") => `/v1/sync/audio/${conversation}/${idOf(conversation)}${query}`
-
-const wavOf = (pcm: Uint8Array) => {
-  const head = Buffer.from(
-    "524946460000000057415645666d742010000000010001000000000000000000020010006461746100000000",
-    "hex"
-  )
-  head.writeUInt32LE(36 + pcm.length, 4)
-  head.writeUInt32LE(rate, 24)
-  head.writeUInt32LE(rate * 2, 28)
-  head.writeUInt32LE(pcm.length, 40)
-  return Buffer.concat([head, pcm])
-}
 
 /** Three seconds of audio, a second of silence in the middle, and a last chunk that lies half on the one before. */
 const recording = new MemoryRecording()
@@ -222,204 +203,37 @@ layer(servedPlayback(recording))("audio", (it) => {
   )
 })
 
-describe("an unreadable chunk", () => {
-  const broken = new MemoryRecording()
-  broken.put("broken", [{ samples: rate }, { samples: rate }, { start: t0 + 2 }])
-  const logged: Array<string> = []
-  const logger = Logger.make(({ fiber, message }) => {
-    logged.push(JSON.stringify([message, fiber.getRef(References.CurrentLogAnnotations)]))
-  })
+const talk = new MemoryRecording()
+talk.put("talk", [{ start: t0, samples: rate * 600 }])
+const talkPath = pathOf("talk")
+const head = { range: "bytes=0-99" }
 
-  const listen = Effect.gen(function* () {
-    const response = yield* request(pathOf("broken"))
-    assert.strictEqual(response.status, 200)
-    const received: Array<Uint8Array> = []
-    const end = yield* Effect.result(
-      Stream.runForEach(response.stream, (bytes) => Effect.sync(() => received.push(bytes)))
-    )
-    return { end: end._tag, body: Buffer.concat(received) }
-  })
-
-  const env = { SPILLWAY_FIRST_AUDIO_TIMEOUT: "500 millis" }
-  layer(servedPlayback(broken, env).pipe(Layer.provide(Logger.layer([logger]))), { excludeTestServices: true })(
-    (it) => {
-      const whole = wavOf(MemoryRecording.pcm({ start: t0, samples: 3 * rate }))
-      const untilSecond = 44 + rate * 2
-
-      for (const how of ["unreadable", "short"] as const) {
-        it.effect(`cuts the response: ${how}`, () =>
-          Effect.gen(function* () {
-            broken[how].add("ada-broken-1")
-            const { body, end } = yield* Effect.ensuring(
-              listen,
-              Effect.sync(() => broken[how].clear())
-            )
-            assert.strictEqual(end, "Failure")
-            assert.isAtLeast(body.length, untilSecond)
-            assert.isAtMost(body.length, untilSecond + (how === "short" ? rate * 2 - 2 : 0))
-            assert.isTrue(body.equals(whole.subarray(0, body.length)))
-            const key = `"key":"chunks/ada/broken/${t0 + 1}.000.batch.bin"`
-            assert.lengthOf(
-              logged.splice(0).filter((line) => line.includes(key)),
-              1
-            )
-            assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
-          })
-        )
-      }
-
-      it.effect(
-        "is answered with 500 and its time, but not its key, when it is the first of the range; HEAD reads no audio",
-        () =>
-          Effect.gen(function* () {
-            broken.unreadable.add("ada-broken-1")
-            yield* Effect.ensuring(
-              Effect.gen(function* () {
-                for (const first of [untilSecond, untilSecond + 100]) {
-                  const { body, headers, status } = yield* get(pathOf("broken"), { range: `bytes=${first}-` })
-                  assert.deepStrictEqual([status, headers["content-type"]], [500, "application/problem+json"])
-                  assert.isUndefined(headers["etag"])
-                  const problem = JSON.parse(body.toString())
-                  assert.strictEqual(problem.type, "urn:spillway:problem:audio-unreadable")
-                  const span = "broken from 2023-11-14T22:13:21.000Z to 2023-11-14T22:13:22.000Z"
-                  assert.include(problem.detail, `${span} can't be read.`)
-                  assert.notMatch(body.toString(), /chunks\/|gone/)
-                  assert.isNotEmpty(logged.splice(0).filter((line) => line.includes('"key":"chunks/ada/broken/')))
-                }
-                assert.strictEqual((yield* get(pathOf("broken"), {}, "HEAD")).status, 200)
-              }),
-              Effect.sync(() => broken.unreadable.clear())
-            )
-            broken.unreadable.add("ada-broken-0")
-            const whole = yield* Effect.ensuring(
-              get(pathOf("broken")),
-              Effect.sync(() => broken.unreadable.clear())
-            )
-            assert.strictEqual(whole.status, 500)
-          })
-      )
-
-      it.effect("is not played from its middle after it failed, until a complete read succeeds", () =>
-        Effect.gen(function* () {
-          const middle = { range: `bytes=${untilSecond + 100}-` }
-          assert.strictEqual((yield* get(pathOf("broken"))).status, 200)
-          assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 206)
-          broken.unreadable.add("ada-broken-1")
-          yield* Effect.ensuring(
-            listen,
-            Effect.sync(() => broken.unreadable.clear())
-          )
-          assert.strictEqual((yield* get(pathOf("broken"), middle)).status, 500)
-          assert.isTrue((yield* get(pathOf("broken"))).body.equals(whole))
-          const again = yield* get(pathOf("broken"), middle)
-          assert.deepStrictEqual([again.status, again.body.equals(whole.subarray(untilSecond + 100))], [206, true])
-          logged.length = 0
-        })
-      )
-
-      const away = new StorageUnavailable({ operation: "get", bucket: "b", key: "k", cause: "down" })
-      const forbidden = new StorageRefused({ operation: "get", bucket: "b", key: "k", reason: "refused: no (403)" })
-      const busy = new Saturated({
-        bulkhead: "storage.read",
-        key: "ada",
-        limit: "waiting",
-        retryAfter: Duration.seconds(2)
-      })
-      const noDb = new DbUnavailable({ operation: "test", attempts: 1, cause: "down" })
-      const missing = new ObjectNotFound({ operation: "get", bucket: "b", key: "k" })
-      for (const [what, instead, status, type, retryAfter] of [
-        ["the store does not answer", Effect.fail(away), 503, "storage-unavailable", "1"],
-        ["the store refuses", Effect.fail(forbidden), 503, "storage-refused", "60"],
-        ["the store does not have it", Effect.fail(missing), 404, "audio-missing", undefined],
-        ["the node is busy", Effect.fail(busy), 503, "saturated", "2"],
-        ["the database does not answer", Effect.fail(noDb), 503, "database-unavailable", "1"],
-        ["nothing comes for as long as a listener waits", Effect.never, 503, "audio-late", "5"]
-      ] as const) {
-        it.effect(`is answered as ${type} while ${what}, and plays afterwards`, () =>
-          Effect.gen(function* () {
-            broken.instead.set("ada-broken-0", instead)
-            const answer = yield* Effect.ensuring(
-              get(pathOf("broken")),
-              Effect.sync(() => broken.instead.clear())
-            )
-            assert.deepStrictEqual([answer.status, answer.headers["retry-after"]], [status, retryAfter])
-            assert.strictEqual(JSON.parse(answer.body.toString()).type, `urn:spillway:problem:${type}`)
-            const middle = { range: "bytes=100-" }
-            assert.isTrue((yield* get(pathOf("broken"), middle)).body.equals(whole.subarray(100)))
-            logged.length = 0
-          })
-        )
-      }
-
-      it.effect("leaves ranges that do not touch it playable", () =>
-        Effect.gen(function* () {
-          broken.unreadable.add("ada-broken-1")
-          const { body } = yield* Effect.ensuring(
-            get(pathOf("broken"), { range: `bytes=0-${untilSecond - 1}` }),
-            Effect.sync(() => broken.unreadable.clear())
-          )
-          assert.isTrue(body.equals(whole.subarray(0, untilSecond)))
-        })
-      )
-    }
-  )
+/** A response that is read no further than its first piece; returns what closes it. */
+const stalled = Effect.gen(function* () {
+  const scope = yield* Scope.make()
+  const response = yield* Scope.provide(request(talkPath), scope)
+  assert.strictEqual(response.status, 200)
+  yield* Scope.provide(Stream.toPull(response.stream), scope).pipe(Effect.flatMap((pull) => pull))
+  return { end: Scope.close(scope, Exit.void) }
 })
 
-describe("a listener", () => {
-  const long = new MemoryRecording()
-  const minutes = 60
-  long.put(
-    "long",
-    Array.from({ length: minutes }, (_, i) => ({ start: t0 + i * 60, samples: 60 * rate }))
+layer(servedPlayback(talk, { SPILLWAY_AUDIO_RESPONSES_PER_USER: "2", SPILLWAY_AUDIO_RESPONSES: "3" }), {
+  excludeTestServices: true
+})("audio responses", (it) => {
+  it.effect("are bounded per user: one more is answered with 429 until one ends", () =>
+    Effect.gen(function* () {
+      for (let i = 0; i < 5; i++) assert.strictEqual((yield* get(talkPath, head)).status, 206)
+      const { end } = yield* stalled
+      yield* stalled
+      const refused = yield* get(talkPath, head)
+      assert.strictEqual(refused.status, 429)
+      assert.strictEqual(refused.headers["retry-after"], "5")
+      assert.match(refused.body.toString(), /A user may have 2 at once \(SPILLWAY_AUDIO_RESPONSES_PER_USER\)/)
+      const other = yield* get("/v1/sync/audio/talk/none", { authorization: "Bearer spw_grace" })
+      assert.strictEqual(other.status, 404)
+      yield* end
+      const again = yield* Effect.repeat(get(talkPath, head), { until: ({ status }) => status !== 429, times: 1_000 })
+      assert.strictEqual(again.status, 206)
+    })
   )
-  const minute = MemoryRecording.pcm({ start: t0, samples: 60 * rate })
-  long.sound = () => minute
-  const size = 44 + minutes * 60 * rate * 2
-
-  layer(servedPlayback(long))((it) => {
-    it.effect("has audio read no faster than it listens", () =>
-      Effect.gen(function* () {
-        const before = long.bytesRead
-        const response = yield* request(pathOf("long"))
-        let received = 0
-        let ahead = 0
-        yield* Stream.runForEach(response.stream, (bytes) =>
-          Effect.sync(() => {
-            received += bytes.length
-            ahead = Math.max(ahead, long.bytesRead - before - received)
-          })
-        )
-        assert.strictEqual(received, size)
-        assert.isBelow(ahead, 16 * 1024 * 1024)
-      })
-    )
-
-    it.effect("stops the reads when it disconnects", () =>
-      Effect.gen(function* () {
-        const closed = yield* Deferred.make<void>()
-        long.onAbandoned = Deferred.succeed(closed, undefined)
-        const before = long.bytesRead
-        const response = yield* request(pathOf("long"))
-        assert.isTrue(Option.isSome(yield* Stream.runHead(response.stream)))
-        yield* Deferred.await(closed)
-        assert.isBelow(long.bytesRead - before, size / 2)
-      })
-    )
-
-    it.effect("hears a live conversation up to the last durable sample at the time of the request", () =>
-      Effect.gen(function* () {
-        const live = (samples: number) =>
-          long.put("live", [{ samples: 60 * rate }, { start: t0 + 60, samples, state: "open" }], { live: true })
-        long.sound = MemoryRecording.pcm
-        live(1000)
-        const response = yield* request(pathOf("live"))
-        live(50_000)
-        const body = Buffer.from(yield* response.arrayBuffer)
-        assert.strictEqual(response.headers["content-length"], String(body.length))
-        assert.isTrue(body.equals(wavOf(MemoryRecording.pcm({ start: t0, samples: 60 * rate + 1000 }))))
-        const later = yield* get(pathOf("live"), { range: `bytes=${body.length}-` })
-        assert.strictEqual(later.body.length, 49_000 * 2)
-      })
-    )
-  })
 })

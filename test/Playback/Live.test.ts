@@ -1,4 +1,4 @@
-/** The main job on the real server: stream in, hear exactly that back, at any position, also while it goes on. */
+/** `src/Recording` and `src/Playback` on a real server: every sample that is streamed is played back, also while it is recorded. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"

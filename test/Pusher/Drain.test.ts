@@ -1,4 +1,4 @@
-/** Captures of the real server when it stops: nothing acknowledged is lost, and every client hears why. */
+/** How `src/Pusher/Sockets.ts` closes the captures of a real server that stops. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert, expect, it } from "@effect/vitest"

@@ -1,4 +1,4 @@
-/** Nothing acknowledged is lost or doubled, though the server is killed again and again. */
+/** `src/Recording` on a server that is killed again and again: nothing acknowledged is lost or repeated. */
 import { assert, it } from "@effect/vitest"
 import { complaints, crash } from "../support/Crash.ts"
 

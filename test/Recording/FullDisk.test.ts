@@ -1,4 +1,4 @@
-/** A disk without room: captures fail, nothing piles up, and the journal recovers when there is room. */
+/** `src/Recording` on a full disk: captures fail, nothing piles up, and the journal recovers when there is room. */
 import { assert, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import * as Os from "node:os"

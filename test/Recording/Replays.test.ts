@@ -1,4 +1,4 @@
-/** What is sent again is compared with what is recorded, wherever that is; where it can't be, all of it is kept. */
+/** Replays across all of `src/Recording`: compared with the journal, the store and the database. */
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"

@@ -1,4 +1,4 @@
-/** The real server, asked from before its start until after its end. */
+/** The server of `src/main.ts`, with requests from before its start until after its end. */
 import * as Fs from "node:fs"
 import { connect, type Socket } from "node:net"
 import * as Path from "node:path"

@@ -1,4 +1,4 @@
-/** What the header says in a real Chromium, whatever is shown below it: the key, and what the server loses. */
+/** The header of `src/Web/Page` in a real Chromium: the key, and what the server loses. */
 import { assert, it } from "@effect/vitest"
 import { sharedSuite } from "./support/Suite.ts"
 

@@ -1,4 +1,4 @@
-/** Listening in a real Chromium: long conversations, by keyboard, by screen reader, in every look. */
+/** `src/Web/Page/List` and `src/Web/Page/Play` in a real Chromium: long conversations, the keyboard, accessibility, themes. */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"

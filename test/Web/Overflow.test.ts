@@ -1,4 +1,4 @@
-/** The page when the server's journal is full and the object store is away: what is lost is not called safe. */
+/** `src/Web/Page/Record` while the server's journal is full and the object store is down: lost audio is not shown as stored. */
 import { assert, it } from "@effect/vitest"
 import { api, drop, job, name, seconds } from "./support/RecordPanel.ts"
 import { noise, wav } from "./support/Sound.ts"

@@ -1,4 +1,4 @@
-/** The player in a real Chromium: seeking, places, and what is played while one looks elsewhere. */
+/** `src/Web/Page/Play` in a real Chromium: seeking, positions, and playback in other views. */
 import { assert, beforeAll, it } from "@effect/vitest"
 import type { Page } from "playwright-core"
 import { stream, streamAt } from "../support/Capturer.ts"

@@ -1,4 +1,4 @@
-/** Recording in a real Chromium against a real server: what was said is what is kept. */
+/** `src/Web/Page/Record` in a real Chromium against a real server: the recorded audio is the microphone's. */
 import { assert, it } from "@effect/vitest"
 import { launch, microphone, microphoneHears } from "../support/Browser.ts"
 import { chunk, fmt, foundWith, refusedWith, riff } from "../support/WavFiles.ts"

@@ -1,4 +1,4 @@
-/** The page when its server stops, is killed and starts again: nothing is lost, and it says what is going on. */
+/** `src/Web/Page` while its server stops, is killed and restarts: nothing is lost, and the page says what happens. */
 import { assert, it } from "@effect/vitest"
 import { stream } from "../support/Capturer.ts"
 import { microphone } from "../support/Browser.ts"

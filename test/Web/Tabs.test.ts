@@ -1,4 +1,4 @@
-/** The page kept open: in many tabs, with more going on than one page of the list. */
+/** `src/Web/Page` kept open: in many tabs, and with more live conversations than one page of the list. */
 import { assert, it } from "@effect/vitest"
 import type { Page } from "playwright-core"
 import { WebSocket } from "ws"

@@ -1,4 +1,4 @@
-/** Recording in a real Chromium when something is wrong: with the key, the device, or how it is used. */
+/** `src/Web/Page/Record` in a real Chromium when the key, the device or its use is wrong. */
 import { assert, it } from "@effect/vitest"
 import { heard } from "./support/Heard.ts"
 import { api, drop, job, keyOf, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"

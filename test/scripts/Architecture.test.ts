@@ -151,13 +151,13 @@ const cases: ReadonlyArray<Case> = [
   },
   {
     rule: "mirror",
-    promise: "refuses a test that mirrors no file",
-    bad: { "test/Gone/Thing.test.ts": file("") },
-    where: "test/Gone/Thing.test.ts:1",
+    promise: "refuses a test whose name mirrors no file and whose header names no subject",
+    bad: { "src/A/B.ts": file("export const B = 1"), "test/A/Thing.test.ts": "/** Things of `src/A/Gone.ts`. */\n" },
+    where: "test/A/Thing.test.ts:1",
     good: {
       "test/A.test.ts": file(""),
       "test/A/B.test.ts": file(""),
-      "test/A/Crash.test.ts": file(""),
+      "test/A/Crash.test.ts": "/** `src/A` after a kill. */\n",
       "test/scripts/Docs.test.ts": file(""),
       "scripts/Docs.ts": file(""),
       "src/A.ts": file("export const A = 1"),

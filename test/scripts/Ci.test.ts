@@ -1,4 +1,4 @@
-/** .ci/run, with a stand-in for npm: its last line counts what passed and failed, and its exit code agrees. */
+/** `.ci/run` with a stand-in for npm: its last line counts passes and failures, and its exit code agrees. */
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"

@@ -1,4 +1,4 @@
-/** Without a browser the tests of the page fail, and say what to do. */
+/** Without a browser, the tests of the page fail and say what to do. */
 import { assert, it } from "@effect/vitest"
 import { launch } from "./Browser.ts"
 

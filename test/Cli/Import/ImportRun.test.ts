@@ -1,4 +1,4 @@
-/** What an import does while the store or the database is away for longer than they retry by themselves. */
+/** An import while the store or the database is down for longer than they retry. */
 import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Option } from "effect"

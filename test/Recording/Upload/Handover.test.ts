@@ -1,4 +1,4 @@
-/** A sealed chunk is in one pair of hands at a time, and leaves them however their work ends. */
+/** How chunks pass between `src/Recording/Capture` and `src/Recording/Upload`: each has one owner at a time. */
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber } from "effect"
 import * as Fs from "node:fs"

@@ -1,4 +1,4 @@
-/** Chunks of a conversation that are uploaded at the same time. */
+/** Concurrent uploads of one conversation by `src/Recording/Upload/Uploads.ts`. */
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Option } from "effect"
 import { Recording } from "../../../src/Recording.ts"

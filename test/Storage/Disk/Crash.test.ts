@@ -1,4 +1,4 @@
-/** Killed at any instant, the store on disk has every acknowledged object, and nothing that is not whole. */
+/** `src/Storage/Disk` after a kill: every acknowledged object is there, and every object is whole. */
 import { assert, it } from "@effect/vitest"
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Random, Stream } from "effect"

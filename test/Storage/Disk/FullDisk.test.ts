@@ -1,4 +1,4 @@
-/** A disk without room: a typed failure that may pass, nothing half written, and all that was stored is there. */
+/** `src/Storage/Disk` on a full disk: transient errors, no partial objects, and all stored objects intact. */
 import { assert, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as os from "node:os"

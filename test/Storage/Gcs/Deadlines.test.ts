@@ -1,4 +1,4 @@
-/** Nothing that is asked of the bucket takes without end. */
+/** Every request of `src/Storage/Gcs` ends within its deadline. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import type { GcsServer } from "../../support/gcs/Server.ts"

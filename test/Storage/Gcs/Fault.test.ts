@@ -1,4 +1,4 @@
-/** What may pass is tried again, and nothing else. */
+/** Which failures of the bucket are retried. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Storage } from "../../../src/Storage.ts"

@@ -1,4 +1,4 @@
-/** The real server with a bucket: what is streamed in is in the bucket, and is heard from there; what is wrong is said at the start. */
+/** `src/Storage/Gcs` on a real server: audio reaches the bucket and plays from there; what is missing is reported at the start. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"

@@ -1,4 +1,4 @@
-/** Reads from the bucket over a bad way: all the bytes of one object, or a failure. */
+/** Downloads over a faulty network: all bytes of one object, or a failure. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Stream } from "effect"
 import type { Fault } from "../../support/gcs/Faults.ts"

@@ -1,4 +1,4 @@
-/** Uploads to the bucket over a bad way: done once, whole, or not at all. */
+/** Uploads over a faulty network: applied once and whole, or not at all. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { large, object, read, small } from "../support/GcsOperations.ts"

@@ -1,4 +1,4 @@
-/** The protocol server is what Google's own client takes it for, and as strict as Google. */
+/** The protocol server behaves as Google's own client expects, and is as strict as Google. */
 import { Storage } from "@google-cloud/storage"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { crc32c } from "@node-rs/crc32"
