@@ -29,7 +29,7 @@ export class TlsServer extends Context.Service<
     /** On the superuser's connection. */
     readonly sql: PgClient.PgClient
   }
->()("spillway/test/Db/TlsServer") {}
+>()("spillway/test/Db/support/TlsServer") {}
 
 export const freePort = Effect.callback<number>((resume) => {
   const server = Net.createServer().listen(0, "127.0.0.1", () => {
