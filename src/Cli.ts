@@ -17,6 +17,7 @@ import * as Configuration from "./Server/Configuration.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
 import { KeysConfig } from "./Auth/KeysConfig.ts"
 import { NodeConfig } from "./NodeConfig.ts"
+import * as Settings from "./Settings.ts"
 
 const local = Effect.gen(function* () {
   const { host, port } = yield* HttpConfig
@@ -58,6 +59,6 @@ const report = (cause: Cause.Cause<Error>) => {
 
 Command.run(spillway, { version: "0.1.0" }).pipe(
   Effect.tapCause(report),
-  Effect.provide(NodeServices.layer),
+  Effect.provide([NodeServices.layer, Settings.layerEnvironment]),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )

@@ -1,8 +1,20 @@
 /** Settings from the environment: declared beside what they configure, read once at start, every mistake reported at once. */
-import { ByteSize, Config, Context, Duration, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
-import { type Names, unknown, UnknownSetting } from "./Settings/UnknownSetting.ts"
+import {
+  ByteSize,
+  Config,
+  ConfigProvider,
+  Context,
+  Duration,
+  Effect,
+  Layer,
+  Option,
+  Redacted,
+  Result,
+  Schema
+} from "effect"
+import { type Names, unknown, UnknownSetting, warnings } from "./Settings/UnknownSetting.ts"
 
-export { unknown } from "./Settings/UnknownSetting.ts"
+export { unknown, warnings } from "./Settings/UnknownSetting.ts"
 
 /** One environment variable. `parse` returns the value, or what was found instead. */
 export interface Setting<out A> {
@@ -33,6 +45,10 @@ export interface Group {
 type Provided<G> = G extends { readonly layer: Layer.Layer<infer A, infer _E, infer _R> } ? A : never
 
 const Problem = Schema.Struct({ env: Schema.String, found: Schema.String, expected: Schema.String })
+type Problem = typeof Problem.Type
+
+/** The environment of the process, in which empty variables can be told from absent ones. */
+export const layerEnvironment = ConfigProvider.layer(ConfigProvider.fromEnv({ preserveEmptyStrings: true }))
 
 /** Settings with invalid values. `found` never contains a secret. Unknown variables are listed, but are not a failure. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
@@ -221,13 +237,35 @@ const valueOf = <A>(s: Setting<A>): Effect.Effect<A, SettingsInvalid> =>
       })
   )
 
-/** The layer of one configuration class. Fails with the first mistake; `layerAll` reports all of them. */
+/**
+ * The layer of one configuration class. Fails with the first mistake; `layerAll` reports all of them. `conflicts` returns
+ * the values that are valid alone and not together.
+ */
 export function layer<Self, const S extends Readonly<Record<string, Setting<unknown>>>>(
   key: Context.Key<Self, Values<S>>,
-  settings: S
+  settings: S,
+  conflicts: (values: Values<S>) => ReadonlyArray<Problem> = () => []
 ): Layer.Layer<Self, SettingsInvalid> {
-  return Layer.effect(key, read(settings))
+  return Layer.effect(
+    key,
+    Effect.flatMap(read(settings), (values) => {
+      const problems = conflicts(values)
+      return problems.length > 0 ? new SettingsInvalid({ problems }) : Effect.succeed(values)
+    })
+  )
 }
+
+/** All mistakes in the settings of these groups, as the start reports them. */
+export const problemsOf = Effect.fnUntraced(function* (groups: ReadonlyArray<Group>) {
+  const found = yield* Effect.forEach(groups, (group) =>
+    Effect.flatMap(Effect.forEach(Object.values(group.settings), problemOf), (single) => {
+      if (single.some((problems) => problems.length > 0)) return Effect.succeed(single.flat())
+      const built = Effect.as(Effect.scoped(Layer.build(group.layer)), [])
+      return Effect.catchTag(built, "SettingsInvalid", ({ problems }) => Effect.succeed(problems))
+    })
+  )
+  return found.flat()
+})
 
 export function read<const S extends Readonly<Record<string, Setting<unknown>>>>(
   settings: S
@@ -255,10 +293,10 @@ export function namesOf(groups: ReadonlyArray<Pick<Group, "settings">>): Names {
   }
 }
 
-/** Logs a warning for each variable that looks like a setting and is not among the known ones. */
-export function layerUnknown(names: Names) {
+/** Logs a warning about variables that look like settings and are not among the known ones, and about empty ones. */
+export function layerWarnings(names: Names) {
   return Layer.effectDiscard(
-    Effect.flatMap(unknown(names), (found) => Effect.forEach(found, ({ message }) => Effect.logWarning(message)))
+    Effect.flatMap(warnings(names), (found) => Effect.forEach(found, (line) => Effect.logWarning(line)))
   )
 }
 
@@ -269,13 +307,8 @@ export function layerAll<G extends ReadonlyArray<Group>>(
 ): Layer.Layer<Provided<G[number]>, SettingsInvalid>
 export function layerAll(names: Names, ...groups: ReadonlyArray<Group>): Layer.Layer<never, SettingsInvalid> {
   const checked = Effect.gen(function* () {
-    const problems = yield* Effect.forEach(
-      groups.flatMap((group) => Object.values(group.settings)),
-      problemOf
-    )
-    if (problems.some((p) => p.length > 0)) {
-      return yield* new SettingsInvalid({ problems: problems.flat(), unknown: yield* unknown(names) })
-    }
+    const problems = yield* problemsOf(groups)
+    if (problems.length > 0) return yield* new SettingsInvalid({ problems, unknown: yield* unknown(names) })
     return groups.reduce<Layer.Layer<never, SettingsInvalid>>(
       (all, group) => Layer.merge(all, group.layer),
       Layer.empty

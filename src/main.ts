@@ -20,6 +20,7 @@ import { Playback } from "./Playback.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
 import { Recording } from "./Recording.ts"
 import * as Routes from "./Server/Routes.ts"
+import * as Settings from "./Settings.ts"
 import * as ConfiguredStorage from "./Server/ConfiguredStorage.ts"
 import * as UsedSecrets from "./Encryption/UsedSecrets.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -31,11 +32,11 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
   Layer.provide([Keys.layer, Recording.layer, ErrorResponses.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
-  Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerUnknown]),
+  Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerWarnings]),
   Layer.provide([DataDirectory.layer, Readiness.layer]),
   Layer.provide(Telemetry.layer),
   Layer.provide(Configuration.layer),
-  Layer.provide(NodeServices.layer)
+  Layer.provide([NodeServices.layer, Settings.layerEnvironment])
 )
 
 launch(program satisfies Layer.Layer<never, unknown>)

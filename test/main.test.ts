@@ -14,9 +14,10 @@ const actors = [
   "Server.serve(Routes.layer)",
   "Checks.layer",
   "ConfiguredStorage.layerLog",
-  "Configuration.layerUnknown",
+  "Configuration.layerWarnings",
   "DataDirectory.layer",
-  "Telemetry.layer"
+  "Telemetry.layer",
+  "Settings.layerEnvironment"
 ]
 
 const source = (node: Node) => text.slice(node.start, node.end)

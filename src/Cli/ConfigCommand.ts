@@ -1,5 +1,5 @@
 /** `spillway config`: prints the settings in effect. */
-import { Config, Console, Effect, Option, Result, Schema } from "effect"
+import { Config, Console, Effect, Option, Schema } from "effect"
 import { Command } from "effect/cli"
 import * as Settings from "../Settings.ts"
 import { table } from "./Table.ts"
@@ -13,27 +13,22 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
   }
 }
 
-const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>) {
+const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>, expected: string | undefined) {
   const raw = yield* Config.String(setting.env).pipe(
     Config.option,
     Effect.map(Option.filter((text) => text !== "")),
     Effect.orElseSucceed(() => Option.none<string>())
   )
-  const parsed = setting.parse(Option.getOrUndefined(raw))
   const shown = Option.match(raw, {
     onNone: () => setting.defaultText ?? "not set",
     onSome: (text) => (setting.secret ? "set" : text)
   })
   const from = Option.isSome(raw) ? "environment" : "default"
-  return {
-    env: setting.env,
-    valid: Result.isSuccess(parsed),
-    row: [setting.env, shown, Result.isSuccess(parsed) ? from : `expected ${setting.expected}`]
-  }
+  return [setting.env, shown, expected === undefined ? from : `expected ${expected}`]
 })
 
 /** One table, with the settings of each module under its name. */
-export function configCommand(groups: ReadonlyArray<Pick<Settings.Group, "key" | "settings">>) {
+export function configCommand(groups: ReadonlyArray<Settings.Group>) {
   const settings = groups.flatMap((group) =>
     Settings.publicOf(group).map((setting) => ({ setting, module: Settings.moduleOf(group) }))
   )
@@ -41,17 +36,14 @@ export function configCommand(groups: ReadonlyArray<Pick<Settings.Group, "key" |
     "config",
     {},
     Effect.fnUntraced(function* () {
-      const rows = yield* Effect.forEach(settings, ({ setting }) => rowOf(setting))
-      const [header = "", ...lines] = table(
-        ["SETTING", "VALUE", "FROM"],
-        rows.map(({ row }) => row)
-      ).split("\n")
+      const problems = new Map((yield* Settings.problemsOf(groups)).map(({ env, expected }) => [env, expected]))
+      const rows = yield* Effect.forEach(settings, ({ setting }) => rowOf(setting, problems.get(setting.env)))
+      const [header = "", ...lines] = table(["SETTING", "VALUE", "FROM"], rows).split("\n")
       const byModule = Map.groupBy(lines.entries(), ([at]) => settings[at]?.module)
       const sections = [...byModule].map(([module, of]) => [`\n${module}`, ...of.map(([, line]) => line)].join("\n"))
       yield* Console.log([header, ...sections].join("\n"))
-      for (const { message } of yield* Settings.unknown(Settings.namesOf(groups))) yield* Console.error(message)
-      const envs = rows.filter(({ valid }) => !valid).map(({ env }) => env)
-      if (envs.length > 0) return yield* new ConfigInvalid({ envs })
+      for (const line of yield* Settings.warnings(Settings.namesOf(groups))) yield* Console.error(line)
+      if (problems.size > 0) return yield* new ConfigInvalid({ envs: [...problems.keys()] })
     })
   ).pipe(Command.withDescription("Print the settings that the server would run with; secrets as `set`"))
 }

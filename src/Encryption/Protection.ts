@@ -1,7 +1,6 @@
 /** Encryption at rest. At level `enhanced`, audio is sealed before it is stored and opened where it is read. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { DbError } from "../Db.ts"
-import { SettingsInvalid } from "../Settings.ts"
 import * as Cipher from "./Cipher.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as SealedRecords from "./SealedRecords.ts"
@@ -46,12 +45,6 @@ const tooShort = `it is shorter than any encrypted audio, ${leastSealed} bytes`
 export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretUsage) {
   const config = yield* ProtectionConfig
   const known = secrets(config)
-  if (config.level === "enhanced" && known.length === 0) {
-    const { env, expected } = ProtectionConfig.settings.masterSecrets
-    return yield* new SettingsInvalid({
-      problems: [{ env, found: "nothing", expected: `${expected}, because SPILLWAY_PROTECTION is enhanced` }]
-    })
-  }
   const reason =
     known.length === 0
       ? "it is encrypted, and SPILLWAY_MASTER_SECRETS is not set"

@@ -44,7 +44,12 @@ export class ProtectionConfig extends Context.Service<ProtectionConfig, Settings
   "spillway/Encryption/ProtectionConfig"
 ) {
   static readonly settings = settings
-  static readonly layer = Settings.layer(this, settings)
+  static readonly layer = Settings.layer(this, settings, ({ level, masterSecrets }) => {
+    const { env, expected } = settings.masterSecrets
+    return level === "enhanced" && Option.isNone(masterSecrets)
+      ? [{ env, found: "nothing", expected: `${expected}, because SPILLWAY_PROTECTION is enhanced` }]
+      : []
+  })
 }
 
 export function secrets(config: ProtectionConfig["Service"]): ReadonlyArray<Uint8Array> {

@@ -36,4 +36,4 @@ export const names = Settings.namesOf([...groups, CliConfig])
 
 export const layer = Settings.layerAll(names, ...groups)
 
-export const layerUnknown = Settings.layerUnknown(names)
+export const layerWarnings = Settings.layerWarnings(names)

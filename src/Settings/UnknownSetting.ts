@@ -1,4 +1,4 @@
-/** Variables that look like settings and are none: typing errors, and settings of earlier releases. */
+/** Variables that change nothing: typing errors, settings of earlier releases, and empty ones. */
 import { ConfigProvider, Effect, Schema } from "effect"
 
 const prefix = "SPILLWAY"
@@ -58,7 +58,7 @@ const namesUnder = (
 ): Effect.Effect<ReadonlyArray<string>, ConfigProvider.SourceError> =>
   Effect.gen(function* () {
     const node = yield* provider.load(path)
-    const own = node?.value === undefined ? [] : [path.join("_")]
+    const own = (node?.value ?? "") === "" ? [] : [path.join("_")]
     if (node?._tag !== "Record") return own
     const below = yield* Effect.forEach([...node.keys].sort(), (key) => namesUnder(provider, [...path, key]))
     return [...own, ...below.flat()]
@@ -76,4 +76,24 @@ export const unknown = Effect.fnUntraced(function* (names: Names) {
   const provider = yield* ConfigProvider.ConfigProvider
   const found = yield* Effect.orElseSucceed(namesUnder(provider, [prefix]), () => [])
   return found.filter((env) => !names.known.includes(env) && !ofOrchestrator(env)).map((env) => describe(env, names))
+})
+
+/** A deployment tool passes an empty value for a variable that is not defined. */
+const empty = Effect.fnUntraced(function* ({ known }: Names) {
+  const provider = yield* ConfigProvider.ConfigProvider
+  const isEmpty = (env: string) =>
+    Effect.orElseSucceed(
+      Effect.map(provider.load([env]), (node) => node?.value === ""),
+      () => false
+    )
+  return yield* Effect.filter(known, isEmpty)
+})
+
+/** Lines about what is set without effect. */
+export const warnings = Effect.fnUntraced(function* (names: Names) {
+  const lines = (yield* unknown(names)).map(({ message }) => message)
+  const found = yield* empty(names)
+  if (found.length === 0) return lines
+  const says = found.length === 1 ? "is empty, which counts as not set" : "are empty, which counts as not set"
+  return [...lines, `${found.join(", ")} ${says}.`]
 })

@@ -257,6 +257,18 @@ describe("the command line", () => {
       [mistyped.code, mistyped.err],
       [0, "SPILLWAY_COMIT_INTERVAL is no setting and changes nothing. Did you mean SPILLWAY_COMMIT_INTERVAL?\n"]
     )
+    const empty = await run(["config"], { DATABASE_URL: "", SPILLWAY_BUCKET: "" })
+    assert.match(empty.out, /^DATABASE_URL +not set +default$/m)
+    assert.deepStrictEqual(
+      [empty.code, empty.err],
+      [0, "DATABASE_URL, SPILLWAY_BUCKET are empty, which counts as not set.\n"]
+    )
+    const alone = await run(["config"], { SPILLWAY_PROTECTION: "enhanced" })
+    assert.match(alone.out, /^SPILLWAY_MASTER_SECRETS +not set +expected 1 to 16 secrets .* is enhanced$/m)
+    assert.deepStrictEqual(
+      [alone.code, alone.err],
+      [1, "spillway: The server would not start: SPILLWAY_MASTER_SECRETS can't be used.\n"]
+    )
     const bad = await run(["config"], { SPILLWAY_PORT: "http" })
     assert.strictEqual(bad.code, 1)
     assert.match(bad.out, /^SPILLWAY_PORT +http +expected a whole number/m)

@@ -46,6 +46,18 @@ it("names every wrong setting at once, with what was expected", () =>
     assert.match(text, /SPILLWAY_DATADIR is no setting.*SPILLWAY_DATA_DIR/)
   }))
 
+it("says which variables are empty, and starts as if they were not set", () =>
+  withDirectory(async (dataDir) => {
+    const { lines } = await failedStart(dataDir, {
+      DATABASE_URL: "postgres://u:p@127.0.0.1:1/x",
+      SPILLWAY_BUCKET: "",
+      SPILLWAY_DB_START_TIMEOUT: "1 millis",
+      SPILLWAY_LOG_LEVEL: "Warn"
+    })
+    assert.match(lines[0] ?? "", /SPILLWAY_BUCKET is empty, which counts as not set\./)
+    assert.match(lines[1] ?? "", /^spillway: The database 127\.0\.0\.1:1\/x can't be used/)
+  }))
+
 it("says which port is taken and how to choose another", () =>
   withDirectory(async (dataDir) => {
     const taken = createServer()
