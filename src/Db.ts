@@ -7,19 +7,31 @@ export class DbUnavailable extends Schema.TaggedError<DbUnavailable>()("DbUnavai
   operation: Schema.String,
   attempts: Schema.Int,
   cause: Schema.Defect()
-}) {}
+}) {
+  override get message() {
+    return `the database is not available for ${this.operation} (attempts: ${this.attempts})`
+  }
+}
 
 /** One statement, or all attempts together, exceeded its time limit; `limit` says which. */
 export class DbTimeout extends Schema.TaggedError<DbTimeout>()("DbTimeout", {
   operation: Schema.String,
   limit: Schema.Literals(["statement", "deadline"])
-}) {}
+}) {
+  override get message() {
+    return `the database did not complete ${this.operation} in time (${this.limit})`
+  }
+}
 
 /** The user's queue for connections is full. */
 export class DbBusy extends Schema.TaggedError<DbBusy>()("DbBusy", {
   operation: Schema.String,
   uid: Schema.String
-}) {}
+}) {
+  override get message() {
+    return `too many operations of ${this.uid} wait for the database (${this.operation})`
+  }
+}
 
 export type DbError = DbUnavailable | DbTimeout | DbBusy
 

@@ -11,13 +11,14 @@ export const Interactive = Context.Reference<boolean>("spillway/Telemetry/Intera
 
 const isText = (text: unknown): text is string => typeof text === "string" && text !== ""
 
-/** The message of an error, followed by the messages of its causes that it does not contain. */
+/** The message of an error, followed by the messages of its causes that repeat none of it. */
 const messageOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
   const message = isText(error.message) ? error.message : error.name
   if (error.cause === undefined || error.cause === null) return message
   const inner = messageOf(error.cause)
-  return message.includes(inner) ? message : `${message}: ${inner}`
+  if (message.includes(inner)) return message
+  return inner.startsWith(message) ? inner : `${message}: ${inner}`
 }
 
 const isExpected = (error: unknown): error is Error => error instanceof Error && Predicate.hasProperty(error, "_tag")

@@ -99,6 +99,11 @@ it.effect("shows an error without a message by its name and innermost reason", (
     const cause = new Error("outer", { cause: new Error("the innermost") })
     const { message } = yield* lineOf(Effect.logWarning("no", new Inner({ attempts: 3, cause })))
     assert.strictEqual(message, "no: Inner: outer: the innermost")
+    const repeated = new Error("query failed", { cause: new Error("query failed", { cause: new Error("reset") }) })
+    assert.strictEqual(
+      (yield* lineOf(Effect.logWarning("no", Cause.fail(repeated)))).message,
+      "no: query failed: reset"
+    )
     const nested = new StorageUnavailable({ ...at, cause: refused })
     assert.strictEqual((yield* lineOf(Effect.logWarning(nested))).message, nested.message)
   })

@@ -1,6 +1,7 @@
 /** The admin key that the first start creates: first its file, then its row, so a kill never leaves a row with a lost key. */
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
+import { systemReason } from "../SystemReason.ts"
 import { Keys, isWellFormed, makeSecret } from "./Keys.ts"
 import { KeysConfig } from "./KeysConfig.ts"
 
@@ -101,7 +102,7 @@ export const layer = Layer.effect(
     const path = yield* Path.Path
     const file = path.resolve((yield* NodeConfig).dataDir, FILE)
     return yield* fromDirectory(file).pipe(
-      Effect.catchTag("PlatformError", ({ reason }) => new AdminKeyUnusable({ file, problem: reason._tag }))
+      Effect.catchTag("PlatformError", (error) => new AdminKeyUnusable({ file, problem: systemReason(error) }))
     )
   })
 )

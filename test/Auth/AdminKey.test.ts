@@ -115,7 +115,7 @@ layer(world(), { excludeTestServices: true })("an unusable key file", (it) => {
       const { makeDirectory } = yield* FileSystem.FileSystem
       assert.match(
         yield* refused((file) => makeDirectory(file)),
-        /^Can't use DATA\/admin-key \([A-Za-z]+\)\. Write the key/
+        /^Can't use DATA\/admin-key \(illegal operation on a directory\)\. Write the key/
       )
     })
   )

@@ -243,6 +243,15 @@ describe("the command line", () => {
     assert.deepStrictEqual([away.code, away.err.trim().split("\n").length], [1, 1])
     const missing = await run(["stream", "/nowhere.wav"])
     assert.deepStrictEqual([missing.code, missing.err], [1, "spillway: There is no file /nowhere.wav.\n"])
+    await run(["stream", wav, "--fast", "--conversation", "unwritable"])
+    const nowhere = await run(["fetch", "unwritable", "-o", `${dataDir}/nowhere/out.wav`])
+    assert.deepStrictEqual(
+      [nowhere.code, nowhere.err],
+      [
+        1,
+        `spillway: Can't write ${dataDir}/nowhere/out.wav (no such file or directory). Name another file with -o, in a directory that exists and has room.\n`
+      ]
+    )
   })
 
   it("prints settings with secrets redacted, and names invalid ones", async () => {

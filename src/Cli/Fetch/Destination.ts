@@ -1,11 +1,22 @@
 /** Destination of a download: standard output, or a file that gets its name when it is complete. */
 import { Effect, FileSystem, Option, Schema } from "effect"
 import type { PlatformError, Scope } from "effect"
+import { systemReason } from "../../SystemReason.ts"
 
 /** The reader of standard output closed it. */
 export class OutputClosed extends Schema.TaggedError<OutputClosed>()("OutputClosed", {}) {
   override get message() {
     return "Standard output was closed before all was written."
+  }
+}
+
+/** The file can't be created or written. `reason` is the system's. */
+export class OutputUnwritable extends Schema.TaggedError<OutputUnwritable>()("OutputUnwritable", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `Can't write ${this.path} (${this.reason}). Name another file with -o, in a directory that exists and has room.`
   }
 }
 
@@ -16,7 +27,7 @@ export class OutputOutdated extends Schema.TaggedError<OutputOutdated>()("Output
   }
 }
 
-type Failure = PlatformError.PlatformError | OutputClosed | OutputOutdated
+type Failure = OutputUnwritable | OutputClosed | OutputOutdated
 
 export interface Destination {
   /** For messages. */
@@ -33,16 +44,19 @@ export interface Destination {
 /** Open for the lifetime of the scope. The name ends in `.part` until the download is complete. */
 export const file = Effect.fnUntraced(function* (
   name: string
-): Effect.fn.Return<Destination, PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> {
+): Effect.fn.Return<Destination, OutputUnwritable, FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
   const part = `${name}.part`
-  const file = yield* fs.open(part, { flag: "w" })
+  const unwritable = <A, R>(effect: Effect.Effect<A, PlatformError.PlatformError, R>) =>
+    Effect.mapError(effect, (error) => new OutputUnwritable({ path: name, reason: systemReason(error) }))
+  const file = yield* unwritable(fs.open(part, { flag: "w" }))
   return {
     name,
-    write: (bytes) => file.writeAll(bytes),
-    restart: Effect.andThen(file.truncate(0), file.seek(0n, "start")),
-    abandon: (worth) => (worth ? Effect.succeedSome(part) : Effect.as(fs.remove(part, { force: true }), Option.none())),
-    finish: Effect.andThen(file.sync, fs.rename(part, name))
+    write: (bytes) => unwritable(file.writeAll(bytes)),
+    restart: unwritable(Effect.andThen(file.truncate(0), file.seek(0n, "start"))),
+    abandon: (worth) =>
+      worth ? Effect.succeedSome(part) : unwritable(Effect.as(fs.remove(part, { force: true }), Option.none())),
+    finish: unwritable(Effect.andThen(file.sync, fs.rename(part, name)))
   }
 })
 

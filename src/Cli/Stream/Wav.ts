@@ -1,6 +1,7 @@
 /** WAV input for streaming: files are read at any position, pipes in order. Channels are mixed to their mean. */
 import { Effect, FileSystem, Schema, Stdio, Stream } from "effect"
 import type { PlatformError, Scope } from "effect"
+import { systemReason } from "../../SystemReason.ts"
 import * as WavReader from "../../WavReader.ts"
 import * as WavPipe from "./WavPipe.ts"
 
@@ -19,7 +20,7 @@ export class UnreadableFile extends Schema.TaggedError<UnreadableFile>()("Unread
   reason: Schema.String
 }) {
   override get message() {
-    return this.reason === "NotFound"
+    return this.reason === "no such file or directory"
       ? `There is no file ${this.file}.`
       : `${this.file} can't be read (${this.reason}).`
   }
@@ -58,7 +59,7 @@ export const open = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const isStandardInput = standardInput.includes(file)
   const path = file === "-" ? "/dev/stdin" : file
-  const unreadable = ({ reason }: PlatformError.PlatformError) => new UnreadableFile({ file, reason: reason._tag })
+  const unreadable = (error: PlatformError.PlatformError) => new UnreadableFile({ file, reason: systemReason(error) })
   const unsupported = ({ found }: WavReader.Unsupported) => new UnsupportedWav({ file, found })
   const { size, type } = yield* Effect.mapError(fs.stat(path), unreadable)
   if (type === "File") return yield* openFile(path, Number(size), unreadable, unsupported)

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module"
 import { Effect, FileSystem, Path, Schema } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
+import { systemReasonAt } from "../../SystemReason.ts"
 
 export interface PostgresBinaries {
   readonly directory: string
@@ -60,7 +61,7 @@ export const find = Effect.gen(function* () {
 }).pipe(
   Effect.catchTags({
     PlatformError: (error) =>
-      new DatabaseUnusable({ problem: `PostgreSQL's files can't be used (${error.message})`, remedy: instead }),
+      new DatabaseUnusable({ problem: `PostgreSQL's files can't be used (${systemReasonAt(error)})`, remedy: instead }),
     SchemaError: (error) =>
       new DatabaseUnusable({ problem: `PostgreSQL's package is damaged (${error.message})`, remedy: instead })
   })

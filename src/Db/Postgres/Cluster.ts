@@ -5,6 +5,7 @@ import { Effect, FileSystem, Path, Predicate, Redacted, Result, Schedule } from 
 import * as Startup from "../../Startup.ts"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import { DbConfig } from "../DbConfig.ts"
+import { systemReasonAt } from "../../SystemReason.ts"
 import type { PostgresBinaries } from "./Binaries.ts"
 import * as Child from "./Child.ts"
 import * as User from "./User.ts"
@@ -193,7 +194,7 @@ export const prepare = Effect.fnUntraced(
       "PlatformError",
       (error) =>
         new DatabaseUnusable({
-          problem: `PostgreSQL's files in ${dataDir} can't be used (${error.message})`,
+          problem: `PostgreSQL's files in ${dataDir} can't be used (${systemReasonAt(error)})`,
           remedy: "let Spillway write there, or set SPILLWAY_DATA_DIR to another directory"
         })
     )
