@@ -1,5 +1,18 @@
 /** The open captures of this node, connected to the journal, the uploads and the database. */
-import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Option, Random, Schedule } from "effect"
+import {
+  type Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  Metric,
+  Option,
+  Queue,
+  Random,
+  Schedule
+} from "effect"
 import type { Scope } from "effect"
 import * as Crypto from "node:crypto"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
@@ -12,6 +25,7 @@ import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordedAudio } from "./RecordedAudio.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
+import type { Lane } from "../Upload/UploadQueue.ts"
 import { Uploads } from "../Upload/Uploads.ts"
 
 export interface CaptureStats {
@@ -59,6 +73,13 @@ const clockShifts = Metric.counter("spillway_clock_shifts_total", {
   incremental: true
 })
 
+interface OpenCapture {
+  readonly id: number
+  readonly lane: Lane
+  /** Clock milliseconds. */
+  loggedAt: number
+}
+
 /** Minimum time between two log lines about one capture's audio. */
 const logIntervalMillis = 60_000
 
@@ -78,7 +99,7 @@ const make = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const fork = <A>(effect: Effect.Effect<A>) => run(Effect.forkIn(effect, scope))
-  const captures = new Map<CaptureWriter, { readonly id: number; loggedAt: number }>()
+  const captures = new Map<CaptureWriter, OpenCapture>()
   let opened = 0
 
   /** Logs at most one line a minute for each capture. */
@@ -172,7 +193,9 @@ const make = Effect.gen(function* () {
       live.settle(conversation)
     },
     sealed: (capture, chunk) => {
-      if (uploads.offer(capture, chunk)) capture.deferred++
+      // A capture that did not close in time has no queue any more; the sweep offers its chunks.
+      const open = captures.get(capture)
+      if (open !== undefined && uploads.offer(open.lane, chunk)) capture.deferred++
     },
     abandoned: (chunk) => {
       fork(live.release(chunk))
@@ -224,7 +247,7 @@ const make = Effect.gen(function* () {
     const since = sealed.reduce((since, { sealedAt }) => Math.min(since, sealedAt === 0 ? startedAt : sealedAt), now)
     return (now - since) / 1000
   }
-  const statsOf = (capture: CaptureWriter, id: number): CaptureStats => ({
+  const statsOf = (capture: CaptureWriter, { id, lane }: OpenCapture): CaptureStats => ({
     id,
     uid: capture.options.uid,
     conversation: capture.conversation?.id,
@@ -235,7 +258,7 @@ const make = Effect.gen(function* () {
     waitingBytes: capture.waitingBytes,
     ackLag: capture.ackLag,
     uploadLag: uploadLag(capture.conversation),
-    queued: uploads.queuedOf(capture.options.uid, capture),
+    queued: Queue.sizeUnsafe(lane.chunks),
     deferred: capture.deferred
   })
 
@@ -248,7 +271,7 @@ const make = Effect.gen(function* () {
             options.onFailure(failure)
           }
           const capture = new CaptureWriter({ ...options, onFailure }, host)
-          captures.set(capture, { id: ++opened, loggedAt: -Infinity })
+          captures.set(capture, { id: ++opened, lane: uploads.lane(options.uid), loggedAt: -Infinity })
           yield* Metric.update(openCaptures, captures.size)
           return capture
         }),
@@ -263,6 +286,6 @@ const make = Effect.gen(function* () {
             )
           )
       ),
-    list: () => [...captures].map(([capture, { id }]) => statsOf(capture, id))
+    list: () => [...captures].map(([capture, open]) => statsOf(capture, open))
   })
 })

@@ -1,62 +1,56 @@
-/** Which chunk is uploaded next: a bounded sliding queue per capture, and the sweep of waiting chunks. Pure. */
+/** Which chunk is uploaded next: a sliding queue for each capture, and the sweep of waiting chunks. */
+import { Effect, Exit, Option, Queue } from "effect"
+import { FairQueue } from "../../Bulkhead.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 
-/** The queue of one capture, or of one user's chunks from the sweep. */
-interface Lane {
-  readonly chunks: Array<JournalChunk>
+/** The upload queue of a capture, or of the chunks of one user that the sweep offers. It holds references, not audio. */
+export interface Lane {
+  readonly uid: string
+  readonly chunks: Queue.Queue<JournalChunk>
 }
 
+/** At `capacity`, a new chunk displaces the oldest. Nothing waits for the queue, so it needs no fiber. */
+export function makeLane(uid: string, capacity: number): Lane {
+  return { uid, chunks: Effect.runSync(Queue.sliding<JournalChunk>(capacity)) }
+}
+
+const takeFrom = ({ chunks }: Lane): JournalChunk | undefined =>
+  Option.getOrUndefined(Option.flatMap(Option.fromUndefinedOr(Queue.takeUnsafe(chunks)), Exit.getSuccess))
+
 export class UploadQueue {
-  /** Round-robin by insertion order: the first user is served, then moved to the end. */
-  readonly #users = new Map<string, Map<object, Lane>>()
+  /** The lanes with chunks, by user. */
+  readonly #lanes = FairQueue.make<Lane>()
   #size = 0
 
   get size(): number {
     return this.#size
   }
 
-  sizeOf(uid: string, capture: object): number {
-    return this.#users.get(uid)?.get(capture)?.chunks.length ?? 0
-  }
-
-  sizeOfAll(capture: object): number {
-    let size = 0
-    for (const lanes of this.#users.values()) size += lanes.get(capture)?.chunks.length ?? 0
-    return size
-  }
-
-  /** Returns the deferred oldest chunk if the capture's queue already had `capacity` chunks. */
-  offer(capture: object, chunk: JournalChunk, capacity: number): JournalChunk | undefined {
-    const lanes = this.#users.get(chunk.uid) ?? new Map<object, Lane>()
-    this.#users.set(chunk.uid, lanes)
-    const lane = lanes.get(capture) ?? { chunks: [] }
-    lanes.set(capture, lane)
+  /** Returns whether the lane was full and its oldest chunk is deferred: it waits for the sweep. */
+  offer(lane: Lane, chunk: JournalChunk): boolean {
+    // A sliding queue drops silently, so what would slide out is taken before.
+    const oldest = Queue.isFullUnsafe(lane.chunks) ? takeFrom(lane) : undefined
     chunk.state = "queued"
-    lane.chunks.push(chunk)
-    if (lane.chunks.length <= capacity) {
+    Queue.offerUnsafe(lane.chunks, chunk)
+    if (oldest === undefined) {
       this.#size++
-      return undefined
+      if (Queue.sizeUnsafe(lane.chunks) === 1) this.#lanes.add(lane.uid, lane)
+      return false
     }
-    const deferred = lane.chunks.shift()
     // The journal may have evicted it meanwhile.
-    if (deferred?.state === "queued") deferred.state = "waiting"
-    return deferred
+    if (oldest.state !== "queued") return false
+    oldest.state = "waiting"
+    return true
   }
 
+  /** The users take turns, and so do the lanes of a user. */
   take(): JournalChunk | undefined {
-    for (const [uid, lanes] of this.#users) {
-      this.#users.delete(uid)
-      for (const [capture, lane] of lanes) {
-        lanes.delete(capture)
-        const chunk = lane.chunks.shift()
-        if (lane.chunks.length > 0) lanes.set(capture, lane)
-        if (lanes.size > 0) this.#users.set(uid, lanes)
-        if (chunk === undefined) break
-        this.#size--
-        return chunk
-      }
-    }
-    return undefined
+    const lane = this.#lanes.next()
+    if (lane === undefined) return undefined
+    const chunk = takeFrom(lane)
+    this.#size--
+    if (Queue.sizeUnsafe(lane.chunks) > 0) this.#lanes.add(lane.uid, lane)
+    return chunk
   }
 }
 

@@ -1,6 +1,19 @@
 /** Uploads sealed chunks: puts the object, inserts the row, releases the chunk. Steps are idempotent, and repeated after a kill. */
 import { crc32c } from "@node-rs/crc32"
-import { Cause, Context, Deferred, Effect, Exit, FiberSet, Layer, Metric, Option, Schedule, Stream } from "effect"
+import {
+  Cause,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  FiberSet,
+  Layer,
+  Metric,
+  Option,
+  Queue,
+  Schedule,
+  Stream
+} from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
@@ -14,14 +27,15 @@ import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { JournalError } from "../Journal/Segment.ts"
 import { UploadLimit } from "./UploadLimit.ts"
-import { postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
+import { type Lane, makeLane, postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
 
 export class Uploads extends Context.Service<
   Uploads,
   {
-    /** Queues a sealed chunk; returns whether the capture's oldest queued chunk was deferred. */
-    readonly offer: (capture: object, chunk: JournalChunk) => boolean
-    readonly queuedOf: (uid: string, capture: object) => number
+    /** An upload queue for a capture. When it is full, its oldest chunk is deferred to the sweep. */
+    readonly lane: (uid: string) => Lane
+    /** Queues a sealed chunk; returns whether the oldest chunk of the lane was deferred. */
+    readonly offer: (lane: Lane, chunk: JournalChunk) => boolean
     readonly stats: () => { readonly queued: number; readonly active: number }
     /** Queues waiting chunks of the journal, round-robin over users; returns how many. The rest follows when those are done. */
     readonly sweep: Effect.Effect<number>
@@ -253,19 +267,29 @@ const make = Effect.gen(function* () {
   })
 
   /** Ignores chunks that are already queued, being uploaded or released. */
-  const add = (lane: object, chunk: JournalChunk, capacity: number): boolean => {
+  const add = (lane: Lane, chunk: JournalChunk): boolean => {
     if (chunk.state !== "waiting") return false
-    const deferred = queue.offer(lane, chunk, capacity)
-    if (deferred !== undefined) fork(Metric.update(deferredChunks, 1))
+    const isDeferring = queue.offer(lane, chunk)
+    if (isDeferring) fork(Metric.update(deferredChunks, 1))
     startWorker()
-    return deferred !== undefined
+    return isDeferring
   }
 
-  const sweepLane = {}
+  /** Lanes of the sweep, by user. The next sweep removes empty ones, so there are at most `sweepChunks`. */
+  const swept = new Map<string, Lane>()
   const offerWaiting = () => {
-    const next = selectDue(live.chunks(), round, config.sweepChunks - queue.sizeOfAll(sweepLane))
+    let queued = 0
+    for (const [uid, { chunks }] of swept) {
+      queued += Queue.sizeUnsafe(chunks)
+      if (Queue.sizeUnsafe(chunks) === 0) swept.delete(uid)
+    }
+    const next = selectDue(live.chunks(), round, config.sweepChunks - queued)
     more = next.more
-    for (const chunk of next.picked) add(sweepLane, chunk, config.sweepChunks)
+    for (const chunk of next.picked) {
+      const lane = swept.get(chunk.uid) ?? makeLane(chunk.uid, config.sweepChunks)
+      swept.set(chunk.uid, lane)
+      add(lane, chunk)
+    }
     return next.picked.length
   }
   const sweep = Effect.sync(() => {
@@ -331,8 +355,8 @@ const make = Effect.gen(function* () {
   )
 
   return Uploads.of({
-    offer: (capture, chunk) => add(capture, chunk, config.queuedChunks),
-    queuedOf: (uid, capture) => queue.sizeOf(uid, capture),
+    lane: (uid) => makeLane(uid, config.queuedChunks),
+    offer: add,
     stats: () => ({ queued: queue.size, active: running }),
     sweep,
     idle
