@@ -19,7 +19,7 @@ import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, SealedRecords } from "../../Encryption.ts"
-import { sealedKey } from "../Chunk.ts"
+import { type ObjectSum, sealedKey } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
@@ -79,7 +79,7 @@ const isItsOwn = (cause: Cause.Cause<UploadError>) =>
 
 const usualBytes = 60 * 16_000 * 2
 
-/** Most pooled buffers. More uploads run at once only after an outage of the store. */
+/** Most pooled buffers; the memory of others is freed as soon as the store has the chunk. */
 const keptBuffers = 4
 
 /** Longest wait of a chunk's row for the rows of earlier chunks, whose uploads may hang. */
@@ -112,8 +112,18 @@ const make = Effect.gen(function* () {
   let round = 0
   let loggedRound = -1
   let more = false
-  /** Pooled, but not after a failure, when a write may still read the buffer. */
   const buffers: Array<ArrayBuffer> = []
+  const takeBuffer = (bytes: number): ArrayBuffer => {
+    const index = buffers.findIndex(({ byteLength }) => byteLength >= bytes)
+    const [pooled] = index === -1 ? [] : buffers.splice(index, 1)
+    return pooled ?? new ArrayBuffer(Math.max(bytes, usualBytes))
+  }
+  /** Not called after a failure, when a write may still read the buffer. */
+  const returnBuffer = (buffer: ArrayBuffer): void => {
+    if (buffers.length < keptBuffers) buffers.push(buffer)
+    // Detaching frees the memory at once. Left to the garbage collector, dozens of buffers pile up.
+    else buffer.transfer(0)
+  }
 
   /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
   const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
@@ -145,19 +155,15 @@ const make = Effect.gen(function* () {
       )
     ).pipe(Effect.timeoutOption(orderPatience))
 
-  /** `body` is `audio` or its ciphertext. The store and the database retry by their own policies. */
+  /** `body` is `audio` or its ciphertext. The store retries by its own policy. */
   const put = (
     chunk: JournalChunk,
     audio: Uint8Array,
     body: Uint8Array,
     lastName = chunk.nameAttempts + namesAtOnce
-  ): Effect.Effect<void, StorageError | Saturated | DbError> => {
+  ): Effect.Effect<ObjectSum & { readonly key: string }, StorageError | Saturated> => {
     const key = body === audio ? chunk.key : sealedKey(chunk.key)
-    const insert = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) =>
-      Effect.andThen(
-        untilInOrder(chunk),
-        rows.insertStored(chunk, { key, bytes: size, crc32c, peaks: peaksFor(chunk, audio) })
-      )
+    const stored = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) => ({ key, bytes: size, crc32c })
     return storage
       .put({
         key,
@@ -172,16 +178,25 @@ const make = Effect.gen(function* () {
       })
       .pipe(
         storageWrite.run(chunk.uid),
-        Effect.flatMap(insert),
+        Effect.map(stored),
         Effect.catchTag("ObjectConflict", (conflict) =>
           Effect.flatMap(body === audio ? Effect.succeed(undefined) : existing(chunk, key, audio), (found) => {
-            if (found !== undefined) return insert(found)
+            if (found !== undefined) return Effect.succeed(stored(found))
             chunk.nameAttempts++
             return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
           })
         )
       )
   }
+
+  /** Puts the object. The audio is in memory only until the store has it. */
+  const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
+    const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
+    const body = protection.level === "enhanced" ? yield* protection.seal(chunk.uid, audio) : audio
+    const object = { ...(yield* put(chunk, audio, body)), peaks: peaksFor(chunk, audio) }
+    returnBuffer(audio.buffer)
+    return object
+  })
 
   /** An outage ends the round, and is logged once per round. */
   const postpone = Effect.fnUntraced(function* (chunk: JournalChunk, cause: Cause.Cause<UploadError>) {
@@ -205,18 +220,9 @@ const make = Effect.gen(function* () {
     chunk.state = "uploading"
     const own: Active = { chunk, done: Deferred.makeUnsafe() }
     active.add(own)
-    const buffer = buffers.pop() ?? new ArrayBuffer(Math.max(chunk.durable, usualBytes))
-    yield* journal.read(chunk, 0, chunk.durable, buffer).pipe(
-      Effect.flatMap((audio) => {
-        const body = protection.level === "enhanced" ? protection.seal(chunk.uid, audio) : Effect.succeed(audio)
-        return Effect.tap(
-          Effect.flatMap(body, (body) => put(chunk, audio, body)),
-          () =>
-            Effect.sync(() => {
-              if (buffers.length < keptBuffers) buffers.push(audio.buffer)
-            })
-        )
-      }),
+    yield* store(chunk).pipe(
+      Effect.tap(() => untilInOrder(chunk)),
+      Effect.flatMap((object) => rows.insertStored(chunk, object)),
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),

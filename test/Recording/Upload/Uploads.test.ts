@@ -306,3 +306,37 @@ it.live("retries a rejected chunk at growing intervals", () =>
     }).pipe(Effect.provide(node(dataDir, { put })))
   }).pipe(inWorld)
 )
+
+it.live("holds the audio of four chunks at most once the store has them, however long their rows take", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const chunks = 6
+    const [allPut, allStored, database] = [
+      yield* Deferred.make<void>(),
+      yield* Deferred.make<void>(),
+      yield* Deferred.make<void>()
+    ]
+    const bodies: Array<Uint8Array> = []
+    let rows = 0
+    const hooks: Hooks = {
+      put: (put, _key, body) => {
+        if (body instanceof Uint8Array && bodies.push(body) === chunks) Deferred.doneUnsafe(allPut, Effect.void)
+        return Effect.andThen(Deferred.await(allPut), put)
+      },
+      row: (row) =>
+        Effect.suspend(() => {
+          if (++rows === chunks) Deferred.doneUnsafe(allStored, Effect.void)
+          return Effect.andThen(Deferred.await(database), row)
+        })
+    }
+    yield* Effect.gen(function* () {
+      for (let index = 0; index < chunks; index++) yield* record(800, 0, `c${index}`)
+      yield* Deferred.await(allStored)
+      assert.strictEqual(bodies.filter(({ length }) => length > 0).length, 4)
+      yield* Deferred.succeed(database, undefined)
+      yield* idle
+      assert.strictEqual(yield* liveChunks, 0)
+      assert.strictEqual(yield* storedOf("u"), chunks)
+    }).pipe(Effect.provide(node(dataDir, hooks)))
+  }).pipe(inWorld)
+)

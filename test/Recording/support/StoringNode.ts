@@ -17,7 +17,7 @@ import { LiveConversations } from "../../../src/Recording/Journal/LiveConversati
 import { RecordedAudio } from "../../../src/Recording/Capture/RecordedAudio.ts"
 import { StoredAudio } from "../../../src/Recording/Read/StoredAudio.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
-import { ObjectConflict, Storage, StorageUnavailable } from "../../../src/Storage.ts"
+import { type NewObject, ObjectConflict, Storage, StorageUnavailable } from "../../../src/Storage.ts"
 import { Protection } from "../../../src/Encryption.ts"
 import * as MemoryStorage from "../../../src/Storage/MemoryStorage.ts"
 import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
@@ -31,7 +31,8 @@ export interface Hooks {
   /** Around a put and around a row: what it does instead. */
   readonly put?: <A, E>(
     put: Effect.Effect<A, E>,
-    key: string
+    key: string,
+    body: NewObject["body"]
   ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly lost?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
@@ -73,7 +74,7 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Storage,
     Effect.map(Storage, (storage) => ({
       ...storage,
-      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key)
+      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key, object.body)
     }))
   )
   const rows = Layer.effect(
