@@ -2,7 +2,7 @@
 export { make } from "./Bulkhead/Bulkhead.ts"
 export type { Bulkhead, Options, Stats } from "./Bulkhead/Bulkhead.ts"
 export * as FairQueue from "./Bulkhead/FairQueue.ts"
-export { NestedTake, Saturated } from "./Bulkhead/Saturated.ts"
+export { NestedRun, Saturated } from "./Bulkhead/Saturated.ts"
 export { NoSeat } from "./Bulkhead/Seats.ts"
 export * as Seats from "./Bulkhead/Seats.ts"
 export { StorageBulkheads } from "./Bulkhead/StorageBulkheads.ts"

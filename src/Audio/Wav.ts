@@ -93,7 +93,7 @@ const seek = (pieces: ReadonlyArray<Piece<unknown>>, byte: number): number => {
 }
 
 /** Lazily yields the segments of a range of the audio, without a header. `pieces` must cover the range. */
-export function* sound<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Generator<Segment<C>> {
+export function* segmentsOf<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Generator<Segment<C>> {
   let at = range.start
   for (let index = seek(pieces, at); at < range.end; index++) {
     const piece = pieces[index]

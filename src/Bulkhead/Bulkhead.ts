@@ -1,7 +1,7 @@
 /** A bound on concurrent work, with a bounded queue that serves keys in turn. Nested runs are rejected, so it never deadlocks. */
 import { Clock, Context, Duration, Effect } from "effect"
 import type { Fiber, Scope } from "effect"
-import { NestedTake, Saturated } from "./Saturated.ts"
+import { NestedRun, Saturated } from "./Saturated.ts"
 import * as FairQueue from "./FairQueue.ts"
 import { saturationLog } from "./SaturationLog.ts"
 
@@ -22,7 +22,7 @@ export interface Bulkhead {
   readonly name: string
   /**
    * Runs the effect with a permit, at once or when it is the key's turn. The effect must not wait for other work that
-   * needs a permit of this bulkhead. Requesting one from inside, also from a forked fiber, is a defect (`NestedTake`).
+   * needs a permit of this bulkhead. Requesting one from inside, also from a forked fiber, is a defect (`NestedRun`).
    */
   readonly run: (key: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Saturated, R>
   readonly stats: Effect.Effect<Stats>
@@ -135,7 +135,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiber((fiber) => {
         const outer = fiber.getRef(HeldPermits)
-        if (isHeldPermit(outer, queue)) return Effect.die(new NestedTake({ bulkhead: name }))
+        if (isHeldPermit(outer, queue)) return Effect.die(new NestedRun({ bulkhead: name }))
         if (free > 0 && queue.size() === 0) {
           free--
           return withPermit(restore(effect), outer)

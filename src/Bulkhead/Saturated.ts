@@ -10,7 +10,7 @@ export class Saturated extends Schema.TaggedError<Saturated>()("Saturated", {
 }) {}
 
 /** A bug: work that holds a permit requested another one of the same bulkhead, which can deadlock. */
-export class NestedTake extends Schema.TaggedError<NestedTake>()("NestedTake", { bulkhead: Schema.String }) {
+export class NestedRun extends Schema.TaggedError<NestedRun>()("NestedRun", { bulkhead: Schema.String }) {
   override get message() {
     return `work that holds a permit of bulkhead ${this.bulkhead} requested another one; a run must not contain another run`
   }

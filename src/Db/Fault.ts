@@ -34,7 +34,7 @@ const refused = new Set(["40001", "40P01", "55P03", "57P03", "53300", "57P01", "
 const unavailable = /^(08|53|57P|58|28|25P03|25006)/
 
 /** While the client connects (`operation` is `connect`), no statement has been sent. */
-export function of(error: SqlError.SqlError): Fault {
+export function classify(error: SqlError.SqlError): Fault {
   const code = sqlState(error)
   const connecting = error.reason.operation === "connect"
   if (code !== undefined) {

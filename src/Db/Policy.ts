@@ -85,7 +85,7 @@ export const make = Effect.fnUntraced(function* (
       end: number,
       caller: DbCaller
     ): Effect.Effect<A, Failure> => {
-      const fault = Fault.of(error)
+      const fault = Fault.classify(error)
       observer.onFault(name, fault)
       if (fault === "bug") return Effect.die(error)
       if (fault === "timeout") return Effect.fail(timeout("statement"))
@@ -114,7 +114,7 @@ export const make = Effect.fnUntraced(function* (
         })
         // The client raises a defect, not an error, when `ROLLBACK` finds a broken connection.
         const failing = Effect.catchDefect(limited, (defect) =>
-          Fault.isSqlError(defect) && Fault.of(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
+          Fault.isSqlError(defect) && Fault.classify(defect) !== "bug" ? Effect.fail(defect) : Effect.die(defect)
         )
         return Effect.catchIf(failing, isSqlError, (error) => failed(error, tries, end, caller), Effect.fail)
       })

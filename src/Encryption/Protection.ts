@@ -6,7 +6,7 @@ import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as SealedRecords from "./SealedRecords.ts"
 
 /** The bytes were not sealed for this user: modified, damaged, truncated, or sealed with an unknown secret. */
-export class NotSealed extends Schema.TaggedError<NotSealed>()("NotSealed", {
+export class DecryptionFailed extends Schema.TaggedError<DecryptionFailed>()("DecryptionFailed", {
   uid: Schema.String,
   reason: Schema.String
 }) {
@@ -23,7 +23,7 @@ export class Protection extends Context.Service<
     /** The bytes to store; different on each call. Fails only while the first use of the secret cannot be recorded. */
     seal(uid: string, audio: Uint8Array): Effect.Effect<Uint8Array, DbError>
     /** The audio of whole records. Each record is authenticated; a missing one is not detected, so compare the length. */
-    open(uid: string, sealed: Uint8Array): Effect.Effect<Uint8Array, NotSealed>
+    open(uid: string, sealed: Uint8Array): Effect.Effect<Uint8Array, DecryptionFailed>
   }
 >()("spillway/Encryption/Protection") {
   /** Does not record which secrets are used. */
@@ -77,8 +77,8 @@ export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretU
       Effect.suspend(() => {
         const candidates = keys.of(uid)
         return Option.match(SealedRecords.open(candidates, sealed), {
-          onNone: () => new NotSealed({ uid, reason: sealed.length < leastSealed ? tooShort : reason }),
-          onSome: ({ audio, key }): Effect.Effect<Uint8Array, NotSealed> => {
+          onNone: () => new DecryptionFailed({ uid, reason: sealed.length < leastSealed ? tooShort : reason }),
+          onSome: ({ audio, key }): Effect.Effect<Uint8Array, DecryptionFailed> => {
             const fingerprint = key === undefined ? undefined : fingerprints[candidates.indexOf(key)]
             return fingerprint === undefined || isRecorded(fingerprint)
               ? Effect.succeed(audio)

@@ -114,7 +114,7 @@ export function make(read: Read, file: RecordedFile, format: Wav.Format): Rendit
         const first = Math.floor(at / Wav.bytesPerSample)
         const page = yield* Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
         const until = Math.min(end, page.end * Wav.bytesPerSample)
-        return [[...Wav.sound(page.pieces, { start: at, end: until })], nextByte(until, end)] as const
+        return [[...Wav.segmentsOf(page.pieces, { start: at, end: until })], nextByte(until, end)] as const
       })
     ).pipe(
       Stream.rechunk(1),

@@ -4,7 +4,7 @@ import type { Span } from "../Audio.ts"
 /** `open` and `sealed`: in the journal. `stored`: an object. `lost`: a span without audio, silence in playback. */
 export type ChunkState = "open" | "sealed" | "stored" | "lost"
 
-export interface ObjectSum {
+export interface ObjectChecksum {
   readonly bytes: number
   readonly crc32c: number
 }
@@ -21,7 +21,7 @@ export interface Chunk extends Span.Span {
   /** The object's key, assigned before the upload. */
   readonly key: string
   /** Size and checksum of the stored bytes, encrypted or not; whole reads are verified against it. */
-  readonly object?: ObjectSum | undefined
+  readonly object?: ObjectChecksum | undefined
 }
 
 /** Whether reads return PCM16. A stored Opus object is decoded on read. */

@@ -17,7 +17,7 @@ const sourced = (segment: Wav.Segment<Cut>): Uint8Array => {
 
 const read = (file: Timeline.AudioFile<Cut>, format: Wav.Format, range: Wav.Range) => {
   const { header, sound } = Wav.split(file, format, range)
-  return Buffer.concat([header, ...[...Wav.sound(file.pieces, sound)].map(sourced)])
+  return Buffer.concat([header, ...[...Wav.segmentsOf(file.pieces, sound)].map(sourced)])
 }
 
 /** Written out by hand: a PCM16 mono WAV as every player knows it. */
@@ -132,7 +132,7 @@ describe("Wav", () => {
     assert.strictEqual(Wav.size(file, "wav"), 80 + 20_000 * bytes)
     const start = 80 + 15_000 * bytes - 3
     assert.deepStrictEqual(
-      [...Wav.sound(file.pieces, Wav.split(file, "wav", { start, end: start + 8 }).sound)].map((segment) =>
+      [...Wav.segmentsOf(file.pieces, Wav.split(file, "wav", { start, end: start + 8 }).sound)].map((segment) =>
         segment._tag === "Chunk" ? [segment.chunk.id, segment.start, segment.end] : segment
       ),
       [
@@ -142,7 +142,7 @@ describe("Wav", () => {
     )
     const before = process.memoryUsage().heapUsed
     let segments = 0
-    for (const _ of Wav.sound(file.pieces, { start: 0, end: Wav.size(file, "pcm") })) segments++
+    for (const _ of Wav.segmentsOf(file.pieces, { start: 0, end: Wav.size(file, "pcm") })) segments++
     assert.strictEqual(segments, 20_000)
     assert.isBelow(process.memoryUsage().heapUsed - before, 16 * 1024 * 1024)
   })

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect"
 import { TestClock } from "effect/testing"
-import { NestedTake, StorageBulkheads } from "../../src/Bulkhead.ts"
+import { NestedRun, StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { make } from "./support/TestBulkhead.ts"
 
@@ -191,7 +191,7 @@ it.effect("dies with a named defect when work acquires a permit while it holds o
     }
     for (const work of Object.values(nested)) {
       const [defect] = yield* defectOf(bulkhead.run("a")(work))
-      assert.deepStrictEqual(defect, new NestedTake({ bulkhead: "storage.read" }))
+      assert.deepStrictEqual(defect, new NestedRun({ bulkhead: "storage.read" }))
       assert.include(String(defect), "storage.read")
     }
     assert.deepStrictEqual((yield* bulkhead.stats).active, 0)
@@ -204,7 +204,7 @@ it.effect("ignores permits of other bulkheads and released permits", () =>
     const inner = yield* make({})
     assert.strictEqual(yield* outer.run("a")(inner.run("a")(Effect.succeed("in both"))), "in both")
     const [defect] = yield* defectOf(outer.run("a")(inner.run("a")(outer.run("a")(Effect.void))))
-    assert.instanceOf(defect, NestedTake)
+    assert.instanceOf(defect, NestedRun)
     assert.strictEqual(yield* Effect.andThen(outer.run("a")(Effect.void), outer.run("a")(Effect.succeed(2))), 2)
     const late = yield* Deferred.make<void>()
     const survivor = yield* outer.run("a")(

@@ -92,8 +92,8 @@ it.effect("decrypts nothing of another user, with another secret, or without one
     const sealed = yield* Protection.use(({ seal }) => seal("u", noise(10))).pipe(Effect.provide(enhanced(secret)))
     const opening = (uid: string, env: Record<string, string>, bytes = sealed) =>
       Protection.use(({ open }) => Effect.flip(open(uid, bytes))).pipe(Effect.provide(protection(env)))
-    assert.strictEqual((yield* opening("v", { SPILLWAY_MASTER_SECRETS: secret }))._tag, "NotSealed")
-    assert.strictEqual((yield* opening("u", { SPILLWAY_MASTER_SECRETS: other }))._tag, "NotSealed")
+    assert.strictEqual((yield* opening("v", { SPILLWAY_MASTER_SECRETS: secret }))._tag, "DecryptionFailed")
+    assert.strictEqual((yield* opening("u", { SPILLWAY_MASTER_SECRETS: other }))._tag, "DecryptionFailed")
     assert.include((yield* opening("u", {})).message, "SPILLWAY_MASTER_SECRETS is not set")
     const short = yield* opening("u", {}, sealed.subarray(0, 3))
     assert.strictEqual(short.message, "it is shorter than any encrypted audio, 33 bytes")
@@ -110,10 +110,10 @@ it.effect.prop(
       const at = Math.trunc(Math.abs(where) % sealed.length)
       const changed = Uint8Array.from(sealed)
       changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8))
-      assert.strictEqual((yield* Effect.flip(open("u", changed)))._tag, "NotSealed")
+      assert.strictEqual((yield* Effect.flip(open("u", changed)))._tag, "DecryptionFailed")
       const isBetweenRecords = at % (kib64 + 32) === 0
       if (!isBetweenRecords)
-        assert.strictEqual((yield* Effect.flip(open("u", sealed.subarray(0, at))))._tag, "NotSealed")
+        assert.strictEqual((yield* Effect.flip(open("u", sealed.subarray(0, at))))._tag, "DecryptionFailed")
       assert.deepStrictEqual(Uint8Array.from(yield* open("u", sealed)), noise(size))
     },
     Effect.provide(enhanced(secret))
@@ -132,7 +132,7 @@ it.effect("rejects records that are duplicated, reordered or added", () =>
       [first, second, third, third]
     ]) {
       const bytes = Buffer.concat(records.flatMap((record) => record ?? []))
-      assert.strictEqual((yield* Effect.flip(open("u", bytes)))._tag, "NotSealed")
+      assert.strictEqual((yield* Effect.flip(open("u", bytes)))._tag, "DecryptionFailed")
     }
   }).pipe(Effect.provide(enhanced(secret)))
 )
@@ -142,7 +142,7 @@ it.effect("rejects a record that claims to be longer than the maximum", () =>
     const { open } = yield* Protection
     for (const head of ["ffffffff", "00000000", "0000001b", "80000000", "00"]) {
       const bytes = Buffer.concat([Buffer.from(head, "hex"), Buffer.alloc(40)])
-      assert.strictEqual((yield* Effect.flip(open("u", bytes)))._tag, "NotSealed")
+      assert.strictEqual((yield* Effect.flip(open("u", bytes)))._tag, "DecryptionFailed")
     }
   }).pipe(Effect.provide(enhanced(secret)))
 )

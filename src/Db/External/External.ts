@@ -180,7 +180,7 @@ const make = Effect.fnUntraced(function* (raw: Redacted.Redacted) {
     ),
     // A server that starts together with this node is not ready immediately.
     Effect.retry({
-      while: (error) => Fault.of(error) === "refused" && !isTls(error),
+      while: (error) => Fault.classify(error) === "refused" && !isTls(error),
       schedule: Schedule.spaced(retrySpacing).pipe(Schedule.upTo({ duration: config.startTimeout }))
     }),
     Effect.mapError((error) =>

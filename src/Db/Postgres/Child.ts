@@ -14,7 +14,7 @@ export type User =
       readonly uid: number
       readonly gid: number
       /** util-linux's `setpriv`, and the capability that the child keeps. */
-      readonly pass?: { readonly setpriv: string; readonly capability: string }
+      readonly privilege?: { readonly setpriv: string; readonly capability: string }
     }
   | undefined
 
@@ -56,8 +56,8 @@ const keepLines = (child: ChildProcess, lines: Array<string>, onLine: ((line: st
  * `no_setuid_fixup` is for `initdb`, whose access(2) calls would otherwise check the user and ignore the capability.
  */
 const commandLine = ({ args, command, user }: Options): readonly [string, ReadonlyArray<string>] => {
-  if (user?.pass === undefined) return [command, args]
-  const { capability, setpriv } = user.pass
+  if (user?.privilege === undefined) return [command, args]
+  const { capability, setpriv } = user.privilege
   const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,+${capability}`)
   const identity = [
     `--reuid=${user.uid}`,
@@ -80,7 +80,7 @@ export function spawn(options: Options): Effect.Effect<Child, never, Scope.Scope
       const ended = Deferred.makeUnsafe<{ readonly success: boolean; readonly how: string }>()
       const end = (success: boolean, how: string) => Deferred.doneUnsafe(ended, Effect.succeed({ success, how }))
       const [command, args] = commandLine(options)
-      const identity = options.user?.pass === undefined ? options.user : undefined
+      const identity = options.user?.privilege === undefined ? options.user : undefined
       const child = spawnChild(command, [...args], {
         ...(identity === undefined ? {} : { uid: identity.uid, gid: identity.gid }),
         cwd: "/",

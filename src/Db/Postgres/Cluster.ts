@@ -98,10 +98,10 @@ const create = Effect.fnUntraced(function* (
   const parent = path.dirname(target)
   const directory = `${target}.new.${process.pid}`
   yield* fs.makeDirectory(directory)
-  yield* User.own(directory, user, 0o700)
+  yield* User.changeOwner(directory, user, 0o700)
   const password = path.join(directory, "password")
   yield* fs.writeFileString(password, randomBytes(24).toString("base64url"), { mode: 0o600 })
-  yield* User.own(password, user, 0o600)
+  yield* User.changeOwner(password, user, 0o600)
   yield* initdb(binaries, directory, user, durable)
   if (durable) {
     yield* sync(password)
@@ -130,7 +130,7 @@ const socketDirectory = Effect.fnUntraced(function* (target: string, user: Child
       problem: `${sockets} is needed for PostgreSQL's socket, and belongs to another user`,
       remedy: "remove it, or use a shorter SPILLWAY_DATA_DIR"
     })
-  yield* User.own(sockets, user, 0o700)
+  yield* User.changeOwner(sockets, user, 0o700)
   if (!isShort) yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(sockets, { recursive: true })))
   return sockets
 })
@@ -172,9 +172,9 @@ export const prepare = Effect.fnUntraced(
     yield* fs.makeDirectory(dataDir, { recursive: true })
     const absolute = yield* fs.realPath(dataDir)
     const target = path.join(absolute, "postgres")
-    const owner = yield* User.find(target, config.postgresUser)
+    const owner = yield* User.ownerOf(target, config.postgresUser)
     yield* allowTraversal(absolute, owner)
-    const user = yield* User.reach(owner, [target, binaries.postgres])
+    const user = yield* User.ensureTraversal(owner, [target, binaries.postgres])
     yield* removeIncomplete(absolute)
     if (!(yield* fs.exists(target)))
       yield* Startup.during("The database is being created.", create(binaries, target, user, durable))

@@ -20,7 +20,7 @@ const make = Effect.fnUntraced(function* (durable: boolean) {
   const cluster = yield* Cluster.prepare(binaries, dataDir, durable)
   const outer = yield* Scope.Scope
 
-  const clear = Effect.catchTag(Orphan.clear(cluster, config.postgresStopTimeout), "PlatformError", Effect.die)
+  const clear = Effect.catchTag(Orphan.cleanUp(cluster, config.postgresStopTimeout), "PlatformError", Effect.die)
   const begin = Effect.gen(function* () {
     const scope = yield* Scope.fork(outer)
     const child = yield* Process.run(binaries, cluster, durable).pipe(

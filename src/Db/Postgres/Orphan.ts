@@ -73,7 +73,7 @@ const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster,
  * Prepares the cluster for a start. Signals only a PostgreSQL that a Spillway, no longer its parent, started on this
  * directory. Removes lock files that name any other process, whose ID was reused, because PostgreSQL would obey them.
  */
-export const clear = Effect.fnUntraced(function* (cluster: PostgresCluster, patience: Duration.Duration) {
+export const cleanUp = Effect.fnUntraced(function* (cluster: PostgresCluster, patience: Duration.Duration) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const locked = yield* lockedBy(cluster)

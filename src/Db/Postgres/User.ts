@@ -6,7 +6,7 @@ import type { User } from "./Child.ts"
 const isRoot = () => process.getuid?.() === 0
 
 /** The owner of an existing directory, so that a changed setting does not lock PostgreSQL out of its data. */
-export const find = Effect.fnUntraced(function* (directory: string, uid: number) {
+export const ownerOf = Effect.fnUntraced(function* (directory: string, uid: number) {
   const fs = yield* FileSystem.FileSystem
   const owner = yield* fs.stat(directory).pipe(
     Effect.map((info) => ({ uid: Option.getOrElse(info.uid, () => 0), gid: Option.getOrElse(info.gid, () => 0) })),
@@ -39,30 +39,30 @@ const closedAbove = Effect.fnUntraced(function* (target: string, user: { readonl
 })
 
 /** The two Linux capabilities for traversing closed directories, the weaker one first. */
-const passes = [
+const capabilities = [
   { name: "dac_read_search", bit: 2n },
   { name: "dac_override", bit: 1n }
 ]
 
 /** The `setpriv` and capability for traversing closed directories as another user; undefined outside Linux. */
-const findPass = Effect.gen(function* () {
+const findCapability = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const status = yield* Effect.orElseSucceed(fs.readFileString("/proc/self/status"), () => "")
   const ours = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`)
-  const capability = passes.find(({ bit }) => (ours >> bit) % 2n === 1n)?.name
+  const capability = capabilities.find(({ bit }) => (ours >> bit) % 2n === 1n)?.name
   for (const setpriv of ["/usr/bin/setpriv", "/bin/setpriv"])
     if (capability !== undefined && (yield* fs.exists(setpriv))) return { setpriv, capability }
   return undefined
 })
 
 /** Checks that `user` can traverse every directory above the targets. For a closed one it gets the capability, if supported. */
-export const reach = Effect.fnUntraced(function* (user: User, targets: ReadonlyArray<string>) {
+export const ensureTraversal = Effect.fnUntraced(function* (user: User, targets: ReadonlyArray<string>) {
   if (user === undefined) return user
   for (const target of targets) {
     const closed = yield* closedAbove(target, user)
     if (closed === undefined) continue
-    const pass = yield* findPass
-    if (pass !== undefined) return { ...user, pass }
+    const pass = yield* findCapability
+    if (pass !== undefined) return { ...user, privilege: pass }
     return yield* new DatabaseUnusable({
       problem: `PostgreSQL refuses to run as root, and user ${user.uid}, which it runs as, can't enter ${closed}`,
       remedy:
@@ -73,7 +73,7 @@ export const reach = Effect.fnUntraced(function* (user: User, targets: ReadonlyA
   return user
 })
 
-export const own = Effect.fnUntraced(function* (target: string, user: User, mode: number) {
+export const changeOwner = Effect.fnUntraced(function* (target: string, user: User, mode: number) {
   const fs = yield* FileSystem.FileSystem
   if (user !== undefined) yield* fs.chown(target, user.uid, user.gid)
   yield* fs.chmod(target, mode)

@@ -1,5 +1,5 @@
 /** What a capture calls on its node: plain functions, called in the socket's message event. */
-import type { Source } from "../Journal/Journal.ts"
+import type { CommitSource } from "../Journal/Journal.ts"
 import type { CaptureWriter } from "./CaptureWriter.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
@@ -18,8 +18,8 @@ export interface CaptureHost {
   /** Monotonic milliseconds. */
   readonly monotonic: () => number
   readonly newId: () => Uint8Array
-  readonly markDirty: (source: Source) => void
-  readonly markUrgent: (source: Source) => void
+  readonly markDirty: (source: CommitSource) => void
+  readonly markUrgent: (source: CommitSource) => void
   /** Always calls `entered` later, also after a failure. */
   readonly enter: (capture: CaptureWriter, conversation: string) => void
   readonly leave: (capture: CaptureWriter, conversation: LiveConversation) => void

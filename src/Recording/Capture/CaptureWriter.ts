@@ -4,7 +4,7 @@ import type { Batch } from "../Journal/Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { Backlog, CaptureBuffer } from "./CaptureBuffer.ts"
 import type { CaptureHost } from "./CaptureHost.ts"
-import type { Source } from "../Journal/Journal.ts"
+import type { CommitSource } from "../Journal/Journal.ts"
 import { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { ConversationWriter, LiveConversation } from "../Journal/LiveConversation.ts"
 import { ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts"
@@ -12,7 +12,7 @@ import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
 import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
 
-export class CaptureWriter implements Source, Capture, ConversationWriter {
+export class CaptureWriter implements CommitSource, Capture, ConversationWriter {
   readonly options: CaptureOptions
   readonly openedAt: number
   readonly rate: ByteRate
@@ -390,7 +390,7 @@ export class CaptureWriter implements Source, Capture, ConversationWriter {
     this.#progress.forget()
     for (const { chunk, conversation } of sealing) {
       chunk.appended = chunk.durable
-      conversation.retract()
+      conversation.recomputeEnd()
       if (chunk.durable === 0) this.#host.abandoned(chunk)
       else this.#handOver(chunk)
     }

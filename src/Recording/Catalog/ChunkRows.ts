@@ -2,8 +2,8 @@
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
-import { type NotSealed, Protection } from "../../Encryption.ts"
-import type { Chunk, ObjectSum } from "../Chunk.ts"
+import { type DecryptionFailed, Protection } from "../../Encryption.ts"
+import type { Chunk, ObjectChecksum } from "../Chunk.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import type { NewChunk } from "./ChunkIndex.ts"
 import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
@@ -13,7 +13,7 @@ import type { Key, Placed } from "./LayoutMerge.ts"
 
 export type ChunkName = Pick<JournalChunk, "uid" | "conversation" | "start" | "id">
 
-export interface StoredObject extends ObjectSum {
+export interface StoredObject extends ObjectChecksum {
   readonly key: string
   /** None unless the audio is PCM16. */
   readonly peaks: Uint8Array | undefined
@@ -121,10 +121,10 @@ const make = Effect.gen(function* () {
 
   /** Logs once per page: with an unknown secret, all of its peaks are unreadable. */
   const opened = Effect.fnUntraced(function* (name: Name, rows: ReadonlyArray<typeof PeaksRow.Type>) {
-    const unreadable: Array<NotSealed> = []
+    const unreadable: Array<DecryptionFailed> = []
     const all = yield* Effect.forEach(rows, (row) =>
       PeaksAtRest.fromRow(protection, name.uid, row).pipe(
-        Effect.catchTag("NotSealed", (reason) => {
+        Effect.catchTag("DecryptionFailed", (reason) => {
           unreadable.push(reason)
           return Effect.succeed(undefined)
         }),

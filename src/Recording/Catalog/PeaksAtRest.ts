@@ -1,7 +1,7 @@
 /** Peaks as stored in a chunk's row, encrypted with the user's key if the chunk's audio is encrypted. */
 import { Effect } from "effect"
 import { Peaks } from "../../Audio.ts"
-import { type NotSealed, type Protection, SealedRecords } from "../../Encryption.ts"
+import { type DecryptionFailed, type Protection, SealedRecords } from "../../Encryption.ts"
 import * as ObjectName from "./ObjectName.ts"
 
 /** At most one is not null. */
@@ -33,6 +33,6 @@ export function fromRow(
   { open }: Protection["Service"],
   uid: string,
   { peaks, sealedPeaks }: PeaksAtRest
-): Effect.Effect<Uint8Array | undefined, NotSealed> {
+): Effect.Effect<Uint8Array | undefined, DecryptionFailed> {
   return sealedPeaks === null ? Effect.succeed(peaks ?? undefined) : open(uid, sealedPeaks)
 }

@@ -120,7 +120,7 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
     },
     (effect, { key }) =>
       Effect.catchTags(rereadDamaged(effect), {
-        NotSealed: ({ message }) => Effect.fail(new Unusable({ key, why: "not decrypted", reason: message })),
+        DecryptionFailed: ({ message }) => Effect.fail(new Unusable({ key, why: "not decrypted", reason: message })),
         NotOpus: ({ message }) => Effect.fail(new Unusable({ key, why: "not Opus", reason: message })),
         ObjectDamaged: ({ message }) =>
           Effect.fail(new Unusable({ key, why: "not given by the store", reason: message })),

@@ -64,7 +64,7 @@ export function selectVictims(
  * Copies the live extents of one segment to another, record by record with the same heads. A kill before the first segment is
  * deleted leaves duplicates, of which recovery uses one. Chunks may be released meanwhile; no other writes to either segment.
  */
-export const moveLive = Effect.fnUntraced(function* (from: Segment, to: Segment) {
+export const copyLiveExtents = Effect.fnUntraced(function* (from: Segment, to: Segment) {
   const moved: Array<{ readonly chunk: JournalChunk; readonly index: number; readonly extent: Extent }> = []
   for (const chunk of from.live) {
     let offset = chunk.origin.offset

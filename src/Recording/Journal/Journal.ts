@@ -25,7 +25,7 @@ import { create, JournalError, openAll, type Segment, trimQuarantine } from "./S
 import * as SegmentReader from "./SegmentReader.ts"
 
 /** A participant of group commits. Both methods are synchronous. */
-export interface Source {
+export interface CommitSource {
   /** Moves audio that fits into the batch; returns whether none is left. */
   readonly drainInto: (batch: Batch) => boolean
   /** The drained audio is fsynced, or the commit failed. Called once for every commit, also after defects. */
@@ -45,9 +45,9 @@ export class Journal extends Context.Service<
     /** Chunks of the previous process, sealed, by start. */
     readonly recovered: ReadonlyArray<JournalChunk>
     /** Adds the source to the next periodic commit. */
-    readonly markDirty: (source: Source) => void
+    readonly markDirty: (source: CommitSource) => void
     /** Commits the source at once, without the dirty ones. */
-    readonly markUrgent: (source: Source) => void
+    readonly markUrgent: (source: CommitSource) => void
     readonly commit: Effect.Effect<void>
     /** Bytes `start` to `end` (exclusive) of durable audio, copied, into `into` if large enough. `into` may be detached. */
     readonly read: (
@@ -165,7 +165,7 @@ const make = Effect.gen(function* () {
         continue
       }
       yield* Effect.catchIf(
-        Eviction.moveLive(eviction.segment, current),
+        Eviction.copyLiveExtents(eviction.segment, current),
         (error) => error.path === eviction.segment.path,
         (error) =>
           Effect.andThen(
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
   )
 
   const batch = new Batch(Math.max(config.commitBytes, config.captureBuffer + maxHeadBytes))
-  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<Source>, written: Array<Written>) {
+  const writeAll = Effect.fnUntraced(function* (sources: ReadonlyArray<CommitSource>, written: Array<Written>) {
     if (failing) {
       yield* startSegment
       // Without sources, this record proves that the disk accepts writes again.
@@ -221,9 +221,9 @@ const make = Effect.gen(function* () {
       () => new JournalError({ operation: "commit", path: current.path, cause: Cause.squash(cause) })
     )
   /** A source that throws does not affect the others. */
-  const settle = (sources: ReadonlyArray<Source>, error: JournalError | undefined) => {
+  const settle = (sources: ReadonlyArray<CommitSource>, error: JournalError | undefined) => {
     const rest = sources.values()
-    let source: Source | undefined
+    let source: CommitSource | undefined
     const settleRest = Effect.sync(() => {
       for (source of rest) source.settled(error)
       source = undefined
@@ -240,10 +240,10 @@ const make = Effect.gen(function* () {
   }
 
   const lock = yield* Semaphore.make(1)
-  const dirty = new Set<Source>()
-  const urgent = new Set<Source>()
+  const dirty = new Set<CommitSource>()
+  const urgent = new Set<CommitSource>()
   /** Settles every source taken from the set, on every exit. */
-  const commitOf = (set: Set<Source>) =>
+  const commitOf = (set: Set<CommitSource>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const sources = [...set]

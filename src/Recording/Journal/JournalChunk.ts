@@ -15,7 +15,7 @@ export interface Extent {
  * `open`: a capture appends. `sealing`: closed, not completely durable. `waiting`: durable, not queued. `queued`,
  * `uploading`: owned by the uploads. `released`: stored or discarded; its extents are dead.
  */
-export type LiveState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "released"
+export type JournalChunkState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "released"
 
 export class JournalChunk {
   readonly id: Uint8Array
@@ -37,7 +37,7 @@ export class JournalChunk {
   #head: Buffer
   /** The most seconds by which its audio is placed after the sender's timestamps; 0 for none. */
   #clockShift: number
-  state: LiveState = "open"
+  state: JournalChunkState = "open"
   /** Bytes handed to the journal's next commit, or already in it. */
   appended = 0
   /** Bytes that are fsynced. */

@@ -82,7 +82,7 @@ export class LiveConversation {
   }
 
   /** Recomputes the end after buffered audio was dropped. */
-  retract(): void {
+  recomputeEnd(): void {
     let end = this.#storedEnd
     for (const chunk of this.#chunks.values()) if (chunk.appended > 0) end = Math.max(end, chunk.appendedEnd)
     this.end = end

@@ -1,7 +1,7 @@
 /** Decodes a stored object to PCM16 by the format in its name; Opus with libopus compiled to WebAssembly. */
 import { Effect, Schema, Semaphore } from "effect"
 import { OpusContainer } from "../../Audio.ts"
-import type { NotSealed, Protection } from "../../Encryption.ts"
+import type { DecryptionFailed, Protection } from "../../Encryption.ts"
 import * as ObjectName from "../Catalog/ObjectName.ts"
 
 /** Invalid Opus, or a sample rate that Opus does not support. */
@@ -62,7 +62,7 @@ interface Source {
   readonly sampleRate: number
 }
 
-export type Failure = NotSealed | NotOpus
+export type Failure = DecryptionFailed | NotOpus
 
 /** `bound`: most bytes of decoded PCM. */
 export function make(protection: Protection["Service"], bound: number) {

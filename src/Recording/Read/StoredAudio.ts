@@ -6,7 +6,7 @@ import { crc32c } from "@node-rs/crc32"
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
-import { NotSealed, Protection, SealedRecords } from "../../Encryption.ts"
+import { DecryptionFailed, Protection, SealedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
@@ -195,7 +195,7 @@ const make = Effect.gen(function* () {
       })
     })
 
-  /** Fails with `NotSealed` if the records have other sizes than those written by this server. */
+  /** Fails with `DecryptionFailed` if the records have other sizes than those written by this server. */
   const readRecords = Effect.fnUntraced(function* (
     chunk: Chunk,
     from: number,
@@ -208,7 +208,7 @@ const make = Effect.gen(function* () {
     const audio = yield* protection.open(chunk.uid, sealed)
     const wanted = audio.subarray(window.skip, window.skip + to - from)
     if (SealedRecords.sealedSize(audio.length) !== sealed.length || wanted.length !== to - from)
-      return yield* new NotSealed({ uid: chunk.uid, reason: "records of an unexpected length" })
+      return yield* new DecryptionFailed({ uid: chunk.uid, reason: "records of an unexpected length" })
     if (checksum?.add([sealed]) === false) return yield* changed(chunk)
     return wanted
   })
@@ -221,7 +221,9 @@ const make = Effect.gen(function* () {
         const whole = fromWhole(sourceOf(chunk), from, to)
         const records = readRecords(chunk, from, to, checksum)
         return Cache.has(decoded, sourceOf(chunk)).pipe(
-          Effect.flatMap((isDecoded) => (isDecoded ? whole : Effect.catchTag(records, "NotSealed", () => whole))),
+          Effect.flatMap((isDecoded) =>
+            isDecoded ? whole : Effect.catchTag(records, "DecryptionFailed", () => whole)
+          ),
           Effect.map((bytes) => [bytes])
         )
       })

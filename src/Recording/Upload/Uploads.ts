@@ -19,7 +19,7 @@ import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, SealedRecords } from "../../Encryption.ts"
-import { type ObjectSum, sealedKey } from "../Chunk.ts"
+import { type ObjectChecksum, sealedKey } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
@@ -137,7 +137,7 @@ const make = Effect.gen(function* () {
           Buffer.compare(stored, audio) === 0 ? { size: sealed.length, crc32c: crc32c(sealed) } : undefined
         )
       ),
-      Effect.catchTag(["NotSealed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
+      Effect.catchTag(["DecryptionFailed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
         Effect.succeed(undefined)
       )
     )
@@ -161,7 +161,7 @@ const make = Effect.gen(function* () {
     audio: Uint8Array,
     body: Uint8Array,
     lastName = chunk.nameAttempts + namesAtOnce
-  ): Effect.Effect<ObjectSum & { readonly key: string }, StorageError | Saturated> => {
+  ): Effect.Effect<ObjectChecksum & { readonly key: string }, StorageError | Saturated> => {
     const key = body === audio ? chunk.key : sealedKey(chunk.key)
     const stored = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) => ({ key, bytes: size, crc32c })
     return storage

@@ -26,20 +26,20 @@ export function path(bucket: Bucket, key: string): string {
 }
 
 /** CRC32C as the API writes it: base64 of four bytes, big-endian. */
-export function sumText(sum: number): string {
+export function crcText(sum: number): string {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(sum)
   return bytes.toString("base64")
 }
 
-export function sumOf(text: string): Option.Option<number> {
+export function parseCrc(text: string): Option.Option<number> {
   const bytes = Buffer.from(text, "base64")
   return bytes.length === 4 ? Option.some(bytes.readUInt32BE()) : Option.none()
 }
 
 /** The CRC32C in an `x-goog-hash` header. */
-export function sumOfHeader(header: string | undefined): Option.Option<number> {
-  return Option.flatMap(Option.fromNullishOr(/(?:^|,)\s*crc32c=([A-Za-z0-9+/=]+)/.exec(header ?? "")?.[1]), sumOf)
+export function crcOfHeader(header: string | undefined): Option.Option<number> {
+  return Option.flatMap(Option.fromNullishOr(/(?:^|,)\s*crc32c=([A-Za-z0-9+/=]+)/.exec(header ?? "")?.[1]), parseCrc)
 }
 
 export const fields = "name,size,crc32c,generation,metageneration,contentType,metadata,timeCreated"
@@ -65,7 +65,7 @@ const toObject = (resource: typeof Resource.Type): StoredObject => ({
   head: {
     key: resource.name,
     size: resource.size,
-    crc32c: Option.getOrElse(sumOf(resource.crc32c), () => 0),
+    crc32c: Option.getOrElse(parseCrc(resource.crc32c), () => 0),
     generation: resource.generation,
     contentType: resource.contentType ?? "application/octet-stream",
     metadata: resource.metadata ?? {},
@@ -123,7 +123,7 @@ export function head(bucket: Bucket, at: Validation.At) {
 }
 
 /** Size and CRC32C of the bytes that were sent. */
-export interface Sum {
+export interface Checksum {
   readonly size: number
   readonly crc32c: number
 }
@@ -132,7 +132,7 @@ export interface Sum {
 export type Outcome = Option.Option<ObjectHead>
 
 /** The outcome of a put whose key already has an object. */
-export function existing(bucket: Bucket, key: string, sum: Sum): Effect.Effect<Outcome, GcsFault> {
+export function verifyExisting(bucket: Bucket, key: string, sum: Checksum): Effect.Effect<Outcome, GcsFault> {
   return Effect.flatMap(
     lookup(bucket, key),
     Option.match({
@@ -143,7 +143,7 @@ export function existing(bucket: Bucket, key: string, sum: Sum): Effect.Effect<O
 }
 
 /** The outcome of a put that created an object. An object with other bytes than were sent is removed. */
-export function checked(bucket: Bucket, { head }: StoredObject, sum: Sum): Effect.Effect<Outcome, GcsFault> {
+export function verifyCreated(bucket: Bucket, { head }: StoredObject, sum: Checksum): Effect.Effect<Outcome, GcsFault> {
   return Validation.isSamePut(head, sum)
     ? Effect.succeedSome(head)
     : Effect.andThen(

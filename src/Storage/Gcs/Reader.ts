@@ -80,7 +80,7 @@ class Read {
     this.end = found.end
     this.generation = generation ?? now
     if (generation === undefined && found.start === 0 && found.end === found.size) {
-      this.expected = Bucket.sumOfHeader(Http.header(response, "x-goog-hash"))
+      this.expected = Bucket.crcOfHeader(Http.header(response, "x-goog-hash"))
     }
     return generation === undefined || generation === now
   }

@@ -67,14 +67,14 @@ const sendChunk = (
   session: string,
   { bytes, end, start }: Chunk,
   size: number,
-  sum: Option.Option<Bucket.Sum>
+  sum: Option.Option<Bucket.Checksum>
 ) => {
   let committed = start
   /** False when the committed position must be queried before sending. */
   let isKnown = true
   const hash = Option.match(sum, {
     onNone: () => ({}),
-    onSome: (known) => ({ "x-goog-hash": `crc32c=${Bucket.sumText(known.crc32c)}` })
+    onSome: (known) => ({ "x-goog-hash": `crc32c=${Bucket.crcText(known.crc32c)}` })
   })
 
   const ask = send(bucket, session, new Uint8Array(0), { ...hash, "content-range": `bytes */${size}` })
@@ -185,8 +185,8 @@ export const put = Effect.fnUntraced(function* (
   const chunkSize = Math.max(granule, bucket.config.chunkSize - (bucket.config.chunkSize % granule))
   const session = yield* Effect.mapError(start(bucket, object, size), translate(at))
   const { next } = yield* chunksOf(at, object.body, size, chunkSize)
-  const found = (sum: Bucket.Sum) =>
-    Effect.mapError(Policy.retry(bucket.config, Bucket.existing(bucket, object.key, sum)), translate(at))
+  const found = (sum: Bucket.Checksum) =>
+    Effect.mapError(Policy.retry(bucket.config, Bucket.verifyExisting(bucket, object.key, sum)), translate(at))
   let sum = 0
   let open = session
   while (true) {
@@ -200,7 +200,7 @@ export const put = Effect.fnUntraced(function* (
       // The key has an object. Comparing it needs the CRC32C of the whole body.
       if (Option.isNone(state)) open = Option.none()
       else if ("made" in state.value)
-        return yield* Effect.mapError(Bucket.checked(bucket, state.value.made, whole), translate(at))
+        return yield* Effect.mapError(Bucket.verifyCreated(bucket, state.value.made, whole), translate(at))
     }
     if (isLast) return yield* found(whole)
   }

@@ -12,7 +12,7 @@ import * as Policy from "./Policy.ts"
 import * as ResumableUpload from "./ResumableUpload.ts"
 import * as Validation from "../Validation.ts"
 
-interface Body extends Bucket.Sum {
+interface Body extends Bucket.Checksum {
   readonly pieces: ReadonlyArray<Uint8Array>
 }
 
@@ -39,7 +39,7 @@ const collect = Effect.fnUntraced(function* (at: Validation.At, body: NewObject[
 const related = (object: NewObject, body: Body): Http.Body => {
   const boundary = randomUUID()
   const { contentType, key, metadata } = object
-  const resource = { name: key, contentType, metadata, crc32c: Bucket.sumText(body.crc32c) }
+  const resource = { name: key, contentType, metadata, crc32c: Bucket.crcText(body.crc32c) }
   const head = `--${boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n${JSON.stringify(resource)}\r\n`
   const start = Buffer.from(`${head}--${boundary}\r\ncontent-type: application/octet-stream\r\n\r\n`)
   const end = Buffer.from(`\r\n--${boundary}--\r\n`)
@@ -58,8 +58,8 @@ const inOne = (bucket: Bucket.Bucket, object: NewObject, body: Body): Effect.Eff
     Bucket.noneOn(412),
     Effect.flatMap(
       Option.match({
-        onNone: () => Bucket.existing(bucket, object.key, body),
-        onSome: (made) => Bucket.checked(bucket, made, body)
+        onNone: () => Bucket.verifyExisting(bucket, object.key, body),
+        onSome: (made) => Bucket.verifyCreated(bucket, made, body)
       })
     )
   )

@@ -4,14 +4,14 @@ import { Deferred, Duration, Effect, Fiber, Layer } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import type { Batch } from "../../../src/Recording/Journal/Batch.ts"
-import { Journal, type Source } from "../../../src/Recording/Journal/Journal.ts"
+import { Journal, type CommitSource } from "../../../src/Recording/Journal/Journal.ts"
 import { epoch } from "../support/StoringNode.ts"
 import { journalIn, onJournal, ramp, TestNode } from "../support/TestNode.ts"
 
 /** A source that collects the outcomes of its commits. */
 const source = (drainInto: (batch: Batch) => boolean = () => true) => {
   const outcomes: Array<string> = []
-  const self: Source = {
+  const self: CommitSource = {
     drainInto,
     settled: (error) => {
       outcomes.push(error === undefined ? "durable" : "failed")
