@@ -10,7 +10,7 @@ class ServersFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
     const sorted = await super.sort(files)
     const rank = ({ moduleId }: TestSpecification) =>
-      /support\/(Crash|Server|Chromium)\.ts"/.test(readFileSync(moduleId, "utf8")) ? 0 : 1
+      /support\/(Chromium|Crash|Server|Suite|TestServer)\.ts"/.test(readFileSync(moduleId, "utf8")) ? 0 : 1
     const ranked = sorted.map((file) => ({ file, rank: rank(file) }))
     return ranked.toSorted((a, b) => a.rank - b.rank).map(({ file }) => file)
   }

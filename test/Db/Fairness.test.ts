@@ -5,7 +5,8 @@ import { assert, it } from "@effect/vitest"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import type { Server } from "../support/Server.ts"
+import { testDirectory, testServer } from "../support/TestServer.ts"
 
 const get = (server: Server, path: string) =>
   fetch(server.url + path, { headers: { authorization: `Bearer ${server.key}` } })
@@ -29,11 +30,8 @@ const listKeys = (server: Server) =>
 
 it.live("serves other users and readiness while 200 requests of one user wait for the database", () =>
   Effect.gen(function* () {
-    const dataDir = dataDirectory()
-    const server = yield* Effect.acquireRelease(
-      Effect.promise(() => startServer(dataDir)),
-      (server) => Effect.promise(() => server.stop())
-    )
+    const dataDir = testDirectory()
+    const server = yield* Effect.promise(() => testServer({}, dataDir))
     const postgres = Path.join(dataDir, "postgres")
     const sql = yield* PgClient.makeClient({
       host: Path.join(postgres, "run"),

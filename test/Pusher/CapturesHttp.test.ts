@@ -1,9 +1,7 @@
 /** What an operator sees of the captures of a real server, and what a user sees. */
-import * as Fs from "node:fs"
-import * as Path from "node:path"
-import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { assert, beforeAll, it } from "@effect/vitest"
 import { stream } from "../support/Capturer.ts"
-import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import { fileServer } from "../support/TestServer.ts"
 
 interface Now {
   readonly at: string
@@ -16,8 +14,11 @@ interface Now {
   } | null
 }
 
-let server: Server
-let dataDir: string
+const server = fileServer({
+  SPILLWAY_CAPTURE_VIEWERS: "2",
+  SPILLWAY_CAPTURE_VIEWERS_PER_USER: "1",
+  SPILLWAY_COMMIT_INTERVAL: "50 millis"
+})
 let ada = ""
 
 const ask = (path: string, key: string, more: RequestInit = {}) =>
@@ -41,23 +42,12 @@ async function* events(response: Response): AsyncGenerator<Now> {
 }
 
 beforeAll(async () => {
-  dataDir = dataDirectory()
-  server = await startServer(dataDir, {
-    SPILLWAY_CAPTURE_VIEWERS: "2",
-    SPILLWAY_CAPTURE_VIEWERS_PER_USER: "1",
-    SPILLWAY_COMMIT_INTERVAL: "50 millis"
-  })
   const created = await ask("keys", server.key, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ uid: "ada" })
   })
   ada = JSON.parse(await created.text()).key
-})
-
-afterAll(async () => {
-  await server.stop()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 })
 
 it(

@@ -2,64 +2,27 @@
 import * as Fs from "node:fs"
 import { connect } from "node:net"
 import * as Path from "node:path"
-import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import { WebSocket } from "ws"
+import { assert, it } from "@effect/vitest"
 import { audioFrame, readAck, stream, switchTo } from "../support/Capturer.ts"
+import { type CaptureSocketOptions, openCaptureSocket } from "../support/CaptureSocket.ts"
 import { exchange } from "../support/RawHttp.ts"
-import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import { fileServer } from "../support/TestServer.ts"
 
-let server: Server
-let dataDir: string
-
-beforeAll(async () => {
-  dataDir = dataDirectory()
-  server = await startServer(dataDir, {
-    SPILLWAY_FRAME_BYTES: "100 kB",
-    SPILLWAY_FRAMES_PER_SECOND: "50",
-    SPILLWAY_JOURNAL_CHUNKS_PER_USER: "10"
-  })
+const server = fileServer({
+  SPILLWAY_FRAME_BYTES: "100 kB",
+  SPILLWAY_FRAMES_PER_SECOND: "50",
+  SPILLWAY_JOURNAL_CHUNKS_PER_USER: "10",
+  SPILLWAY_SEGMENT_BYTES: "300 KiB",
+  SPILLWAY_COMMIT_INTERVAL: "50 millis"
 })
-
-afterAll(async () => {
-  assert.strictEqual(await server.stop(), 0)
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
-})
-
-interface Opened {
-  readonly socket: WebSocket
-  /** HTTP status when the upgrade is refused. */
-  readonly status: number
-  readonly closed: Promise<{ readonly code: number; readonly reason: string }>
-  readonly messages: Array<Buffer>
-}
 
 let users = 0
 
-const open = (
-  query: string,
-  options: { readonly key?: string | null; readonly protocols?: ReadonlyArray<string> } = {}
-) =>
-  new Promise<Opened>((resolve, reject) => {
-    const key = options.key === undefined ? server.key : options.key
-    // Each its own user: a capture that has just ended still counts until its audio is written.
-    const whose = query.includes("uid=") ? "" : `${query.includes("?") ? "&" : "?"}uid=user-${++users}`
-    const socket = new WebSocket(
-      `${server.url.replace("http", "ws")}/v1/trigger/listen${query}${whose}`,
-      [...(options.protocols ?? [])],
-      key === null ? {} : { headers: { authorization: `Bearer ${key}` } }
-    )
-    const messages: Array<Buffer> = []
-    socket.on("message", (data: Buffer) => messages.push(data))
-    const closed = new Promise<{ code: number; reason: string }>((done) =>
-      socket.on("close", (code, reason) => done({ code, reason: reason.toString() }))
-    )
-    socket.on("open", () => resolve({ socket, status: 101, closed, messages }))
-    socket.on("unexpected-response", (_request, response) => {
-      response.resume()
-      resolve({ socket, status: response.statusCode ?? 0, closed, messages })
-    })
-    socket.on("error", (error) => (socket.readyState === socket.CONNECTING ? reject(error) : undefined))
-  })
+/** Each socket has a new user: a capture that has just ended counts until its audio is written. */
+const open = (query: string, options: CaptureSocketOptions = {}) => {
+  const user = query.includes("uid=") ? "" : `${query.includes("?") ? "&" : "?"}uid=user-${++users}`
+  return openCaptureSocket(server, { ...options, query: query + user })
+}
 
 const frame = (opcode: number, body: Uint8Array = new Uint8Array(0)) => {
   const message = Buffer.alloc(4 + body.length)
@@ -151,15 +114,13 @@ it("closes a user's sixth capture with 1013 and a delay, and accepts one when an
     reason: "Retry-After: 5; the user has 5 captures, as many as SPILLWAY_CAPTURES_PER_USER allows"
   })
   const another = await open("?uid=another&ack=1&audio_timeline=2")
-  while (another.messages.length === 0) await new Promise((resolve) => another.socket.once("message", resolve))
+  await another.until((messages) => messages.length > 0)
   another.socket.close()
   five[0]?.socket.close()
   await five[0]?.closed
   const isTaken = async () => {
-    const { closed, messages, socket } = await open("?uid=many&audio_timeline=2")
-    const greeted = new Promise((resolve) => socket.once("message", resolve))
-    // The greeting may have come together with the answer to the upgrade.
-    if (messages.length === 0) await Promise.race([closed, greeted])
+    const { closed, messages, socket, until } = await open("?uid=many&audio_timeline=2")
+    await Promise.race([closed, until(() => messages.length > 0).catch(() => {})])
     socket.close()
     return messages.length > 0
   }
@@ -171,10 +132,11 @@ it("greets a client with exact spans, and sends acknowledgements only on request
   const quiet = await open("?audio_timeline=2")
   quiet.socket.send(switchTo("quiet"))
   quiet.socket.send(audioFrame(1_700_000_000, Buffer.alloc(3200)))
+  await quiet.until((messages) => messages.length > 0)
   const asking = await open("?ack=1")
   asking.socket.send(switchTo("asking"))
   asking.socket.send(audioFrame(1_700_000_000, Buffer.alloc(3200)))
-  while (asking.messages.length === 0) await new Promise((resolve) => asking.socket.once("message", resolve))
+  await asking.acknowledged(3200)
   const [first] = asking.messages
   assert.deepStrictEqual(first && readAck(first), { conversation_id: "asking", through: 1_700_000_000.1, bytes: 3200 })
   assert.strictEqual(quiet.messages.length, 1)
@@ -260,7 +222,7 @@ const noise = (samples: number, seed: number) => {
   return pcm
 }
 
-/** What the server tells and plays of a user's conversation. */
+/** A user's conversation and its audio, over HTTP. */
 const playback = async (uid: string, conversation: string) => {
   const get = (path: string) =>
     fetch(`${server.url}${path}uid=${uid}`, { headers: { authorization: `Bearer ${server.key}` } })
@@ -270,20 +232,13 @@ const playback = async (uid: string, conversation: string) => {
   return { shifts, files: files.length, pcm: Buffer.from(await audio.arrayBuffer()) }
 }
 
-const acknowledged = (messages: ReadonlyArray<Buffer>, bytes: number) => () =>
-  messages.some((message) => (readAck(message)?.bytes ?? 0) >= bytes)
-
-const until = async (socket: WebSocket, holds: () => boolean) => {
-  while (!holds()) await new Promise((resolve) => socket.once("message", resolve))
-}
-
 it("keeps audio whose stamp stands still, and sends its clock shift at most once a second", async () => {
   const uid = `user-${++users}`
-  const { messages, socket } = await open(`?audio_timeline=2&ack=1&uid=${uid}`)
+  const { acknowledged, messages, socket } = await open(`?audio_timeline=2&ack=1&uid=${uid}`)
   const pcm = noise(16_000 * 3, 1)
   socket.send(switchTo("stuck"))
   for (let at = 0; at < pcm.length; at += 3200) socket.send(audioFrame(1_700_000_000, pcm.subarray(at, at + 3200)))
-  await until(socket, acknowledged(messages, pcm.length))
+  await acknowledged(pcm.length)
   const notices = messages.filter((message) => message.readUInt32LE(0) === 204).map(jsonOf)
   assert.deepInclude(notices[0], { type: "clock", shift: 0.1 })
   assert.isBelow(notices.length, 10)
@@ -300,14 +255,38 @@ it("closes the earlier of a conversation's two sockets with 1008, and plays what
   const earlier = await open(query)
   earlier.socket.send(switchTo("both"))
   earlier.socket.send(audioFrame(1_700_000_000, first))
+  await earlier.acknowledged(first.length)
   const later = await open(query)
   later.socket.send(switchTo("both"))
   later.socket.send(audioFrame(1_700_000_000.5, first.subarray(16_000)))
   later.socket.send(audioFrame(1_700_000_000.25, second))
   const { code, reason } = await earlier.closed
   assert.deepStrictEqual([code, reason], [1008, "another socket continues this conversation"])
-  assert.isTrue(acknowledged(earlier.messages, first.length)())
-  await until(later.socket, acknowledged(later.messages, 16_000 + second.length))
+  await later.acknowledged(16_000 + second.length)
   assert.isTrue((await playback(uid, "both")).pcm.equals(Buffer.concat([first, second])))
   later.socket.close()
+})
+
+it("is not ready while the journal can't be written, and accepts audio again when it can", async () => {
+  const ready = () => fetch(`${server.url}/health/ready`)
+  const journal = Path.join(server.dataDir, "journal")
+  Fs.renameSync(journal, `${journal}.away`)
+  const failed = await open("?audio_timeline=2&ack=1")
+  failed.socket.send(switchTo("large"))
+  for (let second = 0; second < 8; second++)
+    failed.socket.send(audioFrame(1_700_000_000 + second * 2.5, Buffer.alloc(80_000, 1)))
+  assert.strictEqual((await failed.closed).code, 1011)
+  const response = await ready()
+  assert.strictEqual(response.status, 503)
+  assert.deepStrictEqual(
+    JSON.parse(await response.text()).failing.map(({ name }: { readonly name: string }) => name),
+    ["journal"]
+  )
+  Fs.renameSync(`${journal}.away`, journal)
+  const again = await open("?audio_timeline=2&ack=1")
+  again.socket.send(switchTo("again"))
+  again.socket.send(audioFrame(1_700_000_000, Buffer.alloc(32_000, 1)))
+  await again.acknowledged(32_000)
+  assert.strictEqual((await ready()).status, 200)
+  again.socket.close()
 })

@@ -1,15 +1,13 @@
 /** What people are told when the server starts. */
-import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer, Logger, Option, Redacted } from "effect"
-import { onTestFinished } from "vitest"
 import { AdminKey } from "../../src/Auth/AdminKey.ts"
 import * as Announcement from "../../src/Server/Announcement.ts"
 import { HttpConfig } from "../../src/Http/HttpConfig.ts"
 import * as PublicAddress from "../../src/Server/PublicAddress.ts"
 import * as Telemetry from "../../src/Telemetry.ts"
-import { dataDirectory, startServer } from "../support/Server.ts"
+import { testDirectory, testServer } from "../support/TestServer.ts"
 import { environment, listening } from "../Http/support/Served.ts"
 
 const key = `spw_${"k".repeat(43)}`
@@ -60,10 +58,9 @@ it.effect("logs two lines without the key when there is no terminal", () =>
 )
 
 it("writes only JSON to a pipe at any log level, and says where the key is", async () => {
-  const dataDir = dataDirectory()
-  onTestFinished(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
+  const dataDir = testDirectory()
   const start = async (env: Readonly<Record<string, string>> = {}) => {
-    const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Error", ...env })
+    const server = await testServer({ SPILLWAY_LOG_LEVEL: "Error", ...env }, dataDir)
     while (!server.output().includes("in a browser")) await new Promise(setImmediate)
     await server.stop()
     const messages = server

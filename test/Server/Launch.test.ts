@@ -11,7 +11,8 @@ import { DbServer } from "../../src/Db/DbServer.ts"
 import { freePort } from "../support/FreePort.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { exchange } from "../support/RawHttp.ts"
-import { dataDirectory, spawnServer, startServer } from "../support/Server.ts"
+import { spawnServer } from "../support/Server.ts"
+import { testDirectory, testServer } from "../support/TestServer.ts"
 import { loadedOf, traceModules } from "../support/Tracer.ts"
 
 const failedStart = async (dataDir: string, env: Readonly<Record<string, string>>) => {
@@ -21,14 +22,7 @@ const failedStart = async (dataDir: string, env: Readonly<Record<string, string>
   return { code, lines: output().trim().split("\n") }
 }
 
-const withDirectory = async (test: (dataDir: string) => Promise<void>) => {
-  const dataDir = dataDirectory()
-  try {
-    await test(dataDir)
-  } finally {
-    Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
-  }
-}
+const withDirectory = (test: (dataDir: string) => Promise<void>) => test(testDirectory())
 
 it("names every wrong setting at once, with what was expected", () =>
   withDirectory(async (dataDir) => {
@@ -86,7 +80,7 @@ it("says that the database can't be reached, and never shows its password", () =
 
 it("says that the data directory is another major version's", () =>
   withDirectory(async (dataDir) => {
-    const server = await startServer(dataDir)
+    const server = await testServer({}, dataDir)
     assert.strictEqual(await server.stop(), 0)
     const version = Fs.readdirSync(dataDir, { recursive: true, encoding: "utf8" }).find(
       (name) => Path.basename(name) === "PG_VERSION" && !name.includes("base")
@@ -116,7 +110,7 @@ it("says that no directory can be created, without retrying for ever", async () 
 
 it("warns about variables that look like settings and are none", () =>
   withDirectory(async (dataDir) => {
-    const server = await startServer(dataDir, { SPILLWAY_COMIT_INTERVAL: "1 second" })
+    const server = await testServer({ SPILLWAY_COMIT_INTERVAL: "1 second" }, dataDir)
     await server.stop()
     const warning = server
       .output()
@@ -157,7 +151,7 @@ it("exits with 0 on a signal while its modules load", () =>
 it("exits with 0 on a signal while its database is created, and creates it at the next start", () =>
   withDirectory(async (dataDir) => {
     assert.strictEqual(await stopDuring("The database is being created.", dataDir), 0)
-    const server = await startServer(dataDir)
+    const server = await testServer({}, dataDir)
     assert.strictEqual(await server.stop(), 0)
   }))
 
@@ -175,7 +169,7 @@ it("exits with 0 on a signal while it waits for its database", () =>
 
 it("exits with 0 on a signal while the journal is recovered, and loses nothing of it", () =>
   withDirectory(async (dataDir) => {
-    const server = await startServer(dataDir)
+    const server = await testServer({}, dataDir)
     assert.strictEqual(await server.stop(), 0)
     const segment = Path.join(dataDir, "journal", "0000000000000900.wal")
     Fs.writeFileSync(segment, "")
@@ -203,7 +197,7 @@ it.live("exits with 0 on a signal while another node migrates the schema", () =>
 
 it("loads no store client, decoder or documentation that it does not use", () =>
   withDirectory(async (dataDir) => {
-    const server = await startServer(dataDir, { NODE_OPTIONS: traceModules })
+    const server = await testServer({ NODE_OPTIONS: traceModules }, dataDir)
     await server.stop()
     const { count, packages } = loadedOf(server.output())
     assert.deepStrictEqual(

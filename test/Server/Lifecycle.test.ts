@@ -1,13 +1,11 @@
 /** The server of `src/main.ts`, with requests from before its start until after its end. */
-import * as Fs from "node:fs"
 import { connect, type Socket } from "node:net"
-import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { onTestFinished } from "vitest"
-import { WebSocket } from "ws"
+import { openCaptureSocket } from "../support/CaptureSocket.ts"
 import { freePort } from "../support/FreePort.ts"
 import { type Exchanged, exchange } from "../support/RawHttp.ts"
-import { dataDirectory, startServer } from "../support/Server.ts"
+import { testServer } from "../support/TestServer.ts"
 
 const websocket =
   "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
@@ -56,16 +54,14 @@ const untilRefused = async (port: number): Promise<void> => {
 }
 
 it("answers every connection that it accepts, from its first moment to its last", async () => {
-  const dataDir = dataDirectory()
   const port = await freePort()
   const { answers, stop } = knocking(port)
-  const server = await startServer(dataDir, { SPILLWAY_PORT: String(port) })
+  const server = await testServer({ SPILLWAY_PORT: String(port) })
   while (!isServed(await answers())) await exchange(port, requests.live)
   const before = (await answers()).filter(({ answer }) => answer.connected)
   assert.strictEqual(await server.stop(), 0)
   await untilRefused(port)
   const accepted = (await stop()).filter(({ answer }) => answer.connected)
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 
   const unanswered = accepted.filter(({ answer }) => !answer.isWhole)
   assert.deepStrictEqual(
@@ -84,8 +80,7 @@ it("answers every connection that it accepts, from its first moment to its last"
 }, 60_000)
 
 it("stops within its bounds while clients hold connections and neither send nor read", async () => {
-  const dataDir = dataDirectory()
-  const server = await startServer(dataDir, {
+  const server = await testServer({
     SPILLWAY_HTTP_SHUTDOWN_TIMEOUT: "200 millis",
     SPILLWAY_HEADERS_TIMEOUT: "1 minute"
   })
@@ -105,20 +100,12 @@ it("stops within its bounds while clients hold connections and neither send nor 
   assert.strictEqual(await server.stop(), 0)
   assert.isBelow(performance.now() - at, 30_000)
   for (const socket of sockets) socket.destroy()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 }, 60_000)
 
 it("answers while it drains, closes each connection after its response, and rejects new captures", async () => {
-  const dataDir = dataDirectory()
-  const server = await startServer(dataDir, { SPILLWAY_CLOSE_TIMEOUT: "20 seconds" })
+  const server = await testServer({ SPILLWAY_CLOSE_TIMEOUT: "20 seconds" })
   const port = Number(new URL(server.url).port)
-  const open = async () => {
-    const options = { headers: { authorization: `Bearer ${server.key}` } }
-    const socket = new WebSocket(`${server.url.replace("http", "ws")}/v1/trigger/listen?ack=1`, options)
-    const closed = new Promise<number>((resolve) => socket.once("close", resolve))
-    await new Promise((resolve) => socket.once("open", resolve))
-    return { socket, closed }
-  }
+  const open = () => openCaptureSocket(server, { query: "?ack=1" })
   const silent = await open()
   // It does not answer the closing handshake, for which the drain waits.
   silent.socket.pause()
@@ -129,9 +116,8 @@ it("answers while it drains, closes each connection after its response, and reje
   assert.include(ready.body.toString(), "The node is stopping.")
   const list = await exchange(port, requests.list.replace("Host: x", `Host: x\nAuthorization: Bearer ${server.key}`))
   assert.deepStrictEqual([list.status, list.headers["connection"]], [200, "close"])
-  assert.strictEqual(await (await open()).closed, 1001)
+  assert.strictEqual((await (await open()).closed).code, 1001)
   silent.socket.resume()
   assert.strictEqual(await stopped, 0)
   await silent.closed
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
 }, 60_000)

@@ -1,8 +1,8 @@
 /** `src/Web/Page` kept open: in many tabs, and with more live conversations than one page of the list. */
 import { assert, it } from "@effect/vitest"
 import type { Page } from "playwright-core"
-import { WebSocket } from "ws"
 import { audioFrame, stream, switchTo } from "../support/Capturer.ts"
+import { openCaptureSocket } from "../support/CaptureSocket.ts"
 import { patience } from "./support/Chromium.ts"
 import { noise } from "./support/Sound.ts"
 import { type Place, sharedSuite } from "./support/Suite.ts"
@@ -39,20 +39,19 @@ it("works in eight tabs at once, the live view included", async () => {
 })
 
 it("follows live conversations however many are newer, and requests no invisible waveform", async () => {
-  const url = `${here.server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${rate}&audio_timeline=2&ack=1`
-  const socket = new WebSocket(url, { headers: { authorization: `Bearer ${here.server.key}` } })
-  await new Promise((resolve) => socket.once("open", resolve))
-  socket.send(switchTo("going-on"))
+  const query = `?sample_rate=${rate}&audio_timeline=2&ack=1`
+  const { socket } = await openCaptureSocket(here.server, { query })
+  socket.send(switchTo("ongoing"))
   socket.send(audioFrame(Date.now() / 1000, noise(1, rate)))
   const { broken, context, page } = await here.open()
-  const live = card(page, "going-on").getByText("Live", { exact: true })
+  const live = card(page, "ongoing").getByText("Live", { exact: true })
   await live.waitFor()
   await page.getByRole("button", { name: "Listen live" }).waitFor()
   await Promise.all(Array.from({ length: 25 }, (_, index) => send(here.server, `newer-${index}`, 0.1)))
   await card(page, "newer-3").waitFor()
   let asked = 0
   page.on("request", (request) => {
-    if (request.url().includes("/going-on/waveform")) asked++
+    if (request.url().includes("/ongoing/waveform")) asked++
   })
   await page.waitForResponse(/conversations\?limit=/)
   await page.waitForResponse(/conversations\?limit=/)
@@ -60,7 +59,7 @@ it("follows live conversations however many are newer, and requests no invisible
   assert.strictEqual(await live.count(), 1)
   socket.close()
   await live.waitFor({ state: "detached" })
-  await card(page, "going-on").getByRole("button", { name: "Play going-on" }).waitFor()
+  await card(page, "ongoing").getByRole("button", { name: "Play ongoing" }).waitFor()
   assert.deepStrictEqual(broken, [])
   await context.close()
 })
