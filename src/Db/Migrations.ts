@@ -16,6 +16,7 @@ import { secrets } from "./Migrations/0006_secrets.ts"
 import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
 import { index } from "./Migrations/0008_index.ts"
 import { waveformHours } from "./Migrations/0009_waveform_hours.ts"
+import { listed } from "./Migrations/0010_listed.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -27,7 +28,8 @@ export const migrations = {
   "0006_secrets": secrets,
   "0007_clock_shifts": clockShifts,
   "0008_index": index,
-  "0009_waveform_hours": waveformHours
+  "0009_waveform_hours": waveformHours,
+  "0010_listed": listed
 }
 
 const table = "spillway_migrations"

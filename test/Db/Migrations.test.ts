@@ -110,14 +110,14 @@ layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`
-        INSERT INTO conversations (uid, id)
-        SELECT 'u' || (n % 100), 'c' || n FROM generate_series(1, 20000) AS n`
+        INSERT INTO conversations (uid, id, chunks)
+        SELECT 'u' || (n % 100), 'c' || n, n % 2 FROM generate_series(1, 20000) AS n`
       yield* sql`ANALYZE conversations`
       const plan = yield* sql<{ "QUERY PLAN": string }>`
-        EXPLAIN SELECT id FROM conversations WHERE uid = 'u7' AND (created_at, seq) < (now(), 15000)
+        EXPLAIN SELECT id FROM conversations WHERE uid = 'u7' AND has_audio AND (created_at, seq) < (now(), 15000)
         ORDER BY created_at DESC, seq DESC LIMIT 50`
       const text = plan.map((row) => row["QUERY PLAN"]).join("\n")
-      assert.match(text, /Index Scan Backward using conversations_latest/)
+      assert.match(text, /Index Scan Backward using conversations_listed/)
       assert.notMatch(text, /Sort|Seq Scan/)
     })
   )

@@ -255,8 +255,12 @@ const make = Effect.gen(function* () {
   return Catalog.of({
     list: Effect.fn("Catalog.list")(function* (uid, { before, files, limit }) {
       const known = new Map<string, ReadonlyArray<Chunk>>()
-      for (const conversation of live.of(uid)) known.set(conversation.id, snapshot(conversation))
-      const found = yield* rows.latest(uid, before, limit + 1, { limit: files + 1 })
+      for (const conversation of live.of(uid)) {
+        const chunks = snapshot(conversation)
+        if (conversation.captures > 0 || chunks.length > 0) known.set(conversation.id, chunks)
+      }
+      const wanted = { before, limit: limit + 1, live: [...known.keys()] }
+      const found = yield* rows.latest(uid, wanted, { limit: files + 1 })
       const page = found.slice(0, limit)
       const conversations = yield* Effect.forEach(page, (row) =>
         Effect.gen(function* () {

@@ -59,11 +59,13 @@ export class ConversationRows extends Context.Service<
   {
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
-    /** Newest first by `createdAt`: creation of the row, or the start of an imported conversation. `before` is a `cursor`. */
+    /**
+     * Conversations with stored or lost audio, and those among `live`. Newest first by `createdAt`: creation of the row, or
+     * the start of an imported conversation. `before` is a `cursor`.
+     */
     latest(
       uid: string,
-      before: string | undefined,
-      limit: number,
+      page: { readonly before: string | undefined; readonly limit: number; readonly live: ReadonlyArray<string> },
       files: Files
     ): Effect.Effect<ReadonlyArray<ConversationRow>, DbError>
     /** The index overlaid with live chunks. The caller reads `live` before `row`. */
@@ -155,7 +157,7 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag("SchemaError", Effect.die))
       return Option.map(row, (row) => rowOf(uid, row))
     }),
-    latest: Effect.fn("ConversationRows.latest")(function* (uid, before, limit, files) {
+    latest: Effect.fn("ConversationRows.latest")(function* (uid, { before, limit, live }, files) {
       const rows = yield* db
         .read("ConversationRows.latest", (sql) =>
           SqlSchema.findAll({
@@ -163,11 +165,17 @@ const make = Effect.gen(function* () {
             Result: Row,
             execute: (count) => sql`
               select ${columns(sql, files)} from (
+                (
+                  select * from conversations
+                  where uid = ${uid} and has_audio and ${before === undefined ? sql`true` : isBefore(sql, before)}
+                  order by created_at desc, seq desc limit ${count}
+                )
+                union all
                 select * from conversations
-                where uid = ${uid} and ${before === undefined ? sql`true` : isBefore(sql, before)}
-                order by created_at desc, seq desc limit ${count}
+                where uid = ${uid} and not has_audio and ${before === undefined ? sql`true` : isBefore(sql, before)}
+                  and id in (select json_array_elements_text(${JSON.stringify(live)}::json))
               ) v
-              order by v.created_at desc, v.seq desc`
+              order by v.created_at desc, v.seq desc limit ${count}`
           })(limit)
         )
         .pipe(Effect.catchTag("SchemaError", Effect.die))

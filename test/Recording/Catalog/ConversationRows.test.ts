@@ -16,7 +16,7 @@ it.live("pages through more than ten conversations, newest first", () =>
     const found: Array<string> = []
     let before: string | undefined
     do {
-      const page = yield* rows.latest("u", before, 4, { limit: 1 })
+      const page = yield* rows.latest("u", { before, limit: 4, live: made }, { limit: 1 })
       found.push(...page.map((row) => row.id))
       before = page.at(-1)?.cursor
     } while (before !== undefined)
@@ -32,17 +32,35 @@ it.live("pages through conversations by start, to the microsecond, in any order 
     yield* Effect.forEach(began.entries(), ([index, at]) =>
       Effect.andThen(
         rows.ensure("u", `c${index}`),
-        sql`update conversations set created_at = timestamptz 'epoch' + ${at}::float8 * interval '1 second'
+        sql`update conversations set chunks = 1, created_at = timestamptz 'epoch' + ${at}::float8 * interval '1 second'
             where id = ${`c${index}`}`
       )
     )
     const found: Array<string> = []
     let before: string | undefined
     do {
-      const [row] = yield* rows.latest("u", before, 1, { limit: 1 })
+      const [row] = yield* rows.latest("u", { before, limit: 1, live: [] }, { limit: 1 })
       if (row !== undefined) found.push(row.id)
       before = row?.cursor
     } while (before !== undefined)
     assert.deepStrictEqual(found, ["c6", "c7", "c3", "c0", "c2", "c1", "c4", "c5", "c8"])
+  }).pipe(Effect.provide(world))
+)
+
+it.live("lists a conversation without audio only while it is live", () =>
+  Effect.gen(function* () {
+    const rows = yield* ConversationRows
+    const sql = yield* SqlClient.SqlClient
+    yield* Effect.forEach(["silent-1", "silent-2"], (id) => rows.ensure("u", id))
+    yield* rows.ensure("u", "heard")
+    yield* sql`update conversations set chunks = 1 where id = 'heard'`
+    yield* rows.ensure("u", "begun")
+    const listed = (live: ReadonlyArray<string>, before?: string) =>
+      rows.latest("u", { before, limit: 2, live }, { limit: 1 })
+    const ids = Effect.map((page: ReadonlyArray<{ readonly id: string }>) => page.map(({ id }) => id))
+    assert.deepStrictEqual(yield* ids(listed([])), ["heard"])
+    assert.deepStrictEqual(yield* ids(listed(["silent-1", "begun", "heard"])), ["begun", "heard"])
+    const [, last] = yield* listed(["silent-1", "begun"])
+    assert.deepStrictEqual(yield* ids(listed(["silent-1", "begun"], last?.cursor)), ["silent-1"])
   }).pipe(Effect.provide(world))
 )

@@ -324,7 +324,9 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     Effect.gen(function* () {
       const rows = yield* ConversationRows
       yield* rows.ensure("y", "now")
-      const order = Effect.map(rows.latest("y", undefined, 10, { limit: 1 }), (all) => all.map(({ id }) => id))
+      const order = Effect.map(rows.latest("y", { before: undefined, limit: 10, live: ["now"] }, { limit: 1 }), (all) =>
+        all.map(({ id }) => id)
+      )
       yield* put("chunks/y/a/1600000000.000.bin", ramp(10))
       yield* put("chunks/y/b/1500000000.000.bin", ramp(10))
       yield* importAll("y")

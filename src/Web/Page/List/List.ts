@@ -39,15 +39,21 @@ const changing = async (
 ): Promise<Model.Conversations> => {
   const live = new Set(known.filter((each) => each.live).map(({ id }) => id))
   const wanted = known.findLastIndex((each) => each.live) + 1
+  /** The one below them. What is live and not above it any more has ended without audio, or was deleted. */
+  const below = known[wanted]?.id
   const conversations: Array<Model.Conversation> = []
+  let isReached = false
   let next: string | null = null
   do {
     const limit = Math.min(largestPage, Math.max(pageSize, wanted - conversations.length))
     const found: Model.Conversations = await page(limit, next, signal)
     conversations.push(...found.conversations)
     next = found.next
-    for (const { id } of found.conversations) live.delete(id)
-  } while (next !== null && live.size > 0 && conversations.length < maxConversations)
+    for (const { id } of found.conversations) {
+      live.delete(id)
+      isReached ||= id === below
+    }
+  } while (next !== null && live.size > 0 && !isReached && conversations.length < maxConversations)
   return { conversations, next }
 }
 
@@ -57,7 +63,7 @@ const refresh = async (signal: AbortSignal): Promise<void> => {
     const known = list.value.conversations ?? []
     const { conversations, next } = await changing(known, signal)
     const fresh = new Set(conversations.map(({ id }) => id))
-    // A conversation that was live and is missing from the response was deleted.
+    // A conversation that was live and is missing from the response has no audio, or was deleted.
     const below = (list.value.conversations ?? []).filter(({ id, live }) => !live && !fresh.has(id))
     const meets = known.some(({ id }) => fresh.has(id))
     const all = meets ? [...conversations, ...below] : conversations
