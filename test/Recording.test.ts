@@ -11,7 +11,8 @@ import { Protection } from "../src/Encryption.ts"
 import * as MemoryStorage from "../src/Storage/MemoryStorage.ts"
 import { ProtectionConfig } from "../src/Encryption/ProtectionConfig.ts"
 import * as Postgres from "./support/Postgres.ts"
-import { ramp, recordingConfig, temporaryDirectory } from "./Recording/support/TestNode.ts"
+import { ramp, recordingConfig } from "./Recording/support/TestNode.ts"
+import { temporaryDirectory } from "./support/TemporaryDirectory.ts"
 
 const protection = Protection.layer.pipe(
   Layer.provide(Layer.succeed(ProtectionConfig, { keys: 10, level: "standard", masterSecrets: Option.none() }))

@@ -19,7 +19,8 @@ import {
   rate,
   record
 } from "./support/StoringNode.ts"
-import { ramp, temporaryDirectory } from "./support/TestNode.ts"
+import { ramp } from "./support/TestNode.ts"
+import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
 
 interface Sent {
   readonly start: number

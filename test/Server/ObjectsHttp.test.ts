@@ -15,7 +15,8 @@ import * as ObjectsHttp from "../../src/Server/ObjectsHttp.ts"
 import { StorageConfig } from "../../src/Storage/StorageConfig.ts"
 import * as ObjectUrls from "../../src/Storage/Disk/ObjectUrls.ts"
 import { served } from "../Http/support/Served.ts"
-import { diskStorage, temporaryDirectory } from "../Storage/support/TestDisk.ts"
+import { diskStorage } from "../Storage/support/TestDisk.ts"
+import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
 
 const base = "https://audio.example.org/spillway"
 

@@ -7,7 +7,8 @@ import { Storage } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import * as StorageMetrics from "../../src/Storage/StorageMetrics.ts"
 import { layerFor, noise, startServer } from "./support/TestGcs.ts"
-import { diskStorage, layer as disk, temporaryDirectory } from "./support/TestDisk.ts"
+import { diskStorage, layer as disk } from "./support/TestDisk.ts"
+import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
 
 /** With metrics that nobody else adds to. */
 const alone = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

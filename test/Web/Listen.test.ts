@@ -1,7 +1,6 @@
 /** `src/Web/Page/List` and `src/Web/Page/Play` in a real Chromium: long conversations, the keyboard, accessibility, themes. */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import axe from "axe-core"
 import { assert, it } from "@effect/vitest"
@@ -9,6 +8,7 @@ import type { Page } from "playwright-core"
 import { card, longTalk, longTalkSettings, rate, seekTo, send } from "./support/LongTalk.ts"
 import { noise } from "./support/Sound.ts"
 import { ownSuite } from "./support/Suite.ts"
+import { testFolder } from "../support/TestFolder.ts"
 
 const here = ownSuite(longTalkSettings)
 
@@ -172,7 +172,7 @@ it("loads more conversations on scrolling, and copies a curl command and a URL",
   await page.getByText("Copied").waitFor()
   const copied = await page.evaluate(() => navigator.clipboard.readText())
   await card(page, "talk-3").getByText("export SPILLWAY_KEY=").waitFor()
-  const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-curl-"))
+  const directory = testFolder()
   execFileSync("sh", ["-c", copied], {
     cwd: directory,
     env: { ...process.env, SPILLWAY_KEY: here.server.key },
@@ -190,7 +190,6 @@ it("loads more conversations on scrolling, and copies a curl command and a URL",
   const saved = Path.join(directory, "saved.wav")
   await download.saveAs(saved)
   assert.isTrue(Fs.readFileSync(saved).subarray(44).equals(noise(1, rate)))
-  Fs.rmSync(directory, { recursive: true })
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -2,16 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { onTestFinished } from "vitest"
+import { testFolder } from "../support/TestFolder.ts"
 
 const main = path.join(import.meta.dirname, "../../bench/main.ts")
 
 /** A folder of benches: two that print their name and arguments, a part of one, and a file that is none. */
 const bench = (...args: ReadonlyArray<string>) => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-bench-"))
-  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+  const folder = testFolder()
   const write = (name: string, text: string) => fs.writeFileSync(path.join(folder, name), text)
   fs.copyFileSync(main, path.join(folder, "main.ts"))
   write("package.json", '{ "type": "module" }')

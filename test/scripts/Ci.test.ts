@@ -2,9 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { onTestFinished } from "vitest"
+import { testFolder } from "../support/TestFolder.ts"
 
 const run = path.join(import.meta.dirname, "../../.ci/run")
 
@@ -16,8 +15,7 @@ interface Outcome {
 
 /** Writes `results` where vitest would, and exits as told. */
 const ci = ({ check, results, test }: Outcome) => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-ci-"))
-  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+  const folder = testFolder()
   fs.writeFileSync(path.join(folder, "results"), results)
   const npm = `#!/bin/sh
 if [ "$1" = test ]; then

@@ -1,15 +1,11 @@
 /** Subjects of commits stay short. */
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
-import * as fs from "node:fs"
-import * as os from "node:os"
-import * as path from "node:path"
-import { onTestFinished } from "vitest"
 import { problems } from "../../scripts/Commits.ts"
+import { testFolder } from "../support/TestFolder.ts"
 
 const folder = () => {
-  const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-commits-"))
-  onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }))
+  const root = testFolder()
   return root
 }
 

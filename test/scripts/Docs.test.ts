@@ -1,13 +1,12 @@
 /** The documents match the code, stay short, and refer to what exists. */
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { onTestFinished } from "vitest"
 import { problems } from "../../scripts/Docs.ts"
 import { problems as configurationProblems, type Group, render, replace } from "../../scripts/Docs/Configuration.ts"
 import * as Limits from "../../scripts/Docs/Limits.ts"
 import * as References from "../../scripts/Docs/References.ts"
+import { testFolder } from "../support/TestFolder.ts"
 
 const setting = {
   env: "SPILLWAY_A",
@@ -19,8 +18,7 @@ const setting = {
 const group: Group = { key: "spillway/Storage/StorageConfig", settings: { a: setting } }
 
 const project = (document: string, config: string, groups: string) => {
-  const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-docs-"))
-  onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }))
+  const root = testFolder()
   fs.mkdirSync(path.join(root, "src/Storage"), { recursive: true })
   fs.mkdirSync(path.join(root, "src/Server"))
   fs.mkdirSync(path.join(root, "docs"))

@@ -2,10 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { onTestFinished } from "vitest"
 import { lockProblems, shellProblems } from "../../scripts/Flake.ts"
+import { testFolder } from "../support/TestFolder.ts"
 
 const root = path.join(import.meta.dirname, "../..")
 const flake = fs.readFileSync(path.join(root, "flake.nix"), "utf8")
@@ -14,8 +13,7 @@ const stub = path.join(root, "scripts/Flake/nixpkgs.nix")
 const hasNix = spawnSync("nix-instantiate", ["--version"]).status === 0
 
 const shells = (text: string) => {
-  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "spillway-flake-")), "flake.nix")
-  onTestFinished(() => fs.rmSync(path.dirname(file), { recursive: true, force: true }))
+  const file = path.join(testFolder(), "flake.nix")
   fs.writeFileSync(file, text)
   return shellProblems(file, stub).join("\n")
 }

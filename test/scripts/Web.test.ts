@@ -1,18 +1,16 @@
 /** The page's bundle: made when its sources have changed, and never half. */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { assert, it } from "@effect/vitest"
-import { onTestFinished } from "vitest"
 import { build } from "../../scripts/Web.ts"
+import { testFolder } from "../support/TestFolder.ts"
 
 const root = path.join(import.meta.dirname, "../..")
 
 /** A project with nothing but the page. */
 const project = () => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-page-"))
-  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+  const folder = testFolder()
   for (const file of [
     "scripts/ensure.mjs",
     "scripts/Web.ts",

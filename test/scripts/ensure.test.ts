@@ -2,9 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import { onTestFinished } from "vitest"
+import { testFolder } from "../support/TestFolder.ts"
 
 const script = path.join(import.meta.dirname, "../../scripts/ensure.mjs")
 
@@ -51,8 +50,7 @@ interface Options {
 }
 
 const project = () => {
-  const root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-ensure-"))
-  onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }))
+  const root = testFolder()
   fs.mkdirSync(path.join(root, "scripts"))
   fs.copyFileSync(script, path.join(root, "scripts/ensure.mjs"))
   fs.writeFileSync(path.join(root, "npm.cjs"), fakeNpm)

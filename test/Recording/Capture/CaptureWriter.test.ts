@@ -6,7 +6,8 @@ import * as Path from "node:path"
 import { Peaks } from "../../../src/Audio.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { JournalError } from "../../../src/Recording/Journal/Segment.ts"
-import { ended, journalIn, onJournal, ramp, temporaryDirectory, TestNode } from "../support/TestNode.ts"
+import { ended, journalIn, onJournal, ramp, TestNode } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const rate = 8000
 const epoch = 1_700_000_000

@@ -5,7 +5,8 @@ import { Recording } from "../../../src/Recording.ts"
 import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
 import { chunksOf, epoch, idle, inWorld, node, rate, record } from "../support/StoringNode.ts"
 import { random } from "../../support/Crash.ts"
-import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+import { ramp } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 it.live("keeps the audio of two captures of a conversation once, continues the later and ends the earlier", () =>
   Effect.gen(function* () {

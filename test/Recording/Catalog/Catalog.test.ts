@@ -20,7 +20,8 @@ import { arrivals, random, union, uuid } from "../support/Arrivals.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { StorageUnavailable } from "../../../src/Storage.ts"
 import { epoch, idle, inWorld, liveChunks, node, rate, record, sweep } from "../support/StoringNode.ts"
-import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+import { ramp } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const runs = 4
 

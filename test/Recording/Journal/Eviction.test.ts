@@ -19,7 +19,8 @@ import {
   storedOf,
   sweep
 } from "../support/StoringNode.ts"
-import { ended, journalIn, ramp, temporaryDirectory, TestNode } from "../support/TestNode.ts"
+import { ended, journalIn, ramp, TestNode } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 

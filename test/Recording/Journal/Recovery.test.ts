@@ -6,7 +6,8 @@ import * as Path from "node:path"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { encodeHead, write } from "../../../src/Recording/Journal/JournalRecord.ts"
 import type { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
-import { journalIn, newId, ramp, temporaryDirectory, TestNode } from "../support/TestNode.ts"
+import { journalIn, newId, ramp, TestNode } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 

@@ -6,7 +6,8 @@ import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import { create } from "../../../src/Recording/Journal/Segment.ts"
 import * as SegmentReader from "../../../src/Recording/Journal/SegmentReader.ts"
-import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+import { ramp } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const bytes = Buffer.from(ramp(1_000_000))
 

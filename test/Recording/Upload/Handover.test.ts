@@ -20,7 +20,8 @@ import {
   rowCount,
   sweep
 } from "../support/StoringNode.ts"
-import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+import { ramp } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 /** An open capture that has entered "c", with its acknowledgements. */
 const openCapture = Effect.gen(function* () {

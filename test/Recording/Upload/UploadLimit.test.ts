@@ -5,7 +5,7 @@ import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { lateMillis, UploadLimit } from "../../../src/Recording/Upload/UploadLimit.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { idle, inWorld, node, record, rowCount } from "../support/StoringNode.ts"
-import { temporaryDirectory } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const late = lateMillis + 1
 

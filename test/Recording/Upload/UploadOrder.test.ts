@@ -4,7 +4,7 @@ import { Deferred, Effect, Option } from "effect"
 import { Recording } from "../../../src/Recording.ts"
 import { StorageUnavailable } from "../../../src/Storage.ts"
 import { epoch, idle, inWorld, liveChunks, node, rate, record, sweep } from "../support/StoringNode.ts"
-import { temporaryDirectory } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const down = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
 

@@ -26,7 +26,8 @@ import {
   failing,
   storedOf
 } from "../support/StoringNode.ts"
-import { ramp, temporaryDirectory } from "../support/TestNode.ts"
+import { ramp } from "../support/TestNode.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 it.live("stores a sealed chunk as an object and a row, then releases it from the journal", () =>
   Effect.gen(function* () {

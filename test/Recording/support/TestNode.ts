@@ -1,6 +1,6 @@
 /** A node's ingest without database and sockets: a real journal in a temporary directory, and captures on it. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Exit, FileSystem, Layer, References, Stream } from "effect"
+import { Effect, Exit, Layer, References, Stream } from "effect"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { RecordingConfig } from "../../../src/Recording.ts"
 import { ChunkAudio } from "../../../src/Recording/Read/ChunkAudio.ts"
@@ -12,6 +12,7 @@ import { CaptureWriter } from "../../../src/Recording/Capture/CaptureWriter.ts"
 import { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { LiveConversation } from "../../../src/Recording/Journal/LiveConversation.ts"
 import * as Settings from "../../../src/Settings.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 /** The defaults, but for what a test says. */
 export const recordingConfig = (overrides: Partial<RecordingConfig["Service"]> = {}) =>
@@ -19,10 +20,6 @@ export const recordingConfig = (overrides: Partial<RecordingConfig["Service"]> =
     RecordingConfig,
     Effect.map(Settings.read(RecordingConfig.settings), (config) => ({ ...config, ...overrides }))
   )
-
-export const temporaryDirectory = Effect.flatMap(FileSystem.FileSystem, (fs) =>
-  fs.makeTempDirectoryScoped({ prefix: "spillway-test-" })
-).pipe(Effect.provide(NodeServices.layer))
 
 /** The journal in `dataDir`, as a process that starts there finds it. */
 export const journalIn = (dataDir: string, overrides: Partial<RecordingConfig["Service"]> = {}) =>

@@ -8,7 +8,8 @@ import { join } from "node:path"
 import { Storage } from "../../../src/Storage.ts"
 import type { ObjectHead } from "../../../src/Storage.ts"
 import { seed } from "../../support/Seed.ts"
-import { diskStorage, temporaryDirectory } from "../support/TestDisk.ts"
+import { diskStorage } from "../support/TestDisk.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const kills = 20
 

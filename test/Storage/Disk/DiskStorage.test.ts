@@ -7,7 +7,8 @@ import { join } from "node:path"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { Storage } from "../../../src/Storage.ts"
 import { suite } from "../StorageTest.ts"
-import { diskStorage, layer, temporaryDirectory } from "../support/TestDisk.ts"
+import { diskStorage, layer } from "../support/TestDisk.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 suite("DiskStorage", layer)
 

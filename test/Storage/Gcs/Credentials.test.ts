@@ -1,7 +1,7 @@
 /** Who we are to Google where nobody holds a private key, what becomes of requests without a token, and what one may not do. */
 import { assert, it } from "@effect/vitest"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Duration, Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { Duration, Effect, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Storage } from "../../../src/Storage.ts"
 import type { StorageError } from "../../../src/Storage.ts"
@@ -11,6 +11,7 @@ import * as Http from "../../../src/Storage/Gcs/Http.ts"
 import { allPermissions } from "../../support/gcs/Server.ts"
 import { TokenServer, writeWorkloadIdentity } from "../../support/gcs/TokenServer.ts"
 import { account, bucket, keyFile, layerFor, limits, noise, startServer } from "../support/TestGcs.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const token = "token-of-a-workload"
 
@@ -32,7 +33,7 @@ const world = Effect.gen(function* () {
     Effect.promise(() => TokenServer.start(token)),
     (server) => Effect.promise(() => server.stop())
   )
-  const directory = yield* FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped())
+  const directory = yield* temporaryDirectory
   const server = yield* startServer({ account, tokens: [token] })
   const keyFile = writeWorkloadIdentity(directory, tokens)
   const layerWith = (config: Partial<GcsConfig["Service"]>) =>

@@ -1,10 +1,10 @@
 /** A disk store in a directory of its own that goes with the test. */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Duration, Effect, FileSystem, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { PublicUrl } from "../../../src/PublicUrl.ts"
 import * as DiskStorage from "../../../src/Storage/Disk/DiskStorage.ts"
 import { StorageConfig } from "../../../src/Storage/StorageConfig.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 /** Small bounds, so that they are reached. */
 const config = Layer.succeed(StorageConfig, {
@@ -23,10 +23,5 @@ const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://spillway.test:8
 /** A store in this directory; anew each time it is called. */
 export const diskStorage = (dataDir: string) =>
   Layer.fresh(DiskStorage.layer).pipe(Layer.provide([config, publicUrl, Layer.succeed(NodeConfig, { dataDir })]))
-
-export const temporaryDirectory = FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped()).pipe(
-  Effect.orDie,
-  Effect.provide(NodeFileSystem.layer)
-)
 
 export const layer = Layer.unwrap(Effect.map(temporaryDirectory, diskStorage))

@@ -1,11 +1,11 @@
 /** A store on the protocol server, both of them gone with the test. */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Duration, Effect, FileSystem, Layer, Option } from "effect"
+import { Duration, Effect, Layer, Option } from "effect"
 import { Storage } from "../../../src/Storage.ts"
 import { GcsConfig } from "../../../src/Storage/Gcs/GcsConfig.ts"
 import * as GcsStorage from "../../../src/Storage/Gcs/GcsStorage.ts"
 import { StorageConfig } from "../../../src/Storage/StorageConfig.ts"
 import * as Account from "../../support/gcs/Account.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 import { GcsServer } from "../../support/gcs/Server.ts"
 import type { Options } from "../../support/gcs/Server.ts"
 
@@ -53,10 +53,7 @@ export const startServer = (options: Options = {}) =>
 /** One pair of keys for all tests of a file: making them takes a moment. */
 export const account = Account.make()
 
-export const keyFile = Effect.map(
-  FileSystem.FileSystem.use((fs) => fs.makeTempDirectoryScoped()),
-  (directory) => Account.writeKeyFile(directory, account)
-).pipe(Effect.orDie, Effect.provide(NodeFileSystem.layer))
+export const keyFile = Effect.map(temporaryDirectory, (directory) => Account.writeKeyFile(directory, account))
 
 /** With a server, a store and, unless told otherwise, credentials of its own. */
 export const using = <A, E, R>(
