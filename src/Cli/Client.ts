@@ -19,7 +19,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 }
 
 /** Reads the error of a response that is not 2xx. */
-export function refusal(response: HttpClientResponse.HttpClientResponse) {
+export function errorOf(response: HttpClientResponse.HttpClientResponse) {
   return Effect.map(
     Effect.orElseSucceed(response.text, () => ""),
     (body) => ErrorResponse.of(response.status, body, response.headers["retry-after"])
@@ -54,9 +54,9 @@ const reasonOf = (reason: { readonly _tag: string; readonly cause?: unknown }): 
   return cause instanceof Error && cause.message !== "" ? cause.message : reason._tag
 }
 
-export function succeed(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
+export function sendOk(target: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.flatMap(send(target, request), (response) =>
-    response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(refusal(response))
+    response.status >= 200 && response.status < 300 ? Effect.succeed(response) : Effect.flip(errorOf(response))
   )
 }
 
@@ -66,7 +66,7 @@ export function json<A>(
   schema: Schema.Codec<A, unknown>
 ) {
   return Effect.gen(function* () {
-    const response = yield* succeed(target, request)
+    const response = yield* sendOk(target, request)
     const body = yield* Effect.option(Effect.flatMap(response.json, Schema.decodeUnknownEffect(schema)))
     if (Option.isNone(body)) return yield* unreachable(target.url)("its response is not Spillway's")
     return body.value

@@ -38,11 +38,11 @@ export const ConversationsCommand = Command.make(
     yield* conversations.length === 0
       ? Console.log(`There are no conversations yet. To create one: ${Target.hint(from, "stream FILE.wav")}`)
       : Console.log(table(["CONVERSATION", "STARTED (UTC)", "LENGTH", "FILES", "STATE"], conversations.map(row)))
-    const { say } = yield* Screen
+    const { print } = yield* Screen
     if (conversations.some(hasMoreFiles))
-      yield* say(`A + marks more audio files than are counted here. To get all: ${Target.hint(from, "fetch ID")}`)
+      yield* print(`A + marks more audio files than are counted here. To get all: ${Target.hint(from, "fetch ID")}`)
     if (hasMore)
-      yield* say(
+      yield* print(
         `There are older conversations. To see more: ${Target.hint(from, `conversations --limit ${limit * 5}`)}`
       )
   })

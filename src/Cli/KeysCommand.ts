@@ -66,7 +66,7 @@ const revoke = Command.make(
   "revoke",
   { id: Argument.String("id"), ...Flags.server },
   Effect.fnUntraced(function* ({ id, ...flags }) {
-    yield* Client.succeed(yield* Target.target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
+    yield* Client.sendOk(yield* Target.target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
     yield* Console.log(`${id} is revoked.`)
   })
 ).pipe(Command.withDescription("Revoke a key, effective immediately"))

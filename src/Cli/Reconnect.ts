@@ -72,7 +72,7 @@ export const reconnecting = Effect.fnUntraced(function* <A, E, R>(
     const pause = Math.min(Duration.toMillis(maxBackoff), Duration.toMillis(backoff) * 2 ** (failed - 1))
     const jittered = Math.round(pause * (0.8 + 0.4 * (yield* Random.next)))
     const wait = Duration.max(retryAfter, Duration.millis(jittered))
-    yield* screen.say(`${sentence(reason)} Reconnecting in ${Duration.format(wait)} (${failed} of ${tries}).`)
+    yield* screen.print(`${sentence(reason)} Reconnecting in ${Duration.format(wait)} (${failed} of ${tries}).`)
     yield* Effect.sleep(wait)
   }
 })

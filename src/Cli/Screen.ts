@@ -10,7 +10,7 @@ export class Screen extends Context.Service<
     /** Replaces the previous progress line, at a limited rate. `fraction` is undefined when the total is unknown. */
     progress(fraction: number | undefined, text: string): Effect.Effect<void>
     /** Prints a permanent line. */
-    say(text: string): Effect.Effect<void>
+    print(text: string): Effect.Effect<void>
   }
 >()("spillway/Cli/Screen") {
   static readonly layer = Layer.effect(
@@ -32,7 +32,7 @@ export class Screen extends Context.Service<
       yield* Effect.addFinalizer(() => write(interactive ? clear : ""))
 
       return Screen.of({
-        say: (text) => write(`${clear}${text}\n`),
+        print: (text) => write(`${clear}${text}\n`),
         progress: Effect.fnUntraced(function* (fraction, text) {
           const now = yield* Clock.currentTimeMillis
           const due = yield* Ref.modify(drawnAt, (at) =>

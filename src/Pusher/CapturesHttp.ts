@@ -6,7 +6,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Problems } from "../Http.ts"
 import { Principal } from "../Auth.ts"
 import type { CaptureStats } from "../Recording.ts"
-import { Captures, type CapturesNow, type NodeState, type View } from "./Captures.ts"
+import { CaptureMonitor, type CapturesSnapshot, type NodeState, type View } from "./CaptureMonitor.ts"
 import { type CaptureInfo, CapturesApi, type CapturesInfo } from "./CapturesApi.ts"
 
 /** Rounded to milliseconds. */
@@ -36,7 +36,7 @@ const nodeInfo = ({ bounds, bytesPerSecond, captures, failing, memory, troubles 
   memory
 })
 
-const info = ({ at, captures, node, total }: CapturesNow): typeof CapturesInfo.Type => ({
+const info = ({ at, captures, node, total }: CapturesSnapshot): typeof CapturesInfo.Type => ({
   at: DateTime.makeUnsafe(at),
   total,
   captures: captures.map(capture),
@@ -63,7 +63,7 @@ const group = HttpApiBuilder.group(
   CapturesApi,
   "captures",
   Effect.fn(function* (handlers) {
-    const captures = yield* Captures
+    const captures = yield* CaptureMonitor
     const { answer } = yield* Problems
     return handlers.handleAll({
       now: ({ query: { uid } }) =>
@@ -80,4 +80,4 @@ const group = HttpApiBuilder.group(
   })
 )
 
-export const layer = HttpApiBuilder.layer(CapturesApi).pipe(Layer.provide(group), Layer.provide(Captures.layer))
+export const layer = HttpApiBuilder.layer(CapturesApi).pipe(Layer.provide(group), Layer.provide(CaptureMonitor.layer))

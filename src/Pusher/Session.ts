@@ -18,7 +18,7 @@ export interface SessionLimits {
 }
 
 /** Totals of all sockets of the node. */
-export interface Received {
+export interface ReceivedTotals {
   frames: number
   bytes: number
 }
@@ -26,7 +26,7 @@ export interface Received {
 export class Session {
   readonly #socket: WebSocket
   readonly #limits: SessionLimits
-  readonly #received: Received
+  readonly #received: ReceivedTotals
   readonly #now: () => number
   #capture: Capture | undefined
   #receivedAt: number
@@ -36,7 +36,7 @@ export class Session {
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
 
-  constructor(socket: WebSocket, limits: SessionLimits, received: Received, now: () => number) {
+  constructor(socket: WebSocket, limits: SessionLimits, received: ReceivedTotals, now: () => number) {
     this.#socket = socket
     this.#limits = limits
     this.#received = received

@@ -4,7 +4,7 @@ import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
 import { Readiness } from "../Readiness.ts"
 import { PusherConfig } from "./PusherConfig.ts"
-import type { Received, Session } from "./Session.ts"
+import type { ReceivedTotals, Session } from "./Session.ts"
 
 export class Sockets extends Context.Service<
   Sockets,
@@ -14,7 +14,7 @@ export class Sockets extends Context.Service<
     /** Pings the session, and closes it when it times out, until the scope closes. */
     watch(session: Session): Effect.Effect<void, never, Scope.Scope>
     /** Totals that the sessions update. */
-    readonly received: Received
+    readonly received: ReceivedTotals
     /** Completes when there is no capture. */
     readonly idle: Effect.Effect<void>
   }
@@ -47,7 +47,7 @@ const audioBytes = Metric.counter("spillway_audio_bytes_total", {
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const sessions = new Set<Session>()
-  const received: Received = { frames: 0, bytes: 0 }
+  const received: ReceivedTotals = { frames: 0, bytes: 0 }
   const empty = yield* Latch.make(true)
   const { capturesPerNode, capturesPerUser } = PusherConfig.settings
   const seats = yield* Seats.make("captures", {

@@ -62,7 +62,7 @@ export const Download = {
         Effect.timeoutOrElse({ duration: config.patience, orElse: () => silent })
       )
       if (response.status !== 200 && response.status !== 206) {
-        return yield* Effect.flip(Effect.map(Client.refusal(response), Disconnected.by))
+        return yield* Effect.flip(Effect.map(Client.errorOf(response), Disconnected.by))
       }
       // Status 200 means another version, or a server without ranges.
       if (response.status === 200) {
@@ -93,7 +93,7 @@ export const Download = {
 
     const leave = Effect.gen(function* () {
       const left = yield* to.abandon(bytes > headerBytes)
-      if (Option.isSome(left)) yield* screen.say(`The partial download is in ${left.value}.`)
+      if (Option.isSome(left)) yield* screen.print(`The partial download is in ${left.value}.`)
     })
 
     yield* Reconnect.reconnecting(

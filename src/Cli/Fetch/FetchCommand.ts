@@ -68,7 +68,7 @@ export const FetchCommand = Command.make(
     if (wanted.length === 0) return yield* new NoAudio({ conversation: id, files: files.length })
     const piped = output === "-"
     if (piped && wanted.length > 1) return yield* new ManyFiles({ conversation: id, files: files.length })
-    const say = piped ? (yield* Screen).say : Console.log
+    const say = piped ? (yield* Screen).print : Console.log
     const nameOf = (number: number) => (wanted.length > 1 ? numbered(output, number, wanted.length) : output)
     let sum = 0
     for (const { each, number } of wanted) {

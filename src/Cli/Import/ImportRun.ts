@@ -160,7 +160,7 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
     const now = yield* Clock.currentTimeMillis
     if (Option.isSome(next) && now - told >= progressMillis) {
       told = now
-      yield* screen.say(`${total.objects} objects up to ${next.value}: ${total.added} new, ${total.skipped} skipped`)
+      yield* screen.print(`${total.objects} objects up to ${next.value}: ${total.added} new, ${total.skipped} skipped`)
     }
     after = next
   }

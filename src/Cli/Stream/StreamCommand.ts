@@ -58,19 +58,19 @@ const warnOfCut = Effect.fnUntraced(function* (file: string, { sampleRate }: Wav
   if (missing === 0) return
   const seconds = (samples: number) => `${(samples / sampleRate).toFixed(1)} s`
   const [lost, all] = [seconds(missing), seconds(samples + missing)]
-  yield* (yield* Screen).say(`${file} is truncated: ${lost} of ${all} are missing. Sending the rest.`)
+  yield* (yield* Screen).print(`${file} is truncated: ${lost} of ${all} are missing. Sending the rest.`)
 })
 
 const warnOfUnfinished = (file: string, { isUnfinished }: Wav.Wav) =>
   isUnfinished
     ? Effect.flatMap(Screen, (screen) =>
-        screen.say(`The header of ${file} was never finished. All that follows it is sent.`)
+        screen.print(`The header of ${file} was never finished. All that follows it is sent.`)
       )
     : Effect.void
 
 const warnOfMix = (file: string, { channels }: Wav.Wav) =>
   channels > 1
-    ? Effect.flatMap(Screen, (screen) => screen.say(`The ${channels} channels of ${file} are mixed to one.`))
+    ? Effect.flatMap(Screen, (screen) => screen.print(`The ${channels} channels of ${file} are mixed to one.`))
     : Effect.void
 
 export const StreamCommand = Command.make(
@@ -102,7 +102,7 @@ export const StreamCommand = Command.make(
     yield* warnOfMix(file, wav)
     yield* warnOfCut(file, wav, known)
     const id = Option.getOrElse(conversation, () => randomUUID())
-    if (Option.isNone(conversation)) yield* (yield* Screen).say(`Sending it as the conversation ${id}`)
+    if (Option.isNone(conversation)) yield* (yield* Screen).print(`Sending it as the conversation ${id}`)
     const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
     if (known === undefined) yield* warnOfCut(file, wav, wav.extent())

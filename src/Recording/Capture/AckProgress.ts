@@ -54,7 +54,7 @@ export class AckProgress {
   }
 
   /** Audio arrived; it is not necessarily placed yet. */
-  came(): void {
+  received(): void {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
   }
 

@@ -65,7 +65,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     if (this.#failure !== undefined || this.#closing) return "full"
     if (this.#conversation === undefined && this.#waiting === undefined && this.#backlog.length === 0) return "refused"
     this.rate.received += audio.length
-    this.#progress.came()
+    this.#progress.received()
     let rest = audio
     let stamp = start
     if (this.#backlog.length === 0 && this.#waiting === undefined && audio.length <= this.#buffer.room) {

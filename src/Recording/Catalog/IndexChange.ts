@@ -5,8 +5,8 @@ import type { FileRow } from "./IndexRows.ts"
 import { type Change, type Indexed, type Key, type Placed, LayoutMerge, type Run, type Total } from "./LayoutMerge.ts"
 
 /** Less and greater than every key. */
-export const first: Key = { start: -Infinity, id: "00000000-0000-0000-0000-000000000000" }
-export const last: Key = { start: Infinity, id: "ffffffff-ffff-ffff-ffff-ffffffffffff" }
+export const minKey: Key = { start: -Infinity, id: "00000000-0000-0000-0000-000000000000" }
+export const maxKey: Key = { start: Infinity, id: "ffffffff-ffff-ffff-ffff-ffffffffffff" }
 
 export type FileState = Omit<FileRow, "id" | "revision">
 
@@ -17,14 +17,14 @@ export interface FileChange extends FileState {
   readonly isAppended: boolean
 }
 
-export interface Around<C> {
+export interface Neighbors<C> {
   readonly before: (Placed<C> & { readonly file: FileState }) | undefined
   readonly after: ReadonlyArray<Placed<C>>
 }
 
 export interface Rows<C, E> {
   /** The row before a key with its audio file, and the rows from the key on. */
-  around(key: Key, limit: number): Effect.Effect<Around<C>, E>
+  around(key: Key, limit: number): Effect.Effect<Neighbors<C>, E>
   after(key: Key, limit: number): Effect.Effect<ReadonlyArray<Placed<C>>, E>
   fileAt(key: Key): Effect.Effect<FileState | undefined, E>
   /** Sums of the rows from one key to another (inclusive). */
@@ -157,14 +157,14 @@ export const computeChanges = Effect.fnUntraced(function* <C extends Indexed, E>
   { firstPage, gapSeconds, most, nextPage, replaces }: Options<C>,
   onChange: (change: IndexChange<C>) => Effect.Effect<unknown, E>
 ) {
-  const around: Around<C> = yield* rows.around(additions[0] ?? last, firstPage)
+  const around: Neighbors<C> = yield* rows.around(additions[0] ?? maxKey, firstPage)
   const { before } = around
   const merge = new LayoutMerge(before?.placement.state, additions, { gapSeconds, replaces })
   const sumsBefore =
     before === undefined
       ? Effect.succeed(none)
       : rows.sums({ start: before.file.start, id: before.file.firstId }, before.chunk)
-  let from: Key = before?.chunk ?? first
+  let from: Key = before?.chunk ?? minKey
   let head: Run | undefined
   let lastFile: FileState | undefined
   let limit = firstPage
@@ -179,7 +179,7 @@ export const computeChanges = Effect.fnUntraced(function* <C extends Indexed, E>
     const isDone = isConverged || page.length < limit
     if (!isDone && read >= most) return undefined
     if (isDone && !isConverged) merge.end()
-    const to = isDone && !isConverged ? last : merge.reached
+    const to = isDone && !isConverged ? maxKey : merge.reached
     if (page.length > 0) {
       const file: FileState | undefined = yield* rows.fileAt(to)
       if (file !== undefined && Timeline.order({ start: file.start, id: file.firstId }, from) > 0) lastFile = file

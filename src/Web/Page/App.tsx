@@ -10,7 +10,7 @@ import { NowPlaying } from "./Play/NowPlaying.tsx"
 import { player } from "./Play/Player.ts"
 import { RecordingNow } from "./Record/RecordingNow.tsx"
 import { RecordPanel } from "./Record/RecordPanel.tsx"
-import { leave, session } from "./Session.ts"
+import { signOut, session } from "./Session.ts"
 import { useSelected, useStore } from "./Store.ts"
 
 type View = "recordings" | "live"
@@ -122,7 +122,7 @@ export function App() {
         <RecordingNow />
         {key !== undefined && <Status />}
         {key !== undefined && (
-          <button type="button" class="quiet" onClick={leave}>
+          <button type="button" class="quiet" onClick={signOut}>
             Forget key
           </button>
         )}

@@ -1,6 +1,6 @@
 /** Form for the access key. */
 import { useEffect, useRef, useState } from "preact/hooks"
-import { enter, type Refusal } from "./Session.ts"
+import { signIn, type Refusal } from "./Session.ts"
 
 const titles = { ended: "The server no longer accepts this key", unknown: "This key is not known" } as const
 const reasons = {
@@ -21,7 +21,7 @@ export function KeyForm({ refused }: { readonly refused: Refusal | undefined }) 
       onSubmit={(event) => {
         event.preventDefault()
         if (text.trim() === "") return
-        enter(text.trim())
+        signIn(text.trim())
         setTimeout(focusView)
       }}
     >

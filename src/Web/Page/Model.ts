@@ -78,13 +78,13 @@ const node = Json.record({
 })
 export type Node = Json.Decoded<typeof node>
 
-export const capturesNow = Json.record({
+export const capturesSnapshot = Json.record({
   at: Json.text,
   total: Json.number,
   captures: Json.list(capture),
   node: Json.nullable(node)
 })
-export type CapturesNow = Json.Decoded<typeof capturesNow>
+export type CapturesSnapshot = Json.Decoded<typeof capturesSnapshot>
 
 export function pathOf(conversation: string): string {
   return `/v1/conversations/${encodeURIComponent(conversation)}`

@@ -1,6 +1,6 @@
 /** Requests to the server with the key, and messages for their failures. */
 import * as Json from "./Json.ts"
-import { accept, refuse, session } from "./Session.ts"
+import { acceptKey, rejectKey, session } from "./Session.ts"
 
 /** The server returned an error. `message` is for users. */
 export class Refused extends Error {
@@ -60,13 +60,13 @@ interface Request {
 }
 
 /** No timeout: `signal` ends the request. Throws `Refused` unless the status is 2xx or in `allowed`. */
-export async function ask(path: string, { allowed, headers: more, signal }: Request): Promise<Response> {
+export async function send(path: string, { allowed, headers: more, signal }: Request): Promise<Response> {
   const { key } = session.value
   const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
   const response = await fetch(urlOf(path), { headers, cache: "no-store", signal }).catch(instead(silent))
-  if (response.ok) accept(key)
+  if (response.ok) acceptKey(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
-  if (response.status === 401) refuse(key)
+  if (response.status === 401) rejectKey(key)
   throw new Refused(response.status, await messageOf(response))
 }
 
@@ -80,18 +80,18 @@ const askFor = async <A>(
   const timer = setTimeout(() => patience.abort(silent), patienceMillis)
   const both = signal === undefined ? patience.signal : AbortSignal.any([signal, patience.signal])
   try {
-    return await read(await ask(path, { ...request, signal: both })).catch(instead(connectionBroke))
+    return await read(await send(path, { ...request, signal: both })).catch(instead(connectionBroke))
   } finally {
     clearTimeout(timer)
   }
 }
 
-export async function askJson<A>(decoder: Json.Decoder<A>, path: string, signal?: AbortSignal): Promise<A> {
+export async function fetchJson<A>(decoder: Json.Decoder<A>, path: string, signal?: AbortSignal): Promise<A> {
   return Json.parse(decoder, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
 }
 
 /** Returns the part of the range that exists, possibly empty. */
-export function askBytes(path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> {
+export function fetchBytes(path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> {
   const read = (response: Response) =>
     response.status === 416 ? Promise.resolve(new ArrayBuffer(0)) : response.arrayBuffer()
   return askFor(path, read, { signal, headers: { range }, allowed: [416] })

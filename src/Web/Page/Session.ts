@@ -34,28 +34,28 @@ let taken = stored()
 export const session = new Store<Session>(sessionOf(fromAddress() ?? stored()))
 
 /** Records that the server accepted this key. */
-export function accept(key: string | undefined): void {
+export function acceptKey(key: string | undefined): void {
   taken = key
 }
 
-export function enter(key: string): void {
+export function signIn(key: string): void {
   sessionStorage.setItem(item, key)
   session.set(sessionOf(key))
 }
 
 /** Forgets a refused key, unless another one has been entered since. */
-export function refuse(key: string | undefined): void {
+export function rejectKey(key: string | undefined): void {
   if (key === undefined || session.value.key !== key) return
   sessionStorage.removeItem(item)
   session.set({ key: undefined, refused: taken === key ? "ended" : "unknown" })
 }
 
-export function leave(): void {
+export function signOut(): void {
   sessionStorage.removeItem(item)
   session.set({ key: undefined, refused: undefined })
 }
 
 window.addEventListener("hashchange", () => {
   const key = fromAddress()
-  if (key !== undefined) enter(key)
+  if (key !== undefined) signIn(key)
 })

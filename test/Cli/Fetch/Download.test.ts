@@ -15,7 +15,7 @@ const lines: Array<string> = []
 
 const world = Layer.mergeAll(
   CliConfig.layer,
-  Layer.mock(Screen, { say: (line) => Effect.sync(() => void lines.push(line)), progress: () => Effect.void }),
+  Layer.mock(Screen, { print: (line) => Effect.sync(() => void lines.push(line)), progress: () => Effect.void }),
   NodeHttpClient.layerUndici,
   NodeServices.layer
 ).pipe(Layer.provide(environment({ SPILLWAY_CLI_BACKOFF: "1 millis", SPILLWAY_CLI_TRIES: "9" })))

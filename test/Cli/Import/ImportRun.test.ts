@@ -28,7 +28,7 @@ const imported = Effect.fnUntraced(function* (failures: ReadonlyArray<Failure>) 
     Command.runWith(ImportCommand, { version: "0" })(["--uid", "ada"]).pipe(
       Effect.provide([
         Layer.mock(Import, { page: () => page, place: () => ({ bucket: "b", prefix: "chunks/ada/" }) }),
-        Layer.mock(Screen, { say: (text) => Effect.sync(() => void said.push(text)) }),
+        Layer.mock(Screen, { print: (text) => Effect.sync(() => void said.push(text)) }),
         CliConfig.layer.pipe(Layer.provide(environment({ SPILLWAY_CLI_BACKOFF: "1 millis" }))),
         MemoryStorage.layer,
         NodeServices.layer

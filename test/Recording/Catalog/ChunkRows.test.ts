@@ -4,7 +4,7 @@ import { Effect, Layer, Option, Redacted, References, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { Peaks } from "../../../src/Audio.ts"
 import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
-import { first, last } from "../../../src/Recording/Catalog/IndexChange.ts"
+import { minKey, maxKey } from "../../../src/Recording/Catalog/IndexChange.ts"
 import { JournalChunk, uuidText } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { Protection } from "../../../src/Encryption.ts"
 import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
@@ -153,7 +153,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       assert.isNull(row?.clear)
       assert.isFalse(row?.sealed.includes(Buffer.from(peaks.subarray(2))))
       const drawn = Effect.flatMap(ChunkRows, (rows) =>
-        Stream.runCollect(rows.peaks({ uid: "u", conversation: "p" }, first, last))
+        Stream.runCollect(rows.peaks({ uid: "u", conversation: "p" }, minKey, maxKey))
       ).pipe(Effect.map((all) => all.flatMap(({ peaks }) => (peaks === undefined ? [] : [Uint8Array.from(peaks)]))))
       assert.deepStrictEqual(yield* drawn, [peaks])
       const rotated = rowsWith(secret(2), secret(1))
@@ -170,7 +170,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       const rows = yield* ChunkRows
       const peaks = Peaks.peaksOf(ramp(8000), 8000)
       yield* rows.insertStored(chunk("q", 1), { ...object("chunks/u/q/1.000.batch.bin"), peaks })
-      const all = yield* Stream.runCollect(rows.peaks({ uid: "u", conversation: "q" }, first, last)).pipe(
+      const all = yield* Stream.runCollect(rows.peaks({ uid: "u", conversation: "q" }, minKey, maxKey)).pipe(
         Effect.provide(rowsWith())
       )
       assert.deepStrictEqual(

@@ -15,7 +15,7 @@ import { Protection } from "../../../src/Encryption.ts"
 import * as Cipher from "../../../src/Encryption/Cipher.ts"
 import * as MemoryStorage from "../../../src/Storage/MemoryStorage.ts"
 import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
-import { first, last } from "../../../src/Recording/Catalog/IndexChange.ts"
+import { minKey, maxKey } from "../../../src/Recording/Catalog/IndexChange.ts"
 import * as Postgres from "../../support/Postgres.ts"
 import { container, packets, samples, toneShare } from "../support/OpusTone.ts"
 import { ramp, recordingConfig } from "../support/TestNode.ts"
@@ -111,7 +111,7 @@ const heard = Effect.fnUntraced(function* (uid: string, conversation: string) {
 /** Of each of the conversation's chunks, by start. */
 const peaksOf = Effect.fnUntraced(function* (uid: string, conversation: string) {
   const rows = yield* ChunkRows
-  const drawn = yield* Stream.runCollect(rows.peaks({ uid, conversation }, first, last))
+  const drawn = yield* Stream.runCollect(rows.peaks({ uid, conversation }, minKey, maxKey))
   return drawn.map(({ peaks }) => peaks && Uint8Array.from(peaks))
 })
 

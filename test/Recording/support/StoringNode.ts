@@ -12,7 +12,7 @@ import { ChunkAudio } from "../../../src/Recording/Read/ChunkAudio.ts"
 import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
-import { first, last } from "../../../src/Recording/Catalog/IndexChange.ts"
+import { minKey, maxKey } from "../../../src/Recording/Catalog/IndexChange.ts"
 import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
 import { RecordedAudio } from "../../../src/Recording/Capture/RecordedAudio.ts"
 import { StoredAudio } from "../../../src/Recording/Read/StoredAudio.ts"
@@ -144,7 +144,7 @@ export const allChunks = Effect.fnUntraced(function* (uid: string, conversation:
   const live = yield* LiveConversations
   const now = [...(live.get(uid, conversation)?.chunks ?? [])].filter(({ durable }) => durable > 0)
   const stored = yield* Effect.flatMap(ChunkRows, (rows) =>
-    Stream.runCollect(rows.peaks({ uid, conversation }, first, last))
+    Stream.runCollect(rows.peaks({ uid, conversation }, minKey, maxKey))
   ).pipe(Effect.map((rows) => rows.map(({ chunk }) => chunk)))
   const ids = new Set(stored.map(({ id }) => id))
   return [...stored, ...now.map((chunk) => chunk.toChunk()).filter(({ id }) => !ids.has(id))].sort(

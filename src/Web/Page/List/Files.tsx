@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks"
 import { FileRow } from "./FileRow.tsx"
 import * as Model from "../Model.ts"
 import { useWaveforms } from "../Play/Waveforms.ts"
-import { askJson, messageFor } from "../Server.ts"
+import { fetchJson, messageFor } from "../Server.ts"
 import { count } from "../Format.ts"
 
 /** Audio files that are shown at first, and that are added at once. */
@@ -32,7 +32,7 @@ const useFiles = ({ audio_files: latest, files_next: latestNext, id }: Model.Con
       setLoading(true)
       try {
         const path = `${Model.pathOf(id)}?files_before=${encodeURIComponent(before)}`
-        const page = await askJson(Model.conversation, path)
+        const page = await fetchJson(Model.conversation, path)
         for (const file of page.audio_files) known.current.set(file.id, file)
         setCursors([...cursors, before])
         setNext(page.files_next)

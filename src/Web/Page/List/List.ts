@@ -1,7 +1,7 @@
 /** State of the list of conversations: polls the part that can change, and loads older pages on demand. */
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, isAbort, messageFor } from "../Server.ts"
+import { fetchJson, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
@@ -26,7 +26,7 @@ const hiddenMillis = 15_000
 export const maxConversations = 2_000
 
 const page = (limit: number, before: string | null, signal: AbortSignal): Promise<Model.Conversations> =>
-  askJson(
+  fetchJson(
     Model.conversations,
     `/v1/conversations?limit=${limit}${before === null ? "" : `&before=${encodeURIComponent(before)}`}`,
     signal

@@ -2,7 +2,7 @@
 import * as Json from "../Json.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { ask, askJson, connectionBroke, isAbort, messageFor } from "../Server.ts"
+import { send, fetchJson, connectionBroke, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
@@ -24,7 +24,7 @@ export interface Moment {
 export interface Live {
   readonly state: "connecting" | "connected" | "waiting"
   readonly message: string
-  readonly now: Model.CapturesNow | undefined
+  readonly now: Model.CapturesSnapshot | undefined
   readonly history: ReadonlyArray<Moment>
 }
 
@@ -38,9 +38,9 @@ const lock = "spillway-live"
 const firstPauseMillis = 500
 const maxPauseMillis = 5_000
 
-const boundOf = (now: Model.CapturesNow, wanted: string) => now.node?.bounds.find(({ name }) => name === wanted)
+const boundOf = (now: Model.CapturesSnapshot, wanted: string) => now.node?.bounds.find(({ name }) => name === wanted)
 
-const momentOf = (now: Model.CapturesNow): Moment => ({
+const momentOf = (now: Model.CapturesSnapshot): Moment => ({
   at: Date.parse(now.at) / 1000,
   captures: now.total,
   // The list of captures is limited, so the node's own total comes first.
@@ -54,7 +54,7 @@ const momentOf = (now: Model.CapturesNow): Moment => ({
   troubles: Object.fromEntries((now.node?.troubles ?? []).map(({ count, name }) => [name, count]))
 })
 
-const take = (now: Model.CapturesNow): void => {
+const take = (now: Model.CapturesSnapshot): void => {
   const moment = momentOf(now)
   const history = [...live.value.history.filter(({ at }) => at > moment.at - historySeconds && at < moment.at), moment]
   live.set({ state: "connected", message: "", now, history })
@@ -66,7 +66,7 @@ const listen = async (stop: AbortSignal): Promise<void> => {
   stop.addEventListener("abort", end)
   let timer = setTimeout(end, silenceMillis)
   try {
-    const response = await ask("/v1/captures/events", { signal: own.signal })
+    const response = await send("/v1/captures/events", { signal: own.signal })
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
     let text = ""
     for (;;) {
@@ -83,7 +83,7 @@ const listen = async (stop: AbortSignal): Promise<void> => {
           .at(-1)
           ?.split("\n")
           .filter((line) => line.startsWith("data:")) ?? []
-      if (data.length > 0) take(Json.parse(Model.capturesNow, data.map((line) => line.slice(5)).join("\n")))
+      if (data.length > 0) take(Json.parse(Model.capturesSnapshot, data.map((line) => line.slice(5)).join("\n")))
     }
   } finally {
     clearTimeout(timer)
@@ -105,7 +105,7 @@ const untilTurned = (stop: AbortSignal): AbortController => {
 
 const poll = async (signal: AbortSignal): Promise<void> => {
   while (!signal.aborted) {
-    take(await askJson(Model.capturesNow, "/v1/captures", signal))
+    take(await fetchJson(Model.capturesSnapshot, "/v1/captures", signal))
     await pause(document.hidden ? hiddenMillis : pollMillis, signal)
   }
 }

@@ -2,7 +2,7 @@
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askBytes, connectionBroke, isAbort, Refused, Unreachable, messageFor } from "../Server.ts"
+import { fetchBytes, connectionBroke, isAbort, Refused, Unreachable, messageFor } from "../Server.ts"
 import { Store } from "../Store.ts"
 
 export interface Track {
@@ -217,7 +217,7 @@ class Player {
     const before = Math.min(1, from)
     const range = `bytes=${2 * (from - before)}-${2 * (from + samples) - 1}`
     const path = `${Model.audioPath(track.conversation, track.file)}?format=pcm`
-    const bytes = await askBytes(path, range, signal)
+    const bytes = await fetchBytes(path, range, signal)
     return new Int16Array(bytes, 0, bytes.byteLength >> 1).subarray(before)
   }
 

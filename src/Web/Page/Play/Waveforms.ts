@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks"
 import { find } from "../List/List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, isAbort, Refused } from "../Server.ts"
+import { fetchJson, isAbort, Refused } from "../Server.ts"
 
 /** Points of the longest audio file. */
 const maxPoints = 1_200
@@ -36,7 +36,7 @@ const fetchWaveforms = async (
 ): Promise<ReadonlyArray<Model.FileWaveform>> => {
   const page = before === undefined ? "" : `&files_before=${encodeURIComponent(before)}`
   const path = `${Model.pathOf(id)}/waveform?points=${pointsOf(id)}${page}`
-  return (await askJson(Model.waveform, path, signal)).audio_files
+  return (await fetchJson(Model.waveform, path, signal)).audio_files
 }
 
 /** `cursors`: pages of earlier audio files, each fetched once. */

@@ -3,7 +3,7 @@ import * as Microphone from "./Microphone.ts"
 import { capacitySeconds, MicrophoneBuffer } from "./MicrophoneBuffer.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson } from "../Server.ts"
+import { fetchJson } from "../Server.ts"
 import { Store } from "../Store.ts"
 import { type LinkState, Uplink } from "./Uplink.ts"
 import * as WavFile from "./WavFile.ts"
@@ -82,10 +82,10 @@ const follow = async (state: Store<Sending>): Promise<void> => {
       continue
     }
     try {
-      const { audio_files } = await askJson(Model.waveform, `${Model.pathOf(conversation)}/waveform?points=1`)
+      const { audio_files } = await fetchJson(Model.waveform, `${Model.pathOf(conversation)}/waveform?points=1`)
       const known = audio_files.reduce((sum, file) => sum + file.duration, 0)
       const waiting = audio_files.reduce((sum, file) => sum + file.duration - file.stored, 0)
-      const { lost_seconds: lost } = await askJson(Model.conversation, Model.pathOf(conversation))
+      const { lost_seconds: lost } = await fetchJson(Model.conversation, Model.pathOf(conversation))
       state.update({ inStore: Math.max(0, Math.min(state.value.onDisk, known - waiting) - lost), lost })
       if (isOver(link) && waiting === 0 && known >= Math.min(total, onDisk) - 0.01) return
     } catch {

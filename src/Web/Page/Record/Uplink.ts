@@ -2,7 +2,7 @@
 import * as Frames from "./Frames.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { askJson, Refused, urlOf, messageFor } from "../Server.ts"
+import { fetchJson, Refused, urlOf, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import type { Source } from "./Source.ts"
 import { Store } from "../Store.ts"
@@ -129,7 +129,7 @@ export class Uplink {
   /** Browsers hide why an upgrade was refused, so another request finds out. */
   async #whyNot(): Promise<string> {
     try {
-      await askJson(Model.conversations, "/v1/conversations?limit=1", this.#stop.signal)
+      await fetchJson(Model.conversations, "/v1/conversations?limit=1", this.#stop.signal)
       return "The server refused the connection. It is full or stopping."
     } catch (cause) {
       return cause instanceof Refused && cause.status === 401 ? "" : messageFor(cause)

@@ -24,7 +24,7 @@ export interface NodeState {
   readonly memory: { readonly rss: number; readonly heap: number; readonly external: number }
 }
 
-export interface CapturesNow {
+export interface CapturesSnapshot {
   /** Unix milliseconds. */
   readonly at: number
   /** All captures. If `captures` has fewer, it has those with the longest lags and queues. */
@@ -39,16 +39,16 @@ export interface View {
   readonly node: boolean
 }
 
-export class Captures extends Context.Service<
-  Captures,
+export class CaptureMonitor extends Context.Service<
+  CaptureMonitor,
   {
-    now(view: View): Effect.Effect<CapturesNow>
+    now(view: View): Effect.Effect<CapturesSnapshot>
     /** One a second until the node drains; a slow reader gets fewer. Takes a seat of the user `by` until the scope closes. */
-    events(view: View, by: string): Effect.Effect<Stream.Stream<CapturesNow>, NoSeat, Scope.Scope>
+    events(view: View, by: string): Effect.Effect<Stream.Stream<CapturesSnapshot>, NoSeat, Scope.Scope>
   }
->()("spillway/Pusher/Captures") {
+>()("spillway/Pusher/CaptureMonitor") {
   static readonly layer = Layer.effect(
-    Captures,
+    CaptureMonitor,
     Effect.suspend(() => make)
   )
 }
@@ -155,7 +155,7 @@ const make = Effect.gen(function* () {
     return { at: found.at, total: all.length, captures: shown, node: node ? found.node : undefined }
   })
 
-  return Captures.of({
+  return CaptureMonitor.of({
     now,
     events: (view, by) =>
       Effect.as(
