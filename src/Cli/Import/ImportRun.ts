@@ -70,7 +70,7 @@ const reasonOf = (error: Transient): string => {
 
 export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", {
   path: Schema.String,
-  /** What to do about it, or empty. */
+  /** What to do about it, after a colon. */
   remedy: Schema.String
 }) {
   override get message() {
@@ -96,7 +96,7 @@ const putAll = Effect.fnUntraced(function* (from: string, uid: string) {
   const namesIn = (directory: string) => Effect.orElseSucceed(fs.readDirectory(directory), (): Array<string> => [])
   if (!(yield* fs.exists(all)))
     return yield* new NoDirectory({ path: all, remedy: ": give the directory that holds chunks/" })
-  if (!(yield* fs.exists(root))) return yield* new NoDirectory({ path: root, remedy: "" })
+  if (!(yield* fs.exists(root))) return yield* new NoDirectory({ path: root, remedy: ": check --uid" })
 
   const one = Effect.fnUntraced(function* (conversation: string, name: string) {
     const file = path.join(root, conversation, name)

@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream"
 import * as PgProtocol from "@effect/sql-pg/PgProtocol"
 import { Effect, FileSystem, Path, Schema } from "effect"
 import type { ConnectionUrl, Host } from "./ConnectionUrl.ts"
+import { systemReasonAt } from "../../SystemReason.ts"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 
 export interface Endpoint {
@@ -26,7 +27,7 @@ const readCertificate = Effect.fnUntraced(function* (parameter: string, file: st
     fs.readFileString(file),
     (error) =>
       new DatabaseUnusable({
-        problem: `The file of ${parameter} in DATABASE_URL can't be read (${error.message})`,
+        problem: `The file of ${parameter} in DATABASE_URL can't be read (${systemReasonAt(error)})`,
         remedy: "name one that Spillway can read"
       })
   )

@@ -96,7 +96,7 @@ const make = Effect.gen(function* () {
   const directory = (yield* Path.Path).join(dataDir, "journal")
   yield* (yield* FileSystem.FileSystem)
     .makeDirectory(dataDir, { recursive: true })
-    .pipe(Effect.mapError((cause) => new JournalError({ operation: "make", path: dataDir, cause })))
+    .pipe(Effect.mapError((cause) => new JournalError({ operation: "create", path: dataDir, cause })))
 
   const segments = yield* openAll(directory)
   const recovered = yield* Startup.during("The journal is being recovered.", Recovery.recover(segments))
@@ -260,7 +260,8 @@ const make = Effect.gen(function* () {
             if (!chunk.extents.some((extent) => extent.segment === segment)) segment.live.delete(chunk)
           // Logged once per outage; every commit probes again.
           const log = hadFailed ? Effect.logDebug : Effect.logError
-          yield* log(errorOf(exit.cause).message, ...(Cause.hasDies(exit.cause) ? [exit.cause] : []))
+          const message = `${errorOf(exit.cause).message}; captures are closed until it can, so check the disk`
+          yield* log(message, ...(Cause.hasDies(exit.cause) ? [exit.cause] : []))
         } else if (hadFailed) yield* Effect.logInfo("the journal is writable again")
         yield* settle(sources, Exit.isFailure(exit) ? errorOf(exit.cause) : undefined)
         yield* Metric.update(journalBytes, total())

@@ -2,6 +2,7 @@
 import { Effect, FileSystem, Metric, Path, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as NodePath from "node:path"
+import { systemReason } from "../../SystemReason.ts"
 import type { JournalChunk } from "./JournalChunk.ts"
 
 /** The journal's files can't be written or read; `operation` says which call failed. */
@@ -11,7 +12,7 @@ export class JournalError extends Schema.TaggedError<JournalError>()("JournalErr
   cause: Schema.Defect()
 }) {
   override get message() {
-    return `the journal can't ${this.operation} ${this.path}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    return `the journal can't ${this.operation} ${this.path}: ${systemReason(this.cause)}`
   }
 }
 
@@ -184,7 +185,7 @@ export function create(directory: string, number: number): Effect.Effect<Segment
 
 /** Opens the segments in `directory`, by number; creates the directory if it is missing. */
 export const openAll = Effect.fnUntraced(function* (directory: string) {
-  yield* callVoid("make", directory, (done) =>
+  yield* callVoid("create", directory, (done) =>
     Fs.mkdir(directory, { recursive: true, mode: 0o700 }, (error) => done(error))
   )
   const names = yield* call<Array<string>>("list", directory, (done) => Fs.readdir(directory, done))

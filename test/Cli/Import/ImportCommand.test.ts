@@ -153,7 +153,10 @@ it("imports a bucket's copy from a directory, skips files that are no chunks, an
   assert.include(other.err, "skipped chunks/eve/a/1.000.bin: it is no file that can be read\n")
   assert.include(other.err, "skipped chunks/eve/a/1700000000.000.bin: ")
   const none = await run("--from", copy, "--uid", "nobody")
-  assert.deepStrictEqual([none.code, none.err], [1, `spillway: There is no directory ${copy}/chunks/nobody.\n`])
+  assert.deepStrictEqual(
+    [none.code, none.err],
+    [1, `spillway: There is no directory ${copy}/chunks/nobody: check --uid.\n`]
+  )
   for (const level of ["chunks", "chunks/eve"]) {
     const directory = Path.join(copy, level)
     const wrong = await run("--from", directory, "--uid", "eve")
