@@ -193,9 +193,9 @@ const make = Effect.gen(function* () {
       live.settle(conversation)
     },
     sealed: (capture, chunk) => {
-      // A capture that did not close in time has no queue any more; the sweep offers its chunks.
-      const open = captures.get(capture)
-      if (open !== undefined && uploads.offer(open.lane, chunk)) capture.deferred++
+      // A capture that did not close in time is not in the map any more.
+      const lane = captures.get(capture)?.lane ?? uploads.lane(capture.options.uid)
+      if (uploads.offer(lane, chunk)) capture.deferred++
     },
     abandoned: (chunk) => {
       fork(live.release(chunk))

@@ -341,3 +341,14 @@ it.live("holds the audio of four chunks at most once the store has them, however
     }).pipe(Effect.provide(node(dataDir, hooks)))
   }).pipe(inWorld)
 )
+
+it.live("uploads the last chunk of a capture that ended before its audio was durable", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      yield* record(8000)
+      while ((yield* liveChunks) > 0) yield* Effect.yieldNow
+      assert.strictEqual(yield* storedOf("u"), 1)
+    }).pipe(Effect.provide(node(dataDir, {}, { drainTimeout: Duration.zero })))
+  }).pipe(inWorld)
+)
