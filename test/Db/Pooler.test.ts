@@ -14,12 +14,13 @@ import * as Migrations from "../../src/Db/Migrations.ts"
 import * as PostgresChild from "../../src/Db/Postgres/Child.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { stream } from "../support/Capturer.ts"
+import { findProgram } from "../support/Programs.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
 import { configWith } from "./support/Fixture.ts"
 import { keepsPromises } from "./support/Kills.ts"
 import { freePort, isMissing, TlsServer, layer as layerTls } from "./support/TlsServer.ts"
 
-const program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].find((path) => Fs.existsSync(path))
+const program = findProgram("pgbouncer", "tests of a database behind pgbouncer")
 
 /** Fewer server connections than the node has: transactions of one session run in several. */
 const serverConnections = 3
@@ -68,10 +69,7 @@ const start = (url: string, changes: Parameters<typeof configWith>[0] = {}) =>
     )
   ).pipe(Effect.map((context) => Context.get(context, Db)))
 
-const title =
-  program === undefined ? "Behind pgbouncer (not installed here: apt-get install pgbouncer)" : "Behind pgbouncer"
-
-describe.skipIf(program === undefined || isMissing)(title, () => {
+describe.skipIf(program === undefined || isMissing)("Behind pgbouncer", () => {
   layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("PgBouncer in both pool modes", (it) => {
     it.effect("records, plays and recovers after a kill, with a real server (transaction)", () =>
       Effect.gen(function* () {

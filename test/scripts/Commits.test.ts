@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import { problems } from "../../scripts/Commits.ts"
+import { findProgram } from "../support/Programs.ts"
 import { testFolder } from "../support/TestFolder.ts"
 
 const folder = () => {
@@ -19,7 +20,7 @@ const git = (cwd: string, args: ReadonlyArray<string>, date = "2026-12-01T00:00:
 const commit = (root: string, subject: string, date?: string) =>
   git(root, ["commit", "-q", "--allow-empty", "-m", subject], date)
 
-const hasGit = spawnSync("git", ["--version"]).status === 0
+const hasGit = findProgram("git", "a test of commits") !== undefined
 
 describe("Commits", () => {
   it.runIf(hasGit)("reports a subject of more than 65 characters, and no other", () => {

@@ -2,23 +2,15 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Browser, chromium } from "playwright-core"
+import { find, places } from "../../scripts/Chromium.ts"
 import { noise, wav } from "../Web/support/Sound.ts"
 import type { Started } from "./OnDemand.ts"
 
-const places = [
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Chromium.app/Contents/MacOS/Chromium",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-]
-
 const executable = (): string => {
-  const asked = process.env["CHROMIUM_PATH"]
-  const found = asked === undefined ? places.find((place) => Fs.existsSync(place)) : asked
-  if (found !== undefined && Fs.existsSync(found)) return found
+  const found = find()
+  if (found !== undefined) return found
   throw new Error(
-    `The page is tested in a real Chromium, and there is none at ${asked ?? places.join(" or ")}. Install it (Debian: apt-get install chromium; macOS: brew install --cask chromium; nix develop brings one), or name a Chromium or Chrome in CHROMIUM_PATH.`
+    `The page is tested in a real Chromium, and there is none at ${process.env["CHROMIUM_PATH"] ?? places.join(" or ")}. Install it (Debian: apt-get install chromium; macOS: brew install --cask chromium; nix develop brings one; on Linux x64 npm test fetches one), or name a Chromium or Chrome in CHROMIUM_PATH.`
   )
 }
 

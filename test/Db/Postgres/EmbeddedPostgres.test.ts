@@ -21,6 +21,7 @@ import {
   suspend
 } from "../support/Embedded.ts"
 import { until } from "../support/Fixture.ts"
+import { processes } from "../support/Processes.ts"
 
 it.live("keeps rows over a restart, and leaves no process", () =>
   Effect.gen(function* () {
@@ -37,8 +38,8 @@ it.live("keeps rows over a restart, and leaves no process", () =>
     )
     for (const pid of pids) assert.isFalse(isRunning(pid))
     assert.isFalse(existsSync(join(dataDir, "postgres", "data", "postmaster.pid")))
-    const left = execFileSync("ps", ["-eo", "args"], { encoding: "utf8" })
-    assert.notInclude(left, dataDir)
+    const left = processes().map(({ args }) => args)
+    assert.notInclude(left.join("\n"), dataDir)
   })
 )
 

@@ -1,23 +1,21 @@
 /** PostgreSQL processes that a killed server has left behind. */
 import { chownSync, statSync, writeFileSync } from "node:fs"
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { children, copy, count, failure, gone, isRunning, pidIn, program, start } from "../support/Embedded.ts"
 import { until } from "../support/Fixture.ts"
+import { childrenOf } from "../support/Processes.ts"
 
 it.live("stops the PostgreSQL of a server that was killed with its watchdog at the next start", () =>
   Effect.gen(function* () {
     const dataDir = yield* copy
     const { child } = yield* program(dataDir)
     const pid = pidIn(dataDir)
-    const watchdogs = execFileSync("ps", ["-eo", "pid,ppid,comm"], { encoding: "utf8" })
-      .split("\n")
-      .map((row) => row.trim().split(/\s+/))
-      .filter(([, parent, name]) => parent === String(child.pid) && name === "sh")
+    const watchdogs = childrenOf(child.pid).filter(({ name }) => name === "sh")
     assert.strictEqual(watchdogs.length, 1)
-    for (const [watchdog] of watchdogs) process.kill(Number(watchdog), "SIGKILL")
+    for (const watchdog of watchdogs) process.kill(watchdog.pid, "SIGKILL")
     child.kill("SIGKILL")
     yield* until(
       Effect.sync(() => child.signalCode),

@@ -14,6 +14,7 @@ import { DatabaseUnusable } from "../../../src/Db/DatabaseUnusable.ts"
 import * as EmbeddedPostgres from "../../../src/Db/Postgres/EmbeddedPostgres.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { configWith, until } from "./Fixture.ts"
+import { childrenOf } from "./Processes.ts"
 
 const root = mkdtempSync(join(tmpdir(), "spillway-embedded-"))
 chmodSync(root, 0o711)
@@ -85,8 +86,7 @@ export const isRunning = (pid: number) => {
 /** Sends SIGSTOP to PostgreSQL and all its processes; returns their ids. */
 export const suspend = (dataDir: string) => {
   const postmaster = pidIn(dataDir)
-  const children = execFileSync("ps", ["-o", "pid=", "--ppid", String(postmaster)], { encoding: "utf8" })
-  const pids = [postmaster, ...children.trim().split(/\s+/).map(Number)]
+  const pids = [postmaster, ...childrenOf(postmaster).map(({ pid }) => pid)]
   for (const pid of pids) process.kill(pid, "SIGSTOP")
   return pids
 }

@@ -1,5 +1,5 @@
 /** A PostgreSQL with TLS and a certificate authority of its own, on a TCP port of this machine. */
-import { execFileSync, spawnSync } from "node:child_process"
+import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
@@ -12,6 +12,7 @@ import { DbConfig } from "../../../src/Db/DbConfig.ts"
 import * as PostgresBinaries from "../../../src/Db/Postgres/Binaries.ts"
 import * as PostgresChild from "../../../src/Db/Postgres/Child.ts"
 import * as PostgresCluster from "../../../src/Db/Postgres/Cluster.ts"
+import { findProgram } from "../../support/Programs.ts"
 
 export class TlsServer extends Context.Service<
   TlsServer,
@@ -39,7 +40,7 @@ export const freePort = Effect.callback<number>((resume) => {
 })
 
 /** What makes the certificates is not there. */
-export const isMissing = spawnSync("openssl", ["version"]).status !== 0
+export const isMissing = findProgram("openssl", "tests of a database with TLS") === undefined
 
 /** `command` has no spaces in its words. */
 const openssl = (directory: string, command: string) =>
