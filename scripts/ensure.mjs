@@ -161,8 +161,16 @@ const npmCi = () =>
     })
   })
 
-/** Where the Node of node_modules does not run (musl, an old libc), a recent system Node replaces it. */
+/**
+ * npm 9 removes the link to the Node for this machine together with that of the package for another processor. Where the
+ * Node does not run (musl, an old libc), a recent system Node replaces it.
+ */
 const checkPinnedNode = () => {
+  const packaged = path.join(modules, `node-${process.platform}-${process.arch}`, "bin", "node")
+  if (fs.existsSync(packaged) && !fs.existsSync(pinnedNode)) {
+    fs.mkdirSync(path.dirname(pinnedNode), { recursive: true })
+    fs.symlinkSync(path.relative(path.dirname(pinnedNode), packaged), pinnedNode)
+  }
   if (!fs.existsSync(pinnedNode)) return
   const run = spawnSync(pinnedNode, ["--version"], { encoding: "utf8", timeout: 30_000 })
   if (run.status === 0 && recent(run.stdout.trim())) return

@@ -27,6 +27,11 @@ if (what === "no-node") {
   fs.mkdirSync("node_modules/.bin")
   fs.writeFileSync("node_modules/.bin/node", "#!/bin/sh\\nexit 127\\n", { mode: 0o755 })
 }
+if (what === "no-link") {
+  const folder = "node_modules/node-" + process.platform + "-" + process.arch + "/bin"
+  fs.mkdirSync(folder, { recursive: true })
+  fs.writeFileSync(folder + "/node", "#!/bin/sh\\necho v24.0.0\\n", { mode: 0o755 })
+}
 const pause = what === "hang" ? 2 ** 30 : 300
 setTimeout(() => fs.writeFileSync("node_modules/.package-lock.json", JSON.stringify(lock)), pause)
 `
@@ -158,6 +163,13 @@ describe("ensure", () => {
     const { code, shown } = await ensure({ args: ["--require", path.join(root, "old.cjs")] })
     assert.strictEqual(code, 1)
     assert.match(shown, /needs Node 22\.19 or newer; this is v20\.20\.2/)
+  })
+
+  it("links the Node of the packages where npm has not", async () => {
+    const { ensure, root } = project()
+    const { code, shown } = await ensure({ npm: "no-link" })
+    assert.strictEqual(code, 0, shown)
+    assert.include(fs.readFileSync(path.join(root, "node_modules/.bin/node"), "utf8"), "v24.0.0")
   })
 
   it("falls back to the system's Node when the packages' Node does not run here", async () => {
