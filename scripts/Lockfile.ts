@@ -2,6 +2,8 @@
  * Completes package-lock.json. npm leaves out the optional packages of other platforms that the registry in use can't
  * serve, and `npm ci` then refuses the lockfile on every machine. An entry with its platform and no integrity is enough:
  * it is only ever fetched on that platform. `npm install --package-lock-only` then puts the file into npm's own order.
+ *
+ * Removes `engines`: npm on an old Node leaves out optional packages for a newer one, and Spillway brings its own Node.
  */
 import * as fs from "node:fs"
 
@@ -13,6 +15,7 @@ interface Entry {
   readonly cpu?: ReadonlyArray<string>
   readonly libc?: ReadonlyArray<string>
   readonly resolved?: string
+  readonly engines?: unknown
   readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
@@ -47,9 +50,28 @@ export const missing = (lock: Lock): Record<string, Entry> =>
     )
   )
 
+const isPackage = (path: string) => path !== ""
+
+const withoutEngines = (entry: Entry): Entry =>
+  Object.fromEntries(Object.entries(entry).filter(([name]) => name !== "engines"))
+
+/** The completed lockfile. */
+export const complete = (lock: Lock): Lock => ({
+  ...lock,
+  packages: {
+    ...Object.fromEntries(
+      Object.entries(lock.packages).map(([path, entry]) => [path, isPackage(path) ? withoutEngines(entry) : entry])
+    ),
+    ...missing(lock)
+  }
+})
+
 /** Problems of the lockfile, one line each. */
 export const problems = (lock: Lock): ReadonlyArray<string> => [
   ...Object.keys(missing(lock)).map((path) => `package-lock.json lacks ${path} (node scripts/Lockfile.ts adds it)`),
+  ...Object.entries(lock.packages)
+    .filter(([path, entry]) => isPackage(path) && entry.engines !== undefined)
+    .map(([path]) => `package-lock.json restricts the Node of ${path} (node scripts/Lockfile.ts removes it)`),
   ...Object.entries(lock.packages)
     .filter(([, entry]) => entry.resolved !== undefined)
     .map(
@@ -59,6 +81,5 @@ export const problems = (lock: Lock): ReadonlyArray<string> => [
 
 if (import.meta.main) {
   const lock: Lock = JSON.parse(fs.readFileSync("package-lock.json", "utf8"))
-  const packages = { ...lock.packages, ...missing(lock) }
-  fs.writeFileSync("package-lock.json", `${JSON.stringify({ ...lock, packages }, null, 2)}\n`)
+  fs.writeFileSync("package-lock.json", `${JSON.stringify(complete(lock), null, 2)}\n`)
 }

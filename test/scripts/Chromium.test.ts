@@ -3,11 +3,11 @@ import { assert, beforeEach, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import { brotliCompressSync } from "node:zlib"
 import { onTestFinished, vi } from "vitest"
 import { install } from "../../scripts/Chromium.ts"
+import { testFolder } from "../support/TestFolder.ts"
 
 const browser =
   '#!/bin/sh\necho "$1 $(cat "$LD_LIBRARY_PATH/libnss3.so") $(grep -o "relative[^<]*" "$FONTCONFIG_FILE")"\n'
@@ -50,14 +50,11 @@ const failure = async (attempt: Promise<void>) => {
 
 describe("Chromium", () => {
   beforeEach(() => {
-    root = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-chromium-"))
+    root = testFolder()
     fs.writeFileSync(path.join(root, "npm.cjs"), npm)
     vi.stubEnv("npm_execpath", path.join(root, "npm.cjs"))
     vi.stubEnv("npm_node_execpath", process.execPath)
-    onTestFinished(() => {
-      vi.unstubAllEnvs()
-      fs.rmSync(root, { recursive: true, force: true })
-    })
+    onTestFinished(() => void vi.unstubAllEnvs())
   })
 
   it("starts with the libraries and fonts of its package, from any folder and through a link", async () => {

@@ -1,6 +1,6 @@
 /** package-lock.json serves every platform, also those whose packages the registry in use lacks. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Lock, missing, problems } from "../../scripts/Lockfile.ts"
+import { complete, type Lock, missing, problems } from "../../scripts/Lockfile.ts"
 
 const lock: Lock = {
   packages: {
@@ -32,11 +32,18 @@ describe("Lockfile", () => {
 
   it("has no problems once they are added", () => {
     assert.lengthOf(problems(lock), 3)
-    assert.deepStrictEqual(problems({ packages: { ...lock.packages, ...missing(lock) } }), [])
+    assert.deepStrictEqual(problems(complete(lock)), [])
   })
 
   it("refuses the address of a registry", () => {
     const named = { packages: { "node_modules/a": { version: "1.0.0", resolved: "https://example.test/a.tgz" } } }
     assert.include(problems(named)[0], "names the registry's host for node_modules/a")
+  })
+
+  it("refuses a package's range of Node, which an old npm would leave the package out for", () => {
+    const engines = { node: ">=22" }
+    const ranged: Lock = { packages: { "": { engines }, "node_modules/a": { version: "1.0.0", engines } } }
+    assert.match(problems(ranged).join("\n"), /^package-lock.json restricts the Node of node_modules\/a [^\n]*$/)
+    assert.deepStrictEqual(complete(ranged), { packages: { "": { engines }, "node_modules/a": { version: "1.0.0" } } })
   })
 })
