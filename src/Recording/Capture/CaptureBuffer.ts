@@ -11,9 +11,9 @@ interface Run {
 
 export class CaptureBuffer {
   readonly #limit: number
-  /** Bytes that a real-time sender needs. The buffer doubles when that is too little, and shrinks back after a commit. */
+  /** Bytes that a real-time sender needs. The buffer grows by half of that when it is full, and shrinks back after a commit. */
   readonly #usual: number
-  #buffer: Buffer | undefined
+  #buffer: Buffer<ArrayBuffer> | undefined
   #used = 0
   #runs: Array<Run> = []
 
@@ -45,7 +45,7 @@ export class CaptureBuffer {
     chunk.appended += audio.length
   }
 
-  /** The last buffered run if it belongs to this chunk. A view, not a copy. */
+  /** The last buffered run if it belongs to this chunk. A view, not a copy: valid until the buffer changes. */
   lastOf(chunk: JournalChunk): { readonly chunkOffset: number; readonly audio: Uint8Array } | undefined {
     const last = this.#runs.at(-1)
     if (last?.chunk !== chunk || this.#buffer === undefined) return undefined
@@ -65,7 +65,7 @@ export class CaptureBuffer {
     }
     if (added > 0) this.#runs.splice(0, added)
     if (this.#runs.length > 0) return false
-    if (buffer !== undefined && buffer.length > this.#usual && this.#used <= this.#usual) this.#buffer = undefined
+    if (buffer !== undefined && buffer.length > this.#usual && this.#used <= this.#usual) this.#free()
     this.#used = 0
     return true
   }
@@ -73,17 +73,25 @@ export class CaptureBuffer {
   clear(): void {
     this.#runs = []
     this.#used = 0
-    this.#buffer = undefined
+    this.#free()
   }
 
   #grow(bytes: number): Buffer {
-    if (this.#buffer !== undefined && this.#buffer.length >= bytes) return this.#buffer
+    const before = this.#buffer
+    if (before !== undefined && before.length >= bytes) return before
     let size = this.#usual
-    while (size < bytes) size *= 2
+    while (size < bytes) size += Math.ceil(this.#usual / 2)
     const grown = Buffer.allocUnsafeSlow(Math.min(this.#limit, size))
-    if (this.#buffer !== undefined) grown.set(this.#buffer.subarray(0, this.#used))
+    if (before !== undefined) grown.set(before.subarray(0, this.#used))
+    this.#free()
     this.#buffer = grown
     return grown
+  }
+
+  /** Detaches the memory. After a late commit, all captures leave their buffers to the garbage collector at once otherwise. */
+  #free(): void {
+    this.#buffer?.buffer.transfer(0)
+    this.#buffer = undefined
   }
 }
 
