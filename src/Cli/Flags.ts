@@ -5,6 +5,10 @@ export const server = {
   url: Flag.String("url").pipe(
     Flag.withDescription("Server URL; default: SPILLWAY_URL, then this machine's server"),
     Flag.withMetavar("URL"),
+    Flag.filter(
+      (url) => /^https?:\/\//.test(url) && URL.canParse(url),
+      (url) => `--url ${url}: expected a URL such as https://audio.example.org`
+    ),
     Flag.optional
   ),
   key: Flag.Redacted("key").pipe(

@@ -244,6 +244,13 @@ describe("the command line", () => {
     const missing = await run(["stream", "/nowhere.wav"])
     assert.deepStrictEqual([missing.code, missing.err], [1, "spillway: There is no file /nowhere.wav.\n"])
     await run(["stream", wav, "--fast", "--conversation", "unwritable"])
+    const directory = await run(["fetch", "unwritable", "-o", dataDir])
+    assert.match(directory.err, /^spillway: Can't write \S+ \(a directory\)\. Name another file with -o, .*\n$/)
+    assert.isFalse(Fs.existsSync(`${dataDir}.part`))
+    const one = await run(["fetch", "unwritable", "--file", "2"])
+    assert.strictEqual(one.err, "spillway: unwritable has 1 audio file: --file takes 1.\n")
+    const nothing = await run(["conversations", "--url", "localhost:8080"])
+    assert.match(nothing.err, /--url localhost:8080: expected a URL such as https:/)
     const nowhere = await run(["fetch", "unwritable", "-o", `${dataDir}/nowhere/out.wav`])
     assert.deepStrictEqual(
       [nowhere.code, nowhere.err],

@@ -49,6 +49,9 @@ export const file = Effect.fnUntraced(function* (
   const part = `${name}.part`
   const unwritable = <A, R>(effect: Effect.Effect<A, PlatformError.PlatformError, R>) =>
     Effect.mapError(effect, (error) => new OutputUnwritable({ path: name, reason: systemReason(error) }))
+  // Otherwise only the rename would fail, after the whole download.
+  const type = yield* Effect.option(Effect.map(fs.stat(name), (info) => info.type))
+  if (Option.contains(type, "Directory")) return yield* new OutputUnwritable({ path: name, reason: "a directory" })
   const file = yield* unwritable(fs.open(part, { flag: "w" }))
   return {
     name,

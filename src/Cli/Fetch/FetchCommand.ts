@@ -17,7 +17,9 @@ export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   override get message() {
     return this.files === 0
       ? `${this.conversation} has no audio.`
-      : `${this.conversation} has ${this.files} audio files: --file takes 1 to ${this.files}.`
+      : this.files === 1
+        ? `${this.conversation} has 1 audio file: --file takes 1.`
+        : `${this.conversation} has ${this.files} audio files: --file takes 1 to ${this.files}.`
   }
 }
 
