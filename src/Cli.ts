@@ -46,7 +46,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(FetchCommand, connected),
     Command.provide(KeysCommand, connected),
     Command.provide(ImportCommand, importing),
-    configCommand([...Configuration.groups, CliConfig])
+    configCommand([...Configuration.groups, CliConfig], Configuration.checkDatabaseUrl)
   ])
 )
 

@@ -27,8 +27,8 @@ const rowOf = Effect.fnUntraced(function* (setting: Settings.Setting<unknown>, e
   return [setting.env, shown, expected === undefined ? from : `expected ${expected}`]
 })
 
-/** One table, with the settings of each module under its name. */
-export function configCommand(groups: ReadonlyArray<Settings.Group>) {
+/** One table, with the settings of each module under its name. `check` is what the start checks of valid settings. */
+export function configCommand<E>(groups: ReadonlyArray<Settings.Group>, check: Effect.Effect<void, E>) {
   const settings = groups.flatMap((group) =>
     Settings.publicOf(group).map((setting) => ({ setting, module: Settings.moduleOf(group) }))
   )
@@ -44,6 +44,7 @@ export function configCommand(groups: ReadonlyArray<Settings.Group>) {
       yield* Console.log([header, ...sections].join("\n"))
       for (const line of yield* Settings.warnings(Settings.namesOf(groups))) yield* Console.error(line)
       if (problems.size > 0) return yield* new ConfigInvalid({ envs: [...problems.keys()] })
+      yield* check
     })
   ).pipe(Command.withDescription("Print the settings that the server would run with; secrets as `set`"))
 }

@@ -1,7 +1,9 @@
 /** Composition: all settings of the program, for its start, for `spillway config` and for docs/configuration.md. */
+import { Effect, Option, Redacted } from "effect"
 import { BulkheadConfig } from "../Bulkhead/BulkheadConfig.ts"
 import { CliConfig } from "../Cli/CliConfig.ts"
 import { DbConfig } from "../Db/DbConfig.ts"
+import * as ConnectionUrl from "../Db/External/ConnectionUrl.ts"
 import { HttpConfig } from "../Http/HttpConfig.ts"
 import { KeysConfig } from "../Auth/KeysConfig.ts"
 import { ReadinessConfig } from "../Readiness/ReadinessConfig.ts"
@@ -37,3 +39,9 @@ export const names = Settings.namesOf([...groups, CliConfig])
 export const layer = Settings.layerAll(names, ...groups)
 
 export const layerWarnings = Settings.layerWarnings(names)
+
+/** Fails if the parameters in `DATABASE_URL` can't be used. The start reads them when it connects. */
+export const checkDatabaseUrl = Effect.gen(function* () {
+  const { url } = yield* DbConfig
+  if (Option.isSome(url)) yield* ConnectionUrl.parse(Redacted.value(url.value))
+}).pipe(Effect.provide(DbConfig.layer))

@@ -285,6 +285,9 @@ describe("the command line", () => {
       [alone.code, alone.err],
       [1, "spillway: The server would not start: SPILLWAY_MASTER_SECRETS can't be used.\n"]
     )
+    const refused = await run(["config"], { DATABASE_URL: "postgres://u@host/d?sslmode=maybe" })
+    assert.strictEqual(refused.code, 1)
+    assert.match(refused.err, /^spillway: DATABASE_URL .*sslmode.*\n$/)
     const bad = await run(["config"], { SPILLWAY_PORT: "http" })
     assert.strictEqual(bad.code, 1)
     assert.match(bad.out, /^SPILLWAY_PORT +http +expected a whole number/m)
