@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite"
 import { Effect, FileSystem, Layer, Path, Predicate, Schema } from "effect"
 import type { PlatformError } from "effect"
 import { NodeConfig } from "../NodeConfig.ts"
-import { systemReasonAt } from "../SystemReason.ts"
+import { systemReason } from "../SystemReason.ts"
 
 export class DataDirectoryUnusable extends Schema.TaggedError<DataDirectoryUnusable>()("DataDirectoryUnusable", {
   path: Schema.String,
@@ -88,7 +88,7 @@ export const layer = Layer.effectDiscard(
       Effect.andThen(fs.writeFileString(ownerFile, `process ${process.pid} on ${hostname()}`)),
       Effect.catchTag(
         "PlatformError",
-        (error) => new DataDirectoryUnusable({ path: dataDir, problem: systemReasonAt(error) })
+        (error) => new DataDirectoryUnusable({ path: dataDir, problem: systemReason(error) })
       )
     )
   })
