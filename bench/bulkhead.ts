@@ -1,4 +1,4 @@
-/** What a bulkhead costs per run, next to Effect's bare semaphore and the bounds that others use, in the same run. */
+/** The overhead of a bulkhead next to Effect's semaphore and other libraries, in the same run. */
 import { bulkhead as cockatielBulkhead } from "cockatiel"
 import { Duration, Effect, Semaphore } from "effect"
 import pLimit from "p-limit"
@@ -10,13 +10,13 @@ const users = 16
 
 /** Nanoseconds per run. */
 interface Cost {
-  /** One after the other, with nobody waiting; the work is nothing. */
+  /** Sequential and uncontended; the work is empty. */
   readonly alone: number
-  /** Many workers want few permits; the work is one turn of the event loop. */
+  /** Many workers for few permits; the work is one turn of the event loop. */
   readonly crowded: number
 }
 
-/** Runs `count` works in all, with so many workers. */
+/** Runs the work `count` times in all, with this many workers. */
 interface Contender {
   readonly name: string
   readonly alone: (count: number) => Promise<void>
@@ -91,7 +91,7 @@ const nanos = async (run: (count: number) => Promise<void>, count: number) => {
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
-/** Every round runs every contender, so that what else the machine does meets all of them. */
+/** Every round runs every contender, so that other load affects all alike. */
 const measure = async (all: ReadonlyArray<Contender>, count: number, rounds: number) => {
   const costs = new Map(all.map(({ name }): [string, Array<Cost>] => [name, []]))
   for (let round = -2; round < rounds; round++) {
@@ -116,7 +116,7 @@ export const run = (args: ReadonlyArray<string>): Promise<void> => {
       const { alone, crowded } = cost(each)
       console.log(`${each.name.padEnd(22)}${alone.toFixed(0).padStart(8)}${crowded.toFixed(0).padStart(9)}`)
     }
-    /** Ours over theirs, for the load in which we do worse. */
+    /** Our time over theirs, for the worse of the two loads. */
     const ratio = (other: Contender) => {
       const [ours, theirs] = [cost(all.ours), cost(other)]
       return Number(Math.max(ours.alone / theirs.alone, ours.crowded / theirs.crowded).toFixed(2))

@@ -1,4 +1,4 @@
-/** What the policy costs a query: `Db` next to the bare client it runs on, on the same pool, in the same run. */
+/** The policy's overhead for a query: `Db` next to the bare client, on the same pool, in the same run. */
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -10,7 +10,7 @@ import * as Database from "../src/Db/Database.ts"
 import { DbConfig } from "../src/Db/DbConfig.ts"
 import { NodeConfig } from "../src/NodeConfig.ts"
 
-/** One way to do the same: through the policy, or past it. `fibers` do it at a time. */
+/** A contender: with the policy or without. `fibers` run at a time. */
 interface Case {
   readonly name: string
   readonly fibers: number
@@ -22,7 +22,7 @@ const warmUp = 20
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
-/** Microseconds of one run of `effect`, when `fibers` together do it `count` times. */
+/** Microseconds of a run of `effect`, when `fibers` fibers run it `count` times in all. */
 const time = (effect: Effect.Effect<unknown, unknown>, fibers: number, count: number) =>
   Effect.gen(function* () {
     const each = Effect.repeat(effect, { times: Math.ceil(count / fibers) - 1 })
@@ -68,7 +68,7 @@ const program = (rounds: number, count: number) =>
     console.log(`${"".padEnd(34)}${"bare µs".padStart(10)}${"policy µs".padStart(11)}${"ratio".padStart(8)}`)
     for (const { bare, fibers, name, policy } of list) {
       const found: Array<{ readonly bare: number; readonly policy: number }> = []
-      // Short rounds that alternate: what else the machine does then hits both alike. The first ones warm up.
+      // Short alternating rounds, so that other load affects both alike. The first ones warm up.
       for (let round = -warmUp; round < rounds; round++) {
         const first = round % 2 === 0
         const a = yield* time(first ? bare : policy, fibers, count)
@@ -82,7 +82,7 @@ const program = (rounds: number, count: number) =>
         `${name.padEnd(34)}${columns[0]?.padStart(10)}${columns[1]?.padStart(11)}${ratio.toFixed(3).padStart(8)}`
       )
     }
-    // The shortest query there is, as nothing else shows the policy's part as large.
+    // The shortest query, as it shows the largest share of the policy.
     console.log(JSON.stringify({ policyOverhead: ratios["SELECT $1, one after the other"], ratios }))
   })
 

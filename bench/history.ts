@@ -25,7 +25,7 @@ const stalled = 32
  * a whole interval, so a long interval would hide the time that entering takes.
  */
 const commitInterval = "1 millis"
-/** Time in which `/health/live` is asked while followers poll. */
+/** How long `/health/live` is polled while followers poll. */
 const watchedMillis = 10_000
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
@@ -38,7 +38,7 @@ const rssMB = (pid: number) =>
 
 const agent = new http.Agent({ keepAlive: true })
 
-/** Milliseconds until all of the response is there. */
+/** Milliseconds until the response is complete. */
 const request = (server: Server, target: string, headers: Record<string, string> = {}, method = "GET") =>
   new Promise<{ readonly millis: number; readonly status: number; readonly body: string }>((resolve, reject) => {
     const began = performance.now()
@@ -64,13 +64,13 @@ const uidOf = (size: number) => `u${size}`
 const file = (size: number) => Timeline.fileId(uidOf(size), "c", { start, sampleRate, codec: "pcm16" })
 const audio = (size: number) => `/v1/sync/audio/c/${file(size)}?uid=${uidOf(size)}`
 
-/** Bytes of the WAV. */
+/** Bytes of the WAV file. */
 const bytesOf = (size: number) => {
   const data = size * minute * 2
   return data + (data > 0xffff_ffff - 36 ? 80 : 44)
 }
 
-/** Copies of a recorded chunk, one behind the other, each in its place; answers with the second at which it began. */
+/** Inserts copies of a recorded chunk one behind the other; returns the start of the first. */
 const fill = (dataDir: string) => {
   const password = fs.readFileSync(`${dataDir}/postgres/password`, "utf8")
   const login = { host: `${dataDir}/postgres/run`, port: 5432, database: "postgres", username: "spillway" }
@@ -111,7 +111,7 @@ const fill = (dataDir: string) => {
   )
 }
 
-/** Enters the conversation with a frame that is recorded already: what it takes until that is acknowledged. */
+/** Milliseconds until a frame that is already recorded is acknowledged, from entering the conversation. */
 const enter = (server: Server, size: number, pcm: Uint8Array) =>
   new Promise<number>((resolve, reject) => {
     const query = `sample_rate=${sampleRate}&audio_timeline=2&ack=1&uid=${uidOf(size)}`
@@ -146,7 +146,7 @@ const requests = {
 
 type Name = keyof typeof requests | "enter"
 
-/** Megabytes of RSS for each listener who reads nothing after the first bytes. */
+/** Megabytes of RSS for each listener that stops reading after the first bytes. */
 const listenerMB = async (server: Server, size: number) => {
   const before = rssMB(server.pid)
   const open = await Promise.all(
@@ -199,7 +199,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_COMMIT_INTERVAL: commitInterval })
   try {
-    // The first chunk of a capture is cut anywhere.
+    // A capture's first chunk has a random length.
     const pcm = Buffer.alloc(minute * 4 * 2)
     for (let index = 0; index < pcm.length / 2; index++) pcm.writeInt16LE(((index * 7919) % 19_997) - 10_000, index * 2)
     await stream(
@@ -214,7 +214,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
       const key = `${name} ${size}`
       times.set(key, [...(times.get(key) ?? []), millis])
     }
-    // The first round warms up, and draws the waveforms' hours.
+    // The first round warms up, and computes the waveforms' hours.
     const first = await request(server, requests.waveform.path(most))
     for (let at = -1; at < rounds; at++) {
       const order = sizes.map((_, index) => sizes[(at + 1 + index) % sizes.length] ?? least)
@@ -239,7 +239,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
       const cells = sizes.map((size) => p50(name, size).toFixed(2).padStart(12))
       console.log(name.padEnd(9) + cells.join("") + (p50(name, most) / p50(name, least)).toFixed(2).padStart(10))
     }
-    // The longest first: what it takes is taken again by the next.
+    // The longest first: later ones reuse its memory.
     const held = await listenerMB(server, most)
     const heldShort = await listenerMB(server, least)
     const liveP99Ms = await liveness(server)

@@ -17,7 +17,7 @@ interface Level {
   readonly baseMB: number
   readonly load: LoadResult
   readonly storedChunks: number
-  /** What the server's liveness check takes meanwhile, milliseconds. */
+  /** Latency of the server's liveness check meanwhile, milliseconds. */
   readonly live: Waits
 }
 
@@ -137,7 +137,7 @@ const row = (name: string, level: Level) =>
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-/** Nothing broken, everything acknowledged, in time. */
+/** No failures, and everything acknowledged in time. */
 const sustained = ({ load }: Level) =>
   load.broken === 0 && load.sentBytes === load.acknowledgedBytes && load.ackMillis.p99 <= 2_000
 

@@ -1,4 +1,4 @@
-/** The page in a real Chromium: when it first paints, and how soon audio is heard after a seek in two hours of it. */
+/** The page in a real Chromium: its first paint, and the time from a seek in two hours to its audio. */
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { launch } from "../test/support/Browser.ts"

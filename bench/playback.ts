@@ -18,7 +18,7 @@ interface Target {
 const sampleRate = 16_000
 const chunks = 120
 const listeners = 16
-/** Listeners one after the other, each on a connection of their own, in a round. */
+/** Consecutive listeners in a round, each on its own connection. */
 const firstBytes = 10
 const wavHeader = 44
 
@@ -43,7 +43,7 @@ interface Heard {
   readonly bytes: number
 }
 
-/** Reads the body, or hangs up after the first byte of audio. */
+/** Reads the body, or closes after the first byte of audio. */
 const listen = (target: Target, range?: string, hangUp = false) =>
   new Promise<Heard>((resolve, reject) => {
     const began = performance.now()
@@ -82,7 +82,7 @@ const startPeer = async (script: string, ...args: ReadonlyArray<string>): Promis
   return { pid: child.pid ?? 0, url: `http://127.0.0.1:${port}/`, headers: {} }
 }
 
-/** Sentences of noise and quiet; what it sounds like makes no difference to any of the servers. */
+/** Sentences of noise and silence; the content makes no difference to the servers. */
 const speech = () => {
   const pcm = Buffer.alloc(chunks * 60 * sampleRate * 2)
   let seed = 1
@@ -93,7 +93,7 @@ const speech = () => {
   return pcm
 }
 
-/** Records two hours through the capture socket, and waits until the store has all of it. */
+/** Records two hours through the capture socket, and waits until all of it is stored. */
 const record = async (server: Server, pcm: Buffer) => {
   const recorded = { conversation: "bench", start: 1_700_000_000.125, sampleRate, pcm }
   await stream(recorded, { server: () => server, frameSeconds: 1, speed: 1e9 })
@@ -176,7 +176,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   try {
     const pcm = speech()
     const recorded = await record(server, pcm)
-    // A new process, so that nothing of the recording is in its memory.
+    // A new process, without memory of the recording.
     await server.stop()
     const player = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_ADMIN_KEY: server.key })
     try {

@@ -14,7 +14,7 @@ const peers = [
   { name: "@google-cloud/storage", process: "official" }
 ] as const
 
-/** So many in a row: a client that is used is warm, and a row is longer than what the system takes away at a time. */
+/** Operations in a row, so that clients are warm and a row is longer than a scheduling pause. */
 const row: Readonly<Record<Operation, number>> = { put: 15, get: 25, range: 150 }
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
@@ -48,7 +48,7 @@ const startPeer = async (name: string, url: string, keyFile: string) => {
   await message(child)
   return {
     child,
-    /** Milliseconds of one of `times`. */
+    /** Milliseconds for each of `times` operations. */
     time: async (operation: Operation, times: number) => {
       child.send({ operation, times })
       return Number(await message(child))
@@ -56,7 +56,7 @@ const startPeer = async (name: string, url: string, keyFile: string) => {
   }
 }
 
-/** The peers take turns, and each is first as often as the others, so that what else the machine does meets all of them. */
+/** The peers take turns, each equally often first, so that other load affects all alike. */
 const measure = async (all: ReadonlyArray<Awaited<ReturnType<typeof startPeer>>>, rounds: number) => {
   const costs = all.map(() => ({ put: new Array<number>(), get: new Array<number>(), range: new Array<number>() }))
   for (let round = -5; round < rounds; round++) {
@@ -91,7 +91,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
       const [put, get, range] = [cost.put, cost.get, cost.range].map((times) => median(times).toFixed(2))
       console.log(`${peers[i]?.name.padEnd(24)}${put?.padStart(12)}${get?.padStart(12)}${range?.padStart(14)}`)
     }
-    /** Of what was measured next to each other, so that a load that comes and goes is in both. */
+    /** Ratios of adjacent measurements, so that temporary load affects both. */
     const ratio = (other: typeof ours, operation: Operation) =>
       Number(median(ours[operation].map((took, i) => took / (other[operation][i] ?? Number.NaN))).toFixed(2))
     console.log(

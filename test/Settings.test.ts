@@ -1,4 +1,4 @@
-/** Which variables are settings, and what the others may have been meant to be. */
+/** Which variables are settings, and suggestions for unknown ones. */
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect } from "effect"
 import * as Settings from "../src/Settings.ts"

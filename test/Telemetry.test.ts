@@ -5,7 +5,7 @@ import { StorageRefused, StorageUnavailable } from "../src/Storage.ts"
 import { transient, translate } from "../src/Storage/Gcs/Fault.ts"
 import * as Telemetry from "../src/Telemetry.ts"
 
-/** What a program that logs at four levels prints with these settings. */
+/** The output of a program that logs at several levels, with these settings. */
 const printed = Effect.fnUntraced(function* (env: Record<string, string>) {
   const lines: Array<string> = []
   const note = (...parts: ReadonlyArray<unknown>) => void lines.push(parts.map(String).join(" "))

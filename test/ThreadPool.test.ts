@@ -1,4 +1,4 @@
-/** The server's thread pool is larger than what the store may use of it at once. */
+/** The server's thread pool is larger than the store's share of it. */
 import { assert, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import { testServer } from "./support/TestServer.ts"

@@ -1,4 +1,4 @@
-/** Where the audio is in WAV files as they are found, whether their length is known or they come through a pipe. */
+/** The audio in common WAV files, from files of known length and from pipes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as WavReader from "../src/WavReader.ts"
 import { chunk, fmt, foundWith, refusedWith, riff } from "./support/WavFiles.ts"

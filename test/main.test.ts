@@ -9,7 +9,7 @@ import { chain, child, type Node, nodeOf, parse, walk } from "../scripts/Archite
 const root = path.join(import.meta.dirname, "..")
 const text = fs.readFileSync(path.join(root, "src/main.ts"), "utf8")
 
-/** Layers that provide nothing to the others, so that types can not miss them: what they do has tests of its own. */
+/** Layers that provide no service to others, so that types do not require them; they have their own tests. */
 const actors = [
   "Server.serve(Routes.layer)",
   "Checks.layer",
@@ -22,7 +22,7 @@ const actors = [
 
 const source = (node: Node) => text.slice(node.start, node.end)
 
-/** Each layer that is handed to `Layer.provide` and `Layer.provideMerge`, and the program without it. */
+/** Each layer passed to `Layer.provide` and `Layer.provideMerge`, and the program without it. */
 const variants = [...walk(parse("src/main.ts", text).root)].flatMap(([call]) => {
   const name = chain(child(call, "callee")).join(".")
   const given = call.fields.arguments
@@ -42,14 +42,14 @@ const variants = [...walk(parse("src/main.ts", text).root)].flatMap(([call]) => 
 const folder = path.join(root, ".cache", `main-test-${process.pid}`)
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
 
-/** The compiler's errors for every variant, by its place in `variants`; the program as it is comes last. */
+/** The compiler's errors for every variant by its index; the unchanged program is last. */
 const compile = (): ReadonlyArray<string> => {
   fs.mkdirSync(folder, { recursive: true })
   const programs = [...variants.map(({ without }) => without), text]
   for (const [index, program] of programs.entries()) {
     fs.writeFileSync(path.join(folder, `Variant${index}.ts`), program.replaceAll(' "./', ' "../../src/'))
   }
-  // An import that is no longer used would be an error too, but not the one that is promised.
+  // An unused import would be an error too, but not the expected one.
   const options = { incremental: false, noUnusedLocals: false }
   const config = { extends: "../../tsconfig.json", compilerOptions: options, include: ["./*.ts"] }
   fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify(config))

@@ -24,9 +24,9 @@ export interface LoadResult {
   readonly acknowledgedBytes: number
   /** From handing the last sample of an acknowledged frame to the socket until its acknowledgement, milliseconds. */
   readonly ackMillis: { readonly p50: number; readonly p99: number; readonly max: number; readonly count: number }
-  /** Bytes that a socket could not take at once, at most: above a few frames the server has stopped reading. */
+  /** The most bytes that a socket buffered: above a few frames the server has stopped reading. */
   readonly maxUnsentBytes: number
-  /** Frames that were sent more than 100 ms after they were due: the load itself was late. */
+  /** Frames sent more than 100 ms late: the load itself was late. */
   readonly lateFrames: number
   readonly frames: number
 }
@@ -45,10 +45,10 @@ interface Client {
 
 const now = () => performance.now()
 
-/** Frames of which the time is kept: more than a minute. */
+/** Frames whose time is recorded: more than a minute. */
 const sentTimes = 1024
 
-/** A masked frame whose mask is zero: the server unmasks it all the same. */
+/** A masked frame with a zero mask, which the server still unmasks. */
 const head = (payload: number) => {
   const buffer = Buffer.alloc(8)
   buffer[0] = 0x82

@@ -1,4 +1,4 @@
-/** How long a server's loop lets others wait, told from the answers of its liveness check; and a journal whose pages are not cached. */
+/** Event loop delay, measured by the liveness check; and a journal whose pages are not cached. */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -14,7 +14,7 @@ const evictMillis = 1_000
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
-/** Asks until it is stopped; answers the milliseconds that an answer took. */
+/** Polls until it is stopped; returns the latencies in milliseconds. */
 export const watchLoop = (url: string): (() => Promise<Waits>) => {
   const waits: Array<number> = []
   const stop = new AbortController()
@@ -35,7 +35,7 @@ export const watchLoop = (url: string): (() => Promise<Waits>) => {
   }
 }
 
-/** Drops the pages of all synced segments, again and again: what a machine without free memory does. Needs GNU dd. */
+/** Drops the cached pages of all synced segments repeatedly, as a machine without free memory does. Needs GNU dd. */
 export const keepCold = (directory: string): (() => Promise<void>) => {
   const stop = new AbortController()
   const evict = (file: string) =>

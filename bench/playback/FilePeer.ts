@@ -1,4 +1,4 @@
-/** A peer: what playing the finished WAV from disk costs, `fs.createReadStream` with ranges. Prints its port. */
+/** A peer that serves the finished WAV file from disk with `fs.createReadStream` and ranges. Prints its port. */
 import * as fs from "node:fs"
 import { createServer } from "node:http"
 

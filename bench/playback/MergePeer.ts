@@ -1,4 +1,4 @@
-/** A peer: all chunks are downloaded from the same store, eight at a time, joined in memory, and then sent. Prints its port. */
+/** A peer that downloads all chunks from the same store, eight at a time, joins them in memory and sends them. Prints its port. */
 import * as fs from "node:fs"
 import { createServer } from "node:http"
 import { Effect, Layer, ManagedRuntime, Stream } from "effect"

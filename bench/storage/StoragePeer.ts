@@ -1,4 +1,4 @@
-/** One way to move bytes to and from the bucket, in a process of its own, so that no peer pays for another's garbage. */
+/** One client of the bucket, in its own process, so that no peer pays for another's garbage collection. */
 import events from "node:events"
 import * as fs from "node:fs"
 import { Agent } from "@effect/platform-node/Undici"
@@ -15,7 +15,7 @@ const bytes = Buffer.from(Uint8Array.from({ length: 1_048_576 }, (_, i) => (i * 
 const range = { start: 300_000, end: 365_536 }
 const source = "source"
 
-/** Moves the bytes so many times, one after the other. A put gets a name that is new; reads are of `source`. */
+/** Moves the bytes repeatedly, in sequence. Each put has a new name; reads are of `source`. */
 type Peer = (operation: Operation, times: number) => Promise<void>
 
 export type Operation = "put" | "get" | "range"
@@ -56,7 +56,7 @@ const libraryFor = (url: string, keyFile: string): Library => {
   return library
 }
 
-/** The same requests with the same token, and nothing else: no sum, no policy, nothing looked at but the status. */
+/** The same requests with the same token, without checksum and retries; only the status is checked. */
 const undici = async (url: string, keyFile: string): Promise<Peer> => {
   const token = Object.fromEntries(await libraryFor(url, keyFile).authClient.getRequestHeaders())
   const agent = new Agent({ connections: 64, pipelining: 1, allowH2: false })

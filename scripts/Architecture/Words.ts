@@ -1,6 +1,6 @@
-/** Rules on the words of names and comments, and on the share of comments in the code. */
-import { at, inSource, nameOf, type Rule, whole } from "./Rule.ts"
-import type { Source } from "./Source.ts"
+/** Rules on the words of names, comments and titles of tests, and on the share of comments in the code. */
+import { at, inSource, isTest, nameOf, type Rule, whole } from "./Rule.ts"
+import { chain, child, nodeOf, type Source, walk } from "./Source.ts"
 
 /** Names that a stranger guesses wrong, each with the word of the field. */
 const names: Readonly<Record<string, string>> = {
@@ -42,18 +42,43 @@ const vocabulary: Rule = {
   }
 }
 
+const found = (text: string): ReadonlyArray<readonly [string, string]> =>
+  phrases.flatMap(([phrase, better]) => {
+    const match = phrase.exec(text)
+    return match === null ? [] : [[match[0], better] as const]
+  })
+
 const prose: Rule = {
   name: "prose",
   check: (source) =>
-    inSource(source.path)
-      ? source.comments.flatMap(({ start, value }) => {
-          const text = value.replaceAll(/\s*\n\s*\*?\s*/g, " ")
-          return phrases.flatMap(([phrase, better]) => {
-            const found = phrase.exec(text)
-            return found === null ? [] : [at(source, start, `"${found[0]}" in a comment: ${better}`)]
-          })
-        })
-      : []
+    source.comments.flatMap(({ start, value }) =>
+      found(value.replaceAll(/\s*\n\s*\*?\s*/g, " ")).map(([words, better]) =>
+        at(source, start, `"${words}" in a comment: ${better}`)
+      )
+    )
+}
+
+/** Calls whose first argument is the title of a test or of a group of tests. */
+const titled = ["describe", "it", "layer"]
+
+/** Titles are promises in the present tense. */
+const titles: Rule = {
+  name: "titles",
+  check: (source) => {
+    if (!isTest(source.path)) return []
+    return [...walk(source.root)].flatMap(([node]) => {
+      const callee = child(node, "callee")
+      if (node.type !== "CallExpression" || !titled.includes(chain(callee)[0] ?? "")) return []
+      const [argument] = Array.isArray(node.fields["arguments"]) ? node.fields["arguments"] : []
+      const title = nodeOf(argument)
+      if (title === undefined || (title.type !== "Literal" && title.type !== "TemplateLiteral")) return []
+      const text = source.text.slice(title.start, title.end)
+      const modal = /\bshould\b/.exec(text) === null ? [] : [["should", "say what it does"] as const]
+      return [...found(text), ...modal].map(([words, better]) =>
+        at(source, title.start, `"${words}" in a title: ${better}`)
+      )
+    })
+  }
 }
 
 /** Percent of the lines of `src`. */
@@ -91,4 +116,4 @@ const comments: Rule = {
   }
 }
 
-export const rules: ReadonlyArray<Rule> = [vocabulary, prose, comments]
+export const rules: ReadonlyArray<Rule> = [vocabulary, prose, titles, comments]

@@ -1,4 +1,4 @@
-/** The lowest and highest samples of each tenth of a second, however the audio comes in. */
+/** The lowest and highest samples of each tenth of a second, however the audio arrives. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Peaks } from "../../src/Audio.ts"

@@ -1,4 +1,4 @@
-/** Where chunks are heard. */
+/** The places of chunks in audio files. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Placement from "../../src/Audio/Placement.ts"
 import * as Timeline from "../../src/Audio/Timeline.ts"

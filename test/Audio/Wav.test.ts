@@ -20,7 +20,7 @@ const read = (file: Timeline.AudioFile<Cut>, format: Wav.Format, range: Wav.Rang
   return Buffer.concat([header, ...[...Wav.segmentsOf(file.pieces, sound)].map(sourced)])
 }
 
-/** Written out by hand: a PCM16 mono WAV as every player knows it. */
+/** A PCM16 mono WAV file, written byte by byte. */
 const wavOf = (pcm: Uint8Array, rate: number) => {
   const head = Buffer.from(
     "524946460000000057415645666d742010000000010001000000000000000000020010006461746100000000",

@@ -1,4 +1,4 @@
-/** Who gets in, and for whom they act. */
+/** Authentication, and acting for another user. */
 import { assert, layer } from "@effect/vitest"
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpClient, HttpClientRequest, HttpRouter, HttpServerResponse } from "effect/http"

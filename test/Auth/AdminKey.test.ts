@@ -1,4 +1,4 @@
-/** The first start's admin key: known to somebody whenever the database has it. */
+/** The first start's admin key: when the database has it, its file has it too. */
 import { assert, layer } from "@effect/vitest"
 import { NodeServices } from "@effect/platform-node"
 import { Context, Effect, FileSystem, Layer, Option, Redacted } from "effect"

@@ -1,4 +1,4 @@
-/** What a bulkhead promises to those who run, and to those who wait. */
+/** Permits, queues and bounds of a bulkhead. */
 import { assert, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect"
 import { TestClock } from "effect/testing"

@@ -1,4 +1,4 @@
-/** Keys take turns, whatever comes and goes. */
+/** Keys take turns, whichever arrive and leave. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as FairQueue from "../../src/Bulkhead/FairQueue.ts"
@@ -15,7 +15,7 @@ it.effect.prop(
   Effect.fnUntraced(function* ({ steps }) {
     const turns = FairQueue.make<number>()
     const lines = new Map<string, Array<number>>()
-    /** For each key in line, whom it saw served since it came or was served itself. */
+    /** For each queued key, the keys served since it arrived or was served. */
     const seen = new Map<string, Set<string>>()
     let count = 0
     const leave = (key: string, at: number) => {

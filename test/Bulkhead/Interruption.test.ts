@@ -18,7 +18,7 @@ const Step = Schema.Struct({
 const Program = {
   steps: Schema.Array(Step).check(Schema.isBetweenLength(10, 50)),
   permits: Schema.Literals([1, 2, 3]),
-  /** After so many operations a fiber lets others run, who may interrupt it just there. */
+  /** After this many operations a fiber yields, so that it can be interrupted at that point. */
   operations: Schema.Literals([3, 4, 5, 7, 2_048])
 }
 
@@ -38,7 +38,7 @@ it.effect.prop(
         }),
         () => {
           if (step.length > 0) return Effect.sleep(step.length)
-          // Work that ends at once, or that ends another run, from within the hand-over.
+          // Work that ends synchronously, or ends another run, while a permit is handed over.
           const other = fibers[step.which]
           return step.isHurried
             ? Effect.sync(() => other?.interruptUnsafe())
@@ -72,7 +72,7 @@ it.effect.prop(
     const saturated = reasons.filter(Cause.isFailReason).filter(({ error }) => error !== "failed")
     const { rejected, waited: _, waits: __, ...rest } = yield* bulkhead.stats
     assert.deepStrictEqual(rest, { permits, active: 0, waiting: 0 })
-    // Who is interrupted in the moment of being turned away ends as interrupted.
+    // A caller that is interrupted while it is rejected ends as interrupted.
     assert.isAtLeast(rejected, saturated.length)
 
     const all = yield* Effect.forEach(Array.from({ length: permits }), () =>

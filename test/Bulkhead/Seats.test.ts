@@ -1,4 +1,4 @@
-/** How many may stay open. */
+/** Bounds on what stays open. */
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Exit, Layer, Metric, Scope } from "effect"
 import { Seats } from "../../src/Bulkhead.ts"
@@ -8,7 +8,7 @@ const config = BulkheadConfig.layer.pipe(Layer.provide(ConfigProvider.layer(Conf
 
 const limits = { node: { limit: 3, setting: "IN_ALL" }, user: { limit: 2, setting: "OF_ONE" } }
 
-/** Takes a seat and answers what leaves it. */
+/** Takes a seat and returns the effect that leaves it. */
 const sit = Effect.fnUntraced(function* (seats: Seats.Seats, uid: string) {
   const scope = yield* Scope.make()
   yield* Scope.provide(seats.take(uid), scope)

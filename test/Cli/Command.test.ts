@@ -15,7 +15,7 @@ const SECONDS = 10
 
 let server: Server
 
-/** Of so many samples; the last of them are missing when it is `cut`. */
+/** A file of `samples` samples, without its last `cut`. */
 const writeWav = (wav: string, samples: number, cut = 0) => {
   const bytes = Buffer.alloc(44 + samples * 2)
   bytes.write("RIFF", 0)
@@ -47,7 +47,7 @@ const start = (
   const done = new Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>((resolve) =>
     child.once("close", (code) => resolve({ code, ...said }))
   )
-  /** When the text was said on standard error. */
+  /** Resolves when the text is on standard error. */
   const says = (text: string) =>
     new Promise<void>((resolve) => child.stderr?.on("data", () => said.err.includes(text) && resolve()))
   return { done, says }

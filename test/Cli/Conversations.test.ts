@@ -1,4 +1,4 @@
-/** What the command line asks of conversations, page by page, of the real routes. */
+/** The command line reads conversations page by page from the real routes. */
 import { assert, layer } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Redacted } from "effect"

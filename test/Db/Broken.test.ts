@@ -9,7 +9,7 @@ import { dbOn } from "./support/Fixture.ts"
 import { keepsPromises } from "./support/Kills.ts"
 import * as Proxy from "./support/Proxy.ts"
 
-/** A pool through a proxy, and an empty table whose rows are counted past both. */
+/** A pool through a proxy, and an empty table whose rows are counted on a direct connection. */
 const setUp = Effect.fnUntraced(function* (changes: Parameters<typeof dbOn>[1] = {}) {
   const sql = yield* SqlClient.SqlClient
   yield* sql`DROP TABLE IF EXISTS ledger`

@@ -1,4 +1,4 @@
-/** An external database: used when it is there, and one clear line when it is not. */
+/** An external database: used when it is reachable, else one clear line. */
 import { assert, layer } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Layer, Option, Redacted } from "effect"
 import { NodeServices } from "@effect/platform-node"

@@ -1,4 +1,4 @@
-/** What each failure of the client means for trying again. */
+/** Which failures of the client are retried. */
 import { assert, describe, it } from "@effect/vitest"
 import { SqlError } from "effect/sql"
 import * as Fault from "../../src/Db/Fault.ts"

@@ -1,4 +1,4 @@
-/** The schema comes up to date once, whoever starts first. */
+/** The schema is migrated once, whichever node starts first. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Migrator, SqlClient } from "effect/sql"

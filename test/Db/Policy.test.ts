@@ -20,7 +20,7 @@ type Limits = Parameters<typeof Policy.make>[0]
 const make = (changes: Partial<Limits> = {}) =>
   Effect.flatMap(standard, (limits) => Policy.make({ ...limits, ...changes }, silent))
 
-/** An effect that notes when it was run, and then does the next of `results`, the last one for ever. */
+/** An effect that records the times of its runs and returns the next of `results`; the last one is repeated. */
 const script = <A>(...results: ReadonlyArray<Effect.Effect<A, SqlError.SqlError>>) => {
   const at: Array<number> = []
   const effect = Effect.clockWith((clock) => {
@@ -30,7 +30,7 @@ const script = <A>(...results: ReadonlyArray<Effect.Effect<A, SqlError.SqlError>
   return { at, effect }
 }
 
-/** Runs it while the clock advances by `time`, and answers with how it ended and when. */
+/** Runs it while the clock advances by `time`; returns its exit and its end. */
 const during = <A, E>(time: Duration.Input, effect: Effect.Effect<A, E>) =>
   Effect.gen(function* () {
     const ended = Effect.all([Effect.exit(effect), Effect.clockWith((clock) => clock.currentTimeMillis)])

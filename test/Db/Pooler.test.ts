@@ -38,7 +38,7 @@ server_login_retry = 0.2
 default_pool_size = ${mode === "session" ? 30 : serverConnections}
 `
 
-/** In front of a fresh database. `raw` goes through it, `other` past it. */
+/** In front of a fresh database. `raw` connects through it, `other` directly. */
 const pgbouncer = Effect.fnUntraced(function* (mode: string) {
   const { directory, password, port, sql, user } = yield* TlsServer
   const database = `pooled_${mode}_${yield* freePort}`

@@ -1,4 +1,4 @@
-/** Encryption at rest: the format others read and write too, and nothing but what was sealed is ever opened. */
+/** Encryption at rest: a format that other implementations share, and that rejects every change. */
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Schema } from "effect"
 import { webcrypto } from "node:crypto"

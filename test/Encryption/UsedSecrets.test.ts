@@ -1,4 +1,4 @@
-/** A master secret that audio needs is missed at the start, before a listener finds out. */
+/** A missing master secret is reported at the start, before audio can't be decrypted. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Logger, Option, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
@@ -17,7 +17,7 @@ interface Start {
   readonly db?: (db: Db["Service"]) => Db["Service"]
 }
 
-/** A node with these secrets that starts, does this, and ends; what it warned of at its start. */
+/** The warnings of a node that starts with these secrets, runs `use` and ends. */
 const node = Effect.fnUntraced(function* (
   secrets: ReadonlyArray<string>,
   use: (protection: Protection["Service"]) => Effect.Effect<unknown, unknown> = () => Effect.void,

@@ -1,4 +1,4 @@
-/** What the server answers without routes, and to requests that offer an upgrade. */
+/** Responses without routes, and to requests that offer an upgrade. */
 import { ServerResponse } from "node:http"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
@@ -72,7 +72,7 @@ describe("before there are routes", () => {
 
 describe("a request that offers an upgrade where there is none", () => {
   const size = 8 * 1024 * 1024
-  /** Answers `size` bytes, and how much it received. */
+  /** Responds with `size` bytes, and the number of received bytes. */
   const listen = async () => {
     const listener = new Listener({}, [])
     listener.upgradePaths.add("/socket")
@@ -102,7 +102,7 @@ describe("a request that offers an upgrade where there is none", () => {
   for (const age of ["this Node", "a Node before 24.9"]) {
     const listenAs = async () => {
       const { listener, port } = await listen()
-      // Which hands over every offer as soon as somebody takes one.
+      // Node hands over every upgrade offer once a listener for them exists.
       if (age !== "this Node") Reflect.set(listener, "shouldUpgradeCallback", () => true)
       return port
     }
@@ -150,7 +150,7 @@ it("answers every connection the system has accepted when it closes, then closes
     })
   )
   const answers = Array.from({ length: 100 }, () => exchange(port, "GET / HTTP/1.1\nHost: x\n\n"))
-  // The system connects them meanwhile; this process accepts none.
+  // The kernel completes the connections; this process has not accepted them.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
   listener.stop()
   const closed = new Promise((resolve) => listener.close(resolve))

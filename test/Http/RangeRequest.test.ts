@@ -1,4 +1,4 @@
-/** What a `Range` header asks for. */
+/** The parsing of `Range` headers. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as RangeRequest from "../../src/Http/RangeRequest.ts"

@@ -8,7 +8,7 @@ import { Keys } from "../../src/Auth/Keys.ts"
 import { ProblemBody } from "../../src/Http/Problem.ts"
 import { environment, listening, served } from "./support/Served.ts"
 
-/** Completed when the endless response was cut. */
+/** Completed when the endless response is closed. */
 const cut = Deferred.makeUnsafe<void>()
 
 const endless = Stream.make(new Uint8Array(64 * 1024)).pipe(
@@ -30,7 +30,7 @@ const routes = Layer.mergeAll(
 
 const server = (env: Record<string, string>) => served(routes, env).pipe(Layer.provide(Layer.mock(Keys, {})))
 
-/** A connection of its own; `ended` has all that came, once the server has closed it. */
+/** A connection; `ended` is all received text once the server has closed it. */
 const connection = Effect.gen(function* () {
   const { address } = yield* HttpServer.HttpServer
   const port = NetAddress.isInetAddress(address) ? address.port : 0

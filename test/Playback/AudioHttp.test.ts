@@ -6,7 +6,7 @@ import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { idOf, pathOf, wavOf } from "./support/ServedAudio.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
 
-/** Three seconds of audio, a second of silence in the middle, and a last chunk that lies half on the one before. */
+/** Three seconds of audio, a second of silence in the middle, and a last chunk that half overlaps the one before. */
 const recording = new MemoryRecording()
 recording.put("standup", [{ start: t0 }, { start: t0 + 2 }, { start: t0 + 2.5, samples: rate }])
 recording.put("recording-2026-11-21T12.21.03-a1b2", [{ start: t0 }])

@@ -1,4 +1,4 @@
-/** What was recorded, over HTTP. */
+/** Conversations over HTTP. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"

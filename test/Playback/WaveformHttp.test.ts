@@ -1,11 +1,11 @@
-/** What a conversation looks like, over HTTP. */
+/** Waveforms over HTTP. */
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Chunk } from "../../src/Recording.ts"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { get, servedPlayback } from "./support/ServedPlayback.ts"
 
-/** As loud as the chunk's id ends: 1 is 1000. */
+/** The loudness is the last digit of the chunk's id times 1000. */
 const loud = ({ id, samples }: Chunk) => {
   const pcm = Buffer.alloc(samples * 2)
   const level = 1000 * Number(id.at(-1))

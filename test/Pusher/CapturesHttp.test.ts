@@ -1,4 +1,4 @@
-/** What an operator sees of the captures of a real server, and what a user sees. */
+/** The captures of a real server, as an operator and as a user see them. */
 import { assert, beforeAll, it } from "@effect/vitest"
 import { stream } from "../support/Capturer.ts"
 import { fileServer } from "../support/TestServer.ts"
@@ -69,7 +69,7 @@ it(
       times.push(Date.parse(each.at))
       const talk = each.captures.find(({ conversation }) => conversation === "talk")
       const rate = Number(talk?.["bytes_per_second"] ?? 0)
-      // A sender that was kept from the processor catches up: its rate is right again a moment later.
+      // A delayed sender catches up, so its rate is right a moment later.
       if (talk === undefined || each.total !== 2 || rate < 20_000 || rate > 45_000) continue
       assert.include(talk, { uid: "ada", sample_rate: 16_000, queued: 0, deferred: 0, upload_lag: 0 })
       assert.isBelow(Number(talk["ack_lag"]), 2)

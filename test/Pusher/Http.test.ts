@@ -1,4 +1,4 @@
-/** The capture socket of the real server: what it accepts, and how it says no. */
+/** The capture socket of a real server: what it accepts, and how it rejects. */
 import * as Fs from "node:fs"
 import { connect } from "node:net"
 import * as Path from "node:path"

@@ -1,4 +1,4 @@
-/** A process that records until the disk is full, and afterwards, and says as JSON how that went: `node FullDisk.ts <dir>`. */
+/** A process that records until the disk is full and afterwards, and prints the results as JSON: `node FullDisk.ts <dir>`. */
 import { Effect, References } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"

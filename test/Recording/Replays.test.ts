@@ -30,7 +30,7 @@ interface Sent {
 /** A device in the conversation, as long as the scope. */
 const open = Effect.gen(function* () {
   const recording = yield* Recording
-  const told = { bytes: 0, shifts: new Array<number>() }
+  const received = { bytes: 0, shifts: new Array<number>() }
   const failed = yield* Deferred.make<string>()
   let room = yield* Deferred.make<void>()
   const capture = yield* recording.open({
@@ -39,11 +39,11 @@ const open = Effect.gen(function* () {
     codec: "pcm16",
     exact: true,
     onAck: ({ bytes }) => {
-      told.bytes = bytes
+      received.bytes = bytes
     },
     onRoom: () => Deferred.doneUnsafe(room, Effect.void),
     onFailure: ({ _tag }) => Deferred.doneUnsafe(failed, Effect.succeed(_tag)),
-    onShift: (seconds) => told.shifts.push(Math.round(seconds * 1000) / 1000)
+    onShift: (seconds) => received.shifts.push(Math.round(seconds * 1000) / 1000)
   })
   capture.switchTo("c")
   yield* Deferred.await(room)
@@ -53,12 +53,12 @@ const open = Effect.gen(function* () {
       if (capture.append(start, audio) === "full") yield* Deferred.await(room)
     }
   })
-  return { told, send, failed }
+  return { received, send, failed }
 })
 
-/** Sends as one device does, and ends; answers what it was told. */
+/** Sends as one device does, and ends; returns what it received. */
 const send = (frames: ReadonlyArray<Sent>) =>
-  Effect.flatMap(open, (device) => Effect.as(device.send(frames), device.told)).pipe(Effect.scoped)
+  Effect.flatMap(open, (device) => Effect.as(device.send(frames), device.received)).pipe(Effect.scoped)
 
 const frames = (from: number, to: number, length: number, source = 0): ReadonlyArray<Sent> =>
   Array.from({ length: Math.ceil((to - from) / length) }, (_, index) => {
@@ -159,11 +159,11 @@ for (const [what, compare] of failures)
   it.live(`keeps all audio, replays included, while it can't be compared because ${what}`, () =>
     onNode(
       Effect.gen(function* () {
-        const { send, told } = yield* open
+        const { send, received } = yield* open
         yield* loaded
         yield* send(frames(28 * rate, 33 * rate, 800))
-        while (told.bytes < 10 * rate) yield* Effect.sleep("5 millis")
-        assert.deepStrictEqual(told.shifts, [2])
+        while (received.bytes < 10 * rate) yield* Effect.sleep("5 millis")
+        assert.deepStrictEqual(received.shifts, [2])
         assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(5 * rate, 28 * rate)])))
       }).pipe(Effect.scoped),
       { compare },
@@ -234,7 +234,7 @@ it.live("acknowledges no audio that could overlap stored audio until it has been
           }))
         yield* sender.send(late(10))
         yield* durable(2 * rate)
-        assert.strictEqual(sender.told.bytes, 0)
+        assert.strictEqual(sender.received.bytes, 0)
         database.isDown = false
         assert.strictEqual(yield* Deferred.await(sender.failed), "NotWritten")
         const again = yield* send(late(10))
@@ -261,7 +261,7 @@ it.live("loads the stored spans as soon as the database answers, while it record
         yield* loaded
         yield* sender.send(frames(20 * rate, 21 * rate, 800))
         yield* sender.send(frames(10 * rate, 11 * rate, 800, 3_000_000))
-        assert.deepStrictEqual(sender.told.shifts, [31])
+        assert.deepStrictEqual(sender.received.shifts, [31])
       }).pipe(
         Effect.scoped,
         Effect.andThen(heard),

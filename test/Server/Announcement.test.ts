@@ -1,4 +1,4 @@
-/** What people are told when the server starts. */
+/** The messages of a start. */
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Console, Effect, Layer, Logger, Option, Redacted } from "effect"
@@ -16,8 +16,8 @@ const firstStart = {
   location: "it is in a file"
 }
 
-/** What the first start prints, and what it logs. */
-const told = Effect.fnUntraced(function* (attended: boolean) {
+/** The printed and the logged lines of the first start. */
+const messages = Effect.fnUntraced(function* (attended: boolean) {
   const printed: Array<string> = []
   const logged: Array<string> = []
   yield* Layer.build(
@@ -37,7 +37,7 @@ const told = Effect.fnUntraced(function* (attended: boolean) {
 
 it.effect("prints the new key and a link with it at a terminal", () =>
   Effect.gen(function* () {
-    assert.deepStrictEqual(yield* told(true), {
+    assert.deepStrictEqual(yield* messages(true), {
       printed: [
         "Spillway listens on http://HERE",
         `The admin key, shown only now and stored in /d/admin-key: ${key}`,
@@ -50,7 +50,7 @@ it.effect("prints the new key and a link with it at a terminal", () =>
 
 it.effect("logs two lines without the key when there is no terminal", () =>
   Effect.gen(function* () {
-    assert.deepStrictEqual(yield* told(false), {
+    assert.deepStrictEqual(yield* messages(false), {
       printed: [],
       logged: ["Spillway listens on http://HERE", "Open http://HERE/ in a browser: it is in a file"]
     })

@@ -1,4 +1,4 @@
-/** What the store's faults mean to a load balancer. */
+/** Readiness while the store has faults. */
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Layer, References } from "effect"
 import { HttpClient } from "effect/http"

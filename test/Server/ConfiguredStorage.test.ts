@@ -1,4 +1,4 @@
-/** A start says where audio goes, and whether it is encrypted there. */
+/** The start logs where audio is stored, and whether it is encrypted. */
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Logger } from "effect"
 import { resolve } from "node:path"

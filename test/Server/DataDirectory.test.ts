@@ -1,4 +1,4 @@
-/** One server at a time in a data directory: whoever comes second touches nothing, and a killed one leaves nothing to clean up. */
+/** One server at a time in a data directory: a second one changes nothing, and a killed one leaves nothing to clean up. */
 import * as Fs from "node:fs"
 import { hostname } from "node:os"
 import * as Path from "node:path"

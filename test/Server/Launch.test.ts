@@ -1,4 +1,4 @@
-/** What keeps the server from starting is one clear line that says what to do, and an exit code that is not 0. */
+/** A failed start prints one clear line that says what to do, and exits with 1. */
 import * as Fs from "node:fs"
 import { createServer } from "node:net"
 import * as Path from "node:path"
@@ -120,7 +120,7 @@ it("warns about variables that look like settings and are none", () =>
     assert.include(warning, "Did you mean SPILLWAY_COMMIT_INTERVAL?")
   }))
 
-/** Tells a server to stop as soon as it says that it does this, and answers its exit code. */
+/** Signals a server as soon as it reports this start-up step; returns its exit code. */
 const stopDuring = async (step: string, dataDir: string, env: Readonly<Record<string, string>> = {}) => {
   const port = await freePort()
   const { child, output } = spawnServer(dataDir, { SPILLWAY_PORT: String(port), ...env })

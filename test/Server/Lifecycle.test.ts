@@ -34,7 +34,7 @@ const knocking = (port: number) => {
   }, 10)
   onTestFinished(() => clearInterval(timer))
   return {
-    /** All of what was asked so far. */
+    /** The responses to all requests so far. */
     answers: () => Promise.all(running),
     stop: () => {
       clearInterval(timer)
@@ -75,7 +75,7 @@ it("answers every connection that it accepts, from its first moment to its last"
   const reasons = before
     .filter(({ name, answer }) => name === "ready" && answer.status === 503)
     .flatMap(({ answer }) => JSON.parse(answer.body.toString()).failing.map((each: { reason: string }) => each.reason))
-  // The steps after this one may be over between two requests.
+  // Later steps can be shorter than the time between two requests.
   assert.include(reasons, "The database is being created.")
 }, 60_000)
 

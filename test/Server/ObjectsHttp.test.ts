@@ -1,4 +1,4 @@
-/** A signed URL is good for reading one object until it expires, and for nothing else. */
+/** A signed URL reads one object until it expires, and does nothing else. */
 import { assert, it, layer } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Exit, Layer, Schema, Scope, Stream } from "effect"
 import { HttpClient, HttpClientRequest, type HttpMethod } from "effect/http"
@@ -45,7 +45,7 @@ const bytes = Buffer.from(Uint8Array.from({ length: 700_001 }, (_, i) => (i * 2_
 const put = (key: string, metadata: Record<string, string> = {}) =>
   Storage.use((storage) => storage.put({ key, body: bytes, contentType: "audio/wav", metadata }))
 
-/** What comes after the public URL. */
+/** The path and query of a signed URL. */
 const signed = (key: string) =>
   Effect.map(
     Storage.use((storage) => storage.signedUrl(key, { lifetime: Duration.minutes(10) })),
@@ -190,7 +190,7 @@ layer(world, { excludeTestServices: true })("a signed URL", (it) => {
   )
 })
 
-/** A response whose body nobody reads further than its first piece; answers what closes it. */
+/** A response that is read no further than its first piece; returns what closes it. */
 const stalled = Effect.fnUntraced(function* (path: string) {
   const scope = yield* Scope.make()
   const response = yield* Scope.provide(HttpClient.get(path), scope)

@@ -1,4 +1,4 @@
-/** What is asked of a store is counted and timed, whichever store it is. */
+/** The metrics of every store's operations. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Metric, Stream } from "effect"
 import * as fs from "node:fs"
@@ -10,7 +10,7 @@ import { layerFor, noise, startServer } from "./support/TestGcs.ts"
 import { diskStorage, layer as disk } from "./support/TestDisk.ts"
 import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
 
-/** With metrics that nobody else adds to. */
+/** With a metric registry of its own. */
 const alone = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => Effect.provideService(effect, Metric.MetricRegistry, new Map()))
 

@@ -21,7 +21,7 @@ it("says that a key is unknown, and continues to the list with a valid one", asy
 
 it("warns in every view while audio is lost, and says what to do at the top of the live view", async () => {
   const { broken, context, page } = await here.open({}, "none")
-  // A node that loses more and more, as a full journal with a store that is away makes it.
+  // A node that loses audio steadily, as with a full journal while the store is down.
   let lost = 0
   await page.route(/\/v1\/captures$/, async (route) => {
     const response = await route.fetch()
@@ -32,7 +32,7 @@ it("warns in every view while audio is lost, and says what to do at the top of t
   })
   await page.goto(`${here.admin.url}/#key=${here.admin.key}`)
   await page.getByRole("link", { name: "Audio is being lost" }).waitFor()
-  // As with another tab that has the stream: this one goes on asking.
+  // As when another tab has the stream: this one polls.
   await page.evaluate(() => void navigator.locks.request("spillway-live", () => new Promise(() => {})))
   await page.getByRole("link", { name: "Audio is being lost" }).click()
   const first = page.getByRole("region", { name: "Problems" }).getByRole("listitem").first()

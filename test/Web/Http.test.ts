@@ -15,7 +15,7 @@ interface Answer {
   readonly body: Buffer
 }
 
-/** As it is on the wire: nothing is unpacked. */
+/** The body as sent, without decompression. */
 const get = (path: string, headers: Record<string, string> = {}) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     Effect.callback<Answer>((resume) => {
@@ -43,7 +43,7 @@ layer(page)("The page", (it) => {
       assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self';.*frame-ancestors 'none'$/)
       assert.notMatch(policy, /unsafe|https?:|\*/)
       assert.strictEqual(headers["cache-control"], "no-cache")
-      // A proxy that packs what it passes on makes the tag a weak one.
+      // A proxy that compresses responses makes the tag weak.
       for (const known of [`${String(headers["etag"])}`, `"other", W/${String(headers["etag"])}`]) {
         const again = yield* get("/", { "if-none-match": known })
         assert.deepStrictEqual([again.status, again.body.length], [304, 0])

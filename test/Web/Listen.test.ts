@@ -13,7 +13,7 @@ import { testFolder } from "../support/TestFolder.ts"
 
 const here = ownSuite(longTalkSettings)
 
-/** Where axe-core finds nothing wrong, the list is empty. */
+/** Violations that axe-core finds. */
 const violations = async (page: Page): Promise<ReadonlyArray<string>> => {
   await page.evaluate(axe.source)
   const found: ReadonlyArray<string> = await page.evaluate(async () => {
@@ -36,10 +36,10 @@ const looks = [
   { name: "phone-dark", viewport: { width: 390, height: 844 }, colorScheme: "dark" }
 ] as const
 
-/** For people to look at; not kept. */
+/** For people to inspect; not committed. */
 const screenshots = Path.join(import.meta.dirname, "../../.cache/screenshots")
 
-/** In every look: nothing that axe-core objects to, nothing wider than the screen, and a picture. */
+/** In every theme: no violation, nothing wider than the screen, and a screenshot. */
 const inspect = async (page: Page, state: string) => {
   Fs.mkdirSync(screenshots, { recursive: true })
   for (const { colorScheme, name, viewport } of looks) {

@@ -8,7 +8,7 @@ const here = ownSuite({
   SPILLWAY_CHUNK_DURATION: "1 second",
   SPILLWAY_SEGMENT_BYTES: "256 KiB",
   SPILLWAY_JOURNAL_BYTES: "2 MiB",
-  // Nothing listens there: the store is away from the start.
+  // Nothing listens there: the store is down from the start.
   SPILLWAY_BUCKET: "away",
   SPILLWAY_GCS_ENDPOINT: "http://127.0.0.1:9"
 })

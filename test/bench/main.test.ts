@@ -1,4 +1,4 @@
-/** `npm run bench`: what it says when it is not told, or told wrong, what to run. */
+/** `npm run bench`: its arguments, and its messages without or with wrong ones. */
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -7,7 +7,7 @@ import { testFolder } from "../support/TestFolder.ts"
 
 const main = path.join(import.meta.dirname, "../../bench/main.ts")
 
-/** A folder of benches: two that print their name and arguments, a part of one, and a file that is none. */
+/** A folder of benches: two that print their name and arguments, a part of one, and another file. */
 const bench = (...args: ReadonlyArray<string>) => {
   const folder = testFolder()
   const write = (name: string, text: string) => fs.writeFileSync(path.join(folder, name), text)

@@ -1,4 +1,4 @@
-/** Every rule of the architecture check is seen to fail once, and to let the right way pass. */
+/** Every rule of the architecture check rejects a bad case and accepts a good one. */
 import { assert, describe, it } from "@effect/vitest"
 import { rules } from "../../scripts/Architecture.ts"
 import { type Case, file, found, lines, suite } from "../support/RuleCases.ts"
@@ -345,7 +345,16 @@ describe("Architecture", () => {
   })
 
   it("has a failing case for every rule", () => {
-    const elsewhere = ["no-escape", "folder-size", "prefixes", "one-importer", "vocabulary", "prose", "comments"]
+    const elsewhere = [
+      "no-escape",
+      "folder-size",
+      "prefixes",
+      "one-importer",
+      "vocabulary",
+      "prose",
+      "titles",
+      "comments"
+    ]
     const seen = new Set([...cases.map(({ rule }) => rule), ...elsewhere])
     assert.deepStrictEqual(
       rules.map(({ name }) => name).filter((name) => !seen.has(name)),

@@ -13,7 +13,7 @@ interface Outcome {
   readonly check: number
 }
 
-/** Writes `results` where vitest would, and exits as told. */
+/** Writes `results` where vitest does, and exits with a chosen code. */
 const ci = ({ check, results, test }: Outcome) => {
   const folder = testFolder()
   fs.writeFileSync(path.join(folder, "results"), results)

@@ -1,4 +1,4 @@
-/** The page's bundle: made when its sources have changed, and never half. */
+/** The page's bundle: built when its sources have changed, and always complete. */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"

@@ -7,7 +7,7 @@ import { testFolder } from "../support/TestFolder.ts"
 
 const script = path.join(import.meta.dirname, "../../scripts/ensure.mjs")
 
-/** Counts its calls, does what `FAKE_NPM` says, and leaves what `npm ci` leaves. */
+/** Counts its calls, follows `FAKE_NPM`, and leaves the files of `npm ci`. */
 const fakeNpm = `
 const fs = require("fs")
 const path = require("path")

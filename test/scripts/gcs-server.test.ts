@@ -1,4 +1,4 @@
-/** The storage server to try things against says how it is used, and what is wrong, in lines for people. */
+/** The local storage server prints its usage and its errors in clear lines. */
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as path from "node:path"

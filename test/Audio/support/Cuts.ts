@@ -1,4 +1,4 @@
-/** A recording cut into chunks in any way, and what of it a listener must get. */
+/** A recording split into chunks in any way, and the audio that a listener must get. */
 import { Schema } from "effect"
 import type { TimelineChunk } from "../../../src/Audio/Timeline.ts"
 
@@ -53,7 +53,7 @@ interface Taken {
   readonly jitter: number
 }
 
-/** What is spoken at each sample of the world; never 0, so that it is no silence. */
+/** The value of each sample; never 0, so that none is silence. */
 export const spoken = (from: number, samples: number): Buffer => {
   const pcm = Buffer.alloc(samples * 2)
   for (let i = 0; i < samples; i++) pcm.writeInt16LE((((from + i) * 7919) % 32_767) + 1, i * 2)
@@ -80,7 +80,7 @@ const record = (
     pcm.set(spoken(from - first, samples), (from - first) * 2)
     for (let i = 0; i < samples; i++) lost.delete(from + i)
   }
-  // On a sample of the clock: what lies between two of them is heard at the nearest one.
+  // Rounded to a sample of the clock, as playback does.
   const start = 1_700_000_000 + Math.round((fraction / 999_999) * rate) / rate
   const chunks = list.map(({ from, jitter, lost, samples }): Cut => ({
     start: start + (from - first) / rate + jitter / 1e6,
@@ -94,7 +94,7 @@ const record = (
 }
 
 export const overlapping = (options: typeof Overlapping.Type): Recorded => {
-  // Just over a millisecond: what is not the same moment is out of tolerance.
+  // Just over a millisecond: starts that differ are out of tolerance.
   const tick = Math.trunc(options.rate / 1000) + 1
   let end = 0
   const list = options.cuts.map(({ lost, move, ticks }): Taken => {

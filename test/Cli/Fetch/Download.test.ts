@@ -1,4 +1,4 @@
-/** A download ends as the whole file, or not under its name. */
+/** A download has its name only when it is complete. */
 import { assert, layer } from "@effect/vitest"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -10,7 +10,7 @@ import { Screen } from "../../../src/Cli/Screen.ts"
 import { fakeServer } from "../support/FakeServer.ts"
 import { environment } from "../../support/Settings.ts"
 
-/** Said since the last look. */
+/** Messages since the last call. */
 const lines: Array<string> = []
 
 const world = Layer.mergeAll(
@@ -69,7 +69,7 @@ layer(world, { excludeTestServices: true })("a download", (it) => {
       const { url } = yield* fakeServer({ file, cutAfter: [100_000, 50_000, ...Array.from({ length: 50 }, () => 0)] })
       lines.length = 0
       const { message, part, there, to } = yield* fetched(url)
-      // How much of what was sent before a cut is read after it is up to the client.
+      // How much of the data sent before a cut the client still reads is not defined.
       const came = Buffer.from(Option.getOrThrow(part))
       const at = `byte ${came.length} (${Math.floor(came.length / 60_000)}:${String(Math.round(came.length / 1_000) % 60).padStart(2, "0")})`
       assert.strictEqual(message, `The server cut the response at ${at}. Gave up after 9 tries without progress.`)

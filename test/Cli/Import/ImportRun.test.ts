@@ -16,7 +16,7 @@ type Failure = DbTimeout | DbUnavailable | StorageRefused | StorageUnavailable
 
 const nothing = { added: 0, known: 1, odd: 0, undrawn: 0, skipped: [], ignored: [], next: Option.none() }
 
-/** How often a page is asked for when the first answers are these, and what is said in between. */
+/** The number of requests for a page, and the messages, when the first requests fail with these errors. */
 const imported = Effect.fnUntraced(function* (failures: ReadonlyArray<Failure>) {
   const said: Array<string> = []
   let asked = 0

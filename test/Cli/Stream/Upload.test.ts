@@ -1,4 +1,4 @@
-/** Everything arrives, once and in its place, whatever the connection does. */
+/** All audio arrives once and in its place, whatever the connection does. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { CliConfig } from "../../../src/Cli/CliConfig.ts"
@@ -28,10 +28,10 @@ const screenThat = (said: Array<string>, drawn: Array<number | undefined>) => ({
 interface Options {
   readonly env?: Record<string, string>
   readonly key?: string
-  /** Is given what was said on the screen. */
+  /** Receives the messages on the screen. */
   readonly said?: Array<string>
   readonly source?: typeof wav
-  /** Is given the fractions that were drawn. */
+  /** Receives the fractions of the progress bar. */
   readonly drawn?: Array<number | undefined>
 }
 

@@ -1,4 +1,4 @@
-/** What the command line reads of a WAV file, and of one that comes through a pipe. */
+/** The command line reads WAV files and pipes. */
 import { assert, it, layer } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Schema, Stdio, Stream } from "effect"
@@ -14,7 +14,7 @@ const inFile = Effect.fnUntraced(function* (bytes: Uint8Array) {
   return yield* Wav.open(file)
 })
 
-/** Standard input of these pieces. Under a test's runner it is no file. */
+/** Standard input in these pieces; under the test runner it is not a file. */
 const inPipe = <E, R>(pieces: Stream.Stream<Uint8Array, E, R>) =>
   Effect.gen(function* () {
     const context = yield* Effect.context<R>()
@@ -27,7 +27,7 @@ const inPipe = <E, R>(pieces: Stream.Stream<Uint8Array, E, R>) =>
     ])
   })
 
-/** One byte after the other, so that nothing comes at once that belongs together. */
+/** Single bytes, so that no field arrives whole. */
 const byBytes = (bytes: Uint8Array) => Stream.fromIterable(Array.from(bytes, (byte) => Uint8Array.of(byte)))
 
 /** All of it, in pieces of 7 samples, each released when the next one is read. */

@@ -1,4 +1,4 @@
-/** A server that speaks the capture protocol and serves ranges, and fails as it is told. */
+/** A server of the capture protocol and of ranges, with injected faults. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { Duplex } from "node:stream"
 import { Effect, Predicate } from "effect"
@@ -14,7 +14,7 @@ export interface Refusal {
 export interface Behaviour {
   /** Audio frames after which connection 1, 2, … breaks; what was not acknowledged is then forgotten. */
   readonly breakAfter?: ReadonlyArray<number>
-  /** Breaks with a close frame, which no acknowledgement before it is lost to; a reset may destroy what was just sent. */
+  /** Breaks with a close frame, which loses no acknowledgement before it; a reset can. */
   readonly orderly?: boolean
   /** Frames that one acknowledgement covers. */
   readonly ackEvery?: number
@@ -24,12 +24,12 @@ export interface Behaviour {
   readonly closeWith?: number
   /** Closes connection 1 with this reason after its first audio; 1008 if no code is given. */
   readonly closeOnce?: { readonly code?: number; readonly reason: string }
-  /** Answers upgrade 1, 2, … with this status, its reason and `Retry-After`; the last one for ever. */
+  /** Answers upgrades 1, 2, … with this status, its reason and `Retry-After`; the last one is repeated. */
   readonly refuse?: ReadonlyArray<Refusal | undefined>
   readonly file?: Uint8Array
   /** Bytes after which response 1, 2, … to a download breaks. */
   readonly cutAfter?: ReadonlyArray<number>
-  /** What downloads are answered from request 1, 2, … on. */
+  /** The responses to downloads from request 1, 2, … on. */
   readonly refuseDownload?: ReadonlyArray<Refusal | undefined>
   /** The file that replaces it after the first response. */
   readonly replacedBy?: Uint8Array
@@ -37,13 +37,13 @@ export interface Behaviour {
 
 export interface Seen {
   connections: number
-  /** When each upgrade was asked for, in milliseconds. */
+  /** The time of each upgrade request, in milliseconds. */
   readonly upgrades: Array<number>
   readonly starts: Array<{ readonly start: number; readonly samples: number }>
   /** Durable audio by sample number. */
   stored: Buffer
   acknowledged: number
-  /** Most samples that were ever on their way without acknowledgement. */
+  /** The most unacknowledged samples at any time. */
   mostPending: number
   readonly ranges: Array<string | undefined>
   /** Status of each response to a download. */

@@ -1,4 +1,4 @@
-/** What a connection URI says, and what is refused in it. */
+/** Parsing of connection URIs, and what is rejected. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as ConnectionUrl from "../../../src/Db/External/ConnectionUrl.ts"

@@ -1,4 +1,4 @@
-/** `DATABASE_URL` against a real server with TLS: what libpq would do with it. */
+/** `DATABASE_URL` against a real server with TLS behaves as in libpq. */
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import { assert, describe, layer } from "@effect/vitest"

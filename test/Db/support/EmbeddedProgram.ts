@@ -1,4 +1,4 @@
-/** A Spillway's database alone, as a process that a test can kill: says when it is ready, then waits. */
+/** The embedded database alone, as a process that a test can kill: prints when it is ready, then waits. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
 import * as Database from "../../../src/Db/Database.ts"

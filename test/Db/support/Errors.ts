@@ -1,9 +1,9 @@
-/** The errors that the client gives, as they look. */
+/** The client's errors, in their form. */
 import { SqlError } from "effect/sql"
 
 type Phase = "connect" | "query"
 
-/** What the server answered. */
+/** An error response of the server. */
 export const answered = (code: string, operation: Phase = "query") =>
   new SqlError.SqlError({
     reason: new SqlError.UnknownError({

@@ -1,4 +1,4 @@
-/** `Db` with other limits, or in another place, than a test file's own. */
+/** `Db` with a test's own limits or server. */
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Layer, Schedule } from "effect"
 import { Db } from "../../../src/Db.ts"
@@ -23,7 +23,7 @@ export const dbOn = (server: DbServer["Service"], changes: Partial<DbConfig["Ser
     )
   ).pipe(Effect.map((context) => ({ db: Context.get(context, Db), sql: Context.get(context, PgClient.PgClient) })))
 
-/** Waits, at most a minute, until what it looks at is as wanted. */
+/** Polls `look` until its result satisfies `wanted`, for at most a minute. */
 export const until = <A, E, R>(look: Effect.Effect<A, E, R>, wanted: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: wanted, schedule: Schedule.spaced("5 millis") }),

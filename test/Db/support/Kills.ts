@@ -4,7 +4,7 @@ import { Duration, Effect, Fiber, Random } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Db } from "../../../src/Db.ts"
 
-/** Nothing is applied twice, and nothing confirmed is lost. `sql` reaches the same database in another way, and ends sessions. */
+/** Nothing is applied twice, and nothing confirmed is lost. `sql` is another connection to the database, and ends sessions. */
 export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     yield* sql`CREATE TABLE promised (id int NOT NULL, kind text NOT NULL)`
@@ -42,7 +42,7 @@ export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>
     )
     let id = 0
     const next = Effect.suspend(() => write(id++))
-    // As many writes as it takes, however quick the machine is.
+    // Until enough kills have hit, however fast the machine is.
     const writer = Effect.repeat(next, { while: () => kills < 40 || confirmed.size < 100 })
     yield* Effect.all(
       Array.from({ length: 16 }, () => writer),

@@ -1,4 +1,4 @@
-/** Between the client and the server: lets a test break connections at the worst moment. */
+/** A proxy between client and server that breaks connections at a chosen moment. */
 import { type Socket, connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -10,9 +10,9 @@ import { DbServer } from "../../../src/Db/DbServer.ts"
 export type Verdict = "pass" | "breakBefore" | "breakAfter" | "silence"
 
 export interface Proxy {
-  /** Asked for each write of the client. */
+  /** Called for each write of the client. */
   onClient: (text: string) => Verdict
-  /** Nothing passes any more on the connections there are, in either direction, and nothing is closed. */
+  /** Stops all traffic on the open connections without closing them. */
   readonly freeze: () => void
   readonly breakAll: () => void
 }
@@ -35,7 +35,7 @@ const relay = (client: Socket, target: string, proxy: Proxy, frozen: () => boole
     if (verdict === "silence") silent = true
     if (verdict === "breakBefore") return close()
     if (verdict === "breakAfter") {
-      // The server has answered when its answer comes; that is dropped.
+      // The server's response proves that it received the write; it is dropped.
       server.removeAllListeners("data")
       server.once("data", close)
     }

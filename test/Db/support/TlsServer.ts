@@ -39,7 +39,7 @@ export const freePort = Effect.callback<number>((resume) => {
   })
 })
 
-/** What makes the certificates is not there. */
+/** The tool that makes certificates is missing. */
 export const isMissing = findProgram("openssl", "tests of a database with TLS") === undefined
 
 /** `command` has no spaces in its words. */
@@ -69,7 +69,7 @@ const makeCertificates = (directory: string, user: PostgresChild.User) => {
   if (user !== undefined) Fs.chownSync(key, user.uid, user.gid)
 }
 
-/** Databases `tls` and `clear` are for connections of that kind alone, `certificate` for clients that have one. */
+/** Databases `tls` and `clear` accept only connections of that kind, `certificate` only clients with one. */
 const access = `
 local all all scram-sha-256
 hostssl certificate all 127.0.0.1/32 cert

@@ -1,4 +1,4 @@
-/** Recordings in memory, with chunks that can be made unreadable, and a count of what was read. */
+/** Recordings in memory, with chunks that can be made unreadable, and a count of the bytes read. */
 import { DateTime, Effect, Layer, Option, Stream } from "effect"
 import { Peaks, Timeline } from "../../../src/Audio.ts"
 import {
@@ -27,7 +27,7 @@ interface Kept {
 
 const pieceSize = 64 * 1024
 
-/** As reading from a disk or a socket does, lets the loop turn. */
+/** Yields to the event loop, as reads from a disk or a socket do. */
 const nextTurn = Effect.callback<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
@@ -36,15 +36,15 @@ export class MemoryRecording {
   /** Newest first. */
   readonly kept: Array<Kept> = []
   readonly unreadable = new Set<string>()
-  /** Chunks whose last bytes are gone. */
+  /** Chunks whose last bytes are missing. */
   readonly short = new Set<string>()
-  /** What reading a chunk comes to, in place of its audio. */
+  /** The result of reading a chunk, instead of its audio. */
   readonly instead = new Map<string, Effect.Effect<never, ReadError>>()
-  /** Bytes handed out. */
+  /** Bytes returned. */
   bytesRead = 0
   /** A read was closed before its end. */
   onAbandoned: Effect.Effect<unknown> = Effect.void
-  /** What is spoken in a chunk depends on its start alone. */
+  /** The audio of a chunk depends only on its start. */
   sound: (chunk: Chunk) => Uint8Array = MemoryRecording.pcm
   databaseDown = false
 
@@ -84,7 +84,7 @@ export class MemoryRecording {
     return Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id)))
   }
 
-  /** Its latest audio files. The cursor says how many there are before them. */
+  /** The latest audio files. The cursor is the number of earlier ones. */
   static #conversation(
     { chunks, ...kept }: Kept,
     { before, files }: { readonly before?: string; readonly files: number }

@@ -38,7 +38,7 @@ export const request = (path: string, headers: Record<string, string> = {}, meth
     )
   )
 
-/** The response, its whole body read. */
+/** The response with its complete body. */
 export const get = (path: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") =>
   Effect.gen(function* () {
     const response = yield* request(path, headers, method)

@@ -34,7 +34,7 @@ it.effect.prop(
         const { capture } = node.capture()
         capture.switchTo("c")
         const sent = new Set<number>()
-        // A clock that stands still sends nothing twice: what it sends is new, whatever its samples.
+        // Frames of a clock that stands still are new audio, whatever their samples.
         for (const { at, commit, samples } of frames.filter((frame, index) => frame.at !== frames[index - 1]?.at)) {
           // 16 samples are 2 ms: no two ends are within the tolerance of a millisecond without being equal.
           const from = at * 16
@@ -43,7 +43,7 @@ it.effect.prop(
           for (let index = from; index < from + count; index++) sent.add(index)
           if (commit) yield* journal.commit
         }
-        // More than a buffer of it may still wait: the end of the capture waits for all.
+        // More than a buffer can still be queued; the end of the capture waits for it.
         yield* ended(capture, journal)
         const kept = new Set<number>()
         for (const { audio, start } of yield* stored(node, "c")) {
@@ -86,7 +86,7 @@ it.effect("seals a capture's first chunk at a part of the full length, and later
       Effect.gen(function* () {
         const { capture } = node.capture()
         capture.switchTo("c")
-        // A gap cuts as well, and spreads nothing.
+        // A gap also seals a chunk, without spreading.
         capture.append(epoch - 10, ramp(800))
         for (let second = 0; second < 80; second++) {
           capture.append(epoch + second, ramp(8000, second * rate))
@@ -152,7 +152,7 @@ it.effect("acknowledges synced audio at most once a second, and the end of a con
       node.now = 10_500
       yield* journal.commit
       assert.deepStrictEqual(heard.acks, [])
-      // A second later but for the jitter of a timer.
+      // A second later, less the jitter of a timer.
       node.now = 10_995
       yield* journal.commit
       assert.deepStrictEqual(heard.acks.splice(0), [{ conversation: "a", through: epoch + 0.1 + 0.1, bytes: 3200 }])
@@ -337,7 +337,7 @@ it.effect("computes the peaks of its chunks without replays", () =>
       capture.switchTo("c")
       capture.append(epoch, ramp(3000))
       yield* node.journal.commit
-      // Compared with what is recorded before it is written.
+      // Compared with the recorded audio before it is written.
       capture.append(epoch + 2000 / rate, ramp(3000, 2000))
       yield* ended(capture, node.journal)
       const [chunk, ...others] = node.conversation("c").chunks

@@ -17,7 +17,7 @@ for (const exact of [true, false])
         assert.deepStrictEqual(shifts, [exact ? 4.9 : 4.2])
         assert.strictEqual(sender.heard.shifts.length, exact ? 49 : 2)
         assert.strictEqual(sender.heard.acks.at(-1)?.bytes, 50 * frame * 2)
-        // Only the frame after a commit has to be compared with what is not in the buffer any more.
+        // Only the frame after a commit is compared with audio that has left the buffer.
         assert.isAtMost(node.recalls, 10)
       })
     )
@@ -68,15 +68,15 @@ it.effect("keeps all audio of a drifting clock, and reports the shift every ten 
   onJournal(({ node }) =>
     Effect.gen(function* () {
       const sender = new Sender(node)
-      // So fast that it does not take an hour: a hundredth.
+      // A drift of one percent, so that the test is short.
       yield* sender.send(frames(300, 0, (index) => epoch + (index / 10) * 0.99))
       yield* sender.end
       const { audio, chunks, files } = yield* playback(node)
       assertHeard(audio, ramp(300 * frame))
       assert.deepStrictEqual([files, chunks], [[[0, 300 * frame]], 1])
-      const { shifts: told } = sender.heard
-      assert.closeTo(told.at(-1) ?? 0, 0.29, 0.02)
-      assert.isTrue(told.every((shift, index) => shift - (told[index - 1] ?? 0) >= 0.01))
+      const { shifts: reported } = sender.heard
+      assert.closeTo(reported.at(-1) ?? 0, 0.29, 0.02)
+      assert.isTrue(reported.every((shift, index) => shift - (reported[index - 1] ?? 0) >= 0.01))
     })
   )
 )
@@ -103,7 +103,7 @@ it.effect("appends to the end while a clock is set back, and follows it once it 
         [1.47]
       )
       assert.strictEqual(node.recalls, 1)
-      // As the device counts, so that it knows what it may forget.
+      // In the device's own time, so that it knows which audio to release.
       assert.strictEqual(Math.round(((sender.heard.acks.at(-1)?.through ?? 0) - epoch) * 100) % 10, 3)
       yield* sender.send(frames(10, 40 * frame, (index) => epoch + 10 + index / 10))
       yield* sender.end

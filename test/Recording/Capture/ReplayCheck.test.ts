@@ -46,7 +46,7 @@ it.effect("keeps replayed audio once when it is split into other frames, and rea
       const { audio, files } = yield* playback(node)
       assertHeard(audio, ramp(20 * rate + 90 * 2960))
       assert.strictEqual(files.length, 1)
-      // 30 s are 480 KB: eight spans of 64 KiB, and what a frame that goes beyond one reads again.
+      // 30 s are 480 KB: eight spans of 64 KiB, plus rereads at their ends.
       assert.isAtMost(node.recalls, 18)
     })
   )
@@ -145,12 +145,12 @@ it.effect("treats silence as a replay while the clock runs, and keeps it when th
   )
 )
 
-/** In fifties of samples (6 ms): less than the tolerance is taken for jitter, on both sides of an end. */
+/** Samples are in units of 50 (6 ms), as differences within the tolerance count as jitter. */
 const Cut = Schema.Struct({
   samples: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
   /** Tenths of a millisecond. */
   jitter: Schema.Int.check(Schema.isBetween({ minimum: -9, maximum: 9 })),
-  /** Reconnects before it, and sends so many samples again. */
+  /** If positive, reconnects first and sends this many units again. */
   again: Schema.Int.check(Schema.isBetween({ minimum: -160, maximum: 160 }))
 })
 

@@ -1,4 +1,4 @@
-/** What is listed and read of a conversation is the layout of all its chunks, stored or live. */
+/** Lists and reads of a conversation follow the layout of all its chunks, stored and live. */
 import { assert, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
@@ -58,7 +58,7 @@ const setLive = (conversation: string, chunks: ReadonlyArray<NewChunk>) => {
   conversations.set(conversation, made)
 }
 
-/** All that is heard of a file, read page by page, each chunk once. */
+/** All pieces of a file, read page by page, each chunk once. */
 const piecesOf = Effect.fnUntraced(function* (file: RecordedFile) {
   const found: Array<readonly [string, number, number, number]> = []
   for (let at = 0; at < file.samples;) {
@@ -109,7 +109,7 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
   const known = new Set<string>()
   for (const file of right) {
     const id = Timeline.fileId("u", conversation, file)
-    // Of two files that begin at the same time at the same rate, the first one is heard by this id.
+    // Of two files with the same start and rate, this id names the first.
     if (known.has(id)) continue
     known.add(id)
     const opened = Option.getOrThrow(yield* catalog.file("u", conversation, id))
@@ -137,7 +137,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
         const stored: Array<ReadonlyArray<NewChunk>> = []
         for (const [at, batch] of arrivals(seed + run, count, Timeline.fileGapSeconds).entries()) {
           const taken = batch.map((chunk) => ({ chunk, isLive: chunk.state === "stored" && next() < 0.4 }))
-          // What was live is stored, sooner or later.
+          // Live chunks are stored sooner or later.
           const done = live.filter(() => next() < 0.2)
           const rows = [...done, ...taken.filter(({ isLive }) => !isLive).map(({ chunk }) => chunk)]
           const isStored = (chunk: NewChunk) =>

@@ -1,4 +1,4 @@
-/** The minutes of a conversation, kept by the hour, are those of its chunks, whatever comes when. */
+/** The minutes of a conversation, stored by the hour, match its chunks in any order of arrival. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted, Stream } from "effect"
 import { SqlClient } from "effect/sql"

@@ -1,4 +1,4 @@
-/** Eviction: whose audio goes when the journal is full, and that all other audio stays whole. */
+/** Whose audio is evicted when the journal is full; all other audio stays whole. */
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Deferred, Duration, Effect, Fiber, Layer, References, Schema } from "effect"
 import * as Fs from "node:fs"
@@ -144,7 +144,7 @@ it.live(
       const { put } = failing()
       const small = { segmentBytes: 20_000, journalBytes: 200_000 }
       const theirs = Buffer.from(ramp(30 * 800))
-      // A chunk with a hole from damage: what lies behind it is found under an id of its own.
+      // A chunk with a hole from damage: the part behind it is recovered under a new id.
       yield* Effect.gen(function* () {
         const journal = yield* Journal
         const { capture } = new TestNode(journal).capture()

@@ -1,4 +1,4 @@
-/** What was committed is found again, after any stop and any damage. */
+/** Committed audio is recovered after any stop and any damage. */
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Layer, Schema } from "effect"
 import * as Fs from "node:fs"
@@ -32,7 +32,7 @@ interface Run {
 const contents = (journal: Journal["Service"], chunk: JournalChunk) =>
   Effect.map(journal.read(chunk, 0, chunk.durable), (bytes) => Buffer.from(bytes).toString("base64"))
 
-/** Plays the steps on a journal of small segments; answers every run that was committed. */
+/** Runs the steps on a journal of small segments; returns every committed run. */
 const play = (dataDir: string, steps: ReadonlyArray<typeof Step.Type>) =>
   Effect.gen(function* () {
     const journal = yield* Journal
@@ -79,7 +79,7 @@ const play = (dataDir: string, steps: ReadonlyArray<typeof Step.Type>) =>
     return runs
   }).pipe(Effect.provide(journalIn(dataDir, { segmentBytes: 20_000 })))
 
-/** What recovery must find of these runs: contiguous pieces of chunks, by start. */
+/** The expected result of recovery: contiguous pieces of chunks, by start. */
 const expected = (runs: ReadonlyArray<Run>) => {
   const pieces: Array<{ start: number; chunk: number; next: number; audio: Array<Buffer> }> = []
   for (const run of runs.toSorted((a, b) => a.chunk - b.chunk || a.chunkOffset - b.chunkOffset)) {

@@ -1,4 +1,4 @@
-/** Reads happen beside the loop, and everybody who reads hears how it went. */
+/** Reads run in threads, and every request is settled. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
@@ -84,7 +84,7 @@ it.live("does not block the event loop while it reads whole chunks", () =>
     const reads = yield* Effect.forEach(Array.from({ length: 32 }), () =>
       Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)))
     )
-    // What is asked for takes many milliseconds to read; asking does not.
+    // The reads take many milliseconds; requesting them does not.
     yield* Effect.yieldNow
     assert.isTrue(reads.some((read) => read.pollUnsafe() === undefined))
     for (const read of reads) assert.isTrue(Buffer.from(yield* Fiber.join(read)).equals(bytes))

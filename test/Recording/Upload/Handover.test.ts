@@ -44,7 +44,7 @@ const openCapture = Effect.gen(function* () {
 })
 
 const bug = new Error("a bug")
-/** Dies as long as it is told to. */
+/** Dies while `state.isDying`. */
 const dying = () => {
   const state = { isDying: true, calls: 0 }
   const hook = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -131,7 +131,7 @@ for (const end of ["its answer is lost", "the node is killed after it"] as const
       const copy = Path.join(dataDir, "copy")
       const { put, state: store } = failing()
       const noted = yield* Deferred.make<void>()
-      /** The first note is written, and nobody hears of it. */
+      /** The first lost row is written, but its caller gets no result. */
       const lost = <A, E>(row: Effect.Effect<A, E>): Effect.Effect<A, E> =>
         row.pipe(
           Effect.tap(() =>

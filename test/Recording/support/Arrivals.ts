@@ -1,4 +1,4 @@
-/** Chunks as they may come to a conversation: with gaps, overlaps, jitter, other rates, losses, in any order, more than once. */
+/** Chunks of a conversation with gaps, overlaps, jitter, other rates and losses, in any order, also repeated. */
 import { Timeline } from "../../../src/Audio.ts"
 import type { NewChunk } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 
@@ -52,7 +52,7 @@ const shuffle = <A>(next: () => number, values: ReadonlyArray<A>): ReadonlyArray
     .sort((a, b) => a.at - b.at)
     .map(({ value }) => value)
 
-/** Batches in which they come. Some that were lost come stored later, some come again. */
+/** Batches of chunks. Some lost ones arrive stored later, some arrive twice. */
 export const arrivals = (seed: number, count: number, gap = gapSeconds): ReadonlyArray<ReadonlyArray<NewChunk>> => {
   const next = random(seed)
   const chunks = timeline(next, count, gap)
@@ -70,7 +70,7 @@ export const arrivals = (seed: number, count: number, gap = gapSeconds): Readonl
   return batches
 }
 
-/** What there is after some of them: stored wins over lost. */
+/** The chunks after these batches; stored replaces lost. */
 export const union = (batches: ReadonlyArray<ReadonlyArray<NewChunk>>): ReadonlyArray<NewChunk> => {
   const known = new Map<string, NewChunk>()
   for (const chunk of batches.flat()) {

@@ -1,4 +1,4 @@
-/** A thread that dies of what it is sent. */
+/** A reader thread that dies at its first message. */
 import { parentPort } from "node:worker_threads"
 
 parentPort?.on("message", () => {

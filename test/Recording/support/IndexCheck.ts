@@ -1,11 +1,11 @@
-/** Whether the index in the database is equal to the layout of all chunks. */
+/** Compares the index in the database with the layout of all chunks. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { Placement, Timeline } from "../../../src/Audio.ts"
 import type { NewChunk } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 
-/** All that the database says of a conversation. */
+/** All rows of a conversation. */
 const indexOf = Effect.fnUntraced(function* (conversation: string) {
   const sql = yield* SqlClient.SqlClient
   const files = yield* sql<Record<string, unknown>>`

@@ -46,7 +46,7 @@ export const container = (originalBytes: number, from: ReadonlyArray<Uint8Array>
   return Buffer.concat([head, ...framed])
 }
 
-/** How much of the audio is the tone: 1 for nothing else. */
+/** The share of the tone in the audio; 1 if it is nothing else. */
 export const toneShare = (pcm: Uint8Array, from: number, to: number): number => {
   const view = Buffer.from(pcm.buffer, pcm.byteOffset, pcm.length)
   let [sine, cosine, all] = [0, 0, 0]

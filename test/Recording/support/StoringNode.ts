@@ -28,7 +28,7 @@ export const rate = 8000
 export const epoch = 1_700_000_000
 
 export interface Hooks {
-  /** Around a put and around a row: what it does instead. */
+  /** Replace a put, and the insertion of a row. */
   readonly put?: <A, E>(
     put: Effect.Effect<A, E>,
     key: string,
@@ -36,15 +36,15 @@ export interface Hooks {
   ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly lost?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** Around what a capture asks the database as it enters a conversation, and as it compares. */
+  /** Replace the queries of a capture that enters a conversation, and that compares audio. */
   readonly enter?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly compare?: (rows: Stream.Stream<Chunk, DbError>) => Stream.Stream<Chunk, DbError>
-  /** Around the view of a conversation whose row was read. */
+  /** Replaces the view of a conversation whose row was read. */
   readonly view?: <A, E>(view: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly level?: Level
   /** How late the journal's next commit is. */
   readonly lateBy?: () => number
-  /** From 0 to 1; without it every chunk may be as long as a chunk may. */
+  /** From 0 to 1; by default every chunk can have the full length. */
   readonly random?: () => number
 }
 
@@ -57,7 +57,7 @@ const protectionConfig = (level: Level) =>
     masterSecrets: Option.some(Redacted.make(Buffer.alloc(32, 1).toString("base64")))
   })
 
-/** Commits are frequent; what a busy machine may exceed is long, and ends early wherever nothing hangs. */
+/** Frequent commits, and timeouts that a busy machine does not reach. */
 const fast = {
   commitInterval: Duration.millis(10),
   conversationLookup: Duration.seconds(30),
@@ -65,7 +65,7 @@ const fast = {
   sweepInterval: Duration.hours(1)
 }
 
-/** For a node whose uploads never end: it does not wait for them when it stops. */
+/** For a node whose uploads never end: it does not wait for them at its stop. */
 export const hanging = { drainTimeout: Duration.millis(50) }
 
 /** A node on `dataDir` with the storage and database of the test. */
@@ -183,7 +183,7 @@ export const inWorld = <A, E, R>(test: Effect.Effect<A, E, R>) =>
 
 const unavailable = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
 
-/** Every put fails until the answer is called; then those of user `stuck`, whose names are taken. */
+/** Every put fails while `state.down`; afterwards those of user `stuck`, whose keys are taken. */
 export const failing = () => {
   const state = { puts: 0, down: true }
   const put = <A, E>(
@@ -201,7 +201,7 @@ export const failing = () => {
 export const storedOf = (uid: string) =>
   Effect.map(objects, (objects) => objects.filter(({ key }) => key.startsWith(`chunks/${uid}/`)).length)
 
-/** Chunks of a conversation, by start, and what is heard of them. */
+/** Chunks of a conversation by start, and their audio. */
 export const chunksOf = (uid: string, conversation: string) =>
   Effect.gen(function* () {
     const recording = yield* Recording

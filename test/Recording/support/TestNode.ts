@@ -14,7 +14,7 @@ import { LiveConversation } from "../../../src/Recording/Journal/LiveConversatio
 import * as Settings from "../../../src/Settings.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
-/** The defaults, but for what a test says. */
+/** The defaults, with a test's overrides. */
 export const recordingConfig = (overrides: Partial<RecordingConfig["Service"]> = {}) =>
   Layer.effect(
     RecordingConfig,
@@ -36,11 +36,11 @@ export const newId = (): Uint8Array => {
   return id
 }
 
-/** Of user "u" in conversation "c", without audio. */
+/** A chunk of user "u" in conversation "c", without audio. */
 export const journalChunk = (): JournalChunk =>
   new JournalChunk({ id: newId(), uid: "u", conversation: "c", start: 0, sampleRate: 8000, codec: "pcm16" }, 0)
 
-/** What is recorded of a conversation of which nothing is stored. */
+/** The recorded audio of a conversation that is only in the journal. */
 const recordedIn = (journal: Journal["Service"], conversation: LiveConversation) =>
   RecordedAudio.layer.pipe(
     Layer.provide([
@@ -71,9 +71,9 @@ export class TestNode {
   readonly holding = { chunks: 0 }
   readonly sealed: Array<JournalChunk> = []
   readonly abandoned: Array<JournalChunk> = []
-  /** Seconds that were a replay. */
+  /** Seconds of replays. */
   replayed = 0
-  /** Reads of what is recorded. */
+  /** Reads of recorded audio. */
   recalls = 0
   now = 0
   readonly #overrides: Partial<CaptureHost>

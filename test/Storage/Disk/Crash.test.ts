@@ -13,7 +13,7 @@ import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const kills = 20
 
-/** Runs the putting process until it has acknowledged `count` puts; answers what it said before it died of SIGKILL. */
+/** Kills the putting process after `count` acknowledged puts; returns its output. */
 const killedAfter = (dataDir: string, take: string, count: number) =>
   Effect.callback<string>((resume) => {
     let said = ""

@@ -1,4 +1,4 @@
-/** Which failures of the disk may pass, and which will not. */
+/** Which failures of the disk are transient. */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { DiskFault, translate } from "../../../src/Storage/Disk/Fault.ts"

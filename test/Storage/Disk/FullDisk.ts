@@ -1,4 +1,4 @@
-/** A process that fills the disk under a store and says as JSON how that went: `node FullDisk.ts <dir>`. */
+/** A process that fills the disk under a store and prints the results as JSON: `node FullDisk.ts <dir>`. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Stream } from "effect"
 import * as fs from "node:fs"

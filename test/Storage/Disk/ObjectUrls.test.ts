@@ -1,4 +1,4 @@
-/** Signed URLs are handed out again while they are good for long enough. */
+/** The cache of signed URLs. */
 import { assert, it } from "@effect/vitest"
 import * as ObjectUrls from "../../../src/Storage/Disk/ObjectUrls.ts"
 

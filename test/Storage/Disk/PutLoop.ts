@@ -1,5 +1,5 @@
 /**
- * A process that puts, composes and relabels objects until it is killed, and says what was acknowledged:
+ * A process that puts, composes and relabels objects until it is killed, and prints what was acknowledged:
  * `node PutLoop.ts <dir> <take>`. Every object's metadata has its key, and `label` once it was relabelled.
  */
 import { Effect, Random } from "effect"

@@ -1,4 +1,4 @@
-/** Who we are to Google where nobody holds a private key, what becomes of requests without a token, and what one may not do. */
+/** Where tokens come from, and when they are fetched again. */
 import { assert, it } from "@effect/vitest"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Duration, Effect, Layer, Option, Stream } from "effect"
@@ -82,7 +82,7 @@ it.live(
           }
           assert.strictEqual(server.seen.length, 0)
           tokens.behaviour = "answer"
-          // On a busy machine even a prompt answer may come after so short a deadline.
+          // On a busy machine even a prompt response can miss such a short deadline.
           yield* Effect.retry(storage.put(object), { times: 20 })
         })
         yield* Effect.provide(Storage.use(use), layerWith(impatient))
@@ -169,7 +169,7 @@ it.live("retries once with a new token after a 401, then fails with the reason",
   )
 )
 
-/** Where the library looks; gone with the test. */
+/** The variable that the library reads; restored after the test. */
 const environment = (name: string, value: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {

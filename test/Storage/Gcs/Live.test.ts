@@ -69,9 +69,9 @@ it(
   "plays through a stalled, damaged or unauthorized download, and reports rejections and missing objects",
   { timeout: 120_000 },
   async () => {
-    // As by default, a listener waits as long as one request may stall.
+    // As by default, a listener's timeout equals the stall timeout of one request.
     const patience = { SPILLWAY_GCS_STALL_TIMEOUT: "4 seconds", SPILLWAY_FIRST_AUDIO_TIMEOUT: "4 seconds" }
-    // All of it in one chunk, so that it is read once.
+    // One chunk, so that it is read once.
     const server = await startServer(dataDir, env({ ...patience, SPILLWAY_CHUNK_DURATION: "1 minute" }))
     onTestFinished(() => server.kill())
     const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })

@@ -1,4 +1,4 @@
-/** How long requests to the bucket may take, and when they are made again, on a clock that the test moves. */
+/** Deadlines and retries of requests to the bucket, on a virtual clock. */
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"

@@ -13,7 +13,7 @@ export const small = noise(100_000)
 /** Uploaded in chunks. */
 export const large = noise(3_500_000)
 
-/** Each operation on `old`, or on its own new object, and how the server calls the request that does it. */
+/** Each operation on `old` or on a new object, with the server's name of its request. */
 export const operations: ReadonlyArray<
   readonly [operation: string, run: (storage: Store) => Effect.Effect<unknown, unknown>]
 > = [
@@ -28,6 +28,6 @@ export const operations: ReadonlyArray<
   ["remove", (storage) => storage.remove("old")]
 ]
 
-/** Waits for what the server sees, which is in this process. */
+/** Waits for a state of the server, which runs in this process. */
 export const until = (is: () => boolean) =>
   Effect.whileLoop({ while: () => !is(), body: () => Effect.sleep("1 millis"), step: () => {} })

@@ -1,4 +1,4 @@
-/** A disk store in a directory of its own that goes with the test. */
+/** A disk store in a temporary directory. */
 import { Duration, Effect, Layer } from "effect"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { PublicUrl } from "../../../src/PublicUrl.ts"
@@ -6,7 +6,7 @@ import * as DiskStorage from "../../../src/Storage/Disk/DiskStorage.ts"
 import { StorageConfig } from "../../../src/Storage/StorageConfig.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
-/** Small bounds, so that they are reached. */
+/** Small bounds, so that tests reach them. */
 const config = Layer.succeed(StorageConfig, {
   readChunk: 65_536,
   listHeads: 4,
@@ -20,7 +20,7 @@ const config = Layer.succeed(StorageConfig, {
 
 const publicUrl = Layer.succeed(PublicUrl, { base: () => "http://spillway.test:8080", setPort: () => {} })
 
-/** A store in this directory; anew each time it is called. */
+/** A new store in this directory. */
 export const diskStorage = (dataDir: string) =>
   Layer.fresh(DiskStorage.layer).pipe(Layer.provide([config, publicUrl, Layer.succeed(NodeConfig, { dataDir })]))
 

@@ -1,4 +1,4 @@
-/** A store on the protocol server, both of them gone with the test. */
+/** A store on the protocol server; both end with the test. */
 import { Duration, Effect, Layer, Option } from "effect"
 import { Storage } from "../../../src/Storage.ts"
 import { GcsConfig } from "../../../src/Storage/Gcs/GcsConfig.ts"
@@ -11,7 +11,7 @@ import type { Options } from "../../support/gcs/Server.ts"
 
 export const bucket = "spillway-test"
 
-/** Quick, so that tests are. */
+/** Short times, so that tests are fast. */
 export const limits: GcsConfig["Service"] = {
   bucket: Option.some(bucket),
   endpoint: Option.none(),
@@ -55,7 +55,7 @@ export const account = Account.make()
 
 export const keyFile = Effect.map(temporaryDirectory, (directory) => Account.writeKeyFile(directory, account))
 
-/** With a server, a store and, unless told otherwise, credentials of its own. */
+/** Runs with a new server, a store and, by default, new credentials. */
 export const using = <A, E, R>(
   use: (server: GcsServer, storage: Storage["Service"]) => Effect.Effect<A, E, R>,
   config: Partial<GcsConfig["Service"]> = {},

@@ -1,11 +1,11 @@
-/** What a test asks of a page in a real Chromium. */
+/** A page in a real Chromium, as tests use it. */
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 
-/** What the page sent and played, noted in the page itself. */
+/** The audio that the page sent and played, recorded inside the page. */
 export interface Noted {
   /** Audio messages: unix second of the first sample, and PCM16. */
   readonly sent: ReadonlyArray<{ readonly start: number; readonly pcm: Buffer }>
-  /** Pieces that were handed to the sound card: samples, and milliseconds from the page's start at which they are heard. */
+  /** Pieces scheduled for playback: samples, and their time in milliseconds since the page's start. */
   readonly played: ReadonlyArray<{ readonly samples: ReadonlyArray<number>; readonly heardAt: number }>
 }
 
@@ -40,7 +40,7 @@ export const noted = async (page: Page): Promise<Noted> => {
   return { played, sent: sent.map(({ pcm, start }) => ({ start, pcm: Buffer.from(pcm, "base64") })) }
 }
 
-/** What the page has sent, each sample once, in order. */
+/** The audio that the page has sent, each sample once, in order. */
 export const spoken = (sent: Noted["sent"], rate: number): Buffer => {
   const first = Math.min(...sent.map(({ start }) => start))
   const end = Math.max(...sent.map(({ pcm, start }) => Math.round((start - first) * rate) + pcm.length / 2))
@@ -54,10 +54,10 @@ export const forget = (page: Page) =>
     window.noted = { sent: [], played: [] }
   })
 
-/** For what a page is to show. A test that needs longer hangs. */
+/** Timeout for an element; a test that needs longer hangs. */
 export const patience = 90_000
 
-/** A page that fails the test when its script throws or its policy is broken: `broken` lists it. */
+/** A page; `broken` lists uncaught errors and violations of its policy. */
 export const open = async (browser: Browser, url: string, options: BrowserContextOptions = {}) => {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", ...options })
   await context.addInitScript(noteAll)

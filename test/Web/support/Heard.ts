@@ -1,7 +1,7 @@
-/** What the microphone gives to the page, counted in the page itself. */
+/** Counts the microphone's samples inside the page. */
 import type { Suite } from "./Suite.ts"
 
-/** The page, with its microphone's track at hand and the samples counted that the audio thread gave. */
+/** The page with the microphone's track, and the number of samples from the audio thread. */
 export const heard = async (here: Suite, key = here.server.key) => {
   const opened = await here.open({}, "none")
   await opened.context.addInitScript(() => {

@@ -7,14 +7,14 @@ import type { Place } from "./Suite.ts"
 export const rate = 8_000
 export const hours = 2
 
-/** What a server needs that takes it in quickly. */
+/** Settings of a server that accepts it quickly. */
 export const longTalkSettings = {
   SPILLWAY_CAPTURE_BUFFER: "2 MiB",
   SPILLWAY_CAPTURES_PER_USER: "100",
   SPILLWAY_FRAMES_PER_SECOND: "100000"
 }
 
-/** Every second of it begins with its own number. */
+/** Every second begins with its number. */
 export const longTalk = (): Buffer => {
   const pcm = Buffer.alloc(hours * 3600 * rate * 2)
   for (let index = 0; index < pcm.length / 2; index++) {
@@ -29,7 +29,7 @@ export const send = (server: Place, conversation: string, pcm: Buffer, start: nu
 
 export const card = (page: Page, name: string) => page.locator(`li[data-conversation="${name}"]`)
 
-/** Plays `name` and seeks to each of `shares` of it; returns how many milliseconds after the click that place is heard. */
+/** Plays `name` and seeks to each of `shares`; returns the milliseconds from each click to its audio. */
 export const seekTo = async (page: Page, name: string, pcm: Buffer, shares: ReadonlyArray<number>) => {
   await card(page, name).locator(".disclose").click()
   await card(page, name).getByText("2:00:00").nth(1).waitFor()
@@ -51,7 +51,7 @@ export const seekTo = async (page: Page, name: string, pcm: Buffer, shares: Read
     await page.waitForFunction(() => document.body.dataset["sought"] !== undefined)
     const sought = Number(await page.evaluate(() => document.body.dataset["sought"]))
     const expected = hours * 3600 * share
-    // A point of the waveform is 12 seconds wide. What was fetched for the position before may come first.
+    // A point of the waveform is 12 seconds wide. Audio of the previous position can arrive first.
     const near = pcm.subarray((expected - 15) * rate * 2, (expected + 20) * rate * 2)
     let seen = 0
     for (let heardAt: number | undefined; heardAt === undefined;) {

@@ -1,14 +1,14 @@
-/** What a test does with the recorder of the page, and sees of it. */
+/** The page's recorder, as tests use it. */
 import type { Page } from "playwright-core"
 import type { Server } from "../../support/Server.ts"
 import { patience } from "./Chromium.ts"
 
-/** A server, and the key of whoever asks. */
+/** A server and a key. */
 type Place = Pick<Server, "url" | "key">
 
 export const record = (page: Page) => page.getByRole("button", { name: "Record", exact: true }).click()
 export const stop = (page: Page) => page.getByRole("button", { name: "Stop", exact: true }).click()
-/** The newest. */
+/** The newest recording. */
 export const job = (page: Page) => page.locator(".job").first()
 export const name = async (page: Page) => (await job(page).getAttribute("data-conversation")) ?? ""
 export const seconds = async (page: Page, position: string) =>
@@ -24,7 +24,7 @@ export const reach = (page: Page, position: string, least: number) =>
   )
 export const stored = (page: Page) => job(page).getByText("Stored", { exact: true }).waitFor({ timeout: patience })
 
-/** Files that are dropped on the page, all at once. */
+/** Drops files on the page, all at once. */
 export const drop = (page: Page, files: Readonly<Record<string, Buffer>>) =>
   page.evaluate(
     (files) => {
@@ -47,11 +47,11 @@ export const api = async ({ key, url }: Place, path: string, init: RequestInit =
   return response
 }
 
-/** Another key of a user. */
+/** Creates another key of a user. */
 export const keyOf = async (server: Place, uid: string): Promise<{ readonly id: string; readonly key: string }> =>
   JSON.parse(await (await api(server, "/v1/keys", { method: "POST", body: JSON.stringify({ uid }) })).text())
 
-/** All of a conversation's audio that the server has. */
+/** All audio of a conversation on the server. */
 export const kept = async (server: Place, conversation: string, uid?: string): Promise<Buffer> => {
   const of = uid === undefined ? "" : `uid=${uid}`
   const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(

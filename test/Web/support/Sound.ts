@@ -1,7 +1,7 @@
-/** Sounds that are made, and compared. */
+/** Generates and compares sounds. */
 import { random } from "../../support/Crash.ts"
 
-/** Noise through a low pass, loud and quiet in turns: like nothing else but itself. */
+/** Low-pass noise, alternately loud and quiet, that matches only itself. */
 export const noise = (seconds: number, rate: number, seed = 1): Buffer => {
   const next = random(seed)
   const pcm = Buffer.alloc(Math.round(seconds * rate) * 2)
@@ -38,9 +38,9 @@ export const wav = (
 export const samplesOf = (pcm: Buffer): Int16Array => new Int16Array(Uint8Array.from(pcm).buffer)
 
 interface Match {
-  /** Sample of the second sound at which the first one lies best. */
+  /** Sample of the second sound at which the first one matches best. */
   readonly lag: number
-  /** 1: the same but for its level. */
+  /** 1 if they differ only in level. */
   readonly correlation: number
   /** Of the first to the second. */
   readonly level: number
@@ -57,7 +57,7 @@ const at = (a: Int16Array, b: Int16Array, lag: number, length: number): Match =>
   return { lag, correlation: ab / Math.sqrt(aa * bb || 1), level: Math.sqrt(aa / (bb || 1)) }
 }
 
-/** Where `part` lies in `whole`: found with its first `probe` samples, judged by all of it. */
+/** Finds `part` in `whole` by its first `probe` samples, and compares all of it. */
 export const match = (part: Int16Array, whole: Int16Array, probe: number): Match => {
   let best = { lag: 0, correlation: -1, level: 0 }
   for (let lag = 0; lag + part.length <= whole.length; lag++) {

@@ -1,4 +1,4 @@
-/** What the tests of a file have in common: the run's browser with its microphone, and a server. */
+/** The shared browser with its microphone, and a server, for the tests of a file. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, beforeAll, beforeEach } from "@effect/vitest"
@@ -10,7 +10,7 @@ import { dataDirectory, type Server, startServer } from "../../support/Server.ts
 import { open } from "./Chromium.ts"
 import { keyOf } from "./RecordPanel.ts"
 
-/** Where a page is opened, and with which key. */
+/** The server of a page, and the key it is opened with. */
 export type Place = Pick<Server, "url" | "key">
 
 const suite = <S extends Place>(start: () => Promise<S>, end: (server: S | undefined) => Promise<void>) => {
@@ -40,7 +40,7 @@ const suite = <S extends Place>(start: () => Promise<S>, end: (server: S | undef
 
 export type Suite = ReturnType<typeof ownSuite> | ReturnType<typeof sharedSuite>
 
-/** On the server that all files share; `admin` has its admin key, `server` that of a user who is the file's own. */
+/** On the server that all files share; `admin` has its admin key, `server` that of the file's own user. */
 export const sharedSuite = () => {
   let admin: Place | undefined
   const start = async (): Promise<Place> => {
@@ -90,7 +90,7 @@ const startOwn = async (dataDir: string, settings: Readonly<Record<string, strin
   }
 }
 
-/** On a server of the file's own, for tests that stop it, or that want bounds which the others can't have. */
+/** On the file's own server, for tests that stop it or need other bounds. */
 export const ownSuite = (settings: Readonly<Record<string, string>> = pageSettings) => {
   const dataDir = dataDirectory()
   const here = suite(
@@ -100,7 +100,7 @@ export const ownSuite = (settings: Readonly<Record<string, string>> = pageSettin
       Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
     }
   )
-  // A test that fails may leave it stopped.
+  // A failed test can leave it stopped.
   beforeEach(() => here.server.startAgain())
   return here
 }

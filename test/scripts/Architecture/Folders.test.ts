@@ -10,7 +10,7 @@ const letters = (index: number) => `F${String(index).padStart(2, "0")}a`
 const many = (folder: string, count: number, end: string): Files =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`${folder}/${letters(i)}.${end}`, file("")]))
 
-/** So many small files, all imported by one. */
+/** `count` small files, all imported by one. */
 const imported = (count: number): Files => ({
   ...Object.fromEntries(
     Array.from({ length: count }, (_, i) => [`src/A/${letters(i)}.ts`, file(`export const ${letters(i)} = 1`)])

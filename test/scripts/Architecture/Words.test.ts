@@ -1,4 +1,4 @@
-/** Names, and how much of the code is comments. */
+/** Names, phrases of comments and titles, and the share of comments. */
 import { file, lines, suite } from "../../support/RuleCases.ts"
 
 suite("Words", [
@@ -15,6 +15,20 @@ suite("Words", [
     bad: { "src/A.ts": file("/** Bytes a second, of\n * late. */") },
     where: "src/A.ts:2",
     good: { "src/A.ts": file('/** Smoothed rate, which may have changed. */\nexport const A = "of late"') }
+  },
+  {
+    rule: "titles",
+    promise: "refuses a title that is no promise in plain English",
+    bad: { "test/A.test.ts": file('it.effect.each([1])("should work: %s", () => {})') },
+    where: "test/A.test.ts:2",
+    good: { "test/A.test.ts": file('it("works", () => { expect("it should") })') }
+  },
+  {
+    rule: "titles",
+    promise: "refuses a title with a phrase that is not plain English",
+    bad: { "test/A.test.ts": file("describe(`what is there ${1}`, () => {})") },
+    where: "test/A.test.ts:2",
+    good: { "src/A.ts": file('it("should not be here", () => {})') }
   },
   {
     rule: "comments",

@@ -6,7 +6,7 @@ import { seed as first } from "../../../support/Seed.ts"
 
 const pieceSeconds = 0.1
 
-/** What passes between two pieces: mostly a tenth of a second, sometimes a gap, sometimes the clock is set. */
+/** Seconds between two pieces: mostly a tenth, sometimes a gap, sometimes the clock is set. */
 const passes = (next: () => number): number => {
   const kind = next()
   if (kind < 0.1) return pieceSeconds + (next() - 0.5) * 4_000
@@ -25,14 +25,14 @@ it("gives every sample a later time than the one before, and finds it by that ti
       clock += passes(next)
       buffer.push(new Uint8Array(2 * samples), clock)
       const first = buffer.end - samples
-      const told = `seed ${seed}, piece ${piece}`
-      if (first > acknowledged) assert.isAbove(buffer.timeOf(first), buffer.timeOf(first - 1), told)
+      const place = `seed ${seed}, piece ${piece}`
+      if (first > acknowledged) assert.isAbove(buffer.timeOf(first), buffer.timeOf(first - 1), place)
       const sample = acknowledged + Math.floor(next() * (buffer.end - acknowledged))
-      assert.strictEqual(buffer.sampleAt(buffer.timeOf(sample)), sample, told)
+      assert.strictEqual(buffer.sampleAt(buffer.timeOf(sample)), sample, place)
       if (next() > 0.3) continue
       const to = Math.min(buffer.end, buffer.breakAfter(acknowledged), acknowledged + Math.floor(next() * 3 * rate))
       if (to <= acknowledged) continue
-      assert.strictEqual(buffer.sampleAt(buffer.timeOf(to - 1) + 1 / rate), to, told)
+      assert.strictEqual(buffer.sampleAt(buffer.timeOf(to - 1) + 1 / rate), to, place)
       acknowledged = to
       buffer.release(acknowledged)
     }
