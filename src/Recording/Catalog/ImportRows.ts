@@ -33,7 +33,7 @@ export class ImportRows extends Context.Service<
     /** The indexed ones among `objects`, by key. */
     known(
       uid: string,
-      objects: ReadonlyArray<{ readonly key: string; readonly conversation: string }>
+      objects: ReadonlyArray<Pick<KnownChunk, "key" | "conversation" | "start">>
     ): Effect.Effect<ReadonlyMap<string, KnownChunk>, DbError>
     /** Adds peaks to rows that have none. */
     addPeaks(
@@ -54,6 +54,9 @@ const idOf = (key: string): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
+/** Most seconds between the start that an object states and that of its row: one is its name's, the other its metadata's. */
+const nearSeconds = 1
+
 /** As text: the client rejects byte arrays that contain nulls. */
 const hexOf = (bytes: Uint8Array | null): string => (bytes === null ? "" : Buffer.from(bytes).toString("hex"))
 
@@ -70,21 +73,30 @@ const make = Effect.gen(function* () {
     return { clear: all.map(({ peaks }) => hexOf(peaks)), sealed: all.map(({ sealedPeaks }) => hexOf(sealedPeaks)) }
   })
 
+  const find = Effect.fn("ImportRows.known")(function* (
+    uid: string,
+    objects: ReadonlyArray<Pick<KnownChunk, "key" | "conversation" | "start">>
+  ) {
+    const wanted = objects.map(({ conversation, key, start }) => ({ conversation, key, start }))
+    const rows = yield* db.read(
+      "ImportRows.known",
+      (sql) => sql<KnownChunk>`
+        select w."conversation", c.id::text as id, w.key, c.start_at as start, c.samples::float8 as samples,
+               c.sample_rate as "sampleRate", c.peaks is not null or c.sealed_peaks is not null as "hasPeaks"
+        from json_to_recordset(${JSON.stringify(wanted)}::json) as w("conversation" text, key text, start float8)
+        cross join lateral (
+          select * from chunks
+          where uid = ${uid} and conversation_id = w."conversation"
+            and start_at between w.start - ${nearSeconds}::float8 and w.start + ${nearSeconds}::float8
+            and object_key = w.key
+          limit 1
+        ) as c`
+    )
+    return new Map(rows.map((row) => [row.key, row]))
+  })
+
   return ImportRows.of({
-    known: Effect.fn("ImportRows.known")(function* (uid, objects) {
-      const conversations = [...new Set(objects.map(({ conversation }) => conversation))]
-      const rows = yield* db.read(
-        "ImportRows.known",
-        (sql) => sql<KnownChunk>`
-          select c.conversation_id as conversation, c.id::text as id, c.object_key as key, c.start_at as start,
-                 c.samples::float8 as samples, c.sample_rate as "sampleRate",
-                 c.peaks is not null or c.sealed_peaks is not null as "hasPeaks"
-          from chunks c
-          where c.uid = ${uid} and c.conversation_id = any(${conversations}::text[])
-            and c.object_key = any(${objects.map(({ key }) => key)}::text[])`
-      )
-      return new Map(rows.map((row) => [row.key, row]))
-    }),
+    known: find,
     addPeaks: Effect.fn("ImportRows.addPeaks")(function* (uid, chunks) {
       const drawn = chunks.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks !== undefined)
       if (drawn.length === 0) return
@@ -120,16 +132,9 @@ const make = Effect.gen(function* () {
     }),
     insert: Effect.fn("ImportRows.insert")(function* (uid, chunks) {
       let added = 0
-      for (const [conversation, own] of Map.groupBy(chunks, (chunk) => chunk.conversation)) {
-        const known = yield* db.read(
-          "ImportRows.keys",
-          (sql) => sql<{ readonly key: string }>`
-            select object_key as key from chunks
-            where uid = ${uid} and conversation_id = ${conversation}
-              and object_key = any(${own.map(({ key }) => key)}::text[])`
-        )
-        const keys = new Set(known.map(({ key }) => key))
-        const fresh = own.filter(({ key }) => !keys.has(key))
+      const known = yield* find(uid, chunks)
+      const unknown = chunks.filter(({ key }) => !known.has(key))
+      for (const [conversation, fresh] of Map.groupBy(unknown, (chunk) => chunk.conversation)) {
         const began = fresh.reduce((began, { start }) => Math.min(began, start), Infinity)
         const additions = yield* Effect.forEach(fresh, (chunk) =>
           Effect.map(PeaksAtRest.toRow(protection, uid, chunk.key, chunk.peaks), (atRest): NewChunk => ({
@@ -140,7 +145,7 @@ const make = Effect.gen(function* () {
             object: { bytes: chunk.bytes, crc32c: chunk.crc32c }
           }))
         )
-        if (fresh.length > 0) added += yield* index.insert({ uid, conversation }, additions, began)
+        added += yield* index.insert({ uid, conversation }, additions, began)
       }
       return added
     })

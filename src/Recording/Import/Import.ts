@@ -72,7 +72,11 @@ const make = Effect.gen(function* () {
       }))
       const knownRows = yield* rows.known(
         uid,
-        named.flatMap(({ head, name }) => (name === undefined ? [] : [{ key: head.key, ...name }]))
+        named.flatMap(({ head, name }) =>
+          name === undefined
+            ? []
+            : [{ key: head.key, conversation: name.conversation, start: Inspection.startOf(head, name) }]
+        )
       )
       const looks = yield* Effect.forEach(
         named,

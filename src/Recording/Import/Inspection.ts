@@ -49,6 +49,11 @@ const spanOf = (head: ObjectHead): Option.Option<Span.Span> =>
     sampleRate: span.v2_sample_rate
   }))
 
+/** Unix second at which the object's audio begins, or would. */
+export function startOf(head: ObjectHead, name: ObjectName.ObjectName): number {
+  return Option.match(spanOf(head), { onNone: () => name.start, onSome: ({ start }) => start })
+}
+
 export interface Inspected {
   readonly known?: KnownChunk
   readonly added?: ImportedChunk
