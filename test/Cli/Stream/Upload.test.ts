@@ -21,7 +21,7 @@ const wav = {
 }
 
 const screenThat = (said: Array<string>, drawn: Array<number | undefined>) => ({
-  say: (text: string) => Effect.sync(() => void said.push(text)),
+  print: (text: string) => Effect.sync(() => void said.push(text)),
   progress: (fraction: number | undefined) => Effect.sync(() => void drawn.push(fraction))
 })
 
