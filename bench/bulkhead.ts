@@ -2,7 +2,7 @@
 import { bulkhead as cockatielBulkhead } from "cockatiel"
 import { Duration, Effect, Semaphore } from "effect"
 import pLimit from "p-limit"
-import * as Bulkhead from "../src/Bulkhead.ts"
+import * as Bulkhead from "../src/Bulkhead/Bulkhead.ts"
 
 const permits = 8
 const workers = 64

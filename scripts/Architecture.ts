@@ -1,6 +1,7 @@
 /** The architecture check: applies every rule to the project's sources. Each rule has a test that sees it fail. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Callers from "./Architecture/Callers.ts"
 import * as Folders from "./Architecture/Folders.ts"
 import * as Imports from "./Architecture/Imports.ts"
 import * as Layout from "./Architecture/Layout.ts"
@@ -10,7 +11,14 @@ import * as Words from "./Architecture/Words.ts"
 
 const folders = ["src", "test", "scripts", "bench"]
 
-export const rules = [...Layout.rules, ...Folders.rules, ...Imports.rules, ...Syntax.rules, ...Words.rules]
+export const rules = [
+  ...Layout.rules,
+  ...Folders.rules,
+  ...Callers.rules,
+  ...Imports.rules,
+  ...Syntax.rules,
+  ...Words.rules
+]
 
 /** Every TypeScript file of the project, by its path from the root. */
 export const sources = (root: string): ReadonlyMap<string, Source> =>

@@ -1,4 +1,4 @@
 /** Authentication and authorization: access keys, principals, scopes. */
-export { Access, type KeySources } from "./Auth/Access.ts"
+export { Access } from "./Auth/Access.ts"
 export { Authorization } from "./Auth/Authorization.ts"
-export { actingFor, Principal, requireScope, type Scope } from "./Auth/Principal.ts"
+export { Principal } from "./Auth/Principal.ts"

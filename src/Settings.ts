@@ -29,9 +29,6 @@ export interface Setting<out A> {
   readonly parse: (raw: string | undefined) => Result.Result<A, string>
 }
 
-/** The settings that a configuration of shape `V` is read from. */
-export type Settings<V> = { readonly [K in keyof V]: Setting<V[K]> }
-
 /** The configuration that a record of settings is read into. */
 export type Values<S> = { readonly [K in keyof S]: S[K] extends Setting<infer A> ? A : never }
 

@@ -17,6 +17,8 @@ export interface Import {
   readonly typeOnly: boolean
   /** `import * as`, `export * as`. */
   readonly namespace: boolean
+  /** What is imported or re-exported, by its name there; the name here of a namespace. */
+  readonly names: ReadonlyArray<string>
   /** The path from the root, when it is a file of this project. */
   readonly target: string | undefined
 }
@@ -94,11 +96,18 @@ export const parse = (path: string, text: string): Source => {
     const after = starts.findIndex((start) => start > offset)
     return after === -1 ? starts.length : after
   }
-  const imported = (specifier: string, start: number, typeOnly: boolean, namespace: boolean): Import => ({
+  const imported = (
+    specifier: string,
+    start: number,
+    typeOnly: boolean,
+    namespace: boolean,
+    names: ReadonlyArray<string | null>
+  ): Import => ({
     specifier,
     line: lineOf(start),
     typeOnly,
     namespace,
+    names: names.filter((name) => name !== null),
     target: resolve(path, specifier)
   })
   const imports = [
@@ -107,19 +116,24 @@ export const parse = (path: string, text: string): Source => {
         moduleRequest.value,
         start,
         entries.length > 0 && entries.every((entry) => entry.isType),
-        entries.some((entry) => entry.importName.kind === "NamespaceObject")
+        entries.some((entry) => entry.importName.kind === "NamespaceObject"),
+        entries.map((entry) => entry.importName.name ?? entry.localName.value)
       )
     ),
     ...module.staticExports.flatMap(({ entries, start }) =>
       entries.flatMap((entry) =>
         entry.moduleRequest === null
           ? []
-          : [imported(entry.moduleRequest.value, start, entry.isType, entry.importName.kind === "All")]
+          : [
+              imported(entry.moduleRequest.value, start, entry.isType, entry.importName.kind === "All", [
+                entry.importName.name ?? entry.exportName.name
+              ])
+            ]
       )
     ),
     ...module.dynamicImports.flatMap(({ moduleRequest, start }) => {
       const quoted = /^(["'`])(.*)\1$/.exec(text.slice(moduleRequest.start, moduleRequest.end))
-      return quoted?.[2] === undefined ? [] : [imported(quoted[2], start, false, true)]
+      return quoted?.[2] === undefined ? [] : [imported(quoted[2], start, false, true, [])]
     })
   ]
   const exports = module.staticExports.flatMap(({ entries }) =>

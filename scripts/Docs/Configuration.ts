@@ -1,7 +1,7 @@
 /** The tables of docs/configuration.md, rendered from the settings in the code. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { moduleOf } from "../../src/Settings.ts"
+import * as Settings from "../../src/Settings.ts"
 
 /** The document that holds the tables. */
 export const file = "docs/configuration.md"
@@ -54,7 +54,7 @@ const rowOf = ({ defaultText, doc, env, expected, secret }: Setting): string => 
 /** One section with a table for each module, in the order of the groups. */
 export function render(groups: ReadonlyArray<Group>): string {
   const shown = groups.filter((group) => publicOf(group).length > 0)
-  return [...Map.groupBy(shown, moduleOf)]
+  return [...Map.groupBy(shown, Settings.moduleOf)]
     .map(([module, of]) =>
       [
         `## ${module}`,
@@ -104,8 +104,8 @@ export async function load(root: string): Promise<Loaded> {
   )
   const others = modules.flatMap((module) => groupsIn(module)).filter((group) => !groups.includes(group))
   return {
-    groups: [...groups, ...others.filter((group) => moduleOf(group) === commandLine)],
-    unused: others.filter((group) => moduleOf(group) !== commandLine)
+    groups: [...groups, ...others.filter((group) => Settings.moduleOf(group) === commandLine)],
+    unused: others.filter((group) => Settings.moduleOf(group) !== commandLine)
   }
 }
 

@@ -2,8 +2,9 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect"
 import { TestClock } from "effect/testing"
-import { NestedRun, StorageBulkheads } from "../../src/Bulkhead.ts"
+import { StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
+import { NestedRun } from "../../src/Bulkhead/Saturated.ts"
 import { make } from "./support/TestBulkhead.ts"
 
 const ticks = Effect.repeat(Effect.yieldNow, { times: 20 })

@@ -347,6 +347,7 @@ describe("Architecture", () => {
   it("has a failing case for every rule", () => {
     const elsewhere = [
       "no-escape",
+      "caller",
       "folder-size",
       "prefixes",
       "one-importer",

@@ -1,6 +1,6 @@
 /** Small bulkheads for tests. */
 import { Duration } from "effect"
-import * as Bulkhead from "../../../src/Bulkhead.ts"
+import * as Bulkhead from "../../../src/Bulkhead/Bulkhead.ts"
 
 export const make = (options: Partial<Bulkhead.Options>) =>
   Bulkhead.make({
