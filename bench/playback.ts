@@ -172,7 +172,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const quick = args.includes("--quick")
   const [rounds, count] = quick ? [3, 100] : [9, 400]
   const dataDir = dataDirectory()
-  const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_FRAMES_PER_SECOND: "100000" })
+  const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", FRAMES_PER_SECOND: "100000" })
   try {
     const pcm = speech()
     const recorded = await record(server, pcm)

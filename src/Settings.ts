@@ -12,12 +12,13 @@ import {
   Result,
   Schema
 } from "effect"
-import { type Names, unknown, UnknownSetting, warnings } from "./Settings/UnknownSetting.ts"
+import { type Names, prefix, unknown, UnknownSetting, warnings } from "./Settings/UnknownSetting.ts"
 
 export { unknown, warnings } from "./Settings/UnknownSetting.ts"
 
 /** One environment variable. `parse` returns the value, or what was found instead. */
 export interface Setting<out A> {
+  /** Of a constant, the name without `SPILLWAY_`. */
   readonly env: string
   readonly doc: string
   readonly expected: string
@@ -87,7 +88,7 @@ export const Constants = Context.Reference<Readonly<Record<string, string>>>("sp
   defaultValue: () => ({})
 })
 
-/** A value that no operator has a reason to change. A variable of this name is reported at start as removed. */
+/** A value that no operator has a reason to change. `SPILLWAY_` and its name in a variable is reported as removed. */
 export function constant<A>(setting: Setting<A>): Setting<A> {
   return { ...setting, constant: true }
 }
@@ -281,12 +282,12 @@ export function publicOf({ settings }: Pick<Group, "settings">): ReadonlyArray<S
   return Object.values(settings).filter((setting) => setting.constant !== true)
 }
 
-/** The names of all settings of these groups, and the fixed values of their constants by name. */
+/** The names of all settings of these groups, and of the variables that their constants were, with their fixed values. */
 export function namesOf(groups: ReadonlyArray<Pick<Group, "settings">>): Names {
   const constants = groups.flatMap(({ settings }) => Object.values(settings)).filter((setting) => setting.constant)
   return {
     known: groups.flatMap(publicOf).map(({ env }) => env),
-    removed: new Map(constants.map(({ defaultText = "nothing", env }) => [env, defaultText]))
+    removed: new Map(constants.map(({ defaultText = "nothing", env }) => [`${prefix}_${env}`, defaultText]))
   }
 }
 

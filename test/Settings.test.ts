@@ -11,8 +11,10 @@ const known = [
   "DATABASE_URL"
 ]
 
+const constants = { sweep: Settings.constant(Settings.duration("SWEEP_INTERVAL", "30 seconds", "An interval.")) }
+
 const unknown = (env: Record<string, string>) =>
-  Settings.unknown({ known, removed: new Map([["SPILLWAY_SWEEP_INTERVAL", "30 seconds"]]) }).pipe(
+  Settings.unknown({ ...Settings.namesOf([{ settings: constants }]), known }).pipe(
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord(env)),
     Effect.map((found) => found.map(({ message }) => message))
   )
@@ -55,16 +57,16 @@ it.effect("says that a setting of an earlier release was removed, and what appli
 
 it.effect("overrides a constant from a layer, but from no environment variable", () =>
   Effect.gen(function* () {
-    const settings = { size: Settings.constant(Settings.bytes("SPILLWAY_SIZE", "64 KiB", "A size.")) }
-    const environment = ConfigProvider.fromEnvRecord({ SPILLWAY_SIZE: "no size" })
+    const settings = { size: Settings.constant(Settings.bytes("SIZE", "64 KiB", "A size.")) }
+    const environment = ConfigProvider.fromEnvRecord({ SPILLWAY_SIZE: "no size", SIZE: "no size" })
     const read = Settings.read(settings).pipe(Effect.provideService(ConfigProvider.ConfigProvider, environment))
     assert.deepStrictEqual(yield* read, { size: 65_536 })
-    const other = yield* Effect.provideService(read, Settings.Constants, { SPILLWAY_SIZE: "1 KiB" })
+    const other = yield* Effect.provideService(read, Settings.Constants, { SIZE: "1 KiB" })
     assert.deepStrictEqual(other, { size: 1_024 })
-    const wrong = yield* Effect.flip(Effect.provideService(read, Settings.Constants, { SPILLWAY_SIZE: "no size" }))
+    const wrong = yield* Effect.flip(Effect.provideService(read, Settings.Constants, { SIZE: "no size" }))
     assert.deepStrictEqual(
       wrong.problems.map(({ env }) => env),
-      ["SPILLWAY_SIZE"]
+      ["SIZE"]
     )
   })
 )

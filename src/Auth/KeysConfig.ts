@@ -17,7 +17,7 @@ const settings = {
   ),
   cacheEntries: Settings.constant(
     Settings.integer(
-      "SPILLWAY_KEY_CACHE_ENTRIES",
+      "KEY_CACHE_ENTRIES",
       10_000,
       { min: 1, max: 1_000_000 },
       "Keys remembered in memory, unknown ones included; the least recently used is looked up again."
@@ -25,7 +25,7 @@ const settings = {
   ),
   cacheTime: Settings.constant(
     Settings.duration(
-      "SPILLWAY_KEY_CACHE_TIME",
+      "KEY_CACHE_TIME",
       "10 seconds",
       "Time that a key is cached. Another node may accept a key for this long after its revocation."
     )

@@ -20,7 +20,7 @@ const settings = {
   ),
   waiting: Settings.constant(
     Settings.integer(
-      "SPILLWAY_BULKHEAD_WAITING",
+      "BULKHEAD_WAITING",
       1_000,
       waiters,
       "What may wait for each of these; more is turned away with 503."
@@ -28,7 +28,7 @@ const settings = {
   ),
   waitingPerUser: Settings.constant(
     Settings.integer(
-      "SPILLWAY_BULKHEAD_WAITING_PER_USER",
+      "BULKHEAD_WAITING_PER_USER",
       64,
       waiters,
       "What one user may have waiting for each of these; more is turned away with 503."
@@ -36,17 +36,13 @@ const settings = {
   ),
   retryAfter: Settings.constant(
     Settings.duration(
-      "SPILLWAY_BULKHEAD_RETRY_AFTER",
+      "BULKHEAD_RETRY_AFTER",
       "1 second",
       "`Retry-After` of a refusal: permits become free within this time."
     )
   ),
   warnEvery: Settings.constant(
-    Settings.duration(
-      "SPILLWAY_BULKHEAD_WARN_EVERY",
-      "1 minute",
-      "How often the log says that one is full, while it is."
-    )
+    Settings.duration("BULKHEAD_WARN_EVERY", "1 minute", "How often the log says that one is full, while it is.")
   )
 }
 

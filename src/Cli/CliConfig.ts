@@ -22,17 +22,17 @@ const settings = {
   ),
   maxUnacknowledged: Settings.constant(
     Settings.duration(
-      "SPILLWAY_CLI_MAX_UNACKNOWLEDGED",
+      "CLI_MAX_UNACKNOWLEDGED",
       "300 seconds",
       "`stream`: audio that may be on its way without an acknowledgement; then it waits."
     )
   ),
   maxBuffered: Settings.constant(
-    Settings.bytes("SPILLWAY_CLI_MAX_BUFFERED", "1 MiB", "`stream`: bytes that may wait in the socket; then it waits.")
+    Settings.bytes("CLI_MAX_BUFFERED", "1 MiB", "`stream`: bytes that may wait in the socket; then it waits.")
   ),
   framesPerSecond: Settings.constant(
     Settings.integer(
-      "SPILLWAY_CLI_FRAMES_PER_SECOND",
+      "CLI_FRAMES_PER_SECOND",
       150,
       { min: 1, max: 10_000 },
       "`stream --fast`: messages sent per second at most; a server closes a socket that sends more than 200."
@@ -40,7 +40,7 @@ const settings = {
   ),
   fastFrame: Settings.constant(
     Settings.duration(
-      "SPILLWAY_CLI_FAST_FRAME",
+      "CLI_FAST_FRAME",
       "1 second",
       "`stream --fast`: audio in one message; a server accepts messages up to its SPILLWAY_FRAME_BYTES."
     )
@@ -57,14 +57,14 @@ const settings = {
     "Reconnections in a row without progress; then the command fails. Raise it for commands that run unattended through long outages; 0 in scripts that retry themselves."
   ),
   backoff: Settings.constant(
-    Settings.duration("SPILLWAY_CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles.")
+    Settings.duration("CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles.")
   ),
   maxBackoff: Settings.constant(
-    Settings.duration("SPILLWAY_CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection.")
+    Settings.duration("CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection.")
   ),
   maxRetryAfter: Settings.constant(
     Settings.duration(
-      "SPILLWAY_CLI_MAX_RETRY_AFTER",
+      "CLI_MAX_RETRY_AFTER",
       "1 minute",
       "Longest pause that a server may ask for (`Retry-After`); when it asks for more, the command fails."
     )

@@ -20,7 +20,7 @@ const settings = {
   ),
   waiters: Settings.constant(
     Settings.integer(
-      "SPILLWAY_DB_WAITERS",
+      "DB_WAITERS",
       1000,
       { min: 1, max: 100_000 },
       "Operations of recording, and as many of requests, that may wait for a connection. One more is refused at once (503)."
@@ -28,38 +28,36 @@ const settings = {
   ),
   statementTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_DB_STATEMENT_TIMEOUT",
+      "DB_STATEMENT_TIMEOUT",
       "30 seconds",
       "How long one operation may run. Then it is cancelled on the server, and not tried again (503)."
     )
   ),
   deadline: Settings.constant(
     Settings.duration(
-      "SPILLWAY_DB_DEADLINE",
+      "DB_DEADLINE",
       "60 seconds",
       "How long one operation may take with waiting and all retries. Then it fails (503)."
     )
   ),
   retries: Settings.constant(
     Settings.integer(
-      "SPILLWAY_DB_RETRIES",
+      "DB_RETRIES",
       5,
       { min: 0, max: 100 },
       "Retries after the first attempt, when the database refused for now. Then the operation fails (503)."
     )
   ),
   retryBase: Settings.constant(
-    Settings.duration("SPILLWAY_DB_RETRY_BASE", "100 millis", "Wait before the first retry; doubles each time.")
+    Settings.duration("DB_RETRY_BASE", "100 millis", "Wait before the first retry; doubles each time.")
   ),
-  retryCap: Settings.constant(
-    Settings.duration("SPILLWAY_DB_RETRY_CAP", "2 seconds", "Longest wait between two attempts.")
-  ),
+  retryCap: Settings.constant(Settings.duration("DB_RETRY_CAP", "2 seconds", "Longest wait between two attempts.")),
   retryFloor: Settings.constant(
-    Settings.duration("SPILLWAY_DB_RETRY_FLOOR", "10 millis", "Shortest wait between two attempts.")
+    Settings.duration("DB_RETRY_FLOOR", "10 millis", "Shortest wait between two attempts.")
   ),
   retryJitter: Settings.constant(
     Settings.integer(
-      "SPILLWAY_DB_RETRY_JITTER",
+      "DB_RETRY_JITTER",
       25,
       { min: 0, max: 100 },
       "Percent by which each wait is made longer or shorter at random, so that nodes do not retry in step."
@@ -67,14 +65,14 @@ const settings = {
   ),
   connectTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_DB_CONNECT_TIMEOUT",
+      "DB_CONNECT_TIMEOUT",
       "5 seconds",
       "How long one connection may take to open. Then that attempt failed."
     )
   ),
   startTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_DB_START_TIMEOUT",
+      "DB_START_TIMEOUT",
       "10 seconds",
       "How long to wait at start for an external database that does not answer yet. Then the program ends."
     )
@@ -87,14 +85,14 @@ const settings = {
   ),
   postgresStartTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_POSTGRES_START_TIMEOUT",
+      "POSTGRES_START_TIMEOUT",
       "5 minutes",
       "How long the node's own PostgreSQL may take to start; after a crash it first replays its log. Then the program ends."
     )
   ),
   postgresStopTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_POSTGRES_STOP_TIMEOUT",
+      "POSTGRES_STOP_TIMEOUT",
       "10 seconds",
       "How long the node's own PostgreSQL may take to stop. Then it is ended at once and replays its log at the next start."
     )

@@ -32,7 +32,7 @@ const settings = {
   ),
   keys: Settings.constant(
     Settings.integer(
-      "SPILLWAY_PROTECTION_KEYS",
+      "PROTECTION_KEYS",
       4_096,
       { min: 1, max: 1_000_000 },
       "Users whose derived keys are cached. The least recently used one is evicted and derived again when needed."

@@ -28,35 +28,35 @@ const settings = {
   ),
   maxBody: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_MAX_BODY",
+      "MAX_BODY",
       "1 MiB",
       "Largest request body that is read into memory; a larger one is answered with 413."
     )
   ),
   maxHeaders: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_MAX_HEADERS",
+      "MAX_HEADERS",
       "16 KiB",
       "Largest head of a request (request line and headers); a larger one is answered with 431."
     )
   ),
   headersTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_HEADERS_TIMEOUT",
+      "HEADERS_TIMEOUT",
       "15 seconds",
       "Time for a client to send a request's head; a slower one is answered with 408."
     )
   ),
   requestTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_REQUEST_TIMEOUT",
+      "REQUEST_TIMEOUT",
       "1 minute",
       "Time for a client to send a whole request, body included; a slower one is answered with 408. Responses may take longer."
     )
   ),
   stallTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_STALL_TIMEOUT",
+      "STALL_TIMEOUT",
       "5 minutes",
       "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have a timeout of their own."
     )
@@ -68,7 +68,7 @@ const settings = {
   ),
   shutdownTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_HTTP_SHUTDOWN_TIMEOUT",
+      "HTTP_SHUTDOWN_TIMEOUT",
       "5 seconds",
       "Time for running requests to end when the server stops; those that are left are cut."
     )

@@ -5,14 +5,14 @@ import * as Settings from "../Settings.ts"
 const settings = {
   firstAudio: Settings.constant(
     Settings.duration(
-      "SPILLWAY_FIRST_AUDIO_TIMEOUT",
+      "FIRST_AUDIO_TIMEOUT",
       "10 seconds",
       "Time to read the first audio of a response, before which nothing of it is sent; when it takes longer, 503 is answered"
     )
   ),
   unreadableChunks: Settings.constant(
     Settings.integer(
-      "SPILLWAY_UNREADABLE_CHUNKS",
+      "UNREADABLE_CHUNKS",
       10_000,
       { min: 1, max: 1_000_000 },
       "Chunks that could not be read and are remembered, so that no part of a damaged one is played; the oldest is forgotten"
@@ -20,7 +20,7 @@ const settings = {
   ),
   unreadableTime: Settings.constant(
     Settings.duration(
-      "SPILLWAY_UNREADABLE_TIME",
+      "UNREADABLE_TIME",
       "10 minutes",
       "Time for which they are, unless the whole of one is read before"
     )

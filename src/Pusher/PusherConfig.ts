@@ -10,39 +10,35 @@ const settings = {
   ),
   framesPerSecond: Settings.constant(
     Settings.integer(
-      "SPILLWAY_FRAMES_PER_SECOND",
+      "FRAMES_PER_SECOND",
       200,
       { min: 1, max: 100_000 },
       "Messages of one capture in a second, on average over ten; more close the socket (1008)"
     )
   ),
   receiveTimeout: Settings.constant(
-    Settings.duration(
-      "SPILLWAY_RECEIVE_TIMEOUT",
-      "300 seconds",
-      "Silence after which a capture socket is closed (1011)"
-    )
+    Settings.duration("RECEIVE_TIMEOUT", "300 seconds", "Silence after which a capture socket is closed (1011)")
   ),
   pingInterval: Settings.constant(
-    Settings.duration("SPILLWAY_PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket")
+    Settings.duration("PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket")
   ),
   keyCheckInterval: Settings.constant(
     Settings.duration(
-      "SPILLWAY_KEY_CHECK_INTERVAL",
+      "KEY_CHECK_INTERVAL",
       "30 seconds",
       "Time between two checks of an open capture's key. A capture whose key was revoked or has expired is closed (1008)."
     )
   ),
   drainTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_CAPTURE_DRAIN_TIMEOUT",
+      "CAPTURE_DRAIN_TIMEOUT",
       "10 seconds",
       "Time for open captures to be written when the server stops"
     )
   ),
   closeTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_CLOSE_TIMEOUT",
+      "CLOSE_TIMEOUT",
       "2 seconds",
       "Time for a client to answer when its capture socket is closed because the server stops; then the connection is cut"
     )
@@ -73,7 +69,7 @@ const settings = {
   ),
   capturesShown: Settings.constant(
     Settings.integer(
-      "SPILLWAY_CAPTURES_SHOWN",
+      "CAPTURES_SHOWN",
       500,
       { min: 1, max: 100_000 },
       "Captures in one answer of `/v1/captures`; of more, those with the most trouble"

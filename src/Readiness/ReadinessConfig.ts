@@ -5,14 +5,14 @@ import * as Settings from "../Settings.ts"
 const settings = {
   checkTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_READY_TIMEOUT",
+      "READY_TIMEOUT",
       "2 seconds",
       "Time for one readiness check; a slower one counts as failing, a slower store as one that can't be reached."
     )
   ),
   storeInterval: Settings.constant(
     Settings.duration(
-      "SPILLWAY_READY_STORE_INTERVAL",
+      "READY_STORE_INTERVAL",
       "10 seconds",
       "Time between two looks whether the store can be used, however often readiness is asked for; what was found counts in between."
     )

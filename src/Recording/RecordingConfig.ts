@@ -10,13 +10,13 @@ const settings = {
   ),
   commitBytes: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_COMMIT_BYTES",
+      "COMMIT_BYTES",
       "4 MiB",
       "Size of one write to the journal; a commit of more is several writes before one fsync"
     )
   ),
   segmentBytes: Settings.constant(
-    Settings.bytes("SPILLWAY_SEGMENT_BYTES", "64 MiB", "Size at which a journal segment is followed by a new one")
+    Settings.bytes("SEGMENT_BYTES", "64 MiB", "Size at which a journal segment is followed by a new one")
   ),
   journalBytes: Settings.bytes(
     "SPILLWAY_JOURNAL_BYTES",
@@ -25,29 +25,25 @@ const settings = {
   ),
   damagedBytes: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_JOURNAL_DAMAGED",
+      "JOURNAL_DAMAGED",
       "256 MiB",
       "Damaged journal segments that are kept for inspection, in addition to the budget. Beyond it the oldest are deleted."
     )
   ),
   chunksPerUser: Settings.constant(
     Settings.integer(
-      "SPILLWAY_JOURNAL_CHUNKS_PER_USER",
+      "JOURNAL_CHUNKS_PER_USER",
       10_000,
       { min: 10, max: 10_000_000 },
       "Chunks of one user in the journal, about 3 KB of memory each; a capture that would add more is closed, until the store has taken some"
     )
   ),
   captureBuffer: Settings.constant(
-    Settings.bytes(
-      "SPILLWAY_CAPTURE_BUFFER",
-      "64 KiB",
-      "Unwritten audio per capture; when it is full the socket is not read"
-    )
+    Settings.bytes("CAPTURE_BUFFER", "64 KiB", "Unwritten audio per capture; when it is full the socket is not read")
   ),
   captureBacklog: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_CAPTURE_BACKLOG",
+      "CAPTURE_BACKLOG",
       "2 MiB",
       "What may arrive between a full buffer and the socket's pause; beyond it the capture is closed"
     )
@@ -59,18 +55,18 @@ const settings = {
   ),
   queuedChunks: Settings.constant(
     Settings.integer(
-      "SPILLWAY_QUEUED_CHUNKS",
+      "QUEUED_CHUNKS",
       20,
       { min: 1, max: 10_000 },
       "Sealed chunks of one capture that wait for upload; the oldest slides out and waits in the journal for the sweeper"
     )
   ),
   sweepInterval: Settings.constant(
-    Settings.duration("SPILLWAY_SWEEP_INTERVAL", "30 seconds", "Time between two offers of what waits in the journal")
+    Settings.duration("SWEEP_INTERVAL", "30 seconds", "Time between two offers of what waits in the journal")
   ),
   sweepChunks: Settings.constant(
     Settings.integer(
-      "SPILLWAY_SWEEP_CHUNKS",
+      "SWEEP_CHUNKS",
       1_000,
       { min: 1, max: 100_000 },
       "Chunks that a sweep offers at a time, users in turn, the oldest of each first; more are offered when those are done"
@@ -84,28 +80,24 @@ const settings = {
   ),
   uploadDeadline: Settings.constant(
     Settings.duration(
-      "SPILLWAY_UPLOAD_DEADLINE",
+      "UPLOAD_DEADLINE",
       "3 minutes",
       "Time for one upload: its turn, the store's and the database's own retries; then the chunk waits for the next sweep"
     )
   ),
   readPiece: Settings.constant(
-    Settings.bytes(
-      "SPILLWAY_READ_PIECE",
-      "512 KiB",
-      "Read from the store at once for a listener, who holds one or two pieces"
-    )
+    Settings.bytes("READ_PIECE", "512 KiB", "Read from the store at once for a listener, who holds one or two pieces")
   ),
   decodedBytes: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_DECODED_BYTES",
+      "DECODED_BYTES",
       "16 MiB",
       "Largest stored chunk that is decoded (encrypted in other records than ours, or Opus); a larger one can't be read"
     )
   ),
   decodedChunks: Settings.constant(
     Settings.integer(
-      "SPILLWAY_DECODED_CHUNKS",
+      "DECODED_CHUNKS",
       8,
       { min: 1, max: 1_000 },
       "Decoded chunks kept in memory for the next range of them; the least recently used goes"
@@ -113,7 +105,7 @@ const settings = {
   ),
   importWindow: Settings.constant(
     Settings.integer(
-      "SPILLWAY_IMPORT_WINDOW",
+      "IMPORT_WINDOW",
       8,
       { min: 1, max: 256 },
       "Stored chunks that `spillway import` reads at once, where no metadata tells their length; each is in memory"
@@ -126,14 +118,14 @@ const settings = {
   ),
   conversationLookup: Settings.constant(
     Settings.duration(
-      "SPILLWAY_CONVERSATION_LOOKUP",
+      "CONVERSATION_LOOKUP",
       "5 seconds",
       "Time that a capture waits for what is stored of its conversation: when it enters, and when audio is to be compared; then it records without"
     )
   ),
   chunksPerConversation: Settings.constant(
     Settings.integer(
-      "SPILLWAY_CHUNKS_PER_CONVERSATION",
+      "CHUNKS_PER_CONVERSATION",
       50_000,
       { min: 1, max: 1_000_000 },
       "Chunks of one conversation; a capture that would add more is closed"

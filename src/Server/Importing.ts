@@ -18,7 +18,7 @@ const layerShortTimeouts: Layer.Layer<never> = Layer.merge(
   ConfigProvider.layerAdd(ConfigProvider.fromUnknown({ SPILLWAY_GCS_DEADLINE: "5 seconds" })),
   Layer.effect(
     Settings.Constants,
-    Effect.map(Settings.Constants, (texts) => ({ SPILLWAY_GCS_STALL_TIMEOUT: "5 seconds", ...texts }))
+    Effect.map(Settings.Constants, (texts) => ({ GCS_STALL_TIMEOUT: "5 seconds", ...texts }))
   )
 )
 

@@ -1,7 +1,7 @@
 /** Variables that change nothing: typing errors, settings of earlier releases, and empty ones. */
 import { ConfigProvider, Effect, Schema } from "effect"
 
-const prefix = "SPILLWAY"
+export const prefix = "SPILLWAY"
 
 /** What variables may be called. */
 export interface Names {

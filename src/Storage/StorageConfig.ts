@@ -5,14 +5,14 @@ import * as Settings from "../Settings.ts"
 const settings = {
   readChunk: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_STORAGE_READ_CHUNK",
+      "STORAGE_READ_CHUNK",
       "256 KiB",
       "Objects on disk are read in pieces of this size; a reader holds one or two of them, whatever the object's size."
     )
   ),
   listHeads: Settings.constant(
     Settings.integer(
-      "SPILLWAY_STORAGE_LIST_HEADS",
+      "STORAGE_LIST_HEADS",
       4,
       { min: 1, max: 64 },
       "Objects on disk whose metadata one listing reads at the same time; the rest of the page waits."
@@ -20,7 +20,7 @@ const settings = {
   ),
   window: Settings.constant(
     Settings.integer(
-      "SPILLWAY_STORAGE_WINDOW",
+      "STORAGE_WINDOW",
       8,
       { min: 1, max: 256 },
       "Objects that one operation on many of them (removing, composing) touches at the same time; the rest waits."
@@ -28,7 +28,7 @@ const settings = {
   ),
   knownDirectories: Settings.constant(
     Settings.integer(
-      "SPILLWAY_STORAGE_KNOWN_DIRECTORIES",
+      "STORAGE_KNOWN_DIRECTORIES",
       4_096,
       { min: 1, max: 1_000_000 },
       "Directories remembered as durable; the oldest is forgotten and costs one or two fsyncs when it is next written to."
@@ -36,7 +36,7 @@ const settings = {
   ),
   urls: Settings.constant(
     Settings.integer(
-      "SPILLWAY_STORAGE_URLS",
+      "STORAGE_URLS",
       10_000,
       { min: 1, max: 1_000_000 },
       "Signed URLs in the cache. The oldest is evicted and signed again when needed."
@@ -56,7 +56,7 @@ const settings = {
   ),
   leftoverAge: Settings.constant(
     Settings.duration(
-      "SPILLWAY_STORAGE_LEFTOVER_AGE",
+      "STORAGE_LEFTOVER_AGE",
       "1 hour",
       "Unfinished writes untouched for this long (their process was killed) are deleted; looked for as often."
     )

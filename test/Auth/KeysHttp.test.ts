@@ -4,7 +4,7 @@ import { audioFrame, switchTo } from "../support/Capturer.ts"
 import { openCaptureSocket } from "../support/CaptureSocket.ts"
 import { fileServer } from "../support/TestServer.ts"
 
-const server = fileServer({ SPILLWAY_KEY_CHECK_INTERVAL: "100 millis", SPILLWAY_COMMIT_INTERVAL: "50 millis" })
+const server = fileServer({ KEY_CHECK_INTERVAL: "100 millis", SPILLWAY_COMMIT_INTERVAL: "50 millis" })
 
 const call = async (method: string, path: string, body?: unknown) => {
   const response = await fetch(`${server.url}${path}`, {

@@ -110,7 +110,7 @@ describe("the command line", () => {
     const half = bytes.length - 16_000
     let child: ChildProcess | undefined
     const args = ["stream", "-", "--fast", "--conversation", "come"]
-    const stream = start(args, { SPILLWAY_CLI_FAST_FRAME: "100 millis" }, (each) => (child = each), "pipe")
+    const stream = start(args, { CLI_FAST_FRAME: "100 millis" }, (each) => (child = each), "pipe")
     child?.stdin?.write(bytes.subarray(0, half))
     const headers = { authorization: `Bearer ${server.key}` }
     const heard = async () => await (await fetch(`${server.url}/v1/conversations/come`, { headers })).text()

@@ -69,7 +69,7 @@ const request = (request: HttpClientRequest.HttpClientRequest) =>
     return { ...body, headers: response.headers }
   })
 
-layer(served(routes, { SPILLWAY_MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mock(Keys, {}))))("problems", (it) => {
+layer(served(routes, { MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mock(Keys, {}))))("problems", (it) => {
   it.effect("answers an unknown path with 404", () =>
     Effect.gen(function* () {
       const problem = yield* request(HttpClientRequest.get("/nowhere"))

@@ -59,7 +59,7 @@ const problemOf = (answer: string) =>
     return problem.status
   })
 
-const impatient = { SPILLWAY_HEADERS_TIMEOUT: "150 millis", SPILLWAY_REQUEST_TIMEOUT: "300 millis" }
+const impatient = { HEADERS_TIMEOUT: "150 millis", REQUEST_TIMEOUT: "300 millis" }
 
 layer(server(impatient), { excludeTestServices: true })("a slow client", (it) => {
   it.effect("is answered with 408 when it is slow to send its head", () =>
@@ -86,36 +86,30 @@ layer(server(impatient), { excludeTestServices: true })("a slow client", (it) =>
   )
 })
 
-layer(server({ SPILLWAY_REQUEST_TIMEOUT: "100 millis" }), { excludeTestServices: true })(
-  "the request timeout",
-  (it) => {
-    it.effect("also bounds the head when it is shorter than the head's timeout", () =>
-      Effect.gen(function* () {
-        const { ended, say } = yield* connection
-        say("GET / HTTP/1.1\n")
-        assert.strictEqual(yield* problemOf(yield* ended), 408)
-      })
-    )
-  }
-)
+layer(server({ REQUEST_TIMEOUT: "100 millis" }), { excludeTestServices: true })("the request timeout", (it) => {
+  it.effect("also bounds the head when it is shorter than the head's timeout", () =>
+    Effect.gen(function* () {
+      const { ended, say } = yield* connection
+      say("GET / HTTP/1.1\n")
+      assert.strictEqual(yield* problemOf(yield* ended), 408)
+    })
+  )
+})
 
-layer(server({ SPILLWAY_STALL_TIMEOUT: "300 millis" }), { excludeTestServices: true })(
-  "a client that stops reading",
-  (it) => {
-    it.effect("is disconnected when it reads nothing of its response", () =>
-      Effect.gen(function* () {
-        const { say, socket } = yield* connection
-        socket.pause()
-        say("GET /endless HTTP/1.1\nHost: x\n\n")
-        yield* Deferred.await(cut)
-      })
-    )
-  }
-)
+layer(server({ STALL_TIMEOUT: "300 millis" }), { excludeTestServices: true })("a client that stops reading", (it) => {
+  it.effect("is disconnected when it reads nothing of its response", () =>
+    Effect.gen(function* () {
+      const { say, socket } = yield* connection
+      socket.pause()
+      say("GET /endless HTTP/1.1\nHost: x\n\n")
+      yield* Deferred.await(cut)
+    })
+  )
+})
 
 const small = {
-  SPILLWAY_MAX_HEADERS: "1 KiB",
-  SPILLWAY_MAX_BODY: "1 KiB",
+  MAX_HEADERS: "1 KiB",
+  MAX_BODY: "1 KiB",
   SPILLWAY_KEEP_ALIVE_TIMEOUT: "100 millis",
   SPILLWAY_MAX_CONNECTIONS: "2"
 }

@@ -25,7 +25,7 @@ const listen = Effect.gen(function* () {
   return { end: end._tag, body: Buffer.concat(received) }
 })
 
-const env = { SPILLWAY_FIRST_AUDIO_TIMEOUT: "500 millis" }
+const env = { FIRST_AUDIO_TIMEOUT: "500 millis" }
 layer(servedPlayback(broken, env).pipe(Layer.provide(Logger.layer([logger]))), { excludeTestServices: true })(
   "an unreadable chunk",
   (it) => {

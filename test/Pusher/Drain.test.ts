@@ -9,7 +9,7 @@ const frameSeconds = 10
 const audio = Buffer.alloc(16_000 * 2 * frameSeconds, 1)
 
 it("closes captures with 1001, and waits neither for a client that keeps sending nor for one that is gone", async () => {
-  const server = await testServer({ SPILLWAY_CLOSE_TIMEOUT: "1 second", SPILLWAY_HTTP_SHUTDOWN_TIMEOUT: "30 seconds" })
+  const server = await testServer({ CLOSE_TIMEOUT: "1 second", HTTP_SHUTDOWN_TIMEOUT: "30 seconds" })
   const open = (uid: string) => openCaptureSocket(server, { query: `?audio_timeline=2&ack=1&uid=${uid}` })
   const senders = await Promise.all(Array.from({ length: 4 }, (_, index) => open(`user-${index}`)))
   for (const { socket } of senders) {

@@ -10,9 +10,9 @@ import { fileServer } from "../support/TestServer.ts"
 
 const server = fileServer({
   SPILLWAY_FRAME_BYTES: "100 kB",
-  SPILLWAY_FRAMES_PER_SECOND: "50",
-  SPILLWAY_JOURNAL_CHUNKS_PER_USER: "10",
-  SPILLWAY_SEGMENT_BYTES: "300 KiB",
+  FRAMES_PER_SECOND: "50",
+  JOURNAL_CHUNKS_PER_USER: "10",
+  SEGMENT_BYTES: "300 KiB",
   SPILLWAY_COMMIT_INTERVAL: "50 millis"
 })
 

@@ -12,7 +12,7 @@ import { bucket, layerFor, startServer } from "../Storage/support/TestGcs.ts"
 import type { GcsServer } from "../support/gcs/Server.ts"
 import { served } from "../Http/support/Served.ts"
 
-const env = { SPILLWAY_READY_TIMEOUT: "50 millis", SPILLWAY_READY_STORE_INTERVAL: "5 millis" }
+const env = { READY_TIMEOUT: "50 millis", READY_STORE_INTERVAL: "5 millis" }
 const journal = { bytes: 0, budget: 1, failing: false, segments: 0 }
 const uploads = () => ({ queued: 0, active: 0, limit: 0 })
 

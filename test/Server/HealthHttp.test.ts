@@ -11,7 +11,7 @@ import { Degraded, Readiness } from "../../src/Readiness.ts"
 import { served } from "../Http/support/Served.ts"
 
 const routes = Layer.mergeAll(Health.layer, Metrics.layer, Docs.layer(Api))
-const server = served(routes, { SPILLWAY_READY_TIMEOUT: "50 millis" }).pipe(Layer.provide(Layer.mock(Keys, {})))
+const server = served(routes, { READY_TIMEOUT: "50 millis" }).pipe(Layer.provide(Layer.mock(Keys, {})))
 
 const get = (path: string) =>
   Effect.gen(function* () {

@@ -45,7 +45,7 @@ it("says which variables are empty, and starts as if they were not set", () =>
     const { lines } = await failedStart(dataDir, {
       DATABASE_URL: "postgres://u:p@127.0.0.1:1/x",
       SPILLWAY_BUCKET: "",
-      SPILLWAY_DB_START_TIMEOUT: "1 millis",
+      DB_START_TIMEOUT: "1 millis",
       SPILLWAY_LOG_LEVEL: "Warn"
     })
     assert.match(lines[0] ?? "", /SPILLWAY_BUCKET is empty, which counts as not set\./)
@@ -71,7 +71,7 @@ it("says that the database can't be reached, and never shows its password", () =
   withDirectory(async (dataDir) => {
     const { code, lines } = await failedStart(dataDir, {
       DATABASE_URL: "postgres://u:hunter2@127.0.0.1:9/x",
-      SPILLWAY_DB_START_TIMEOUT: "1 second"
+      DB_START_TIMEOUT: "1 second"
     })
     assert.strictEqual(code, 1)
     assert.match(lines.at(-1) ?? "", /^spillway: .*127\.0\.0\.1:9/)

@@ -81,8 +81,8 @@ it("answers every connection that it accepts, from its first moment to its last"
 
 it("stops within its bounds while clients hold connections and neither send nor read", async () => {
   const server = await testServer({
-    SPILLWAY_HTTP_SHUTDOWN_TIMEOUT: "200 millis",
-    SPILLWAY_HEADERS_TIMEOUT: "1 minute"
+    HTTP_SHUTDOWN_TIMEOUT: "200 millis",
+    HEADERS_TIMEOUT: "1 minute"
   })
   const port = Number(new URL(server.url).port)
   const sockets = await Promise.all(
@@ -103,7 +103,7 @@ it("stops within its bounds while clients hold connections and neither send nor 
 }, 60_000)
 
 it("answers while it drains, closes each connection after its response, and rejects new captures", async () => {
-  const server = await testServer({ SPILLWAY_CLOSE_TIMEOUT: "20 seconds" })
+  const server = await testServer({ CLOSE_TIMEOUT: "20 seconds" })
   const port = Number(new URL(server.url).port)
   const open = () => openCaptureSocket(server, { query: "?ack=1" })
   const silent = await open()

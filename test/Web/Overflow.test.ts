@@ -6,7 +6,7 @@ import { ownSuite } from "./support/Suite.ts"
 
 const here = ownSuite({
   SPILLWAY_CHUNK_DURATION: "1 second",
-  SPILLWAY_SEGMENT_BYTES: "256 KiB",
+  SEGMENT_BYTES: "256 KiB",
   SPILLWAY_JOURNAL_BYTES: "2 MiB",
   // Nothing listens there: the store is down from the start.
   SPILLWAY_BUCKET: "away",

@@ -44,8 +44,8 @@ const sampleRate = 16_000
 const smallBounds = {
   SPILLWAY_CHUNK_DURATION: "1500 millis",
   SPILLWAY_COMMIT_INTERVAL: "60 millis",
-  SPILLWAY_SEGMENT_BYTES: "300 KiB",
-  SPILLWAY_SWEEP_INTERVAL: "1 second",
+  SEGMENT_BYTES: "300 KiB",
+  SWEEP_INTERVAL: "1 second",
   SPILLWAY_CAPTURES_PER_USER: "100"
 }
 

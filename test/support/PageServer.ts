@@ -9,11 +9,11 @@ import { startServer } from "./Server.ts"
 export const pageSettings = {
   SPILLWAY_CHUNK_DURATION: "2 seconds",
   SPILLWAY_COMMIT_INTERVAL: "100 millis",
-  SPILLWAY_SWEEP_INTERVAL: "1 second",
-  SPILLWAY_KEY_CACHE_TIME: "50 millis",
-  SPILLWAY_KEY_CHECK_INTERVAL: "100 millis",
+  SWEEP_INTERVAL: "1 second",
+  KEY_CACHE_TIME: "50 millis",
+  KEY_CHECK_INTERVAL: "100 millis",
   SPILLWAY_CAPTURES_PER_USER: "100",
-  SPILLWAY_FRAMES_PER_SECOND: "100000"
+  FRAMES_PER_SECOND: "100000"
 }
 
 /** For `share`. */

@@ -18,7 +18,7 @@ const preload = pathToFileURL(Path.join(import.meta.dirname, "ConstantsPreload.t
 /** The environment of a process. Constants get their values from a module that is loaded before the program. */
 export const processEnvironment = (env: Environment): Environment => {
   const [constants = [], settings = []] = [true, false].map((isConstant) =>
-    Object.entries(env).filter(([name]) => removed.has(name) === isConstant)
+    Object.entries(env).filter(([name]) => removed.has(`SPILLWAY_${name}`) === isConstant)
   )
   if (constants.length === 0) return env
   return {

@@ -31,7 +31,7 @@ const settings = {
   ),
   connections: Settings.constant(
     Settings.integer(
-      "SPILLWAY_GCS_CONNECTIONS",
+      "GCS_CONNECTIONS",
       64,
       { min: 1, max: 1_024 },
       "Connections to the store; a request that finds all of them busy waits, and its time runs."
@@ -39,14 +39,14 @@ const settings = {
   ),
   attemptTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_GCS_ATTEMPT_TIMEOUT",
+      "GCS_ATTEMPT_TIMEOUT",
       "30 seconds",
       "Time for one request; for a read, until its first byte. Then it is cut and counts as failed."
     )
   ),
   stallTimeout: Settings.constant(
     Settings.duration(
-      "SPILLWAY_GCS_STALL_TIMEOUT",
+      "GCS_STALL_TIMEOUT",
       "10 seconds",
       "Time in which no byte of a request moves. Then it is cut and counts as failed. The first attempt of a read is cut after two fifths of it, so that a second one can serve the listener in the time for the first audio."
     )
@@ -58,38 +58,38 @@ const settings = {
   ),
   retryBase: Settings.constant(
     Settings.duration(
-      "SPILLWAY_GCS_RETRY_BASE",
+      "GCS_RETRY_BASE",
       "200 millis",
       "Wait before the second attempt; it doubles with each further one, and varies by a fifth."
     )
   ),
   retryCap: Settings.constant(
-    Settings.duration("SPILLWAY_GCS_RETRY_CAP", "8 seconds", "The wait before an attempt grows no longer.")
+    Settings.duration("GCS_RETRY_CAP", "8 seconds", "The wait before an attempt grows no longer.")
   ),
   readAhead: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_GCS_READ_AHEAD",
+      "GCS_READ_AHEAD",
       "512 KiB",
       "What a read holds that its reader has not asked for; then it reads no further from its connection."
     )
   ),
   multipartSize: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_GCS_MULTIPART_SIZE",
+      "GCS_MULTIPART_SIZE",
       "8 MiB",
       "Objects up to this size are uploaded in one request; larger ones in chunks, which can go on after a fault."
     )
   ),
   chunkSize: Settings.constant(
     Settings.bytes(
-      "SPILLWAY_GCS_CHUNK_SIZE",
+      "GCS_CHUNK_SIZE",
       "8 MiB",
       "Size of these chunks, in whole 256 KiB (at least one); an upload holds one in memory."
     )
   ),
   signedUrls: Settings.constant(
     Settings.integer(
-      "SPILLWAY_GCS_SIGNED_URLS",
+      "GCS_SIGNED_URLS",
       10_000,
       { min: 1, max: 1_000_000 },
       "Signed URLs in the cache. The least recently used one is evicted and signed again when needed."

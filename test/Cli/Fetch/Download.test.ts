@@ -18,7 +18,7 @@ const world = Layer.mergeAll(
   Layer.mock(Screen, { print: (line) => Effect.sync(() => void lines.push(line)), progress: () => Effect.void }),
   NodeHttpClient.layerUndici,
   NodeServices.layer
-).pipe(Layer.provide(environment({ SPILLWAY_CLI_BACKOFF: "1 millis", SPILLWAY_CLI_TRIES: "9" })))
+).pipe(Layer.provide(environment({ CLI_BACKOFF: "1 millis", SPILLWAY_CLI_TRIES: "9" })))
 
 const file = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31) % 251))
 

@@ -119,7 +119,7 @@ it("reads the bucket of --bucket, and rejects one that is not the server's", asy
 })
 
 it("says at each attempt why the bucket can't be reached, and gives up", async () => {
-  const brief = { SPILLWAY_GCS_DEADLINE: "50 millis", SPILLWAY_CLI_TRIES: "3", SPILLWAY_CLI_BACKOFF: "1 millis" }
+  const brief = { SPILLWAY_GCS_DEADLINE: "50 millis", SPILLWAY_CLI_TRIES: "3", CLI_BACKOFF: "1 millis" }
   const env = { SPILLWAY_GCS_ENDPOINT: "http://127.0.0.1:1", ...brief }
   const { code, err } = await runWith(env, "--bucket", bucket, "--uid", "ada")
   assert.strictEqual(code, 1)

@@ -29,7 +29,7 @@ const imported = Effect.fnUntraced(function* (failures: ReadonlyArray<Failure>) 
       Effect.provide([
         Layer.mock(Import, { page: () => page, place: () => ({ bucket: "b", prefix: "chunks/ada/" }) }),
         Layer.mock(Screen, { print: (text) => Effect.sync(() => void said.push(text)) }),
-        CliConfig.layer.pipe(Layer.provide(environment({ SPILLWAY_CLI_BACKOFF: "1 millis" }))),
+        CliConfig.layer.pipe(Layer.provide(environment({ CLI_BACKOFF: "1 millis" }))),
         MemoryStorage.layer,
         NodeServices.layer
       ])

@@ -41,11 +41,11 @@ const upload = (url: string, { env = {}, key = "k", said = [], source = wav, dra
       Layer.merge(CliConfig.layer, Layer.mock(Screen, screenThat(said, drawn))).pipe(
         Layer.provide(
           environment({
-            SPILLWAY_CLI_BACKOFF: "1 millis",
-            SPILLWAY_CLI_MAX_BACKOFF: "5 millis",
+            CLI_BACKOFF: "1 millis",
+            CLI_MAX_BACKOFF: "5 millis",
             SPILLWAY_CLI_PATIENCE: "300 millis",
-            SPILLWAY_CLI_FRAMES_PER_SECOND: "10000",
-            SPILLWAY_CLI_FAST_FRAME: "100 millis",
+            CLI_FRAMES_PER_SECOND: "10000",
+            CLI_FAST_FRAME: "100 millis",
             ...env
           })
         )
@@ -114,7 +114,7 @@ it.live("never sends more than the bound on unacknowledged audio", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ ackAtMost: RATE })
     const error = yield* Effect.flip(
-      upload(url, { env: { SPILLWAY_CLI_MAX_UNACKNOWLEDGED: "2 seconds", SPILLWAY_CLI_TRIES: "0" } })
+      upload(url, { env: { CLI_MAX_UNACKNOWLEDGED: "2 seconds", SPILLWAY_CLI_TRIES: "0" } })
     )
     assert.strictEqual(error._tag, "GaveUp")
     assert.strictEqual(seen.acknowledged, RATE)
@@ -206,7 +206,7 @@ it.live("waits as long as Retry-After says", () =>
 it.live("fails at once when Retry-After is too long", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ refuse: [{ ...full, status: 503, retryAfter: 3600 }] })
-    const { message } = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_MAX_RETRY_AFTER: "1 minute" } }))
+    const { message } = yield* Effect.flip(upload(url, { env: { CLI_MAX_RETRY_AFTER: "1 minute" } }))
     assert.match(message, /^The server answers 503: .* End one\. The server asks to retry in 1h\.$/)
     assert.strictEqual(seen.upgrades.length, 1)
   })

@@ -35,7 +35,7 @@ const env = (more: Readonly<Record<string, string>> = {}) => ({
   SPILLWAY_BUCKET: bucket,
   SPILLWAY_GCS_ENDPOINT: gcs.url,
   SPILLWAY_GCS_KEY_FILE: keyFile,
-  SPILLWAY_GCS_STALL_TIMEOUT: "300 millis",
+  GCS_STALL_TIMEOUT: "300 millis",
   ...more
 })
 
@@ -70,7 +70,7 @@ it(
   { timeout: 120_000 },
   async () => {
     // As by default, a listener's timeout equals the stall timeout of one request.
-    const patience = { SPILLWAY_GCS_STALL_TIMEOUT: "4 seconds", SPILLWAY_FIRST_AUDIO_TIMEOUT: "4 seconds" }
+    const patience = { GCS_STALL_TIMEOUT: "4 seconds", FIRST_AUDIO_TIMEOUT: "4 seconds" }
     // One chunk, so that it is read once.
     const server = await startServer(dataDir, env({ ...patience, SPILLWAY_CHUNK_DURATION: "1 minute" }))
     onTestFinished(() => server.kill())

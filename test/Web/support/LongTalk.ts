@@ -9,9 +9,9 @@ export const hours = 2
 
 /** Settings of a server that accepts it quickly. */
 export const longTalkSettings = {
-  SPILLWAY_CAPTURE_BUFFER: "2 MiB",
+  CAPTURE_BUFFER: "2 MiB",
   SPILLWAY_CAPTURES_PER_USER: "100",
-  SPILLWAY_FRAMES_PER_SECOND: "100000"
+  FRAMES_PER_SECOND: "100000"
 }
 
 /** Every second begins with its number. */
