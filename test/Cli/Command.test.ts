@@ -6,6 +6,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { streamAt } from "../support/Capturer.ts"
 import { chunk, fmt, foundWith, riff } from "../support/WavFiles.ts"
 import { processEnvironment } from "../support/Settings.ts"
+import { freePort } from "../support/FreePort.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
 const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
@@ -14,6 +15,7 @@ const wav = Path.join(Path.dirname(dataDir), "in.wav")
 const SECONDS = 10
 
 let server: Server
+let port = ""
 
 /** A file of `samples` samples, without its last `cut`. */
 const writeWav = (wav: string, samples: number, cut = 0) => {
@@ -49,14 +51,19 @@ const start = (
   )
   /** Resolves when the text is on standard error. */
   const says = (text: string) =>
-    new Promise<void>((resolve) => child.stderr?.on("data", () => said.err.includes(text) && resolve()))
+    new Promise<void>((resolve) => {
+      const look = () => said.err.includes(text) && resolve()
+      child.stderr?.on("data", look)
+      look()
+    })
   return { done, says }
 }
 
 const run = (args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>) => start(args, env).done
 
 beforeAll(async () => {
-  server = await startServer(dataDir)
+  port = String(await freePort())
+  server = await startServer(dataDir, { SPILLWAY_PORT: port })
   writeWav(wav, 16_000 * SECONDS)
 })
 
@@ -69,7 +76,6 @@ describe("the command line", () => {
   it("resumes after the server is killed and restarted, until all audio is acknowledged", async () => {
     const stream = start(["stream", wav, "--fast", "--conversation", "killed"])
     await stream.says("sent")
-    const port = new URL(server.url).port
     await server.kill()
     server = await startServer(dataDir, { SPILLWAY_PORT: port })
     const { code, err, out } = await stream.done
@@ -89,7 +95,6 @@ describe("the command line", () => {
 
   it("waits for a server that is down when fetch or stream starts", async () => {
     assert.strictEqual((await run(["stream", wav, "--fast", "--conversation", "later"])).code, 0)
-    const port = new URL(server.url).port
     await server.kill()
     const to = Path.join(Path.dirname(dataDir), "later.wav")
     const fetch = start(["fetch", "later", "-o", to])
@@ -102,7 +107,7 @@ describe("the command line", () => {
     const both = await run(["fetch", "later", "-o", to])
     assert.strictEqual(both.code, 0, both.err)
     assert.isAtLeast(Fs.statSync(to).size, 44 + 2 * 16_000 * SECONDS * 2)
-  }, 60_000)
+  })
 
   it("streams standard input through a restart of the server, and says what its header lacks", async () => {
     const audio = Buffer.from(Array.from({ length: 32_000 }, (_, index) => (index * 37) % 256))
@@ -115,7 +120,6 @@ describe("the command line", () => {
     const headers = { authorization: `Bearer ${server.key}` }
     const heard = async () => await (await fetch(`${server.url}/v1/conversations/come`, { headers })).text()
     while (!(await heard()).includes('"captured_duration":0.5')) await new Promise(setImmediate)
-    const port = new URL(server.url).port
     await server.kill()
     await stream.says("Reconnecting in")
     child?.stdin?.end(bytes.subarray(half))
@@ -126,7 +130,7 @@ describe("the command line", () => {
     assert.match(out, /^acknowledged 1\.0 s, all of -\n/)
     const fetched = await run(["fetch", "come", "-o", "-"])
     assert.isTrue(Buffer.from(fetched.out, "latin1").subarray(44).equals(audio))
-  }, 60_000)
+  })
 
   it("streams from the name of standard input and from a named pipe", async () => {
     const pipe = Path.join(Path.dirname(dataDir), "pipe")
@@ -148,7 +152,7 @@ describe("the command line", () => {
       const fetched = await run(["fetch", conversation, "-o", "-"])
       assert.isTrue(Buffer.from(fetched.out, "latin1").subarray(44).equals(audio), conversation)
     }
-  }, 60_000)
+  })
 
   it("writes only the requested data to standard output", async () => {
     await run(["stream", wav, "--fast", "--conversation", "piped"])
@@ -191,7 +195,7 @@ describe("the command line", () => {
     )
     const bare = await run(["conversations", "--limit", "0"], own)
     assert.deepStrictEqual([bare.code, /expected 1 or more/.test(bare.err)], [1, true])
-  }, 60_000)
+  })
 
   it("says before it sends where the audio goes, and that channels are mixed", async () => {
     const stereo = Path.join(Path.dirname(dataDir), "stereo.wav")

@@ -63,7 +63,7 @@ it.live("serves other users and readiness while 200 requests of one user wait fo
       })
     )
     // Other users do not wait for the first; the bound allows for a busy machine.
-    assert.isBelow(ratio, 5)
+    assert.isBelow(ratio, 20)
     const responses = yield* Effect.promise(() => Promise.all(requests))
     const refused = responses.filter(({ status }) => status !== 200)
     assert.strictEqual(refused.length, 200 - 67)

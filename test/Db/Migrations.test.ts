@@ -63,47 +63,44 @@ layer(DbConfig.layer, { excludeTestServices: true })("A database of the release 
   )
 })
 
-layer(DbConfig.layer, { excludeTestServices: true, timeout: 60_000 })(
-  "A database of the release before the index",
-  (it) => {
-    it.effect("gets the same index as a new database, with conversations of several pages, lost chunks and none", () =>
-      Effect.gen(function* () {
-        const server = yield* DbServer
-        const { sql } = yield* dbOn(server)
-        const before = Object.fromEntries(Object.entries(Migrations.migrations).filter(([name]) => name < "0008"))
-        yield* Effect.provideService(
-          Migrator.make({})({ loader: Migrator.fromRecord(before), table: "spillway_migrations" }),
-          SqlClient.SqlClient,
-          sql
-        )
-        const recorded = [1, 2, 3].map((id) => ({
-          conversation: `c${id}`,
-          chunks: union(arrivals(seed + id, id === 1 ? 1_100 : 40, Timeline.fileGapSeconds))
-        }))
-        yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'empty')`
-        for (const { chunks, conversation } of recorded) {
-          yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', ${conversation})`
-          yield* sql`
+layer(DbConfig.layer, { excludeTestServices: true })("A database of the release before the index", (it) => {
+  it.effect("gets the same index as a new database, with conversations of several pages, lost chunks and none", () =>
+    Effect.gen(function* () {
+      const server = yield* DbServer
+      const { sql } = yield* dbOn(server)
+      const before = Object.fromEntries(Object.entries(Migrations.migrations).filter(([name]) => name < "0008"))
+      yield* Effect.provideService(
+        Migrator.make({})({ loader: Migrator.fromRecord(before), table: "spillway_migrations" }),
+        SqlClient.SqlClient,
+        sql
+      )
+      const recorded = [1, 2, 3].map((id) => ({
+        conversation: `c${id}`,
+        chunks: union(arrivals(seed + id, id === 1 ? 1_100 : 40, Timeline.fileGapSeconds))
+      }))
+      yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', 'empty')`
+      for (const { chunks, conversation } of recorded) {
+        yield* sql`INSERT INTO conversations (uid, id) VALUES ('u', ${conversation})`
+        yield* sql`
           INSERT INTO chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, crc32c, lost)
           SELECT 'u', ${conversation}, w.start, w.id, w.samples, w."sampleRate", w.codec, w.key,
                  (w.object ->> 'crc32c')::bigint, w.state = 'lost'
           FROM json_to_recordset(${JSON.stringify(chunks)}::json) AS w(
             start float8, id uuid, samples bigint, "sampleRate" int, codec text, key text, object json, state text
           )`
-        }
-        assert.deepStrictEqual(
-          yield* Migrations.run,
-          all.filter(([id]) => id >= 8)
-        )
-        yield* Effect.gen(function* () {
-          for (const { chunks, conversation } of recorded)
-            yield* checkIndex(conversation, chunks, Timeline.fileGapSeconds, conversation)
-        }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
-        assert.deepStrictEqual(yield* sql`SELECT files::int AS n FROM conversations WHERE id = 'empty'`, [{ n: 0 }])
-      }).pipe(Effect.provide(empty))
-    )
-  }
-)
+      }
+      assert.deepStrictEqual(
+        yield* Migrations.run,
+        all.filter(([id]) => id >= 8)
+      )
+      yield* Effect.gen(function* () {
+        for (const { chunks, conversation } of recorded)
+          yield* checkIndex(conversation, chunks, Timeline.fileGapSeconds, conversation)
+      }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+      assert.deepStrictEqual(yield* sql`SELECT files::int AS n FROM conversations WHERE id = 'empty'`, [{ n: 0 }])
+    }).pipe(Effect.provide(empty))
+  )
+})
 
 layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
   it.effect("finds a user's latest conversations without reading other users' rows", () =>

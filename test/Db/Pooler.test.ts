@@ -18,7 +18,8 @@ import { findProgram } from "../support/Programs.ts"
 import { dataDirectory, startServer } from "../support/Server.ts"
 import { configWith } from "./support/Fixture.ts"
 import { keepsPromises } from "./support/Kills.ts"
-import { freePort, isMissing, TlsServer, layer as layerTls } from "./support/TlsServer.ts"
+import { freePort } from "../support/FreePort.ts"
+import { isMissing, TlsServer, layer as layerTls } from "./support/TlsServer.ts"
 
 const program = findProgram("pgbouncer", "tests of a database behind pgbouncer")
 
@@ -41,9 +42,9 @@ default_pool_size = ${mode === "session" ? 30 : serverConnections}
 /** In front of a fresh database. `raw` connects through it, `other` directly. */
 const pgbouncer = Effect.fnUntraced(function* (mode: string) {
   const { directory, password, port, sql, user } = yield* TlsServer
-  const database = `pooled_${mode}_${yield* freePort}`
+  const from = yield* Effect.promise(freePort)
+  const database = `pooled_${mode}_${from}`
   yield* sql`CREATE DATABASE ${sql(database)}`
-  const from = yield* freePort
   const file = `${directory}/${database}.ini`
   Fs.writeFileSync(file, configuration(mode, from, port, password))
   yield* PostgresChild.spawn({ command: program ?? "", args: [file], user })
@@ -107,9 +108,9 @@ describe.skipIf(program === undefined || isMissing)("Behind pgbouncer", () => {
     it.effect("says that the server behind it does not answer (transaction)", () =>
       Effect.gen(function* () {
         const { directory, user } = yield* TlsServer
-        const from = yield* freePort
+        const from = yield* Effect.promise(freePort)
         const file = `${directory}/dead.ini`
-        Fs.writeFileSync(file, configuration("transaction", from, yield* freePort, "any"))
+        Fs.writeFileSync(file, configuration("transaction", from, yield* Effect.promise(freePort), "any"))
         yield* PostgresChild.spawn({ command: program ?? "", args: [file], user })
         const short = { connectTimeout: Duration.millis(300), startTimeout: Duration.millis(600) }
         const error = yield* Effect.flip(start(`postgres://spillway:any@127.0.0.1:${from}/dead`, short))

@@ -77,7 +77,7 @@ it("answers every connection that it accepts, from its first moment to its last"
     .flatMap(({ answer }) => JSON.parse(answer.body.toString()).failing.map((each: { reason: string }) => each.reason))
   // Later steps can be shorter than the time between two requests.
   assert.include(reasons, "The database is being created.")
-}, 60_000)
+})
 
 it("stops within its bounds while clients hold connections and neither send nor read", async () => {
   const server = await testServer({
@@ -100,7 +100,7 @@ it("stops within its bounds while clients hold connections and neither send nor 
   assert.strictEqual(await server.stop(), 0)
   assert.isBelow(performance.now() - at, 30_000)
   for (const socket of sockets) socket.destroy()
-}, 60_000)
+})
 
 it("answers while it drains, closes each connection after its response, and rejects new captures", async () => {
   const server = await testServer({ CLOSE_TIMEOUT: "20 seconds" })
@@ -120,4 +120,4 @@ it("answers while it drains, closes each connection after its response, and reje
   silent.socket.resume()
   assert.strictEqual(await stopped, 0)
   await silent.closed
-}, 60_000)
+})

@@ -9,7 +9,8 @@ import { DbServer } from "../../../src/Db/DbServer.ts"
 import * as External from "../../../src/Db/External/External.ts"
 import * as PgDb from "../../../src/Db/PgDb.ts"
 import { configWith } from "../support/Fixture.ts"
-import { freePort, isMissing, TlsServer, layer as layerTls } from "../support/TlsServer.ts"
+import { freePort } from "../../support/FreePort.ts"
+import { isMissing, TlsServer, layer as layerTls } from "../support/TlsServer.ts"
 
 const config = configWith({ startTimeout: Duration.millis(300), connectTimeout: Duration.seconds(3) })
 
@@ -220,7 +221,7 @@ describe.skipIf(isMissing)("DATABASE_URL", () => {
     it.effect("says for each host why it can't be used", () =>
       Effect.gen(function* () {
         const { password } = yield* TlsServer
-        const dead = yield* freePort
+        const dead = yield* Effect.promise(freePort)
         assert.match(
           yield* refusal(
             `postgres://spillway:${password}@127.0.0.1:${dead},localhost:${dead}/postgres?sslmode=require`
@@ -233,7 +234,7 @@ describe.skipIf(isMissing)("DATABASE_URL", () => {
     it.effect("connects to the next host when one is down", () =>
       Effect.gen(function* () {
         const { password, port } = yield* TlsServer
-        const [first, second] = [yield* freePort, yield* freePort]
+        const [first, second] = [yield* Effect.promise(freePort), yield* Effect.promise(freePort)]
         const one = yield* relay(first, port)
         const other = yield* relay(second, port)
         const url = `postgres://spillway:${password}@127.0.0.1:${first},localhost:${second}/postgres?sslmode=require`

@@ -1,7 +1,6 @@
 /** A PostgreSQL with TLS and a certificate authority of its own, on a TCP port of this machine. */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { NodeServices } from "@effect/platform-node"
@@ -13,6 +12,7 @@ import * as PostgresBinaries from "../../../src/Db/Postgres/Binaries.ts"
 import * as PostgresChild from "../../../src/Db/Postgres/Child.ts"
 import * as PostgresCluster from "../../../src/Db/Postgres/Cluster.ts"
 import { findProgram } from "../../support/Programs.ts"
+import { freePort } from "../../support/FreePort.ts"
 
 export class TlsServer extends Context.Service<
   TlsServer,
@@ -31,13 +31,6 @@ export class TlsServer extends Context.Service<
     readonly sql: PgClient.PgClient
   }
 >()("spillway/test/Db/support/TlsServer") {}
-
-export const freePort = Effect.callback<number>((resume) => {
-  const server = Net.createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
-  })
-})
 
 /** The tool that makes certificates is missing. */
 export const isMissing = findProgram("openssl", "tests of a database with TLS") === undefined
@@ -90,7 +83,7 @@ const make = Effect.gen(function* () {
   const cluster = yield* PostgresCluster.prepare(binaries, Path.join(directory, "node"), false)
   makeCertificates(directory, cluster.user)
   Fs.writeFileSync(Path.join(directory, "access.conf"), access)
-  const port = yield* freePort
+  const port = yield* Effect.promise(freePort)
   const child = yield* PostgresChild.spawn({
     command: binaries.postgres,
     args: ["-D", cluster.data].concat(

@@ -4,6 +4,7 @@ import * as Path from "node:path"
 import { afterAll, beforeAll, beforeEach } from "@effect/vitest"
 import { type Browser, type BrowserContextOptions, chromium } from "playwright-core"
 import { inject } from "vitest"
+import { freePort } from "../../support/FreePort.ts"
 import { ask } from "../../support/OnDemand.ts"
 import { pageSettings } from "../../support/PageServer.ts"
 import { dataDirectory, type Server, startServer } from "../../support/Server.ts"
@@ -70,7 +71,8 @@ export interface OwnServer extends Place {
 }
 
 const startOwn = async (dataDir: string, settings: Readonly<Record<string, string>>): Promise<OwnServer> => {
-  let server = await startServer(dataDir, settings)
+  const env = { ...settings, SPILLWAY_PORT: String(await freePort()) }
+  let server = await startServer(dataDir, env)
   let isRunning = true
   const { key, url } = server
   const ending = <A>(end: () => Promise<A>) => {
@@ -84,7 +86,7 @@ const startOwn = async (dataDir: string, settings: Readonly<Record<string, strin
     stop: () => ending(server.stop),
     startAgain: async () => {
       if (isRunning) return
-      server = await startServer(dataDir, { ...settings, SPILLWAY_PORT: new URL(url).port })
+      server = await startServer(dataDir, env)
       isRunning = true
     }
   }
