@@ -41,6 +41,8 @@ export class Recording extends Context.Service<
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
     readonly journal: () => JournalStats
     readonly captures: () => ReadonlyArray<CaptureStats>
+    /** Called when the node begins to stop: what happens from then on is logged when the uploads end. */
+    readonly stopping: Effect.Effect<void>
     /** Queued chunks, running uploads, and the most that run at once. */
     readonly uploads: () => { readonly queued: number; readonly active: number; readonly limit: number }
   }
@@ -77,6 +79,7 @@ const make = Effect.gen(function* () {
     read: (chunk, range) => audio.read(chunk, range.start, range.end),
     journal: journal.stats,
     captures: captures.list,
+    stopping: Effect.sync(() => uploads.stopping(captures.list().length)),
     uploads: () => ({ ...uploads.stats(), limit: config.uploads })
   })
 })

@@ -3,6 +3,7 @@ import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from
 import type { Scope } from "effect"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
 import { Readiness } from "../Readiness.ts"
+import { Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 import type { ReceivedTotals, Session } from "./Session.ts"
 
@@ -30,7 +31,10 @@ export class Sockets extends Context.Service<
       const { drainTimeout } = yield* PusherConfig
       const { drain } = yield* Readiness
       const { idle } = yield* Sockets
-      yield* Effect.addFinalizer(() => Effect.andThen(drain, Effect.ignore(Effect.timeout(idle, drainTimeout))))
+      const { stopping } = yield* Recording
+      yield* Effect.addFinalizer(() =>
+        stopping.pipe(Effect.andThen(drain), Effect.andThen(Effect.ignore(Effect.timeout(idle, drainTimeout))))
+      )
     })
   )
 }

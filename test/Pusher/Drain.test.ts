@@ -34,4 +34,8 @@ it("closes captures with 1001, and waits neither for a client that keeps sending
     [1001, 1001, 1001, 1001]
   )
   silent.socket.terminate()
+  assert.match(
+    server.output(),
+    /recording stopped after [\d.]+ s: 5 captures ended, \d+ chunks uploaded, (no audio stays|\d+ chunks \(\d+ bytes\) stay) in the journal/
+  )
 })

@@ -40,6 +40,8 @@ export class Uploads extends Context.Service<
     /** Queues waiting chunks of the journal, round-robin over users; returns how many. The rest follows when those are done. */
     readonly sweep: Effect.Effect<number>
     readonly idle: Effect.Effect<void>
+    /** The node begins to stop, with this many open captures. */
+    readonly stopping: (captures: number) => void
   }
 >()("spillway/Recording/Upload/Uploads") {
   static readonly layer = Layer.effect(
@@ -142,6 +144,9 @@ const make = Effect.gen(function* () {
       )
     )
 
+  let uploaded = 0
+  let stop: { readonly at: number; readonly captures: number; readonly uploaded: number } | undefined
+
   const active = new Set<Active>()
   /** Rows in the order of the audio are cheap appends, and keep ETags. The conversation's lock serializes them anyway. */
   const untilInOrder = ({ conversation, start, uid }: JournalChunk) =>
@@ -226,6 +231,7 @@ const make = Effect.gen(function* () {
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),
+      Effect.tap(Effect.sync(() => uploaded++)),
       Effect.trackDuration(uploadDuration),
       Effect.catchCause((cause) => postpone(chunk, cause)),
       Effect.ensuring(
@@ -353,7 +359,20 @@ const make = Effect.gen(function* () {
   if (waiting > 0) yield* Effect.logInfo(`recovered ${waiting} chunks from the journal that are not stored yet`)
 
   const idle = FiberSet.awaitEmpty(workers)
-  yield* Effect.addFinalizer(() => Effect.ignore(Effect.timeout(idle, config.drainTimeout)))
+  const logStop = Effect.suspend(() => {
+    if (stop === undefined) return Effect.void
+    const left = [...live.chunks()]
+    const bytes = left.reduce((sum, { durable }) => sum + durable, 0)
+    const rest =
+      left.length === 0
+        ? "no audio stays in the journal"
+        : `${left.length} chunks (${bytes} bytes) stay in the journal and are uploaded after the next start`
+    const seconds = ((performance.now() - stop.at) / 1000).toFixed(1)
+    return (left.length === 0 ? Effect.logInfo : Effect.logWarning)(
+      `recording stopped after ${seconds} s: ${stop.captures} captures ended, ${uploaded - stop.uploaded} chunks uploaded, ${rest}`
+    )
+  })
+  yield* Effect.addFinalizer(() => Effect.andThen(Effect.ignore(Effect.timeout(idle, config.drainTimeout)), logStop))
   yield* sweep.pipe(
     Effect.catchCause((cause) => Effect.logError("an upload sweep died", cause)),
     Effect.repeat(Schedule.spaced(config.sweepInterval)),
@@ -365,6 +384,9 @@ const make = Effect.gen(function* () {
     offer: add,
     stats: () => ({ queued: queue.size, active: running }),
     sweep,
-    idle
+    idle,
+    stopping: (captures) => {
+      stop = { at: performance.now(), captures, uploaded }
+    }
   })
 })
