@@ -1,4 +1,4 @@
-/** Progress and notices of the commands, on standard error so that results can be piped. */
+/** Output of the commands: results on standard output, progress and notices on standard error. */
 import { Clock, Context, Duration, Effect, Layer, Ref } from "effect"
 
 /** Shortest time between two progress lines. */
@@ -11,6 +11,8 @@ export class Screen extends Context.Service<
     progress(fraction: number | undefined, text: string): Effect.Effect<void>
     /** Prints a permanent line. */
     print(text: string): Effect.Effect<void>
+    /** Prints a line of the result. On a terminal it takes the place of the progress line. */
+    result(text: string): Effect.Effect<void>
   }
 >()("spillway/Cli/Screen") {
   static readonly layer = Layer.effect(
@@ -33,6 +35,11 @@ export class Screen extends Context.Service<
 
       return Screen.of({
         print: (text) => write(`${clear}${text}\n`),
+        result: (text) =>
+          Effect.andThen(
+            write(clear),
+            Effect.sync(() => void process.stdout.write(`${text}\n`))
+          ),
         progress: Effect.fnUntraced(function* (fraction, text) {
           const now = yield* Clock.currentTimeMillis
           const due = yield* Ref.modify(drawnAt, (at) =>

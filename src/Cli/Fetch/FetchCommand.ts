@@ -1,5 +1,5 @@
 /** `spillway fetch ID -o out.wav`: downloads a conversation's audio. */
-import { Console, Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CliConfig } from "../CliConfig.ts"
 import * as Conversations from "../Conversations.ts"
@@ -70,7 +70,8 @@ export const FetchCommand = Command.make(
     if (wanted.length === 0) return yield* new NoAudio({ conversation: id, files: files.length })
     const piped = output === "-"
     if (piped && wanted.length > 1) return yield* new ManyFiles({ conversation: id, files: files.length })
-    const say = piped ? (yield* Screen).print : Console.log
+    const screen = yield* Screen
+    const print = piped ? screen.print : screen.result
     const nameOf = (number: number) => (wanted.length > 1 ? numbered(output, number, wanted.length) : output)
     let sum = 0
     for (const { each, number } of wanted) {
@@ -84,13 +85,13 @@ export const FetchCommand = Command.make(
           part: { number: wanted.length > 1 ? number : 1, of: wanted.length }
         })
         sum += bytes
-        if (wanted.length <= maxLines) yield* say(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
+        if (wanted.length <= maxLines) yield* print(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
       })
       yield* Effect.scoped(download)
     }
     if (wanted.length > maxLines) {
       const clock = Conversations.clock(wanted.reduce((seconds, { each }) => seconds + each.duration, 0))
-      yield* say(`${nameOf(1)} to ${nameOf(wanted.length)}  ${clock}  ${sum} bytes`)
+      yield* print(`${nameOf(1)} to ${nameOf(wanted.length)}  ${clock}  ${sum} bytes`)
     }
   })
 ).pipe(Command.withDescription("Download a conversation's audio as WAV"))

@@ -106,7 +106,7 @@ export const StreamCommand = Command.make(
     const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
     if (known === undefined) yield* warnOfCut(file, wav, wav.extent())
-    yield* Console.log(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
+    yield* (yield* Screen).result(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
     yield* playback(to, id)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Send a WAV file as live audio, until the server has acknowledged all of it"))
