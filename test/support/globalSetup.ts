@@ -1,5 +1,5 @@
 /** What a whole test run shares, each when a test first asks for it: PostgreSQL, a browser, and a server for the page's tests. */
-import { mkdirSync, readdirSync, rmSync } from "node:fs"
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
@@ -7,15 +7,16 @@ import { share } from "./OnDemand.ts"
 
 const prefix = "spillway-test-"
 
-/** What runs that were killed have left. */
+/** What this user's runs that were killed have left. */
 const sweep = () => {
   for (const name of readdirSync(tmpdir())) {
     const pid = new RegExp(`^${prefix}(\\d+)$`).exec(name)?.[1]
-    if (pid === undefined) continue
+    const path = join(tmpdir(), name)
+    if (pid === undefined || statSync(path, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue
     try {
       process.kill(Number(pid), 0)
     } catch {
-      rmSync(join(tmpdir(), name), { recursive: true, force: true })
+      rmSync(path, { recursive: true, force: true })
     }
   }
 }
