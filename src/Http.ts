@@ -1,4 +1,5 @@
 /** The HTTP server: problems, range requests, upgrades. */
+export * as Body from "./Http/Body.ts"
 export { Problem, strict } from "./Http/Problem.ts"
 export { Problems, rule } from "./Http/Problems.ts"
 export { Upgrades } from "./Http/Upgrades.ts"

@@ -1,6 +1,6 @@
 /** Conversations and their audio files, for listing and playback. Audio is read from the chunks without merging them. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
-import type { Wav } from "./Audio.ts"
+import { Wav } from "./Audio.ts"
 import type { DbError } from "./Db.ts"
 import { rejectDamaged } from "./Playback/AudioUnreadable.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
@@ -48,12 +48,13 @@ export class Playback extends Context.Service<
       id: string,
       page: FilesPage & { readonly points: number }
     ): Effect.Effect<Option.Option<Waveforms>, DbError>
-    /** The durable audio of the file at this moment. None if the user has no such file. */
+    /** The durable audio of the file at this moment. None if the user has no such file. `near`: the range expected next. */
     open(
       uid: string,
       conversation: string,
       file: string,
-      format: Wav.Format
+      format: Wav.Format,
+      near?: Wav.Range
     ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
   }
 >()("spillway/Playback") {
@@ -62,7 +63,7 @@ export class Playback extends Context.Service<
     Effect.gen(function* () {
       const recording = yield* Recording
       const config = yield* PlaybackConfig
-      const read = rejectDamaged(recording.read, config)
+      const audio = rejectDamaged(recording, config)
 
       return Playback.of({
         conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: maxFilesOfOne }),
@@ -75,8 +76,9 @@ export class Playback extends Context.Service<
           if (Option.isNone(found)) return Option.none()
           return Option.some(yield* waveforms(found.value, points))
         }),
-        open: Effect.fn("Playback.open")(function* (uid, id, fileId, format) {
-          const found = yield* recording.file(uid, id, fileId)
+        open: Effect.fn("Playback.open")(function* (uid, id, fileId, format, near) {
+          const samples = near === undefined ? undefined : Wav.samplesAround(near)
+          const found = yield* recording.file(uid, id, fileId, samples)
           if (Option.isNone(found)) return Option.none()
           const file = found.value
           const { codec } = file
@@ -84,7 +86,7 @@ export class Playback extends Context.Service<
           const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
           if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
             return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
-          return Option.some(Rendition.make(read, file, format))
+          return Option.some(Rendition.make(audio, file, format))
         })
       })
     })

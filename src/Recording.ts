@@ -39,6 +39,8 @@ export class Recording extends Context.Service<
     readonly waveform: Catalog["Service"]["waveform"]
     /** Bytes `start` to `end` (exclusive) of a chunk's audio, from the journal if it has them, else from the store. */
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
+    /** The same bytes in one buffer. The caller bounds the range. */
+    piece(chunk: Chunk, range: { readonly start: number; readonly end: number }): Effect.Effect<Uint8Array, ReadError>
     readonly journal: () => JournalStats
     readonly captures: () => ReadonlyArray<CaptureStats>
     /** Called when the node begins to stop: what happens from then on is logged when the uploads end. */
@@ -77,6 +79,7 @@ const make = Effect.gen(function* () {
     file: catalog.file,
     waveform: catalog.waveform,
     read: (chunk, range) => audio.read(chunk, range.start, range.end),
+    piece: (chunk, range) => audio.piece(chunk, range.start, range.end),
     journal: journal.stats,
     captures: captures.list,
     stopping: Effect.sync(() => uploads.stopping(captures.list().length)),

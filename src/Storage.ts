@@ -2,6 +2,8 @@
 import { Context, Effect, Schema } from "effect"
 import type { Duration, Stream } from "effect"
 
+export * as ReadBuffers from "./Storage/ReadBuffers.ts"
+
 const place = ({
   bucket,
   key,
@@ -114,6 +116,8 @@ export class Storage extends Context.Service<
     put(object: NewObject): Effect.Effect<ObjectHead, ObjectConflict | StorageUnavailable | StorageRefused>
     /** A whole object is verified against its CRC32C while it streams. A range past the end is clipped. */
     get(key: string, range?: ByteRange): Stream.Stream<Uint8Array, ReadError>
+    /** As `get`, for a range that is wanted at once: in one buffer, which may be given back to `ReadBuffers`. */
+    read(key: string, range: ByteRange): Effect.Effect<Uint8Array, ReadError>
     head(key: string): Effect.Effect<ObjectHead, ObjectNotFound | StorageUnavailable | StorageRefused>
     /** In ascending order of key, at most 1,000 a page. A prefix ends in `/`. */
     list(

@@ -108,6 +108,14 @@ export function* segmentsOf<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): G
   }
 }
 
+/** Samples that contain all audio in a range of bytes, whatever the format and the size of its header. */
+export function samplesAround({ end, start }: Range): { readonly from: number; readonly to: number } {
+  return {
+    from: Math.max(0, Math.floor((start - rf64Size) / bytesPerSample)),
+    to: Math.ceil(end / bytesPerSample)
+  }
+}
+
 export function split(
   file: Sound,
   format: Format,

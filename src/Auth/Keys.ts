@@ -1,5 +1,5 @@
 /** Access keys. Only the SHA-256 of a key is stored; the key itself is returned once, when it is created. */
-import { createHash, randomBytes } from "node:crypto"
+import { hash, randomBytes } from "node:crypto"
 import { Cache, Clock, Context, DateTime, Duration, Effect, Exit, Layer, Option, Redacted, Schema } from "effect"
 import { Db } from "../Db.ts"
 import type { DbError } from "../Db.ts"
@@ -44,7 +44,7 @@ export function isWellFormed(secret: Redacted.Redacted) {
   return /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
 }
 
-const hashOf = (secret: Redacted.Redacted) => createHash("sha256").update(Redacted.value(secret)).digest()
+const hashOf = (secret: Redacted.Redacted) => hash("sha256", Redacted.value(secret), "buffer")
 
 const Row = Schema.Struct({
   id: Schema.String,

@@ -37,6 +37,14 @@ export function byteRange(header: string | undefined, size: number): Requested {
   return start >= size ? "unsatisfiable" : { start, end: Math.min(end, size) }
 }
 
+/** The bytes that a request for `header` is expected to get, of a file whose size is unknown; `end` may be infinite. */
+export function expectedRange(header: string | undefined): Range | undefined {
+  const requested = byteRange(header, Infinity)
+  if (requested === "whole") return { start: 0, end: Infinity }
+  // The last bytes, whose place depends on the size.
+  return requested === "unsatisfiable" || requested.start === Infinity ? undefined : requested
+}
+
 /** Tags of a list such as `"a", W/"b"`. A tag can contain commas. */
 const tags = (list: string): ReadonlyArray<string> => list.match(/(?:W\/)?"[^"]*"/g) ?? []
 

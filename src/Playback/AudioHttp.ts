@@ -5,10 +5,11 @@ import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
-import { Problem, Problems, RangeRequest, rule } from "../Http.ts"
+import { Body, Problem, Problems, RangeRequest, rule } from "../Http.ts"
 import { Access } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioFileChanged } from "../Recording.ts"
+import { ReadBuffers } from "../Storage.ts"
 import { AudioApi, contentTypes } from "./AudioApi.ts"
 
 const notPlayable = rule(
@@ -97,7 +98,7 @@ const respond = Effect.fnUntraced(function* (
   rendition: Rendition,
   timeout: Duration.Duration
 ) {
-  const { begin, bytes, etag, format, size } = rendition
+  const { begin, etag, format, size } = rendition
   const conditions = request.headers
   const headers = headersOf(conversation, rendition)
   if (!RangeRequest.isMatch(conditions["if-match"], etag)) return changed.response
@@ -109,19 +110,25 @@ const respond = Effect.fnUntraced(function* (
   const requested = RangeRequest.byteRange(header, size)
   if (requested === "unsatisfiable") return Problem.rangeNotSatisfiable(size).response
   const range = requested === "whole" ? { start: 0, end: size } : requested
-  const opened = Effect.timeoutOrElse(begin(range), {
+  const contentType = contentTypes[format]
+  if (request.method === "HEAD")
+    return HttpServerResponse.stream(Stream.empty, { contentType, contentLength: size, headers })
+  const { first, next } = yield* Effect.timeoutOrElse(begin(range), {
     duration: timeout,
     orElse: () => Effect.fail(late(conversation, timeout))
   })
-  const body = request.method === "HEAD" ? bytes(range) : yield* opened
-  // The body is read after the handler has ended, without its context.
-  return HttpServerResponse.stream(Stream.provideService(body, DbCaller, { ...(yield* DbCaller), isStreaming: true }), {
+  const ofRange = requested === "whole" ? {} : { "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
+  const head = {
     status: requested === "whole" ? 200 : 206,
-    contentType: contentTypes[format],
-    contentLength: range.end - range.start,
-    headers:
-      requested === "whole" ? headers : { ...headers, "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
-  })
+    headers: { "content-type": contentType, ...headers, ...ofRange },
+    length: range.end - range.start
+  }
+  const streaming = { ...(yield* DbCaller), isStreaming: true }
+  return yield* Effect.provideService(
+    Body.send(request, head, { first, next, onSent: ReadBuffers.giveBack }),
+    DbCaller,
+    streaming
+  )
 })
 
 const group = HttpApiBuilder.group(
@@ -143,7 +150,9 @@ const group = HttpApiBuilder.group(
         // The request's scope closes when the response has been sent.
         yield* seats.take(uid)
         return yield* Effect.gen(function* () {
-          const rendition = yield* playback.open(uid, conversation, file, format)
+          const { headers, method } = request
+          const near = method === "GET" ? RangeRequest.expectedRange(headers["range"]) : undefined
+          const rendition = yield* playback.open(uid, conversation, file, format, near)
           if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
           return yield* respond(request, conversation, rendition.value, config.firstAudio)
         }).pipe(Effect.provideService(DbCaller, callerOf(uid)))

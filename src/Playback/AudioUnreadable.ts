@@ -1,6 +1,6 @@
 /** Why a span of a conversation can't be played, and how long a damaged chunk stays rejected. */
 import { Clock, Duration, Effect, Schema, Stream } from "effect"
-import type { ChunkUnreadable, Recording } from "../Recording.ts"
+import type { Chunk, ChunkUnreadable, ReadError, Recording } from "../Recording.ts"
 import type { PlaybackConfig } from "./PlaybackConfig.ts"
 
 const span = {
@@ -27,38 +27,49 @@ export class AudioMissing extends Schema.TaggedError<AudioMissing>()("AudioMissi
   }
 }
 
-type Read = Recording["Service"]["read"]
+type Audio = Pick<Recording["Service"], "read" | "piece">
+type Range = Parameters<Audio["read"]>[1]
 
 /**
  * Rejects reads of parts of a chunk whose checksum failed. The checksum covers the whole chunk, so a client that resumes
  * after the error would get damaged audio. A successful read of the whole chunk clears it.
  */
 export function rejectDamaged(
-  read: Read,
+  { piece, read }: Audio,
   { unreadableChunks, unreadableTime }: Pick<PlaybackConfig["Service"], "unreadableChunks" | "unreadableTime">
-): Read {
+): Audio {
   const known = new Map<string, { readonly until: number; readonly error: ChunkUnreadable }>()
   const add = (id: string, error: ChunkUnreadable, now: number) => {
     known.delete(id)
     known.set(id, { until: now + Duration.toMillis(unreadableTime), error })
     for (const [oldest] of known) if (known.size > unreadableChunks) known.delete(oldest)
   }
-  return (chunk, range) =>
-    Stream.unwrap(
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const { id, samples } = chunk
-        const found = known.get(id)
-        const isWhole = range.start === 0 && range.end === samples * 2
-        if (found !== undefined && !isWhole && now < found.until) return Stream.fail(found.error)
-        const bytes = Stream.tapError(read(chunk, range), (error) =>
-          Effect.sync(() => error._tag === "ChunkUnreadable" && add(id, error, now))
-        )
-        return found === undefined
-          ? bytes
-          : Stream.onEnd(
-              bytes,
-              Effect.sync(() => known.delete(id))
-            )
-      })
-    )
+  const rejected = ({ id, samples }: Chunk, { end, start }: Range, now: number) => {
+    const found = known.get(id)
+    const isWhole = start === 0 && end === samples * 2
+    return found !== undefined && !isWhole && now < found.until ? found.error : undefined
+  }
+  const note =
+    ({ id }: Chunk, now: number) =>
+    (error: ReadError) =>
+      Effect.sync(() => error._tag === "ChunkUnreadable" && add(id, error, now))
+  const isSound = ({ id }: Chunk) => Effect.sync(() => known.delete(id))
+  return {
+    piece: (chunk, range) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const error = rejected(chunk, range, now)
+        if (error !== undefined) return Effect.fail(error)
+        const bytes = Effect.tapError(piece(chunk, range), note(chunk, now))
+        return known.has(chunk.id) ? Effect.tap(bytes, () => isSound(chunk)) : bytes
+      }),
+    read: (chunk, range) =>
+      Stream.unwrap(
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          const error = rejected(chunk, range, now)
+          if (error !== undefined) return Stream.fail(error)
+          const bytes = Stream.tapError(read(chunk, range), note(chunk, now))
+          return known.has(chunk.id) ? Stream.onEnd(bytes, isSound(chunk)) : bytes
+        })
+      )
+  }
 }

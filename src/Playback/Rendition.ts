@@ -1,6 +1,6 @@
 /** A snapshot of an audio file in one format: its size, its entity tag and any range of its bytes. */
-import { Array as Arr, Effect, Option, Pull, type Scope, Stream } from "effect"
-import { createHash } from "node:crypto"
+import { Effect, Option, Pull, Result, type Scope, Stream } from "effect"
+import { hash } from "node:crypto"
 import { Span, Wav } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
 import {
@@ -14,7 +14,7 @@ import {
 import type { ObjectNotFound } from "../Storage.ts"
 import { AudioMissing, AudioUnreadable } from "./AudioUnreadable.ts"
 
-type Read = Recording["Service"]["read"]
+type Audio = Pick<Recording["Service"], "read" | "piece">
 type Failure = AudioFileChanged | AudioMissing | AudioUnreadable | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
 
 export interface Rendition {
@@ -23,10 +23,18 @@ export interface Rendition {
   readonly size: number
   /** Strong entity tag with quotes (RFC 9110, section 8.8.3). */
   readonly etag: string
-  /** Fails at the first chunk that can't be read, and logs its key. Holds one piece of the store's read size in memory. */
-  bytes(range: Wav.Range): Stream.Stream<Uint8Array, Failure>
-  /** Succeeds when the first piece has been read, so that a failure is known before the response. The scope closes the reads. */
-  begin(range: Wav.Range): Effect.Effect<Stream.Stream<Uint8Array, Failure>, Failure, Scope.Scope>
+  /**
+   * Succeeds when the first piece of audio in the range has been read, so that a failure is known before the response
+   * begins. Fails at the first chunk that can't be read and logs its key; it is never replaced by silence. A piece is at
+   * most of the store's read size. The scope closes the reads.
+   */
+  begin(range: Wav.Range): Effect.Effect<Begun, Failure, Scope.Scope>
+}
+
+export interface Begun {
+  readonly first: ReadonlyArray<Uint8Array>
+  /** Undefined at the end. */
+  readonly next: Effect.Effect<ReadonlyArray<Uint8Array> | undefined, Failure>
 }
 
 /** Shared by all silence. Never written to. */
@@ -39,57 +47,76 @@ const silence = (length: number): Stream.Stream<Uint8Array> =>
     )
   )
 
+const cut = ({ conversation, key, uid }: Chunk, missing: number, { end, start }: Wav.Range) => {
+  const cause = new Error(`${missing} of ${end - start} bytes are missing`)
+  return new ChunkUnreadable({ uid, conversation, key, cause })
+}
+
+const logUnreadable = (chunk: Chunk) => (error: ReadError) =>
+  Effect.logError("a chunk can't be read, the response fails", error).pipe(
+    Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
+  )
+
+const failures = (chunk: Chunk) => {
+  const span = { conversation: chunk.conversation, start: chunk.start, end: Span.end(chunk) }
+  return {
+    unreadable: (cause: ChunkUnreadable) => new AudioUnreadable({ ...span, cause }),
+    missing: (cause: ObjectNotFound) => new AudioMissing({ ...span, cause })
+  }
+}
+
 /** Fails if the chunk has fewer bytes than its span, which would shift all later audio. */
-const exactly = (read: Read, chunk: Chunk, range: Wav.Range) =>
+const exactly = ({ read }: Audio, chunk: Chunk, range: Wav.Range) =>
   Stream.suspend(() => {
     let missing = range.end - range.start
-    const span = { conversation: chunk.conversation, start: chunk.start, end: Span.end(chunk) }
-    // Rechunked, because an array of several buffers would be copied into one before it is sent.
+    const { missing: isMissing, unreadable } = failures(chunk)
+    // Rechunked, because an array of several buffers would be sent only when all of them are read.
     const counted = Stream.map(Stream.rechunk(read(chunk, range), 1), (bytes) => {
       missing -= bytes.length
       return bytes
     })
-    const check = Stream.suspend(() => {
-      if (missing === 0) return Stream.empty
-      const { conversation, key, uid } = chunk
-      const cause = new Error(`${missing} of ${range.end - range.start} bytes are missing`)
-      return Stream.fail(new ChunkUnreadable({ uid, conversation, key, cause }))
-    })
+    const check = Stream.suspend(() => (missing === 0 ? Stream.empty : Stream.fail(cut(chunk, missing, range))))
     return Stream.concat(counted, check).pipe(
-      Stream.tapError((error) =>
-        Effect.logError("a chunk can't be read, the response fails", error).pipe(
-          Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
-        )
-      ),
+      Stream.tapError(logUnreadable(chunk)),
       Stream.catchTags({
-        ChunkUnreadable: (cause) => Stream.fail(new AudioUnreadable({ ...span, cause })),
-        ObjectNotFound: (cause) => Stream.fail(new AudioMissing({ ...span, cause }))
+        ChunkUnreadable: (cause) => Stream.fail(unreadable(cause)),
+        ObjectNotFound: (cause) => Stream.fail(isMissing(cause))
       })
     )
   })
 
-const fingerprint = (file: RecordedFile, format: Wav.Format): string => {
-  const { capturedSamples, id, lostSamples, sampleRate, samples, version } = file
-  return createHash("sha256")
-    .update([format, id, sampleRate, samples, capturedSamples, lostSamples, version].join(" "))
-    .digest("base64url")
+/** As `exactly`, in one buffer. */
+const exactPiece = ({ piece }: Audio, chunk: Chunk, range: Wav.Range) => {
+  const { missing: isMissing, unreadable } = failures(chunk)
+  const length = range.end - range.start
+  return Effect.flatMap(piece(chunk, range), (bytes) =>
+    bytes.length === length ? Effect.succeed(bytes) : Effect.fail(cut(chunk, length - bytes.length, range))
+  ).pipe(
+    Effect.tapError(logUnreadable(chunk)),
+    Effect.catchTags({
+      ChunkUnreadable: (cause) => Effect.fail(unreadable(cause)),
+      ObjectNotFound: (cause) => Effect.fail(isMissing(cause))
+    })
+  )
 }
 
-/** Reads at least `least` bytes ahead, and releases them piece by piece. */
-const readAhead = Effect.fnUntraced(function* <E>(bytes: Stream.Stream<Uint8Array, E>, least: number) {
+const fingerprint = (file: RecordedFile, format: Wav.Format): string => {
+  const { capturedSamples, id, lostSamples, sampleRate, samples, version } = file
+  return hash("sha256", [format, id, sampleRate, samples, capturedSamples, lostSamples, version].join(" "), "base64url")
+}
+
+/** Reads at least `least` bytes ahead. */
+const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, Failure>, least: number) {
   const pull = yield* Stream.toPull(bytes)
-  const pieces: Array<Uint8Array> = []
-  let missing = least
-  const some = Effect.map(pull, (read) => {
-    pieces.push(...read)
-    for (const { length } of read) missing -= length
-  }).pipe(Pull.catchDone(() => Effect.sync(() => void (missing = 0))))
-  yield* Effect.whileLoop({ while: () => missing > 0, body: () => some, step: () => {} })
-  const next = Effect.suspend(() => {
-    const piece = pieces.shift()
-    return piece === undefined ? pull : Effect.succeed(Arr.of(piece))
-  })
-  return Stream.fromPull(Effect.succeed(next))
+  const next: Begun["next"] = pull.pipe(Pull.catchDone(() => Effect.succeed(undefined)))
+  const first: Array<Uint8Array> = []
+  for (let missing = least; missing > 0;) {
+    const pieces = yield* next
+    if (pieces === undefined) break
+    first.push(...pieces)
+    for (const { length } of pieces) missing -= length
+  }
+  return { first, next }
 })
 
 /** The rest would not match the bytes that were sent. */
@@ -104,35 +131,67 @@ const logChange = (error: AudioFileChanged | DbError) =>
 
 const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) : Option.none())
 
-export function make(read: Read, file: RecordedFile, format: Wav.Format): Rendition {
+/** Ranges up to this size are read before the response begins, and sent at once. */
+const atOnceBytes = 256 * 1024
+
+const end: Begun["next"] = Effect.succeed(undefined)
+
+export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
   const lead = size - Wav.size(file, "pcm")
+  const pageAt = (at: number, end: number) => {
+    const first = Math.floor(at / Wav.bytesPerSample)
+    return Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
+  }
+  const partsOf = (range: Wav.Range) =>
+    Effect.map(pageAt(range.start, range.end), (page) => {
+      const until = Math.min(range.end, page.end * Wav.bytesPerSample)
+      return { until, segments: [...Wav.segmentsOf(page.pieces, { start: range.start, end: until })] }
+    })
   /** Reads a page of pieces when the previous page has been sent. */
   const sound = ({ end, start }: Wav.Range) =>
     Stream.paginate(start, (at) =>
-      Effect.gen(function* () {
-        const first = Math.floor(at / Wav.bytesPerSample)
-        const page = yield* Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
-        const until = Math.min(end, page.end * Wav.bytesPerSample)
-        return [[...Wav.segmentsOf(page.pieces, { start: at, end: until })], nextByte(until, end)] as const
-      })
+      Effect.map(partsOf({ start: at, end }), ({ segments, until }) => [segments, nextByte(until, end)] as const)
     ).pipe(
       Stream.rechunk(1),
       Stream.flatMap((segment) =>
-        segment._tag === "Silence" ? silence(segment.length) : exactly(read, segment.chunk, segment)
+        segment._tag === "Silence" ? silence(segment.length) : exactly(audio, segment.chunk, segment)
       )
     )
   const bytes = (range: Wav.Range) => {
     const parts = Wav.split(file, format, range)
-    const audio = parts.sound.start < parts.sound.end ? sound(parts.sound) : Stream.empty
-    return parts.header.length > 0 ? Stream.concat(Stream.succeed(parts.header), audio) : audio
+    const audible = parts.sound.start < parts.sound.end ? sound(parts.sound) : Stream.empty
+    return parts.header.length > 0 ? Stream.concat(Stream.succeed(parts.header), audible) : audible
   }
+  const allAtOnce = Effect.fnUntraced(function* (range: Wav.Range) {
+    const { header, sound } = Wav.split(file, format, range)
+    const first: Array<Uint8Array> = header.length > 0 ? [header] : []
+    for (let at = sound.start; at < sound.end;) {
+      const { segments, until } = yield* partsOf({ start: at, end: sound.end })
+      for (const segment of segments) {
+        const bytes =
+          segment._tag === "Silence"
+            ? Effect.succeed(new Uint8Array(segment.length))
+            : exactPiece(audio, segment.chunk, segment)
+        const read = yield* Effect.result(bytes)
+        if (Result.isSuccess(read)) first.push(read.success)
+        // What comes before is heard.
+        else if (at > sound.start) return { first, next: Effect.fail(read.failure) }
+        else return yield* Effect.fail(read.failure)
+        at += read.success.length
+      }
+      at = until
+    }
+    return { first, next: end }
+  })
   return {
     file,
     format,
     size,
     etag: `"${fingerprint(file, format)}"`,
-    bytes,
-    begin: (range) => readAhead(bytes(range), Math.min(range.end, Math.max(range.start, lead) + 1) - range.start)
+    begin: (range) =>
+      range.end - range.start <= atOnceBytes
+        ? allAtOnce(range)
+        : readAhead(bytes(range), Math.min(range.end, Math.max(range.start, lead) + 1) - range.start)
   }
 }

@@ -77,10 +77,21 @@ export const of = Effect.fnUntraced(function* (store: Store) {
       )
     })
 
+  const read = (key: string, range: ByteRange) =>
+    Effect.suspend(() => {
+      const began = now()
+      return Effect.onExitPrimitive(store.read(key, range), (exit) => {
+        end("get", exit, now() - began)
+        if (Exit.isSuccess(exit)) StorageMetrics.readBytes.updateUnsafe(exit.value.length, context)
+        return undefined
+      })
+    })
+
   const measured: Store = {
     bucket: store.bucket,
     put,
     get,
+    read,
     head: (key) => measure("head", store.head(key)),
     list: (prefix, options) => measure("list", store.list(prefix, options)),
     compose: (target, sources) => measure("compose", store.compose(target, sources)),

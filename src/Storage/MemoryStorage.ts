@@ -88,6 +88,7 @@ export function make(capacity: number): Storage["Service"] {
     bucket: "memory",
     put: Effect.fn("MemoryStorage.put")((object) => put(at("put", object.key), object, collect(object))),
     get,
+    read: (key, range) => Stream.mkUint8Array(get(key, range)),
     head,
     compose: Effect.fn("MemoryStorage.compose")((target, sources) =>
       Batch.compose({ get, head }, window, target, at("compose", target.key), sources, (object) =>

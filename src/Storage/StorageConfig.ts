@@ -6,7 +6,7 @@ const settings = {
   readChunk: Settings.constant(
     Settings.bytes(
       "STORAGE_READ_CHUNK",
-      "256 KiB",
+      "512 KiB",
       "Objects on disk are read in pieces of this size; a reader holds one or two of them, whatever the object's size."
     )
   ),

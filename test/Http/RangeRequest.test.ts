@@ -66,3 +66,14 @@ describe("byteRange", () => {
     { arbitrary: { runs: 500 } }
   )
 })
+
+describe("expectedRange", () => {
+  it("is the range of any file that is long enough, as far as the header says", () => {
+    assert.deepStrictEqual(RangeRequest.expectedRange("bytes=10-19"), { start: 10, end: 20 })
+    assert.deepStrictEqual(RangeRequest.expectedRange("bytes=10-"), { start: 10, end: Infinity })
+    assert.deepStrictEqual(RangeRequest.expectedRange(undefined), { start: 0, end: Infinity })
+    assert.deepStrictEqual(RangeRequest.expectedRange("bytes=0-1,5-6"), { start: 0, end: Infinity })
+    assert.isUndefined(RangeRequest.expectedRange("bytes=-5"))
+    assert.isUndefined(RangeRequest.expectedRange("bytes=-0"))
+  })
+})

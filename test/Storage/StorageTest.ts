@@ -204,6 +204,8 @@ export const suite = (name: string, layer: Layer.Layer<Storage, unknown>) => {
         yield* storage.put(object(`range/${size}`, bytes))
         const part = yield* read(`range/${size}`, { start: from, end: from + length })
         assert.deepStrictEqual(part, bytes.slice(from, from + length))
+        const atOnce = yield* storage.read(`range/${size}`, { start: from, end: from + length })
+        assert.isTrue(Buffer.from(atOnce).equals(part))
       }),
       { arbitrary: { runs: 25 } }
     )

@@ -9,9 +9,16 @@ import type { FileState } from "./IndexChange.ts"
 import type { FileRow, Name } from "./IndexRows.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
-import { keyOf, type LiveOverlay } from "./LiveOverlay.ts"
-import { FileChunks } from "./FileChunks.ts"
-import { type AudioFileHead, type FileMoment, headOf, make as openFile, type RecordedFile } from "./RecordedFile.ts"
+import { keyOf, LiveOverlay } from "./LiveOverlay.ts"
+import { FileChunks, type Samples } from "./FileChunks.ts"
+import {
+  type AudioFileHead,
+  type FileMoment,
+  headOf,
+  make as openFile,
+  pageSize,
+  type RecordedFile
+} from "./RecordedFile.ts"
 import type { Key, Placed } from "./LayoutMerge.ts"
 import { WaveformHours } from "./WaveformHours.ts"
 
@@ -74,7 +81,13 @@ export class Catalog extends Context.Service<
       id: string,
       page: { readonly before?: string; readonly files: number }
     ): Effect.Effect<Option.Option<WaveformData>, DbError>
-    file(uid: string, conversation: string, id: string): Effect.Effect<Option.Option<RecordedFile>, DbError>
+    /** `near`: the samples that will be read first, as far as known. Their chunks are then read in the same query. */
+    file(
+      uid: string,
+      conversation: string,
+      id: string,
+      near?: Samples
+    ): Effect.Effect<Option.Option<RecordedFile>, DbError>
   }
 >()("spillway/Recording/Catalog/Catalog") {
   static readonly layerNoDeps = Layer.effect(
@@ -252,6 +265,17 @@ const make = Effect.gen(function* () {
     return { id, state: found, revision, view } satisfies FileMoment
   })
 
+  /** As `momentOf`, in one query, for a conversation without live chunks. */
+  const storedMoment = Effect.fnUntraced(function* (name: Name, id: string, near: Samples | undefined) {
+    // Samples are positions to within one: the database rounds the start of the file.
+    const wide = near === undefined ? undefined : { from: near.from - 1, to: near.to + 1 }
+    const found = Option.getOrUndefined(yield* pieces.open(name, id, wide, pageSize))
+    if (found === undefined) return undefined
+    const { file, page } = found
+    const known = near === undefined ? {} : { near: { ...near, page } }
+    return { id, state: file, revision: file.revision, view: new LiveOverlay(), ...known } satisfies FileMoment
+  })
+
   return Catalog.of({
     list: Effect.fn("Catalog.list")(function* (uid, { before, files, limit }) {
       const known = new Map<string, ReadonlyArray<Chunk>>()
@@ -313,12 +337,14 @@ const make = Effect.gen(function* () {
         }
       })
     }),
-    file: Effect.fn("Catalog.file")(function* (uid, conversation, id) {
-      const opened = yield* momentOf(uid, conversation, id)
-      if (opened === undefined) return Option.none()
+    file: Effect.fn("Catalog.file")(function* (uid, conversation, id, near) {
       const name = { uid, conversation }
-      const page = (state: FileState, range: { readonly from: number; readonly to: number }, limit: number) =>
-        pieces.page(name, state, range, limit)
+      const isLive = snapshot(live.get(uid, conversation)).length > 0
+      const opened: FileMoment | undefined = isLive
+        ? yield* momentOf(uid, conversation, id)
+        : yield* storedMoment(name, id, near)
+      if (opened === undefined) return Option.none()
+      const page = (state: FileState, range: Samples, limit: number) => pieces.page(name, state, range, limit)
       return Option.some(openFile(name, opened, momentOf(uid, conversation, id), page))
     })
   })

@@ -10,7 +10,8 @@ import {
   PlacedColumns,
   placedColumns,
   placedOf,
-  indexRows
+  indexRows,
+  uuidOf
 } from "./IndexRows.ts"
 import type { Rows } from "./IndexChange.ts"
 import type { Tail } from "./LiveOverlay.ts"
@@ -85,13 +86,9 @@ export class ConversationRows extends Context.Service<
 
 type Sql = SqlClient.SqlClient
 
-const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
-const noId = "00000000-0000-0000-0000-000000000000"
-
 const wanted = (sql: Sql, files: Files): Statement.Statement<object> => {
   if ("id" in files) {
-    const id = uuid.test(files.id) ? files.id : noId
-    return sql`f.id = ${id}::uuid order by f.start_at, f.first_id limit 1`
+    return sql`f.id = ${uuidOf(files.id)}::uuid order by f.start_at, f.first_id limit 1`
   }
   const { before, limit } = files
   const earlier =

@@ -90,6 +90,15 @@ export const FileColumns = Schema.Struct({
 })
 export type FileRow = typeof FileColumns.Type
 
+const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+/** Matches no file. */
+const noId = "00000000-0000-0000-0000-000000000000"
+
+/** An id that no file has in place of one that is not a UUID, which PostgreSQL would reject. */
+export function uuidOf(id: string): string {
+  return uuid.test(id) ? id : noId
+}
+
 export function fileColumns(sql: Sql): Fragment {
   return sql`
   f.start_at as start, f.first_id::text as "firstId", f.id::text as id, f.sample_rate as "sampleRate", f.codec,

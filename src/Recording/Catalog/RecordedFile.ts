@@ -7,7 +7,7 @@ import type { Chunk } from "../Chunk.ts"
 import type { FileState } from "./IndexChange.ts"
 import type { Name } from "./IndexRows.ts"
 import type { LiveOverlay } from "./LiveOverlay.ts"
-import type { Page } from "./FileChunks.ts"
+import type { Page, Samples } from "./FileChunks.ts"
 import type { Placed } from "./LayoutMerge.ts"
 
 /** The file's bytes have changed since it was opened. */
@@ -39,7 +39,7 @@ export interface RecordedFile extends AudioFileHead {
 }
 
 /** Chunks per page: about half an hour of audio. */
-const pageSize = 32
+export const pageSize = 32
 
 /** Reads of a page before a concurrently changing index fails it. */
 const attempts = 3
@@ -50,6 +50,19 @@ export interface FileMoment {
   /** Revision of the file's row; none if the file begins with live chunks. */
   readonly revision: number | undefined
   readonly view: LiveOverlay
+  /** A page that was read together with the file's row, at least from sample `from` of the file to `to`. */
+  readonly near?: Samples & { readonly page: Page }
+}
+
+/** Whether the page has all chunks of the range, or at least the first ones. */
+const hasRange = ({ from, page: { rows }, to }: Samples & { readonly page: Page }, origin: number, range: Samples) => {
+  const last = rows.at(-1)
+  const isFull = rows.length >= pageSize
+  return (
+    origin + from <= range.from &&
+    range.to <= origin + to &&
+    (!isFull || (last !== undefined && last.placement.at + last.placement.heard > range.from))
+  )
 }
 
 export function headOf(id: string, state: FileState): AudioFileHead {
@@ -84,16 +97,12 @@ export function make(
   name: Name,
   opened: FileMoment,
   now: Effect.Effect<FileMoment | undefined, DbError>,
-  page: (
-    state: FileState,
-    range: { readonly from: number; readonly to: number },
-    limit: number
-  ) => Effect.Effect<Page, DbError>
+  page: (state: FileState, range: Samples, limit: number) => Effect.Effect<Page, DbError>
 ): RecordedFile {
   const head = headOf(opened.id, opened.state)
   const version = versionOf(opened)
   const origin = Placement.positionOf(head.start, head.sampleRate)
-  const changed = new AudioFileChanged({ ...name, file: opened.id })
+  const changed = Effect.suspend(() => new AudioFileChanged({ ...name, file: opened.id }))
   let first: FileMoment | undefined = opened
 
   const read = Effect.fnUntraced(function* (
@@ -106,8 +115,12 @@ export function make(
       first = undefined
       if (moment === undefined || moment.state.start !== head.start || versionOf(moment) !== version)
         return yield* changed
-      const { revision, state, view } = moment
-      const stored = view.isAppended(state) ? { revision, rows: [] } : yield* page(state, range, pageSize)
+      const { near, revision, state, view } = moment
+      const stored = view.isAppended(state)
+        ? { revision, rows: [] }
+        : near !== undefined && hasRange(near, origin, range)
+          ? near.page
+          : yield* page(state, range, pageSize)
       if (stored.revision !== revision) continue
       const last = stored.rows.at(-1)
       const isPart = stored.rows.length >= pageSize && last !== undefined

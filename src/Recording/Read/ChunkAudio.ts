@@ -17,6 +17,8 @@ export class ChunkAudio extends Context.Service<
   {
     /** Bytes `start` to `end` (exclusive). */
     readonly read: (chunk: Chunk, start: number, end: number) => Stream.Stream<Uint8Array, ReadError>
+    /** The same bytes in one buffer. The caller bounds the range. */
+    readonly piece: (chunk: Chunk, start: number, end: number) => Effect.Effect<Uint8Array, ReadError>
   }
 >()("spillway/Recording/Read/ChunkAudio") {
   static readonly layer = Layer.effect(
@@ -69,5 +71,8 @@ const make = Effect.gen(function* () {
     )
   }
 
-  return ChunkAudio.of({ read })
+  const piece = (chunk: Chunk, start: number, end: number) =>
+    chunk.state === "stored" ? stored.piece(chunk, start, end) : Stream.mkUint8Array(read(chunk, start, end))
+
+  return ChunkAudio.of({ read, piece })
 })

@@ -38,6 +38,8 @@ export class StoredAudio extends Context.Service<
      * repeated once on a mismatch; the last piece is emitted only after verification. Ranges of plain audio are not verified.
      */
     read(chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError>
+    /** The same bytes in one buffer. The caller bounds the range. */
+    piece(chunk: Chunk, start: number, end: number): Effect.Effect<Uint8Array, ReadError>
   }
 >()("spillway/Recording/Read/StoredAudio") {
   static readonly layer = Layer.effect(
@@ -232,13 +234,24 @@ const make = Effect.gen(function* () {
   const readDecoded = (chunk: Chunk, start: number, end: number) =>
     inPieces(start, end, 1, (from, to) => Effect.map(fromWhole(sourceOf(chunk), from, to), (bytes) => [bytes]))
 
-  return StoredAudio.of({
-    read: (chunk, start, end) => {
-      const format = ObjectName.formatOf(chunk.key)
-      if (format?.codec === "opus") return readDecoded(chunk, start, end)
-      return format?.sealed === true ? readSealed(chunk, start, end) : readPlain(chunk, start, end)
-    }
-  })
+  const read = (chunk: Chunk, start: number, end: number) => {
+    const format = ObjectName.formatOf(chunk.key)
+    if (format?.codec === "opus") return readDecoded(chunk, start, end)
+    return format?.sealed === true ? readSealed(chunk, start, end) : readPlain(chunk, start, end)
+  }
+
+  const piece = (chunk: Chunk, start: number, end: number): Effect.Effect<Uint8Array, ReadError> => {
+    const format = ObjectName.formatOf(chunk.key)
+    const isPlainPart = format?.codec === "pcm16" && !format.sealed && (start > 0 || end < chunk.samples * 2)
+    const inPieces = Stream.mkUint8Array(read(chunk, start, end))
+    if (!isPlainPart) return inPieces
+    const again = () => inPieces
+    return storageRead
+      .run(chunk.uid)(storage.read(chunk.key, { start, end }))
+      .pipe(Effect.catchTags({ Saturated: again, ObjectDamaged: again }))
+  }
+
+  return StoredAudio.of({ read, piece })
 })
 
 const sourceOf = ({ conversation, key, object, sampleRate, uid }: Chunk): Source => ({

@@ -40,6 +40,10 @@ export function truncate(fd: number, size: number) {
 export function close(fd: number) {
   return call((done) => fs.close(fd, (error) => done(error ?? null)))
 }
+/** Closes in the background a descriptor that was only read from, whose close has no result. */
+export function discard(fd: number) {
+  return Effect.sync(() => fs.close(fd, () => {}))
+}
 export function link(from: string, to: string) {
   return call((done) => fs.link(from, to, (error) => done(error)))
 }
@@ -78,9 +82,9 @@ export function makeDirectories(path: string) {
   return call((done) => fs.mkdir(path, { recursive: true, mode: 0o700 }, (error) => done(error)))
 }
 
-/** Synchronous, because the size of an open file is in memory. */
-export function sizeOf(fd: number): Effect.Effect<number> {
-  return Effect.sync(() => fs.fstatSync(fd).size)
+/** Synchronous, because the properties of an open file are in memory. */
+export function statOf(fd: number): Effect.Effect<fs.Stats> {
+  return Effect.sync(() => fs.fstatSync(fd))
 }
 
 /** Makes the file's bytes and size durable. */
@@ -99,18 +103,21 @@ export function syncDirectory(path: string): Effect.Effect<void, DiskFault> {
 
 /** Up to `length` bytes from `position`; fewer only at the end of the file. */
 export function read(fd: number, length: number, position: number): Effect.Effect<Uint8Array, DiskFault> {
-  return Effect.suspend(() => {
-    const buffer = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer)
-    const fill = (filled: number): Effect.Effect<Uint8Array, DiskFault> =>
-      Effect.flatMap(
-        call<number>((done) => fs.read(fd, buffer, filled, length - filled, position + filled, done)),
-        (count) => {
-          if (count === 0) return Effect.succeed(buffer.subarray(0, filled))
-          return filled + count === length ? Effect.succeed(buffer) : fill(filled + count)
-        }
-      )
-    return length === 0 ? Effect.succeed(buffer) : fill(0)
-  })
+  return Effect.suspend(() => readInto(fd, new Uint8Array(Buffer.allocUnsafeSlow(length).buffer), position))
+}
+
+/** Fills the buffer from `position`; the result is shorter only at the end of the file. */
+export function readInto(fd: number, buffer: Uint8Array, position: number): Effect.Effect<Uint8Array, DiskFault> {
+  const { length } = buffer
+  const fill = (filled: number): Effect.Effect<Uint8Array, DiskFault> =>
+    Effect.flatMap(
+      call<number>((done) => fs.read(fd, buffer, filled, length - filled, position + filled, done)),
+      (count) => {
+        if (count === 0) return Effect.succeed(buffer.subarray(0, filled))
+        return filled + count === length ? Effect.succeed(buffer) : fill(filled + count)
+      }
+    )
+  return length === 0 ? Effect.succeed(buffer) : fill(0)
 }
 
 /** Appends all bytes; in one call unless the write is partial. */

@@ -9,6 +9,7 @@ import * as Directories from "./Directories.ts"
 import { translate, unusable } from "./Fault.ts"
 import * as Listing from "./Listing.ts"
 import * as FileName from "./FileName.ts"
+import * as KnownHeads from "./KnownHeads.ts"
 import * as Reader from "./Reader.ts"
 import * as Writer from "./Writer.ts"
 import * as Batch from "../Batch.ts"
@@ -69,7 +70,8 @@ const make = Effect.gen(function* () {
   const listed = (key: string) =>
     Effect.catchTag(Effect.asSome(Reader.head(root, at("list", key))), "ObjectNotFound", () => Effect.succeedNone)
 
-  const get: Storage["Service"]["get"] = (key, range) => Reader.get(root, config.readChunk, at("get", key), range)
+  const files = { root, chunk: config.readChunk, known: KnownHeads.make() }
+  const get: Storage["Service"]["get"] = (key, range) => Reader.get(files, at("get", key), range)
   const head = Effect.fn("DiskStorage.head")((key: string) => Reader.head(root, at("head", key)))
 
   const remove = Effect.fn("DiskStorage.remove")(function* (key: string, options?: { readonly generation?: string }) {
@@ -90,6 +92,7 @@ const make = Effect.gen(function* () {
     bucket: "disk",
     put: Effect.fn("DiskStorage.put")((object) => Writer.put(place, at("put", object.key), object)),
     get,
+    read: (key, range) => Reader.read(files, at("get", key), range),
     head,
     list: Effect.fn("DiskStorage.list")(function* (prefix, options) {
       yield* Validation.checkPrefix(at("list", prefix))

@@ -44,9 +44,8 @@ const parse = (json: Buffer, sum: number, fileSize: number): Option.Option<Objec
     ? Option.filter(decode(json.toString()), (head) => head.size + json.length + footerSize === fileSize)
     : Option.none()
 
-/** Reads and verifies the head of an open file. */
-export const head = Effect.fnUntraced(function* (fd: number, key: string) {
-  const fileSize = yield* Disk.sizeOf(fd)
+/** Reads and verifies the head of an open file of `fileSize` bytes. */
+export const head = Effect.fnUntraced(function* (fd: number, key: string, fileSize: number) {
   const start = Math.max(0, fileSize - tailSize)
   const end = Buffer.from(yield* Disk.read(fd, fileSize - start, start))
   const footer = end.subarray(-footerSize)

@@ -3,11 +3,12 @@ import { crc32c } from "@node-rs/crc32"
 import { Effect, Metric, Option, Stream } from "effect"
 import type { Scope } from "effect"
 import { join } from "node:path"
-import { ObjectDamaged, ObjectNotFound, StorageRefused } from "../../Storage.ts"
+import { ObjectDamaged, ObjectNotFound, ReadBuffers, StorageRefused } from "../../Storage.ts"
 import type { ByteRange, ObjectHead, ReadError, StorageUnavailable } from "../../Storage.ts"
 import * as Disk from "./Disk.ts"
-import { translate } from "./Fault.ts"
+import { type DiskCorrupt, type DiskFault, translate } from "./Fault.ts"
 import * as FileName from "./FileName.ts"
+import type { KnownHeads } from "./KnownHeads.ts"
 import * as ObjectFile from "./ObjectFile.ts"
 import * as Validation from "../Validation.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
@@ -17,18 +18,37 @@ interface Open {
   readonly head: ObjectHead
 }
 
+const headOf = Effect.fnUntraced(function* (fd: number, key: string, known: KnownHeads | undefined) {
+  const file = yield* Disk.statOf(fd)
+  const found = known?.get(key, file)
+  if (found !== undefined) return found
+  const head = yield* ObjectFile.head(fd, key, file.size)
+  known?.add(head, file)
+  return head
+})
+
+const openFile = (root: string, at: Validation.At) =>
+  Effect.andThen(
+    Validation.checkKey(at),
+    Effect.suspend(() => Disk.open(join(root, FileName.fileOf(at.key))))
+  )
+const close = (fd: number) => Effect.ignore(Disk.close(fd))
+
+const fail =
+  (at: Validation.At) =>
+  (error: DiskCorrupt | DiskFault): Effect.Effect<never, ReadError> => {
+    if (error._tag === "DiskCorrupt") return damaged(at, error.reason)
+    return Effect.fail(error.code === "ENOENT" ? new ObjectNotFound(at) : translate(at)(error))
+  }
+
+const damaged = (at: Validation.At, reason: string) =>
+  Effect.andThen(Metric.update(StorageMetrics.damaged, 1), Effect.fail(new ObjectDamaged({ ...at, reason })))
+
 /** Closes the descriptor with the scope. */
-const open = (root: string, at: Validation.At): Effect.Effect<Open, ReadError, Scope.Scope> =>
-  Validation.checkKey(at).pipe(
-    Effect.andThen(
-      Effect.acquireRelease(Disk.open(join(root, FileName.fileOf(at.key))), (fd) => Effect.ignore(Disk.close(fd)))
-    ),
-    Effect.flatMap((fd) => Effect.map(ObjectFile.head(fd, at.key), (head) => ({ fd, head }))),
-    Effect.catchTags({
-      DiskCorrupt: (corrupt) =>
-        Effect.andThen(Metric.update(StorageMetrics.damaged, 1), new ObjectDamaged({ ...at, reason: corrupt.reason })),
-      DiskFault: (fault) => Effect.fail(fault.code === "ENOENT" ? new ObjectNotFound(at) : translate(at)(fault))
-    })
+const open = (root: string, at: Validation.At, known?: KnownHeads): Effect.Effect<Open, ReadError, Scope.Scope> =>
+  Effect.acquireRelease(openFile(root, at), close).pipe(
+    Effect.flatMap((fd) => Effect.map(headOf(fd, at.key, known), (head) => ({ fd, head }))),
+    Effect.catchTag(["DiskCorrupt", "DiskFault"], fail(at))
   )
 
 export function head(
@@ -40,16 +60,45 @@ export function head(
   )
 }
 
+interface Files {
+  readonly root: string
+  /** Bytes of a piece. */
+  readonly chunk: number
+  readonly known: KnownHeads
+}
+
+/** A range in one buffer. */
+export function read(
+  { known, root }: Files,
+  at: Validation.At,
+  range: ByteRange
+): Effect.Effect<Uint8Array, ReadError> {
+  const bytesOf = Effect.fnUntraced(function* (fd: number) {
+    const head = yield* headOf(fd, at.key, known)
+    const { end, start } = yield* Validation.clipRange(at, range, head.size)
+    const bytes = yield* Disk.readInto(fd, ReadBuffers.take(end - start), start)
+    const isDamaged =
+      bytes.length !== end - start || (bytes.length === head.size && crc32c(bytes) !== head.crc32c && head.size > 0)
+    return isDamaged ? yield* damaged(at, unequal) : bytes
+  })
+  return Effect.catchTag(
+    Effect.acquireUseRelease(openFile(root, at), bytesOf, Disk.discard),
+    ["DiskCorrupt", "DiskFault"],
+    fail(at)
+  )
+}
+
+const unequal = "the bytes do not match the stored CRC32C"
+
 /** Pieces have `chunk` bytes. Fails before the last piece of a whole object whose CRC32C is wrong. */
 export function get(
-  root: string,
-  chunk: number,
+  { chunk, known, root }: Files,
   at: Validation.At,
   range: ByteRange | undefined
 ): Stream.Stream<Uint8Array, ReadError> {
   return Stream.unwrap(
     Effect.gen(function* () {
-      const { fd, head } = yield* open(root, at)
+      const { fd, head } = yield* open(root, at, range === undefined ? undefined : known)
       const { end, start } = yield* Validation.clipRange(at, range, head.size)
       const isWhole = start === 0 && end === head.size
       let sum = 0
@@ -58,12 +107,10 @@ export function get(
         return bytes.length === 0 || (isWhole && next === end && sum !== head.crc32c)
       }
       const piece = Effect.fnUntraced(function* (from: number) {
-        const bytes = yield* Effect.mapError(Disk.read(fd, Math.min(chunk, end - from), from), translate(at))
+        const buffer = ReadBuffers.take(Math.min(chunk, end - from))
+        const bytes = yield* Effect.mapError(Disk.readInto(fd, buffer, from), translate(at))
         const next = from + bytes.length
-        if (isDamaged(bytes, next)) {
-          yield* Metric.update(StorageMetrics.damaged, 1)
-          return yield* new ObjectDamaged({ ...at, reason: "the bytes do not match the stored CRC32C" })
-        }
+        if (isDamaged(bytes, next)) return yield* damaged(at, unequal)
         return [[bytes], next === end ? Option.none<number>() : Option.some(next)] as const
       })
       return start === end ? Stream.empty : Stream.paginate(start, piece)

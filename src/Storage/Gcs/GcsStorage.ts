@@ -1,5 +1,5 @@
 /** The object store in a bucket of Google Cloud Storage. */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import { ObjectNotFound, Storage } from "../../Storage.ts"
 import type { ObjectHead } from "../../Storage.ts"
 import * as Bucket from "./Bucket.ts"
@@ -124,6 +124,7 @@ const make = Effect.fnUntraced(function* (name: string) {
     bucket: name,
     put: Effect.fn("GcsStorage.put")((object) => Writer.put(bucket, at("put", object.key), object)),
     get: (key, range) => Reader.get(bucket, at("get", key), range),
+    read: (key, range) => Stream.mkUint8Array(Reader.get(bucket, at("get", key), range)),
     head: Effect.fn("GcsStorage.head")((key) =>
       Effect.andThen(Validation.checkKey(at("head", key)), Bucket.head(bucket, at("head", key)))
     ),

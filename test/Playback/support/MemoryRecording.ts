@@ -200,6 +200,7 @@ export class MemoryRecording {
         Option.map((kept) => this.#waveform(kept, page))
       ),
     read: (chunk, range) => this.#read(chunk, range),
+    piece: (chunk, range) => Stream.mkUint8Array(this.#read(chunk, range)),
     journal: () => ({ bytes: 0, failing: false, budget: 0, segments: 0 }),
     captures: () => [],
     uploads: () => ({ queued: 0, active: 0, limit: 0 })

@@ -116,12 +116,21 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
     const pieces = file.pieces.map(({ chunk, offset, samples, skip }) => [chunk.id, offset, skip, samples] as const)
     assert.deepStrictEqual(yield* piecesOf(opened), pieces, message)
     const middle = Math.floor(file.samples / 2)
-    const part = yield* opened.pieces(middle, middle + 1)
-    assert.deepStrictEqual(
-      part.pieces.map(({ chunk }) => chunk.id),
-      file.pieces.filter(({ offset, samples }) => offset <= middle && offset + samples > middle).map((p) => p.chunk.id),
-      message
-    )
+    const inMiddle = file.pieces.filter(({ offset, samples }) => offset <= middle && offset + samples > middle)
+    for (const near of [undefined, { from: middle, to: middle + 1 }, { from: 0, to: Infinity }, { from: 0, to: 1 }]) {
+      const again = Option.getOrThrow(yield* catalog.file("u", conversation, id, near))
+      const part = yield* again.pieces(middle, middle + 1)
+      const heard = part.pieces.filter(({ offset, samples }) => offset <= middle && offset + samples > middle)
+      assert.deepStrictEqual(
+        heard.map(({ chunk }) => chunk.id),
+        inMiddle.map(({ chunk }) => chunk.id),
+        message
+      )
+      assert.strictEqual(again.version, opened.version)
+      assert.deepStrictEqual(yield* piecesOf(again), pieces, message)
+      const wide = Option.getOrThrow(yield* catalog.file("u", conversation, id, near))
+      assert.deepStrictEqual(yield* piecesOf(wide), pieces, message)
+    }
   }
 })
 
