@@ -55,7 +55,7 @@ const fontsConfiguration = `<?xml version="1.0"?>
 const run = (command: string, args: ReadonlyArray<string>, input?: Buffer, timeout = START_MS) => {
   const { error, status, stderr } = spawnSync(command, args, { encoding: "utf8", timeout, ...(input && { input }) })
   if (status === 0) return
-  throw new Error(`${path.basename(command)} failed: ${error?.message ?? (stderr.trim().split("\n").at(-1) || status)}`)
+  throw new Error(`${path.basename(command)} failed: ${error?.message ?? (stderr.trim().split("\n")[0] || status)}`)
 }
 
 const npmPack = ({ name, version }: Package, directory: string) => {

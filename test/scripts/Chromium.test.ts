@@ -83,7 +83,10 @@ describe("Chromium", () => {
   })
 
   it("passes on what npm says when the package can't be fetched", async () => {
-    fs.writeFileSync(path.join(root, "npm.cjs"), 'console.error("npm error code E404"); process.exit(1)')
+    fs.writeFileSync(
+      path.join(root, "npm.cjs"),
+      'console.error("npm error code E404\\nnpm error A log is in a file"); process.exit(1)'
+    )
     assert.match(await failure(installed("any")), /failed: npm error code E404$/)
   })
 })
