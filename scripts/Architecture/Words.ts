@@ -7,9 +7,11 @@ const names: Readonly<Record<string, string>> = {
   Held: "HeldPermits",
   LiveCapture: "CaptureWriter",
   LiveChunk: "JournalChunk",
+  NotSealed: "DecryptionFailed",
   Overlaps: "ReplayCheck",
   Relocation: "Eviction",
   Room: "Eviction",
+  Sum: "Checksum",
   Turns: "FairQueue",
   Watch: "SaturationLog"
 }
