@@ -1,6 +1,7 @@
 /** AES-256-GCM and HKDF-SHA256 of node:crypto. */
 import { Result } from "effect"
 import * as Crypto from "node:crypto"
+import { BoundedMap } from "../BoundedMap.ts"
 
 export const nonceSize = 12
 export const tagSize = 16
@@ -55,16 +56,11 @@ export function parseSecret(text: string): Result.Result<Uint8Array, string> {
 
 /** Caches keys of the last `bound` users, one per secret in order: deriving one takes longer than decrypting a short record. */
 export function makeKeyCache(secrets: ReadonlyArray<Uint8Array>, bound: number) {
-  const known = new Map<string, ReadonlyArray<Key>>()
+  const known = new BoundedMap<ReadonlyArray<Key>>(bound)
   return {
     of: (uid: string): ReadonlyArray<Key> => {
       const keys = known.get(uid) ?? secrets.map((secret) => deriveKey(secret, uid))
-      known.delete(uid)
       known.set(uid, keys)
-      for (const oldest of known.keys()) {
-        if (known.size <= bound) break
-        known.delete(oldest)
-      }
       return keys
     },
     size: () => known.size

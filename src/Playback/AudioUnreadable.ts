@@ -1,5 +1,6 @@
 /** Why a span of a conversation can't be played, and how long a damaged chunk stays rejected. */
 import { Clock, Duration, Effect, Schema, Stream } from "effect"
+import { BoundedMap } from "../BoundedMap.ts"
 import type { Chunk, ChunkUnreadable, ReadError, Recording } from "../Recording.ts"
 import type { PlaybackConfig } from "./PlaybackConfig.ts"
 
@@ -38,11 +39,9 @@ export function rejectDamaged(
   { piece, read }: Audio,
   { unreadableChunks, unreadableTime }: Pick<PlaybackConfig["Service"], "unreadableChunks" | "unreadableTime">
 ): Audio {
-  const known = new Map<string, { readonly until: number; readonly error: ChunkUnreadable }>()
+  const known = new BoundedMap<{ readonly until: number; readonly error: ChunkUnreadable }>(unreadableChunks)
   const add = (id: string, error: ChunkUnreadable, now: number) => {
-    known.delete(id)
     known.set(id, { until: now + Duration.toMillis(unreadableTime), error })
-    for (const [oldest] of known) if (known.size > unreadableChunks) known.delete(oldest)
   }
   const rejected = ({ id, samples }: Chunk, { end, start }: Range, now: number) => {
     const found = known.get(id)
@@ -60,7 +59,7 @@ export function rejectDamaged(
         const error = rejected(chunk, range, now)
         if (error !== undefined) return Effect.fail(error)
         const bytes = Effect.tapError(piece(chunk, range), note(chunk, now))
-        return known.has(chunk.id) ? Effect.tap(bytes, () => isSound(chunk)) : bytes
+        return known.get(chunk.id) !== undefined ? Effect.tap(bytes, () => isSound(chunk)) : bytes
       }),
     read: (chunk, range) =>
       Stream.unwrap(
@@ -68,7 +67,7 @@ export function rejectDamaged(
           const error = rejected(chunk, range, now)
           if (error !== undefined) return Stream.fail(error)
           const bytes = Stream.tapError(read(chunk, range), note(chunk, now))
-          return known.has(chunk.id) ? Stream.onEnd(bytes, isSound(chunk)) : bytes
+          return known.get(chunk.id) !== undefined ? Stream.onEnd(bytes, isSound(chunk)) : bytes
         })
       )
   }

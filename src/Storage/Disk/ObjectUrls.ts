@@ -1,6 +1,7 @@
 /** Signed URLs of objects that this server serves. */
 import { createHmac, timingSafeEqual } from "node:crypto"
 import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { BoundedMap } from "../../BoundedMap.ts"
 import { PublicUrl } from "../../PublicUrl.ts"
 import type { SignedUrl, StorageRefused } from "../../Storage.ts"
 import * as Validation from "../Validation.ts"
@@ -37,19 +38,14 @@ interface Cached {
 
 /** Reuses a URL, known by all that it depends on, while half of its lifetime is left, so that HTTP caches can hit. */
 export function makeCache(bound: number) {
-  const known = new Map<string, Cached>()
+  const known = new BoundedMap<Cached>(bound)
   return {
     get: (name: string, now: number): SignedUrl | undefined => {
       const cached = known.get(name)
       return cached !== undefined && now <= cached.until ? cached.url : undefined
     },
     add: (name: string, now: number, url: SignedUrl): SignedUrl => {
-      known.delete(name)
       known.set(name, { url, until: (now + url.expiresAt.getTime()) / 2 })
-      for (const oldest of known.keys()) {
-        if (known.size <= bound) break
-        known.delete(oldest)
-      }
       return url
     },
     size: () => known.size

@@ -1,5 +1,6 @@
 /** A cache of signed URLs. A URL is reused while at least half of its lifetime is left, because signing takes 0.25 ms. */
 import { Clock, Duration, Effect } from "effect"
+import { BoundedMap } from "../../BoundedMap.ts"
 import type { ObjectHead, SignedUrl, StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import { translate } from "./Fault.ts"
 import type { Credentials } from "./Credentials.ts"
@@ -28,21 +29,12 @@ export function make(
   metadataOf: (at: Validation.At) => Effect.Effect<ObjectHead["metadata"] | undefined, Failure>
 ): SignedUrls {
   /** By key and lifetime in milliseconds; the least recently used key is first. */
-  const known = new Map<string, Map<number, Signed>>()
+  const known = new BoundedMap<Map<number, Signed>>(bound)
 
   const keep = (key: string, lifetime: number, signed: Signed) => {
     const ofKey = known.get(key) ?? new Map<number, Signed>()
     if (ofKey.size >= lifetimesPerKey) ofKey.clear()
     ofKey.set(lifetime, signed)
-    use(key, ofKey)
-    for (const oldest of known.keys()) {
-      if (known.size <= bound) return
-      known.delete(oldest)
-    }
-  }
-
-  const use = (key: string, ofKey: Map<number, Signed>) => {
-    known.delete(key)
     known.set(key, ofKey)
   }
 
@@ -61,7 +53,7 @@ export function make(
       const now = yield* Clock.currentTimeMillis
       const ofKey = known.get(at.key)
       const found = ofKey?.get(Duration.toMillis(lifetime))
-      if (ofKey !== undefined && found !== undefined && now <= found.freshUntil) use(at.key, ofKey)
+      if (ofKey !== undefined && found !== undefined && now <= found.freshUntil) known.set(at.key, ofKey)
       const { expiresAt, url } =
         found !== undefined && now <= found.freshUntil ? found : yield* fresh(at, lifetime, now)
       return { url, expiresAt }
