@@ -7,7 +7,7 @@ import type { CaptureHost } from "./CaptureHost.ts"
 import type { CommitSource } from "../Journal/Journal.ts"
 import { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { ConversationWriter, LiveConversation } from "../Journal/LiveConversation.ts"
-import { ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts"
+import { type Placement, ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts"
 import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
 import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
@@ -265,7 +265,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
       const through = from + step.samples / this.options.sampleRate
       if (step._tag === "New") {
         if (step.at >= conversation.end - Timeline.toleranceSeconds) conversation.clockShift = step.shift
-        this.#write(conversation, step.at, bytes === rest.length ? rest : rest.subarray(0, bytes), step.shift)
+        this.#write(conversation, step, bytes === rest.length ? rest : rest.subarray(0, bytes))
         this.#progress.placed(through, bytes, step.isSetBack)
         if (step.shift !== this.#reportedShift) this.#reportShift(step.shift)
       } else {
@@ -309,10 +309,11 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   }
 
   /** Appends to the open chunk or a new one, splitting the audio where a chunk is full. */
-  #write(conversation: LiveConversation, start: number, audio: Uint8Array, shift: number): void {
-    const end = this.#chunk?.appendedEnd
-    if (end !== undefined && Math.abs(start - end) > Timeline.toleranceSeconds) this.#seal()
+  #write(conversation: LiveConversation, { at: start, follows, shift }: Placement, audio: Uint8Array): void {
     const rate = this.options.sampleRate
+    const gap = start - (this.#chunk?.appendedEnd ?? start)
+    // The chunk would cover other audio that lies in the gap; 1.5 samples allow for rounding.
+    if (Math.abs(gap) > Timeline.toleranceSeconds || (follows && gap * rate > 1.5)) this.#seal()
     let done = 0
     while (done < audio.length) {
       if (this.#chunk !== undefined && this.#chunk.appended >= this.#chunkBytes(rate)) {

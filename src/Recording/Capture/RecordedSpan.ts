@@ -20,8 +20,8 @@ export interface RecordedSpan {
 
 export type Verdict =
   | { readonly _tag: "Unknown" }
-  /** Nothing is recorded at the first `samples` samples if they begin `offset` samples later, at the end of a run. */
-  | { readonly _tag: "Free"; readonly samples: number; readonly offset: number }
+  /** Nothing is recorded at the first `samples` samples if they begin `offset` samples later; `follows`: at the end of a run. */
+  | { readonly _tag: "Free"; readonly samples: number; readonly offset: number; readonly follows: boolean }
   /** The first `samples` samples are recorded, `offset` samples after the position. */
   | { readonly _tag: "Same"; readonly samples: number; readonly offset: number }
   | { readonly _tag: "Other" }
@@ -90,7 +90,7 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   const length = audio.length / 2
   const free = (run?.at ?? span.samples) - begin
   const samples = run !== undefined && length - free <= tolerance ? length : Math.min(length, free)
-  return { _tag: "Free", samples, offset: begin - at }
+  return { _tag: "Free", samples, offset: begin - at, follows: before !== undefined }
 }
 
 /** The Unix second nearest to `position` at which the span contains `audio`. */

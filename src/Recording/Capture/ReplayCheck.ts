@@ -17,15 +17,21 @@ export const leastShiftSeconds = 0.01
 /** Resolution of timestamps: doubles hold today's Unix time to a quarter of a microsecond. */
 const sameSeconds = 1e-6
 
+/** Where new audio lies. */
+export interface Placement {
+  /** Unix second of the first sample, `shift` seconds after its timestamp. */
+  readonly at: number
+  readonly shift: number
+  /** Other audio is recorded at the timestamps. */
+  readonly isSetBack: boolean
+  /** Recorded audio ends at `at`. */
+  readonly follows: boolean
+}
+
 export type Step =
-  /** New samples, at Unix second `at`, `shift` seconds after their timestamps. `isSetBack`: other audio is recorded there. */
-  | {
-      readonly _tag: "New"
-      readonly at: number
-      readonly samples: number
-      readonly shift: number
-      readonly isSetBack: boolean
-    }
+  /** The first `samples` samples are new. */
+  | ({ readonly _tag: "New"; readonly samples: number } & Placement)
+  /** The first `samples` samples are already recorded. */
   | { readonly _tag: "Replay"; readonly samples: number }
   | { readonly _tag: "Recall"; readonly at: number }
 
@@ -77,9 +83,9 @@ export class ReplayCheck {
     const at = this.positionOf(stamp, end)
     const samples = audio.length / 2
     if (at >= end - toleranceSeconds) this.#span = undefined
-    if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples)
+    if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples, false)
     // Exactly at the end: rounding errors of consecutive chunks would add up to an overlap.
-    if (at >= end - toleranceSeconds) return this.#place(stamp, end, samples)
+    if (at >= end - toleranceSeconds) return this.#place(stamp, end, samples, true)
     // With a stuck clock, equal samples are a tone or silence, not a replay.
     if (!this.#mayRepeat(stamp)) return this.#append(stamp, end, samples)
     const span = this.#spanAt(at, tail())
@@ -90,7 +96,7 @@ export class ReplayCheck {
         return { _tag: "Recall", at }
       case "Free":
         this.#spanFrom = at + (verdict.offset + verdict.samples) / this.#sampleRate
-        return this.#place(stamp, at + verdict.offset / this.#sampleRate, verdict.samples, "replay")
+        return this.#place(stamp, at + verdict.offset / this.#sampleRate, verdict.samples, verdict.follows, "replay")
       case "Same": {
         // Silence matches any silence: with a stuck clock it counts as new.
         if (this.#isStuck(stamp) && isSilent(audio.subarray(0, verdict.samples * 2))) break
@@ -133,20 +139,16 @@ export class ReplayCheck {
     return this.#mode === "exact" && !this.#isStuck(stamp)
   }
 
-  #place(stamp: number, at: number, samples: number, mode: "replay" | "exact" = "exact"): Step {
-    return this.#new({ at, samples, shift: this.#shift, isSetBack: false }, stamp, mode)
+  #place(stamp: number, at: number, samples: number, follows: boolean, mode: "replay" | "exact" = "exact"): Step {
+    return this.#new({ at, samples, shift: this.#shift, isSetBack: false, follows }, stamp, mode)
   }
 
   /** Keeps the shift for later audio: coarse timestamps stay in recorded time for some frames, and would increase it each time. */
   #append(stamp: number, end: number, samples: number): Step {
-    return this.#new({ at: end, samples, shift: end - stamp, isSetBack: true }, stamp, "coarse")
+    return this.#new({ at: end, samples, shift: end - stamp, isSetBack: true, follows: true }, stamp, "coarse")
   }
 
-  #new(
-    step: { readonly at: number; readonly samples: number; readonly shift: number; readonly isSetBack: boolean },
-    stamp: number,
-    mode: "replay" | "exact" | "coarse"
-  ): Step {
+  #new(step: Placement & { readonly samples: number }, stamp: number, mode: "replay" | "exact" | "coarse"): Step {
     this.#settle(stamp, step.samples)
     this.#hasNew = true
     this.#mode = mode

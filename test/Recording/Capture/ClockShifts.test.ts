@@ -135,6 +135,23 @@ it.effect("keeps audio of another sample rate for a time that is already recorde
   )
 )
 
+it.effect("keeps recorded audio that is shorter than the gap after which new audio continues", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const first = new Sender(node)
+      yield* first.send([{ start: epoch + 0.5994, audio: unique(10, 1) }])
+      yield* first.end
+      const second = new Sender(node, { exact: false })
+      yield* second.send([
+        { start: epoch + 0.585, audio: unique(117, 11) },
+        { start: epoch, audio: unique(798, 128) }
+      ])
+      yield* second.end
+      assertHeard((yield* playback(node)).audio, Buffer.concat([unique(117, 11), unique(10, 1), unique(798, 128)]))
+    })
+  )
+)
+
 const Sent = Schema.Struct({
   /** Tenths of a millisecond. */
   at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 6000 })),
