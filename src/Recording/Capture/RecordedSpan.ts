@@ -88,8 +88,11 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   const before = span.runs.findLast((run) => Math.abs(run.at + run.samples - at) <= tolerance)
   const begin = before === undefined ? at : before.at + before.samples
   const length = audio.length / 2
-  const free = (run?.at ?? span.samples) - begin
-  const samples = run !== undefined && length - free <= tolerance ? length : Math.min(length, free)
+  const next = run?.at ?? span.samples
+  const exactBegin = before === undefined ? (position - span.start) * span.sampleRate : begin
+  // The run begins up to half a sample earlier, and playback trims an overlap beyond the tolerance.
+  const mayOverlap = exactBegin + length - next <= Timeline.toleranceSeconds * span.sampleRate - 0.5
+  const samples = run !== undefined && mayOverlap ? length : Math.min(length, next - begin)
   return { _tag: "Free", samples, offset: begin - at, follows: before !== undefined }
 }
 

@@ -152,6 +152,21 @@ it.effect("keeps recorded audio that is shorter than the gap after which new aud
   )
 )
 
+it.effect("overlaps recorded audio by no more than the tolerance", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      yield* sender.send([
+        { start: epoch + 0.4264, audio: unique(10, 1) },
+        { start: epoch + 0.4097, audio: unique(142, 11) }
+      ])
+      yield* sender.end
+      const { audio } = yield* playback(node)
+      assertHeard(audio, Buffer.concat([unique(134, 11), unique(10, 1), unique(8, 145)]))
+    })
+  )
+)
+
 const Sent = Schema.Struct({
   /** Tenths of a millisecond. */
   at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 6000 })),
