@@ -1,4 +1,4 @@
-/** Retries with exponential backoff, or after the server's `Retry-After`. Only tries without progress count as tries. */
+/** Retries with exponential backoff, or after the server's `Retry-After`. A try that makes progress resets their count. */
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
 import type { Unreachable } from "./Client.ts"
