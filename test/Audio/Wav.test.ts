@@ -4,6 +4,7 @@ import { Effect, Schema } from "effect"
 import * as Timeline from "../../src/Audio/Timeline.ts"
 import * as Wav from "../../src/Audio/Wav.ts"
 import { type Cut, Jittered, jittered, Overlapping, overlapping, type Recorded } from "./support/Cuts.ts"
+import { wavOf } from "../support/WavFiles.ts"
 
 const maxGap = 90
 
@@ -18,19 +19,6 @@ const sourced = (segment: Wav.Segment<Cut>): Uint8Array => {
 const read = (file: Timeline.AudioFile<Cut>, format: Wav.Format, range: Wav.Range) => {
   const { header, sound } = Wav.split(file, format, range)
   return Buffer.concat([header, ...[...Wav.segmentsOf(file.pieces, sound)].map(sourced)])
-}
-
-/** A PCM16 mono WAV file, written byte by byte. */
-const wavOf = (pcm: Uint8Array, rate: number) => {
-  const head = Buffer.from(
-    "524946460000000057415645666d742010000000010001000000000000000000020010006461746100000000",
-    "hex"
-  )
-  head.writeUInt32LE(36 + pcm.length, 4)
-  head.writeUInt32LE(rate, 24)
-  head.writeUInt32LE(rate * 2, 28)
-  head.writeUInt32LE(pcm.length, 40)
-  return Buffer.concat([head, pcm])
 }
 
 const Millionth = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))

@@ -121,3 +121,16 @@ export const refusedWith = (audio: Buffer): ReadonlyArray<readonly [name: string
   ["text", Buffer.from("hello"), /not a WAV file/],
   ["nothing", Buffer.alloc(0), /not a WAV file/]
 ]
+
+/** A PCM16 mono WAV file, written byte by byte. */
+export const wavOf = (pcm: Uint8Array, rate: number) => {
+  const head = Buffer.from(
+    "524946460000000057415645666d742010000000010001000000000000000000020010006461746100000000",
+    "hex"
+  )
+  head.writeUInt32LE(36 + pcm.length, 4)
+  head.writeUInt32LE(rate, 24)
+  head.writeUInt32LE(rate * 2, 28)
+  head.writeUInt32LE(pcm.length, 40)
+  return Buffer.concat([head, pcm])
+}

@@ -3,7 +3,6 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Recording } from "../../../src/Recording.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import {
@@ -14,6 +13,7 @@ import {
   inWorld,
   liveChunks,
   node,
+  openCapture,
   playback,
   rate,
   record,
@@ -22,26 +22,6 @@ import {
 } from "../support/StoringNode.ts"
 import { ramp } from "../support/TestNode.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
-
-/** An open capture that has entered "c", with its acknowledgements. */
-const openCapture = Effect.gen(function* () {
-  const recording = yield* Recording
-  const room = yield* Deferred.make<void>()
-  const acks: Array<number> = []
-  const failures: Array<string> = []
-  const capture = yield* recording.open({
-    uid: "u",
-    sampleRate: rate,
-    codec: "pcm16",
-    exact: true,
-    onAck: ({ bytes }) => acks.push(bytes),
-    onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-    onFailure: ({ _tag }) => failures.push(_tag)
-  })
-  capture.switchTo("c")
-  yield* Deferred.await(room)
-  return { acks, capture, failures }
-})
 
 const bug = new Error("a bug")
 /** Dies while `state.isDying`. */
@@ -66,7 +46,7 @@ it.live("uploads a chunk once when a sweep runs between its seal and its last co
     yield* Effect.gen(function* () {
       const journal = yield* Journal
       yield* Effect.gen(function* () {
-        const { capture } = yield* openCapture
+        const { capture } = yield* openCapture()
         capture.append(epoch, ramp(8000))
         yield* journal.commit
         capture.switchTo("d")
@@ -105,7 +85,7 @@ it.live("keeps an evicted chunk and acknowledges nothing while the write of its 
         yield* record(8000, index * 8000, "old")
         yield* idle
       }
-      const { acks, capture, failures } = yield* openCapture
+      const { acks, capture, failures } = yield* openCapture()
       const sent = 40 * 1600
       for (let at = 0; at < sent; at += 1600) capture.append(epoch + 1000 + at / rate, ramp(1600, at))
       while (state.calls < 2) yield* Effect.sleep("5 millis")

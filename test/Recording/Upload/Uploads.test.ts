@@ -4,16 +4,15 @@ import { crc32c } from "@node-rs/crc32"
 import { Deferred, Duration, Effect, Option, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Recording } from "../../../src/Recording.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import * as ObjectName from "../../../src/Recording/Catalog/ObjectName.ts"
 import { Storage, StorageUnavailable } from "../../../src/Storage.ts"
 import {
   type Hooks,
-  rate,
   epoch,
   hanging,
   node,
+  openCapture,
   record,
   playback,
   idle,
@@ -144,20 +143,8 @@ it.live("recognises the rest of a stored chunk when the journal has deleted its 
       row.pipe(Effect.andThen(Deferred.succeed(reached, undefined)), Effect.andThen(Effect.never))
     yield* Effect.gen(function* () {
       const journal = yield* Journal
-      const recording = yield* Recording
       yield* Effect.gen(function* () {
-        const room = yield* Deferred.make<void>()
-        const capture = yield* recording.open({
-          uid: "u",
-          sampleRate: rate,
-          codec: "pcm16",
-          exact: true,
-          onAck: () => {},
-          onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-          onFailure: () => {}
-        })
-        capture.switchTo("c")
-        yield* Deferred.await(room)
+        const { capture } = yield* openCapture()
         for (let part = 0; part < 4; part++) {
           capture.append(epoch + part, ramp(8000, part * 8000))
           yield* journal.commit

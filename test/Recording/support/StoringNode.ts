@@ -120,24 +120,32 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
   )
 }
 
+/** A capture that has entered a conversation, with its acknowledgements in bytes and its failures. */
+export const openCapture = Effect.fnUntraced(function* (conversation = "c", uid = "u") {
+  const recording = yield* Recording
+  const room = yield* Deferred.make<void>()
+  const acks: Array<number> = []
+  const failures: Array<string> = []
+  const capture = yield* recording.open({
+    uid,
+    sampleRate: rate,
+    codec: "pcm16",
+    exact: true,
+    onAck: ({ bytes }) => acks.push(bytes),
+    onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+    onFailure: ({ _tag }) => failures.push(_tag)
+  })
+  capture.switchTo(conversation)
+  yield* Deferred.await(room)
+  return { acks, capture, failures }
+})
+
 /** Records `samples` and ends the capture: when it returns they are in the journal and sealed. */
 export const record = (samples: number, from = 0, conversation = "c", uid = "u") =>
-  Effect.gen(function* () {
-    const recording = yield* Recording
-    const room = yield* Deferred.make<void>()
-    const capture = yield* recording.open({
-      uid,
-      sampleRate: rate,
-      codec: "pcm16",
-      exact: true,
-      onAck: () => {},
-      onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-      onFailure: () => {}
-    })
-    capture.switchTo(conversation)
-    yield* Deferred.await(room)
-    capture.append(epoch + from / rate, ramp(samples, from))
-  }).pipe(Effect.scoped)
+  openCapture(conversation, uid).pipe(
+    Effect.map(({ capture }) => capture.append(epoch + from / rate, ramp(samples, from))),
+    Effect.scoped
+  )
 
 /** All chunks of a conversation, by start: those in the journal, and the rows. */
 export const allChunks = Effect.fnUntraced(function* (uid: string, conversation: string) {
