@@ -11,6 +11,8 @@ import * as AdminKey from "./Auth/AdminKey.ts"
 import * as Announcement from "./Server/Announcement.ts"
 import * as Checks from "./Server/Checks.ts"
 import * as Keys from "./Auth/Keys.ts"
+import { Deletion } from "./Deletion.ts"
+import * as Janitor from "./Deletion/Janitor.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
@@ -25,11 +27,11 @@ import * as ConfiguredStorage from "./Server/ConfiguredStorage.ts"
 import * as UsedSecrets from "./Encryption/UsedSecrets.ts"
 import * as Telemetry from "./Telemetry.ts"
 
-const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain).pipe(
+const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide(Access.layerAuthorization),
   Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
-  Layer.provide([Keys.layer, Recording.layer, ErrorResponses.layer]),
+  Layer.provide([Keys.layer, Recording.layer, Deletion.layer, ErrorResponses.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
   Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerWarnings]),

@@ -17,6 +17,7 @@ import { clockShifts } from "./Migrations/0007_clock_shifts.ts"
 import { index } from "./Migrations/0008_index.ts"
 import { waveformHours } from "./Migrations/0009_waveform_hours.ts"
 import { listed } from "./Migrations/0010_listed.ts"
+import { deletion } from "./Migrations/0011_deletion.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -29,7 +30,8 @@ export const migrations = {
   "0007_clock_shifts": clockShifts,
   "0008_index": index,
   "0009_waveform_hours": waveformHours,
-  "0010_listed": listed
+  "0010_listed": listed,
+  "0011_deletion": deletion
 }
 
 const table = "spillway_migrations"

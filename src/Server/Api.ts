@@ -2,6 +2,7 @@
 import { Predicate } from "effect"
 import { HttpApi, OpenApi } from "effect/http-api"
 import { KeysGroup } from "../Auth/KeysApi.ts"
+import { AdminGroup as DeletionsGroup } from "../Deletion/AdminApi.ts"
 import { AudioGroup } from "../Playback/AudioApi.ts"
 import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
 import { WaveformGroup } from "../Playback/WaveformApi.ts"
@@ -48,6 +49,7 @@ export class Api extends HttpApi.make("spillway")
   .add(CapturesGroup)
   .add(AudioGroup)
   .add(KeysGroup)
+  .add(DeletionsGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",

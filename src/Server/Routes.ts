@@ -5,6 +5,7 @@ import * as Docs from "./DocsHttp.ts"
 import * as Health from "./HealthHttp.ts"
 import * as KeysHttp from "../Auth/KeysHttp.ts"
 import * as Metrics from "./MetricsHttp.ts"
+import * as DeletionsHttp from "../Deletion/AdminHttp.ts"
 import * as PlaybackHttp from "../Playback/Http.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
@@ -17,6 +18,7 @@ export const layer = Layer.mergeAll(
   PlaybackHttp.layer,
   ObjectsHttp.layer,
   KeysHttp.layer,
+  DeletionsHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

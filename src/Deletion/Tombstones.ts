@@ -1,0 +1,251 @@
+/** The rows of tombstones: which objects are to be deleted, and when. */
+import { Context, Duration, Effect, Layer, Schema } from "effect"
+import type { SqlClient } from "effect/sql"
+import * as Claims from "../Claims.ts"
+import { Db, type DbError } from "../Db.ts"
+
+/** One object: another one that gets the same key later is not deleted. `uid` owns it. */
+export interface DoomedObject {
+  readonly key: string
+  readonly generation: string
+  readonly uid: string
+}
+
+/** Pending ones are ordered by when they are due, dead ones by when they died. */
+export type State = "pending" | "dead"
+
+export interface Tombstone extends DoomedObject {
+  readonly id: string
+  readonly state: State
+  /** When it is due or its lease ends, or when it died. */
+  readonly at: Date
+  readonly createdAt: Date
+  /** Failures so far. */
+  readonly attempts: number
+  readonly lastError: string | undefined
+}
+
+export interface Page {
+  readonly tombstones: ReadonlyArray<Tombstone>
+  /** The `after` of the next page; none on the last page. */
+  readonly next: string | undefined
+}
+
+export interface Filter {
+  readonly state: State
+  readonly uid?: string | undefined
+  /** The `next` of the previous page. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
+/** Rows are counted up to this number, so that a count costs the same whatever the backlog. */
+export const maxCounted = 10_000
+
+export interface Backlog {
+  /** Above `maxCounted` the database's own count of live rows, some seconds old and not exact. */
+  readonly pending: number
+  /** At most `maxCounted`. */
+  readonly due: number
+  /** How long the oldest due tombstone has been due; zero without one. */
+  readonly oldestDue: Duration.Duration
+  /** At most `maxCounted`. */
+  readonly dead: number
+}
+
+export class Tombstones extends Context.Service<
+  Tombstones,
+  Pick<Claims.Claims<DoomedObject>, "claim" | "complete" | "fail" | "extend" | "nextDue"> & {
+    /**
+     * Joins the transaction of the caller, if there is one. Objects that have a tombstone get this due time and all attempts.
+     * `committed` runs after the commit.
+     */
+    schedule(
+      objects: ReadonlyArray<DoomedObject>,
+      after: Duration.Duration,
+      committed: Effect.Effect<void>
+    ): Effect.Effect<void, DbError>
+    /** Returns how many were cancelled: not those whose deletion has begun. */
+    cancel(objects: ReadonlyArray<Pick<DoomedObject, "key" | "generation">>): Effect.Effect<number, DbError>
+    list(filter: Filter): Effect.Effect<Page, DbError>
+    /** Due now, with all attempts. False if there is no such tombstone, or its deletion has begun. */
+    retry(id: string): Effect.Effect<boolean, DbError>
+    /** Removes the tombstone; the object stays. False as for `retry`. */
+    discard(id: string): Effect.Effect<boolean, DbError>
+    readonly backlog: Effect.Effect<Backlog, DbError>
+  }
+>()("spillway/Deletion/Tombstones") {
+  static readonly layer = Layer.effect(
+    Tombstones,
+    Effect.suspend(() => make)
+  )
+}
+
+const table: Claims.Table<DoomedObject> = {
+  name: "tombstones",
+  idType: "bigint",
+  columns: ["key", "generation", "uid"],
+  schema: Schema.Struct({ key: Schema.String, generation: Schema.String, uid: Schema.String })
+}
+
+const Row = Schema.Struct({
+  id: Schema.String,
+  key: Schema.String,
+  generation: Schema.String,
+  uid: Schema.String,
+  at: Schema.Date,
+  micros: Schema.String,
+  created_at: Schema.Date,
+  attempts: Schema.Int,
+  last_error: Schema.NullOr(Schema.String)
+})
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+
+const Counts = Schema.Struct({
+  pending: Schema.Int,
+  estimate: Schema.Finite,
+  due: Schema.Int,
+  oldest: Schema.NullOr(Schema.Finite),
+  dead: Schema.Int
+})
+const decodeCounts = Schema.decodeUnknownEffect(Schema.Tuple([Counts]))
+
+/** No claim of a tombstone is in progress. */
+const isFree = (sql: SqlClient.SqlClient) => sql`(token IS NULL OR due_at <= now())`
+
+const columnOf = { pending: "due_at", dead: "dead_at" } as const
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const claims = yield* Claims.make(table)
+
+  const schedule: Tombstones["Service"]["schedule"] = Effect.fn("Tombstones.schedule")(
+    function* (objects, after, committed) {
+      if (objects.length === 0) return
+      yield* db.writeIdempotent("Tombstones.schedule", (sql) =>
+        Effect.andThen(
+          // In order of keys, so that two transactions do not wait for each other.
+          sql`
+            INSERT INTO tombstones (key, generation, uid, due_at)
+            SELECT DISTINCT ON (key, generation) key, generation, uid, due_at
+            FROM unnest(
+              ${objects.map(({ key }) => key)}::text[],
+              ${objects.map(({ generation }) => generation)}::text[],
+              ${objects.map(({ uid }) => uid)}::text[]
+            ) AS o(key, generation, uid),
+            (SELECT clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval) AS d(due_at)
+            ORDER BY key, generation
+            ON CONFLICT (key, generation) DO UPDATE
+            SET due_at = excluded.due_at, attempts = 0, token = NULL, last_error = NULL, dead_at = NULL`,
+          sql.afterCommit(committed)
+        )
+      )
+    }
+  )
+
+  const cancel: Tombstones["Service"]["cancel"] = Effect.fn("Tombstones.cancel")(function* (objects) {
+    const rows = yield* db.writeIdempotent(
+      "Tombstones.cancel",
+      (sql) => sql`
+        DELETE FROM tombstones t
+        USING unnest(
+          ${objects.map(({ key }) => key)}::text[], ${objects.map(({ generation }) => generation)}::text[]
+        ) AS o(key, generation)
+        WHERE t.key = o.key AND t.generation = o.generation AND ${isFree(sql)} RETURNING 1`
+    )
+    return rows.length
+  })
+
+  const list = Effect.fn("Tombstones.list")(function* ({ after, limit, state, uid }: Filter) {
+    const [micros = "", afterId = ""] = after?.split("-") ?? []
+    const rows = yield* db.read("Tombstones.list", (sql) => {
+      const at = sql(columnOf[state])
+      const ofUser = uid === undefined ? sql`` : sql`AND uid = ${uid}`
+      const rest =
+        after === undefined ? sql`` : sql`AND (${at}, id) > (to_timestamp(${micros}::float8 / 1e6), ${afterId}::bigint)`
+      return sql`
+        SELECT id::text AS id, key, generation, uid, ${at} AS at, created_at, attempts, last_error,
+               (extract(epoch FROM ${at}) * 1e6)::bigint::text AS micros
+        FROM tombstones WHERE ${at} IS NOT NULL ${ofUser} ${rest}
+        ORDER BY ${at}, id LIMIT ${limit + 1}`.pipe(
+        Effect.flatMap(decodeRows),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
+    })
+    const page = rows.slice(0, limit)
+    const last = rows.length > limit ? page.at(-1) : undefined
+    return {
+      tombstones: page.map(({ at, attempts, created_at, generation, id, key, last_error, uid }) => ({
+        id,
+        key,
+        generation,
+        uid,
+        state,
+        at,
+        createdAt: created_at,
+        attempts,
+        lastError: last_error ?? undefined
+      })),
+      next: last === undefined ? undefined : `${last.micros}-${last.id}`
+    }
+  })
+
+  const retry = Effect.fn("Tombstones.retry")(function* (id: string) {
+    const rows = yield* db.writeIdempotent(
+      "Tombstones.retry",
+      (sql) => sql`
+        UPDATE tombstones SET due_at = now(), attempts = 0, token = NULL, dead_at = NULL
+        WHERE id = ${id}::bigint AND ${isFree(sql)} RETURNING 1`
+    )
+    return rows.length > 0
+  })
+
+  const discard = Effect.fn("Tombstones.discard")(function* (id: string) {
+    const rows = yield* db.writeIdempotent(
+      "Tombstones.discard",
+      (sql) => sql`DELETE FROM tombstones WHERE id = ${id}::bigint AND ${isFree(sql)} RETURNING 1`
+    )
+    return rows.length > 0
+  })
+
+  const backlog = Effect.suspend(() =>
+    db.read("Tombstones.backlog", (sql) => {
+      // The order makes the planner read an index, whatever the statistics say.
+      const some = (condition: ReturnType<typeof claims.isAhead>, at: string) => sql`(
+        SELECT count(*)::int
+        FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
+      )`
+      const due = sql`${claims.isAhead(sql)} AND due_at <= now()`
+      return sql`
+        SELECT ${some(claims.isAhead(sql), "due_at")} AS pending, ${some(due, "due_at")} AS due,
+          ${some(sql`dead_at IS NOT NULL`, "dead_at")} AS dead,
+          (SELECT extract(epoch FROM now() - due_at)::float8 FROM tombstones WHERE ${due} ORDER BY due_at, id LIMIT 1) AS oldest,
+          pg_stat_get_live_tuples('tombstones'::regclass)::float8 AS estimate`.pipe(
+        Effect.flatMap(decodeCounts),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
+    })
+  ).pipe(
+    Effect.map(([{ dead, due, estimate, oldest, pending }]): Backlog => ({
+      pending: pending < maxCounted ? pending : Math.max(pending, Math.round(estimate - dead)),
+      due,
+      dead,
+      oldestDue: Duration.seconds(oldest ?? 0)
+    }))
+  )
+
+  const { claim, complete, extend, fail, nextDue } = claims
+  return Tombstones.of({
+    claim,
+    complete,
+    extend,
+    fail,
+    nextDue,
+    schedule,
+    cancel,
+    list,
+    retry,
+    discard,
+    backlog
+  })
+})

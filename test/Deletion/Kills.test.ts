@@ -1,0 +1,18 @@
+/** `src/Deletion`: tombstones outlive the nodes that act on them. */
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import * as DeletionOnly from "./support/DeletionOnly.ts"
+import { complaints, killRounds } from "./support/KillRounds.ts"
+
+/** `npm run deletions` makes more. */
+const kills = 4
+
+layer(DeletionOnly.layer, { excludeTestServices: true })("Deletion", (it) => {
+  it.effect(`loses nothing when nodes are killed, and deletes nothing that was stored again (${kills} kills)`, () =>
+    Effect.gen(function* () {
+      const report = yield* killRounds({ kills, objects: 1_000, seed: 20_261_129 })
+      console.log(JSON.stringify(report))
+      assert.deepStrictEqual(complaints(report), [])
+    })
+  )
+})
