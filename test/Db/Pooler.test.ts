@@ -11,6 +11,7 @@ import { Db, DbTimeout } from "../../src/Db.ts"
 import * as Database from "../../src/Db/Database.ts"
 import * as External from "../../src/Db/External/External.ts"
 import * as Migrations from "../../src/Db/Migrations.ts"
+import { Tombstones } from "../../src/Deletion/Tombstones.ts"
 import * as PostgresChild from "../../src/Db/Postgres/Child.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { stream } from "../support/Capturer.ts"
@@ -150,6 +151,32 @@ describe.skipIf(program === undefined || isMissing)("Behind pgbouncer", () => {
             )
             assert.isBelow(Duration.toSeconds(took), 30)
           }
+        })
+      )
+
+      it.effect(`claims, extends, fails and completes tombstones (${mode})`, () =>
+        Effect.gen(function* () {
+          const { url } = yield* pgbouncer(mode)
+          const context = yield* Layer.build(Tombstones.layer).pipe(Effect.provideService(Db, yield* start(url)))
+          const tombstones = Context.get(context, Tombstones)
+          const committed: Array<number> = []
+          const objects = Array.from({ length: 40 }, (_, n) => ({ key: `o${n}`, generation: "1", uid: "u" }))
+          yield* tombstones.schedule(
+            objects,
+            Duration.zero,
+            Effect.sync(() => void committed.push(objects.length))
+          )
+          assert.deepStrictEqual(committed, [40])
+          const claims = yield* Effect.all([tombstones.claim(30), tombstones.claim(30)], { concurrency: 2 })
+          const ids = claims.map(({ rows }) => rows.map(({ id }) => id))
+          assert.strictEqual(new Set(ids.flat()).size, 40)
+          for (const [at, { token }] of claims.entries()) {
+            const [first = "", ...rest] = ids[at] ?? []
+            assert.strictEqual((yield* tombstones.extend(token, [first, ...rest])).length, rest.length + 1)
+            assert.deepStrictEqual(yield* tombstones.fail(token, [{ id: first, error: "no" }]), { retried: 1, dead: 0 })
+            assert.strictEqual(yield* tombstones.complete(token, rest), rest.length)
+          }
+          assert.strictEqual((yield* tombstones.backlog).pending, 2)
         })
       )
 
