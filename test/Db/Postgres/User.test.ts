@@ -1,10 +1,13 @@
 /** The user that PostgreSQL runs as. */
 import { chmodSync, readFileSync, statSync } from "node:fs"
 import { execFileSync } from "node:child_process"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { asRoot, copy, count, directory, pidIn, program, start } from "../support/Embedded.ts"
+
+/** Whether another user can reach this file: a clone in /root has PostgreSQL's programs where only root may enter. */
+const isOpen = (path: string): boolean => path === "/" || ((statSync(path).mode & 0o001) !== 0 && isOpen(dirname(path)))
 
 it.live.skipIf(!asRoot)(
   "runs PostgreSQL as another user when the server is root, also in a directory only root can enter",
@@ -20,7 +23,8 @@ it.live.skipIf(!asRoot)(
             assert.strictEqual(yield* count(yield* start(dataDir)), 0)
             assert.strictEqual(statSync(`/proc/${pidIn(dataDir)}`).uid, 65_534)
             const status = readFileSync(`/proc/${pidIn(dataDir)}/status`, "utf8")
-            assert.match(status, dataDir === inside ? /^CapEff:\s0{15}4$/m : /^CapEff:\s0{16}$/m)
+            const needsPrivilege = dataDir === inside || !isOpen(import.meta.dirname)
+            assert.match(status, needsPrivilege ? /^CapEff:\s0{15}4$/m : /^CapEff:\s0{16}$/m)
           })
         )
     })
