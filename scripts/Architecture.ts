@@ -5,6 +5,7 @@ import * as Callers from "./Architecture/Callers.ts"
 import * as Folders from "./Architecture/Folders.ts"
 import * as Imports from "./Architecture/Imports.ts"
 import * as Layout from "./Architecture/Layout.ts"
+import * as Metrics from "./Architecture/Metrics.ts"
 import { parse, type Source } from "./Architecture/Source.ts"
 import * as Syntax from "./Architecture/Syntax.ts"
 import * as Words from "./Architecture/Words.ts"
@@ -16,6 +17,7 @@ export const rules = [
   ...Folders.rules,
   ...Callers.rules,
   ...Imports.rules,
+  ...Metrics.rules,
   ...Syntax.rules,
   ...Words.rules
 ]

@@ -1,16 +1,15 @@
 /** Metrics of the database. */
 import { Context, Metric } from "effect"
+import * as DurationHistogram from "../DurationHistogram.ts"
 import type * as Fault from "./Fault.ts"
 
 /** Bound of operation names, which are about a hundred constants in the source. Further ones count as `other`. */
 const maxOperations = 500
 
-const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
-
-const duration = Metric.histogram("spillway_db_operation_seconds", {
-  description: "Duration of database operations, queueing and retries included",
-  boundaries: seconds
-})
+const duration = DurationHistogram.make(
+  "spillway_db_operation_seconds",
+  "Duration of database operations, queueing and retries included"
+)
 const retries = Metric.counter("spillway_db_retries_total", {
   description: "Database operations that were retried",
   incremental: true

@@ -62,7 +62,7 @@ const troubles: Readonly<Record<string, string>> = {
   spillway_upload_failed_total: "uploads failed",
   spillway_lost_seconds_total: "seconds lost",
   spillway_bulkhead_rejected_total: "operations rejected",
-  spillway_journal_torn_total: "torn journal segments"
+  spillway_journal_torn_segments_total: "torn journal segments"
 }
 
 /** Rejected captures have a label of their own, because users notice them. */

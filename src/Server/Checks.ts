@@ -6,7 +6,7 @@ import { Degraded, Readiness } from "../Readiness.ts"
 import { ReadinessConfig } from "../Readiness/ReadinessConfig.ts"
 import { Storage, type StorageRefused } from "../Storage.ts"
 
-const up = Metric.gauge("spillway_store_up", { description: "1 if the object store works, else 0" })
+const up = Metric.gauge("spillway_storage_up", { description: "1 if the object store works, else 0" })
 
 type Fault = Degraded | StorageRefused
 

@@ -16,14 +16,17 @@ const lagP99 = gauge(
   "99th percentile of the delay of the event loop since the last scrape"
 )
 const lagMax = gauge("nodejs_eventloop_lag_max_seconds", "Longest delay of the event loop since the last scrape")
-const cpu = Metric.gauge("process_cpu_seconds", { description: "CPU time used since the start" })
+const cpu = Metric.counter("process_cpu_seconds_total", {
+  description: "CPU time used since the start",
+  incremental: true
+})
 
-const RESOLUTION_MS = 20
-const NANOS = 1e9
+/** Interval of the timer whose delay is measured. */
+const resolutionMillis = 20
 
 const lagMonitor = Effect.acquireRelease(
   Effect.sync(() => {
-    const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+    const histogram = monitorEventLoopDelay({ resolution: resolutionMillis })
     histogram.enable()
     return histogram
   }),
@@ -33,15 +36,18 @@ const lagMonitor = Effect.acquireRelease(
 export const layer = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const lag = yield* lagMonitor
-    /** The histogram has intervals of a timer of `RESOLUTION_MS`; the excess is the delay. */
-    const delay = (nanos: number) => (Number.isFinite(nanos) ? Math.max(0, nanos / NANOS - RESOLUTION_MS / 1000) : 0)
+    /** The histogram has the intervals between the timer's runs; the excess is the delay. */
+    const delay = (nanos: number) => (Number.isFinite(nanos) ? Math.max(0, nanos / 1e9 - resolutionMillis / 1e3) : 0)
+    let cpuSeconds = 0
     const sample = Effect.gen(function* () {
       const memory = process.memoryUsage()
       const { system, user } = process.cpuUsage()
       yield* Metric.update(rss, memory.rss)
       yield* Metric.update(heap, memory.heapUsed)
       yield* Metric.update(external, memory.external)
-      yield* Metric.update(cpu, (system + user) / 1e6)
+      const used = (system + user) / 1e6 - cpuSeconds
+      cpuSeconds += used
+      yield* Metric.update(cpu, used)
       yield* Metric.update(started, performance.timeOrigin / 1000)
       yield* Metric.update(lagMean, delay(lag.mean))
       yield* Metric.update(lagP99, delay(lag.percentile(99)))

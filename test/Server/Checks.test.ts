@@ -38,8 +38,8 @@ const until = (found: RegExp) => Effect.repeat(ready, { until: ({ text }) => fou
 /** The gauge follows the probe, and readiness is answered before the first probe has ended. */
 const untilGauge = (value: 0 | 1) =>
   Effect.flatMap(HttpClient.get("/metrics"), ({ text }) => text).pipe(
-    Effect.repeat({ until: (text) => text.includes(`spillway_store_up ${value}`), times: 2_000 }),
-    Effect.map((text) => assert.include(text, `spillway_store_up ${value}`))
+    Effect.repeat({ until: (text) => text.includes(`spillway_storage_up ${value}`), times: 2_000 }),
+    Effect.map((text) => assert.include(text, `spillway_storage_up ${value}`))
   )
 
 const using = <E, R>(test: (store: GcsServer) => Effect.Effect<void, E, R>, deadline = Duration.millis(100)) =>

@@ -55,7 +55,11 @@ layer(server, { excludeTestServices: true })("health", (it) => {
       yield* Metric.update(Metric.counter("test_frames_total"), 3)
       const text = yield* Effect.flatMap(HttpClient.get("/metrics"), (response) => response.text)
       assert.match(text, /^test_frames_total 3$/m)
-      for (const name of ["process_resident_memory_bytes", "process_cpu_seconds", "nodejs_heap_size_used_bytes"]) {
+      for (const name of [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "nodejs_heap_size_used_bytes"
+      ]) {
         assert.match(text, new RegExp(`^${name} \\d`, "m"))
       }
       assert.match(text, /^nodejs_eventloop_lag_p99_seconds 0?\.?\d/m)

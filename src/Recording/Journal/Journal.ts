@@ -13,6 +13,7 @@ import {
   Schedule,
   Semaphore
 } from "effect"
+import * as DurationHistogram from "../../DurationHistogram.ts"
 import { NodeConfig } from "../../NodeConfig.ts"
 import * as Startup from "../../Startup.ts"
 import { Batch } from "./Batch.ts"
@@ -73,12 +74,15 @@ export class Journal extends Context.Service<
   )
 }
 
-const commits = Metric.timer("spillway_journal_commit_duration", { description: "Group commits, from copy to fsync" })
+const commitSeconds = DurationHistogram.make(
+  "spillway_journal_commit_seconds",
+  "Duration of group commits, from copy to fsync"
+)
 const committed = Metric.counter("spillway_journal_bytes_total", {
   description: "Bytes written to the journal",
   incremental: true
 })
-const tornRecords = Metric.counter("spillway_journal_torn_total", {
+const tornSegments = Metric.counter("spillway_journal_torn_segments_total", {
   description: "Segments recovered with torn or corrupt records",
   incremental: true
 })
@@ -101,7 +105,7 @@ const make = Effect.gen(function* () {
   const segments = yield* openAll(directory)
   const recovered = yield* Startup.during("The journal is being recovered.", Recovery.recover(segments))
   for (const { segment, bytes } of recovered.torn) {
-    yield* Metric.update(tornRecords, 1)
+    yield* Metric.update(tornSegments, 1)
     yield* segment.damaged
       ? Effect.logError(
           `journal segment ${segment.path} is damaged: ${bytes} bytes can't be recovered, the rest is used; the file is quarantined as *.damaged`
@@ -251,7 +255,11 @@ const make = Effect.gen(function* () {
         const isProbe = failing && set === dirty
         if (sources.length === 0 && !isProbe) return
         const written: Array<Written> = []
-        const exit = yield* writeAll(sources, written).pipe(restore, Effect.trackDuration(commits), Effect.exit)
+        const exit = yield* writeAll(sources, written).pipe(
+          restore,
+          DurationHistogram.track(commitSeconds),
+          Effect.exit
+        )
         unsettled.clear()
         const hadFailed = failing
         failing = Exit.isFailure(exit)

@@ -17,6 +17,7 @@ import {
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
+import * as DurationHistogram from "../../DurationHistogram.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, SealedRecords } from "../../Encryption.ts"
 import { type ObjectChecksum, sealedKey } from "../Chunk.ts"
@@ -66,9 +67,10 @@ const failedUploads = Metric.counter("spillway_upload_failed_total", {
 const lostSeconds = Metric.counter("spillway_lost_seconds_total", {
   description: "Seconds of audio discarded because the journal exceeded its budget"
 })
-const uploadDuration = Metric.timer("spillway_upload_duration", {
-  description: "Uploads, from the journal read to the committed row"
-})
+const uploadSeconds = DurationHistogram.make(
+  "spillway_upload_seconds",
+  "Duration of uploads, from the journal read to the committed row"
+)
 
 /** Object names tried by one upload. The next upload continues with the following names. */
 const namesAtOnce = 20
@@ -232,7 +234,7 @@ const make = Effect.gen(function* () {
       Effect.andThen(live.release(chunk)),
       Effect.andThen(Metric.update(storedChunks, 1)),
       Effect.tap(Effect.sync(() => uploaded++)),
-      Effect.trackDuration(uploadDuration),
+      DurationHistogram.track(uploadSeconds),
       Effect.catchCause((cause) => postpone(chunk, cause)),
       Effect.ensuring(
         Effect.sync(() => {
