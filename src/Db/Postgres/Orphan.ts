@@ -3,7 +3,7 @@ import { execFile } from "node:child_process"
 import { Duration, Effect, FileSystem, Option, Path, Schedule } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import type { PostgresCluster } from "./Cluster.ts"
-import * as Kill from "./Kill.ts"
+import * as Stop from "./Stop.ts"
 
 /** A setting that PostgreSQL ignores; on its command line it identifies the Spillway that started it. */
 export function ownerSetting(pid: number) {
@@ -50,19 +50,15 @@ const lockedBy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   )
 })
 
-const stop = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster, patience: Duration.Duration) {
-  const gone = Effect.map(inspect(pid), (found) => Option.isNone(Option.filter(found, (p) => isOurs(p, cluster))))
-  const wait = gone.pipe(
-    Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
-    Effect.timeoutOption(patience)
+const stopOrphan = Effect.fnUntraced(function* (pid: number, cluster: PostgresCluster, patience: Duration.Duration) {
+  const isRunning = Effect.map(
+    inspect(pid),
+    Option.exists((process) => isOurs(process, cluster))
   )
+  const ended = Effect.repeat(isRunning, { until: (is) => !is, schedule: Schedule.spaced("10 millis") })
   yield* Effect.logInfo(`Stopping the PostgreSQL (process ${pid}) of a Spillway that was killed`)
-  yield* Kill.signal(pid, "SIGINT")
-  if (Option.isSome(yield* wait)) return
-  yield* Kill.signal(pid, "SIGQUIT")
-  if (Option.isSome(yield* wait)) return
-  yield* Kill.killAll(pid)
-  if (Option.isSome(yield* wait)) return
+  yield* Stop.stop({ pid, isRunning, ended }, patience)
+  if (Option.isSome(yield* Effect.timeoutOption(ended, patience))) return
   return yield* new DatabaseUnusable({
     problem: `PostgreSQL (process ${pid}) of a Spillway that was killed does not stop`,
     remedy: `end it (kill -KILL ${pid}), then start again`
@@ -86,7 +82,7 @@ export const cleanUp = Effect.fnUntraced(function* (cluster: PostgresCluster, pa
         problem: `Another Spillway (process ${found.value.parent}) uses ${cluster.data}`,
         remedy: "stop it first, or give the server a database of yours (DATABASE_URL), which both can use"
       })
-    yield* stop(pid, cluster, patience)
+    yield* stopOrphan(pid, cluster, patience)
   }
   const files = [
     path.join(cluster.data, "postmaster.pid"),

@@ -1,32 +1,18 @@
 /** One run of the embedded PostgreSQL. It stops with its scope, and a watchdog stops it if Spillway is killed. */
-import { Duration, Effect, FileSystem, Option, Path, Schedule, type Scope } from "effect"
+import { Duration, Effect, FileSystem, Path, Schedule, type Scope } from "effect"
 import { DatabaseUnusable } from "../DatabaseUnusable.ts"
 import { DbConfig } from "../DbConfig.ts"
 import type { PostgresBinaries } from "./Binaries.ts"
 import * as Child from "./Child.ts"
 import type { PostgresCluster } from "./Cluster.ts"
-import * as Kill from "./Kill.ts"
 import * as Orphan from "./Orphan.ts"
+import * as Stop from "./Stop.ts"
 
 /** Connections in addition to the pool: migrations, listeners, an operator's psql. */
 const spareConnections = 40
 
 /** Poll interval of readiness. */
 const readyPoll = Duration.millis(5)
-
-/**
- * Reads until its input ends, which happens whenever Spillway exits. Then stops the PostgreSQL with process ID `$1` and
- * data directory `$2`: a fast shutdown, and after `$3` tenths of a second an immediate one.
- */
-const watchdog = `
-exec 2> /dev/null
-while read -r _; do :; done
-runs() { read -r pid < "$2/postmaster.pid" && [ "$pid" = "$1" ] && kill -0 "$1"; }
-runs "$1" "$2" && kill -INT "$1"
-n=0
-while runs "$1" "$2" && [ "$n" -lt "$3" ]; do sleep 0.1; n=$((n + 1)); done
-runs "$1" "$2" && kill -QUIT "$1"
-`
 
 const settings = (cluster: PostgresCluster, pool: number, durable: boolean) => ({
   listen_addresses: "",
@@ -91,15 +77,6 @@ const failed = (child: Child.Child, how: string) =>
     remedy: child.lastLines().slice(-3).join(" ") || "it printed no message"
   })
 
-const stop = Effect.fnUntraced(function* (child: Child.Child, patience: Duration.Duration) {
-  for (const name of ["SIGINT", "SIGQUIT"] as const) {
-    if (!child.isRunning()) return
-    child.signal(name)
-    if (Option.isSome(yield* Effect.timeoutOption(child.ended, patience))) return
-  }
-  yield* Kill.killAll(child.pid)
-})
-
 /** Returns when the server accepts connections. */
 export const run = Effect.fnUntraced(function* (
   binaries: PostgresBinaries,
@@ -112,13 +89,21 @@ export const run = Effect.fnUntraced(function* (
   const patience = config.postgresStopTimeout
   yield* Child.spawn({
     command: "/bin/sh",
-    args: ["-c", watchdog, "sh", String(child.pid), cluster.data, String(Math.ceil(Duration.toSeconds(patience) * 10))],
+    args: [
+      "-c",
+      Stop.watchdog,
+      "sh",
+      String(child.pid),
+      cluster.data,
+      String(Math.ceil(Duration.toSeconds(patience) * 10))
+    ],
     user: cluster.user
   })
   const fs = yield* FileSystem.FileSystem
+  const running = { pid: child.pid, isRunning: Effect.sync(child.isRunning), ended: child.ended }
   yield* Effect.addFinalizer(() => {
     stopping = true
-    return Effect.provideService(stop(child, patience), FileSystem.FileSystem, fs)
+    return Effect.provideService(Stop.stop(running, patience), FileSystem.FileSystem, fs)
   })
   yield* awaitReady(child, cluster).pipe(
     Effect.raceFirst(Effect.flatMap(child.ended, (how) => failed(child, how))),
