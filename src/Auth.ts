@@ -1,4 +1,4 @@
 /** Authentication and authorization: access keys, principals, scopes. */
-export { Access } from "./Auth/Access.ts"
+export { Authentication } from "./Auth/Authentication.ts"
 export { Authorization } from "./Auth/Authorization.ts"
 export { Principal, requireScope } from "./Auth/Principal.ts"

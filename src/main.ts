@@ -16,7 +16,7 @@ import * as Janitor from "./Deletion/Janitor.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
-import { Access } from "./Auth.ts"
+import { Authentication } from "./Auth.ts"
 import { launch } from "./Server/Launch.ts"
 import { Playback } from "./Playback.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
@@ -29,8 +29,8 @@ import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
-  Layer.provide(Access.layerAuthorization),
-  Layer.provide([Access.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
+  Layer.provide(Authentication.layerAuthorization),
+  Layer.provide([Authentication.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Deletion.layer, ErrorResponses.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),

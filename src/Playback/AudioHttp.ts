@@ -6,7 +6,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
 import { Body, Problem, Problems, RangeRequest, rule } from "../Http.ts"
-import { Access } from "../Auth.ts"
+import { Authentication } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioFileChanged } from "../Recording.ts"
 import { ReadBuffers } from "../Storage.ts"
@@ -135,7 +135,7 @@ const group = HttpApiBuilder.group(
   AudioApi,
   "audio",
   Effect.fn(function* (handlers) {
-    const access = yield* Access
+    const { authenticate } = yield* Authentication
     const playback = yield* Playback
     const problems = yield* Problems
     const config = yield* PlaybackConfig
@@ -146,7 +146,7 @@ const group = HttpApiBuilder.group(
     })
     return handlers.handleRaw("play", ({ params: { conversation, file }, query: { format = "wav" }, request }) =>
       Effect.gen(function* () {
-        const { uid } = yield* access.authenticate(request, { query: true })
+        const { uid } = yield* authenticate(request, { query: true })
         // The request's scope closes when the response has been sent.
         yield* seats.take(uid)
         return yield* Effect.gen(function* () {

@@ -7,7 +7,7 @@ import { type WebSocket, WebSocketServer } from "ws"
 import type { NoSeat } from "../Bulkhead.ts"
 import { Problem, Problems, Upgrades } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
-import { Access } from "../Auth.ts"
+import { Authentication } from "../Auth.ts"
 import { Recording } from "../Recording.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
@@ -48,7 +48,7 @@ const keySources = { query: true, subprotocol: true }
 
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
-  const access = yield* Access
+  const { authenticate } = yield* Authentication
   const problems = yield* Problems
   const recording = yield* Recording
   const sockets = yield* Sockets
@@ -97,7 +97,7 @@ const make = Effect.gen(function* () {
     const incoming = NodeHttpServerRequest.toIncomingMessage(request)
     const head = incoming instanceof IncomingMessage ? upgrades.head(incoming) : undefined
     if (head !== undefined) yield* closeWhenRejected
-    const { uid } = yield* access.authenticate(request, keySources)
+    const { uid } = yield* authenticate(request, keySources)
     if (head === undefined || !(incoming instanceof IncomingMessage)) {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
@@ -133,7 +133,7 @@ const make = Effect.gen(function* () {
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
     if (exact) socket.send(Protocol.timeline)
     session.start(capture)
-    const revoked = access.authenticate(request, keySources).pipe(
+    const revoked = authenticate(request, keySources).pipe(
       Effect.as(true),
       // An unavailable database does not revoke a key.
       Effect.catch((error) => Effect.succeed(!(error instanceof Problem && error.status === 401))),

@@ -2,7 +2,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Layer } from "effect"
 import { HttpServer } from "effect/http"
-import { Access } from "../../../src/Auth/Access.ts"
+import { Authentication } from "../../../src/Auth/Authentication.ts"
 import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
 import * as ErrorResponses from "../../../src/Server/ErrorResponses.ts"
 import { Readiness } from "../../../src/Readiness.ts"
@@ -12,9 +12,10 @@ import * as Settings from "../../support/Settings.ts"
 
 export const environment = (env: Record<string, string>) => Settings.environment({ SPILLWAY_PORT: "0", ...env })
 
-const shared = Layer.mergeAll(Access.layer, Access.layerAuthorization.pipe(Layer.provide(Access.layer))).pipe(
-  Layer.provideMerge(Layer.merge(ErrorResponses.layer, Readiness.layer))
-)
+const shared = Layer.mergeAll(
+  Authentication.layer,
+  Authentication.layerAuthorization.pipe(Layer.provide(Authentication.layer))
+).pipe(Layer.provideMerge(Layer.merge(ErrorResponses.layer, Readiness.layer)))
 
 /** The server without routes. */
 export const listening = Server.layer.pipe(

@@ -15,8 +15,8 @@ export interface KeySources {
   readonly subprotocol?: boolean
 }
 
-export class Access extends Context.Service<
-  Access,
+export class Authentication extends Context.Service<
+  Authentication,
   {
     /** The principal of the key, acting for `?uid=` if its scopes permit that. Fails with 401 without a valid key. */
     authenticate(
@@ -24,9 +24,9 @@ export class Access extends Context.Service<
       sources?: KeySources
     ): Effect.Effect<Principal["Service"], Problem | DbError>
   }
->()("spillway/Auth/Access") {
+>()("spillway/Auth/Authentication") {
   static readonly layer = Layer.effect(
-    Access,
+    Authentication,
     Effect.gen(function* () {
       const keys = yield* Keys
       const authenticate = Effect.fnUntraced(function* (
@@ -46,19 +46,19 @@ export class Access extends Context.Service<
         const { id: keyId, scopes, uid } = key.value
         return yield* actingFor({ uid, scopes, keyId }, query.get("uid") ?? undefined)
       })
-      return Access.of({ authenticate })
+      return Authentication.of({ authenticate })
     })
   )
 
   static readonly layerAuthorization = Layer.effect(
     Authorization,
     Effect.gen(function* () {
-      const access = yield* Access
+      const { authenticate } = yield* Authentication
       const problems = yield* Problems
       return Authorization.of({
         bearer: (handler) =>
           HttpServerRequest.HttpServerRequest.pipe(
-            Effect.flatMap(access.authenticate),
+            Effect.flatMap(authenticate),
             problems.answer,
             Effect.flatMap((principal) =>
               handler.pipe(

@@ -2,20 +2,18 @@
 import { assert, layer } from "@effect/vitest"
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpClient, HttpClientRequest, HttpRouter, HttpServerResponse } from "effect/http"
-import { Access } from "../../src/Auth/Access.ts"
+import { Authentication } from "../../src/Auth/Authentication.ts"
 import { Keys } from "../../src/Auth/Keys.ts"
 import { served } from "../Http/support/Served.ts"
 
 const routes = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
-    const access = yield* Access
+    const { authenticate } = yield* Authentication
     yield* router.add("GET", "/strict", (request) =>
-      Effect.map(access.authenticate(request), (who) => HttpServerResponse.jsonUnsafe(who))
+      Effect.map(authenticate(request), (who) => HttpServerResponse.jsonUnsafe(who))
     )
     yield* router.add("GET", "/open", (request) =>
-      Effect.map(access.authenticate(request, { query: true, subprotocol: true }), (who) =>
-        HttpServerResponse.jsonUnsafe(who)
-      )
+      Effect.map(authenticate(request, { query: true, subprotocol: true }), (who) => HttpServerResponse.jsonUnsafe(who))
     )
   })
 )
