@@ -5,7 +5,7 @@ import { Layer } from "effect"
 import { StorageBulkheads } from "./Bulkhead.ts"
 import * as Configuration from "./Server/Configuration.ts"
 import * as DataDirectory from "./Server/DataDirectory.ts"
-import * as ErrorResponses from "./Server/ErrorResponses.ts"
+import * as CommonProblems from "./Server/CommonProblems.ts"
 import * as Database from "./Db/Database.ts"
 import * as AdminKey from "./Auth/AdminKey.ts"
 import * as Announcement from "./Server/Announcement.ts"
@@ -31,7 +31,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.l
   Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide(Authentication.layerAuthorization),
   Layer.provide([Authentication.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
-  Layer.provide([Keys.layer, Recording.layer, Deletion.layer, ErrorResponses.layer]),
+  Layer.provide([Keys.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
   Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerWarnings]),

@@ -4,13 +4,18 @@ import { chain, child, nodeOf, type Source, walk } from "./Source.ts"
 
 /** Names that a stranger guesses wrong, each with the word of the field. */
 const names: Readonly<Record<string, string>> = {
+  Access: "Authentication",
+  ErrorResponses: "CommonProblems",
   Held: "HeldPermits",
+  Kill: "Stop",
   LiveCapture: "CaptureWriter",
   LiveChunk: "JournalChunk",
   NotSealed: "DecryptionFailed",
   Overlaps: "ReplayCheck",
+  Problems: "ProblemRules",
   Relocation: "Eviction",
   Room: "Eviction",
+  SealedRecords: "EncryptedRecords",
   Sum: "Checksum",
   Turns: "FairQueue",
   Watch: "SaturationLog"

@@ -5,7 +5,7 @@ import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Authorization } from "./Authorization.ts"
 import { Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
-import { Problem, Problems } from "../Http.ts"
+import { Problem, ProblemRules } from "../Http.ts"
 
 /** Where a key is accepted besides `Authorization: Bearer`. Browsers can't set headers on WebSockets and media elements. */
 export interface KeySources {
@@ -54,7 +54,7 @@ export class Authentication extends Context.Service<
     Authorization,
     Effect.gen(function* () {
       const { authenticate } = yield* Authentication
-      const problems = yield* Problems
+      const problems = yield* ProblemRules
       return Authorization.of({
         bearer: (handler) =>
           HttpServerRequest.HttpServerRequest.pipe(

@@ -4,14 +4,14 @@ import { HttpApiBuilder } from "effect/http-api"
 import { adminKeyId, Keys, TooManyKeys } from "./Keys.ts"
 import { KeysApi } from "./KeysApi.ts"
 import { requireScope } from "./Principal.ts"
-import { Problem, Problems, rule } from "../Http.ts"
+import { Problem, ProblemRules, rule } from "../Http.ts"
 
 const group = HttpApiBuilder.group(
   KeysApi,
   "keys",
   Effect.fn(function* (handlers) {
     const keys = yield* Keys
-    const { answer } = yield* Problems
+    const { answer } = yield* ProblemRules
     const admin = requireScope("admin")
     return handlers.handleAll({
       list: () =>
@@ -58,7 +58,7 @@ const keepAdmin = Problem.conflict(
   "Without it, keys can't be managed. Start the server with SPILLWAY_ADMIN_KEY to replace it."
 )
 
-const rules = Problems.rules(
+const rules = ProblemRules.layerOf(
   rule(TooManyKeys, ({ maxKeys }) =>
     Problem.conflict("too-many-keys", "The limit of keys is reached", `There are ${maxKeys} keys. Revoke some.`)
   )

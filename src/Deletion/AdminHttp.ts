@@ -3,7 +3,7 @@ import { DateTime, Duration, Effect, Layer } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { requireScope } from "../Auth.ts"
 import { Deletion, type Tombstone } from "../Deletion.ts"
-import { Problem, Problems } from "../Http.ts"
+import { Problem, ProblemRules } from "../Http.ts"
 import { AdminApi, type DeletionInfo } from "./AdminApi.ts"
 
 const defaultLimit = 100
@@ -37,7 +37,7 @@ const group = HttpApiBuilder.group(
   "deletions",
   Effect.fn(function* (handlers) {
     const deletion = yield* Deletion
-    const { answer } = yield* Problems
+    const { answer } = yield* ProblemRules
     const admin = requireScope("admin")
     return handlers.handleAll({
       list: Effect.fnUntraced(function* ({ query: { after, limit = defaultLimit, state = "pending", uid } }) {

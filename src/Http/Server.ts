@@ -5,6 +5,7 @@ import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
 import * as Startup from "../Startup.ts"
 import { HttpConfig } from "./HttpConfig.ts"
 import { Listener } from "./Listener.ts"
+import { Methods } from "./Methods.ts"
 import * as ProblemResponses from "./ProblemResponses.ts"
 import { Readiness } from "../Readiness.ts"
 import { Upgrades } from "./Upgrades.ts"
@@ -104,13 +105,10 @@ const routerConfig = { maxParamLength: 384, caseSensitive: true }
 
 /** Serves routes, with a problem for every failure. Services that the rest of the program shares are provided outside. */
 export function serve<A, E, R>(routes: Layer.Layer<A, E, R>) {
-  return HttpRouter.serve(
-    Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(ProblemResponses.Methods.layer)),
-    {
-      disableLogger: true,
-      disableListenLog: true
-    }
-  ).pipe(Layer.provide(bounds))
+  return HttpRouter.serve(Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(Methods.layer)), {
+    disableLogger: true,
+    disableListenLog: true
+  }).pipe(Layer.provide(bounds))
 }
 
 const bounds = Layer.merge(

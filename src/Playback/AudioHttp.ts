@@ -5,7 +5,7 @@ import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
-import { Body, Problem, Problems, RangeRequest, rule } from "../Http.ts"
+import { Body, Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioFileChanged } from "../Recording.ts"
@@ -137,7 +137,7 @@ const group = HttpApiBuilder.group(
   Effect.fn(function* (handlers) {
     const { authenticate } = yield* Authentication
     const playback = yield* Playback
-    const problems = yield* Problems
+    const problems = yield* ProblemRules
     const config = yield* PlaybackConfig
     const { responses, responsesPerUser } = PlaybackConfig.settings
     const seats = yield* Seats.make("audio responses", {
@@ -167,5 +167,5 @@ const group = HttpApiBuilder.group(
 
 export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
-  Layer.merge(Problems.rules(notPlayable, unreadable, missing, fileChanged))
+  Layer.merge(ProblemRules.layerOf(notPlayable, unreadable, missing, fileChanged))
 )

@@ -2,7 +2,7 @@
 import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Wav } from "../Audio.ts"
-import { Problem, Problems } from "../Http.ts"
+import { Problem, ProblemRules } from "../Http.ts"
 import { Principal } from "../Auth.ts"
 import { Playback } from "../Playback.ts"
 import type { AudioFileHead, Conversation } from "../Recording.ts"
@@ -46,7 +46,7 @@ const group = HttpApiBuilder.group(
   "conversations",
   Effect.fn(function* (handlers) {
     const playback = yield* Playback
-    const { answer } = yield* Problems
+    const { answer } = yield* ProblemRules
     return handlers.handleAll({
       list: Effect.fnUntraced(function* ({ query: { before, limit = defaultLimit } }) {
         const { uid } = yield* Principal

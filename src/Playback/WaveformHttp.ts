@@ -1,7 +1,7 @@
 /** `/v1/conversations/{id}/waveform`. */
 import { DateTime, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { Problem, Problems } from "../Http.ts"
+import { Problem, ProblemRules } from "../Http.ts"
 import { Principal } from "../Auth.ts"
 import { Playback } from "../Playback.ts"
 import type { Waveform } from "./Waveform.ts"
@@ -27,7 +27,7 @@ const group = HttpApiBuilder.group(
   "waveform",
   Effect.fn(function* (handlers) {
     const playback = yield* Playback
-    const { answer } = yield* Problems
+    const { answer } = yield* ProblemRules
     return handlers.handleAll({
       draw: Effect.fnUntraced(function* ({ params: { id }, query: { files_before: before, points = defaultPoints } }) {
         const { uid } = yield* Principal

@@ -3,7 +3,7 @@ import { DateTime, Effect, Layer, Stream } from "effect"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { Problems } from "../Http.ts"
+import { ProblemRules } from "../Http.ts"
 import { Principal } from "../Auth.ts"
 import type { CaptureStats } from "../Recording.ts"
 import { CaptureMonitor, type CapturesSnapshot, type NodeState, type View } from "./CaptureMonitor.ts"
@@ -64,7 +64,7 @@ const group = HttpApiBuilder.group(
   "captures",
   Effect.fn(function* (handlers) {
     const captures = yield* CaptureMonitor
-    const { answer } = yield* Problems
+    const { answer } = yield* ProblemRules
     return handlers.handleAll({
       now: ({ query: { uid } }) =>
         Effect.map(

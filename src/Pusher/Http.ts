@@ -5,7 +5,7 @@ import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "e
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
 import type { NoSeat } from "../Bulkhead.ts"
-import { Problem, Problems, Upgrades } from "../Http.ts"
+import { Problem, ProblemRules, Upgrades } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
 import { Authentication } from "../Auth.ts"
 import { Recording } from "../Recording.ts"
@@ -49,7 +49,7 @@ const keySources = { query: true, subprotocol: true }
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const { authenticate } = yield* Authentication
-  const problems = yield* Problems
+  const problems = yield* ProblemRules
   const recording = yield* Recording
   const sockets = yield* Sockets
   const readiness = yield* Readiness

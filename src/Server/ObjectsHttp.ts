@@ -2,7 +2,7 @@
 import { Clock, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Seats } from "../Bulkhead.ts"
-import { Problem, Problems, RangeRequest } from "../Http.ts"
+import { Problem, ProblemRules, RangeRequest } from "../Http.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { ObjectUrls, path } from "../Storage/Disk/ObjectUrls.ts"
 import * as Validation from "../Storage/Validation.ts"
@@ -57,7 +57,7 @@ export const layer = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const storage = yield* Storage
     const urls = yield* ObjectUrls
-    const problems = yield* Problems
+    const problems = yield* ProblemRules
     const config = yield* StorageConfig
     const { urlResponses, urlResponsesPerUser } = StorageConfig.settings
     const seats = yield* Seats.make("object responses", {

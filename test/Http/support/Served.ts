@@ -4,7 +4,7 @@ import { Layer } from "effect"
 import { HttpServer } from "effect/http"
 import { Authentication } from "../../../src/Auth/Authentication.ts"
 import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
-import * as ErrorResponses from "../../../src/Server/ErrorResponses.ts"
+import * as CommonProblems from "../../../src/Server/CommonProblems.ts"
 import { Readiness } from "../../../src/Readiness.ts"
 import { ReadinessConfig } from "../../../src/Readiness/ReadinessConfig.ts"
 import * as Server from "../../../src/Http/Server.ts"
@@ -15,7 +15,7 @@ export const environment = (env: Record<string, string>) => Settings.environment
 const shared = Layer.mergeAll(
   Authentication.layer,
   Authentication.layerAuthorization.pipe(Layer.provide(Authentication.layer))
-).pipe(Layer.provideMerge(Layer.merge(ErrorResponses.layer, Readiness.layer)))
+).pipe(Layer.provideMerge(Layer.merge(CommonProblems.layer, Readiness.layer)))
 
 /** The server without routes. */
 export const listening = Server.layer.pipe(

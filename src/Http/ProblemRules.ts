@@ -40,8 +40,8 @@ function ofFramework(error: unknown): Problem | undefined {
 
 const builtIn: ReadonlyArray<Rule> = [(error) => (error instanceof Problem ? error : undefined), ofFramework]
 
-export class Problems extends Context.Service<
-  Problems,
+export class ProblemRules extends Context.Service<
+  ProblemRules,
   {
     add(rules: ReadonlyArray<Rule>): Effect.Effect<void>
     /** The problem for a failure. Without a rule it is an internal error, logged in full under the id in the body. */
@@ -49,8 +49,8 @@ export class Problems extends Context.Service<
     /** Replaces each failure of a handler by its problem. Interruption stays interruption. */
     answer<A, E, R>(handler: Effect.Effect<A, E, R>): Effect.Effect<A, Problem, R>
   }
->()("spillway/Http/Problems") {
-  static readonly layer = Layer.sync(Problems, () => {
+>()("spillway/Http/ProblemRules") {
+  static readonly layer = Layer.sync(ProblemRules, () => {
     const rules = [...builtIn]
     const known = (error: unknown) =>
       rules.reduce<Problem | undefined>((found, rule) => found ?? rule(error), undefined)
@@ -69,7 +69,7 @@ export class Problems extends Context.Service<
       return problem
     })
 
-    return Problems.of({
+    return ProblemRules.of({
       add: (more) => Effect.sync(() => void rules.push(...more)),
       of,
       answer: (handler) =>
@@ -82,8 +82,8 @@ export class Problems extends Context.Service<
   })
 
   /** Adds the rules of a module. */
-  static readonly rules = (...rules: ReadonlyArray<Rule>) =>
-    Layer.effectDiscard(Effect.flatMap(Problems, (problems) => problems.add(rules)))
+  static readonly layerOf = (...rules: ReadonlyArray<Rule>) =>
+    Layer.effectDiscard(Effect.flatMap(ProblemRules, (problems) => problems.add(rules)))
 }
 
 /** Documented errors are encoded without headers, so `Retry-After` and `WWW-Authenticate` are set on the response here. */

@@ -1,8 +1,8 @@
-/** Responses to errors that any route can fail with: full bounds, an unavailable database, an unavailable store. */
+/** Problems that any route can respond with, 429 and 503: full bounds, an unavailable database, an unavailable store. */
 import { Duration, Layer } from "effect"
 import { NoSeat, Saturated } from "../Bulkhead.ts"
 import { DbBusy, DbTimeout, DbUnavailable } from "../Db.ts"
-import { Problem, Problems, rule } from "../Http.ts"
+import { Problem, ProblemRules, rule } from "../Http.ts"
 import { StorageRefused, StorageUnavailable } from "../Storage.ts"
 
 const again = "Try again in a second."
@@ -25,7 +25,7 @@ const noSeat = ({ limit, of, seats, setting }: NoSeat): Problem => {
       )
 }
 
-const rules = Problems.rules(
+const rules = ProblemRules.layerOf(
   rule(DbUnavailable, () => Problem.unavailable("database-unavailable", "The database does not respond", again)),
   rule(DbTimeout, () => Problem.unavailable("database-timeout", "The database is too slow", again)),
   rule(DbBusy, () =>
@@ -53,4 +53,4 @@ const rules = Problems.rules(
   )
 )
 
-export const layer = Layer.provideMerge(rules, Problems.layer)
+export const layer = Layer.provideMerge(rules, ProblemRules.layer)
