@@ -28,7 +28,7 @@ export function fingerprint(secret: Uint8Array): string {
 }
 
 /** Writes a random nonce, the ciphertext and the tag into `into`. Returns the number of bytes. */
-export function seal({ key }: Key, plain: Uint8Array, into: Uint8Array): number {
+export function encrypt({ key }: Key, plain: Uint8Array, into: Uint8Array): number {
   const nonce = Crypto.randomFillSync(into.subarray(0, nonceSize))
   const cipher = Crypto.createCipheriv("aes-256-gcm", key, nonce, options)
   into.set(cipher.update(plain), nonceSize)
@@ -38,10 +38,10 @@ export function seal({ key }: Key, plain: Uint8Array, into: Uint8Array): number 
 }
 
 /** Writes the plaintext into `into`. Returns false when authentication fails; `into` is then invalid. */
-export function open({ key }: Key, sealed: Uint8Array, into: Uint8Array): boolean {
-  const decipher = Crypto.createDecipheriv("aes-256-gcm", key, sealed.subarray(0, nonceSize), options)
-  decipher.setAuthTag(sealed.subarray(-tagSize))
-  into.set(decipher.update(sealed.subarray(nonceSize, -tagSize)))
+export function decrypt({ key }: Key, encrypted: Uint8Array, into: Uint8Array): boolean {
+  const decipher = Crypto.createDecipheriv("aes-256-gcm", key, encrypted.subarray(0, nonceSize), options)
+  decipher.setAuthTag(encrypted.subarray(-tagSize))
+  into.set(decipher.update(encrypted.subarray(nonceSize, -tagSize)))
   // Throws when the tag is wrong.
   return Result.isSuccess(Result.try(() => decipher.final()))
 }

@@ -1,11 +1,11 @@
-/** Encryption at rest. At level `enhanced`, audio is sealed before it is stored and opened where it is read. */
+/** Encryption at rest. At level `enhanced`, audio is encrypted before it is stored, and decrypted where it is read. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { DbError } from "../Db.ts"
 import * as Cipher from "./Cipher.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
-import * as SealedRecords from "./SealedRecords.ts"
+import * as EncryptedRecords from "./EncryptedRecords.ts"
 
-/** The bytes were not sealed for this user: modified, damaged, truncated, or sealed with an unknown secret. */
+/** The bytes were not encrypted for this user: modified, damaged, truncated, or encrypted with an unknown secret. */
 export class DecryptionFailed extends Schema.TaggedError<DecryptionFailed>()("DecryptionFailed", {
   uid: Schema.String,
   reason: Schema.String
@@ -21,9 +21,9 @@ export class Protection extends Context.Service<
     /** The level of new audio. */
     readonly level: "standard" | "enhanced"
     /** The bytes to store; different on each call. Fails only while the first use of the secret cannot be recorded. */
-    seal(uid: string, audio: Uint8Array): Effect.Effect<Uint8Array, DbError>
+    encrypt(uid: string, audio: Uint8Array): Effect.Effect<Uint8Array, DbError>
     /** The audio of whole records. Each record is authenticated; a missing one is not detected, so compare the length. */
-    open(uid: string, sealed: Uint8Array): Effect.Effect<Uint8Array, DecryptionFailed>
+    decrypt(uid: string, encrypted: Uint8Array): Effect.Effect<Uint8Array, DecryptionFailed>
   }
 >()("spillway/Encryption/Protection") {
   /** Does not record which secrets are used. */
@@ -39,8 +39,8 @@ export interface SecretUsage {
   readonly record: (fingerprint: string) => Effect.Effect<void, DbError>
 }
 
-const leastSealed = SealedRecords.sealedSize(1)
-const tooShort = `it is shorter than any encrypted audio, ${leastSealed} bytes`
+const leastEncrypted = EncryptedRecords.encryptedSize(1)
+const tooShort = `it is shorter than any encrypted audio, ${leastEncrypted} bytes`
 
 export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretUsage) {
   const config = yield* ProtectionConfig
@@ -55,7 +55,7 @@ export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretU
   const recorded = new Set<string>()
 
   /** Records a secret on its first use for reading. That read waits for the record and ignores a failure. */
-  const recordOpened = (fingerprint: string): Effect.Effect<void> =>
+  const recordDecrypted = (fingerprint: string): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (recorded.has(fingerprint)) return Effect.void
       recorded.add(fingerprint)
@@ -64,25 +64,25 @@ export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretU
 
   return Protection.of({
     level: config.level,
-    seal: (uid, audio) => {
-      const sealed = Effect.suspend(() => {
+    encrypt: (uid, audio) => {
+      const encrypted = Effect.suspend(() => {
         const [key] = keys.of(uid)
         return key === undefined
-          ? Effect.die(new Error("no secret to seal with"))
-          : Effect.succeed(SealedRecords.seal(key, audio))
+          ? Effect.die(new Error("no secret to encrypt with"))
+          : Effect.succeed(EncryptedRecords.encrypt(key, audio))
       })
-      return Effect.suspend(() => (isRecorded(newest) ? sealed : Effect.andThen(record(newest), sealed)))
+      return Effect.suspend(() => (isRecorded(newest) ? encrypted : Effect.andThen(record(newest), encrypted)))
     },
-    open: (uid, sealed) =>
+    decrypt: (uid, encrypted) =>
       Effect.suspend(() => {
         const candidates = keys.of(uid)
-        return Option.match(SealedRecords.open(candidates, sealed), {
-          onNone: () => new DecryptionFailed({ uid, reason: sealed.length < leastSealed ? tooShort : reason }),
+        return Option.match(EncryptedRecords.decrypt(candidates, encrypted), {
+          onNone: () => new DecryptionFailed({ uid, reason: encrypted.length < leastEncrypted ? tooShort : reason }),
           onSome: ({ audio, key }): Effect.Effect<Uint8Array, DecryptionFailed> => {
             const fingerprint = key === undefined ? undefined : fingerprints[candidates.indexOf(key)]
             return fingerprint === undefined || isRecorded(fingerprint)
               ? Effect.succeed(audio)
-              : Effect.as(recordOpened(fingerprint), audio)
+              : Effect.as(recordDecrypted(fingerprint), audio)
           }
         })
       })

@@ -51,6 +51,6 @@ export function objectKey(
   return `chunks/${uid}/${conversation}/${seconds}${micros}.batch.bin`
 }
 
-export function sealedKey(key: string): string {
+export function encryptedKey(key: string): string {
   return key.replace(/\.bin$/, ".enc")
 }

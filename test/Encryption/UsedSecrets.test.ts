@@ -41,7 +41,7 @@ const node = Effect.fnUntraced(function* (
   return warnings
 })
 
-const seal = ({ seal }: Protection["Service"]) => seal("u", audio)
+const encrypt = ({ encrypt }: Protection["Service"]) => encrypt("u", audio)
 const forget = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DELETE FROM secrets`)
 const noted = Effect.flatMap(
   SqlClient.SqlClient,
@@ -52,9 +52,9 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
   it.effect("is reported at the start when audio is encrypted with it and it is missing, with what to do", () =>
     Effect.gen(function* () {
       yield* forget
-      assert.deepStrictEqual(yield* node([secret(1)], seal), [])
+      assert.deepStrictEqual(yield* node([secret(1)], encrypt), [])
       assert.deepStrictEqual(yield* node([secret(1)]), [])
-      const [first = "", ...more] = yield* node([secret(2)], seal)
+      const [first = "", ...more] = yield* node([secret(2)], encrypt)
       assert.deepStrictEqual(more, [])
       assert.match(first, /^1 master secret that .* SPILLWAY_MASTER_SECRETS: append the old ones to the setting/)
       assert.match((yield* node([])).join(), /^2 master secrets /)
@@ -73,13 +73,14 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
 
   it.effect("is also reported when it decrypted audio that another writer encrypted", () =>
     Effect.gen(function* () {
-      let sealed: Uint8Array = new Uint8Array(0)
+      let encrypted: Uint8Array = new Uint8Array(0)
       yield* node([secret(1)], (protection) =>
-        Effect.tap(seal(protection), (bytes) => Effect.sync(() => (sealed = bytes)))
+        Effect.tap(encrypt(protection), (bytes) => Effect.sync(() => (encrypted = bytes)))
       )
       yield* forget
-      const open = ({ open }: Protection["Service"]) => Effect.all([open("u", sealed), open("u", sealed)])
-      yield* node([secret(2), secret(1)], open, { level: "standard" })
+      const decrypt = ({ decrypt }: Protection["Service"]) =>
+        Effect.all([decrypt("u", encrypted), decrypt("u", encrypted)])
+      yield* node([secret(2), secret(1)], decrypt, { level: "standard" })
       assert.match((yield* node([secret(2)])).join(), /^1 master secret /)
     })
   )
@@ -98,12 +99,12 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
         }
       })
       const use = Effect.fnUntraced(function* (protection: Protection["Service"]) {
-        assert.strictEqual((yield* Effect.flip(seal(protection)))._tag, "DbUnavailable")
+        assert.strictEqual((yield* Effect.flip(encrypt(protection)))._tag, "DbUnavailable")
         assert.deepStrictEqual(yield* noted, [])
         isAway = false
-        yield* seal(protection)
+        yield* encrypt(protection)
         assert.strictEqual((yield* noted).length, 1)
-        yield* protection.open("u", yield* seal(protection))
+        yield* protection.decrypt("u", yield* encrypt(protection))
         assert.strictEqual(writes, 2)
       })
       const sql = yield* SqlClient.SqlClient
@@ -114,7 +115,7 @@ layer(Postgres.layer, { excludeTestServices: true })("a master secret", (it) => 
   it.effect("can't be derived from its record, nor can a user's key", () =>
     Effect.gen(function* () {
       yield* forget
-      yield* node([secret(1)], seal)
+      yield* node([secret(1)], encrypt)
       const [{ fingerprint } = { fingerprint: "" }] = yield* noted
       assert.match(fingerprint, /^[0-9a-f]{16}$/)
       for (const uid of ["", "u", "spillway"]) {

@@ -8,17 +8,17 @@ export interface ObjectName {
   /** Unix seconds of the first sample, to the millisecond. */
   readonly start: number
   readonly codec: "pcm16" | "opus"
-  readonly sealed: boolean
+  readonly isEncrypted: boolean
 }
 
 /** Longest first, because `.batch.enc` also ends in `.enc`. */
 const extensions = [
-  { extension: ".batch.enc", codec: "pcm16", sealed: true },
-  { extension: ".batch.bin", codec: "pcm16", sealed: false },
-  { extension: ".opus.enc", codec: "opus", sealed: true },
-  { extension: ".opus", codec: "opus", sealed: false },
-  { extension: ".enc", codec: "pcm16", sealed: true },
-  { extension: ".bin", codec: "pcm16", sealed: false }
+  { extension: ".batch.enc", codec: "pcm16", isEncrypted: true },
+  { extension: ".batch.bin", codec: "pcm16", isEncrypted: false },
+  { extension: ".opus.enc", codec: "opus", isEncrypted: true },
+  { extension: ".opus", codec: "opus", isEncrypted: false },
+  { extension: ".enc", codec: "pcm16", isEncrypted: true },
+  { extension: ".bin", codec: "pcm16", isEncrypted: false }
 ] as const
 
 export function formatOf(key: string) {
@@ -40,5 +40,5 @@ export function parse(key: string): Option.Option<ObjectName> {
   const [, start] =
     /^(\d{1,11}(?:\.\d{1,6})?)(?:-\d{1,11}(?:\.\d{1,6})?)?$/.exec(name.slice(0, -format.extension.length)) ?? []
   if (start === undefined || (name.includes("-") && !format.extension.startsWith(".batch"))) return Option.none()
-  return Option.some({ uid, conversation, start: Number(start), codec: format.codec, sealed: format.sealed })
+  return Option.some({ uid, conversation, start: Number(start), codec: format.codec, isEncrypted: format.isEncrypted })
 }

@@ -1,7 +1,7 @@
 /** Peaks as stored in a chunk's row, encrypted with the user's key if the chunk's audio is encrypted. */
 import { Effect } from "effect"
 import { Peaks } from "../../Audio.ts"
-import { type DecryptionFailed, type Protection, SealedRecords } from "../../Encryption.ts"
+import { type DecryptionFailed, type Protection, EncryptedRecords } from "../../Encryption.ts"
 import * as ObjectName from "./ObjectName.ts"
 
 /** At most one is not null. */
@@ -11,28 +11,28 @@ export interface PeaksAtRest {
 }
 
 /** Size of the first encrypted record, which holds the pair of the whole chunk. */
-export const sealedPairBytes = SealedRecords.sealedSize(Peaks.pairBytes)
+export const encryptedPairBytes = EncryptedRecords.encryptedSize(Peaks.pairBytes)
 
 const none: PeaksAtRest = { peaks: null, sealedPeaks: null }
 
 /** The pair of the whole chunk is a separate record, so that it can be read alone. */
 export const toRow = Effect.fnUntraced(function* (
-  { seal }: Protection["Service"],
+  { encrypt }: Protection["Service"],
   uid: string,
   key: string,
   peaks: Uint8Array | undefined
 ) {
   if (peaks === undefined) return none
-  if (ObjectName.formatOf(key)?.sealed !== true) return { ...none, peaks }
-  const whole = yield* seal(uid, peaks.subarray(0, Peaks.pairBytes))
-  const tenths = yield* seal(uid, peaks.subarray(Peaks.pairBytes))
+  if (ObjectName.formatOf(key)?.isEncrypted !== true) return { ...none, peaks }
+  const whole = yield* encrypt(uid, peaks.subarray(0, Peaks.pairBytes))
+  const tenths = yield* encrypt(uid, peaks.subarray(Peaks.pairBytes))
   return { ...none, sealedPeaks: Buffer.concat([whole, tenths]) }
 })
 
 export function fromRow(
-  { open }: Protection["Service"],
+  { decrypt }: Protection["Service"],
   uid: string,
   { peaks, sealedPeaks }: PeaksAtRest
 ): Effect.Effect<Uint8Array | undefined, DecryptionFailed> {
-  return sealedPeaks === null ? Effect.succeed(peaks ?? undefined) : open(uid, sealedPeaks)
+  return sealedPeaks === null ? Effect.succeed(peaks ?? undefined) : decrypt(uid, sealedPeaks)
 }

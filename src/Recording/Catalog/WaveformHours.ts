@@ -59,7 +59,7 @@ class Hour {
   readonly pairs = Int8Array.from({ length: minutesOfHour * Peaks.pairBytes }, (_, index) =>
     index % 2 === 0 ? 127 : -128
   )
-  isSealed = false
+  isEncrypted = false
   isUnreadable = false
 
   add(minute: number, low: number, high: number): void {
@@ -111,7 +111,7 @@ const make = Effect.gen(function* () {
       (sql) => sql<ChunkRow>`
         select start_at as start, id::text as id, samples / sample_rate::float8 as seconds,
                substring(peaks for ${Peaks.pairBytes}) as peaks,
-               substring(sealed_peaks for ${PeaksAtRest.sealedPairBytes}) as "sealedPeaks"
+               substring(sealed_peaks for ${PeaksAtRest.encryptedPairBytes}) as "sealedPeaks"
         from chunks
         where uid = ${uid} and conversation_id = ${conversation} and start_at >= ${String(from)}::float8
           and start_at < ${String(to)}::float8
@@ -121,7 +121,7 @@ const make = Effect.gen(function* () {
 
   const draw = Effect.fnUntraced(function* (uid: string, rows: ReadonlyArray<ChunkRow>, hours: Map<number, Hour>) {
     for (const row of rows) {
-      const isSealed = row.sealedPeaks !== null
+      const isEncrypted = row.sealedPeaks !== null
       const whole = yield* Effect.option(PeaksAtRest.fromRow(protection, uid, row))
       const pair = Option.getOrUndefined(whole)
       const [low, high] = pair === undefined ? [] : new Int8Array(pair.buffer, pair.byteOffset, pair.length)
@@ -130,7 +130,7 @@ const make = Effect.gen(function* () {
         const number = Math.floor(minute / minutesOfHour)
         const hour = hours.get(number) ?? new Hour()
         hours.set(number, hour)
-        hour.isSealed ||= isSealed
+        hour.isEncrypted ||= isEncrypted
         hour.isUnreadable ||= Option.isNone(whole)
         if (low !== undefined && high !== undefined) hour.add(minute - number * minutesOfHour, low, high)
       }
@@ -144,10 +144,10 @@ const make = Effect.gen(function* () {
     revision: number,
     until: number | undefined
   ) {
-    const rows = yield* Effect.forEach(hours, ([hour, { isSealed, isUnreadable, pairs }]) =>
-      Effect.map(isSealed ? protection.seal(uid, bytesOf(pairs)) : Effect.succeed(bytesOf(pairs)), (bytes) => {
+    const rows = yield* Effect.forEach(hours, ([hour, { isEncrypted, isUnreadable, pairs }]) =>
+      Effect.map(isEncrypted ? protection.encrypt(uid, bytesOf(pairs)) : Effect.succeed(bytesOf(pairs)), (bytes) => {
         const hex = isUnreadable ? null : Buffer.from(bytes).toString("hex")
-        return { hour, pairs: isSealed ? null : hex, sealed_pairs: isSealed ? hex : null }
+        return { hour, pairs: isEncrypted ? null : hex, sealed_pairs: isEncrypted ? hex : null }
       })
     )
     yield* db.writeIdempotent(

@@ -69,7 +69,7 @@ interface Audio {
   readonly peaks: Uint8Array | undefined
 }
 
-const isPlain = ({ codec, sealed }: ObjectName.ObjectName) => codec === "pcm16" && !sealed
+const isPlain = ({ codec, isEncrypted }: ObjectName.ObjectName) => codec === "pcm16" && !isEncrypted
 
 /** Peaks of the first `bytes` of a PCM16 stream with pieces of any length. */
 const peaksIn = Effect.fnUntraced(function* <E>(pcm: Stream.Stream<Uint8Array, E>, sampleRate: number, bytes: number) {

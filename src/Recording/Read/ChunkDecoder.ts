@@ -69,8 +69,10 @@ export function make(protection: Protection["Service"], bound: number) {
   // Sequential: decoding shares one thread, and concurrent decoders would only use more memory.
   const alone = Semaphore.makeUnsafe(1)
 
-  const unseal = (source: Source, stored: Uint8Array) =>
-    ObjectName.formatOf(source.key)?.sealed === true ? protection.open(source.uid, stored) : Effect.succeed(stored)
+  const decrypt = (source: Source, stored: Uint8Array) =>
+    ObjectName.formatOf(source.key)?.isEncrypted === true
+      ? protection.decrypt(source.uid, stored)
+      : Effect.succeed(stored)
 
   const parse = Effect.fnUntraced(function* (source: Source, bytes: Uint8Array) {
     if (!sampleRates.some((rate) => rate === source.sampleRate)) {
@@ -88,7 +90,7 @@ export function make(protection: Protection["Service"], bound: number) {
 
   return {
     decode: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
-      const bytes = yield* unseal(source, stored)
+      const bytes = yield* decrypt(source, stored)
       if (!isOpus(source)) return bytes
       const container = yield* parse(source, bytes)
       const samples = OpusContainer.samples(container, source.sampleRate)
@@ -96,7 +98,7 @@ export function make(protection: Protection["Service"], bound: number) {
     }),
     /** Length as PCM16, in bytes. */
     measure: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
-      const bytes = yield* unseal(source, stored)
+      const bytes = yield* decrypt(source, stored)
       if (!isOpus(source)) return bytes.length
       return OpusContainer.samples(yield* parse(source, bytes), source.sampleRate) * 2
     })

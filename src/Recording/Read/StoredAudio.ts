@@ -6,7 +6,7 @@ import { crc32c } from "@node-rs/crc32"
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
-import { DecryptionFailed, Protection, SealedRecords } from "../../Encryption.ts"
+import { DecryptionFailed, Protection, EncryptedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
@@ -205,21 +205,21 @@ const make = Effect.gen(function* () {
     checksum: Checksum | undefined
   ) {
     const size = chunk.samples * 2
-    const window = SealedRecords.windowOf(from, to, size)
-    const sealed = Buffer.concat(yield* collect(chunk, storage.get(chunk.key, window)))
-    const audio = yield* protection.open(chunk.uid, sealed)
+    const window = EncryptedRecords.windowOf(from, to, size)
+    const encrypted = Buffer.concat(yield* collect(chunk, storage.get(chunk.key, window)))
+    const audio = yield* protection.decrypt(chunk.uid, encrypted)
     const wanted = audio.subarray(window.skip, window.skip + to - from)
-    if (SealedRecords.sealedSize(audio.length) !== sealed.length || wanted.length !== to - from)
+    if (EncryptedRecords.encryptedSize(audio.length) !== encrypted.length || wanted.length !== to - from)
       return yield* new DecryptionFailed({ uid: chunk.uid, reason: "records of an unexpected length" })
-    if (checksum?.add([sealed]) === false) return yield* changed(chunk)
+    if (checksum?.add([encrypted]) === false) return yield* changed(chunk)
     return wanted
   })
 
-  const readSealed = (chunk: Chunk, start: number, end: number) =>
+  const readEncrypted = (chunk: Chunk, start: number, end: number) =>
     Stream.suspend(() => {
       const isWhole = start === 0 && end === chunk.samples * 2
-      const checksum = isWhole ? Checksum.of(chunk, SealedRecords.sealedSize(end)) : undefined
-      return inPieces(start, end, SealedRecords.recordSize, (from, to) => {
+      const checksum = isWhole ? Checksum.of(chunk, EncryptedRecords.encryptedSize(end)) : undefined
+      return inPieces(start, end, EncryptedRecords.recordSize, (from, to) => {
         const whole = fromWhole(sourceOf(chunk), from, to)
         const records = readRecords(chunk, from, to, checksum)
         return Cache.has(decoded, sourceOf(chunk)).pipe(
@@ -237,12 +237,12 @@ const make = Effect.gen(function* () {
   const read = (chunk: Chunk, start: number, end: number) => {
     const format = ObjectName.formatOf(chunk.key)
     if (format?.codec === "opus") return readDecoded(chunk, start, end)
-    return format?.sealed === true ? readSealed(chunk, start, end) : readPlain(chunk, start, end)
+    return format?.isEncrypted === true ? readEncrypted(chunk, start, end) : readPlain(chunk, start, end)
   }
 
   const piece = (chunk: Chunk, start: number, end: number): Effect.Effect<Uint8Array, ReadError> => {
     const format = ObjectName.formatOf(chunk.key)
-    const isPlainPart = format?.codec === "pcm16" && !format.sealed && (start > 0 || end < chunk.samples * 2)
+    const isPlainPart = format?.codec === "pcm16" && !format.isEncrypted && (start > 0 || end < chunk.samples * 2)
     const inPieces = Stream.mkUint8Array(read(chunk, start, end))
     if (!isPlainPart) return inPieces
     const again = () => inPieces

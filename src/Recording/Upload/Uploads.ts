@@ -19,8 +19,8 @@ import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import * as DurationHistogram from "../../DurationHistogram.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
-import { Protection, SealedRecords } from "../../Encryption.ts"
-import { type ObjectChecksum, sealedKey } from "../Chunk.ts"
+import { Protection, EncryptedRecords } from "../../Encryption.ts"
+import { type ObjectChecksum, encryptedKey } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
@@ -132,13 +132,13 @@ const make = Effect.gen(function* () {
   /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
   const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
     Stream.mkUint8Array(
-      Stream.limitBytes(storage.get(key), SealedRecords.sealedSize(audio.length), () => Stream.empty)
+      Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(audio.length), () => Stream.empty)
     ).pipe(
       rereadDamaged,
       storageWrite.run(chunk.uid),
-      Effect.flatMap((sealed) =>
-        Effect.map(protection.open(chunk.uid, sealed), (stored) =>
-          Buffer.compare(stored, audio) === 0 ? { size: sealed.length, crc32c: crc32c(sealed) } : undefined
+      Effect.flatMap((encrypted) =>
+        Effect.map(protection.decrypt(chunk.uid, encrypted), (stored) =>
+          Buffer.compare(stored, audio) === 0 ? { size: encrypted.length, crc32c: crc32c(encrypted) } : undefined
         )
       ),
       Effect.catchTag(["DecryptionFailed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
@@ -169,7 +169,7 @@ const make = Effect.gen(function* () {
     body: Uint8Array,
     lastName = chunk.nameAttempts + namesAtOnce
   ): Effect.Effect<ObjectChecksum & { readonly key: string }, StorageError | Saturated> => {
-    const key = body === audio ? chunk.key : sealedKey(chunk.key)
+    const key = body === audio ? chunk.key : encryptedKey(chunk.key)
     const stored = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) => ({ key, bytes: size, crc32c })
     return storage
       .put({
@@ -199,7 +199,7 @@ const make = Effect.gen(function* () {
   /** Puts the object. The audio is in memory only until the store has it. */
   const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
     const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
-    const body = protection.level === "enhanced" ? yield* protection.seal(chunk.uid, audio) : audio
+    const body = protection.level === "enhanced" ? yield* protection.encrypt(chunk.uid, audio) : audio
     const object = { ...(yield* put(chunk, audio, body)), peaks: peaksFor(chunk, audio) }
     returnBuffer(audio.buffer)
     return object

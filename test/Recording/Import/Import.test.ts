@@ -61,13 +61,13 @@ const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer, C
 const put = (key: string, body: Uint8Array, metadata: Record<string, string> = {}) =>
   Storage.use((storage) => storage.put({ key, body, contentType: "application/octet-stream", metadata }))
 
-const seal = (uid: string, ...parts: ReadonlyArray<Uint8Array>): Uint8Array =>
+const encrypted = (uid: string, ...parts: ReadonlyArray<Uint8Array>): Uint8Array =>
   Buffer.concat(
     parts.map((part) => {
-      const sealed = Buffer.alloc(4 + 28 + part.length)
-      sealed.writeUInt32BE(28 + part.length)
-      Cipher.seal(Cipher.deriveKey(secret, uid), part, sealed.subarray(4))
-      return sealed
+      const record = Buffer.alloc(4 + 28 + part.length)
+      record.writeUInt32BE(28 + part.length)
+      Cipher.encrypt(Cipher.deriveKey(secret, uid), part, record.subarray(4))
+      return record
     })
   )
 
@@ -121,11 +121,14 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       const pcm = ramp(1_000)
       const tone = container(samples * 2 - 100)
       yield* put("chunks/a/c/100.250.bin", pcm)
-      yield* put("chunks/a/c/101.000.enc", seal("a", pcm.subarray(0, 3), pcm.subarray(3, 1_999), pcm.subarray(1_999)))
+      yield* put(
+        "chunks/a/c/101.000.enc",
+        encrypted("a", pcm.subarray(0, 3), pcm.subarray(3, 1_999), pcm.subarray(1_999))
+      )
       yield* put("chunks/a/c/102.000-107.500.batch.bin", pcm)
-      yield* put("chunks/a/c/103.000.batch.enc", seal("a", pcm))
+      yield* put("chunks/a/c/103.000.batch.enc", encrypted("a", pcm))
       yield* put("chunks/a/o/104.000.opus", tone)
-      yield* put("chunks/a/o/105.000.opus.enc", seal("a", tone.subarray(0, 100), tone.subarray(100)))
+      yield* put("chunks/a/o/105.000.opus.enc", encrypted("a", tone.subarray(0, 100), tone.subarray(100)))
       assert.deepStrictEqual(yield* importAll("a"), { added: 6, known: 0, odd: 0, undrawn: 4, ...none })
       const spans = (yield* chunksOf("a", "c")).map(({ codec, sampleRate, samples, start }) => [
         start,
@@ -194,7 +197,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     Effect.gen(function* () {
       const odd = Buffer.concat([ramp(10), Buffer.from([1])])
       yield* put("chunks/d/c/1.000.bin", odd)
-      yield* put("chunks/d/c/2.000.enc", seal("d", odd))
+      yield* put("chunks/d/c/2.000.enc", encrypted("d", odd))
       assert.deepStrictEqual(yield* importAll("d"), { added: 2, known: 0, odd: 2, undrawn: 1, ...none })
       for (const audio of yield* heard("d", "c")) assert.isTrue(Buffer.from(audio).equals(ramp(10)))
     })
@@ -205,10 +208,10 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       const cut = container(0).subarray(0, -1)
       const bad = {
         "chunks/e/c/1.000.bin": new Uint8Array(0),
-        "chunks/e/c/2.000.enc": seal("e", ramp(10)).subarray(1),
-        "chunks/e/c/3.000.enc": seal("f", ramp(10)),
+        "chunks/e/c/2.000.enc": encrypted("e", ramp(10)).subarray(1),
+        "chunks/e/c/3.000.enc": encrypted("f", ramp(10)),
         "chunks/e/c/4.000.opus": cut,
-        "chunks/e/c/5.000.opus.enc": seal("e", cut),
+        "chunks/e/c/5.000.opus.enc": encrypted("e", cut),
         "chunks/e/c/6.000.opus": Buffer.alloc(5),
         "chunks/e/c/7.000.enc": new Uint8Array(100_001),
         "chunks/e/c/8.000.opus": container(
@@ -263,10 +266,10 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       const sql = yield* SqlClient.SqlClient
       const exact = { v2_start: "107", v2_samples: "990", v2_sample_rate: "8000" }
       yield* put("chunks/w/c/101.000.bin", quiet(10_000))
-      yield* put("chunks/w/c/102.000.enc", seal("w", ramp(1_000, 7), ramp(1_000, 1_007)))
+      yield* put("chunks/w/c/102.000.enc", encrypted("w", ramp(1_000, 7), ramp(1_000, 1_007)))
       yield* put("chunks/w/c/103.000.bin", Buffer.concat([quiet(1_003), Buffer.from([9])]))
       yield* put("chunks/w/c/104.000.opus", container(samples * 2))
-      yield* put("chunks/w/c/105.000.opus.enc", seal("w", container(samples * 2)))
+      yield* put("chunks/w/c/105.000.opus.enc", encrypted("w", container(samples * 2)))
       yield* put("chunks/w/c/107.000.batch.bin", quiet(1_000), exact)
       takeReads()
       assert.strictEqual((yield* importAll("w")).undrawn, 5)
@@ -292,7 +295,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
       assert.deepStrictEqual(clear, [])
 
       for (const { key } of (yield* Storage.use((storage) => storage.list("chunks/w/"))).objects)
-        yield* put(key.replace("/w/", "/w2/"), key.includes(".enc") ? seal("w2", ramp(10)) : ramp(10))
+        yield* put(key.replace("/w/", "/w2/"), key.includes(".enc") ? encrypted("w2", ramp(10)) : ramp(10))
       yield* put("chunks/w2/c/108.000.opus", container(samples * 2))
       const at = yield* importAll("w2", true)
       assert.deepStrictEqual([at.added, at.undrawn], [5, 0])
@@ -307,7 +310,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     Effect.gen(function* () {
       const exact = { v2_start: "1", v2_samples: "500", v2_sample_rate: "8000" }
       yield* put("chunks/x/c/1.000.batch.enc", Buffer.from("no record"), exact)
-      yield* put("chunks/x/c/2.000.batch.enc", seal("x", ramp(500)), { ...exact, v2_start: "2" })
+      yield* put("chunks/x/c/2.000.batch.enc", encrypted("x", ramp(500)), { ...exact, v2_start: "2" })
       assert.strictEqual((yield* importAll("x")).added, 2)
       const { known, skipped } = yield* importAll("x", true)
       assert.deepStrictEqual(
@@ -315,7 +318,7 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
         [1, [["chunks/x/c/1.000.batch.enc", "not decrypted"]]]
       )
       assert.lengthOf(yield* chunksOf("x", "c"), 2)
-      yield* put("chunks/x/d/3.000.batch.enc", seal("x", ramp(400)), { ...exact, v2_start: "3" })
+      yield* put("chunks/x/d/3.000.batch.enc", encrypted("x", ramp(400)), { ...exact, v2_start: "3" })
       assert.strictEqual((yield* importAll("x", true)).skipped[1]?.why, "shorter than its metadata says")
     })
   )

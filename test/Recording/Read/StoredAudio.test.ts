@@ -86,10 +86,10 @@ const read = (of: Chunk, start = 0, end = of.samples * 2) =>
 const recordsOf = (parts: ReadonlyArray<Uint8Array>, uid = "u"): Uint8Array =>
   Buffer.concat(
     parts.map((part) => {
-      const sealed = Buffer.alloc(4 + 28 + part.length)
-      sealed.writeUInt32BE(28 + part.length)
-      Cipher.seal(Cipher.deriveKey(secret, uid), part, sealed.subarray(4))
-      return sealed
+      const record = Buffer.alloc(4 + 28 + part.length)
+      record.writeUInt32BE(28 + part.length)
+      Cipher.encrypt(Cipher.deriveKey(secret, uid), part, record.subarray(4))
+      return record
     })
   )
 
@@ -119,14 +119,14 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     "plays in any range, plain or encrypted in records of any length",
     { a: Byte, b: Byte },
     Effect.fnUntraced(function* ({ a, b }) {
-      const { seal } = yield* Protection
+      const { encrypt } = yield* Protection
       const [start, end] = a < b ? [a, b] : [b, a]
       yield* put("chunks/u/c/1.000.batch.bin", pcm)
       yield* put(
         "chunks/u/c/1.000.enc",
         recordsOf([pcm.subarray(0, 7), pcm.subarray(7, 70_000), pcm.subarray(70_000)])
       ).pipe(Effect.catchTag("ObjectConflict", () => Effect.void))
-      yield* put("chunks/u/c/1.000.batch.enc", yield* seal("u", pcm)).pipe(
+      yield* put("chunks/u/c/1.000.batch.enc", yield* encrypt("u", pcm)).pipe(
         Effect.catchTag("ObjectConflict", () => Effect.void)
       )
       for (const key of ["1.000.batch.bin", "1.000.enc", "1.000.batch.enc"]) {
@@ -139,8 +139,8 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
 
   it.effect("reads only the records of a range of encrypted audio", () =>
     Effect.gen(function* () {
-      const { seal } = yield* Protection
-      yield* put("chunks/u/c/2.000.batch.enc", yield* seal("u", pcm))
+      const { encrypt } = yield* Protection
+      yield* put("chunks/u/c/2.000.batch.enc", yield* encrypt("u", pcm))
       takeGiven()
       yield* read(chunk("chunks/u/c/2.000.batch.enc"), 70_000, 70_010)
       assert.strictEqual(takeGiven(), 65_536 + 32)
@@ -149,8 +149,8 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
 
   it.effect("is decoded once for all ranges when it has to be read completely", () =>
     Effect.gen(function* () {
-      const sealed = recordsOf([pcm.subarray(0, 99_999), pcm.subarray(99_999)])
-      yield* put("chunks/u/c/3.000.enc", sealed)
+      const encrypted = recordsOf([pcm.subarray(0, 99_999), pcm.subarray(99_999)])
+      yield* put("chunks/u/c/3.000.enc", encrypted)
       yield* read(chunk("chunks/u/c/3.000.enc"), 0, 10)
       takeGiven()
       for (let at = 0; at < 200_000; at += 10_000) yield* read(chunk("chunks/u/c/3.000.enc"), at, at + 10_000)
@@ -179,9 +179,9 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
   it.effect("plays without an odd byte at its end", () =>
     Effect.gen(function* () {
       const odd = Buffer.concat([pcm, Buffer.from([1])])
-      const { seal } = yield* Protection
+      const { encrypt } = yield* Protection
       yield* put("chunks/u/c/4.000.bin", odd)
-      yield* put("chunks/u/c/4.000.enc", yield* seal("u", odd))
+      yield* put("chunks/u/c/4.000.enc", yield* encrypt("u", odd))
       for (const key of ["chunks/u/c/4.000.bin", "chunks/u/c/4.000.enc"]) {
         assert.isTrue(Buffer.from(yield* read(chunk(key))).equals(pcm))
       }
@@ -190,14 +190,14 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
 
   it.effect("fails with an error that names it when it is changed, cut or another user's", () =>
     Effect.gen(function* () {
-      const { seal } = yield* Protection
-      const sealed = yield* seal("u", pcm)
-      const changed = Uint8Array.from(sealed)
+      const { encrypt } = yield* Protection
+      const encrypted = yield* encrypt("u", pcm)
+      const changed = Uint8Array.from(encrypted)
       changed[150_000] = (changed[150_000] ?? 0) ^ 4
       const broken = {
         "chunks/u/c/5.000.batch.enc": changed,
-        "chunks/u/c/5.001.batch.enc": sealed.subarray(0, -1),
-        "chunks/u/c/5.002.batch.enc": sealed.subarray(0, 2 * (65_536 + 32)),
+        "chunks/u/c/5.001.batch.enc": encrypted.subarray(0, -1),
+        "chunks/u/c/5.002.batch.enc": encrypted.subarray(0, 2 * (65_536 + 32)),
         "chunks/u/c/5.003.batch.enc": recordsOf([pcm], "v"),
         "chunks/u/c/5.004.batch.enc": new Uint8Array(0),
         "chunks/u/c/5.005.enc": recordsOf([pcm, pcm])
@@ -233,16 +233,16 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
 
   it.effect("is read once more, and plays, when its last or only read is damaged in transit", () =>
     Effect.gen(function* () {
-      const { seal } = yield* Protection
-      const sealed = yield* seal("u", pcm)
+      const { encrypt } = yield* Protection
+      const encrypted = yield* encrypt("u", pcm)
       const legacy = recordsOf([pcm.subarray(0, 7), pcm.subarray(7)])
       const odd = Buffer.concat([pcm, Buffer.from([1])])
       // Of plain audio of two pieces the second one; of encrypted audio any.
       const cases: ReadonlyArray<readonly [string, Uint8Array, ReadonlyArray<number>]> = [
         ["10.000.batch.bin", pcm, [2]],
         ["10.001.bin", odd, [2]],
-        ["10.002.batch.enc", sealed, [1]],
-        ["10.003.batch.enc", sealed, [3]],
+        ["10.002.batch.enc", encrypted, [1]],
+        ["10.003.batch.enc", encrypted, [3]],
         ["10.004.enc", legacy, [1]],
         ["10.005.enc", legacy, [2]]
       ]
@@ -286,23 +286,23 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
 
   it.effect("fails before its end when valid records are exchanged or missing", () =>
     Effect.gen(function* () {
-      const { seal } = yield* Protection
-      const sealed = yield* seal("u", pcm)
+      const { encrypt } = yield* Protection
+      const encrypted = yield* encrypt("u", pcm)
       const record = 65_536 + 32
       const exchanged = Buffer.concat([
-        sealed.subarray(record, 2 * record),
-        sealed.subarray(0, record),
-        sealed.subarray(2 * record)
+        encrypted.subarray(record, 2 * record),
+        encrypted.subarray(0, record),
+        encrypted.subarray(2 * record)
       ])
-      yield* put("chunks/u/c/9.000.batch.enc", sealed)
+      yield* put("chunks/u/c/9.000.batch.enc", encrypted)
       yield* put("chunks/u/c/9.001.batch.enc", exchanged)
-      assert.isUndefined((yield* pieces(chunk("chunks/u/c/9.000.batch.enc", rowOf(sealed)))).ended)
-      const { ended } = yield* pieces(chunk("chunks/u/c/9.001.batch.enc", rowOf(sealed)))
+      assert.isUndefined((yield* pieces(chunk("chunks/u/c/9.000.batch.enc", rowOf(encrypted)))).ended)
+      const { ended } = yield* pieces(chunk("chunks/u/c/9.001.batch.enc", rowOf(encrypted)))
       assert.strictEqual(ended?._tag, "ChunkUnreadable")
       for (const [index, records] of [1, 2, 3].entries()) {
         const key = `chunks/u/c/9.01${index}.batch.enc`
-        yield* put(key, sealed.subarray(0, records * record))
-        const { ended } = yield* pieces(chunk(key, rowOf(sealed)))
+        yield* put(key, encrypted.subarray(0, records * record))
+        const { ended } = yield* pieces(chunk(key, rowOf(encrypted)))
         assert.strictEqual(ended?._tag, "ChunkUnreadable", `the first ${records} records`)
       }
       const legacy = recordsOf([pcm.subarray(0, 7), pcm.subarray(7)])

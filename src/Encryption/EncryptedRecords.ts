@@ -1,5 +1,5 @@
 /**
- * The format of encrypted audio: consecutive records of u32 BE length of the rest of the record, 12 bytes of nonce,
+ * The format of encrypted audio and peaks: consecutive records of u32 BE length of the rest of the record, 12 bytes of nonce,
  * AES-256-GCM ciphertext and 16 bytes of tag. Records hold 64 KiB of audio, so that a range needs only its own records;
  * other lengths can be read.
  */
@@ -18,30 +18,30 @@ const frame = lengthSize + overhead
 /** Longest record that is accepted, so that a damaged length is rejected. */
 const largestRecord = 64 * 1_024 * 1_024
 
-/** Size of the sealed form of `size` bytes of audio. */
-export function sealedSize(size: number): number {
+/** Encrypted size of `size` bytes of audio. */
+export function encryptedSize(size: number): number {
   return size + Math.ceil(size / recordSize) * frame
 }
 
-export function seal(key: Cipher.Key, audio: Uint8Array): Uint8Array {
-  const out = Buffer.allocUnsafeSlow(sealedSize(audio.length))
+export function encrypt(key: Cipher.Key, audio: Uint8Array): Uint8Array {
+  const out = Buffer.allocUnsafeSlow(encryptedSize(audio.length))
   let at = 0
   for (let from = 0; from < audio.length; from += recordSize) {
     const plain = audio.subarray(from, from + recordSize)
     at = out.writeUInt32BE(plain.length + overhead, at)
-    at += Cipher.seal(key, plain, out.subarray(at))
+    at += Cipher.encrypt(key, plain, out.subarray(at))
   }
   return out
 }
 
-export interface Opened {
+export interface Decrypted {
   readonly audio: Uint8Array
   /** The key that fits; undefined for empty audio. */
   readonly key: Cipher.Key | undefined
 }
 
-/** Opens all records with the first key that fits; none if any is damaged or a nonce repeats. Does not detect missing records. */
-export function open(keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Opened> {
+/** Decrypts all records with the first key that fits; none if any is damaged or a nonce repeats. Does not detect missing records. */
+export function decrypt(keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option.Option<Decrypted> {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const out = Buffer.allocUnsafeSlow(view.length)
   const nonces = new Set<string>()
@@ -52,11 +52,11 @@ export function open(keys: ReadonlyArray<Cipher.Key>, bytes: Uint8Array): Option
     const from = at + lengthSize
     at = from + length
     if (length < overhead || length > largestRecord || at > view.length) return Option.none()
-    const sealed = view.subarray(from, at)
-    const fits = likely.find((key) => Cipher.open(key, sealed, out.subarray(filled)))
+    const encrypted = view.subarray(from, at)
+    const fits = likely.find((key) => Cipher.decrypt(key, encrypted, out.subarray(filled)))
     if (fits === undefined) return Option.none()
     likely = [fits]
-    const nonce = sealed.toString("latin1", 0, Cipher.nonceSize)
+    const nonce = encrypted.toString("latin1", 0, Cipher.nonceSize)
     if (nonces.has(nonce)) return Option.none()
     nonces.add(nonce)
     filled += length - overhead
