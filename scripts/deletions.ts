@@ -35,7 +35,7 @@ const program = Effect.gen(function* () {
   for (let round = 0; round * killsInRound < kills; round++) {
     const inRound = Math.min(killsInRound, kills - round * killsInRound)
     const report = yield* Effect.scoped(killRounds({ kills: inRound, objects: inRound * 250, seed: seed + round }))
-    const wrong = complaints(report)
+    const wrong = complaints(report, 15)
     if (wrong.length > 0) failed++
     console.log(JSON.stringify({ round: round + 1, wrong, ...report }))
   }

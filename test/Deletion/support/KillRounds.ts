@@ -17,13 +17,13 @@ export interface KillReport {
   readonly recoverySeconds: number
 }
 
-/** Broken promises of a report. */
-export const complaints = (report: KillReport): ReadonlyArray<string> =>
+/** Broken promises of a report. `recovery`: the longest one allowed, in seconds. */
+export const complaints = (report: KillReport, recovery: number): ReadonlyArray<string> =>
   [
     report.kept === 0 ? "" : `${report.kept} objects were not deleted`,
     report.lost === 0 ? "" : `${report.lost} objects that were stored again were deleted`,
     report.storedAgain > 0 ? "" : "no object was stored again",
-    report.recoverySeconds <= 15 ? "" : `the work of the last killed node took ${report.recoverySeconds} s`
+    report.recoverySeconds <= recovery ? "" : `the work of the last killed node took ${report.recoverySeconds} s`
   ].filter((complaint) => complaint !== "")
 
 /** Stores every third removed object again, once. */
