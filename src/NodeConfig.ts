@@ -1,4 +1,4 @@
-/** What belongs to this one machine. */
+/** Where this node stores its data. */
 import { Context } from "effect"
 import * as Settings from "./Settings.ts"
 
@@ -6,7 +6,7 @@ const settings = {
   dataDir: Settings.text(
     "SPILLWAY_DATA_DIR",
     "./data",
-    "Directory for everything this node keeps on disk. Set it to a durable local disk with room for the journal. Two nodes must not share one."
+    "Directory for everything that this node stores on disk. Set it to a durable local disk with room for the journal. Two nodes must not share one."
   )
 }
 

@@ -1,9 +1,8 @@
 /** Access keys. Only the SHA-256 of a key is stored; the key itself is returned once, when it is created. */
 import { hash, randomBytes } from "node:crypto"
 import { Cache, Clock, Context, DateTime, Duration, Effect, Exit, Layer, Option, Redacted, Schema } from "effect"
-import { Db } from "../Db.ts"
-import type { DbError } from "../Db.ts"
-import { KeysConfig } from "./KeysConfig.ts"
+import { Db, type DbError } from "../Db.ts"
+import { keyForm, KeysConfig } from "./KeysConfig.ts"
 import { Scope } from "./Principal.ts"
 
 /** A stored key. Without `expiresAt` it never expires. */
@@ -41,7 +40,7 @@ export class Keys extends Context.Service<
 export const makeSecret = Effect.sync(() => Redacted.make(`spw_${randomBytes(32).toString("base64url")}`))
 
 export function isWellFormed(secret: Redacted.Redacted) {
-  return /^spw_[A-Za-z0-9_-]{43}$/.test(Redacted.value(secret))
+  return keyForm.test(Redacted.value(secret))
 }
 
 const hashOf = (secret: Redacted.Redacted) => hash("sha256", Redacted.value(secret), "buffer")

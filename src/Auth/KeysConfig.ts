@@ -2,25 +2,28 @@
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
+/** 256 random bits in base64url. */
+export const keyForm = /^spw_[A-Za-z0-9_-]{43}$/
+
 const settings = {
   adminKey: Settings.optionalSecret(
     "SPILLWAY_ADMIN_KEY",
-    "a key as Spillway makes them: `spw_` and 43 letters, digits, - or _",
-    (raw) => /^spw_[A-Za-z0-9_-]{43}$/.test(raw),
-    "The admin's key. Set it to choose the key yourself, for example from a secret manager, or to replace a lost one. It replaces the key that the first start makes and keeps in `<data dir>/admin-key`."
+    "a key of Spillway's form: `spw_` and 43 letters, digits, - or _",
+    (raw) => keyForm.test(raw),
+    "The admin key. Set it to supply your own, for example from a secret manager, or to replace a lost one. It takes the place of the key that the first start creates in `<data dir>/admin-key`."
   ),
   maxKeys: Settings.integer(
     "SPILLWAY_MAX_KEYS",
     10_000,
     { min: 1, max: 1_000_000 },
-    "Access keys in all. Raise it for more users than this. At the bound revoked and expired keys are forgotten; then creating one is refused with 409."
+    "Largest number of access keys. At the bound, revoked and expired keys are deleted; if there are none, a new key is rejected with 409. Raise it for more users."
   ),
   cacheEntries: Settings.constant(
     Settings.integer(
       "KEY_CACHE_ENTRIES",
       10_000,
       { min: 1, max: 1_000_000 },
-      "Keys remembered in memory, unknown ones included; the least recently used is looked up again."
+      "Keys in the cache, unknown ones included; the least recently used one is evicted."
     )
   ),
   cacheTime: Settings.constant(

@@ -23,7 +23,7 @@ const settings = {
       "BULKHEAD_WAITING",
       1_000,
       waiters,
-      "What may wait for each of these; more is turned away with 503."
+      "Operations that may wait for a permit of one bulkhead; one more is rejected with 503."
     )
   ),
   waitingPerUser: Settings.constant(
@@ -31,18 +31,18 @@ const settings = {
       "BULKHEAD_WAITING_PER_USER",
       64,
       waiters,
-      "What one user may have waiting for each of these; more is turned away with 503."
+      "Operations of one user that may wait for a permit of one bulkhead; one more is rejected with 503."
     )
   ),
   retryAfter: Settings.constant(
     Settings.duration(
       "BULKHEAD_RETRY_AFTER",
       "1 second",
-      "`Retry-After` of a refusal: permits become free within this time."
+      "`Retry-After` of a rejection: permits become free within this time."
     )
   ),
   warnEvery: Settings.constant(
-    Settings.duration("BULKHEAD_WARN_EVERY", "1 minute", "How often the log says that one is full, while it is.")
+    Settings.duration("BULKHEAD_WARN_EVERY", "1 minute", "Interval of the warnings while a bulkhead is full.")
   )
 }
 

@@ -5,7 +5,7 @@ import * as Settings from "../Settings.ts"
 const settings = {
   url: {
     env: "SPILLWAY_URL",
-    doc: "Server that the commands talk to. Set it when the server runs on another machine; without it the one of SPILLWAY_HOST and SPILLWAY_PORT.",
+    doc: "Server that the commands talk to. Set it when the server runs on another machine; the default is the one at SPILLWAY_HOST and SPILLWAY_PORT.",
     expected: "a URL such as `https://audio.example.org`",
     defaultText: undefined,
     secret: false,
@@ -18,7 +18,7 @@ const settings = {
     "SPILLWAY_KEY",
     "a key that is not empty",
     (raw) => raw.length > 0,
-    "Key that the commands show. Set it on machines without the server's data directory; without it SPILLWAY_ADMIN_KEY, then `<data dir>/admin-key`."
+    "Key that the commands send. Set it on machines without the server's data directory; the default is SPILLWAY_ADMIN_KEY, then `<data dir>/admin-key`."
   ),
   maxUnacknowledged: Settings.constant(
     Settings.duration(
@@ -35,7 +35,7 @@ const settings = {
       "CLI_FRAMES_PER_SECOND",
       150,
       { min: 1, max: 10_000 },
-      "`stream --fast`: messages sent per second at most; a server closes a socket that sends more than 200."
+      "`stream --fast`: most messages sent per second; a server closes a socket that sends more than 200."
     )
   ),
   fastFrame: Settings.constant(
@@ -48,16 +48,16 @@ const settings = {
   patience: Settings.duration(
     "SPILLWAY_CLI_PATIENCE",
     "30 seconds",
-    "Time that the server may let the commands wait for a connection, an acknowledgement or data; then they reconnect. Raise it on slow networks."
+    "Time that a command waits for a connection, an acknowledgement or data; then it reconnects. Raise it on slow networks."
   ),
   tries: Settings.integer(
     "SPILLWAY_CLI_TRIES",
     20,
     { min: 0, max: 1_000_000 },
-    "Reconnections in a row without progress; then the command fails. Raise it for commands that run unattended through long outages; 0 in scripts that retry themselves."
+    "Reconnections in a row without progress; then the command fails. Raise it for commands that run unattended through long outages; set 0 in scripts that retry by themselves."
   ),
   backoff: Settings.constant(
-    Settings.duration("CLI_BACKOFF", "250 millis", "Pause before the first reconnection; it doubles.")
+    Settings.duration("CLI_BACKOFF", "250 millis", "Pause before the first reconnection; doubles each time.")
   ),
   maxBackoff: Settings.constant(
     Settings.duration("CLI_MAX_BACKOFF", "10 seconds", "Longest pause before a reconnection.")

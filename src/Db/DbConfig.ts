@@ -2,7 +2,7 @@
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
-/** What is behind it is read at the start, with a message for each mistake. */
+/** The start parses the rest of the URL, with a message for each mistake. */
 const isPostgresUrl = (raw: string) => /^postgres(ql)?:\/\//.test(raw)
 
 const settings = {
@@ -23,14 +23,14 @@ const settings = {
       "DB_WAITERS",
       1000,
       { min: 1, max: 100_000 },
-      "Operations of recording, and as many of requests, that may wait for a connection. One more is refused at once (503)."
+      "Operations of recording that may wait for a connection, and as many of requests. One more is rejected at once (503)."
     )
   ),
   statementTimeout: Settings.constant(
     Settings.duration(
       "DB_STATEMENT_TIMEOUT",
       "30 seconds",
-      "How long one operation may run. Then it is cancelled on the server, and not tried again (503)."
+      "How long one operation may run. Then it is cancelled on the server, and not retried (503)."
     )
   ),
   deadline: Settings.constant(
@@ -45,7 +45,7 @@ const settings = {
       "DB_RETRIES",
       5,
       { min: 0, max: 100 },
-      "Retries after the first attempt, when the database refused for now. Then the operation fails (503)."
+      "Retries of an operation that the database rejected for a temporary reason. Then it fails (503)."
     )
   ),
   retryBase: Settings.constant(
@@ -67,7 +67,7 @@ const settings = {
     Settings.duration(
       "DB_CONNECT_TIMEOUT",
       "5 seconds",
-      "How long one connection may take to open. Then that attempt failed."
+      "How long one connection may take to open. Then the attempt fails."
     )
   ),
   startTimeout: Settings.constant(
@@ -81,7 +81,7 @@ const settings = {
     "SPILLWAY_POSTGRES_UID",
     65_534,
     { min: 1, max: 4_294_967_294 },
-    "User and group id of the node's own PostgreSQL when Spillway runs as root, which PostgreSQL refuses to run as. Change it when another service has this id, or the volume belongs to another one."
+    "User and group id of the node's own PostgreSQL when Spillway runs as root, which PostgreSQL refuses to run as. Change it when another service has this id, or when the volume belongs to another user."
   ),
   postgresStartTimeout: Settings.constant(
     Settings.duration(
@@ -94,7 +94,7 @@ const settings = {
     Settings.duration(
       "POSTGRES_STOP_TIMEOUT",
       "10 seconds",
-      "How long the node's own PostgreSQL may take to stop. Then it is ended at once and replays its log at the next start."
+      "How long the node's own PostgreSQL may take to stop. Then it is stopped immediately, and replays its log at the next start."
     )
   )
 }

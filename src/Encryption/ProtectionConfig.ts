@@ -5,7 +5,7 @@ import * as Cipher from "./Cipher.ts"
 
 const largest = 16
 
-/** The secrets in the setting's text, or what is wrong with one of them, which does not show it. */
+/** The secrets in the setting's text, or the mistake in one of them, in words that don't contain it. */
 const secretsOf = (text: string): Result.Result<ReadonlyArray<Uint8Array>, string> => {
   const entries = text.split(",")
   if (entries.length > largest) return Result.fail(`${entries.length} entries`)
@@ -21,13 +21,13 @@ const settings = {
     "SPILLWAY_PROTECTION",
     "standard",
     ["standard", "enhanced"],
-    "Set `enhanced` when the store must not see audio: new audio is encrypted before the store gets it, with a key of its own for each user. What is stored stays as it is."
+    "Set `enhanced` when the store must not see audio: new audio is encrypted before it is uploaded, with a separate key for each user. Stored audio is not changed."
   ),
   masterSecrets: Settings.optionalSecret(
     "SPILLWAY_MASTER_SECRETS",
     `1 to ${largest} secrets of at least ${Cipher.secretSize} bytes in base64 (\`openssl rand -base64 32\`), separated by commas`,
     (raw) => Result.isSuccess(secretsOf(raw)),
-    "What the users' keys are derived from: the first for new audio, the others to read older audio. Set it with `enhanced`; to rotate, put a new secret first and keep the others. Audio whose secret is lost is lost.",
+    "Secrets that the users' keys are derived from: the first one for new audio, the others to read older audio. Set it with `enhanced`; to rotate, put a new secret first and keep the others. Audio whose secret is lost can't be read.",
     (raw) => Result.getOrElse(Result.flip(secretsOf(raw)), () => "")
   ),
   keys: Settings.constant(

@@ -18,13 +18,13 @@ const settings = {
     "SPILLWAY_PUBLIC_URL",
     "an address such as `https://audio.example.org`, with or without a path",
     (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? "") && !/[?#]/.test(text),
-    "Where clients reach this node, for the URLs that it signs. Set it behind a proxy or a load balancer; without it `http://` and SPILLWAY_HOST and SPILLWAY_PORT."
+    "Where clients reach this node, for the URLs that it signs. Set it behind a proxy or a load balancer; the default is made of SPILLWAY_HOST and SPILLWAY_PORT."
   ),
   maxConnections: Settings.integer(
     "SPILLWAY_MAX_CONNECTIONS",
     12_000,
     { min: 1, max: 1_000_000 },
-    "Open connections, WebSockets included; one more is closed at once. Raise it together with SPILLWAY_CAPTURES, to more than twice as many, and the process' limit of open files with it."
+    "Open connections, WebSockets included; one more is closed at once. Keep it above twice SPILLWAY_CAPTURES, and raise the limit of open files of the process with it."
   ),
   maxBody: Settings.constant(
     Settings.bytes(
@@ -58,7 +58,7 @@ const settings = {
     Settings.duration(
       "STALL_TIMEOUT",
       "5 minutes",
-      "Time in which no byte moves while a response is sent; then it is cut, and a player that was paused asks for the rest. Captures have a timeout of their own."
+      "Time in which a response sends no byte; then it is cut, and a player that was paused requests the rest. Captures have a timeout of their own."
     )
   ),
   keepAliveTimeout: Settings.duration(

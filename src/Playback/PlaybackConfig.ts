@@ -7,7 +7,7 @@ const settings = {
     Settings.duration(
       "FIRST_AUDIO_TIMEOUT",
       "10 seconds",
-      "Time to read the first audio of a response, before which nothing of it is sent; when it takes longer, 503 is answered"
+      "Time to read the first audio of a response, which sends nothing before; a slower read is answered 503"
     )
   ),
   unreadableChunks: Settings.constant(
@@ -15,14 +15,14 @@ const settings = {
       "UNREADABLE_CHUNKS",
       10_000,
       { min: 1, max: 1_000_000 },
-      "Chunks that could not be read and are remembered, so that no part of a damaged one is played; the oldest is forgotten"
+      "Damaged chunks that are remembered, so that no part of them is played; the oldest one is forgotten"
     )
   ),
   unreadableTime: Settings.constant(
     Settings.duration(
       "UNREADABLE_TIME",
       "10 minutes",
-      "Time for which they are, unless the whole of one is read before"
+      "How long a damaged chunk is remembered; a complete read clears it"
     )
   ),
   responses: Settings.integer(

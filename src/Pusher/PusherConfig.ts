@@ -72,7 +72,7 @@ const settings = {
       "CAPTURES_SHOWN",
       500,
       { min: 1, max: 100_000 },
-      "Captures in one answer of `/v1/captures`; of more, those with the most trouble"
+      "Captures in one response of `/v1/captures`; if there are more, those with the longest queues and lags"
     )
   )
 }

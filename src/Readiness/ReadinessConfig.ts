@@ -14,7 +14,7 @@ const settings = {
     Settings.duration(
       "READY_STORE_INTERVAL",
       "10 seconds",
-      "Time between two looks whether the store can be used, however often readiness is asked for; what was found counts in between."
+      "Interval of the probes of the store. Requests for readiness don't cause one; they report the latest result."
     )
   )
 }

@@ -21,7 +21,7 @@ const settings = {
   journalBytes: Settings.bytes(
     "SPILLWAY_JOURNAL_BYTES",
     "10 GiB",
-    "Disk budget of the journal. Size it for the longest outage of the store: a capture of 16 kHz fills about 110 MiB an hour. Beyond it the oldest sealed audio of those who hold most of it is given up, recorded as lost."
+    "Disk budget of the journal. Size it for the longest outage of the store: a capture of 16 kHz fills about 110 MiB an hour. Beyond it, the users who hold the most give up their oldest sealed audio, which is recorded as lost."
   ),
   damagedBytes: Settings.constant(
     Settings.bytes(
@@ -51,18 +51,22 @@ const settings = {
   chunkDuration: Settings.duration(
     "SPILLWAY_CHUNK_DURATION",
     "60 seconds",
-    "Audio in one chunk; also its age at which it is sealed. Raise it for fewer and larger objects, lower it for audio that reaches the store sooner."
+    "Length of a chunk, and the age at which it is sealed. Raise it for fewer and larger objects; lower it so that audio reaches the store sooner."
   ),
   queuedChunks: Settings.constant(
     Settings.integer(
       "QUEUED_CHUNKS",
       20,
       { min: 1, max: 10_000 },
-      "Sealed chunks of one capture that wait for upload; the oldest slides out and waits in the journal for the sweeper"
+      "Sealed chunks of one capture that wait for upload; the oldest slides out and waits in the journal for the sweep"
     )
   ),
   sweepInterval: Settings.constant(
-    Settings.duration("SWEEP_INTERVAL", "30 seconds", "Time between two offers of what waits in the journal")
+    Settings.duration(
+      "SWEEP_INTERVAL",
+      "30 seconds",
+      "Time between two sweeps, which offer the sealed chunks of the journal for upload"
+    )
   ),
   sweepChunks: Settings.constant(
     Settings.integer(
@@ -82,17 +86,21 @@ const settings = {
     Settings.duration(
       "UPLOAD_DEADLINE",
       "3 minutes",
-      "Time for one upload: its turn, the store's and the database's own retries; then the chunk waits for the next sweep"
+      "Time for one upload, with the wait for its turn and all retries; then the chunk waits for the next sweep"
     )
   ),
   readPiece: Settings.constant(
-    Settings.bytes("READ_PIECE", "512 KiB", "Read from the store at once for a listener, who holds one or two pieces")
+    Settings.bytes(
+      "READ_PIECE",
+      "512 KiB",
+      "Size of one read from the store for a listener, who holds one or two of them"
+    )
   ),
   decodedBytes: Settings.constant(
     Settings.bytes(
       "DECODED_BYTES",
       "16 MiB",
-      "Largest stored chunk that is decoded (encrypted in other records than ours, or Opus); a larger one can't be read"
+      "Largest chunk that is decoded whole (Opus, or encrypted records of another writer); a larger one can't be read"
     )
   ),
   decodedChunks: Settings.constant(
@@ -100,7 +108,7 @@ const settings = {
       "DECODED_CHUNKS",
       8,
       { min: 1, max: 1_000 },
-      "Decoded chunks kept in memory for the next range of them; the least recently used goes"
+      "Decoded chunks in the cache; the least recently used one is evicted"
     )
   ),
   importWindow: Settings.constant(
@@ -108,7 +116,7 @@ const settings = {
       "IMPORT_WINDOW",
       8,
       { min: 1, max: 256 },
-      "Stored chunks that `spillway import` reads at once, where no metadata tells their length; each is in memory"
+      "Stored chunks that `spillway import` reads at once if their metadata has no length; each is held in memory"
     )
   ),
   drainTimeout: Settings.duration(
@@ -120,7 +128,7 @@ const settings = {
     Settings.duration(
       "CONVERSATION_LOOKUP",
       "5 seconds",
-      "Time that a capture waits for what is stored of its conversation: when it enters, and when audio is to be compared; then it records without"
+      "Time that a capture waits to read what its conversation already has: at its start, and when audio is compared; then it records without it"
     )
   ),
   chunksPerConversation: Settings.constant(

@@ -58,7 +58,7 @@ const settings = {
     Settings.duration(
       "STORAGE_LEFTOVER_AGE",
       "1 hour",
-      "Unfinished writes untouched for this long (their process was killed) are deleted; looked for as often."
+      "Age at which the unfinished writes of a killed process are deleted; also the interval of the search for them."
     )
   )
 }

@@ -7,13 +7,13 @@ const settings = {
     "SPILLWAY_LOG_FORMAT",
     "auto",
     ["auto", "pretty", "json"],
-    "`pretty` for people, `json` for machines (one object a line); `auto` is `pretty` on a terminal, else `json`. Set it where the log's reader is not what `auto` takes it for."
+    "`pretty` for people, `json` for machines (one object a line); `auto` is `pretty` on a terminal, else `json`. Set it where `auto` chooses the wrong one."
   ),
   level: Settings.choice(
     "SPILLWAY_LOG_LEVEL",
     "Info",
     ["Trace", "Debug", "Info", "Warn", "Error", "Fatal", "None"],
-    "What is logged: this level and all that is more severe. Set `Debug` to investigate a fault, `Warn` for a quiet log."
+    "Least severe level that is logged. Set `Debug` to investigate a fault, `Warn` for a quiet log."
   )
 }
 

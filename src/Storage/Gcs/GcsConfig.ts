@@ -1,4 +1,4 @@
-/** Where Google Cloud Storage is, and how long, how often and how much at a time it is asked. */
+/** The bucket of Google Cloud Storage, its credentials, and the bounds of requests to it. */
 import { Context } from "effect"
 import * as Settings from "../../Settings.ts"
 
@@ -15,13 +15,13 @@ const settings = {
     "SPILLWAY_BUCKET",
     "the name of a bucket",
     isBucket,
-    "Objects are kept in this bucket of Google Cloud Storage. Set it to keep audio off this machine, or to run several nodes. Without it, objects are kept under the data directory."
+    "Objects are stored in this bucket of Google Cloud Storage. Set it to keep audio off this machine, or to run several nodes. Without it, objects are stored under the data directory."
   ),
   endpoint: Settings.optionalText(
     "SPILLWAY_GCS_ENDPOINT",
     "an address such as https://storage.googleapis.com",
     isOrigin,
-    "Another address than Google's. Set it for a private endpoint or an emulator. Over plain http, a token is only sent if there is a key file."
+    "Address of the store in place of Google's. Set it for a private endpoint or an emulator. Over plain http, a token is only sent if there is a key file."
   ),
   keyFile: Settings.optionalText(
     "SPILLWAY_GCS_KEY_FILE",
@@ -34,21 +34,21 @@ const settings = {
       "GCS_CONNECTIONS",
       64,
       { min: 1, max: 1_024 },
-      "Connections to the store; a request that finds all of them busy waits, and its time runs."
+      "Connections to the store; while all of them are busy a request waits, and its timeout runs."
     )
   ),
   attemptTimeout: Settings.constant(
     Settings.duration(
       "GCS_ATTEMPT_TIMEOUT",
       "30 seconds",
-      "Time for one request; for a read, until its first byte. Then it is cut and counts as failed."
+      "Time for one request; for a read, until its first byte. Then it is aborted and counts as failed."
     )
   ),
   stallTimeout: Settings.constant(
     Settings.duration(
       "GCS_STALL_TIMEOUT",
       "10 seconds",
-      "Time in which no byte of a request moves. Then it is cut and counts as failed. The first attempt of a read is cut after two fifths of it, so that a second one can serve the listener in the time for the first audio."
+      "Time in which a request moves no byte. Then it is aborted and counts as failed. The first attempt of a read is aborted after two fifths of it, so that a second one can serve the listener in the time for the first audio."
     )
   ),
   deadline: Settings.duration(
@@ -63,28 +63,26 @@ const settings = {
       "Wait before the second attempt; it doubles with each further one, and varies by a fifth."
     )
   ),
-  retryCap: Settings.constant(
-    Settings.duration("GCS_RETRY_CAP", "8 seconds", "The wait before an attempt grows no longer.")
-  ),
+  retryCap: Settings.constant(Settings.duration("GCS_RETRY_CAP", "8 seconds", "Longest wait before an attempt.")),
   readAhead: Settings.constant(
     Settings.bytes(
       "GCS_READ_AHEAD",
       "512 KiB",
-      "What a read holds that its reader has not asked for; then it reads no further from its connection."
+      "Bytes that a read buffers ahead of its consumer; then it stops reading from its connection."
     )
   ),
   multipartSize: Settings.constant(
     Settings.bytes(
       "GCS_MULTIPART_SIZE",
       "8 MiB",
-      "Objects up to this size are uploaded in one request; larger ones in chunks, which can go on after a fault."
+      "Objects up to this size are uploaded in one request; larger ones in chunks, and resume after a fault."
     )
   ),
   chunkSize: Settings.constant(
     Settings.bytes(
       "GCS_CHUNK_SIZE",
       "8 MiB",
-      "Size of these chunks, in whole 256 KiB (at least one); an upload holds one in memory."
+      "Chunk of a resumable upload, a multiple of 256 KiB; an upload holds one in memory."
     )
   ),
   signedUrls: Settings.constant(
