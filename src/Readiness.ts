@@ -83,11 +83,6 @@ export class Readiness extends Context.Service<
       })
     })
   )
-
-  /** Must be built last, so that its finalizer, the drain, runs first. */
-  static readonly layerDrain = Layer.effectDiscard(
-    Effect.flatMap(Readiness, ({ drain }) => Effect.addFinalizer(() => drain))
-  )
 }
 
 const reasonOf = (cause: Cause.Cause<unknown>): string => {

@@ -125,20 +125,10 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(413, "too-large", "The body is too large", detail, { headers: { connection: "close" } })
   }
 
-  static unsupportedMediaType(detail: string) {
-    return make(415, "unsupported-media-type", "The content type of the body is not supported", detail)
-  }
-
   /** `size` of the whole representation, in bytes. */
   static rangeNotSatisfiable(size: number) {
     return make(416, "range-not-satisfiable", "The range lies outside of the file", `The file has ${size} bytes.`, {
       headers: { "content-range": `bytes */${size}` }
-    })
-  }
-
-  static upgradeRequired(detail: string) {
-    return make(426, "upgrade-required", "The connection must be upgraded", detail, {
-      headers: { upgrade: "websocket", connection: "upgrade" }
     })
   }
 

@@ -9,14 +9,13 @@ export const closeCodes = {
   goingAway: 1001,
   badFrame: 1003,
   policy: 1008,
-  tooBig: 1009,
   internal: 1011,
   later: 1013
 } as const
 
 export type Inbound =
   | { readonly _tag: "Heartbeat" }
-  /** `start`: unix seconds of the first sample. `audio` is a view of the message. */
+  /** `start`: Unix seconds of the first sample. `audio` is a view of the message. */
   | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
   | { readonly _tag: "Conversation"; readonly id: string }
   | { readonly _tag: "Malformed"; readonly reason: string }
@@ -36,9 +35,9 @@ export function decode(message: Buffer): Inbound {
   const opcode = message.readUInt32LE(0)
   if (opcode === opcodes.audio) {
     if (message.length < audioHead)
-      return malformed("audio (101) starts with the unix seconds of its first sample, f64")
+      return malformed("audio (101) starts with the Unix seconds of its first sample, f64")
     const start = message.readDoubleLE(4)
-    if (!(start >= 0 && start <= maxStart)) return malformed("audio (101) has a start that is not in unix seconds")
+    if (!(start >= 0 && start <= maxStart)) return malformed("audio (101) has a start that is not in Unix seconds")
     if (message.length % 2 !== 0) return malformed("audio (101) has half a sample: PCM16 has 2 bytes each")
     return { _tag: "Audio", start, audio: message.subarray(audioHead) }
   }
@@ -66,7 +65,7 @@ export function ack(ack: { readonly conversation: string; readonly through: numb
   return withJson(opcodes.ack, { conversation_id: ack.conversation, through: ack.through, bytes: ack.bytes })
 }
 
-export function notice(type: "draining" | "limit" | "lost", detail: string): Buffer {
+export function notice(type: "draining" | "limit", detail: string): Buffer {
   return withJson(opcodes.notice, { type, detail })
 }
 

@@ -96,7 +96,7 @@ export class Session {
     } else this.close(Protocol.closeCodes.internal, "the audio could not be written")
   }
 
-  notice(type: "draining" | "limit" | "lost", detail: string): void {
+  notice(type: "draining" | "limit", detail: string): void {
     if (this.#limits.acks) this.#send(Protocol.notice(type, detail))
   }
 

@@ -95,7 +95,7 @@ layer(server, { excludeTestServices: true })("health", (it) => {
   it.effect("is unready from the moment the drain begins, and stays live", () =>
     Effect.gen(function* () {
       const readiness = yield* Readiness
-      yield* Effect.scoped(Layer.build(Readiness.layerDrain).pipe(Effect.provideService(Readiness, readiness)))
+      yield* readiness.drain
       yield* readiness.draining
       const { body, status } = yield* get("/health/ready")
       assert.deepStrictEqual(
