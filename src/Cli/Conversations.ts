@@ -1,5 +1,5 @@
-/** The server's API of conversations, and how their times are printed. */
-import { DateTime, Effect, Schema } from "effect"
+/** The server's API of conversations. */
+import { Effect, Schema } from "effect"
 import { HttpClientRequest } from "effect/http"
 import * as Client from "./Client.ts"
 import type * as Target from "./Target.ts"
@@ -78,17 +78,4 @@ export const list = Effect.fnUntraced(function* (target: Target.Server, limit: n
 
 export function audioPath(conversation: string, file: string) {
   return `/v1/sync/audio/${encodeURIComponent(conversation)}/${encodeURIComponent(file)}`
-}
-
-/** `4:07`, `1:02:09`. */
-export function clock(seconds: number): string {
-  const whole = Math.round(seconds)
-  const two = (n: number) => String(n).padStart(2, "0")
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60]
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
-}
-
-/** `2026-01-31 14:05:09`, UTC. */
-export function date(at: DateTime.Utc): string {
-  return DateTime.formatIso(at).slice(0, 19).replace("T", " ")
 }

@@ -4,10 +4,10 @@ import { Argument, Command, Flag } from "effect/cli"
 import { HttpClientRequest } from "effect/http"
 import { Instant } from "../Instant.ts"
 import * as Client from "./Client.ts"
-import * as Conversations from "./Conversations.ts"
 import * as Flags from "./Flags.ts"
 import { table } from "./Table.ts"
 import * as Target from "./Target.ts"
+import * as Times from "./Times.ts"
 
 const stored = {
   id: Schema.String,
@@ -55,8 +55,8 @@ const list = Command.make(
       key.id,
       key.uid,
       key.scopes.join(", "),
-      Conversations.date(key.created_at),
-      key.expires_at === null ? "never" : Conversations.date(key.expires_at)
+      Times.date(key.created_at),
+      key.expires_at === null ? "never" : Times.date(key.expires_at)
     ])
     yield* Console.log(table(["ID", "USER", "SCOPES", "CREATED (UTC)", "EXPIRES (UTC)"], rows))
   })
@@ -64,7 +64,7 @@ const list = Command.make(
 
 const revoke = Command.make(
   "revoke",
-  { id: Argument.String("id"), ...Flags.server },
+  { id: Argument.String("id").pipe(Argument.withDescription("The key's id, from `keys list`")), ...Flags.server },
   Effect.fnUntraced(function* ({ id, ...flags }) {
     yield* Client.sendOk(yield* Target.target(flags), HttpClientRequest.delete(`/v1/keys/${encodeURIComponent(id)}`))
     yield* Console.log(`${id} is revoked.`)

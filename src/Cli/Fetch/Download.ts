@@ -4,11 +4,11 @@ import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "../CliConfig.ts"
 import * as Client from "../Client.ts"
 import { Disconnected } from "../Connection.ts"
-import * as Conversations from "../Conversations.ts"
 import type { Destination } from "./Destination.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import type * as Target from "../Target.ts"
+import * as Times from "../Times.ts"
 
 /** Size of the WAV header. */
 const headerBytes = 44
@@ -49,7 +49,7 @@ export const Download = {
 
     /** Always retried: if the audio is unreadable, the request for the rest gets that as its response. */
     const aborted = Effect.suspend(() => {
-      const clock = Conversations.clock(options.seconds * Math.min(1, bytes / whole))
+      const clock = Times.clock(options.seconds * Math.min(1, bytes / whole))
       return new Disconnected({ reason: `The server cut the response at byte ${bytes} (${clock})` })
     })
     const silent = new Disconnected({ reason: "The server went silent" })

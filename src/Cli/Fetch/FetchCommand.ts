@@ -9,6 +9,7 @@ import * as Flags from "../Flags.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import * as Target from "../Target.ts"
+import * as Times from "../Times.ts"
 
 export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   conversation: Schema.String,
@@ -39,13 +40,13 @@ export function numbered(name: string, number: number, of: number): string {
   return /\.[^./]+$/.test(name) ? name.replace(/(\.[^./]+)$/, `-${padded}$1`) : `${name}-${padded}`
 }
 
-/** Single results are printed of no more audio files than this; of more, their sum. */
+/** Up to this many audio files get a line each; more get one line with their sum. */
 const maxLines = 10
 
 export const FetchCommand = Command.make(
   "fetch",
   {
-    id: Argument.String("conversation"),
+    id: Argument.String("conversation").pipe(Argument.withDescription("Its id")),
     output: Flag.String("output").pipe(
       Flag.withAlias("o"),
       Flag.withDescription(
@@ -85,12 +86,12 @@ export const FetchCommand = Command.make(
           part: { number: wanted.length > 1 ? number : 1, of: wanted.length }
         })
         sum += bytes
-        if (wanted.length <= maxLines) yield* print(`${to.name}  ${Conversations.clock(each.duration)}  ${bytes} bytes`)
+        if (wanted.length <= maxLines) yield* print(`${to.name}  ${Times.clock(each.duration)}  ${bytes} bytes`)
       })
       yield* Effect.scoped(download)
     }
     if (wanted.length > maxLines) {
-      const clock = Conversations.clock(wanted.reduce((seconds, { each }) => seconds + each.duration, 0))
+      const clock = Times.clock(wanted.reduce((seconds, { each }) => seconds + each.duration, 0))
       yield* print(`${nameOf(1)} to ${nameOf(wanted.length)}  ${clock}  ${sum} bytes`)
     }
   })
