@@ -5,7 +5,7 @@ import { systemReason } from "../SystemReason.ts"
 import { Keys, isWellFormed, makeSecret } from "./Keys.ts"
 import { KeysConfig } from "./KeysConfig.ts"
 
-const FILE = "admin-key"
+const fileName = "admin-key"
 
 /** The admin key's file can't be read or written, or has no key in it. */
 export class AdminKeyUnusable extends Schema.TaggedError<AdminKeyUnusable>()("AdminKeyUnusable", {
@@ -100,7 +100,7 @@ export const layer = Layer.effect(
       return { created: Option.none(), location: "the admin key is the value of SPILLWAY_ADMIN_KEY" }
     }
     const path = yield* Path.Path
-    const file = path.resolve((yield* NodeConfig).dataDir, FILE)
+    const file = path.resolve((yield* NodeConfig).dataDir, fileName)
     return yield* fromDirectory(file).pipe(
       Effect.catchTag("PlatformError", (error) => new AdminKeyUnusable({ file, problem: systemReason(error) }))
     )

@@ -1,4 +1,4 @@
-/** `/v1/keys` over HTTP. */
+/** `/v1/keys`. */
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { adminKeyId, Keys, TooManyKeys } from "./Keys.ts"
@@ -60,7 +60,11 @@ const keepAdmin = Problem.conflict(
 
 const rules = ProblemRules.layerOf(
   rule(TooManyKeys, ({ maxKeys }) =>
-    Problem.conflict("too-many-keys", "The limit of keys is reached", `There are ${maxKeys} keys. Revoke some.`)
+    Problem.conflict(
+      "too-many-keys",
+      "The limit of keys is reached",
+      `There are ${maxKeys} keys. Revoke some, or raise SPILLWAY_MAX_KEYS.`
+    )
   )
 )
 

@@ -3,7 +3,7 @@ import { Context, Effect, Option, Schema } from "effect"
 import { Id } from "../Id.ts"
 import { Problem } from "../Http.ts"
 
-/** `service`: may act for any user with `?uid=`. `admin`: may manage keys and see all captures. */
+/** `service`: may act for any user with `?uid=`. `admin`: may manage keys. Either one sees all captures. */
 export const Scope = Schema.Literals(["admin", "service"])
 export type Scope = typeof Scope.Type
 

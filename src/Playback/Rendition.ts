@@ -33,7 +33,7 @@ export interface Rendition {
 
 export interface Begun {
   readonly first: ReadonlyArray<Uint8Array>
-  /** Undefined at the end. */
+  /** The following pieces; undefined at the end. */
   readonly next: Effect.Effect<ReadonlyArray<Uint8Array> | undefined, Failure>
 }
 
@@ -47,7 +47,7 @@ const silence = (length: number): Stream.Stream<Uint8Array> =>
     )
   )
 
-const cut = ({ conversation, key, uid }: Chunk, missing: number, { end, start }: Wav.Range) => {
+const truncated = ({ conversation, key, uid }: Chunk, missing: number, { end, start }: Wav.Range) => {
   const cause = new Error(`${missing} of ${end - start} bytes are missing`)
   return new ChunkUnreadable({ uid, conversation, key, cause })
 }
@@ -75,7 +75,7 @@ const exactly = ({ read }: Audio, chunk: Chunk, range: Wav.Range) =>
       missing -= bytes.length
       return bytes
     })
-    const check = Stream.suspend(() => (missing === 0 ? Stream.empty : Stream.fail(cut(chunk, missing, range))))
+    const check = Stream.suspend(() => (missing === 0 ? Stream.empty : Stream.fail(truncated(chunk, missing, range))))
     return Stream.concat(counted, check).pipe(
       Stream.tapError(logUnreadable(chunk)),
       Stream.catchTags({
@@ -90,7 +90,7 @@ const exactPiece = ({ piece }: Audio, chunk: Chunk, range: Wav.Range) => {
   const { missing: isMissing, unreadable } = failures(chunk)
   const length = range.end - range.start
   return Effect.flatMap(piece(chunk, range), (bytes) =>
-    bytes.length === length ? Effect.succeed(bytes) : Effect.fail(cut(chunk, length - bytes.length, range))
+    bytes.length === length ? Effect.succeed(bytes) : Effect.fail(truncated(chunk, length - bytes.length, range))
   ).pipe(
     Effect.tapError(logUnreadable(chunk)),
     Effect.catchTags({
@@ -134,7 +134,7 @@ const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) 
 /** Ranges up to this size are read before the response begins, and sent at once. */
 const atOnceBytes = 256 * 1024
 
-const end: Begun["next"] = Effect.succeed(undefined)
+const noMore: Begun["next"] = Effect.succeed(undefined)
 
 export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
@@ -182,7 +182,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
       }
       at = until
     }
-    return { first, next: end }
+    return { first, next: noMore }
   })
   return {
     file,

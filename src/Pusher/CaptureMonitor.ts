@@ -103,7 +103,8 @@ const bulkheads = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArra
   }))
 }
 
-const trouble = ({ ackLag, deferred, queued, uploadLag }: CaptureStats): number =>
+/** Order of the captures that are shown: deferred chunks, then queued ones, then lags. */
+const severity = ({ ackLag, deferred, queued, uploadLag }: CaptureStats): number =>
   deferred * 1000 + queued * 10 + ackLag + uploadLag / 60
 
 const make = Effect.gen(function* () {
@@ -151,7 +152,7 @@ const make = Effect.gen(function* () {
     const shown =
       all.length <= config.capturesShown
         ? all
-        : [...all].sort((a, b) => trouble(b) - trouble(a)).slice(0, config.capturesShown)
+        : [...all].sort((a, b) => severity(b) - severity(a)).slice(0, config.capturesShown)
     return { at: found.at, total: all.length, captures: shown, node: node ? found.node : undefined }
   })
 

@@ -102,21 +102,17 @@ const make = Effect.gen(function* () {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
     const query = Protocol.query(request.url)
-    const full = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
+    const noSeat = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
     const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
     // After a broken frame `ws` closes the socket with the right code.
     socket.on("error", () => {})
-    const closed = awaitClose(socket)
-    if (Option.isSome(full)) {
-      socket.close(Protocol.closeCodes.later, retryReason(full.value))
-      yield* closed
-      return HttpServerResponse.empty()
+    const closed = Effect.as(awaitClose(socket), HttpServerResponse.empty())
+    const refuse = (code: number, reason: string) => {
+      socket.close(code, reason)
+      return closed
     }
-    if (Option.isNone(query)) {
-      socket.close(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
-      yield* closed
-      return HttpServerResponse.empty()
-    }
+    if (Option.isSome(noSeat)) return yield* refuse(Protocol.closeCodes.later, retryReason(noSeat.value))
+    if (Option.isNone(query)) return yield* refuse(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
     const { acks, exact, sampleRate } = query.value
     const session = new Session(socket, { ...limits, acks }, sockets.received, () => performance.now())
     yield* sockets.watch(session)

@@ -103,7 +103,7 @@ const putAll = Effect.fnUntraced(function* (from: string, uid: string) {
     const key = `chunks/${uid}/${conversation}/${name}`
     const info = yield* Effect.option(Effect.andThen(fs.access(file, { readable: true }), fs.stat(file)))
     if (Option.isNone(info) || info.value.type !== "File")
-      return Option.some({ key, why: "not readable", reason: "it is no file that can be read" })
+      return Option.some({ key, why: "not readable", reason: "it is not a readable file" })
     const size = Number(info.value.size)
     const unread = (cause: unknown) => new StorageUnavailable({ operation: "read", bucket: from, key, cause })
     const stream = Stream.mapError(fs.stream(file), unread)
@@ -111,7 +111,7 @@ const putAll = Effect.fnUntraced(function* (from: string, uid: string) {
     return yield* storage.put(object).pipe(
       Effect.as(Option.none()),
       Effect.catchTag(["ObjectConflict", "StorageRefused"], ({ message }) =>
-        Effect.succeedSome({ key, why: "not taken by the store", reason: message })
+        Effect.succeedSome({ key, why: "rejected by the store", reason: message })
       )
     )
   })
@@ -145,7 +145,7 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
       config
     )
   if (Option.isSome(from)) yield* Effect.forEach(yield* retrying(putAll(from.value, uid)), skip)
-  let told = yield* Clock.currentTimeMillis
+  let printedAt = yield* Clock.currentTimeMillis
   let after = Option.some("")
   while (Option.isSome(after)) {
     const here = { after: after.value, ...options }
@@ -158,8 +158,8 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
     for (const key of rest.ignored) ignored.add(key)
     yield* Effect.forEach(rest.skipped, skip)
     const now = yield* Clock.currentTimeMillis
-    if (Option.isSome(next) && now - told >= progressMillis) {
-      told = now
+    if (Option.isSome(next) && now - printedAt >= progressMillis) {
+      printedAt = now
       yield* screen.print(`${total.objects} objects up to ${next.value}: ${total.added} new, ${total.skipped} skipped`)
     }
     after = next

@@ -13,14 +13,14 @@ const Notice = Schema.Struct({ type: Schema.String, detail: Schema.optional(Sche
 export type Received =
   /** The server records exact timestamps. */
   | { readonly _tag: "Timeline" }
-  /** Audio before unix second `through` is durable. */
+  /** Audio before Unix second `through` is durable. */
   | { readonly _tag: "Ack"; readonly conversation: string; readonly through: number }
   | { readonly _tag: "Notice"; readonly type: string; readonly detail: string | undefined }
 
 const decodeAck = Schema.decodeUnknownOption(Schema.fromJsonString(Ack))
 const decodeNotice = Schema.decodeUnknownOption(Schema.fromJsonString(Notice))
 
-/** `start`: unix seconds of the first sample. `pcm`: PCM16 LE mono. */
+/** `start`: Unix seconds of the first sample. `pcm`: PCM16 LE mono. */
 export function audio(start: number, pcm: Uint8Array): Uint8Array {
   const frame = new Uint8Array(12 + pcm.length)
   const view = new DataView(frame.buffer)

@@ -8,7 +8,7 @@ import { Screen } from "../Screen.ts"
 import type { Wav } from "./Wav.ts"
 
 /** Audio per message at real-time pace, as a device sends it. */
-const REALTIME_FRAME_SECONDS = 0.1
+const realtimeFrameSeconds = 0.1
 
 export interface Job {
   readonly wav: Pick<Wav, "extent" | "read" | "release" | "sampleRate">
@@ -34,7 +34,7 @@ export const Upload = {
     const { conversation, key, realtime, wav } = job
     const { sampleRate } = wav
     const frameSamples = Math.round(
-      sampleRate * (realtime ? REALTIME_FRAME_SECONDS : Duration.toSeconds(config.fastFrame))
+      sampleRate * (realtime ? realtimeFrameSeconds : Duration.toSeconds(config.fastFrame))
     )
     const window = Math.max(frameSamples, Math.floor(Duration.toSeconds(config.maxUnacknowledged) * sampleRate))
     const beganAt = (yield* Clock.currentTimeMillis) / 1000

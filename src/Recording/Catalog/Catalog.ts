@@ -139,6 +139,7 @@ const lastBefore = (files: ReadonlyArray<AudioFileHead>, seconds: number): numbe
   return low - 1
 }
 
+/** Finds the audio file that a chunk belongs to. */
 class FileSearch {
   readonly #files: ReadonlyArray<FileState>
   /** The last result; chunks nearly always come in order. */
@@ -168,7 +169,7 @@ const make = Effect.gen(function* () {
   const rows = yield* ConversationRows
   const chunkRows = yield* ChunkRows
   const hours = yield* WaveformHours
-  const pieces = yield* FileChunks
+  const fileChunks = yield* FileChunks
 
   const conversationOf = (
     uid: string,
@@ -269,7 +270,7 @@ const make = Effect.gen(function* () {
   const storedMoment = Effect.fnUntraced(function* (name: Name, id: string, near: Samples | undefined) {
     // Samples are positions to within one: the database rounds the start of the file.
     const wide = near === undefined ? undefined : { from: near.from - 1, to: near.to + 1 }
-    const found = Option.getOrUndefined(yield* pieces.open(name, id, wide, pageSize))
+    const found = Option.getOrUndefined(yield* fileChunks.open(name, id, wide, pageSize))
     if (found === undefined) return undefined
     const { file, page } = found
     const known = near === undefined ? {} : { near: { ...near, page } }
@@ -344,7 +345,7 @@ const make = Effect.gen(function* () {
         ? yield* momentOf(uid, conversation, id)
         : yield* storedMoment(name, id, near)
       if (opened === undefined) return Option.none()
-      const page = (state: FileState, range: Samples, limit: number) => pieces.page(name, state, range, limit)
+      const page = (state: FileState, range: Samples, limit: number) => fileChunks.page(name, state, range, limit)
       return Option.some(openFile(name, opened, momentOf(uid, conversation, id), page))
     })
   })

@@ -172,7 +172,8 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
     ), summed as (
       update conversations
       set chunks = chunks + ${total.chunks}::float8::bigint, files = files + ${total.files}::float8::bigint,
-          clock_shifts = clock_shifts + ${shifts}::float8::bigint, captured = captured + ${total.captured}::float8, lost = lost + ${total.lost}::float8, revision = revision + 1
+          clock_shifts = clock_shifts + ${shifts}::float8::bigint, captured = captured + ${total.captured}::float8,
+          lost = lost + ${total.lost}::float8, revision = revision + 1
       where uid = ${uid} and id = ${conversation}
       returning revision
     ), stale as (

@@ -65,14 +65,16 @@ export class ChunkRows extends Context.Service<
   ).pipe(Layer.provide(ChunkIndex.layer))
 }
 
+/** Chunks in one query of `existing`. */
 const existingBatch = 1_000
 
 /** Rows per page, 600 KiB with the peaks of a minute each. */
 const peaksBatch = 500
 
+/** Rows per page of `within`. */
 const spanBatch = 100
 
-/** Rows before a time that are checked for an end after it: no chunk overlaps more than so many later ones. */
+/** Rows before a time that are searched for chunks that end after it. A chunk overlaps fewer later ones than this. */
 const tailRows = 64
 
 const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -54,7 +54,7 @@ const idOf = (key: string): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
-/** Most seconds between the start that an object states and that of its row: one is its name's, the other its metadata's. */
+/** Largest difference between the starts in an object's name and in its metadata; its row may have either. */
 const nearSeconds = 1
 
 /** As text: the client rejects byte arrays that contain nulls. */

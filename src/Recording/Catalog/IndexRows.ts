@@ -94,7 +94,7 @@ const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 /** Matches no file. */
 const noId = "00000000-0000-0000-0000-000000000000"
 
-/** An id that no file has in place of one that is not a UUID, which PostgreSQL would reject. */
+/** Replaces an id that is not a UUID, which PostgreSQL would reject, by one that no file has. */
 export function uuidOf(id: string): string {
   return uuid.test(id) ? id : noId
 }

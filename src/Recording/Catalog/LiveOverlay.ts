@@ -49,7 +49,8 @@ export class LiveOverlay {
     return this.#files.values()
   }
 
-  mark(): () => void {
+  /** Returns the function that restores the current state. */
+  savepoint(): () => void {
     const [regions, files, total] = [this.#regions, this.#files, this.total]
     return () => {
       this.#regions = regions
@@ -135,7 +136,7 @@ const latest = (a: FileState | undefined, b: FileState | undefined): FileState |
   a === undefined || (b !== undefined && Timeline.order(keyOf(a), keyOf(b)) < 0) ? b : a
 
 /** The rows of the index with the files of the overlay. */
-const over = <E>(rows: Rows<Chunk, E>, view: LiveOverlay): Rows<Chunk, E> => {
+const overlaid = <E>(rows: Rows<Chunk, E>, view: LiveOverlay): Rows<Chunk, E> => {
   const fileAt = (key: Key, stored: FileState | undefined) =>
     [...view.files]
       .filter((file) => Timeline.order(keyOf(file), key) <= 0)
@@ -151,7 +152,8 @@ const over = <E>(rows: Rows<Chunk, E>, view: LiveOverlay): Rows<Chunk, E> => {
   }
 }
 
-const behind = (tail: Tail | undefined): Rows<Chunk, never> => ({
+/** The end of the index, for chunks that follow all rows: needs no query. */
+const atEnd = (tail: Tail | undefined): Rows<Chunk, never> => ({
   around: () => Effect.succeed({ before: tail, after: [] }),
   after: () => Effect.succeed([]),
   fileAt: () => Effect.succeed(tail?.file),
@@ -166,20 +168,20 @@ export const make = Effect.fnUntraced(function* <E>(
   { gapSeconds = bounds.gapSeconds, most = bounds.most }: Partial<Bounds> = {}
 ) {
   const view = new LiveOverlay()
-  const isBehind = (chunk: Chunk) => tail === undefined || Timeline.order(chunk, tail.chunk) > 0
+  const isAtEnd = (chunk: Chunk) => tail === undefined || Timeline.order(chunk, tail.chunk) > 0
   let rest: ReadonlyArray<Chunk> = live
     .filter((chunk) => chunk.samples > 0 && (tail === undefined || Timeline.order(chunk, tail.chunk) !== 0))
     .sort(Timeline.order)
   for (let [next] = rest; next !== undefined; [next] = rest) {
-    const undo = view.mark()
-    view.hasRead ||= !isBehind(next)
+    const rollback = view.savepoint()
+    view.hasRead ||= !isAtEnd(next)
     const options = { ...bounds, gapSeconds, most, replaces: () => false }
     const add = (change: IndexChange<Chunk>) => Effect.sync(() => view.add(change))
-    const left: ReadonlyArray<Chunk> | undefined = isBehind(next)
-      ? yield* computeChanges(over(behind(tail), view), rest, options, add)
-      : yield* computeChanges(over(stored, view), rest, options, add)
-    if (left === undefined) undo()
-    rest = left ?? rest.filter(isBehind)
+    const left: ReadonlyArray<Chunk> | undefined = isAtEnd(next)
+      ? yield* computeChanges(overlaid(atEnd(tail), view), rest, options, add)
+      : yield* computeChanges(overlaid(stored, view), rest, options, add)
+    if (left === undefined) rollback()
+    rest = left ?? rest.filter(isAtEnd)
   }
   return view
 })

@@ -43,12 +43,13 @@ const minutesOfHour = 60
 const chunkPage = 500
 const hourPage = 1_500
 
-/** Most stale hours recomputed for one request; the others are left out of it. */
-const mostStale = 100
+/** Largest number of stale hours recomputed for one request; the others are left out of it. */
+const maxStaleHours = 100
 
-/** Most lost spans of one waveform: its maximum number of points. */
-const mostLost = 10_000
+/** Largest number of lost spans of one waveform: its largest number of points. */
+const maxLostSpans = 10_000
 
+/** The hours since the Unix epoch that the span between two Unix seconds touches. */
 export function hoursOf(start: number, end: number): ReadonlyArray<number> {
   const first = Math.floor(start / hourSeconds)
   return Array.from({ length: Math.max(1, Math.ceil(end / hourSeconds) - first) }, (_, index) => first + index)
@@ -177,7 +178,7 @@ const make = Effect.gen(function* () {
         select v.drawn_until::float8 as until, v.revision::float8 as revision, array(
           select w.hour::float8 from waveform_hours w
           where w.uid = v.uid and w.conversation_id = v.id and w.pairs is null and w.sealed_pairs is null
-          order by w.hour limit ${mostStale}
+          order by w.hour limit ${maxStaleHours}
         ) as stale
         from conversations v where v.uid = ${uid} and v.id = ${conversation}`
     )
@@ -279,7 +280,7 @@ const make = Effect.gen(function* () {
               ${next} and c.start_at >= spans.start_at + ${String(width)}::float8 order by c.start_at limit 1
             ) n
           )
-          select start_at as start, seconds from spans limit ${mostLost}`
+          select start_at as start, seconds from spans limit ${maxLostSpans}`
       })
     })
   })

@@ -46,7 +46,7 @@ const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
   const rows = yield* ImportRows
-  const look = Inspection.make(storage, yield* Protection, config.decodedBytes)
+  const inspect = Inspection.make(storage, yield* Protection, config.decodedBytes)
 
   /** A store may refuse to list a damaged object: the objects before it are listed singly, and it is skipped. */
   const list = Effect.fnUntraced(function* (prefix: string, after: string, limit: number) {
@@ -57,7 +57,7 @@ const make = Effect.gen(function* () {
     const { failure } = found
     const isObject = failure._tag === "StorageRefused" && failure.key.startsWith(prefix) && failure.key !== prefix
     if (!isObject) return yield* failure
-    const damaged = [{ key: failure.key, why: "not given by the store" as const, reason: failure.reason }]
+    const damaged = [{ key: failure.key, why: "not readable in the store" as const, reason: failure.reason }]
     return { objects: [], next: failure.key, damaged }
   })
 
@@ -78,24 +78,24 @@ const make = Effect.gen(function* () {
             : [{ key: head.key, conversation: name.conversation, start: Inspection.startOf(head, name) }]
         )
       )
-      const looks = yield* Effect.forEach(
+      const inspected = yield* Effect.forEach(
         named,
-        ({ head, name }) => look(head, name, knownRows.get(head.key), options),
+        ({ head, name }) => inspect(head, name, knownRows.get(head.key), options),
         { concurrency: config.importWindow }
       )
-      const fresh = looks.flatMap(({ added }) => (added === undefined ? [] : [added]))
-      const known = looks.flatMap(({ known, peaks }) => (known === undefined ? [] : [{ ...known, peaks }]))
+      const fresh = inspected.flatMap(({ added }) => (added === undefined ? [] : [added]))
+      const known = inspected.flatMap(({ known, peaks }) => (known === undefined ? [] : [{ ...known, peaks }]))
       const added = yield* rows.insert(uid, fresh)
       yield* rows.addPeaks(uid, known)
       return {
         added,
         known: known.length + fresh.length - added,
-        odd: looks.filter(({ odd }) => odd === true).length,
+        odd: inspected.filter(({ odd }) => odd === true).length,
         undrawn:
           fresh.filter(({ peaks }) => peaks === undefined).length +
           known.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks === undefined).length,
-        skipped: [...looks.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])), ...damaged],
-        ignored: looks.flatMap(({ ignored }) => (ignored === undefined ? [] : [ignored])),
+        skipped: [...inspected.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])), ...damaged],
+        ignored: inspected.flatMap(({ ignored }) => (ignored === undefined ? [] : [ignored])),
         next: Option.fromNullishOr(next)
       }
     })

@@ -9,10 +9,10 @@ import type { ImportedChunk, KnownChunk } from "../Catalog/ImportRows.ts"
 import * as ObjectName from "../Catalog/ObjectName.ts"
 
 const Why = Schema.Literals([
-  "not given by the store",
+  "not readable in the store",
   "shorter than its metadata says",
   "not decrypted",
-  "not Opus",
+  "not decodable",
   "too large to decode",
   "without audio"
 ])
@@ -29,7 +29,7 @@ class Unusable extends Schema.TaggedError<Unusable>()("Unusable", {
   reason: Schema.String
 }) {}
 
-/** Names can't say more. Positions in samples are whole numbers up to there. */
+/** Unix seconds of 11 digits, the most that a name has. Positions in samples are exact numbers up to there. */
 const maxStart = 99_999_999_999
 
 /** A day at 48 kHz: no writer makes chunks this long. */
@@ -49,7 +49,7 @@ const spanOf = (head: ObjectHead): Option.Option<Span.Span> =>
     sampleRate: span.v2_sample_rate
   }))
 
-/** Unix second at which the object's audio begins, or would. */
+/** Unix second at which the object's audio begins: from its metadata, else from its name. */
 export function startOf(head: ObjectHead, name: ObjectName.ObjectName): number {
   return Option.match(spanOf(head), { onNone: () => name.start, onSome: ({ start }) => start })
 }
@@ -126,13 +126,13 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
     (effect, { key }) =>
       Effect.catchTags(rereadDamaged(effect), {
         DecryptionFailed: ({ message }) => Effect.fail(new Unusable({ key, why: "not decrypted", reason: message })),
-        NotOpus: ({ message }) => Effect.fail(new Unusable({ key, why: "not Opus", reason: message })),
+        OpusUndecodable: ({ message }) => Effect.fail(new Unusable({ key, why: "not decodable", reason: message })),
         ObjectDamaged: ({ message }) =>
-          Effect.fail(new Unusable({ key, why: "not given by the store", reason: message })),
+          Effect.fail(new Unusable({ key, why: "not readable in the store", reason: message })),
         ObjectNotFound: ({ message }) =>
-          Effect.fail(new Unusable({ key, why: "not given by the store", reason: message })),
+          Effect.fail(new Unusable({ key, why: "not readable in the store", reason: message })),
         StorageRefused: ({ message }) =>
-          Effect.fail(new Unusable({ key, why: "not given by the store", reason: message }))
+          Effect.fail(new Unusable({ key, why: "not readable in the store", reason: message }))
       })
   )
 

@@ -2,7 +2,7 @@
  * One record of the journal: a run of one chunk's audio, with everything needed to place it after a crash.
  *
  * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
- * chunk u32, sample rate u32, start of the chunk f64 (unix seconds), chunk id 16 bytes, codec u8, uid length u8,
+ * chunk u32, sample rate u32, start of the chunk f64 (Unix seconds), chunk id 16 bytes, codec u8, uid length u8,
  * conversation length u8, reserved u8, in version 2 the clock shift f64 (seconds), uid, conversation; then the audio. The
  * lengths are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) after.
  */

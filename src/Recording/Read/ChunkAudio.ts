@@ -5,10 +5,9 @@ import type { DbError } from "../../Db.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
-import { ChunkUnreadable } from "./StoredAudio.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
-import { StoredAudio } from "./StoredAudio.ts"
+import { ChunkUnreadable, StoredAudio } from "./StoredAudio.ts"
 
 export type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated | DbError
 
@@ -27,6 +26,7 @@ export class ChunkAudio extends Context.Service<
   )
 }
 
+/** Size of one read from the journal; each is buffered. */
 const journalReadBytes = 256 * 1024
 
 const make = Effect.gen(function* () {

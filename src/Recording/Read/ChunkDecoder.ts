@@ -4,8 +4,10 @@ import { OpusContainer } from "../../Audio.ts"
 import type { DecryptionFailed, Protection } from "../../Encryption.ts"
 import * as ObjectName from "../Catalog/ObjectName.ts"
 
-/** Invalid Opus, or a sample rate that Opus does not support. */
-export class NotOpus extends Schema.TaggedError<NotOpus>()("NotOpus", { reason: Schema.String }) {
+/** Invalid Opus, a sample rate that Opus does not support, or more audio than the bound. */
+export class OpusUndecodable extends Schema.TaggedError<OpusUndecodable>()("OpusUndecodable", {
+  reason: Schema.String
+}) {
   override get message() {
     return this.reason
   }
@@ -42,14 +44,14 @@ export const decodeOpus = Effect.fn("ChunkDecoder.decodeOpus")(function* (
   samples: number
 ) {
   const rate = sampleRates.find((rate) => rate === sampleRate)
-  if (rate === undefined) return yield* new NotOpus({ reason: `Opus has no sample rate of ${sampleRate} Hz` })
+  if (rate === undefined) return yield* new OpusUndecodable({ reason: `Opus has no sample rate of ${sampleRate} Hz` })
   const decoder = yield* Effect.acquireRelease(open(rate), (decoder) => Effect.sync(() => decoder.free()))
   const pcm = Buffer.alloc(samples * 2)
   let filled = 0
   for (let from = 0; from < packets.length; from += packetsAtOnce) {
     const { channelData, errors } = decoder.decodeFrames(packets.slice(from, from + packetsAtOnce))
     const [error] = errors
-    if (error !== undefined) return yield* new NotOpus({ reason: error.message })
+    if (error !== undefined) return yield* new OpusUndecodable({ reason: error.message })
     filled = write(pcm, filled, channelData[0] ?? new Float32Array(0))
     yield* Effect.yieldNow
   }
@@ -62,12 +64,12 @@ interface Source {
   readonly sampleRate: number
 }
 
-export type Failure = DecryptionFailed | NotOpus
+export type Failure = DecryptionFailed | OpusUndecodable
 
 /** `bound`: most bytes of decoded PCM. */
 export function make(protection: Protection["Service"], bound: number) {
-  // Sequential: decoding shares one thread, and concurrent decoders would only use more memory.
-  const alone = Semaphore.makeUnsafe(1)
+  // Decoding shares one thread, so concurrent decoders would only use more memory.
+  const oneAtATime = Semaphore.makeUnsafe(1)
 
   const decrypt = (source: Source, stored: Uint8Array) =>
     ObjectName.formatOf(source.key)?.isEncrypted === true
@@ -76,14 +78,14 @@ export function make(protection: Protection["Service"], bound: number) {
 
   const parse = Effect.fnUntraced(function* (source: Source, bytes: Uint8Array) {
     if (!sampleRates.some((rate) => rate === source.sampleRate)) {
-      return yield* new NotOpus({ reason: `Opus has no sample rate of ${source.sampleRate} Hz` })
+      return yield* new OpusUndecodable({ reason: `Opus has no sample rate of ${source.sampleRate} Hz` })
     }
     const container = yield* Effect.mapError(
       Effect.fromResult(OpusContainer.parse(bytes)),
-      (reason) => new NotOpus({ reason })
+      (reason) => new OpusUndecodable({ reason })
     )
     if (OpusContainer.decodedSamples(container, source.sampleRate) * 2 <= bound) return container
-    return yield* new NotOpus({ reason: `it decodes to more than ${bound} bytes` })
+    return yield* new OpusUndecodable({ reason: `it decodes to more than ${bound} bytes` })
   })
 
   const isOpus = ({ key }: Source) => ObjectName.formatOf(key)?.codec === "opus"
@@ -94,7 +96,7 @@ export function make(protection: Protection["Service"], bound: number) {
       if (!isOpus(source)) return bytes
       const container = yield* parse(source, bytes)
       const samples = OpusContainer.samples(container, source.sampleRate)
-      return yield* alone.withPermit(decodeOpus(container.packets, source.sampleRate, samples))
+      return yield* oneAtATime.withPermit(decodeOpus(container.packets, source.sampleRate, samples))
     }),
     /** Length as PCM16, in bytes. */
     measure: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {

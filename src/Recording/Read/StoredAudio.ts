@@ -184,7 +184,7 @@ const make = Effect.gen(function* () {
   const readPlain = (chunk: Chunk, start: number, end: number) =>
     Stream.suspend(() => {
       const isWhole = start === 0 && end === chunk.samples * 2
-      // The odd last byte of a legacy chunk is part of the checksum only.
+      // The odd last byte of an imported chunk is part of the checksum only.
       const odd = isWhole && chunk.object?.bytes === end + 1 ? 1 : 0
       const checksum = isWhole ? Checksum.of(chunk, end + odd) : undefined
       return inPieces(start, end, 1, (from, to) => {

@@ -29,13 +29,13 @@ const fromAddress = (): string | undefined => {
 }
 
 /** The key that the server accepted last. A stored key was accepted before. */
-let taken = stored()
+let acceptedKey = stored()
 
 export const session = new Store<Session>(sessionOf(fromAddress() ?? stored()))
 
 /** Records that the server accepted this key. */
 export function acceptKey(key: string | undefined): void {
-  taken = key
+  acceptedKey = key
 }
 
 export function signIn(key: string): void {
@@ -47,7 +47,7 @@ export function signIn(key: string): void {
 export function rejectKey(key: string | undefined): void {
   if (key === undefined || session.value.key !== key) return
   sessionStorage.removeItem(item)
-  session.set({ key: undefined, refused: taken === key ? "ended" : "unknown" })
+  session.set({ key: undefined, refused: acceptedKey === key ? "ended" : "unknown" })
 }
 
 export function signOut(): void {

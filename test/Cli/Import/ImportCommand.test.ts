@@ -46,8 +46,8 @@ it("makes existing objects playable, reports unusable ones, and does not run bes
   assert.include(first.out, "2 chunks imported, 0 already known, 2 can't be used and play as silence\n")
   assert.notInclude(first.out, "keys create")
   assert.include(first.out, "\n1 is not named as a chunk and was left alone: chunks/admin/old/hello.txt\n")
-  assert.include(first.out, "\n  1 not given by the store: chunks/admin/damaged/1700000000.000.bin\n")
-  assert.include(first.out, "\n  1 not Opus: chunks/admin/spoken/1700000100.000.opus\n")
+  assert.include(first.out, "\n  1 not readable in the store: chunks/admin/damaged/1700000000.000.bin\n")
+  assert.include(first.out, "\n  1 not decodable: chunks/admin/spoken/1700000100.000.opus\n")
   assert.include(first.out, "\n2 have no waveform yet; with --waveforms it is made")
   assert.include(first.err, "skipped chunks/admin/damaged/1700000000.000.bin: no metadata")
   assert.include(
@@ -150,7 +150,7 @@ it("imports a bucket's copy from a directory, skips files that are no chunks, an
   Fs.mkdirSync(Path.join(copy, "chunks/eve/a/1.000.bin"))
   const other = await run("--from", copy, "--uid", "eve")
   assert.strictEqual(other.code, 1)
-  assert.include(other.err, "skipped chunks/eve/a/1.000.bin: it is no file that can be read\n")
+  assert.include(other.err, "skipped chunks/eve/a/1.000.bin: it is not a readable file\n")
   assert.include(other.err, "skipped chunks/eve/a/1700000000.000.bin: ")
   const none = await run("--from", copy, "--uid", "nobody")
   assert.deepStrictEqual(

@@ -28,7 +28,7 @@ it.effect("fails at a packet that is not Opus, and at an unsupported rate", () =
   Effect.gen(function* () {
     const broken = [...packets.slice(0, 3), Buffer.from([0xff, 0xff, 0xff])]
     const failure = yield* Effect.flip(ChunkDecoder.decodeOpus(broken, sampleRate, samples))
-    assert.strictEqual(failure._tag, "NotOpus")
+    assert.strictEqual(failure._tag, "OpusUndecodable")
     assert.include((yield* Effect.flip(ChunkDecoder.decodeOpus(packets, 44_100, samples))).message, "44100")
   })
 )

@@ -39,7 +39,7 @@ const changing = async (
 ): Promise<Model.Conversations> => {
   const live = new Set(known.filter((each) => each.live).map(({ id }) => id))
   const wanted = known.findLastIndex((each) => each.live) + 1
-  /** The one below them. What is live and not above it any more has ended without audio, or was deleted. */
+  /** The conversation below them. A live one that is no longer above it has ended without audio, or was deleted. */
   const below = known[wanted]?.id
   const conversations: Array<Model.Conversation> = []
   let isReached = false

@@ -12,7 +12,7 @@ export interface Trouble {
 /** A counter that grew within this time is a current problem. */
 const recentSeconds = 60
 /** A longer upload lag means that the store is behind. */
-const slowUploadSeconds = 120
+export const slowUploadSeconds = 120
 
 /** Advice by counter, most severe first. */
 const advice: Readonly<Record<string, string>> = {

@@ -1,12 +1,11 @@
 /** The live view: problems, charts, captures and bounds. */
-import { type Trouble, troublesOf } from "./Alarm.ts"
+import { slowUploadSeconds, type Trouble, troublesOf } from "./Alarm.ts"
 import { Charts, nearlyFull, rate, seconds, slowAckSeconds } from "./Charts.tsx"
 import { historySeconds, live, type Moment } from "./Live.ts"
 import type { Bound, Capture } from "../Model.ts"
 import { useStore } from "../Store.ts"
 import { bytes, count, time } from "../Format.ts"
 
-const slowUploadSeconds = 120
 const manyQueued = 5
 
 const wrongWith = ({ ack_lag, deferred, queued, upload_lag }: Capture): ReadonlyArray<string> => [

@@ -37,8 +37,8 @@ const maxBroken = 5
 const unreadable = new Error("This part of the audio can't be read. Play from another position.")
 const waiting = "Waiting for the server …"
 const shownMillis = 100
-/** Remembered positions; beyond this, the oldest is dropped. */
-const maxPlaces = 500
+/** Positions of tracks that are remembered; beyond this, the oldest is dropped. */
+const maxPositions = 500
 /** A track stopped this close to its end restarts from the beginning. */
 const endSeconds = 0.05
 
@@ -123,7 +123,7 @@ class Player {
     this.#positions.delete(nameOf(track))
     this.#positions.set(nameOf(track), position)
     const [oldest] = this.#positions.keys()
-    if (this.#positions.size > maxPlaces && oldest !== undefined) this.#positions.delete(oldest)
+    if (this.#positions.size > maxPositions && oldest !== undefined) this.#positions.delete(oldest)
   }
 
   #halt(): void {
@@ -201,8 +201,9 @@ class Player {
         return pcm
       } catch (cause) {
         if (cause === connectionBroke && ++broken > maxBroken) throw unreadable
-        const passes = cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
-        if (!passes || retries >= maxRetries) throw cause
+        const isTransient =
+          cause instanceof Unreachable || (cause instanceof Refused && [429, 503].includes(cause.status))
+        if (!isTransient || retries >= maxRetries) throw cause
         // The banner tells why the server is unreachable.
         if (!signal.aborted) this.state.update({ message: cause instanceof Unreachable ? waiting : messageFor(cause) })
         await pause(retryMillis, signal)

@@ -12,7 +12,7 @@ export function conversation(id: string): Uint8Array<ArrayBuffer> {
   return message
 }
 
-/** `start`: unix seconds of the first sample. `pcm`: PCM16 LE mono. */
+/** `start`: Unix seconds of the first sample. `pcm`: PCM16 LE mono. */
 export function audio(start: number, pcm: Uint8Array): Uint8Array<ArrayBuffer> {
   const message = new Uint8Array(12 + pcm.length)
   const view = new DataView(message.buffer)
@@ -23,7 +23,7 @@ export function audio(start: number, pcm: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 export type Inbound =
-  /** Audio before unix second `through` is durable. */
+  /** Audio before Unix second `through` is durable. */
   | { readonly kind: "ack"; readonly conversation: string; readonly through: number }
   | { readonly kind: "notice"; readonly type: string; readonly detail: string }
   | { readonly kind: "other" }

@@ -12,7 +12,7 @@ interface Piece {
   readonly pcm: Uint8Array
 }
 
-/** Sample `sample` is at unix second `time`; the following samples are contiguous. */
+/** Sample `sample` is at Unix second `time`; the following samples are contiguous. */
 interface Anchor {
   readonly sample: number
   readonly time: number
@@ -36,7 +36,7 @@ export class MicrophoneBuffer implements Source {
     return this.end - this.#released
   }
 
-  /** Appends a piece; `endedAt` is its end in unix seconds by the clock. Returns false if the buffer is full. */
+  /** Appends a piece; `endedAt` is its end in Unix seconds by the clock. Returns false if the buffer is full. */
   push(pcm: Uint8Array, endedAt: number): boolean {
     const samples = pcm.length / 2
     if (this.buffered + samples > capacitySeconds * this.sampleRate) return false

@@ -4,9 +4,9 @@ export interface Source {
   readonly sampleRate: number
   readonly end: number
   readonly ended: boolean
-  /** Converts a sample to unix seconds. */
+  /** Converts a sample to Unix seconds. */
   timeOf(sample: number): number
-  /** Converts unix seconds to a sample. */
+  /** Converts Unix seconds to a sample. */
   sampleAt(time: number): number
   /** First sample after `from` that follows a gap in time, or Infinity. */
   breakAfter(from: number): number

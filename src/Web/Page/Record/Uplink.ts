@@ -72,7 +72,7 @@ export class Uplink {
     this.#source = source
   }
 
-  /** To call after the source has grown or ended. */
+  /** Call it after the source has grown or ended. */
   readonly wake = (): void => this.#pump()
 
   /** Stops sending. Acknowledged audio is kept. */
