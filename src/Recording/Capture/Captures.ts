@@ -190,7 +190,7 @@ const make = Effect.gen(function* () {
     leave: (capture, conversation) => {
       conversation.captures--
       if (conversation.writer === capture) conversation.writer = undefined
-      live.settle(conversation)
+      live.removeIfUnused(conversation)
     },
     sealed: (capture, chunk) => {
       // A capture that did not close in time is not in the map any more.

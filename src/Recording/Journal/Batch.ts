@@ -1,5 +1,5 @@
 /** The buffer of one write to the journal; reused for every write. */
-import { maxHeadBytes, write } from "./JournalRecord.ts"
+import { maxHeadBytes, writeRecord } from "./JournalRecord.ts"
 import type { JournalChunk } from "./JournalChunk.ts"
 
 export class Batch {
@@ -20,7 +20,7 @@ export class Batch {
   }
 
   add(chunk: JournalChunk, chunkOffset: number, audio: Uint8Array): void {
-    this.#used = write(this.#buffer, this.#used, chunk.head, chunkOffset, audio)
+    this.#used = writeRecord(this.#buffer, this.#used, chunk.head, chunkOffset, audio)
     this.runs.push({ chunk, position: this.#used - audio.length, length: audio.length })
   }
 

@@ -1,10 +1,13 @@
-/** Frees a segment when the journal exceeds its budget: discards audio of the largest users, copies that of others. */
+/** Frees segments while the journal exceeds its budget: audio of the largest users is discarded, that of others is moved. */
 import { Effect } from "effect"
 import type { Extent, JournalChunk } from "./JournalChunk.ts"
-import { write } from "./JournalRecord.ts"
-import type { Segment } from "./Segment.ts"
+import { writeRecord } from "./JournalRecord.ts"
+import type { JournalError, Segment } from "./Segment.ts"
 
-export interface Eviction {
+/** Pause between two attempts to discard audio. */
+const discardPause = "100 millis"
+
+interface Victims {
   readonly segment: Segment
   /** Chunks to discard, oldest first. */
   readonly lost: ReadonlyArray<JournalChunk>
@@ -12,33 +15,33 @@ export interface Eviction {
 
 interface Holder {
   bytes: number
-  readonly sealed: Set<JournalChunk>
-  sealedBytes: number
+  readonly evictable: Set<JournalChunk>
+  evictableBytes: number
 }
 
-/** Open chunks and chunks being uploaded are never evicted. */
-const isSealed = (chunk: JournalChunk) =>
+/** Only sealed chunks that are not being uploaded. */
+const isEvictable = (chunk: JournalChunk) =>
   (chunk.state === "waiting" || chunk.state === "queued") && chunk.durable === chunk.appended
 
-/** Sealed chunks of the largest users, who hold half of the journal: so at most half of some segment is copied. */
+/** Evictable chunks of the largest users, who hold half of the journal: so at most half of some segment has to be moved. */
 const mostHeld = (chunks: Iterable<JournalChunk>): ReadonlySet<JournalChunk> => {
   const holders = new Map<string, Holder>()
   let total = 0
   for (const chunk of chunks) {
-    const holder = holders.get(chunk.uid) ?? { bytes: 0, sealed: new Set(), sealedBytes: 0 }
+    const holder = holders.get(chunk.uid) ?? { bytes: 0, evictable: new Set(), evictableBytes: 0 }
     holders.set(chunk.uid, holder)
     holder.bytes += chunk.durable
     total += chunk.durable
-    if (!isSealed(chunk)) continue
-    holder.sealed.add(chunk)
-    holder.sealedBytes += chunk.durable
+    if (!isEvictable(chunk)) continue
+    holder.evictable.add(chunk)
+    holder.evictableBytes += chunk.durable
   }
   const most = new Set<JournalChunk>()
   let bytes = 0
   for (const holder of [...holders.values()].sort((a, b) => b.bytes - a.bytes)) {
     if (bytes * 2 >= total) break
-    for (const chunk of holder.sealed) most.add(chunk)
-    bytes += holder.sealedBytes
+    for (const chunk of holder.evictable) most.add(chunk)
+    bytes += holder.evictableBytes
   }
   return most
 }
@@ -46,11 +49,8 @@ const mostHeld = (chunks: Iterable<JournalChunk>): ReadonlySet<JournalChunk> => 
 const bytesIn = (segment: Segment, chunk: JournalChunk) =>
   chunk.extents.reduce((sum, extent) => (extent.segment === segment ? sum + extent.length : sum), 0)
 
-/** Selects the first of `candidates` with at most half to copy; none when too much is open or being uploaded. */
-export function selectVictims(
-  segments: ReadonlyArray<Segment>,
-  candidates: ReadonlyArray<Segment>
-): Eviction | undefined {
+/** Selects the first of `candidates` with at most half to move; none when too much is open or being uploaded. */
+const selectVictims = (segments: ReadonlyArray<Segment>, candidates: ReadonlyArray<Segment>): Victims | undefined => {
   const most = mostHeld(new Set(segments.flatMap(({ live }) => [...live])))
   for (const segment of candidates) {
     const moved = [...segment.live].reduce((sum, chunk) => (most.has(chunk) ? sum : sum + bytesIn(segment, chunk)), 0)
@@ -61,10 +61,10 @@ export function selectVictims(
 }
 
 /**
- * Copies the live extents of one segment to another, record by record with the same heads. A kill before the first segment is
+ * Moves the live extents of one segment to another, record by record with the same heads. A kill before the first segment is
  * deleted leaves duplicates, of which recovery uses one. Chunks may be released meanwhile; no other writes to either segment.
  */
-export const copyLiveExtents = Effect.fnUntraced(function* (from: Segment, to: Segment) {
+const moveLiveExtents = Effect.fnUntraced(function* (from: Segment, to: Segment) {
   const moved: Array<{ readonly chunk: JournalChunk; readonly index: number; readonly extent: Extent }> = []
   for (const chunk of from.live) {
     let offset = chunk.origin.offset
@@ -73,7 +73,7 @@ export const copyLiveExtents = Effect.fnUntraced(function* (from: Segment, to: S
         const audio = Buffer.allocUnsafe(extent.length)
         if ((yield* from.read(audio, extent.position)) < extent.length) return yield* from.tooShort
         const record = Buffer.allocUnsafe(chunk.head.length + extent.length)
-        write(record, 0, chunk.head, offset, audio)
+        writeRecord(record, 0, chunk.head, offset, audio)
         const position = to.size + chunk.head.length
         yield* to.append(record)
         moved.push({ chunk, index, extent: { segment: to, position, length: extent.length } })
@@ -89,3 +89,51 @@ export const copyLiveExtents = Effect.fnUntraced(function* (from: Segment, to: S
   }
   from.live.clear()
 })
+
+/** What eviction uses of the journal. */
+interface Evicted {
+  readonly segments: ReadonlyArray<Segment>
+  /** The segment that is written to, and that audio is moved to. */
+  readonly current: () => Segment
+  /** Segments that the current commit has written to; they are not evicted. */
+  readonly unsettled: ReadonlySet<Segment>
+  /** Whether the journal exceeds its budget once the current segment is full. */
+  readonly isOverBudget: () => boolean
+  /** Records chunks as lost and releases them; returns whether all are released. */
+  readonly discard: (chunks: ReadonlyArray<JournalChunk>) => Effect.Effect<boolean>
+  /** Deletes segments without live extents. */
+  readonly retireDead: Effect.Effect<void>
+}
+
+/** Evicts until a full current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
+export function make({ current, discard, isOverBudget, retireDead, segments, unsettled }: Evicted) {
+  const unreadable = new WeakSet<Segment>()
+  return Effect.gen(function* (): Effect.fn.Return<void, JournalError> {
+    while (isOverBudget()) {
+      const to = current()
+      const candidates = segments.filter(
+        (segment) => segment !== to && !unreadable.has(segment) && !unsettled.has(segment)
+      )
+      const victims = selectVictims(segments, candidates)
+      if (victims === undefined)
+        return yield* Effect.logWarning(
+          "the journal exceeds its budget: most of its audio is still being recorded or uploaded"
+        )
+      const { lost, segment } = victims
+      if (!(yield* discard(lost))) {
+        yield* Effect.sleep(discardPause)
+        continue
+      }
+      yield* Effect.catchIf(
+        moveLiveExtents(segment, to),
+        (error) => error.path === segment.path,
+        (error) =>
+          Effect.andThen(
+            Effect.sync(() => unreadable.add(segment)),
+            Effect.logError(error.message)
+          )
+      )
+      yield* retireDead
+    }
+  })
+}

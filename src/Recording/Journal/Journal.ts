@@ -78,7 +78,7 @@ const commitSeconds = DurationHistogram.make(
   "spillway_journal_commit_seconds",
   "Duration of group commits, from copy to fsync"
 )
-const committed = Metric.counter("spillway_journal_bytes_total", {
+const writtenBytes = Metric.counter("spillway_journal_bytes_total", {
   description: "Bytes written to the journal",
   incremental: true
 })
@@ -87,8 +87,6 @@ const tornSegments = Metric.counter("spillway_journal_torn_segments_total", {
   incremental: true
 })
 const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
-
-const fullPause = "100 millis"
 
 interface Written extends Extent {
   readonly chunk: JournalChunk
@@ -123,8 +121,8 @@ const make = Effect.gen(function* () {
     )
   /** Includes failed attempts: a number is never reused. */
   let lastNumber = segments.at(-1)?.number ?? 0
-  const next = Effect.suspend(() => create(directory, ++lastNumber))
-  let current = yield* next
+  const createNext = Effect.suspend(() => create(directory, ++lastNumber))
+  let current = yield* createNext
   /** The last commit failed: the end of the current segment is unknown, so the next commit starts a new one. */
   let failing = false
   segments.push(current)
@@ -149,39 +147,19 @@ const make = Effect.gen(function* () {
 
   let discard = (_chunks: ReadonlyArray<JournalChunk>) => Effect.succeed(false)
   /** Whether the journal exceeds its budget once the current segment is full. */
-  const overBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
-  /** Never evicted: segments with unreadable audio, and segments that the current commit has written to. */
-  const unreadable = new WeakSet<Segment>()
+  const isOverBudget = () => total() - current.size + Math.max(current.size, config.segmentBytes) > config.journalBytes
+  /** Segments that the current commit has written to. */
   const unsettled = new Set<Segment>()
-  /** Evicts until a full current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
-  const evict: Effect.Effect<void, JournalError> = Effect.gen(function* () {
-    while (overBudget()) {
-      const older = segments.filter(
-        (segment) => segment !== current && !unreadable.has(segment) && !unsettled.has(segment)
-      )
-      const eviction = Eviction.selectVictims(segments, older)
-      if (eviction === undefined)
-        return yield* Effect.logWarning(
-          "the journal exceeds its budget: most of its audio is still being recorded or uploaded"
-        )
-      if (!(yield* discard(eviction.lost))) {
-        yield* Effect.sleep(fullPause)
-        continue
-      }
-      yield* Effect.catchIf(
-        Eviction.copyLiveExtents(eviction.segment, current),
-        (error) => error.path === eviction.segment.path,
-        (error) =>
-          Effect.andThen(
-            Effect.sync(() => unreadable.add(eviction.segment)),
-            Effect.logError(error.message)
-          )
-      )
-      yield* retireDead
-    }
+  const evict = Eviction.make({
+    segments,
+    current: () => current,
+    unsettled,
+    isOverBudget,
+    discard: (chunks) => discard(chunks),
+    retireDead
   })
   const startSegment = Effect.gen(function* () {
-    const segment = yield* next
+    const segment = yield* createNext
     current = segment
     segments.push(segment)
     yield* retireDead
@@ -213,7 +191,7 @@ const make = Effect.gen(function* () {
         written.push({ chunk: run.chunk, segment, position: base + run.position, length: run.length })
       }
       yield* segment.append(batch.bytes)
-      yield* Metric.update(committed, batch.bytes.length)
+      yield* Metric.update(writtenBytes, batch.bytes.length)
     }
     if (written.length > 0 || failing) yield* current.sync
     for (const { chunk, ...extent } of written) chunk.addExtent(extent)

@@ -1,7 +1,7 @@
 /** A chunk in the journal: its extents, and its progress to the store. */
 import { Peaks, type Span } from "../../Audio.ts"
 import { type Chunk, objectKey } from "../Chunk.ts"
-import { encodeHead } from "./JournalRecord.ts"
+import { type ChunkHead, encodeHead } from "./JournalRecord.ts"
 import type { Segment } from "./Segment.ts"
 
 export interface Extent {
@@ -32,6 +32,7 @@ export class JournalChunk {
   readonly extents: Array<Extent> = []
   /** Covers audio written by this process only. */
   readonly peaks: Peaks.Peaks
+  /** The last result of `toChunk`, and its `nameAttempts`. */
   #chunk: Chunk | undefined
   #chunkAttempts = 0
   #head: Buffer
@@ -42,25 +43,19 @@ export class JournalChunk {
   appended = 0
   /** Bytes that are fsynced. */
   durable = 0
+  /** Names that other objects had. */
   nameAttempts = 0
   /** The chunk began while the stored audio of its conversation was unknown. */
   isUnchecked = false
-  /** First round in which the sweep offers it, and how often the store rejected it. */
+  /** First round in which the sweep offers it. */
   dueRound = 0
+  /** Uploads that failed because of this chunk; they double the pause before the next one. */
   refusals = 0
   /** Clock milliseconds; 0 if a previous process sealed it. */
   sealedAt = 0
 
   constructor(
-    head: {
-      readonly id: Uint8Array
-      readonly uid: string
-      readonly conversation: string
-      readonly start: number
-      readonly sampleRate: number
-      readonly codec: Span.Codec
-      readonly clockShift?: number
-    },
+    head: ChunkHead,
     openedAt: number,
     origin: JournalChunk["origin"] = { id: head.id, start: head.start, offset: 0 }
   ) {

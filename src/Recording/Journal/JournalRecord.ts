@@ -58,7 +58,7 @@ export function encodeHead(head: ChunkHead): Buffer {
 }
 
 /** Writes a record at `at`; returns the offset after it. `target` must have room for head and audio. */
-export function write(target: Buffer, at: number, head: Buffer, chunkOffset: number, audio: Uint8Array): number {
+export function writeRecord(target: Buffer, at: number, head: Buffer, chunkOffset: number, audio: Uint8Array): number {
   const end = at + head.length + audio.length
   target.set(head, at)
   target.writeUInt32LE(audio.length, at + 12)
@@ -81,7 +81,7 @@ export function claimedEnd(source: Buffer, at: number): number | undefined {
 }
 
 /** The record at `at`; `undefined` if it is torn or corrupt, `"more"` if the buffer ends within it. */
-export function read(source: Buffer, at: number): JournalRecord | "more" | undefined {
+export function readRecord(source: Buffer, at: number): JournalRecord | "more" | undefined {
   if (source.length - at < fixedBytes) return "more"
   const end = claimedEnd(source, at)
   const codec = codecs[source[at + 48] ?? -1]
@@ -122,6 +122,6 @@ export const emptyRecord: Uint8Array = (() => {
     codec: "pcm16"
   })
   const record = Buffer.alloc(head.length)
-  write(record, 0, head, 0, new Uint8Array(0))
+  writeRecord(record, 0, head, 0, new Uint8Array(0))
   return record
 })()

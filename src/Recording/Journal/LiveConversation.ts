@@ -1,6 +1,7 @@
 /** A conversation that this node records, or has audio of in its journal. */
 import { type JournalChunk, uuidText } from "./JournalChunk.ts"
 
+/** What one user has in the journal; shared by the user's conversations. */
 export interface JournalUsage {
   chunks: number
 }
@@ -19,6 +20,7 @@ export class LiveConversation {
   readonly createdAt: Date
   readonly usage: JournalUsage
   readonly #chunks = new Map<string, JournalChunk>()
+  /** Captures that record it, or wait for the previous one to end. */
   captures = 0
   /** The last writer that entered, until it leaves. */
   writer: ConversationWriter | undefined
@@ -30,6 +32,7 @@ export class LiveConversation {
   #storedEnd = -Infinity
   /** All chunks ever opened, stored or not. */
   chunkCount = 0
+  /** The stored state is known. */
   loaded = false
 
   constructor(uid: string, id: string, createdAt: Date, usage: JournalUsage) {

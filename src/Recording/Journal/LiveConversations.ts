@@ -12,7 +12,7 @@ export class LiveConversations extends Context.Service<
     readonly of: (uid: string) => Iterable<LiveConversation>
     readonly ensure: (uid: string, id: string) => LiveConversation
     /** Removes the conversation if no capture records it and the journal has no chunk of it. */
-    readonly settle: (conversation: LiveConversation) => void
+    readonly removeIfUnused: (conversation: LiveConversation) => void
     readonly chunks: () => Iterable<JournalChunk>
     readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
@@ -41,7 +41,7 @@ const make = Effect.gen(function* () {
     user.conversations.set(id, conversation)
     return conversation
   }
-  const settle = (conversation: LiveConversation) => {
+  const removeIfUnused = (conversation: LiveConversation) => {
     if (conversation.captures > 0 || !conversation.isEmpty) return
     const user = users.get(conversation.uid)
     user?.conversations.delete(conversation.id)
@@ -57,7 +57,7 @@ const make = Effect.gen(function* () {
     get,
     of: (uid) => users.get(uid)?.conversations.values() ?? [],
     ensure,
-    settle,
+    removeIfUnused,
     chunks,
     chunk: (uid, conversation, id) => get(uid, conversation)?.chunk(id),
     release: (chunk) =>
@@ -65,7 +65,7 @@ const make = Effect.gen(function* () {
         const conversation = get(chunk.uid, chunk.conversation)
         if (conversation !== undefined) {
           conversation.removeChunk(chunk)
-          settle(conversation)
+          removeIfUnused(conversation)
         }
         return journal.release(chunk)
       })

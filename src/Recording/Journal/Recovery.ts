@@ -1,7 +1,7 @@
 /** Rebuilds the chunks of the journal from its segments after a stop or a crash. */
 import { Effect } from "effect"
 import * as Crypto from "node:crypto"
-import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, read } from "./JournalRecord.ts"
+import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, readRecord } from "./JournalRecord.ts"
 import { type Extent, JournalChunk } from "./JournalChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
@@ -19,7 +19,8 @@ interface Found {
 
 const hex = (id: Uint8Array) => Buffer.from(id).toString("hex")
 
-const isWhole = (record: ReturnType<typeof read>) => record !== undefined && record !== "more"
+const isRecord = (found: ReturnType<typeof readRecord>): found is JournalRecord =>
+  found !== undefined && found !== "more"
 
 interface Scanned {
   /** Offset at which the last valid record ends. */
@@ -39,6 +40,7 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
   let good = 0
   let skipped = 0
   let hasMore = false
+  /** A record must begin at `at`: no invalid bytes are before it. */
   let isBoundary = true
   while (base < segment.size) {
     const filled = yield* segment.read(buffer.subarray(0, Math.min(buffer.length, segment.size - base)), base)
@@ -47,8 +49,8 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
     const isLast = base + filled >= segment.size
     let at = 0
     while (at < filled) {
-      const record = read(window, at)
-      if (record !== undefined && record !== "more") {
+      const record = readRecord(window, at)
+      if (isRecord(record)) {
         const id = hex(record.id)
         if (record.audioLength === 0 && isBoundary) {
           skipped += base + at - good
@@ -78,7 +80,7 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
         break
       }
       const claimed = isBoundary ? claimedEnd(window, at) : undefined
-      if (claimed !== undefined && isWhole(read(window, claimed))) {
+      if (claimed !== undefined && isRecord(readRecord(window, claimed))) {
         at = claimed
         continue
       }
@@ -103,12 +105,12 @@ const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChu
   for (const piece of pieces.sort((a, b) => a.chunkOffset - b.chunkOffset)) {
     if (piece.chunkOffset < next) continue
     if (chunk === undefined || piece.chunkOffset > next) {
-      const whole = piece.chunkOffset === 0
+      const isFirst = piece.chunkOffset === 0
       chunk = new JournalChunk(
         {
           ...head,
           clockShift,
-          id: whole ? head.id : idAfterHole(head.id, piece.chunkOffset),
+          id: isFirst ? head.id : idAfterHole(head.id, piece.chunkOffset),
           start: head.start + piece.chunkOffset / 2 / head.sampleRate
         },
         0,

@@ -87,18 +87,18 @@ export class Segment {
     return this.#fd
   }
 
-  get closed(): JournalError | undefined {
+  get closedError(): JournalError | undefined {
     return this.#closed
       ? new JournalError({ operation: "read", path: this.path, cause: new Error("the segment was deleted") })
       : undefined
   }
 
-  /** Keeps the file open until `unhold`, also after `retire`. */
+  /** Keeps the file open until `release`, also after `retire`. */
   hold(): void {
     this.#readers++
   }
 
-  unhold(): void {
+  release(): void {
     this.#readers--
     this.#closeIfIdle()
   }
@@ -115,12 +115,12 @@ export class Segment {
       )
     return Effect.acquireUseRelease(
       Effect.suspend(() => {
-        if (this.closed !== undefined) return this.closed
+        if (this.closedError !== undefined) return this.closedError
         this.hold()
         return Effect.void
       }),
       () => readFrom(0),
-      () => Effect.sync(() => this.unhold())
+      () => Effect.sync(() => this.release())
     )
   }
 

@@ -134,7 +134,7 @@ class Thread {
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
-    for (const { segment } of pending?.runs ?? []) segment.unhold()
+    for (const { segment } of pending?.runs ?? []) segment.release()
     return pending
   }
 }
@@ -158,8 +158,8 @@ const readFew = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => {
 }
 
 /**
- * Threads start on demand; dead and silent ones are replaced. A silent one counts until it exits; while there are only such,
- * reads fail at once. `script` is the threads' code.
+ * Threads start on demand; dead and silent ones are replaced. A silent one counts until it exits; while all are silent, reads
+ * fail at once. `script` is the threads' code.
  */
 export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.mjs", import.meta.url)) {
   let running: ReadonlyArray<Thread> = []
@@ -178,7 +178,7 @@ export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.
   }
   const readMany = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) =>
     Effect.callback<ArrayBuffer, JournalError>((resume) => {
-      const deleted = runs.find(({ segment }) => segment.closed !== undefined)?.segment.closed
+      const deleted = runs.find(({ segment }) => segment.closedError !== undefined)?.segment.closedError
       if (deleted !== undefined) return resume(deleted)
       const thread = idlest()
       if (thread === undefined) resume(readError(runs, new Error("no reader thread responds")))

@@ -32,7 +32,7 @@ const liveConversations = Layer.mock(LiveConversations, {
   of: () => conversations.values(),
   chunk: (_uid, conversation, id) => conversations.get(conversation)?.chunk(id),
   ensure: () => assert.fail("nothing is recorded"),
-  settle: () => {},
+  removeIfUnused: () => {},
   chunks: () => []
 })
 

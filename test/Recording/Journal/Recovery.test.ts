@@ -4,7 +4,7 @@ import { Arbitrary, Effect, Layer, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
-import { encodeHead, write } from "../../../src/Recording/Journal/JournalRecord.ts"
+import { encodeHead, writeRecord } from "../../../src/Recording/Journal/JournalRecord.ts"
 import type { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { journalIn, newId, ramp, TestNode } from "../support/TestNode.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
@@ -234,7 +234,7 @@ it.effect("never reads audio that looks like a record as a record, whatever is d
     const dataDir = yield* temporaryDirectory
     const head = { id: newId(), uid: "victim", conversation: "c", start: 5, sampleRate: 8000, codec: "pcm16" } as const
     const forged = Buffer.alloc(encodeHead(head).length + 100)
-    write(forged, 0, encodeHead(head), 0, Buffer.alloc(100, 1))
+    writeRecord(forged, 0, encodeHead(head), 0, Buffer.alloc(100, 1))
     yield* Effect.gen(function* () {
       const journal = yield* Journal
       const { capture } = new TestNode(journal).capture()

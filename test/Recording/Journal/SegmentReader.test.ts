@@ -70,7 +70,7 @@ for (const pieces of [1, 50]) {
         yield* made.retire
         assert.isTrue(Buffer.from(yield* Fiber.join(read)).equals(bytes))
         yield* Fiber.join(interrupting)
-        while (made.closed === undefined) yield* Effect.sleep("1 millis")
+        while (made.closedError === undefined) yield* Effect.sleep("1 millis")
       }).pipe(Effect.scoped)
   )
 }
@@ -104,7 +104,7 @@ it.live("fails the requests of a thread that dies, and starts another one", () =
       assert.isTrue(exits.every(Exit.isFailure))
     }
     yield* made.retire
-    assert.isDefined(made.closed)
+    assert.isDefined(made.closedError)
   }).pipe(Effect.scoped)
 )
 
@@ -140,9 +140,9 @@ it.effect("fails the requests of a silent thread, replaces it, and has at most f
     assert.match((yield* Effect.flip(read(made, 7))).message, /no reader thread responds/)
     // The threads may still read from the file.
     yield* made.retire
-    assert.isUndefined(made.closed)
+    assert.isUndefined(made.closedError)
     Fs.writeSync(pipe, "1234")
-    while (made.closed === undefined) yield* turn
+    while (made.closedError === undefined) yield* turn
     assert.isTrue(Buffer.from(yield* read(yield* segment, 7)).equals(expected))
   }).pipe(Effect.scoped)
 )
