@@ -1,4 +1,4 @@
-/** The PostgreSQL port. Every query goes through it, with one policy for timeouts, deadlines and retries. */
+/** The database as modules use it: one policy for the timeouts, deadlines and retries of every query. */
 import { Context, Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 

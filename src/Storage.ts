@@ -1,4 +1,4 @@
-/** The object store port. Adapters: `Storage/Disk`, `Storage/Gcs`, `Storage/MemoryStorage.ts`. */
+/** The object store as modules use it. Adapters: `Storage/Disk`, `Storage/Gcs`, `Storage/MemoryStorage.ts`. */
 import { Context, Effect, Schema } from "effect"
 import type { Duration, Stream } from "effect"
 

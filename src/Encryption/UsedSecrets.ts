@@ -31,7 +31,7 @@ const make = Effect.gen(function* () {
     record: (fingerprint) =>
       Effect.andThen(
         db.writeIdempotent(
-          "UsedSecrets.note",
+          "UsedSecrets.record",
           (sql) => sql`INSERT INTO secrets (fingerprint) VALUES (${fingerprint}) ON CONFLICT DO NOTHING`
         ),
         Effect.sync(() => used.add(fingerprint))

@@ -1,6 +1,6 @@
 /** Range requests and their preconditions (RFC 9110, sections 8.8.3, 13.1 and 14.2). */
 
-/** Bytes `start` to `end`, `end` not included. */
+/** Bytes `start` to `end` (exclusive). */
 interface Range {
   readonly start: number
   readonly end: number

@@ -1,4 +1,4 @@
-/** Bounds and timings of ingest. */
+/** Bounds and timings of captures, journal, uploads, reads and imports. */
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 

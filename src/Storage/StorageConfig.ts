@@ -3,7 +3,7 @@ import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
 const settings = {
-  readChunk: Settings.constant(
+  readPiece: Settings.constant(
     Settings.bytes(
       "STORAGE_READ_CHUNK",
       "512 KiB",

@@ -1,4 +1,4 @@
-/** A capture's progress: audio received, handed to the journal, fsynced and acknowledged. */
+/** A capture's progress: audio received, handed to the journal, fsynced and acknowledged; and the rate of what it receives. */
 import type { Acknowledgement } from "./Capture.ts"
 
 /** Minimum time between acknowledgements: two commits, less their timer's jitter. A full second would often take three. */
@@ -58,9 +58,9 @@ export class AckProgress {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
   }
 
-  /** Placed or recognized as a replay up to Unix second `through`, which decreases if `isSetBack`: the clock was set back. */
-  placed(through: number, bytes: number, isSetBack: boolean): void {
-    this.#received.through = isSetBack ? through : Math.max(this.#received.through, through)
+  /** Placed or recognized as a replay up to Unix second `through`, which may decrease if the audio `isDisplaced` from its timestamps. */
+  placed(through: number, bytes: number, isDisplaced: boolean): void {
+    this.#received.through = isDisplaced ? through : Math.max(this.#received.through, through)
     this.#received.bytes += bytes
   }
 
@@ -95,6 +95,7 @@ export class AckProgress {
   }
 }
 
+/** Weight of the latest second in the rate. */
 const rateWeight = 0.25
 
 /** Received bytes of a capture, and their smoothed rate. */

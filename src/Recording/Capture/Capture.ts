@@ -1,4 +1,4 @@
-/** A recording session of one socket. */
+/** A capture as its socket uses it: options, methods, acknowledgements and failures. */
 import type { Span } from "../../Audio.ts"
 
 /** Why a capture ends early. Acknowledged audio is never lost. */

@@ -1,4 +1,4 @@
-/** Received audio on its way to the journal: placed audio in the buffer, unplaced audio in the backlog. Plain code. */
+/** Received audio on its way to the journal: placed audio in the buffer, unplaced audio in the backlog. */
 import type { Batch } from "../Journal/Batch.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 

@@ -32,6 +32,7 @@ export interface CaptureHost {
   ) => void
   /** A sealed chunk is completely durable in the journal. */
   readonly sealed: (capture: CaptureWriter, chunk: JournalChunk) => void
+  /** The capture failed, and nothing of the chunk is durable. */
   readonly abandoned: (chunk: JournalChunk) => void
   /** A defect in the processing of the capture's audio; the capture ends. */
   readonly died: (capture: CaptureWriter, cause: unknown) => void

@@ -266,7 +266,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
       if (step._tag === "New") {
         if (step.at >= conversation.end - Timeline.toleranceSeconds) conversation.clockShift = step.shift
         this.#write(conversation, step, bytes === rest.length ? rest : rest.subarray(0, bytes))
-        this.#progress.placed(through, bytes, step.isSetBack)
+        this.#progress.placed(through, bytes, step.isDisplaced)
         if (step.shift !== this.#reportedShift) this.#reportShift(step.shift)
       } else {
         this.#progress.placed(through, bytes, false)

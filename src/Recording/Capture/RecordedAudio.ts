@@ -40,8 +40,8 @@ const spanBytes = 64 * 1024
 /** The tolerance of playback plus the resolution of Unix time in a double. */
 const contiguousSeconds = Timeline.toleranceSeconds + 1e-6
 
+/** Rows of at most this time and number are read for a span. */
 const spanSeconds = 60
-
 const spanRows = 64
 
 /** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */

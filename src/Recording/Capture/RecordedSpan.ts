@@ -1,4 +1,4 @@
-/** A section of a conversation's recorded audio in memory, and the comparison of received audio with it. Pure. */
+/** A section of a conversation's recorded audio in memory, and the comparison of received audio with it. */
 import { Timeline } from "../../Audio.ts"
 
 /** Contiguous recorded audio from sample `at` of the span. */
@@ -19,19 +19,22 @@ export interface RecordedSpan {
 }
 
 export type Verdict =
+  /** The span does not reach around the position. */
   | { readonly _tag: "Unknown" }
   /** Nothing is recorded at the first `samples` samples if they begin `offset` samples later; `follows`: at the end of a run. */
   | { readonly _tag: "Free"; readonly samples: number; readonly offset: number; readonly follows: boolean }
   /** The first `samples` samples are recorded, `offset` samples after the position. */
   | { readonly _tag: "Same"; readonly samples: number; readonly offset: number }
+  /** Other audio is recorded at the position. */
   | { readonly _tag: "Other" }
 
 const unknown: Verdict = { _tag: "Unknown" }
 const other: Verdict = { _tag: "Other" }
 
+/** Fewer equal samples at the end of a run prove no replay. */
 const leastSamples = 8
 
-/** Timestamps of two neighbors and of their replays may each be off by the tolerance. */
+/** Timestamps of two neighbours and of their replays may each be off by the tolerance. */
 export const slackSeconds = 4 * Timeline.toleranceSeconds
 
 const isEqual = (one: Uint8Array, from: number, another: Uint8Array, samples: number): boolean =>

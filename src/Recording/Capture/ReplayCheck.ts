@@ -1,15 +1,15 @@
 /**
  * Tells replays from new audio. Audio with timestamps in recorded time is a replay if the same samples are recorded there.
  * Otherwise the sender's clock is wrong: the audio is placed at the end of the recorded audio, as is all that follows until
- * its timestamps are past that end. Plain code.
+ * its timestamps are past that end.
  */
 import { Timeline } from "../../Audio.ts"
 import { compare, incomparable, isSilent, reaches, type RecordedSpan } from "./RecordedSpan.ts"
 
 const { toleranceSeconds } = Timeline
 
-/** Smallest timestamp jump that counts as a gap when timestamps are not exact. */
-const looseGapSeconds = 2
+/** Smallest jump of inexact timestamps that counts as a gap. */
+const inexactGapSeconds = 2
 
 /** Smaller shifts are jitter or clock drift: they are applied but not reported. */
 export const leastShiftSeconds = 0.01
@@ -23,7 +23,7 @@ export interface Placement {
   readonly at: number
   readonly shift: number
   /** Other audio is recorded at the timestamps. */
-  readonly isSetBack: boolean
+  readonly isDisplaced: boolean
   /** Recorded audio ends at `at`. */
   readonly follows: boolean
 }
@@ -33,6 +33,7 @@ export type Step =
   | ({ readonly _tag: "New"; readonly samples: number } & Placement)
   /** The first `samples` samples are already recorded. */
   | { readonly _tag: "Replay"; readonly samples: number }
+  /** The audio must be compared with what is recorded at Unix second `at`, which `recalled` takes. */
   | { readonly _tag: "Recall"; readonly at: number }
 
 export class ReplayCheck {
@@ -42,6 +43,7 @@ export class ReplayCheck {
   #shift = 0
   /** Unix second at which the audio so far ends by its timestamps. */
   #expected: number | undefined
+  /** The timestamp of the last audio. */
   #last: number | undefined
   #span: RecordedSpan | undefined
   /** Unix second before which the span is stale. */
@@ -66,7 +68,7 @@ export class ReplayCheck {
   /** Inexact timestamps continue at the end of the previous audio unless they jump by more than 2 s. */
   stampOf(start: number): number {
     if (this.#exact || this.#expected === undefined) return start
-    return Math.abs(start - this.#expected) <= looseGapSeconds ? this.#expected : start
+    return Math.abs(start - this.#expected) <= inexactGapSeconds ? this.#expected : start
   }
 
   /** Unix second at which new audio with this timestamp lies; before `end` it is in recorded time. */
@@ -140,12 +142,12 @@ export class ReplayCheck {
   }
 
   #place(stamp: number, at: number, samples: number, follows: boolean, mode: "replay" | "exact" = "exact"): Step {
-    return this.#new({ at, samples, shift: this.#shift, isSetBack: false, follows }, stamp, mode)
+    return this.#new({ at, samples, shift: this.#shift, isDisplaced: false, follows }, stamp, mode)
   }
 
   /** Keeps the shift for later audio: coarse timestamps stay in recorded time for some frames, and would increase it each time. */
   #append(stamp: number, end: number, samples: number): Step {
-    return this.#new({ at: end, samples, shift: end - stamp, isSetBack: true, follows: true }, stamp, "coarse")
+    return this.#new({ at: end, samples, shift: end - stamp, isDisplaced: true, follows: true }, stamp, "coarse")
   }
 
   #new(step: Placement & { readonly samples: number }, stamp: number, mode: "replay" | "exact" | "coarse"): Step {

@@ -23,6 +23,6 @@ export class UploadLimit {
 
   /** A periodic commit has ended, `lateBy` milliseconds after it was due. */
   committed(lateBy: number): void {
-    this.#limit = lateBy > lateMillis ? Math.max(1, this.#limit >> 1) : Math.min(this.#most, this.#limit + 1)
+    this.#limit = lateBy > lateMillis ? Math.max(1, Math.floor(this.#limit / 2)) : Math.min(this.#most, this.#limit + 1)
   }
 }

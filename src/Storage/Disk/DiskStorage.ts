@@ -21,7 +21,10 @@ import { StorageConfig } from "../StorageConfig.ts"
 const at = (operation: string, key: string): Validation.At => ({ operation, bucket: "disk", key })
 
 /** Deletes the temporary files of killed puts. */
-const sweep = Effect.fn("DiskStorage.sweep")(function* (unfinished: string, age: Duration.Duration) {
+const deleteLeftovers = Effect.fn("DiskStorage.deleteLeftovers")(function* (
+  unfinished: string,
+  age: Duration.Duration
+) {
   const oldest = (yield* Clock.currentTimeMillis) - Duration.toMillis(age)
   for (const name of yield* Disk.names(unfinished)) {
     const path = join(unfinished, name)
@@ -54,7 +57,7 @@ const make = Effect.gen(function* () {
   // The parent may be unreadable.
   yield* Effect.ignore(Disk.syncDirectory(dirname(dirname(root))))
 
-  yield* sweep(unfinished, config.leftoverAge).pipe(
+  yield* deleteLeftovers(unfinished, config.leftoverAge).pipe(
     Effect.catchTag("DiskFault", (fault) =>
       Effect.logWarning("Temporary files of unfinished puts could not be deleted", fault)
     ),
@@ -70,7 +73,7 @@ const make = Effect.gen(function* () {
   const listed = (key: string) =>
     Effect.catchTag(Effect.asSome(Reader.head(root, at("list", key))), "ObjectNotFound", () => Effect.succeedNone)
 
-  const files = { root, chunk: config.readChunk, known: KnownHeads.make() }
+  const files = { root, pieceBytes: config.readPiece, known: KnownHeads.make() }
   const get: Storage["Service"]["get"] = (key, range) => Reader.get(files, at("get", key), range)
   const head = Effect.fn("DiskStorage.head")((key: string) => Reader.head(root, at("head", key)))
 

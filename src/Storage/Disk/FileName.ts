@@ -45,7 +45,7 @@ export function fileOf(key: string): string {
 }
 
 /** Decodes a directory entry: an object, or a directory of the keys under `segment/`. None for foreign files. */
-export function read(name: string): Option.Option<{ readonly segment: string; readonly isObject: boolean }> {
+export function parse(name: string): Option.Option<{ readonly segment: string; readonly isObject: boolean }> {
   const isObject = name.endsWith("=")
   return Option.map(decode(isObject ? name.slice(0, -1) : name), (segment) => ({ segment, isObject }))
 }

@@ -1,8 +1,9 @@
 /**
- * Heads of objects that were read before, so that a range needs one read of its file. A file is never changed in place: a head
- * that was replaced is in another file, which its inode, size and time of change tell.
+ * Heads of objects that were read before, so that a range needs one read of its file. Files are never changed in place: an
+ * object whose head is replaced has another file, with another inode, size or time of change.
  */
 import type { Stats } from "node:fs"
+import { BoundedMap } from "../../BoundedMap.ts"
 import type { ObjectHead } from "../../Storage.ts"
 
 /** Of about 500 bytes each. The one that was read first is forgotten, and read again when needed. */
@@ -16,19 +17,12 @@ export interface KnownHeads {
 }
 
 export function make(bound = maxHeads): KnownHeads {
-  const known = new Map<string, Identity & { readonly head: ObjectHead }>()
+  const known = new BoundedMap<Identity & { readonly head: ObjectHead }>(bound)
   return {
     get: (key, { ctimeMs, ino, size }) => {
       const found = known.get(key)
       return found?.ino === ino && found.size === size && found.ctimeMs === ctimeMs ? found.head : undefined
     },
-    add: (head, { ctimeMs, ino, size }) => {
-      known.delete(head.key)
-      known.set(head.key, { head, ino, size, ctimeMs })
-      for (const oldest of known.keys()) {
-        if (known.size <= bound) break
-        known.delete(oldest)
-      }
-    }
+    add: (head, { ctimeMs, ino, size }) => known.set(head.key, { head, ino, size, ctimeMs })
   }
 }

@@ -32,7 +32,7 @@ const entries = (directory: string, prefix: string): Effect.Effect<ReadonlyArray
     Effect.map((names) =>
       names
         .flatMap((name) =>
-          Option.match(FileName.read(name), {
+          Option.match(FileName.parse(name), {
             onNone: () => [],
             onSome: ({ isObject, segment }) => [{ key: prefix + segment + (isObject ? "" : "/"), name }]
           })

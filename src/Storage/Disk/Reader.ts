@@ -13,6 +13,8 @@ import * as ObjectFile from "./ObjectFile.ts"
 import * as Validation from "../Validation.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
 
+const mismatch = "the bytes do not match the stored CRC32C"
+
 interface Open {
   readonly fd: number
   readonly head: ObjectHead
@@ -62,8 +64,7 @@ export function head(
 
 interface Files {
   readonly root: string
-  /** Bytes of a piece. */
-  readonly chunk: number
+  readonly pieceBytes: number
   readonly known: KnownHeads
 }
 
@@ -79,7 +80,7 @@ export function read(
     const bytes = yield* Disk.readInto(fd, ReadBuffers.take(end - start), start)
     const isDamaged =
       bytes.length !== end - start || (bytes.length === head.size && crc32c(bytes) !== head.crc32c && head.size > 0)
-    return isDamaged ? yield* damaged(at, unequal) : bytes
+    return isDamaged ? yield* damaged(at, mismatch) : bytes
   })
   return Effect.catchTag(
     Effect.acquireUseRelease(openFile(root, at), bytesOf, Disk.discard),
@@ -88,11 +89,9 @@ export function read(
   )
 }
 
-const unequal = "the bytes do not match the stored CRC32C"
-
-/** Pieces have `chunk` bytes. Fails before the last piece of a whole object whose CRC32C is wrong. */
+/** Pieces have `pieceBytes` bytes. Fails before the last piece of a whole object whose CRC32C is wrong. */
 export function get(
-  { chunk, known, root }: Files,
+  { known, pieceBytes, root }: Files,
   at: Validation.At,
   range: ByteRange | undefined
 ): Stream.Stream<Uint8Array, ReadError> {
@@ -107,10 +106,10 @@ export function get(
         return bytes.length === 0 || (isWhole && next === end && sum !== head.crc32c)
       }
       const piece = Effect.fnUntraced(function* (from: number) {
-        const buffer = ReadBuffers.take(Math.min(chunk, end - from))
+        const buffer = ReadBuffers.take(Math.min(pieceBytes, end - from))
         const bytes = yield* Effect.mapError(Disk.readInto(fd, buffer, from), translate(at))
         const next = from + bytes.length
-        if (isDamaged(bytes, next)) return yield* damaged(at, unequal)
+        if (isDamaged(bytes, next)) return yield* damaged(at, mismatch)
         return [[bytes], next === end ? Option.none<number>() : Option.some(next)] as const
       })
       return start === end ? Stream.empty : Stream.paginate(start, piece)

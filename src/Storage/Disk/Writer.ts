@@ -1,6 +1,6 @@
 /**
  * Writes objects to disk, create-only: a temporary file is written and synced, then linked to its name. A kill leaves
- * either no object or a complete one, and a temporary file that the sweep deletes.
+ * either no object or a complete one, and a temporary file that is deleted later.
  */
 import { crc32c } from "@node-rs/crc32"
 import { DateTime, Effect, Stream } from "effect"

@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 /** Small bounds, so that tests reach them. */
 const config = Layer.succeed(StorageConfig, {
-  readChunk: 65_536,
+  readPiece: 65_536,
   listHeads: 4,
   window: 8,
   urls: 1_000,

@@ -29,7 +29,7 @@ export const limits: GcsConfig["Service"] = {
 }
 
 const storageConfig = Layer.succeed(StorageConfig, {
-  readChunk: 65_536,
+  readPiece: 65_536,
   listHeads: 4,
   window: 8,
   knownDirectories: 3,
