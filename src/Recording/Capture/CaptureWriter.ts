@@ -3,14 +3,14 @@ import { Timeline } from "../../Audio.ts"
 import type { Batch } from "../Journal/Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { Backlog, CaptureBuffer } from "./CaptureBuffer.ts"
+import { ChunkWriter } from "./ChunkWriter.ts"
 import type { CaptureHost } from "./CaptureHost.ts"
 import type { CommitSource } from "../Journal/Journal.ts"
-import { JournalChunk } from "../Journal/JournalChunk.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { ConversationWriter, LiveConversation } from "../Journal/LiveConversation.ts"
 import { type Placement, ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts"
 import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
-import { marginSeconds, type RecordedSpan } from "./RecordedSpan.ts"
 
 export class CaptureWriter implements CommitSource, Capture, ConversationWriter {
   readonly options: CaptureOptions
@@ -24,8 +24,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   /** The pending reply of the host. */
   #waiting: "entering" | "recalling" | undefined
   #conversation: LiveConversation | undefined
-  #chunk: JournalChunk | undefined
-  #sealing: Array<{ readonly chunk: JournalChunk; readonly conversation: LiveConversation }> = []
+  readonly #chunks: ChunkWriter
   #inFlight = false
   #failure: CaptureFailure | undefined
   #gaveUp = false
@@ -37,8 +36,6 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   #replayCheck: ReplayCheck
   /** The last clock shift reported to the client, in seconds; 0 if there is none. */
   #reportedShift = 0
-  /** Length of a full chunk. The first one is shorter, so that captures opened together seal at different times. */
-  #chunkSeconds: number
 
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
@@ -46,7 +43,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
     this.#progress = new AckProgress(host.monotonic, options.onAck)
     this.#replayCheck = new ReplayCheck(options.sampleRate, options.exact)
-    this.#chunkSeconds = host.chunkSeconds * host.firstShare()
+    this.#chunks = new ChunkWriter(this, host, this.#buffer)
     this.openedAt = host.now()
     this.rate = new ByteRate(this.openedAt)
   }
@@ -88,8 +85,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   }
 
   sealIfOld(): void {
-    const chunk = this.#chunk
-    if (chunk !== undefined && this.#host.now() - chunk.openedAt >= this.#host.chunkSeconds * 1000) this.#seal()
+    this.#chunks.sealIfOld()
   }
 
   get conversation(): LiveConversation | undefined {
@@ -165,11 +161,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
       if (this.#closing) this.#end()
       return
     }
-    const whole = this.#sealing.filter(({ chunk }) => chunk.durable === chunk.appended)
-    if (whole.length > 0) {
-      this.#sealing = this.#sealing.filter(({ chunk }) => chunk.durable !== chunk.appended)
-      for (const { chunk } of whole) this.#handOver(chunk)
-    }
+    for (const chunk of this.#chunks.takeDurable()) this.#handOver(chunk)
     // Acknowledged audio must be audible: while the stored audio is unknown, what was placed may lie beneath it.
     if (this.#conversation?.loaded !== false && this.#progress.durable()) this.#host.markDirty(this)
     if (this.#backlog.length > 0) this.#resume()
@@ -217,7 +209,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     }
     if (!this.#closing || this.#waiting !== undefined || this.#backlog.length > 0) return
     this.#leave()
-    if (this.#sealing.length > 0 || !this.#buffer.isEmpty) this.#host.markUrgent(this)
+    if (this.#chunks.isSealing || !this.#buffer.isEmpty) this.#host.markUrgent(this)
     else if (this.#progress.owes) this.#host.markDirty(this)
     else if (!this.#inFlight) this.#end()
   }
@@ -231,22 +223,13 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   }
 
   #leave(): void {
-    if (this.#chunk !== undefined) this.#seal()
+    this.#chunks.seal()
     if (this.#conversation === undefined) return
     if (this.#conversation.loaded) this.#progress.leave()
     else this.#progress.abandon()
     if (this.#progress.owes) this.#host.markDirty(this)
     this.#host.leave(this, this.#conversation)
     this.#conversation = undefined
-  }
-
-  #seal(): void {
-    if (this.#chunk === undefined || this.#conversation === undefined) return
-    this.#chunk.state = "sealing"
-    this.#chunk.sealedAt = this.#host.now()
-    this.#sealing.push({ chunk: this.#chunk, conversation: this.#conversation })
-    this.#chunk = undefined
-    this.#host.markDirty(this)
   }
 
   /** Returns the bytes that were placed. The rest needs a `recall` first. */
@@ -258,7 +241,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     while (done < audio.length && this.#failure === undefined) {
       const from = stamp + done / 2 / this.options.sampleRate
       const rest = done === 0 ? audio : audio.subarray(done)
-      const step = this.#replayCheck.next(from, rest, conversation.end, this.#tail)
+      const step = this.#replayCheck.next(from, rest, conversation.end, this.#chunks.tail)
       if (step._tag === "Recall") return done
       const bytes = step.samples * 2
       done += bytes
@@ -294,61 +277,10 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#host.recall(this, conversation, at, this.#replayCheck.mayHaveMoved ? item.audio : undefined)
   }
 
-  /** The end of the conversation's audio, if it is still in this capture's buffer. */
-  readonly #tail = (): RecordedSpan | undefined => {
-    const [chunk, conversation] = [this.#chunk, this.#conversation]
-    if (chunk === undefined || conversation === undefined) return undefined
-    if (chunk.appendedEnd < conversation.end - Timeline.toleranceSeconds) return undefined
-    const run = this.#buffer.lastOf(chunk)
-    if (run === undefined) return undefined
-    const { sampleRate } = this.options
-    const samples = run.audio.length / 2
-    const start = chunk.start + run.chunkOffset / 2 / sampleRate
-    const known = samples + Math.ceil(marginSeconds * sampleRate)
-    return { start, sampleRate, samples: known, runs: [{ at: 0, samples, audio: run.audio }] }
-  }
-
-  /** Appends to the open chunk or a new one, splitting the audio where a chunk is full. */
-  #write(conversation: LiveConversation, { at: start, follows, shift }: Placement, audio: Uint8Array): void {
-    const rate = this.options.sampleRate
-    const gap = start - (this.#chunk?.appendedEnd ?? start)
-    // The chunk would cover other audio that lies in the gap; 1.5 samples allow for rounding.
-    if (Math.abs(gap) > Timeline.toleranceSeconds || (follows && gap * rate > 1.5)) this.#seal()
-    let done = 0
-    while (done < audio.length) {
-      if (this.#chunk !== undefined && this.#chunk.appended >= this.#chunkBytes(rate)) {
-        this.#seal()
-        this.#chunkSeconds = this.#host.chunkSeconds
-      }
-      if (this.#chunk === undefined) {
-        if (conversation.chunkCount >= this.#host.chunksPerConversation) return this.#fail({ _tag: "ConversationFull" })
-        if (conversation.usage.chunks >= this.#host.chunksPerUser) return this.#fail({ _tag: "TooManyChunks" })
-      }
-      const chunk = this.#chunk ?? this.#open(conversation, start + done / 2 / rate)
-      const length = Math.min(audio.length - done, this.#chunkBytes(rate) - chunk.appended)
-      if (shift > 0) chunk.addClockShift(shift)
-      // A view costs as much as the copy of a frame.
-      this.#buffer.add(chunk, length === audio.length ? audio : audio.subarray(done, done + length))
-      done += length
-      conversation.end = Math.max(conversation.end, chunk.appendedEnd)
-    }
+  #write(conversation: LiveConversation, placement: Placement, audio: Uint8Array): void {
+    const failure = this.#chunks.write(conversation, placement, audio)
+    if (failure !== undefined) return this.#fail(failure)
     if (this.#buffer.used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
-  }
-
-  #chunkBytes(rate: number): number {
-    return Math.max(1, Math.floor(this.#chunkSeconds * rate)) * 2
-  }
-
-  #open(conversation: LiveConversation, start: number): JournalChunk {
-    const { codec, sampleRate, uid } = this.options
-    const chunk = new JournalChunk(
-      { id: this.#host.newId(), uid, conversation: conversation.id, start, sampleRate, codec },
-      this.#host.now()
-    )
-    chunk.isUnchecked = !conversation.loaded
-    this.#chunk = chunk
-    conversation.addChunk(chunk)
-    return chunk
   }
 
   #fail(failure: CaptureFailure): void {
@@ -382,9 +314,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     if (this.#gaveUp) return
     this.#gaveUp = true
     const conversation = this.#conversation
-    this.#seal()
-    const sealing = this.#sealing
-    this.#sealing = []
+    const sealing = this.#chunks.takeAll()
     this.#buffer.clear()
     this.#backlog.clear()
     this.#conversation = undefined
