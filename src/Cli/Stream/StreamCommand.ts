@@ -9,7 +9,7 @@ import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import { ErrorResponse } from "../ErrorResponse.ts"
 import * as Target from "../Target.ts"
-import { Upload } from "./Upload.ts"
+import * as Upload from "./Upload.ts"
 import * as Wav from "./Wav.ts"
 
 /** The conversation appears shortly after the socket closes: retries for about 2 s. */

@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import { CliConfig } from "../../../src/Cli/CliConfig.ts"
 import { Screen } from "../../../src/Cli/Screen.ts"
-import { Upload } from "../../../src/Cli/Stream/Upload.ts"
+import * as Upload from "../../../src/Cli/Stream/Upload.ts"
 import { type Behaviour, fakeServer } from "../support/FakeServer.ts"
 import { environment } from "../../support/Settings.ts"
 
