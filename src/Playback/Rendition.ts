@@ -138,7 +138,7 @@ const noMore: Begun["next"] = Effect.succeed(undefined)
 
 export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
-  const lead = size - Wav.size(file, "pcm")
+  const headerSize = size - Wav.size(file, "pcm")
   const pageAt = (at: number, end: number) => {
     const first = Math.floor(at / Wav.bytesPerSample)
     return Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
@@ -192,6 +192,6 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     begin: (range) =>
       range.end - range.start <= atOnceBytes
         ? allAtOnce(range)
-        : readAhead(bytes(range), Math.min(range.end, Math.max(range.start, lead) + 1) - range.start)
+        : readAhead(bytes(range), Math.min(range.end, Math.max(range.start, headerSize) + 1) - range.start)
   }
 }

@@ -185,46 +185,53 @@ const make = Effect.gen(function* () {
     return state ?? { until: null, revision: 0, stale: [] }
   })
 
+  /** Draws the chunks between two Unix seconds into `hours`, page by page. `onPage` gets the last chunk of each page. */
+  const drawBetween = Effect.fnUntraced(function* (
+    name: Name,
+    from: number,
+    to: number,
+    hours: Map<number, Hour>,
+    onPage: (last: ChunkRow) => Effect.Effect<void, DbError> = () => Effect.void
+  ) {
+    let after: ChunkRow | undefined
+    do {
+      const rows: ReadonlyArray<ChunkRow> = yield* chunkRows(name, from, to, after)
+      yield* draw(name.uid, rows, hours)
+      const last = rows.at(-1)
+      if (last !== undefined) yield* onPage(last)
+      after = rows.length < chunkPage ? undefined : last
+    } while (after !== undefined)
+  })
+
+  /** Computes and stores an hour that a later chunk has changed. */
+  const redraw = Effect.fnUntraced(function* (name: Name, number: number, revision: number) {
+    const hour = new Hour()
+    const hours = new Map([[number, hour]])
+    yield* drawBetween(name, (number - 1) * hourSeconds, (number + 1) * hourSeconds, hours)
+    yield* keep(name, [[number, hour]], revision, undefined)
+    return hour
+  })
+
   /** Computes and stores missing hours; returns those computed now, including the still growing last one. */
   const complete = Effect.fnUntraced(function* (name: Name) {
     const { revision, stale, until } = yield* stateOf(name)
     const rest = new Map<number, Hour>()
-    for (const number of stale) {
-      const hours = new Map<number, Hour>([[number, new Hour()]])
-      const [from, to] = [(number - 1) * hourSeconds, (number + 1) * hourSeconds]
-      let after: ChunkRow | undefined
-      do {
-        const rows: ReadonlyArray<ChunkRow> = yield* chunkRows(name, from, to, after)
-        yield* draw(name.uid, rows, hours)
-        after = rows.length < chunkPage ? undefined : rows.at(-1)
-      } while (after !== undefined)
-      const hour = hours.get(number)
-      if (hour !== undefined) {
-        yield* keep(name, [[number, hour]], revision, undefined)
-        rest.set(number, hour)
+    for (const number of stale) rest.set(number, yield* redraw(name, number, revision))
+    const hours = new Map<number, Hour>()
+    const keepPast = Effect.fnUntraced(function* (last: ChunkRow) {
+      const current = Math.floor(last.start / hourSeconds)
+      const done = [...hours].filter(([hour]) => hour < current)
+      const kept = done.filter(([hour]) => hour >= (until ?? -Infinity))
+      if (kept.length > 0) yield* keep(name, kept, revision, current)
+      // Returned as well: hours are not stored if the conversation changed meanwhile.
+      for (const [hour, drawn] of done) {
+        rest.set(hour, drawn)
+        hours.delete(hour)
       }
-    }
+    })
     // Chunks of the previous hour may extend into the first hour.
     const begin = until === null ? -Infinity : (until - 1) * hourSeconds
-    const hours = new Map<number, Hour>()
-    let after: ChunkRow | undefined
-    do {
-      const rows: ReadonlyArray<ChunkRow> = yield* chunkRows(name, begin, Infinity, after)
-      yield* draw(name.uid, rows, hours)
-      const last = rows.at(-1)
-      if (last !== undefined) {
-        const current = Math.floor(last.start / hourSeconds)
-        const done = [...hours].filter(([hour]) => hour < current)
-        const kept = done.filter(([hour]) => hour >= (until ?? -Infinity))
-        if (kept.length > 0) yield* keep(name, kept, revision, current)
-        // Returned as well: hours are not stored if the conversation changed meanwhile.
-        for (const [hour, drawn] of done) {
-          rest.set(hour, drawn)
-          hours.delete(hour)
-        }
-      }
-      after = rows.length < chunkPage ? undefined : last
-    } while (after !== undefined)
+    yield* drawBetween(name, begin, Infinity, hours, keepPast)
     for (const [hour, drawn] of hours) rest.set(hour, drawn)
     return rest
   })
