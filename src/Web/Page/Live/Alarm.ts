@@ -52,7 +52,7 @@ const isBehind = ({ now }: Live): boolean =>
 export function alarmOf(live: Live): string {
   const [, message] = alarms.find(([name]) => grown(live, name) > 0) ?? []
   const failing = live.now?.node?.failing[0]?.name
-  return message ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Trouble: ${failing}`)
+  return message ?? (failing === undefined ? (isBehind(live) ? "The store is behind" : "") : `Problem: ${failing}`)
 }
 
 /** Current problems first. */

@@ -50,7 +50,7 @@ const columns: ReadonlyArray<Column> = [
   { title: "Queued", isNumber: true, of: ({ queued }) => count(queued) },
   { title: "Deferred", isNumber: true, of: ({ deferred }) => count(deferred) },
   {
-    title: "Trouble",
+    title: "Problems",
     isNumber: false,
     of: (capture) => (wrongWith(capture).length > 0 ? `⚠ ${wrongWith(capture).join(", ")}` : "none")
   }
@@ -63,7 +63,7 @@ const Captures = ({ captures, total }: { readonly captures: ReadonlyArray<Captur
     <div class="scroll" role="region" aria-label="Captures" tabIndex={0}>
       <table class="captures">
         <caption>
-          {total > captures.length ? `${captures.length} of ${count(total)}, those with trouble first` : ""}
+          {total > captures.length ? `${captures.length} of ${count(total)}, those with problems first` : ""}
         </caption>
         <thead>
           <tr>
