@@ -76,7 +76,7 @@ export class Playback extends Context.Service<
           if (Option.isNone(found)) return Option.none()
           return Option.some(yield* waveforms(found.value, points))
         }),
-        open: Effect.fn("Playback.open")(function* (uid, id, fileId, format, near) {
+        open: Effect.fnUntraced(function* (uid, id, fileId, format, near) {
           const samples = near === undefined ? undefined : Wav.samplesAround(near)
           const found = yield* recording.file(uid, id, fileId, samples)
           if (Option.isNone(found)) return Option.none()

@@ -338,7 +338,7 @@ const make = Effect.gen(function* () {
         }
       })
     }),
-    file: Effect.fn("Catalog.file")(function* (uid, conversation, id, near) {
+    file: Effect.fnUntraced(function* (uid, conversation, id, near) {
       const name = { uid, conversation }
       const isLive = snapshot(live.get(uid, conversation)).length > 0
       const opened: FileMoment | undefined = isLive

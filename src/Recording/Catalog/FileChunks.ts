@@ -102,7 +102,7 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die))
       return { revision: row.revision ?? undefined, rows: rowsOf(name, row.rows, from) }
     }),
-    open: Effect.fn("FileChunks.open")(function* (name, id, near, limit) {
+    open: Effect.fnUntraced(function* (name, id, near, limit) {
       const { conversation, uid } = name
       const row = yield* db
         .read("FileChunks.open", (sql) => {

@@ -40,9 +40,9 @@ export function truncate(fd: number, size: number) {
 export function close(fd: number) {
   return call((done) => fs.close(fd, (error) => done(error ?? null)))
 }
-/** Closes in the background a descriptor that was only read from, whose close has no result. */
+/** Closes a descriptor that was only read from. Synchronous, because there is nothing to write; the result has no meaning. */
 export function discard(fd: number) {
-  return Effect.sync(() => fs.close(fd, () => {}))
+  return Effect.ignore(Effect.try({ try: () => fs.closeSync(fd), catch: (error) => error }))
 }
 export function link(from: string, to: string) {
   return call((done) => fs.link(from, to, (error) => done(error)))

@@ -2,7 +2,6 @@
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Metric, Option, Stream } from "effect"
 import type { Scope } from "effect"
-import { join } from "node:path"
 import { ObjectDamaged, ObjectNotFound, ReadBuffers, StorageRefused } from "../../Storage.ts"
 import type { ByteRange, ObjectHead, ReadError, StorageUnavailable } from "../../Storage.ts"
 import * as Disk from "./Disk.ts"
@@ -32,7 +31,7 @@ const headOf = Effect.fnUntraced(function* (fd: number, key: string, known: Know
 const openFile = (root: string, at: Validation.At) =>
   Effect.andThen(
     Validation.checkKey(at),
-    Effect.suspend(() => Disk.open(join(root, FileName.fileOf(at.key))))
+    Effect.suspend(() => Disk.open(`${root}/${FileName.fileOf(at.key)}`))
   )
 const close = (fd: number) => Effect.ignore(Disk.close(fd))
 
