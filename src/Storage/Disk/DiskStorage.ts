@@ -87,7 +87,9 @@ const make = Effect.gen(function* () {
             Effect.map(({ generation }) => generation === options.generation),
             Effect.catchTag("ObjectNotFound", () => Effect.succeed(false))
           )
-    const unlink = Effect.mapError(directories.remove(fileOf(key)), translate(here))
+    const unlink = Effect.mapError(directories.remove(fileOf(key)), translate(here)).pipe(
+      Effect.tap(() => Effect.sync(() => files.known.forget(key)))
+    )
     yield* exclusively(key)(Effect.flatMap(isMeant, (meant) => (meant ? unlink : Effect.void)))
   })
 

@@ -14,6 +14,8 @@ type Identity = Pick<Stats, "ino" | "size" | "ctimeMs">
 export interface KnownHeads {
   readonly get: (key: string, file: Identity) => ObjectHead | undefined
   readonly add: (head: ObjectHead, file: Identity) => void
+  /** The file of the key is gone: a new one can have the same inode, size and time. */
+  readonly forget: (key: string) => void
 }
 
 export function make(bound = maxHeads): KnownHeads {
@@ -23,6 +25,7 @@ export function make(bound = maxHeads): KnownHeads {
       const found = known.get(key)
       return found?.ino === ino && found.size === size && found.ctimeMs === ctimeMs ? found.head : undefined
     },
-    add: (head, { ctimeMs, ino, size }) => known.set(head.key, { head, ino, size, ctimeMs })
+    add: (head, { ctimeMs, ino, size }) => known.set(head.key, { head, ino, size, ctimeMs }),
+    forget: (key) => known.delete(key)
   }
 }
