@@ -1,6 +1,6 @@
 /** Log formats and levels, and how failures and defects are logged. */
 import { assert, it } from "@effect/vitest"
-import { Cause, ConfigProvider, Console, Effect, Layer, Logger, Schema } from "effect"
+import { Cause, ConfigProvider, Console, Effect, Layer, Logger, Schema, Tracer } from "effect"
 import { StorageRefused, StorageUnavailable } from "../src/Storage.ts"
 import { transient, translate } from "../src/Storage/Gcs/Fault.ts"
 import * as Telemetry from "../src/Telemetry.ts"
@@ -122,4 +122,21 @@ it.effect("keeps a defect's stack, and leaves other values unchanged", () =>
       { b: 1 }
     ])
   })
+)
+
+it.effect("creates no spans", () =>
+  Effect.gen(function* () {
+    let spans = 0
+    const tracer = Tracer.make({
+      span: (options) => {
+        spans++
+        return new Tracer.NativeSpan(options)
+      }
+    })
+    yield* Effect.withSpan(Effect.void, "request").pipe(
+      Effect.provide(Telemetry.layer),
+      Effect.provideService(Tracer.Tracer, tracer)
+    )
+    assert.strictEqual(spans, 0)
+  }).pipe(Effect.provide(Telemetry.TelemetryConfig.layer))
 )

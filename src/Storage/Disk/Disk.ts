@@ -42,7 +42,7 @@ export function close(fd: number) {
 }
 /** Closes a descriptor that was only read from. Synchronous, because there is nothing to write; the result has no meaning. */
 export function discard(fd: number) {
-  return Effect.ignore(Effect.try({ try: () => fs.closeSync(fd), catch: (error) => error }))
+  return Effect.ignore(Effect.try(() => fs.closeSync(fd)))
 }
 export function link(from: string, to: string) {
   return call((done) => fs.link(from, to, (error) => done(error)))
