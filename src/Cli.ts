@@ -2,15 +2,15 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Layer, type Option } from "effect"
+import { Cause, Console, Effect, Layer, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
 import { FetchCommand } from "./Cli/Fetch/FetchCommand.ts"
-import { ImportCommand } from "./Cli/Import/ImportCommand.ts"
 import { KeysCommand } from "./Cli/KeysCommand.ts"
 import { Screen } from "./Cli/Screen.ts"
+import * as StoreCommands from "./Cli/Store/StoreCommands.ts"
 import { StreamCommand } from "./Cli/Stream/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
 import * as Configuration from "./Server/Configuration.ts"
@@ -30,10 +30,10 @@ const settings = Layer.mergeAll(CliConfig.layer, layerLocal(local)).pipe(
 
 const connected = Layer.mergeAll(settings, Screen.layer, NodeHttpClient.layerUndici)
 
-const importing = (flags: { readonly bucket: Option.Option<string> }) =>
+const directly = (flags: { readonly bucket: Option.Option<string> }) =>
   Layer.unwrap(
     Effect.map(
-      Effect.promise(() => import("./Server/Importing.ts")),
+      Effect.promise(() => import("./Server/DirectAccess.ts")),
       ({ layer }) => layer(flags)
     )
   )
@@ -45,7 +45,8 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(ConversationsCommand, connected),
     Command.provide(FetchCommand, connected),
     Command.provide(KeysCommand, connected),
-    Command.provide(ImportCommand, importing),
+    Command.provide(StoreCommands.ImportCommand, directly),
+    Command.provide(StoreCommands.GcCommand, () => directly({ bucket: Option.none() })),
     configCommand([...Configuration.groups, CliConfig], Configuration.checkDatabaseUrl)
   ])
 )

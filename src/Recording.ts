@@ -22,6 +22,7 @@ export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from ".
 export { type Chunk, isReadAsPcm } from "./Recording/Chunk.ts"
 export { ChunkUnreadable } from "./Recording/Read/StoredAudio.ts"
 export { Import } from "./Recording/Import/Import.ts"
+export { Orphans, type OrphansPage } from "./Recording/Orphans/Orphans.ts"
 export type { Conversation, WaveformSpan, WaveformData } from "./Recording/Catalog/Catalog.ts"
 export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recording/Catalog/RecordedFile.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"

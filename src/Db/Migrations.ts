@@ -18,6 +18,7 @@ import { index } from "./Migrations/0008_index.ts"
 import { waveformHours } from "./Migrations/0009_waveform_hours.ts"
 import { listed } from "./Migrations/0010_listed.ts"
 import { deletion } from "./Migrations/0011_deletion.ts"
+import { objectOrder } from "./Migrations/0012_object_order.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -31,7 +32,8 @@ export const migrations = {
   "0008_index": index,
   "0009_waveform_hours": waveformHours,
   "0010_listed": listed,
-  "0011_deletion": deletion
+  "0011_deletion": deletion,
+  "0012_object_order": objectOrder
 }
 
 const table = "spillway_migrations"

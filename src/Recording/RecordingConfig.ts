@@ -119,6 +119,13 @@ const settings = {
       "Stored chunks that `spillway import` reads at once if their metadata has no length; each is held in memory"
     )
   ),
+  orphanAge: Settings.constant(
+    Settings.duration(
+      "ORPHAN_AGE",
+      "7 days",
+      "Stored chunks without a row are orphans from this age on; the row of a younger one may still wait in a journal"
+    )
+  ),
   drainTimeout: Settings.duration(
     "SPILLWAY_DRAIN_TIMEOUT",
     "30 seconds",

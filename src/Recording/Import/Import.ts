@@ -6,6 +6,7 @@ import { Protection } from "../../Encryption.ts"
 import * as Inspection from "./Inspection.ts"
 import { ImportRows } from "../Catalog/ImportRows.ts"
 import * as ObjectName from "../Catalog/ObjectName.ts"
+import * as ObjectPages from "../Catalog/ObjectPages.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
 export interface Imported {
@@ -48,24 +49,11 @@ const make = Effect.gen(function* () {
   const rows = yield* ImportRows
   const inspect = Inspection.make(storage, yield* Protection, config.decodedBytes)
 
-  /** A store may refuse to list a damaged object: the objects before it are listed singly, and it is skipped. */
-  const list = Effect.fnUntraced(function* (prefix: string, after: string, limit: number) {
-    const page = (limit: number) => Effect.result(storage.list(prefix, { after, limit }))
-    const many = yield* page(limit)
-    const found = many._tag === "Failure" && many.failure._tag === "StorageRefused" ? yield* page(1) : many
-    if (found._tag === "Success") return { ...found.success, damaged: [] }
-    const { failure } = found
-    const isObject = failure._tag === "StorageRefused" && failure.key.startsWith(prefix) && failure.key !== prefix
-    if (!isObject) return yield* failure
-    const damaged = [{ key: failure.key, why: "not readable in the store" as const, reason: failure.reason }]
-    return { objects: [], next: failure.key, damaged }
-  })
-
   return Import.of({
     place: (uid) => ({ bucket: storage.bucket, prefix: ObjectName.prefixOf(uid) }),
     page: Effect.fn("Import.page")(function* (uid, { after, ...options }) {
       const limit = options.waveforms ? pageSize.read : pageSize.named
-      const { damaged, next, objects } = yield* list(ObjectName.prefixOf(uid), after, limit)
+      const { damaged, next, objects } = yield* ObjectPages.read(storage, ObjectName.prefixOf(uid), after, limit)
       const named = objects.map((head) => ({
         head,
         name: Option.getOrUndefined(Option.filter(ObjectName.parse(head.key), (name) => name.uid === uid))
@@ -94,7 +82,10 @@ const make = Effect.gen(function* () {
         undrawn:
           fresh.filter(({ peaks }) => peaks === undefined).length +
           known.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks === undefined).length,
-        skipped: [...inspected.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])), ...damaged],
+        skipped: [
+          ...inspected.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])),
+          ...(damaged === undefined ? [] : [{ ...damaged, why: "not readable in the store" as const }])
+        ],
         ignored: inspected.flatMap(({ ignored }) => (ignored === undefined ? [] : [ignored])),
         next: Option.fromNullishOr(next)
       }

@@ -1,11 +1,9 @@
 /** Runs `spillway import`: uploads a local copy if there is one, pages through a user's objects and prints a summary. */
 import { Clock, Console, Effect, FileSystem, Option, Path, Schema, Stream } from "effect"
-import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../../Db.ts"
 import { Import } from "../../Recording.ts"
 import { Storage, StorageUnavailable } from "../../Storage.ts"
 import { CliConfig } from "../CliConfig.ts"
-import { Disconnected } from "../Connection.ts"
-import * as Reconnect from "../Reconnect.ts"
+import * as Outages from "./Outages.ts"
 import { Screen } from "../Screen.ts"
 
 /** Some chunks were skipped; each was printed. */
@@ -52,20 +50,6 @@ interface Flags extends Options {
   readonly bucket: Option.Option<string>
   readonly from: Option.Option<string>
   readonly uid: string
-}
-
-/** Failures after which a page is retried. Importing a page twice has no further effect. */
-type Transient = StorageUnavailable | DbError
-
-const isTransient = (error: unknown): error is Transient =>
-  error instanceof StorageUnavailable ||
-  error instanceof DbUnavailable ||
-  error instanceof DbTimeout ||
-  error instanceof DbBusy
-
-const reasonOf = (error: Transient): string => {
-  if (error._tag === "StorageUnavailable") return error.message
-  return error._tag === "DbTimeout" ? "The database is too slow" : "The database does not answer"
 }
 
 export class NoDirectory extends Schema.TaggedError<NoDirectory>()("NoDirectory", {
@@ -138,12 +122,8 @@ const run = Effect.fnUntraced(function* (uid: string, from: Option.Option<string
     total.skipped++
     return Console.error(`skipped ${key}: ${reason}`)
   }
-  const retrying = <A, E, R>(work: Effect.Effect<A, E | Transient, R>) =>
-    Reconnect.reconnecting(
-      Effect.catchIf(work, isTransient, (error) => new Disconnected({ reason: reasonOf(error) })),
-      Effect.sync(() => total.objects),
-      config
-    )
+  // Importing a page twice has no further effect.
+  const retrying = <A, E, R>(work: Effect.Effect<A, E, R>) => Outages.waitOut(work, () => total.objects, config)
   if (Option.isSome(from)) yield* Effect.forEach(yield* retrying(putAll(from.value, uid)), skip)
   let printedAt = yield* Clock.currentTimeMillis
   let after = Option.some("")

@@ -1,11 +1,15 @@
-/** `spillway import [--bucket BUCKET] --uid UID`: indexes recordings that are in the store. */
-import { Effect, Schema } from "effect"
+/**
+ * Commands that use the store and the database directly. What runs them is loaded on demand: no other command needs the
+ * recording, the store or the database.
+ */
+import { Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Id } from "../../Id.ts"
 
-/** Loaded on demand: no other command needs the recording, the store or the database. */
-const load = Effect.promise(() => import("./ImportRun.ts"))
+const loadImport = Effect.promise(() => import("./ImportRun.ts"))
+const loadGc = Effect.promise(() => import("./GcRun.ts"))
 
+/** `spillway import [--bucket BUCKET] --uid UID`: indexes recordings that are in the store. */
 export const ImportCommand = Command.make(
   "import",
   {
@@ -38,9 +42,36 @@ export const ImportCommand = Command.make(
       Flag.withDescription("Read all audio without a waveform, including earlier imports, and draw one")
     )
   },
-  (flags) => Effect.flatMap(load, ({ importAll }) => importAll(flags))
+  (flags) => Effect.flatMap(loadImport, ({ importAll }) => importAll(flags))
 ).pipe(
   Command.withDescription(
     "Index recordings that are already in the store, so that they play. Nothing is copied; a repeated run finds new ones"
+  )
+)
+
+/** `spillway gc [--report FILE]` and `spillway gc --delete REPORT`: finds orphans, and deletes them. */
+export const GcCommand = Command.make(
+  "gc",
+  {
+    report: Flag.String("report").pipe(
+      Flag.withDescription("File for the report of the dry run, which is replaced"),
+      Flag.withMetavar("FILE"),
+      Flag.withDefault("gc-report.jsonl")
+    ),
+    remove: Flag.String("delete").pipe(
+      Flag.withDescription(
+        "Delete the orphans that this report lists; its dry run must have ended within the last hour"
+      ),
+      Flag.withMetavar("REPORT"),
+      Flag.optional
+    )
+  },
+  ({ remove, report }) =>
+    Effect.flatMap(loadGc, ({ dryRun, removeAll }) =>
+      Option.match(remove, { onNone: () => dryRun(report), onSome: removeAll })
+    )
+).pipe(
+  Command.withDescription(
+    "Find stored chunks that no row refers to, and rows whose object is missing. Deletes nothing without --delete"
   )
 )

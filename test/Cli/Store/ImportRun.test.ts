@@ -4,7 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, Option } from "effect"
 import { Command } from "effect/cli"
 import { CliConfig } from "../../../src/Cli/CliConfig.ts"
-import { ImportCommand } from "../../../src/Cli/Import/ImportCommand.ts"
+import * as StoreCommands from "../../../src/Cli/Store/StoreCommands.ts"
 import { Screen } from "../../../src/Cli/Screen.ts"
 import { DbTimeout, DbUnavailable } from "../../../src/Db.ts"
 import { Import, type Imported } from "../../../src/Recording/Import/Import.ts"
@@ -25,7 +25,7 @@ const imported = Effect.fnUntraced(function* (failures: ReadonlyArray<Failure>) 
     return failure === undefined ? Effect.succeed(nothing) : Effect.fail(failure)
   })
   const exit = yield* Effect.exit(
-    Command.runWith(ImportCommand, { version: "0" })(["--uid", "ada"]).pipe(
+    Command.runWith(StoreCommands.ImportCommand, { version: "0" })(["--uid", "ada"]).pipe(
       Effect.provide([
         Layer.mock(Import, { page: () => page, place: () => ({ bucket: "b", prefix: "chunks/ada/" }) }),
         Layer.mock(Screen, { print: (text) => Effect.sync(() => void said.push(text)) }),

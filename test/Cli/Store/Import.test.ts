@@ -1,4 +1,4 @@
-/** `spillway import`, as a process, on a node's own store and database. */
+/** `src/Cli/Store/ImportRun.ts` as a process: `spillway import` on a node's own store and database. */
 import { execFile } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"

@@ -1,11 +1,11 @@
-/** Composition: the services of `spillway import`. `src/Cli.ts` loads it for that command only. */
+/** Composition: the services of `spillway import` and `spillway gc`. `src/Cli.ts` loads it for these commands only. */
 import { ConfigProvider, Effect, Layer, Option, References } from "effect"
 import { CliConfig } from "../Cli/CliConfig.ts"
 import { Screen } from "../Cli/Screen.ts"
 import * as Configuration from "./Configuration.ts"
 import * as Database from "../Db/Database.ts"
 import * as PublicAddress from "./PublicAddress.ts"
-import { Import } from "../Recording.ts"
+import { Import, Orphans } from "../Recording.ts"
 import * as Settings from "../Settings.ts"
 import * as ConfiguredStorage from "./ConfiguredStorage.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
@@ -39,7 +39,7 @@ function layerBucket(bucket: Option.Option<string>) {
 
 /** Uses the server's store and database directly. `bucket` is accepted only if the settings have none. */
 export function layer({ bucket }: { readonly bucket: Option.Option<string> }) {
-  return Layer.mergeAll(Screen.layer, CliConfig.layer, Import.layer).pipe(
+  return Layer.mergeAll(Screen.layer, CliConfig.layer, Import.layer, Orphans.layer).pipe(
     Layer.provide(UsedSecrets.layer),
     Layer.provide(Database.layer),
     // Hides the warnings about an unreachable store that are meant for a server.

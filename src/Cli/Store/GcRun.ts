@@ -1,0 +1,131 @@
+/** Runs `spillway gc`: a dry run that writes a report, or the deletion of what a report lists. */
+import { DateTime, Duration, Effect, Option, Stream } from "effect"
+import { Orphans, type OrphansPage } from "../../Recording.ts"
+import { CliConfig } from "../CliConfig.ts"
+import * as Outages from "./Outages.ts"
+import { Screen } from "../Screen.ts"
+import * as GcReport from "./GcReport.ts"
+
+/** A report is used for this long after its dry run has ended. */
+const reportLifetime = Duration.hours(1)
+
+/** Orphans whose rows are looked for at once, just before they are removed. */
+const batch = 100
+
+/** Progress by an estimate stays below this until the end. */
+const almost = 0.99
+
+const numbers = new Intl.NumberFormat("en")
+
+const counted = (count: number, one: string, many = `${one}s`) => `${numbers.format(count)} ${count === 1 ? one : many}`
+
+const size = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)
+
+const linesOf = ({ damaged, missing, orphans }: OrphansPage): ReadonlyArray<GcReport.Line> => [
+  ...orphans.map(({ createdAt, generation, key, size }) => ({
+    _tag: "orphan" as const,
+    key,
+    generation,
+    bytes: size,
+    created_at: DateTime.fromDateUnsafe(createdAt)
+  })),
+  ...missing.map((row) => ({ _tag: "missing" as const, ...row })),
+  ...damaged.map((object) => ({ _tag: "damaged" as const, ...object }))
+]
+
+const summary = (end: GcReport.End, age: Duration.Duration) => [
+  `${counted(end.objects, "object")}, ${counted(end.rows, "row")} of chunks`,
+  `${counted(end.orphans, "orphan")}, ${size(end.orphan_bytes)}: chunks without a row, older than ${Duration.format(age)}`,
+  `${counted(end.missing, "row")} without an object: this audio can't be read`,
+  ...(end.damaged > 0 ? [`${counted(end.damaged, "object")} damaged, left alone`] : []),
+  ...(end.young > 0 ? [`${counted(end.young, "younger chunk")} without a row, left to uploads`] : []),
+  ...(end.other > 0 ? [`${counted(end.other, "object")} other than chunks, left alone`] : []),
+  ...(end.foreign > 0 ? [`${counted(end.foreign, "object")} with foreign names, left alone`] : [])
+]
+
+/** Compares the store and the database, deletes nothing, and writes what it finds to `path`. */
+export const dryRun = Effect.fnUntraced(
+  function* (path: string) {
+    const { age, estimate, page, place } = yield* Orphans
+    const config = yield* CliConfig
+    const screen = yield* Screen
+    const total = { objects: 0, rows: 0, orphans: 0, orphan_bytes: 0, missing: 0, damaged: 0 }
+    const left = { young: 0, other: 0, foreign: 0 }
+    const retrying = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+      Outages.waitOut(work, () => total.objects + total.rows, config)
+
+    const report = yield* GcReport.create(path)
+    const expected = yield* retrying(estimate)
+    yield* report.write([{ _tag: "begin", format: "spillway-gc-1", ...(yield* retrying(place)) }])
+    const before = DateTime.subtractDuration(yield* DateTime.now, age)
+    let after: string | undefined = ""
+    while (after !== undefined) {
+      const found: OrphansPage = yield* retrying(page(after, before))
+      yield* report.write(linesOf(found))
+      total.objects += found.objects
+      total.rows += found.rows
+      total.orphans += found.orphans.length
+      total.orphan_bytes += found.orphans.reduce((sum, { size }) => sum + size, 0)
+      total.missing += found.missing.length
+      total.damaged += found.damaged.length
+      left.young += found.young
+      left.other += found.other
+      left.foreign += found.foreign
+      after = found.next
+      const fraction = expected > 0 ? Math.min(almost, total.rows / expected) : undefined
+      yield* screen.progress(fraction, `${counted(total.objects, "object")}, ${counted(total.orphans, "orphan")}`)
+    }
+    const end = { _tag: "end" as const, finished_at: yield* DateTime.now, ...total, ...left }
+    yield* report.write([end])
+    yield* report.sync
+    yield* Effect.forEach(summary(end, age), screen.result)
+    yield* screen.result(`The report is ${path}. Nothing was deleted.`)
+    if (end.orphans === 0) return
+    yield* screen.result("Recordings that were never imported are orphans, too: import those that you want to keep.")
+    yield* screen.result(`To delete the orphans, within an hour: npm run spillway -- gc --delete ${path}`)
+  },
+  (run) => Effect.scoped(run)
+)
+
+const reasonAgainst = Effect.fnUntraced(function* (
+  { begin, end }: Effect.Success<ReturnType<typeof GcReport.check>>,
+  place: { readonly store: string; readonly database: string }
+) {
+  const now = yield* DateTime.now
+  const age = DateTime.distance(end.finished_at, now)
+  if (Duration.toMillis(age) < 0) return Option.some("is from the future")
+  if (Duration.isGreaterThan(age, reportLifetime)) return Option.some("is older than an hour")
+  if (begin.store !== place.store) return Option.some(`is of ${begin.store}, and the server's store is ${place.store}`)
+  if (begin.database !== place.database)
+    return Option.some(`is of ${begin.database}, and the server's database is ${place.database}`)
+  if (end.rows === 0 && end.orphans > 0)
+    return Option.some("found no row of a chunk, so its database is hardly that of the recordings")
+  return Option.none<string>()
+})
+
+/** Removes the orphans that the report lists, except those that have a row by now. Running it again is harmless. */
+export const removeAll = Effect.fnUntraced(function* (path: string) {
+  const { place, remove } = yield* Orphans
+  const config = yield* CliConfig
+  const screen = yield* Screen
+  let done = 0
+  let removed = 0
+  const retrying = <A, E, R>(work: Effect.Effect<A, E, R>) => Outages.waitOut(work, () => done, config)
+  const checked = yield* GcReport.check(path)
+  const reason = yield* reasonAgainst(checked, yield* retrying(place))
+  if (Option.isSome(reason)) return yield* new GcReport.ReportRejected({ path, reason: reason.value })
+  const { orphans } = checked.end
+  yield* GcReport.read(path).pipe(
+    Stream.filter((line) => line._tag === "orphan"),
+    Stream.grouped(batch),
+    Stream.runForEach((some) =>
+      Effect.gen(function* () {
+        removed += yield* retrying(remove(some))
+        done += some.length
+        yield* screen.progress(done / orphans, `${numbers.format(done)} of ${counted(orphans, "orphan")}`)
+      })
+    )
+  )
+  yield* screen.result(`${counted(removed, "orphan")} deleted.`)
+  if (removed < done) yield* screen.result(`${counted(done - removed, "object")} have a row by now, and stay.`)
+})
