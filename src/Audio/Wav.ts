@@ -11,7 +11,7 @@ export interface Range {
 }
 
 /** The source of a range of bytes. `start` and `end` (exclusive) are bytes of the chunk's PCM. */
-export type Segment<C> =
+export type Part<C> =
   | { readonly _tag: "Silence"; readonly length: number }
   | { readonly _tag: "Chunk"; readonly chunk: C; readonly start: number; readonly end: number }
 
@@ -92,8 +92,8 @@ const seek = (pieces: ReadonlyArray<Piece<unknown>>, byte: number): number => {
   return low
 }
 
-/** Lazily yields the segments of a range of the audio, without a header. `pieces` must cover the range. */
-export function* segmentsOf<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Generator<Segment<C>> {
+/** Lazily yields the parts of a range of the audio, without a header. `pieces` must cover the range. */
+export function* partsOf<C>(pieces: ReadonlyArray<Piece<C>>, range: Range): Generator<Part<C>> {
   let at = range.start
   for (let index = seek(pieces, at); at < range.end; index++) {
     const piece = pieces[index]

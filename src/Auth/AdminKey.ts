@@ -57,11 +57,11 @@ const writeKey = Effect.fnUntraced(function* (file: string, secret: Redacted.Red
 const locationOf = (file: string) => `the admin key is in ${file}`
 
 const fromSetting = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
-  yield* (yield* Keys).putAdmin(secret, true)
+  yield* (yield* Keys).putAdmin(secret, { replace: true })
 })
 
 const fromFile = Effect.fnUntraced(function* (file: string, secret: Redacted.Redacted) {
-  if (yield* (yield* Keys).putAdmin(secret, false)) return locationOf(file)
+  if (yield* (yield* Keys).putAdmin(secret, { replace: false })) return locationOf(file)
   yield* Effect.logWarning(
     `The key in ${file} is not the admin key of this database. Set SPILLWAY_ADMIN_KEY to replace the admin key.`
   )
@@ -77,7 +77,7 @@ const firstStart = Effect.fnUntraced(function* (file: string) {
   }
   const secret = yield* makeSecret
   yield* writeKey(file, secret)
-  if (!(yield* keys.putAdmin(secret, false))) {
+  if (!(yield* keys.putAdmin(secret, { replace: false }))) {
     yield* (yield* FileSystem.FileSystem).remove(file)
     return { created: Option.none(), location: "another node created the admin key" }
   }

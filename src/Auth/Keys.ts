@@ -32,7 +32,7 @@ export class Keys extends Context.Service<
     /** None if the key is unknown, revoked or expired. */
     find(secret: Redacted.Redacted): Effect.Effect<Option.Option<Key>, DbError>
     /** Stores the admin key, replacing an existing one only if `replace`. True if this is the admin key afterwards. */
-    putAdmin(secret: Redacted.Redacted, replace: boolean): Effect.Effect<boolean, DbError>
+    putAdmin(secret: Redacted.Redacted, options: { readonly replace: boolean }): Effect.Effect<boolean, DbError>
     readonly hasAdmin: Effect.Effect<boolean, DbError>
   }
 >()("spillway/Auth/Keys") {}
@@ -133,7 +133,10 @@ export const layer = Layer.effect(
       return rows.length > 0
     })
 
-    const putAdmin = Effect.fn("Keys.putAdmin")(function* (secret: Redacted.Redacted, replace: boolean) {
+    const putAdmin = Effect.fn("Keys.putAdmin")(function* (
+      secret: Redacted.Redacted,
+      { replace }: { readonly replace: boolean }
+    ) {
       const hash = hashOf(secret)
       const rows = yield* db.transactionIdempotent("Keys.putAdmin", (sql) =>
         Effect.gen(function* () {

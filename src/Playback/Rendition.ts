@@ -143,20 +143,18 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     const first = Math.floor(at / Wav.bytesPerSample)
     return Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
   }
-  const partsOf = (range: Wav.Range) =>
+  const readParts = (range: Wav.Range) =>
     Effect.map(pageAt(range.start, range.end), (page) => {
       const until = Math.min(range.end, page.end * Wav.bytesPerSample)
-      return { until, segments: [...Wav.segmentsOf(page.pieces, { start: range.start, end: until })] }
+      return { until, parts: [...Wav.partsOf(page.pieces, { start: range.start, end: until })] }
     })
   /** Reads a page of pieces when the previous page has been sent. */
   const sound = ({ end, start }: Wav.Range) =>
     Stream.paginate(start, (at) =>
-      Effect.map(partsOf({ start: at, end }), ({ segments, until }) => [segments, nextByte(until, end)] as const)
+      Effect.map(readParts({ start: at, end }), ({ parts, until }) => [parts, nextByte(until, end)] as const)
     ).pipe(
       Stream.rechunk(1),
-      Stream.flatMap((segment) =>
-        segment._tag === "Silence" ? silence(segment.length) : exactly(audio, segment.chunk, segment)
-      )
+      Stream.flatMap((part) => (part._tag === "Silence" ? silence(part.length) : exactly(audio, part.chunk, part)))
     )
   const bytes = (range: Wav.Range) => {
     const parts = Wav.split(file, format, range)
@@ -167,12 +165,10 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     const { header, sound } = Wav.split(file, format, range)
     const first: Array<Uint8Array> = header.length > 0 ? [header] : []
     for (let at = sound.start; at < sound.end;) {
-      const { segments, until } = yield* partsOf({ start: at, end: sound.end })
-      for (const segment of segments) {
+      const { parts, until } = yield* readParts({ start: at, end: sound.end })
+      for (const part of parts) {
         const bytes =
-          segment._tag === "Silence"
-            ? Effect.succeed(new Uint8Array(segment.length))
-            : exactPiece(audio, segment.chunk, segment)
+          part._tag === "Silence" ? Effect.succeed(new Uint8Array(part.length)) : exactPiece(audio, part.chunk, part)
         const read = yield* Effect.result(bytes)
         if (Result.isSuccess(read)) first.push(read.success)
         // What comes before is heard.

@@ -92,6 +92,16 @@ const make = Effect.gen(function* () {
     receiveTimeoutMillis: Duration.toMillis(config.receiveTimeout)
   }
 
+  /** Checks the key of a request at an interval; returns when it is no longer valid. */
+  const untilRevoked = (request: HttpServerRequest.HttpServerRequest) =>
+    authenticate(request, keySources).pipe(
+      Effect.as(true),
+      // An unavailable database does not revoke a key.
+      Effect.catch((error) => Effect.succeed(!(error instanceof Problem && error.status === 401))),
+      Effect.delay(config.keyCheckInterval),
+      Effect.repeat({ while: (valid) => valid })
+    )
+
   const listen = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const incoming = NodeHttpServerRequest.toIncomingMessage(request)
@@ -129,12 +139,7 @@ const make = Effect.gen(function* () {
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
     if (exact) socket.send(Protocol.timeline)
     session.start(capture)
-    const revoked = authenticate(request, keySources).pipe(
-      Effect.as(true),
-      // An unavailable database does not revoke a key.
-      Effect.catch((error) => Effect.succeed(!(error instanceof Problem && error.status === 401))),
-      Effect.delay(config.keyCheckInterval),
-      Effect.repeat({ while: (valid) => valid }),
+    const revoked = untilRevoked(request).pipe(
       Effect.andThen(Effect.sync(() => session.close(Protocol.closeCodes.policy, "the key is no longer valid"))),
       Effect.andThen(closed)
     )

@@ -8,17 +8,17 @@ import { wavOf } from "../support/WavFiles.ts"
 
 const maxGap = 90
 
-const sourced = (segment: Wav.Segment<Cut>): Uint8Array => {
-  if (segment._tag === "Silence") return new Uint8Array(segment.length)
-  assert.isAtLeast(segment.start, 0)
-  assert.isBelow(segment.start, segment.end, "no segment is empty")
-  assert.isAtMost(segment.end, segment.chunk.pcm.length)
-  return segment.chunk.pcm.subarray(segment.start, segment.end)
+const sourced = (part: Wav.Part<Cut>): Uint8Array => {
+  if (part._tag === "Silence") return new Uint8Array(part.length)
+  assert.isAtLeast(part.start, 0)
+  assert.isBelow(part.start, part.end, "no part is empty")
+  assert.isAtMost(part.end, part.chunk.pcm.length)
+  return part.chunk.pcm.subarray(part.start, part.end)
 }
 
 const read = (file: Timeline.AudioFile<Cut>, format: Wav.Format, range: Wav.Range) => {
   const { header, sound } = Wav.split(file, format, range)
-  return Buffer.concat([header, ...[...Wav.segmentsOf(file.pieces, sound)].map(sourced)])
+  return Buffer.concat([header, ...[...Wav.partsOf(file.pieces, sound)].map(sourced)])
 }
 
 const Millionth = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
@@ -120,8 +120,8 @@ describe("Wav", () => {
     assert.strictEqual(Wav.size(file, "wav"), 80 + 20_000 * bytes)
     const start = 80 + 15_000 * bytes - 3
     assert.deepStrictEqual(
-      [...Wav.segmentsOf(file.pieces, Wav.split(file, "wav", { start, end: start + 8 }).sound)].map((segment) =>
-        segment._tag === "Chunk" ? [segment.chunk.id, segment.start, segment.end] : segment
+      [...Wav.partsOf(file.pieces, Wav.split(file, "wav", { start, end: start + 8 }).sound)].map((part) =>
+        part._tag === "Chunk" ? [part.chunk.id, part.start, part.end] : part
       ),
       [
         ["14999", bytes - 3, bytes],
@@ -129,9 +129,9 @@ describe("Wav", () => {
       ]
     )
     const before = process.memoryUsage().heapUsed
-    let segments = 0
-    for (const _ of Wav.segmentsOf(file.pieces, { start: 0, end: Wav.size(file, "pcm") })) segments++
-    assert.strictEqual(segments, 20_000)
+    let parts = 0
+    for (const _ of Wav.partsOf(file.pieces, { start: 0, end: Wav.size(file, "pcm") })) parts++
+    assert.strictEqual(parts, 20_000)
     assert.isBelow(process.memoryUsage().heapUsed - before, 16 * 1024 * 1024)
   })
 })

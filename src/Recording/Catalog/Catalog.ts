@@ -10,10 +10,10 @@ import type { FileRow, Name } from "./IndexRows.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { keyOf, LiveOverlay } from "./LiveOverlay.ts"
-import { FileChunks, type Samples } from "./FileChunks.ts"
+import { FileChunks, type SampleRange } from "./FileChunks.ts"
 import {
   type AudioFileHead,
-  type FileMoment,
+  type FileSnapshot,
   headOf,
   make as openFile,
   pageSize,
@@ -86,7 +86,7 @@ export class Catalog extends Context.Service<
       uid: string,
       conversation: string,
       id: string,
-      near?: Samples
+      near?: SampleRange
     ): Effect.Effect<Option.Option<RecordedFile>, DbError>
   }
 >()("spillway/Recording/Catalog/Catalog") {
@@ -110,7 +110,7 @@ const keyIn = (cursor: string): Key => {
   return { start: Number(start), id }
 }
 
-const snapshot = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
+const durableChunks = (conversation: LiveConversation | undefined): ReadonlyArray<Chunk> =>
   [...(conversation?.chunks ?? [])].filter((chunk) => chunk.durable > 0).map((chunk) => chunk.toChunk())
 
 /** One page of audio files. `rows` were read with a limit of one more. */
@@ -206,7 +206,7 @@ const make = Effect.gen(function* () {
   const viewOf = Effect.fnUntraced(function* (uid: string, id: string, files: Files) {
     const find = Effect.map(rows.find(uid, id, files), Option.getOrUndefined)
     for (let attempt = 1; ; attempt++) {
-      const chunks = snapshot(live.get(uid, id))
+      const chunks = durableChunks(live.get(uid, id))
       const row = yield* find
       const view = yield* rows.view(uid, row, id, chunks)
       if (!view.hasRead || attempt === attempts || (yield* find)?.revision === row?.revision) return { row, view }
@@ -256,32 +256,32 @@ const make = Effect.gen(function* () {
     return Stream.concat(minutes, Stream.fromEffect(lost))
   }
 
-  const momentOf = Effect.fnUntraced(function* (uid: string, conversation: string, id: string) {
+  const snapshotOf = Effect.fnUntraced(function* (uid: string, conversation: string, id: string) {
     const { row, view } = yield* viewOf(uid, conversation, { id })
     const stored = row?.files[0]
     const state = stored === undefined ? undefined : view.fileOf(stored)
     const found = state ?? [...view.files].find((file) => Timeline.fileId(uid, conversation, file) === id)
     if (found === undefined) return undefined
     const revision = stored !== undefined && state !== undefined ? stored.revision : undefined
-    return { id, state: found, revision, view } satisfies FileMoment
+    return { id, state: found, revision, view } satisfies FileSnapshot
   })
 
-  /** As `momentOf`, in one query, for a conversation without live chunks. */
-  const storedMoment = Effect.fnUntraced(function* (name: Name, id: string, near: Samples | undefined) {
+  /** As `snapshotOf`, in one query, for a conversation without live chunks. */
+  const storedSnapshot = Effect.fnUntraced(function* (name: Name, id: string, near: SampleRange | undefined) {
     // Samples are positions to within one: the database rounds the start of the file.
     const wide = near === undefined ? undefined : { from: near.from - 1, to: near.to + 1 }
     const found = Option.getOrUndefined(yield* fileChunks.open(name, id, wide, pageSize))
     if (found === undefined) return undefined
     const { file, page } = found
     const known = near === undefined ? {} : { near: { ...near, page } }
-    return { id, state: file, revision: file.revision, view: new LiveOverlay(), ...known } satisfies FileMoment
+    return { id, state: file, revision: file.revision, view: new LiveOverlay(), ...known } satisfies FileSnapshot
   })
 
   return Catalog.of({
     list: Effect.fn("Catalog.list")(function* (uid, { before, files, limit }) {
       const known = new Map<string, ReadonlyArray<Chunk>>()
       for (const conversation of live.of(uid)) {
-        const chunks = snapshot(conversation)
+        const chunks = durableChunks(conversation)
         if (conversation.captures > 0 || chunks.length > 0) known.set(conversation.id, chunks)
       }
       const wanted = { before, limit: limit + 1, live: [...known.keys()] }
@@ -340,13 +340,13 @@ const make = Effect.gen(function* () {
     }),
     file: Effect.fnUntraced(function* (uid, conversation, id, near) {
       const name = { uid, conversation }
-      const isLive = snapshot(live.get(uid, conversation)).length > 0
-      const opened: FileMoment | undefined = isLive
-        ? yield* momentOf(uid, conversation, id)
-        : yield* storedMoment(name, id, near)
+      const isLive = durableChunks(live.get(uid, conversation)).length > 0
+      const opened: FileSnapshot | undefined = isLive
+        ? yield* snapshotOf(uid, conversation, id)
+        : yield* storedSnapshot(name, id, near)
       if (opened === undefined) return Option.none()
-      const page = (state: FileState, range: Samples, limit: number) => fileChunks.page(name, state, range, limit)
-      return Option.some(openFile(name, opened, momentOf(uid, conversation, id), page))
+      const page = (state: FileState, range: SampleRange, limit: number) => fileChunks.page(name, state, range, limit)
+      return Option.some(openFile(name, opened, snapshotOf(uid, conversation, id), page))
     })
   })
 })

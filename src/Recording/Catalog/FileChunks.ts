@@ -24,7 +24,7 @@ const Row = Schema.Struct({
 const Opened = Schema.Struct({ ...FileColumns.fields, rows: Schema.NullOr(Schema.Array(PlacedColumns)) })
 
 /** In samples; `to` is exclusive. */
-export interface Samples {
+export interface SampleRange {
   readonly from: number
   readonly to: number
 }
@@ -39,12 +39,12 @@ export class FileChunks extends Context.Service<
   FileChunks,
   {
     /** The first `limit` chunks (or one more) heard between positions `from` and `to`. */
-    page(name: Name, file: FileState, range: Samples, limit: number): Effect.Effect<Page, DbError>
+    page(name: Name, file: FileState, range: SampleRange, limit: number): Effect.Effect<Page, DbError>
     /** The row of the file, and with it the page of samples `near` of the file. None if the user has no such file. */
     open(
       name: Name,
       id: string,
-      near: Samples | undefined,
+      near: SampleRange | undefined,
       limit: number
     ): Effect.Effect<Option.Option<{ readonly file: FileRow; readonly page: Page }>, DbError>
   }

@@ -7,7 +7,7 @@ import type { Chunk } from "../Chunk.ts"
 import type { FileState } from "./IndexChange.ts"
 import type { Name } from "./IndexRows.ts"
 import type { LiveOverlay } from "./LiveOverlay.ts"
-import type { Page, Samples } from "./FileChunks.ts"
+import type { Page, SampleRange } from "./FileChunks.ts"
 import type { Placed } from "./LayoutMerge.ts"
 
 /** The file's bytes have changed since it was opened. */
@@ -44,18 +44,22 @@ export const pageSize = 32
 /** Reads of a page before a concurrently changing index fails it. */
 const attempts = 3
 
-export interface FileMoment {
+export interface FileSnapshot {
   readonly id: string
   readonly state: FileState
   /** Revision of the file's row; none if the file begins with live chunks. */
   readonly revision: number | undefined
   readonly view: LiveOverlay
   /** A page that was read together with the file's row, at least from sample `from` of the file to `to`. */
-  readonly near?: Samples & { readonly page: Page }
+  readonly near?: SampleRange & { readonly page: Page }
 }
 
 /** Whether the page has all chunks of the range, or at least the first ones. */
-const hasRange = ({ from, page: { rows }, to }: Samples & { readonly page: Page }, origin: number, range: Samples) => {
+const hasRange = (
+  { from, page: { rows }, to }: SampleRange & { readonly page: Page },
+  origin: number,
+  range: SampleRange
+) => {
   const last = rows.at(-1)
   const isFull = rows.length >= pageSize
   return (
@@ -78,7 +82,7 @@ export function headOf(id: string, state: FileState): AudioFileHead {
 }
 
 /** Growth at the end keeps the version; live chunks between stored ones change it. */
-const versionOf = ({ revision = 0, state, view }: FileMoment): string => {
+const versionOf = ({ revision = 0, state, view }: FileSnapshot): string => {
   const pieces = view.inserted(state)
   if (pieces.length === 0) return String(revision)
   const parts = pieces.map(({ chunk, placement: { at, heard, skip } }) => `${chunk.id} ${at} ${skip} ${heard}`)
@@ -95,15 +99,15 @@ const pieceOf = (origin: number, { chunk, placement: { at, heard, skip } }: Plac
 /** `now` reads the current state of the file; `page` reads rows of the index. */
 export function make(
   name: Name,
-  opened: FileMoment,
-  now: Effect.Effect<FileMoment | undefined, DbError>,
-  page: (state: FileState, range: Samples, limit: number) => Effect.Effect<Page, DbError>
+  opened: FileSnapshot,
+  now: Effect.Effect<FileSnapshot | undefined, DbError>,
+  page: (state: FileState, range: SampleRange, limit: number) => Effect.Effect<Page, DbError>
 ): RecordedFile {
   const head = headOf(opened.id, opened.state)
   const version = versionOf(opened)
   const origin = Placement.positionOf(head.start, head.sampleRate)
   const changed = Effect.suspend(() => new AudioFileChanged({ ...name, file: opened.id }))
-  let first: FileMoment | undefined = opened
+  let first: FileSnapshot | undefined = opened
 
   const read = Effect.fnUntraced(function* (
     from: number,
@@ -111,11 +115,11 @@ export function make(
   ): Effect.fn.Return<PiecePage, DbError | AudioFileChanged> {
     const range = { from: origin + from, to: origin + to }
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const moment: FileMoment | undefined = first ?? (yield* now)
+      const snapshot: FileSnapshot | undefined = first ?? (yield* now)
       first = undefined
-      if (moment === undefined || moment.state.start !== head.start || versionOf(moment) !== version)
+      if (snapshot === undefined || snapshot.state.start !== head.start || versionOf(snapshot) !== version)
         return yield* changed
-      const { near, revision, state, view } = moment
+      const { near, revision, state, view } = snapshot
       const stored = view.isAppended(state)
         ? { revision, rows: [] }
         : near !== undefined && hasRange(near, origin, range)
