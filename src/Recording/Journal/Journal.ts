@@ -291,17 +291,10 @@ const make = Effect.gen(function* () {
   const read = (chunk: JournalChunk, start: number, end: number, into?: ArrayBuffer) =>
     Effect.suspend(() => {
       const length = Math.max(0, Math.min(end, chunk.durable) - start)
-      const runs: Array<SegmentReader.Run> = []
-      let offset = 0
-      for (const { length: extentLength, position, segment } of chunk.extents) {
-        const from = Math.max(start, offset)
-        const to = Math.min(start + length, offset + extentLength)
-        if (from < to) runs.push({ segment, position: position + from - offset, length: to - from })
-        offset += extentLength
-        if (offset >= start + length) break
-      }
       const buffer = into !== undefined && into.byteLength >= length ? into : new ArrayBuffer(length)
-      return Effect.map(reader.read(runs, buffer), (read) => Buffer.from(read, 0, length))
+      return Effect.map(reader.read(chunk.extentsIn(start, start + length), buffer), (read) =>
+        Buffer.from(read, 0, length)
+      )
     })
 
   return Journal.of({

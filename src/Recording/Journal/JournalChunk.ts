@@ -106,6 +106,20 @@ export class JournalChunk {
     this.durable += extent.length
   }
 
+  /** Where the audio from byte `start` to `end` (exclusive) is in the segments, in order. */
+  extentsIn(start: number, end: number): ReadonlyArray<Extent> {
+    const found: Array<Extent> = []
+    let offset = 0
+    for (const { length, position, segment } of this.extents) {
+      if (offset >= end) break
+      const from = Math.max(start, offset)
+      const to = Math.min(end, offset + length)
+      if (from < to) found.push({ segment, position: position + from - offset, length: to - from })
+      offset += length
+    }
+    return found
+  }
+
   #encodeHead(): Buffer {
     const { codec, conversation, origin, sampleRate, uid } = this
     return encodeHead({

@@ -31,6 +31,25 @@ interface Scanned {
   readonly hasMore: boolean
 }
 
+/** Adds the audio of a record to its chunk. False if the chunk is unknown, unless a record must begin there. */
+const addPiece = (found: Map<string, Found>, record: JournalRecord, extent: Extent, isBoundary: boolean): boolean => {
+  const id = hex(record.id)
+  const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
+  if (entry === undefined) return false
+  found.set(id, entry)
+  entry.clockShift = Math.max(entry.clockShift, record.clockShift)
+  entry.pieces.push({ chunkOffset: record.chunkOffset, extent })
+  return true
+}
+
+/** Where the scan resumes after an invalid record at `at`, and whether a record must begin there. */
+const resumeAfter = (window: Buffer, at: number, isBoundary: boolean) => {
+  const claimed = isBoundary ? claimedEnd(window, at) : undefined
+  if (claimed !== undefined && isRecord(readRecord(window, claimed))) return { at: claimed, isBoundary }
+  const next = window.indexOf(magicBytes, at + 1)
+  return { at: next === -1 ? Math.max(at + 1, window.length - magicBytes.length + 1) : next, isBoundary: false }
+}
+
 /**
  * Reads one segment. After an invalid record, the scan resumes at that record's claimed end if a valid record is there, else
  * at the next record of a known chunk. Audio could be crafted to look like records, but ids of chunks are secret.
@@ -51,22 +70,9 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
     while (at < filled) {
       const record = readRecord(window, at)
       if (isRecord(record)) {
-        const id = hex(record.id)
-        if (record.audioLength === 0 && isBoundary) {
-          skipped += base + at - good
-          at = record.audioOffset
-          good = base + at
-          hasMore = false
-          continue
-        }
-        const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
-        if (entry !== undefined) {
-          found.set(id, entry)
-          entry.clockShift = Math.max(entry.clockShift, record.clockShift)
-          entry.pieces.push({
-            chunkOffset: record.chunkOffset,
-            extent: { segment, position: base + record.audioOffset, length: record.audioLength }
-          })
+        const extent = { segment, position: base + record.audioOffset, length: record.audioLength }
+        const isEmpty = isBoundary && record.audioLength === 0
+        if (isEmpty || addPiece(found, record, extent, isBoundary)) {
           skipped += base + at - good
           at = record.audioOffset + record.audioLength
           good = base + at
@@ -79,14 +85,7 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
         // The next window begins here and has room for any record.
         break
       }
-      const claimed = isBoundary ? claimedEnd(window, at) : undefined
-      if (claimed !== undefined && isRecord(readRecord(window, claimed))) {
-        at = claimed
-        continue
-      }
-      isBoundary = false
-      const next = window.indexOf(magicBytes, at + 1)
-      at = next === -1 ? Math.max(at + 1, filled - magicBytes.length + 1) : next
+      ;({ at, isBoundary } = resumeAfter(window, at, isBoundary))
     }
     base += at
   }

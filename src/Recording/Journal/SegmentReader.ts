@@ -1,17 +1,12 @@
 /**
- * Reads runs of segments in dedicated threads. A chunk has about 120 runs. Synchronous reads block the event loop on a page
- * cache miss; one asynchronous call per run costs ten times as much as one message for all, and competes with the commit's
+ * Reads extents in dedicated threads. A chunk has about 120 extents. Synchronous reads block the event loop on a page
+ * cache miss; one asynchronous call per extent costs ten times as much as one message for all, and competes with the commit's
  * writes for the thread pool.
  */
 import { Effect, Schedule } from "effect"
 import { Worker } from "node:worker_threads"
-import { JournalError, type Segment } from "./Segment.ts"
-
-export interface Run {
-  readonly segment: Segment
-  readonly position: number
-  readonly length: number
-}
+import type { Extent } from "./JournalChunk.ts"
+import { JournalError } from "./Segment.ts"
 
 /** Most threads, of 17 MB each. One reads hundreds of chunks a second from the page cache; slow disks need more. */
 const threads = 4
@@ -22,33 +17,33 @@ const silentSeconds = 10
 /** Age of the oldest request at which another thread is started. */
 const behindMillis = 250
 
-/** Most runs of a listener's read; these are read without a thread, so they never wait behind whole chunks. */
-const fewRuns = 16
+/** Most extents of a listener's read; these are read without a thread, so they never wait behind whole chunks. */
+const fewExtents = 16
 
 const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 }
 
 interface ReadRequest {
   readonly id: number
-  /** File descriptor, position and length of each run. The runs fill the buffer consecutively. */
-  readonly runs: Float64Array
+  /** File descriptor, position and length of each extent. The extents fill the buffer consecutively. */
+  readonly extents: Float64Array
   readonly buffer: ArrayBuffer
 }
 
 interface ReadReply {
   readonly id: number
   readonly buffer: ArrayBuffer
-  /** Index of the failed run. Without a cause, the file ended within the run. */
-  readonly failed?: { readonly run: number; readonly cause?: unknown }
+  /** Index of the failed extent. Without a cause, the file ended within the extent. */
+  readonly failed?: { readonly extent: number; readonly cause?: unknown }
 }
 
 interface Pending {
   readonly since: number
-  readonly runs: ReadonlyArray<Run>
+  readonly extents: ReadonlyArray<Extent>
   readonly resume: (effect: Effect.Effect<ArrayBuffer, JournalError>) => void
 }
 
-const readError = (runs: ReadonlyArray<Run>, cause: Error) =>
-  new JournalError({ operation: "read", path: runs[0]?.segment.path ?? "", cause })
+const readError = (extents: ReadonlyArray<Extent>, cause: Error) =>
+  new JournalError({ operation: "read", path: extents[0]?.segment.path ?? "", cause })
 
 class Thread {
   readonly #worker: Worker
@@ -80,13 +75,15 @@ class Thread {
     return oldest !== undefined && performance.now() - oldest.since > behindMillis
   }
 
-  send(runs: ReadonlyArray<Run>, buffer: ArrayBuffer, resume: Pending["resume"]): void {
+  send(extents: ReadonlyArray<Extent>, buffer: ArrayBuffer, resume: Pending["resume"]): void {
     const id = ++this.#ids
     if (this.#pending.size === 0) this.#silent = 0
-    const numbers = Float64Array.from(runs.flatMap(({ length, position, segment }) => [segment.fd, position, length]))
-    this.#pending.set(id, { runs, resume, since: performance.now() })
-    for (const { segment } of runs) segment.hold()
-    const request: ReadRequest = { id, runs: numbers, buffer }
+    const numbers = Float64Array.from(
+      extents.flatMap(({ length, position, segment }) => [segment.fd, position, length])
+    )
+    this.#pending.set(id, { extents, resume, since: performance.now() })
+    for (const { segment } of extents) segment.hold()
+    const request: ReadRequest = { id, extents: numbers, buffer }
     this.#worker.postMessage(request, [buffer])
   }
 
@@ -110,7 +107,7 @@ class Thread {
     this.#silent = 0
     const pending = this.#take(id)
     if (failed === undefined) return pending?.resume(Effect.succeed(buffer))
-    const segment = pending?.runs[failed.run]?.segment
+    const segment = pending?.extents[failed.extent]?.segment
     if (segment === undefined) return
     const { cause } = failed
     pending?.resume(
@@ -127,29 +124,29 @@ class Thread {
   }
 
   /** Without effect if the request has failed before. */
-  #fail({ resume, runs }: Pending, cause: Error): void {
-    resume(readError(runs, cause))
+  #fail({ resume, extents }: Pending, cause: Error): void {
+    resume(readError(extents, cause))
   }
 
   #take(id: number): Pending | undefined {
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
-    for (const { segment } of pending?.runs ?? []) segment.release()
+    for (const { segment } of pending?.extents ?? []) segment.release()
     return pending
   }
 }
 
 export interface SegmentReader {
   /**
-   * Fills the buffer with the runs, consecutively. The buffer may be detached: use the result instead, and neither after a
+   * Fills the buffer with the extents, consecutively. The buffer may be detached: use the result instead, and neither after a
    * failure. Segments stay open until the read ends, also when the caller is interrupted.
    */
-  readonly read: (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => Effect.Effect<ArrayBuffer, JournalError>
+  readonly read: (extents: ReadonlyArray<Extent>, buffer: ArrayBuffer) => Effect.Effect<ArrayBuffer, JournalError>
 }
 
-const readFew = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) => {
+const readFew = (extents: ReadonlyArray<Extent>, buffer: ArrayBuffer) => {
   let end = 0
-  const reads = runs.map(({ length, position, segment }) => {
+  const reads = extents.map(({ length, position, segment }) => {
     const target = new Uint8Array(buffer, end, length)
     end += length
     return Effect.flatMap(segment.read(target, position), (count) => (count < length ? segment.tooShort : Effect.void))
@@ -176,16 +173,16 @@ export const make = Effect.fnUntraced(function* (script = new URL("./ReadThread.
     running = [...running, started]
     return started
   }
-  const readMany = (runs: ReadonlyArray<Run>, buffer: ArrayBuffer) =>
+  const readMany = (extents: ReadonlyArray<Extent>, buffer: ArrayBuffer) =>
     Effect.callback<ArrayBuffer, JournalError>((resume) => {
-      const deleted = runs.find(({ segment }) => segment.closedError !== undefined)?.segment.closedError
+      const deleted = extents.find(({ segment }) => segment.closedError !== undefined)?.segment.closedError
       if (deleted !== undefined) return resume(deleted)
       const thread = idlest()
-      if (thread === undefined) resume(readError(runs, new Error("no reader thread responds")))
-      else thread.send(runs, buffer, resume)
+      if (thread === undefined) resume(readError(extents, new Error("no reader thread responds")))
+      else thread.send(extents, buffer, resume)
     })
   const reader: SegmentReader = {
-    read: (runs, buffer) => (runs.length <= fewRuns ? readFew : readMany)(runs, buffer)
+    read: (extents, buffer) => (extents.length <= fewExtents ? readFew : readMany)(extents, buffer)
   }
   return reader
 })

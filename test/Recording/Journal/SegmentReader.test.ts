@@ -4,6 +4,7 @@ import { Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
+import type { Extent } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { create } from "../../../src/Recording/Journal/Segment.ts"
 import * as SegmentReader from "../../../src/Recording/Journal/SegmentReader.ts"
 import { ramp } from "../support/TestNode.ts"
@@ -19,33 +20,33 @@ const segment = Effect.gen(function* () {
   return made
 })
 
-/** The same bytes in many runs, which a thread reads. */
-const inPieces = ({ length, position, segment }: SegmentReader.Run, pieces = 50): ReadonlyArray<SegmentReader.Run> =>
+/** The same bytes in many extents, which a thread reads. */
+const inPieces = ({ length, position, segment }: Extent, pieces = 50): ReadonlyArray<Extent> =>
   Array.from({ length: pieces }, (_, index) => {
     const [from, to] = [index, index + 1].map((edge) => Math.floor((length * edge) / pieces))
     return { segment, position: position + (from ?? 0), length: (to ?? 0) - (from ?? 0) }
   })
 
 for (const pieces of [1, 50]) {
-  it.live(`returns the runs in order: ${pieces * 3} runs`, () =>
+  it.live(`returns the extents in order: ${pieces * 3} extents`, () =>
     Effect.gen(function* () {
       const made = yield* segment
       const reader = yield* SegmentReader.make()
-      const runs = [
+      const extents = [
         { segment: made, position: 5, length: 100 },
         { segment: made, position: 1_000_000, length: 300 },
         { segment: made, position: 0, length: 200 }
       ]
       const read = yield* reader.read(
-        runs.flatMap((run) => inPieces(run, pieces)),
+        extents.flatMap((extent) => inPieces(extent, pieces)),
         new ArrayBuffer(600)
       )
-      const expected = runs.map(({ length, position }) => bytes.subarray(position, position + length))
+      const expected = extents.map(({ length, position }) => bytes.subarray(position, position + length))
       assert.isTrue(Buffer.from(read).equals(Buffer.concat(expected)))
     }).pipe(Effect.scoped)
   )
 
-  it.live(`fails for bytes beyond the file, and for a deleted file: ${pieces} runs`, () =>
+  it.live(`fails for bytes beyond the file, and for a deleted file: ${pieces} extents`, () =>
     Effect.gen(function* () {
       const made = yield* segment
       const reader = yield* SegmentReader.make()
@@ -58,13 +59,14 @@ for (const pieces of [1, 50]) {
   )
 
   it.live(
-    `keeps the file open until it is read, even when it is deleted and the reader is interrupted: ${pieces} runs`,
+    `keeps the file open until it is read, even when it is deleted and the reader is interrupted: ${pieces} extents`,
     () =>
       Effect.gen(function* () {
         const made = yield* segment
         const reader = yield* SegmentReader.make()
-        const runs = inPieces({ segment: made, position: 0, length: 2_000_000 }, pieces)
-        const start = () => Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)), { startImmediately: true })
+        const extents = inPieces({ segment: made, position: 0, length: 2_000_000 }, pieces)
+        const start = () =>
+          Effect.forkChild(reader.read(extents, new ArrayBuffer(2_000_000)), { startImmediately: true })
         const [abandoned, read] = [yield* start(), yield* start()]
         const interrupting = yield* Effect.forkChild(Fiber.interrupt(abandoned), { startImmediately: true })
         yield* made.retire
@@ -79,10 +81,10 @@ it.live("does not block the event loop while it reads whole chunks", () =>
   Effect.gen(function* () {
     const made = yield* segment
     const reader = yield* SegmentReader.make()
-    const runs = inPieces({ segment: made, position: 0, length: 2_000_000 }, 120)
-    yield* reader.read(runs, new ArrayBuffer(2_000_000))
+    const extents = inPieces({ segment: made, position: 0, length: 2_000_000 }, 120)
+    yield* reader.read(extents, new ArrayBuffer(2_000_000))
     const reads = yield* Effect.forEach(Array.from({ length: 32 }), () =>
-      Effect.forkChild(reader.read(runs, new ArrayBuffer(2_000_000)), { startImmediately: true })
+      Effect.forkChild(reader.read(extents, new ArrayBuffer(2_000_000)), { startImmediately: true })
     )
     // A result arrives as an event, so only a read on this thread can have ended.
     assert.isTrue(reads.every((read) => read.pollUnsafe() === undefined))
@@ -94,11 +96,11 @@ it.live("fails the requests of a thread that dies, and starts another one", () =
   Effect.gen(function* () {
     const made = yield* segment
     const reader = yield* SegmentReader.make(new URL("../support/EndingThread.mjs", import.meta.url))
-    const runs = inPieces({ segment: made, position: 0, length: 100 })
+    const extents = inPieces({ segment: made, position: 0, length: 100 })
     for (let attempt = 0; attempt < 3; attempt++) {
       const exits = yield* Effect.forEach(
         Array.from({ length: 20 }),
-        () => Effect.exit(reader.read(runs, new ArrayBuffer(100))),
+        () => Effect.exit(reader.read(extents, new ArrayBuffer(100))),
         { concurrency: "unbounded" }
       )
       assert.isTrue(exits.every(Exit.isFailure))
@@ -122,7 +124,7 @@ it.effect("fails the requests of a silent thread, replaces it, and has at most f
       (pipe) => Effect.sync(() => Fs.closeSync(pipe))
     )
     const reader = yield* SegmentReader.make(new URL("../support/StuckThread.mjs", import.meta.url))
-    const read = (from: SegmentReader.Run["segment"], position: number) =>
+    const read = (from: Extent["segment"], position: number) =>
       reader.read(inPieces({ segment: from, position, length: 100 }), new ArrayBuffer(100))
     const expected = bytes.subarray(7, 107)
     for (let stuck = 1; stuck <= 4; stuck++) {

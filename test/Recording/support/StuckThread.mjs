@@ -8,8 +8,8 @@ import { parentPort } from "node:worker_threads"
 // A process writes the line, so the thread is in its system call by then.
 const hang = "echo >> stuck; exec timeout 60 head -c 1 pipe"
 
-parentPort?.on("message", ({ runs }) => {
-  if (runs[1] === 0) execFileSync("sh", ["-c", hang], { cwd: process.env["STUCK_THREAD_DIRECTORY"] })
+parentPort?.on("message", ({ extents }) => {
+  if (extents[1] === 0) execFileSync("sh", ["-c", hang], { cwd: process.env["STUCK_THREAD_DIRECTORY"] })
 })
 
 await import("../../../src/Recording/Journal/ReadThread.mjs")
