@@ -5,7 +5,7 @@ import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
-import { Body, Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
+import { Problem, ProblemRules, RangeRequest, ResponseBody, rule } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { AudioFileChanged } from "../Recording.ts"
@@ -125,7 +125,7 @@ const respond = Effect.fnUntraced(function* (
   }
   const streaming = { ...(yield* DbCaller), isStreaming: true }
   return yield* Effect.provideService(
-    Body.send(request, head, { first, next, onSent: ReadBuffers.giveBack }),
+    ResponseBody.send(request, head, { first, next, onSent: ReadBuffers.giveBack }),
     DbCaller,
     streaming
   )

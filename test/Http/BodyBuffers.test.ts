@@ -1,4 +1,4 @@
-/** `src/Http/Body.ts` with reused buffers, over real sockets: every listener gets its own bytes, however its connection ends. */
+/** `src/Http/ResponseBody.ts` with reused buffers, over real sockets: every listener gets its own bytes, however its connection ends. */
 import { once } from "node:events"
 import * as net from "node:net"
 import { assert, layer } from "@effect/vitest"
@@ -7,7 +7,7 @@ import { HttpRouter, HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { Seats } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
-import { Body } from "../../src/Http.ts"
+import { ResponseBody } from "../../src/Http.ts"
 import { Keys } from "../../src/Auth/Keys.ts"
 import { ReadBuffers } from "../../src/Storage.ts"
 import { seed } from "../support/Seed.ts"
@@ -45,7 +45,7 @@ const bodies = Effect.gen(function* () {
         return Effect.as(state.onNext(piece++), [bytes])
       })
       const first = (yield* read) ?? []
-      return yield* Body.send(
+      return yield* ResponseBody.send(
         request,
         { status: 200, headers: {}, length: pieces * pieceBytes },
         { first, next: read, onSent: ReadBuffers.giveBack }

@@ -10,7 +10,7 @@ import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 /** Sent together. */
 export type Pieces = ReadonlyArray<Uint8Array>
 
-export interface Body<E> {
+export interface ResponseBody<E> {
   readonly first: Pieces
   /** Undefined at the end. Called for more while the pieces before are being sent. */
   readonly next: Effect.Effect<Pieces | undefined, E>
@@ -68,7 +68,7 @@ const cut = (response: ServerResponse) => (exit: Exit.Exit<unknown, unknown>) =>
 export const send = Effect.fnUntraced(function* <E>(
   request: HttpServerRequest.HttpServerRequest,
   { headers, length, status }: Head,
-  { first, next, onSent }: Body<E>
+  { first, next, onSent }: ResponseBody<E>
 ) {
   const response = NodeHttpServerRequest.toServerResponse(request)
   if (!(response instanceof ServerResponse)) return yield* Effect.die(new Error("not a response of HTTP/1.1"))

@@ -5,7 +5,7 @@ import { assert, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Option } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
-import { Body } from "../../src/Http.ts"
+import { ResponseBody } from "../../src/Http.ts"
 import { Keys } from "../../src/Auth/Keys.ts"
 import { served } from "./support/Served.ts"
 
@@ -28,7 +28,7 @@ const reset = (pieces: ReadonlyArray<Uint8Array>) =>
 
 const route = HttpRouter.add("GET", "/body", (request) => {
   const [first = new Uint8Array(0), ...rest] = state.pieces
-  return Body.send(
+  return ResponseBody.send(
     request,
     { status: 200, headers: {}, length: state.pieces.reduce((sum, { length }) => sum + length, 0) },
     {
