@@ -36,8 +36,8 @@ const pcm = 1
 const extensible = 0xfffe
 const bytesPerSample = 2
 const leastRate = 8_000
-const mostRate = 48_000
-const mostChannels = 8
+const maxRate = 48_000
+const maxChannels = 8
 /** Files with more chunks, or more ID3 tags, are unsupported. */
 const maxChunks = 1_000
 const maxTags = 16
@@ -110,9 +110,9 @@ const isSupported = ({ bits, channels, coding, sampleRate }: Format): boolean =>
   coding === pcm &&
   bits === 8 * bytesPerSample &&
   channels >= 1 &&
-  channels <= mostChannels &&
+  channels <= maxChannels &&
   sampleRate >= leastRate &&
-  sampleRate <= mostRate
+  sampleRate <= maxRate
 
 const describe = ({ bits, channels, coding, sampleRate }: Format): string =>
   `a WAV file with ${bits}-bit ${codings[coding] ?? `coding ${coding}`}, ${channels} ${channels === 1 ? "channel" : "channels"}, ${sampleRate} Hz`

@@ -21,7 +21,7 @@ export const bytesPerSample = 2
 const riffSize = 44
 const rf64Size = 80
 
-/** Most bytes of audio in a RIFF file: its 32-bit size field includes 36 bytes of the header. */
+/** Largest size of the audio in a RIFF file: its 32-bit size field includes 36 bytes of the header. */
 const riffLimit = 0xffff_ffff - 36
 
 /** Marks a 32-bit size of an RF64 header as stored in the `ds64` chunk. */

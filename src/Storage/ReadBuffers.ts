@@ -3,7 +3,7 @@
  * process: the collector then ran after every 18 MB, for a third of the time.
  */
 
-/** Most idle bytes. More that is given back is left to the garbage collector. */
+/** Bound of the idle bytes. Buffers beyond it are left to the garbage collector. */
 const maxIdleBytes = 8 * 1024 * 1024
 
 /** Smaller buffers are not kept: making them costs less than a long search. */

@@ -14,7 +14,7 @@ const segmentSize = 200
 /** Google Cloud Storage allows 8 KiB of custom metadata per object. */
 const metadataSize = 8_192
 
-/** Most sources of one compose, whose heads are all in memory: more than a day of one-minute chunks. */
+/** Bound of the sources of one compose, whose heads are all in memory: more than a day of one-minute chunks. */
 const sourcesSize = 10_000
 
 const segment = new RegExp(`^[A-Za-z0-9._-]{1,${segmentSize}}$`)

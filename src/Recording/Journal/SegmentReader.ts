@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads"
 import type { Extent } from "./JournalChunk.ts"
 import { JournalError } from "./Segment.ts"
 
-/** Most threads, of 17 MB each. One reads hundreds of chunks a second from the page cache; slow disks need more. */
+/** Bound of the threads, of 17 MB each. One reads hundreds of chunks a second from the page cache; slow disks need more. */
 const threads = 4
 
 /** Seconds without a reply after which a thread is abandoned, as long as the store's stall timeout. */
@@ -17,7 +17,7 @@ const silentSeconds = 10
 /** Age of the oldest request at which another thread is started. */
 const behindMillis = 250
 
-/** Most extents of a listener's read; these are read without a thread, so they never wait behind whole chunks. */
+/** A listener's read of at most this many extents needs no thread, so that it never waits behind whole chunks. */
 const fewExtents = 16
 
 const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 }

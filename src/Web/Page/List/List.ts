@@ -22,7 +22,7 @@ const pageSize = 20
 const largestPage = 100
 const pollMillis = 2_000
 const hiddenMillis = 15_000
-/** Most conversations in the list. Older ones are reachable by URL or with the command line. */
+/** Bound of the list. Older ones are reachable by URL or with the command line. */
 export const maxConversations = 2_000
 
 const page = (limit: number, before: string | null, signal: AbortSignal): Promise<Model.Conversations> =>

@@ -38,7 +38,7 @@ export interface Job {
 /** The newest first. */
 export const jobs = new Store<ReadonlyArray<Job>>([])
 
-/** Most jobs shown; beyond this, the oldest finished ones are removed. */
+/** Bound of the jobs that are shown; beyond it, the oldest finished ones are removed. */
 const maxJobs = 20
 const maxFilesAtOnce = 3
 const storePollMillis = 1_500

@@ -19,7 +19,7 @@ export interface Progress {
   readonly reason: string
 }
 
-/** Most samples in a message, well below the server's bound of 1 MiB. */
+/** Samples in the longest message, well below the server's bound of 1 MiB. */
 const maxFrameSamples = 128 * 1024
 const maxFrameSeconds = 4
 const minFrameSeconds = 0.1
