@@ -24,6 +24,8 @@ interface Level {
 const serverCore = "0"
 const otherCore = "1"
 const ticksPerSecond = 100
+/** Seconds over which RSS is sampled: it varies by the uploads in progress. */
+const rssSamples = 20
 
 const pin = (pid: number, core: string) => execFileSync("taskset", ["-apc", core, String(pid)], { stdio: "ignore" })
 
@@ -44,6 +46,8 @@ const rssOf = (pid: number) => {
   return Number(kilobytes ?? 0) / 1024
 }
 
+const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
 const runLoad = (options: LoadOptions) =>
@@ -59,7 +63,7 @@ const runLoad = (options: LoadOptions) =>
     )
   })
 
-/** One level on a running server: CPU over the steady part, RSS at its end. */
+/** One level on a running server: CPU over the steady part, RSS as the median of its last seconds. */
 const measure = async (
   pid: number,
   shape: Omit<LoadOptions, "port" | "key">,
@@ -70,9 +74,15 @@ const measure = async (
   const running = runLoad({ ...shape, ...target })
   await pause(shape.rampSeconds * 1000)
   const [cpuBefore, began] = [cpuOf(pid), performance.now()]
-  await pause(shape.seconds * 1000 - 500)
+  const samples = Math.min(rssSamples, shape.seconds - 1)
+  await pause((shape.seconds - samples) * 1000 - 500)
+  const rss: Array<number> = []
+  while (rss.length < samples) {
+    await pause(1_000)
+    rss.push(rssOf(pid))
+  }
   const cpu = (cpuOf(pid) - cpuBefore) / ((performance.now() - began) / 1000)
-  const rssMB = rssOf(pid)
+  const rssMB = median(rss)
   const load = await running
   return { captures: shape.captures, cpu, rssMB, baseMB, load, storedChunks: await storedChunks() }
 }
@@ -134,8 +144,6 @@ const row = (name: string, level: Level) =>
     level.live.max.toFixed(0).padStart(8),
     `${((level.load.lateFrames / Math.max(1, level.load.frames)) * 100).toFixed(1)} %`.padStart(7)
   ].join(" ")
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
 /** No failures, and everything acknowledged in time. */
 const sustained = ({ load }: Level) =>

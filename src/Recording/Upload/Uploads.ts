@@ -120,7 +120,9 @@ const make = Effect.gen(function* () {
   const takeBuffer = (bytes: number): ArrayBuffer => {
     const index = buffers.findIndex(({ byteLength }) => byteLength >= bytes)
     const [pooled] = index === -1 ? [] : buffers.splice(index, 1)
-    return pooled ?? new ArrayBuffer(Math.max(bytes, usualBytes))
+    const size = Math.max(bytes, usualBytes)
+    // V8 maps the memory of a resizable buffer apart from the C heap, so that the system gets it back when it is freed.
+    return pooled ?? new ArrayBuffer(size, { maxByteLength: size })
   }
   /** Not called after a failure, when a write may still read the buffer. */
   const returnBuffer = (buffer: ArrayBuffer): void => {

@@ -329,6 +329,26 @@ it.live("holds the audio of four chunks at most once the store has them, however
   }).pipe(inWorld)
 )
 
+it.live("reads chunks into memory apart from the C heap, which keeps what it once took from the system", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const areResizable: Array<boolean> = []
+    const put: Hooks["put"] = (put, _key, body) => {
+      if (body instanceof Uint8Array) areResizable.push(body.buffer instanceof ArrayBuffer && body.buffer.resizable)
+      return put
+    }
+    yield* Effect.gen(function* () {
+      for (let index = 0; index < 6; index++) yield* record(800, 0, `c${index}`)
+      yield* idle
+      assert.deepStrictEqual(
+        areResizable,
+        Array.from({ length: 6 }, () => true)
+      )
+      assert.strictEqual(yield* storedOf("u"), 6)
+    }).pipe(Effect.provide(node(dataDir, { put })))
+  }).pipe(inWorld)
+)
+
 it.live("uploads the last chunk of a capture that ended before its audio was durable", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
