@@ -28,6 +28,9 @@ export class Deletion extends Context.Service<
     /** Waits until something is due, at most `limit`. An earlier tombstone that this node schedules ends the wait. */
     waitForDue(limit: Duration.Duration): Effect.Effect<void, DbError>
     readonly backlog: Effect.Effect<Backlog, DbError>
+    readonly dueTimes: Tombstones["Service"]["dueTimes"]
+    /** Objects that this node has deleted since its start. */
+    readonly deleted: Effect.Effect<number>
     readonly list: Tombstones["Service"]["list"]
     readonly retry: Tombstones["Service"]["retry"]
     readonly discard: Tombstones["Service"]["discard"]
@@ -43,7 +46,7 @@ export class Deletion extends Context.Service<
 const make = Effect.gen(function* () {
   const tombstones = yield* Tombstones
   const clock = yield* Clock.Clock
-  const { idle, sweep } = yield* Sweep.make
+  const { deleted, idle, sweep } = yield* Sweep.make
   /** Monotonic milliseconds at which the current wait ends. */
   let wakeAt = Infinity
   /** At most one signal: a wait that is shortened twice looks once. */
@@ -81,6 +84,6 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => wakeBy(now()))
     )
 
-  const { backlog, cancel, discard, list } = tombstones
-  return Deletion.of({ schedule, cancel, sweep, idle, waitForDue, backlog, list, retry, discard })
+  const { backlog, cancel, discard, dueTimes, list } = tombstones
+  return Deletion.of({ schedule, cancel, sweep, idle, waitForDue, backlog, dueTimes, deleted, list, retry, discard })
 })

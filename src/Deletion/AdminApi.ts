@@ -20,12 +20,17 @@ export const DeletionInfo = Schema.Struct({
   last_error: Schema.NullOr(Schema.String)
 }).annotate({ identifier: "Deletion" })
 
-/** `pending` above 10,000 is an estimate. `due` and `dead` are counted to 10,000. */
+/**
+ * `pending` above 10,000 is an estimate. `due`, `dead` and `due_within` are counted to 10,000. `due_within`: when the others
+ * will be due. `deleted_by_node`: objects that the answering node has deleted since its start.
+ */
 const BacklogInfo = Schema.Struct({
   pending: Schema.Int,
   due: Schema.Int,
   oldest_due_seconds: Schema.Finite,
-  dead: Schema.Int
+  due_within: Schema.Struct({ minute: Schema.Int, hour: Schema.Int, day: Schema.Int, later: Schema.Int }),
+  dead: Schema.Int,
+  deleted_by_node: Schema.Int
 }).annotate({ identifier: "DeletionBacklog" })
 
 /** `next`: the `after` of the next page, null on the last one. */

@@ -42,15 +42,19 @@ const group = HttpApiBuilder.group(
     return handlers.handleAll({
       list: Effect.fnUntraced(function* ({ query: { after, limit = defaultLimit, state = "pending", uid } }) {
         yield* admin
-        const [backlog, page] = yield* answer(
-          Effect.all([deletion.backlog, deletion.list({ state, uid, after, limit })], { concurrency: 2 })
+        const [backlog, dueTimes, page] = yield* answer(
+          Effect.all([deletion.backlog, deletion.dueTimes, deletion.list({ state, uid, after, limit })], {
+            concurrency: 3
+          })
         )
         return {
           backlog: {
             pending: backlog.pending,
             due: backlog.due,
             oldest_due_seconds: Duration.toSeconds(backlog.oldestDue),
-            dead: backlog.dead
+            due_within: dueTimes,
+            dead: backlog.dead,
+            deleted_by_node: yield* deletion.deleted
           },
           deletions: page.tombstones.map(info),
           next: page.next ?? null

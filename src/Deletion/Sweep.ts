@@ -140,5 +140,9 @@ export const make = Effect.gen(function* () {
     })
   )
 
-  return { sweep, idle: FiberSet.awaitEmpty(batches) }
+  return {
+    sweep,
+    idle: FiberSet.awaitEmpty(batches),
+    deleted: Effect.map(Metric.value(deleted), ({ count }) => Number(count))
+  }
 })

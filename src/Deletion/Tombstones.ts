@@ -1,6 +1,6 @@
 /** The rows of tombstones: which objects are to be deleted, and when. */
 import { Context, Duration, Effect, Layer, Schema } from "effect"
-import type { SqlClient } from "effect/sql"
+import type { SqlClient, Statement } from "effect/sql"
 import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
 
@@ -53,6 +53,10 @@ export interface Backlog {
   readonly dead: number
 }
 
+/** Pending tombstones that are not due yet, by when they will be: within a minute, an hour, a day, or later. */
+const DueTimes = Schema.Struct({ minute: Schema.Int, hour: Schema.Int, day: Schema.Int, later: Schema.Int })
+export type DueTimes = typeof DueTimes.Type
+
 export class Tombstones extends Context.Service<
   Tombstones,
   Pick<Claims.Claims<DoomedObject>, "claim" | "complete" | "fail" | "extend" | "nextDue"> & {
@@ -73,6 +77,8 @@ export class Tombstones extends Context.Service<
     /** Removes the tombstone; the object stays. False as for `retry`. */
     discard(id: string): Effect.Effect<boolean, DbError>
     readonly backlog: Effect.Effect<Backlog, DbError>
+    /** Each counted to `maxCounted`. */
+    readonly dueTimes: Effect.Effect<DueTimes, DbError>
   }
 >()("spillway/Deletion/Tombstones") {
   static readonly layer = Layer.effect(
@@ -108,6 +114,7 @@ const Counts = Schema.Struct({
   oldest: Schema.NullOr(Schema.Finite),
   dead: Schema.Int
 })
+const decodeDueTimes = Schema.decodeUnknownEffect(Schema.Tuple([DueTimes]))
 const decodeCounts = Schema.decodeUnknownEffect(Schema.Tuple([Counts]))
 
 /** No claim of a tombstone is in progress. */
@@ -208,17 +215,18 @@ const make = Effect.gen(function* () {
     return rows.length > 0
   })
 
+  /** The order makes the planner read an index, whatever the statistics say. */
+  const countOf = (sql: SqlClient.SqlClient, condition: Statement.Fragment, at: string) => sql`(
+    SELECT count(*)::int
+    FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
+  )`
+
   const backlog = Effect.suspend(() =>
     db.read("Tombstones.backlog", (sql) => {
-      // The order makes the planner read an index, whatever the statistics say.
-      const some = (condition: ReturnType<typeof claims.isAhead>, at: string) => sql`(
-        SELECT count(*)::int
-        FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
-      )`
       const due = sql`${claims.isAhead(sql)} AND due_at <= now()`
       return sql`
-        SELECT ${some(claims.isAhead(sql), "due_at")} AS pending, ${some(due, "due_at")} AS due,
-          ${some(sql`dead_at IS NOT NULL`, "dead_at")} AS dead,
+        SELECT ${countOf(sql, claims.isAhead(sql), "due_at")} AS pending, ${countOf(sql, due, "due_at")} AS due,
+          ${countOf(sql, sql`dead_at IS NOT NULL`, "dead_at")} AS dead,
           (SELECT extract(epoch FROM now() - due_at)::float8 FROM tombstones WHERE ${due} ORDER BY due_at, id LIMIT 1) AS oldest,
           pg_stat_get_live_tuples('tombstones'::regclass)::float8 AS estimate`.pipe(
         Effect.flatMap(decodeCounts),
@@ -234,6 +242,21 @@ const make = Effect.gen(function* () {
     }))
   )
 
+  const dueTimes = Effect.map(
+    db.read("Tombstones.dueTimes", (sql) => {
+      const between = (after: string, until: string) =>
+        countOf(sql, sql`due_at > now() + ${after}::interval AND due_at <= now() + ${until}::interval`, "due_at")
+      return sql`
+        SELECT ${between("0", "1 minute")} AS minute, ${between("1 minute", "1 hour")} AS hour,
+               ${between("1 hour", "1 day")} AS day,
+               ${countOf(sql, sql`due_at > now() + interval '1 day'`, "due_at")} AS later`.pipe(
+        Effect.flatMap(decodeDueTimes),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
+    }),
+    ([times]) => times
+  )
+
   const { claim, complete, extend, fail, nextDue } = claims
   return Tombstones.of({
     claim,
@@ -246,6 +269,7 @@ const make = Effect.gen(function* () {
     list,
     retry,
     discard,
-    backlog
+    backlog,
+    dueTimes
   })
 })

@@ -56,7 +56,9 @@ layer(routes, { excludeTestServices: true })("/v1/admin/deletions", (it) => {
 
       const first = (yield* call("GET", "?limit=3")).body
       assert.deepStrictEqual(keysOf(first), ["chunks/ada/c/1", "chunks/ada/c/2", "chunks/grace/c/1"])
-      assert.deepStrictEqual(first.backlog, { pending: 4, due: 0, oldest_due_seconds: 0, dead: 0 })
+      const due_within = { minute: 0, hour: 2, day: 2, later: 0 }
+      const counts = { pending: 4, due: 0, oldest_due_seconds: 0, due_within, dead: 0, deleted_by_node: 0 }
+      assert.deepStrictEqual(first.backlog, counts)
       const second = (yield* call("GET", `?limit=3&after=${first.next}`)).body
       assert.deepStrictEqual([keysOf(second), second.next], [["chunks/ada/c/3"], null])
       assert.deepStrictEqual(keysOf((yield* call("GET", "?uid=grace")).body), ["chunks/grace/c/1"])
@@ -75,6 +77,30 @@ layer(routes, { excludeTestServices: true })("/v1/admin/deletions", (it) => {
       assert.deepStrictEqual([retried.deletions[0].attempts, retried.backlog.due], [0, 1])
       assert.strictEqual((yield* call("DELETE", `/${id}`)).status, 204)
       assert.deepStrictEqual(keysOf((yield* call("GET", "?uid=grace")).body), [])
+    })
+  )
+
+  it.effect("tells when what is pending will be due, and how many objects the node has deleted", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const deletion = yield* Deletion
+      const before = (yield* call("GET", "?limit=1")).body.backlog
+      const times = [Duration.zero, Duration.seconds(50), Duration.minutes(50), Duration.hours(20), Duration.days(400)]
+      for (const [count, after] of times.entries())
+        yield* scheduled(
+          "times",
+          Array.from({ length: count + 1 }, (_, at) => `chunks/times/${count}/${at}`),
+          after
+        )
+      const { backlog } = (yield* call("GET", "?limit=1")).body
+      const grown = (name: string) => backlog.due_within[name] - before.due_within[name]
+      assert.deepStrictEqual(["minute", "hour", "day", "later"].map(grown), [2, 3, 4, 5])
+      assert.strictEqual(backlog.due - before.due, 1)
+      yield* Effect.repeat(deletion.sweep, { until: (size) => size === 0 })
+      yield* deletion.idle
+      const after = (yield* call("GET", "?limit=1")).body.backlog
+      assert.deepStrictEqual([after.due, after.deleted_by_node], [0, backlog.due])
+      yield* sql`DELETE FROM tombstones WHERE uid = 'times'`
     })
   )
 

@@ -1,10 +1,10 @@
 /** `src/main.ts`: a real server deletes what is due, and shows it. */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { PgClient } from "@effect/sql-pg"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
-import { Effect, Redacted, Schedule } from "effect"
-import { Reactivity } from "effect/reactivity"
+import { Effect, Schedule } from "effect"
+import { SqlClient } from "effect/sql"
+import { embeddedDatabase } from "../support/EmbeddedDatabase.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
 let server: Server
@@ -28,9 +28,7 @@ const get = (path: string) =>
 
 it("deletes what is due, counts it, and keeps the rest", () =>
   Effect.gen(function* () {
-    const password = Redacted.make(Fs.readFileSync(Path.join(dataDir, "postgres/password"), "utf8"))
-    const host = Path.join(dataDir, "postgres/run")
-    const sql = yield* PgClient.makeClient({ host, port: 5432, database: "postgres", username: "spillway", password })
+    const sql = yield* SqlClient.SqlClient
     yield* sql`
       INSERT INTO tombstones (key, generation, uid, due_at)
       VALUES ('chunks/ada/c/1', '1', 'ada', now()), ('chunks/ada/c/2', '1', 'ada', now() + interval '1 hour')`
@@ -44,4 +42,4 @@ it("deletes what is due, counts it, and keeps the rest", () =>
     assert.match(metrics, /^spillway_deletions_total\{outcome="deleted"\} 1$/m)
     assert.match(metrics, /^spillway_deletion_last_sweep_time_seconds \d+/m)
     assert.match(metrics, /^spillway_deletion_pending \d+$/m)
-  }).pipe(Effect.scoped, Effect.provide(Reactivity.layer), Effect.runPromise))
+  }).pipe(Effect.provide(embeddedDatabase(dataDir)), Effect.runPromise))

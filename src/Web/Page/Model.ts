@@ -86,6 +86,31 @@ export const capturesSnapshot = Json.record({
 })
 export type CapturesSnapshot = Json.Decoded<typeof capturesSnapshot>
 
+const deletion = Json.record({
+  id: Json.text,
+  key: Json.text,
+  uid: Json.text,
+  at: Json.text,
+  last_error: Json.nullable(Json.text)
+})
+export type Deletion = Json.Decoded<typeof deletion>
+
+const backlog = Json.record({
+  pending: Json.number,
+  due: Json.number,
+  oldest_due_seconds: Json.number,
+  due_within: Json.record({ minute: Json.number, hour: Json.number, day: Json.number, later: Json.number }),
+  dead: Json.number,
+  deleted_by_node: Json.number
+})
+export type Backlog = Json.Decoded<typeof backlog>
+
+export const deletions = Json.record({
+  backlog,
+  deletions: Json.list(deletion),
+  next: Json.nullable(Json.text)
+})
+
 export function pathOf(conversation: string): string {
   return `/v1/conversations/${encodeURIComponent(conversation)}`
 }

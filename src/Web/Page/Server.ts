@@ -55,15 +55,17 @@ const instead = (error: Unreachable) => (cause: unknown) => {
 
 interface Request {
   readonly signal: AbortSignal
+  readonly method?: "POST" | "DELETE"
   readonly headers?: Record<string, string>
   readonly allowed?: ReadonlyArray<number>
 }
 
 /** No timeout: `signal` ends the request. Throws `Refused` unless the status is 2xx or in `allowed`. */
-export async function send(path: string, { allowed, headers: more, signal }: Request): Promise<Response> {
+export async function send(path: string, { allowed, headers: more, method, signal }: Request): Promise<Response> {
   const { key } = session.value
   const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
-  const response = await fetch(urlOf(path), { headers, cache: "no-store", signal }).catch(instead(silent))
+  const init = { method: method ?? "GET", headers, cache: "no-store", signal } as const
+  const response = await fetch(urlOf(path), init).catch(instead(silent))
   if (response.ok) acceptKey(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
   if (response.status === 401) rejectKey(key)
@@ -88,6 +90,11 @@ const askFor = async <A>(
 
 export async function fetchJson<A>(decoder: Json.Decoder<A>, path: string, signal?: AbortSignal): Promise<A> {
   return Json.parse(decoder, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
+}
+
+/** For requests whose response has no body, or none that matters. */
+export async function change(method: "POST" | "DELETE", path: string): Promise<void> {
+  await askFor(path, (response) => response.text(), { method })
 }
 
 /** Returns the part of the range that exists, possibly empty. */

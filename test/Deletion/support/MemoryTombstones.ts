@@ -144,6 +144,18 @@ const make = Effect.gen(function* () {
         oldestDue: Duration.millis(due[0] === undefined ? 0 : now() - (due[0].due ?? 0)),
         dead: inOrder(({ died }) => died).length
       }
+    }),
+    dueTimes: Effect.sync(() => {
+      const between = (after: Duration.Duration, until: Duration.Duration) =>
+        inOrder(({ due }) => due).filter(
+          ({ due = 0 }) => due > now() + Duration.toMillis(after) && due <= now() + Duration.toMillis(until)
+        ).length
+      return {
+        minute: between(Duration.zero, Duration.minutes(1)),
+        hour: between(Duration.minutes(1), Duration.hours(1)),
+        day: between(Duration.hours(1), Duration.days(1)),
+        later: between(Duration.days(1), Duration.infinity)
+      }
     })
   })
 })

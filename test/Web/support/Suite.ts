@@ -95,12 +95,15 @@ const startOwn = async (dataDir: string, settings: Readonly<Record<string, strin
 /** On the file's own server, for tests that stop it or need other bounds. */
 export const ownSuite = (settings: Readonly<Record<string, string>> = pageSettings) => {
   const dataDir = dataDirectory()
-  const here = suite(
-    () => startOwn(dataDir, settings),
-    async (server) => {
-      await server?.kill()
-      Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
-    }
+  const here = Object.assign(
+    suite(
+      () => startOwn(dataDir, settings),
+      async (server) => {
+        await server?.kill()
+        Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+      }
+    ),
+    { dataDir }
   )
   // A failed test can leave it stopped.
   beforeEach(() => here.server.startAgain())

@@ -1,4 +1,5 @@
-/** The live view: problems, charts, captures and bounds. */
+/** The live view: problems, charts, captures, bounds and deletions. */
+import { DeletionsPanel } from "../Deletions/DeletionsPanel.tsx"
 import { slowUploadSeconds, type Trouble, troublesOf } from "./Alarm.ts"
 import { Charts, nearlyFull, rate, seconds, slowAckSeconds } from "./Charts.tsx"
 import { historySeconds, live, type Moment } from "./Live.ts"
@@ -172,7 +173,10 @@ export function LiveView() {
           {now.node === null ? (
             <p class="hint">A key with the scope admin or service also sees the bounds of the node.</p>
           ) : (
-            <Bounds bounds={now.node.bounds} />
+            <>
+              <Bounds bounds={now.node.bounds} />
+              <DeletionsPanel />
+            </>
           )}
         </>
       )}

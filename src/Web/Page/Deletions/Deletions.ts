@@ -1,0 +1,92 @@
+/** The server's backlog of deletions and its dead letters, polled while they are shown. */
+import * as Model from "../Model.ts"
+import { pause } from "../Pause.ts"
+import { change, fetchJson, isAbort, messageFor, Refused } from "../Server.ts"
+import { Store } from "../Store.ts"
+
+export interface Deletions {
+  /** Undefined before the first response. */
+  readonly backlog: Model.Backlog | undefined
+  /** Objects per second, deleted by the node that answers; undefined before the second response. */
+  readonly rate: number | undefined
+  /** The first ones to be given up. */
+  readonly dead: ReadonlyArray<Model.Deletion>
+  readonly hasMore: boolean
+  /** The key may not see them. */
+  readonly isForbidden: boolean
+  readonly message: string
+}
+
+const empty: Deletions = {
+  backlog: undefined,
+  rate: undefined,
+  dead: [],
+  hasMore: false,
+  isForbidden: false,
+  message: ""
+}
+
+export const deletions = new Store<Deletions>(empty)
+
+const pollMillis = 3_000
+const pageSize = 20
+/** Most dead letters in the list. When some are retried or cancelled, the next ones take their place. */
+const maxDead = 500
+
+let limit = pageSize
+let previous: { readonly at: number; readonly deleted: number } | undefined
+
+/** Undefined when another node answered than before, or a restarted one. */
+const rateOf = (deleted: number): number | undefined => {
+  const now = { at: performance.now(), deleted }
+  const last = previous
+  previous = now
+  return last === undefined || deleted < last.deleted
+    ? undefined
+    : ((deleted - last.deleted) * 1_000) / Math.max(1, now.at - last.at)
+}
+
+const refresh = async (signal?: AbortSignal): Promise<void> => {
+  try {
+    const path = `/v1/admin/deletions?state=dead&limit=${limit}`
+    const { backlog, deletions: dead, next } = await fetchJson(Model.deletions, path, signal)
+    const hasMore = next !== null && limit < maxDead
+    deletions.update({ backlog, dead, hasMore, rate: rateOf(backlog.deleted_by_node), message: "" })
+  } catch (cause) {
+    if (cause instanceof Refused && cause.status === 403) deletions.update({ isForbidden: true })
+    else if (!isAbort(cause)) deletions.update({ message: messageFor(cause) })
+  }
+}
+
+const act = async (method: "POST" | "DELETE", path: string): Promise<void> => {
+  try {
+    await change(method, `/v1/admin/deletions/${path}`)
+    await refresh()
+  } catch (cause) {
+    deletions.update({ message: messageFor(cause) })
+  }
+}
+
+export function retry({ id }: Model.Deletion): Promise<void> {
+  return act("POST", `${id}/retry`)
+}
+
+export function keep({ id }: Model.Deletion): Promise<void> {
+  return act("DELETE", id)
+}
+
+export async function more(): Promise<void> {
+  limit = Math.min(maxDead, limit + pageSize)
+  await refresh()
+}
+
+/** Polls until `stop`. */
+export async function follow(stop: AbortSignal): Promise<void> {
+  deletions.set(empty)
+  limit = pageSize
+  previous = undefined
+  while (!stop.aborted && !deletions.value.isForbidden) {
+    if (!document.hidden) await refresh(stop)
+    await pause(pollMillis, stop)
+  }
+}
