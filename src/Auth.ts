@@ -1,4 +1,5 @@
 /** Authentication and authorization: access keys, principals, scopes. */
 export { Authentication } from "./Auth/Authentication.ts"
+export { Keys } from "./Auth/Keys.ts"
 export { Authorization } from "./Auth/Authorization.ts"
 export { Principal, requireScope } from "./Auth/Principal.ts"

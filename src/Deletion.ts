@@ -34,6 +34,7 @@ export class Deletion extends Context.Service<
     readonly list: Tombstones["Service"]["list"]
     readonly retry: Tombstones["Service"]["retry"]
     readonly discard: Tombstones["Service"]["discard"]
+    readonly forget: Tombstones["Service"]["forget"]
   }
 >()("spillway/Deletion") {
   static readonly layerNoDeps = Layer.effect(
@@ -84,6 +85,11 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => wakeBy(now()))
     )
 
+<<<<<<< HEAD
   const { backlog, cancel, discard, dueTimes, list } = tombstones
   return Deletion.of({ schedule, cancel, sweep, idle, waitForDue, backlog, dueTimes, deleted, list, retry, discard })
+=======
+  const { backlog, cancel, discard, forget, list } = tombstones
+  return Deletion.of({ schedule, cancel, sweep, idle, waitForDue, backlog, list, retry, discard, forget })
+>>>>>>> e41bf47 (Purge conversations and accounts)
 })

@@ -10,7 +10,9 @@ import { ChunkAudio, type ReadError } from "./Recording/Read/ChunkAudio.ts"
 import { ChunkRows } from "./Recording/Catalog/ChunkRows.ts"
 import { ConversationRows } from "./Recording/Catalog/ConversationRows.ts"
 import { Journal, type JournalStats } from "./Recording/Journal/Journal.ts"
+import { Erasure, maxSummed, type Target } from "./Recording/Purge/Erasure.ts"
 import { LiveConversations } from "./Recording/Journal/LiveConversations.ts"
+import { PurgeWatch } from "./Recording/Purge/PurgeWatch.ts"
 import { RecordedAudio } from "./Recording/Capture/RecordedAudio.ts"
 import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { StoredAudio } from "./Recording/Read/StoredAudio.ts"
@@ -25,6 +27,7 @@ export { Import } from "./Recording/Import/Import.ts"
 export { Orphans, type OrphansPage } from "./Recording/Orphans/Orphans.ts"
 export type { Conversation, WaveformSpan, WaveformData } from "./Recording/Catalog/Catalog.ts"
 export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recording/Catalog/RecordedFile.ts"
+export { Erasure, maxSummed, type Target }
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
 export class Recording extends Context.Service<
@@ -42,6 +45,10 @@ export class Recording extends Context.Service<
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
     /** The same bytes in one buffer. The caller bounds the range. */
     piece(chunk: Chunk, range: { readonly start: number; readonly end: number }): Effect.Effect<Uint8Array, ReadError>
+    /** Ends captures of purged conversations on this node, and releases what the journal has of them. */
+    readonly endPurged: PurgeWatch["Service"]["check"]
+    /** Whether this node records the conversation, or one of the user, or has audio of it in its journal. */
+    isLive(target: Target): Effect.Effect<boolean>
     readonly journal: () => JournalStats
     readonly captures: () => ReadonlyArray<CaptureStats>
     /** Called when the node begins to stop: what happens from then on is logged when the uploads end. */
@@ -58,6 +65,7 @@ export class Recording extends Context.Service<
     Layer.provide(Captures.layer.pipe(Layer.provide(RecordedAudio.layer))),
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provide(Uploads.layer),
+    Layer.provide(PurgeWatch.layer),
     Layer.provide([LiveConversations.layer, StoredAudio.layer]),
     Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer]),
     // Queries of background work; requests provide their own caller.
@@ -72,6 +80,8 @@ const make = Effect.gen(function* () {
   const audio = yield* ChunkAudio
   const journal = yield* Journal
   const uploads = yield* Uploads
+  const live = yield* LiveConversations
+  const purges = yield* PurgeWatch
 
   return Recording.of({
     open: captures.open,
@@ -81,6 +91,13 @@ const make = Effect.gen(function* () {
     waveform: catalog.waveform,
     read: (chunk, range) => audio.read(chunk, range.start, range.end),
     piece: (chunk, range) => audio.piece(chunk, range.start, range.end),
+    endPurged: purges.check,
+    isLive: ({ conversation, uid }) =>
+      Effect.sync(() =>
+        [...(conversation === undefined ? live.of(uid) : [live.get(uid, conversation)])].some(
+          (found) => found?.isPurged === false
+        )
+      ),
     journal: journal.stats,
     captures: captures.list,
     stopping: Effect.sync(() => uploads.stopping(captures.list().length)),

@@ -13,6 +13,7 @@ import * as Checks from "./Server/Checks.ts"
 import * as Keys from "./Auth/Keys.ts"
 import { Deletion } from "./Deletion.ts"
 import * as Janitor from "./Deletion/Janitor.ts"
+import * as PurgesJanitor from "./Purges/Janitor.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
@@ -29,7 +30,7 @@ import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
-  Layer.provide(Authentication.layerAuthorization),
+  Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer]),
   Layer.provide([Authentication.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),

@@ -29,6 +29,10 @@ export class Keys extends Context.Service<
     readonly list: Effect.Effect<ReadonlyArray<Key>, DbError>
     /** Takes effect at once on this node, within `cacheTime` on other nodes. False if there is no such key. */
     revoke(id: string): Effect.Effect<boolean, DbError>
+    /** At most `maxKeys`; the admin key counts, too. */
+    countOf(uid: string): Effect.Effect<number, DbError>
+    /** Deletes the keys of a user, but never the admin key; returns how many. Takes effect as `revoke` does. */
+    removeOf(uid: string): Effect.Effect<number, DbError>
     /** None if the key is unknown, revoked or expired. */
     find(secret: Redacted.Redacted): Effect.Effect<Option.Option<Key>, DbError>
     /** Stores the admin key, replacing an existing one only if `replace`. True if this is the admin key afterwards. */
@@ -133,6 +137,23 @@ export const layer = Layer.effect(
       return rows.length > 0
     })
 
+    const countOf = Effect.fn("Keys.countOf")(function* (uid: string) {
+      const rows = yield* db.read(
+        "Keys.countOf",
+        (sql) => sql<{ readonly count: number }>`select count(*)::int as count from keys where uid = ${uid}`
+      )
+      return rows[0]?.count ?? 0
+    })
+
+    const removeOf = Effect.fn("Keys.removeOf")(function* (uid: string) {
+      const rows = yield* db.writeIdempotent(
+        "Keys.removeOf",
+        (sql) => sql`delete from keys where uid = ${uid} and id <> ${adminKeyId} returning 1`
+      )
+      yield* Cache.invalidateAll(cache)
+      return rows.length
+    })
+
     const putAdmin = Effect.fn("Keys.putAdmin")(function* (
       secret: Redacted.Redacted,
       { replace }: { readonly replace: boolean }
@@ -156,6 +177,8 @@ export const layer = Layer.effect(
       create,
       list,
       revoke,
+      countOf,
+      removeOf,
       putAdmin,
       find: (secret) =>
         isWellFormed(secret)

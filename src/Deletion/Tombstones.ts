@@ -76,6 +76,8 @@ export class Tombstones extends Context.Service<
     retry(id: string): Effect.Effect<boolean, DbError>
     /** Removes the tombstone; the object stays. False as for `retry`. */
     discard(id: string): Effect.Effect<boolean, DbError>
+    /** Removes up to `limit` tombstones of keys that begin with a prefix, which ends in `/`. Returns how many. */
+    forget(prefix: string, limit: number): Effect.Effect<number, DbError>
     readonly backlog: Effect.Effect<Backlog, DbError>
     /** Each counted to `maxCounted`. */
     readonly dueTimes: Effect.Effect<DueTimes, DbError>
@@ -215,11 +217,26 @@ const make = Effect.gen(function* () {
     return rows.length > 0
   })
 
+<<<<<<< HEAD
   /** The order makes the planner read an index, whatever the statistics say. */
   const countOf = (sql: SqlClient.SqlClient, condition: Statement.Fragment, at: string) => sql`(
     SELECT count(*)::int
     FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
   )`
+=======
+  const forget = Effect.fn("Tombstones.forget")(function* (prefix: string, limit: number) {
+    // No other key is between these two: `0` follows `/`.
+    const end = `${prefix.slice(0, -1)}0`
+    const rows = yield* db.writeIdempotent(
+      "Tombstones.forget",
+      (sql) => sql`
+        DELETE FROM tombstones
+        WHERE id = ANY(ARRAY(SELECT id FROM tombstones WHERE key >= ${prefix} AND key < ${end} LIMIT ${limit}))
+        RETURNING 1`
+    )
+    return rows.length
+  })
+>>>>>>> e41bf47 (Purge conversations and accounts)
 
   const backlog = Effect.suspend(() =>
     db.read("Tombstones.backlog", (sql) => {
@@ -269,7 +286,12 @@ const make = Effect.gen(function* () {
     list,
     retry,
     discard,
+<<<<<<< HEAD
     backlog,
     dueTimes
+=======
+    forget,
+    backlog
+>>>>>>> e41bf47 (Purge conversations and accounts)
   })
 })

@@ -65,7 +65,7 @@ export function ack(ack: { readonly conversation: string; readonly through: numb
   return withJson(opcodes.ack, { conversation_id: ack.conversation, through: ack.through, bytes: ack.bytes })
 }
 
-export function notice(type: "draining" | "limit", detail: string): Buffer {
+export function notice(type: "draining" | "limit" | "deleted", detail: string): Buffer {
   return withJson(opcodes.notice, { type, detail })
 }
 

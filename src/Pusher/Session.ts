@@ -91,12 +91,15 @@ export class Session {
       this.close(Protocol.closeCodes.later, "too many chunks wait for the store")
     } else if (failure._tag === "Superseded") {
       this.close(Protocol.closeCodes.policy, "another socket continues this conversation")
+    } else if (failure._tag === "Purged") {
+      this.notice("deleted", "the conversation was deleted, with all of its audio")
+      this.close(Protocol.closeCodes.policy, "the conversation was deleted")
     } else if (failure._tag === "BacklogFull") {
       this.close(Protocol.closeCodes.policy, "more was sent than can be buffered")
     } else this.close(Protocol.closeCodes.internal, "the audio could not be written")
   }
 
-  notice(type: "draining" | "limit", detail: string): void {
+  notice(type: "draining" | "limit" | "deleted", detail: string): void {
     if (this.#limits.acks) this.#send(Protocol.notice(type, detail))
   }
 

@@ -6,6 +6,7 @@ import { AdminGroup as DeletionsGroup } from "../Deletion/AdminApi.ts"
 import { AudioGroup } from "../Playback/AudioApi.ts"
 import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
 import { WaveformGroup } from "../Playback/WaveformApi.ts"
+import { PurgesGroup } from "../Purges/Api.ts"
 import { CapturesGroup } from "../Pusher/CapturesApi.ts"
 
 const query = (name: string, description: string) => ({
@@ -50,6 +51,7 @@ export class Api extends HttpApi.make("spillway")
   .add(AudioGroup)
   .add(KeysGroup)
   .add(DeletionsGroup)
+  .add(PurgesGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",

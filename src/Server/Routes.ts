@@ -6,6 +6,7 @@ import * as Health from "./HealthHttp.ts"
 import * as KeysHttp from "../Auth/KeysHttp.ts"
 import * as Metrics from "./MetricsHttp.ts"
 import * as DeletionsHttp from "../Deletion/AdminHttp.ts"
+import * as PurgesHttp from "../Purges/Http.ts"
 import * as PlaybackHttp from "../Playback/Http.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
@@ -19,6 +20,7 @@ export const layer = Layer.mergeAll(
   ObjectsHttp.layer,
   KeysHttp.layer,
   DeletionsHttp.layer,
+  PurgesHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

@@ -10,6 +10,8 @@ export type CaptureFailure =
   | { readonly _tag: "TooManyChunks" }
   /** A later capture writes the same conversation. All received audio is written. */
   | { readonly _tag: "Superseded" }
+  /** The conversation is deleted, and what was acknowledged with it. */
+  | { readonly _tag: "Purged" }
 
 /** Audio up to Unix second `through`, by its timestamps, is fsynced. `bytes` counts all audio of this capture in the conversation, replays included. */
 export interface Acknowledgement {

@@ -120,6 +120,11 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#fail({ _tag: "NotWritten", cause: new Error("audio was received for a time that is stored already") })
   }
 
+  purged(): void {
+    this.#fail({ _tag: "Purged" })
+    this.#endIfClosing()
+  }
+
   entered(conversation: LiveConversation): void {
     this.#waiting = undefined
     if (this.#failure !== undefined) {
@@ -301,6 +306,10 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   #die(cause: unknown): void {
     this.#host.died(this, cause)
     this.#fail({ _tag: "NotWritten", cause: cause instanceof Error ? cause : new Error(String(cause)) })
+    this.#endIfClosing()
+  }
+
+  #endIfClosing(): void {
     if (this.#closing && !this.#inFlight && this.#waiting === undefined) this.#end()
   }
 

@@ -1,20 +1,6 @@
 /** The open captures of this node, connected to the journal, the uploads and the database. */
-import {
-  type Cause,
-  Clock,
-  Context,
-  Duration,
-  Effect,
-  Exit,
-  Layer,
-  Metric,
-  Option,
-  Queue,
-  Random,
-  Schedule
-} from "effect"
+import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Queue, Random, Schedule } from "effect"
 import type { Scope } from "effect"
-import * as Crypto from "node:crypto"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { ConversationRows } from "../Catalog/ConversationRows.ts"
@@ -23,6 +9,8 @@ import type { CaptureHost } from "./CaptureHost.ts"
 import { CaptureWriter } from "./CaptureWriter.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
+import * as ChunkId from "../Journal/ChunkId.ts"
+import { PurgeWatch } from "../Purge/PurgeWatch.ts"
 import { RecordedAudio } from "./RecordedAudio.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { Lane } from "../Upload/UploadQueue.ts"
@@ -92,6 +80,7 @@ const make = Effect.gen(function* () {
   const live = yield* LiveConversations
   const uploads = yield* Uploads
   const recorded = yield* RecordedAudio
+  const purges = yield* PurgeWatch
   const chunkRows = yield* ChunkRows
   const conversationRows = yield* ConversationRows
   const clock = yield* Clock.Clock
@@ -116,15 +105,20 @@ const make = Effect.gen(function* () {
   const tailOf = Effect.fnUntraced(function* ({ id, uid }: LiveConversation) {
     const tail = chunkRows.tail(uid, id)
     const known = yield* tail
-    return Option.isSome(known) ? known : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
+    return known.chunks !== null || known.isPurged
+      ? known
+      : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
   })
 
   const load = (conversation: LiveConversation) =>
     tailOf(conversation).pipe(
-      Effect.map(Option.getOrElse(() => ({ chunks: 0, end: null, clockShift: null }))),
-      Effect.map(({ chunks, clockShift, end }) => {
+      Effect.map(({ chunks, clockShift, end, isPurged, knownAt }) => {
+        conversation.isPurged ||= isPurged
+        if (conversation.isPurged) conversation.writer?.purged()
+        if (conversation.isPurged) return false
+        conversation.knownAt = knownAt
         const isOverlapping = conversation.isUncheckedBefore(end ?? -Infinity)
-        conversation.load(chunks, end ?? -Infinity, clockShift ?? 0)
+        conversation.load(chunks ?? 0, end ?? -Infinity, clockShift ?? 0)
         return isOverlapping
       }),
       Effect.timeout(config.conversationLookup)
@@ -173,7 +167,7 @@ const make = Effect.gen(function* () {
     chunksPerUser: config.chunksPerUser,
     now: () => clock.currentTimeMillisUnsafe(),
     monotonic: () => performance.now(),
-    newId: () => Crypto.randomBytes(16),
+    newId: ({ knownAt }) => ChunkId.make(Math.max(knownAt, purges.quietAt())),
     markDirty: journal.markDirty,
     markUrgent: journal.markUrgent,
     enter: (capture, id) => {
@@ -182,7 +176,12 @@ const make = Effect.gen(function* () {
       fork(
         takeOver(conversation, capture).pipe(
           Effect.andThen(Effect.suspend(() => (conversation.loaded ? Effect.void : loadNow(conversation)))),
-          Effect.onExit(() => Effect.sync(() => capture.entered(conversation))),
+          Effect.onExit(() =>
+            Effect.sync(() => {
+              if (conversation.isPurged) capture.purged()
+              capture.entered(conversation)
+            })
+          ),
           logDefect
         )
       )
@@ -193,6 +192,7 @@ const make = Effect.gen(function* () {
       live.removeIfUnused(conversation)
     },
     sealed: (capture, chunk) => {
+      if (live.get(chunk.uid, chunk.conversation)?.isPurged === true) return void fork(live.release(chunk))
       // A capture that did not close in time is not in the map any more.
       const lane = captures.get(capture)?.lane ?? uploads.lane(capture.options.uid)
       if (uploads.offer(lane, chunk)) capture.deferred++

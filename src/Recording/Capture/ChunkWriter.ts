@@ -116,7 +116,7 @@ export class ChunkWriter {
   #begin(conversation: LiveConversation, start: number): Written {
     const { codec, sampleRate, uid } = this.#capture.options
     const chunk = new JournalChunk(
-      { id: this.#host.newId(), uid, conversation: conversation.id, start, sampleRate, codec },
+      { id: this.#host.newId(conversation), uid, conversation: conversation.id, start, sampleRate, codec },
       this.#host.now()
     )
     chunk.isUnchecked = !conversation.loaded

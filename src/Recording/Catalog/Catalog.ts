@@ -170,6 +170,10 @@ const make = Effect.gen(function* () {
   const chunkRows = yield* ChunkRows
   const hours = yield* WaveformHours
   const fileChunks = yield* FileChunks
+  const recorded = (uid: string, id: string) => {
+    const conversation = live.get(uid, id)
+    return conversation?.isPurged === true ? undefined : conversation
+  }
 
   const conversationOf = (
     uid: string,
@@ -188,7 +192,7 @@ const make = Effect.gen(function* () {
       id,
       createdAt: row.createdAt,
       finishedAt: Option.fromNullishOr(row.finishedAt),
-      live: (live.get(uid, id)?.captures ?? 0) > 0,
+      live: (recorded(uid, id)?.captures ?? 0) > 0,
       clockShifts: (row.clockShifts ?? 0) + shifted.length,
       span: start <= end ? { start, end } : undefined,
       capturedSeconds: captured + view.total.captured,
@@ -206,7 +210,7 @@ const make = Effect.gen(function* () {
   const viewOf = Effect.fnUntraced(function* (uid: string, id: string, files: Files) {
     const find = Effect.map(rows.find(uid, id, files), Option.getOrUndefined)
     for (let attempt = 1; ; attempt++) {
-      const chunks = durableChunks(live.get(uid, id))
+      const chunks = durableChunks(recorded(uid, id))
       const row = yield* find
       const view = yield* rows.view(uid, row, id, chunks)
       if (!view.hasRead || attempt === attempts || (yield* find)?.revision === row?.revision) return { row, view }
@@ -218,7 +222,7 @@ const make = Effect.gen(function* () {
     id: string,
     { before: cursor, files }: { readonly before?: string; readonly files: number }
   ) {
-    const conversation = live.get(uid, id)
+    const conversation = recorded(uid, id)
     const before = cursor === undefined ? undefined : keyIn(cursor)
     const wanted = { limit: files + 1, ...(before === undefined ? {} : { before }) }
     const { row, view } = yield* viewOf(uid, id, wanted)
@@ -281,6 +285,7 @@ const make = Effect.gen(function* () {
     list: Effect.fn("Catalog.list")(function* (uid, { before, files, limit }) {
       const known = new Map<string, ReadonlyArray<Chunk>>()
       for (const conversation of live.of(uid)) {
+        if (conversation.isPurged) continue
         const chunks = durableChunks(conversation)
         if (conversation.captures > 0 || chunks.length > 0) known.set(conversation.id, chunks)
       }
@@ -340,7 +345,7 @@ const make = Effect.gen(function* () {
     }),
     file: Effect.fnUntraced(function* (uid, conversation, id, near) {
       const name = { uid, conversation }
-      const isLive = durableChunks(live.get(uid, conversation)).length > 0
+      const isLive = durableChunks(recorded(uid, conversation)).length > 0
       const opened: FileSnapshot | undefined = isLive
         ? yield* snapshotOf(uid, conversation, id)
         : yield* storedSnapshot(name, id, near)

@@ -6,6 +6,7 @@ import { Context, Effect, Layer } from "effect"
 import type { SqlClient } from "effect/sql"
 import { Span, Timeline } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
+import * as Fence from "../Purge/Fence.ts"
 import { type Bounds, computeChanges, type FileChange, type IndexChange } from "./IndexChange.ts"
 import * as IndexRows from "./IndexRows.ts"
 import type { Change } from "./LayoutMerge.ts"
@@ -30,14 +31,25 @@ export interface NewChunk {
   readonly sealedPeaks?: Uint8Array | null
 }
 
+export interface InsertOptions {
+  /** See `Fence`; default 0, before every purge. */
+  readonly knownAt?: number
+  /** Unix seconds; the earlier of this and the conversation's own is kept. */
+  readonly createdAt?: number
+}
+
 export class ChunkIndex extends Context.Service<
   ChunkIndex,
   {
     /**
      * Creates the conversation's row if it is missing; returns the number of new rows. An existing row is kept unless it is
-     * lost and the new chunk is stored. `createdAt`: Unix seconds; the earlier of this and the conversation's own is kept.
+     * lost and the new chunk is stored. Inserts nothing of a purged conversation.
      */
-    insert(name: Name, additions: ReadonlyArray<NewChunk>, createdAt?: number): Effect.Effect<number, DbError>
+    insert(
+      name: Name,
+      additions: ReadonlyArray<NewChunk>,
+      options?: InsertOptions
+    ): Effect.Effect<number, DbError | Fence.Purged>
   }
 >()("spillway/Recording/Catalog/ChunkIndex") {
   static readonly layerWith = (bounds: Bounds) =>
@@ -57,16 +69,24 @@ export class ChunkIndex extends Context.Service<
 const replaces = (added: { readonly state: string }, row: { readonly state: string }): boolean =>
   added.state !== "lost" && row.state === "lost"
 
-/** Creates the conversation's row if it is missing, and locks it. */
-const lock = Effect.fnUntraced(function* (sql: Sql, { conversation, uid }: Name, createdAt: number | undefined) {
-  const locked = sql`select 1 from conversations where uid = ${uid} and id = ${conversation} for no key update`
-  if (createdAt === undefined && (yield* locked).length > 0) return
+/**
+ * Creates the conversation's row if it is missing, and locks it. A purge that starts after the check of the locked row waits
+ * for this transaction when it deletes the row.
+ */
+const lock = Effect.fnUntraced(function* (sql: Sql, name: Name, { createdAt, knownAt = 0 }: InsertOptions) {
+  const { conversation, uid } = name
+  const locked = sql<{ readonly purged: boolean }>`
+    select ${Fence.isPurged(sql, name, knownAt)} as purged from conversations
+    where uid = ${uid} and id = ${conversation} for no key update`
+  const known = createdAt === undefined ? yield* locked : []
+  if (known[0] !== undefined) return known[0].purged
+  yield* Fence.lockCreation(sql, uid)
   const began = createdAt === undefined ? sql`now()` : sql`to_timestamp(${String(createdAt)}::float8)`
   yield* sql`
     insert into conversations (uid, id, created_at) values (${uid}, ${conversation}, ${began})
     on conflict (uid, id) do update set created_at = excluded.created_at
     where excluded.created_at < conversations.created_at and ${createdAt !== undefined}`
-  yield* locked
+  return (yield* locked)[0]?.purged ?? false
 })
 
 const distinct = (additions: ReadonlyArray<NewChunk>): ReadonlyArray<NewChunk> => {
@@ -219,11 +239,11 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
 const make = Effect.fnUntraced(function* (bounds: Bounds) {
   const db = yield* Db
   return ChunkIndex.of({
-    insert: Effect.fn("ChunkIndex.insert")(function* (name, additions, createdAt) {
+    insert: Effect.fn("ChunkIndex.insert")(function* (name, additions, options = {}) {
       return yield* db.transactionIdempotent(
         "ChunkIndex.insert",
         Effect.fnUntraced(function* (sql) {
-          yield* lock(sql, name, createdAt)
+          if (yield* lock(sql, name, options)) return yield* new Fence.Purged(name)
           const rows = IndexRows.indexRows(sql, name)
           let added = 0
           const write = (change: IndexChange<NewChunk>) => {

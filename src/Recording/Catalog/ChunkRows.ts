@@ -6,6 +6,7 @@ import { type DecryptionFailed, Protection } from "../../Encryption.ts"
 import type { Chunk, ObjectChecksum } from "../Chunk.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import type { NewChunk } from "./ChunkIndex.ts"
+import * as Fence from "../Purge/Fence.ts"
 import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
@@ -25,7 +26,12 @@ export interface ChunkPeaks extends Placed<Chunk> {
 }
 
 const Tail = Schema.Struct({
-  chunks: Schema.Int,
+  /** See `Fence`; of a conversation that is not purged. */
+  knownAt: Schema.Finite,
+  isPurged: Schema.Boolean,
+  /** Number of rows. None if the conversation has no row of its own. */
+  chunks: Schema.NullOr(Schema.Int),
+  /** Unix second at which they end, and the last clock shift. */
   end: Schema.NullOr(Schema.Finite),
   clockShift: Schema.NullOr(Schema.Finite)
 })
@@ -41,9 +47,11 @@ export class ChunkRows extends Context.Service<
   ChunkRows,
   {
     /** Idempotent. Creates the conversation's row if it is missing, and replaces a row that marks the chunk as lost. */
-    insertStored(chunk: JournalChunk, object: StoredObject): Effect.Effect<void, DbError>
+    insertStored(chunk: JournalChunk, object: StoredObject): Effect.Effect<void, DbError | Fence.Purged>
     /** Marks the chunk as lost, unless it is stored. */
-    insertLost(chunk: JournalChunk): Effect.Effect<void, DbError>
+    insertLost(chunk: JournalChunk): Effect.Effect<void, DbError | Fence.Purged>
+    /** Whether the row of another chunk has the object. */
+    isReferenced(chunk: JournalChunk, key: string): Effect.Effect<boolean, DbError>
     /** Sample counts of the stored ones among `chunks`, by id. */
     existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
     /** Stored and lost chunks that overlap `from` to `to` (Unix seconds, `to` exclusive), by start. */
@@ -52,8 +60,8 @@ export class ChunkRows extends Context.Service<
       conversation: string,
       span: { readonly from: number; readonly to: number }
     ): Stream.Stream<Chunk, DbError>
-    /** Number of rows, Unix second of their end, and the last clock shift. None if the conversation has no row of its own. */
-    tail(uid: string, conversation: string): Effect.Effect<Option.Option<Tail>, DbError>
+    /** The end of the stored conversation, and whether it is purged. */
+    tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */
     peaks(name: Name, from: Key, to: Key): Stream.Stream<ChunkPeaks, DbError>
@@ -101,7 +109,7 @@ const make = Effect.gen(function* () {
       clockShift,
       ...atRest
     }
-    yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition])
+    yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition], { knownAt: chunk.knownAt })
   })
 
   const peaksPage = (name: Name, from: Key, isNext: boolean, to: Key) =>
@@ -148,6 +156,16 @@ const make = Effect.gen(function* () {
     }),
     insertLost: Effect.fn("ChunkRows.insertLost")(function* (chunk) {
       yield* insert(chunk, undefined)
+    }),
+    isReferenced: Effect.fn("ChunkRows.isReferenced")(function* ({ conversation, start, uid }, key) {
+      const rows = yield* db.read(
+        "ChunkRows.isReferenced",
+        (sql) => sql`
+          select from chunks
+          where uid = ${uid} and conversation_id = ${conversation} and start_at = ${start}::float8 and object_key = ${key}
+          limit 1`
+      )
+      return rows.length > 0
     }),
     existing: Effect.fn("ChunkRows.existing")(function* (chunks) {
       const found = new Map<string, number>()
@@ -201,11 +219,15 @@ const make = Effect.gen(function* () {
     tail: Effect.fn("ChunkRows.tail")(function* (uid, conversation) {
       return yield* db
         .read("ChunkRows.tail", (sql) =>
-          SqlSchema.findOneOption({
+          SqlSchema.findOne({
             Request: Schema.Void,
             Result: Tail,
             execute: () => sql`
-              select v.chunks::int as chunks, last."end", last."clockShift" from conversations as v
+              select ${Fence.now(sql)} as "knownAt",
+                     ${Fence.isPurged(sql, { uid, conversation }, Fence.now(sql))} as "isPurged",
+                     v.chunks::int as chunks, last."end", last."clockShift"
+              from (select) as one
+              left join conversations as v on v.uid = ${uid} and v.id = ${conversation}
               left join lateral (
                 select start_at + samples / sample_rate::float8 as "end", clock_shift as "clockShift" from (
                   select start_at, samples, sample_rate, clock_shift from chunks
@@ -213,11 +235,10 @@ const make = Effect.gen(function* () {
                   order by start_at desc, id desc limit ${tailRows}
                 ) as tail
                 order by 1 desc limit 1
-              ) as last on true
-              where v.uid = ${uid} and v.id = ${conversation}`
+              ) as last on true`
           })(undefined)
         )
-        .pipe(Effect.catchTag("SchemaError", Effect.die))
+        .pipe(Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die))
     }),
     find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
       const row = yield* db

@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlClient, type SqlError, SqlSchema, type Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
+import * as Fence from "../Purge/Fence.ts"
 import {
   FileColumns,
   fileColumns,
@@ -58,6 +59,7 @@ export type Files = { readonly limit: number; readonly before?: Key } | { readon
 export class ConversationRows extends Context.Service<
   ConversationRows,
   {
+    /** Creates the row if it is missing, unless the conversation is being purged. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
     /**
@@ -136,9 +138,14 @@ const make = Effect.gen(function* () {
   const db = yield* Db
   return ConversationRows.of({
     ensure: Effect.fn("ConversationRows.ensure")(function* (uid, id) {
-      yield* db.writeIdempotent(
-        "ConversationRows.ensure",
-        (sql) => sql`insert into conversations (uid, id) values (${uid}, ${id}) on conflict do nothing`
+      yield* db.transactionIdempotent("ConversationRows.ensure", (sql) =>
+        Effect.andThen(
+          Fence.lockCreation(sql, uid),
+          sql`
+            insert into conversations (uid, id)
+            select ${uid}, ${id} where not ${Fence.isPurged(sql, { uid, conversation: id }, Fence.now(sql))}
+            on conflict do nothing`
+        )
       )
     }),
     find: Effect.fn("ConversationRows.find")(function* (uid, id, files) {

@@ -4,6 +4,7 @@ import { Context, Effect, Layer } from "effect"
 import { Span } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
 import { Protection } from "../../Encryption.ts"
+import * as Fence from "../Purge/Fence.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import type { NewChunk } from "./ChunkIndex.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
@@ -28,8 +29,14 @@ export interface KnownChunk extends Span.Span {
 export class ImportRows extends Context.Service<
   ImportRows,
   {
-    /** Inserts chunks whose key has no row, and missing conversations; returns the number of new rows. */
-    insert(uid: string, chunks: ReadonlyArray<ImportedChunk>): Effect.Effect<number, DbError>
+    /** Taken before objects are listed, it keeps those from being indexed that a purge deletes. See `Fence`. */
+    readonly knownAt: Effect.Effect<number, DbError>
+    /** Inserts chunks whose key has no row, and missing conversations. Returns the number of new rows, and purged keys. */
+    insert(
+      uid: string,
+      chunks: ReadonlyArray<ImportedChunk>,
+      knownAt: number
+    ): Effect.Effect<{ readonly added: number; readonly purged: ReadonlyArray<string> }, DbError>
     /** The indexed ones among `objects`, by key. */
     known(
       uid: string,
@@ -96,6 +103,9 @@ const make = Effect.gen(function* () {
   })
 
   return ImportRows.of({
+    knownAt: db
+      .read("ImportRows.knownAt", (sql) => sql<{ readonly now: number }>`select ${Fence.now(sql)} as now`)
+      .pipe(Effect.map(([row]) => row?.now ?? 0)),
     known: find,
     addPeaks: Effect.fn("ImportRows.addPeaks")(function* (uid, chunks) {
       const drawn = chunks.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks !== undefined)
@@ -130,8 +140,9 @@ const make = Effect.gen(function* () {
             and c.peaks is null and c.sealed_peaks is null`
       )
     }),
-    insert: Effect.fn("ImportRows.insert")(function* (uid, chunks) {
+    insert: Effect.fn("ImportRows.insert")(function* (uid, chunks, knownAt) {
       let added = 0
+      const purged: Array<string> = []
       const known = yield* find(uid, chunks)
       const unknown = chunks.filter(({ key }) => !known.has(key))
       for (const [conversation, fresh] of Map.groupBy(unknown, (chunk) => chunk.conversation)) {
@@ -145,9 +156,14 @@ const make = Effect.gen(function* () {
             object: { bytes: chunk.bytes, crc32c: chunk.crc32c }
           }))
         )
-        added += yield* index.insert({ uid, conversation }, additions, began)
+        added += yield* index.insert({ uid, conversation }, additions, { knownAt, createdAt: began }).pipe(
+          Effect.catchTag("Purged", () => {
+            for (const { key } of fresh) purged.push(key)
+            return Effect.succeed(0)
+          })
+        )
       }
-      return added
+      return { added, purged }
     })
   })
 })

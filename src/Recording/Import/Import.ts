@@ -52,6 +52,7 @@ const make = Effect.gen(function* () {
   return Import.of({
     place: (uid) => ({ bucket: storage.bucket, prefix: ObjectName.prefixOf(uid) }),
     page: Effect.fn("Import.page")(function* (uid, { after, ...options }) {
+      const knownAt = yield* rows.knownAt
       const limit = options.waveforms ? pageSize.read : pageSize.named
       const { damaged, next, objects } = yield* ObjectPages.read(storage, ObjectName.prefixOf(uid), after, limit)
       const named = objects.map((head) => ({
@@ -73,18 +74,20 @@ const make = Effect.gen(function* () {
       )
       const fresh = inspected.flatMap(({ added }) => (added === undefined ? [] : [added]))
       const known = inspected.flatMap(({ known, peaks }) => (known === undefined ? [] : [{ ...known, peaks }]))
-      const added = yield* rows.insert(uid, fresh)
+      const { added, purged } = yield* rows.insert(uid, fresh, knownAt)
+      const deleted = purged.map((key) => ({ key, why: "deleted" as const, reason: "its conversation is deleted" }))
       yield* rows.addPeaks(uid, known)
       return {
         added,
-        known: known.length + fresh.length - added,
+        known: known.length + fresh.length - added - purged.length,
         odd: inspected.filter(({ odd }) => odd === true).length,
         undrawn:
           fresh.filter(({ peaks }) => peaks === undefined).length +
           known.filter(({ hasPeaks, peaks }) => !hasPeaks && peaks === undefined).length,
         skipped: [
           ...inspected.flatMap(({ skipped }) => (skipped === undefined ? [] : [skipped])),
-          ...(damaged === undefined ? [] : [{ ...damaged, why: "not readable in the store" as const }])
+          ...(damaged === undefined ? [] : [{ ...damaged, why: "not readable in the store" as const }]),
+          ...deleted
         ],
         ignored: inspected.flatMap(({ ignored }) => (ignored === undefined ? [] : [ignored])),
         next: Option.fromNullishOr(next)

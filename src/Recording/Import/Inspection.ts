@@ -10,6 +10,7 @@ import * as ObjectName from "../Catalog/ObjectName.ts"
 
 const Why = Schema.Literals([
   "not readable in the store",
+  "deleted",
   "shorter than its metadata says",
   "not decrypted",
   "not decodable",

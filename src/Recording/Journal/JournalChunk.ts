@@ -1,6 +1,7 @@
 /** A chunk in the journal: its extents, and its progress to the store. */
 import { Peaks, type Span } from "../../Audio.ts"
 import { type Chunk, objectKey } from "../Chunk.ts"
+import * as ChunkId from "./ChunkId.ts"
 import { type ChunkHead, encodeHead } from "./JournalRecord.ts"
 import type { Segment } from "./Segment.ts"
 
@@ -85,6 +86,11 @@ export class JournalChunk {
     if (shift <= this.#clockShift) return
     this.#clockShift = shift
     this.#head = this.#encodeHead()
+  }
+
+  /** The node knew the purges up to then when the chunk was opened: milliseconds of the database's clock. */
+  get knownAt(): number {
+    return ChunkId.knownAt(this.origin.id)
   }
 
   get key(): string {

@@ -12,6 +12,8 @@ export interface ConversationWriter {
   readonly supersede: (done: () => void) => void
   /** The stored state has become known after the writer started. `isOverlapping`: some of its audio overlaps stored audio. */
   readonly loaded: (isOverlapping: boolean) => void
+  /** The conversation is purged: all audio that is not written is discarded. */
+  readonly purged: () => void
 }
 
 export class LiveConversation {
@@ -34,6 +36,10 @@ export class LiveConversation {
   chunkCount = 0
   /** The stored state is known. */
   loaded = false
+  /** When the database had no purge of it: milliseconds of the database's clock, 0 if unknown. */
+  knownAt = 0
+  /** Its audio in the journal is purged. Nothing is recorded or shown until that is released, and the purge has ended. */
+  isPurged = false
 
   constructor(uid: string, id: string, createdAt: Date, usage: JournalUsage) {
     this.uid = uid
@@ -66,7 +72,7 @@ export class LiveConversation {
   removeChunk(chunk: JournalChunk): void {
     if (!this.#chunks.delete(uuidText(chunk.id))) return
     this.usage.chunks--
-    if (chunk.durable > 0) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
+    if (chunk.durable > 0 && !this.isPurged) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
   }
 
   /** Takes the stored state: chunk count, Unix second of the end, clock shift of the last chunk in seconds. */
@@ -77,6 +83,15 @@ export class LiveConversation {
     if (end <= this.end) return
     this.end = end
     this.clockShift = clockShift
+  }
+
+  /** Forgets the stored state, which is purged. */
+  forget(): void {
+    this.loaded = false
+    this.#storedEnd = -Infinity
+    this.end = -Infinity
+    this.clockShift = 0
+    this.chunkCount = this.#chunks.size
   }
 
   /** Whether audio that was placed before the stored state was known begins before Unix second `end`. */

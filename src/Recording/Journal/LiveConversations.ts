@@ -9,6 +9,7 @@ export class LiveConversations extends Context.Service<
   LiveConversations,
   {
     readonly get: (uid: string, id: string) => LiveConversation | undefined
+    readonly all: () => Iterable<LiveConversation>
     readonly of: (uid: string) => Iterable<LiveConversation>
     readonly ensure: (uid: string, id: string) => LiveConversation
     /** Removes the conversation if no capture records it and the journal has no chunk of it. */
@@ -47,14 +48,17 @@ const make = Effect.gen(function* () {
     user?.conversations.delete(conversation.id)
     if (user?.conversations.size === 0) users.delete(conversation.uid)
   }
+  const all = function* () {
+    for (const { conversations } of users.values()) yield* conversations.values()
+  }
   const chunks = function* () {
-    for (const { conversations } of users.values())
-      for (const conversation of conversations.values()) yield* conversation.chunks
+    for (const conversation of all()) yield* conversation.chunks
   }
   for (const chunk of journal.recovered) ensure(chunk.uid, chunk.conversation).addChunk(chunk)
 
   return LiveConversations.of({
     get,
+    all,
     of: (uid) => users.get(uid)?.conversations.values() ?? [],
     ensure,
     removeIfUnused,

@@ -27,6 +27,7 @@ import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { JournalError } from "../Journal/Segment.ts"
+import { PurgeWatch } from "../Purge/PurgeWatch.ts"
 import { UploadLimit } from "./UploadLimit.ts"
 import { type Lane, makeLane, postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
 
@@ -108,6 +109,7 @@ const make = Effect.gen(function* () {
   const rows = yield* ChunkRows
   const journal = yield* Journal
   const live = yield* LiveConversations
+  const purges = yield* PurgeWatch
   const queue = new UploadQueue()
   const workers = yield* FiberSet.make<void>()
   const fork = yield* FiberSet.runtime(workers)<never>()
@@ -226,16 +228,21 @@ const make = Effect.gen(function* () {
 
   const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {
     if (chunk.state !== "queued") return
+    if (live.get(chunk.uid, chunk.conversation)?.isPurged === true) return yield* live.release(chunk)
     chunk.state = "uploading"
     const own: Active = { chunk, done: Deferred.makeUnsafe() }
     active.add(own)
     yield* store(chunk).pipe(
       Effect.tap(() => untilInOrder(chunk)),
-      Effect.flatMap((object) => rows.insertStored(chunk, object)),
+      Effect.flatMap((object) =>
+        rows.insertStored(chunk, object).pipe(
+          Effect.andThen(Effect.sync(() => uploaded++)),
+          Effect.andThen(Metric.update(storedChunks, 1)),
+          Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, object.key)))
+        )
+      ),
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),
-      Effect.andThen(Metric.update(storedChunks, 1)),
-      Effect.tap(Effect.sync(() => uploaded++)),
       DurationHistogram.track(uploadSeconds),
       Effect.catchCause((cause) => postpone(chunk, cause)),
       Effect.ensuring(
@@ -324,6 +331,7 @@ const make = Effect.gen(function* () {
       const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
       chunk.state = "uploading"
       const noted = yield* rows.insertLost(chunk).pipe(
+        Effect.catchTag("Purged", () => Effect.void),
         Effect.onError(() => Effect.sync(() => (chunk.state = "waiting"))),
         Effect.exit
       )

@@ -58,6 +58,12 @@ const make = Effect.gen(function* () {
         }),
         committed
       ),
+    forget: (prefix, limit) =>
+      Effect.sync(() => {
+        const found = [...rows.values()].filter(({ key }) => key.startsWith(prefix)).slice(0, limit)
+        for (const row of found) rows.delete(nameOf(row))
+        return found.length
+      }),
     cancel: (objects) =>
       Effect.sync(() => {
         const found = objects.flatMap((object) => rows.get(nameOf(object)) ?? []).filter(isFree)

@@ -29,6 +29,7 @@ const conversations = new Map<string, LiveConversation>()
 
 const liveConversations = Layer.mock(LiveConversations, {
   get: (_uid, id) => conversations.get(id),
+  all: () => conversations.values(),
   of: () => conversations.values(),
   chunk: (_uid, conversation, id) => conversations.get(conversation)?.chunk(id),
   ensure: () => assert.fail("nothing is recorded"),

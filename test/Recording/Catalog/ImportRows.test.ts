@@ -36,7 +36,7 @@ layer(world, { excludeTestServices: true })("imported rows", (it) => {
       const [rows, sql] = [yield* ImportRows, yield* SqlClient.SqlClient]
       const count = 500
       const all = Array.from({ length: count }, (_, index) => imported(index))
-      assert.strictEqual(yield* rows.insert("u", all), count)
+      assert.strictEqual((yield* rows.insert("u", all, 0)).added, count)
       yield* sql`analyze chunks`
       const wanted = [imported(3), { ...imported(400), start: 400 * 60 + 0.4 }, imported(count)]
       const { known, read } = yield* sql.withTransaction(
@@ -50,7 +50,7 @@ layer(world, { excludeTestServices: true })("imported rows", (it) => {
       )
       assert.deepStrictEqual([...known.keys()], [imported(3).key, imported(400).key])
       assert.strictEqual(read, 2)
-      assert.strictEqual(yield* rows.insert("u", [imported(3), imported(count)]), 1)
+      assert.strictEqual((yield* rows.insert("u", [imported(3), imported(count)], 0)).added, 1)
     })
   )
 })

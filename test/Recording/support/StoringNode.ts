@@ -14,6 +14,7 @@ import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRow
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { minKey, maxKey } from "../../../src/Recording/Catalog/IndexChange.ts"
 import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
+import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
 import { RecordedAudio } from "../../../src/Recording/Capture/RecordedAudio.ts"
 import { StoredAudio } from "../../../src/Recording/Read/StoredAudio.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
@@ -107,6 +108,7 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Layer.provide(Captures.layer.pipe(Layer.provide([RecordedAudio.layer, random]))),
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provideMerge(Uploads.layer),
+    Layer.provideMerge(PurgeWatch.layer),
     Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
     Layer.provideMerge(Layer.mergeAll(journal, rows, conversations)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),

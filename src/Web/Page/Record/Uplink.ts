@@ -39,7 +39,7 @@ const stopped = "Stopped. Audio on the server's disk is kept."
 const finalWords = ({ code, reason }: CloseEvent): string | undefined => {
   if (code === 1003) return "The server does not understand what this page sends. Reload the page."
   if (code === 1009) return "The messages of this page exceed the server's limit."
-  return code === 1008 && /is full|bad query|another socket/.test(reason)
+  return code === 1008 && /is full|bad query|another socket|was deleted/.test(reason)
     ? `The server ended the connection: ${reason}.`
     : undefined
 }

@@ -1,0 +1,88 @@
+/** The contract of deleting conversations and accounts. */
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Authorization } from "../Auth.ts"
+import { Problem, strict } from "../Http.ts"
+import { Id } from "../Id.ts"
+
+/** A day. */
+const maxDelaySeconds = 86_400
+
+/**
+ * `conversation_id`: null for an account. `due_at`: when it starts or is tried again, null when it is over. `expected_chunks`:
+ * what the conversations had at the start. `deleted`: what is gone so far. `left_objects`: what the last attempt found and
+ * could not delete, null before it.
+ */
+export const PurgeInfo = Schema.Struct({
+  job_id: Schema.String,
+  status: Schema.Literals(["scheduled", "running", "pending", "dead", "done", "cancelled"]),
+  uid: Schema.String,
+  conversation_id: Schema.NullOr(Schema.String),
+  requested_at: Schema.DateTimeUtcFromString,
+  due_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  started_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  finished_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  attempts: Schema.Int,
+  expected_chunks: Schema.Finite,
+  deleted: Schema.Struct({
+    conversations: Schema.Finite,
+    chunks: Schema.Finite,
+    objects: Schema.Finite,
+    bytes: Schema.Finite,
+    keys: Schema.Finite
+  }),
+  left_objects: Schema.NullOr(Schema.Finite),
+  last_error: Schema.NullOr(Schema.String)
+}).annotate({ identifier: "DeletionJob" })
+
+/** Conversations and their seconds are counted to 10,000 conversations. */
+export const AccountInfo = Schema.Struct({
+  uid: Schema.String,
+  conversations: Schema.Int,
+  captured_duration: Schema.Finite,
+  keys: Schema.Int
+}).annotate({ identifier: "Account" })
+
+const delay = Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maxDelaySeconds })))
+
+const JobId = Schema.String.check(
+  Schema.makeFilter((text) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(text), { expected: "a `job_id`" })
+)
+
+const accepted = PurgeInfo.pipe(HttpApiSchema.status(202))
+
+export class PurgesGroup extends HttpApiGroup.make("purges")
+  .add(
+    HttpApiEndpoint.delete("conversation", "/v1/conversations/:id", {
+      params: { id: Id },
+      query: { delay, uid: Schema.optionalKey(Id) },
+      success: accepted,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "Delete a conversation with all of its audio, `delay` seconds from now"),
+    HttpApiEndpoint.get("account", "/v1/users/:uid", {
+      params: { uid: Id },
+      success: AccountInfo,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "What an account has"),
+    HttpApiEndpoint.delete("user", "/v1/users/:uid", {
+      params: { uid: Id },
+      query: { delay },
+      success: accepted,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "Delete an account: all conversations, audio and keys"),
+    HttpApiEndpoint.get("job", "/v1/deletions/:job", {
+      params: { job: JobId },
+      success: PurgeInfo,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "How far a deletion is"),
+    HttpApiEndpoint.delete("cancel", "/v1/deletions/:job", {
+      params: { job: JobId },
+      success: PurgeInfo,
+      error: Problem.documented(404, 409)
+    }).annotate(OpenApi.Summary, "Undo a deletion that has not started")
+  )
+  .middleware(Authorization)
+  .annotateMerge(strict)
+  .annotate(OpenApi.Description, "Deletion of conversations and accounts.") {}
+
+export class PurgesApi extends HttpApi.make("spillway-purges").add(PurgesGroup) {}

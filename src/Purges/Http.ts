@@ -1,0 +1,87 @@
+/** `DELETE /v1/conversations/{id}`, `/v1/users/{uid}` and `/v1/deletions/{job}`. */
+import { DateTime, Duration, Effect, Layer, Option } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Principal } from "../Auth.ts"
+import { Problem, ProblemRules } from "../Http.ts"
+import { type Purge, Purges } from "../Purges.ts"
+import { type PurgeInfo, PurgesApi } from "./Api.ts"
+
+const timeOf = (date: Date | undefined) => (date === undefined ? null : DateTime.fromDateUnsafe(date))
+
+const info = (purge: Purge): typeof PurgeInfo.Type => {
+  const { bytes, chunks, conversations, keys, objects } = purge.counts
+  return {
+    job_id: purge.id,
+    status: purge.state,
+    uid: purge.uid,
+    conversation_id: purge.conversation ?? null,
+    requested_at: DateTime.fromDateUnsafe(purge.requestedAt),
+    due_at: timeOf(purge.dueAt),
+    started_at: timeOf(purge.startedAt),
+    finished_at: timeOf(purge.finishedAt),
+    attempts: purge.attempts,
+    expected_chunks: purge.expected,
+    deleted: { conversations, chunks, objects, bytes, keys },
+    left_objects: purge.leftObjects ?? null,
+    last_error: purge.lastError ?? null
+  }
+}
+
+const noConversation = Problem.notFound("There is no conversation with this id.")
+const noUser = Problem.notFound("There is no user with this id.")
+const noJob = Problem.notFound("There is no deletion with this id.")
+
+const hasStarted = Problem.conflict("deletion-started", "The deletion has started", "It can't be undone any more.")
+
+const group = HttpApiBuilder.group(
+  PurgesApi,
+  "purges",
+  Effect.fn(function* (handlers) {
+    const purges = yield* Purges
+    const { answer } = yield* ProblemRules
+
+    /** The account itself, or a key for all accounts. */
+    const authorize = (uid: string) =>
+      Effect.flatMap(Principal, (principal) =>
+        principal.uid === uid || principal.scopes.length > 0
+          ? Effect.void
+          : Problem.forbidden("Another account requires a key with the scope `admin` or `service`.")
+      )
+    const jobOf = Effect.fnUntraced(function* (id: string) {
+      const { scopes, uid } = yield* Principal
+      const found = yield* answer(purges.find(id))
+      if (Option.isNone(found) || (found.value.uid !== uid && scopes.length === 0)) return yield* noJob
+      return found.value
+    })
+
+    return handlers.handleAll({
+      conversation: Effect.fnUntraced(function* ({ params: { id }, query: { delay = 0 } }) {
+        const { uid } = yield* Principal
+        const purge = yield* answer(purges.request({ uid, conversation: id }, Duration.seconds(delay)))
+        return Option.isNone(purge) ? yield* noConversation : info(purge.value)
+      }),
+      account: Effect.fnUntraced(function* ({ params: { uid } }) {
+        yield* authorize(uid)
+        const account = yield* answer(purges.account(uid))
+        if (Option.isNone(account)) return yield* noUser
+        const { capturedSeconds, conversations, keys } = account.value
+        return { uid, conversations, captured_duration: capturedSeconds, keys }
+      }),
+      user: Effect.fnUntraced(function* ({ params: { uid }, query: { delay = 0 } }) {
+        yield* authorize(uid)
+        const purge = yield* answer(purges.request({ uid, conversation: undefined }, Duration.seconds(delay)))
+        return Option.isNone(purge) ? yield* noUser : info(purge.value)
+      }),
+      job: Effect.fnUntraced(function* ({ params: { job } }) {
+        return info(yield* jobOf(job))
+      }),
+      cancel: Effect.fnUntraced(function* ({ params: { job } }) {
+        yield* jobOf(job)
+        if (!(yield* answer(purges.cancel(job)))) return yield* hasStarted
+        return info(yield* jobOf(job))
+      })
+    })
+  })
+)
+
+export const layer = HttpApiBuilder.layer(PurgesApi).pipe(Layer.provide(group))

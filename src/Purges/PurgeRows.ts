@@ -1,0 +1,284 @@
+/** The rows of purges: what is to be deleted, how far it is, and what was deleted. A finished row remains as the fence. */
+import { Context, Duration, Effect, Layer, Option, Schema, SchemaGetter } from "effect"
+import { SecureRandom } from "effect/crypto"
+import type { SqlClient, Statement } from "effect/sql"
+import * as Claims from "../Claims.ts"
+import { Db, type DbError } from "../Db.ts"
+import type { Target } from "../Recording.ts"
+
+/**
+ * `scheduled`: waits for its time, and can be cancelled. `running`: nothing is recorded, and the rest is deleted. `pending`: an
+ * attempt has failed, and is repeated with backoff. `dead`: 20 attempts have failed.
+ */
+export type State = "scheduled" | "running" | "pending" | "dead" | "done" | "cancelled"
+
+export interface Counts {
+  readonly conversations: number
+  readonly chunks: number
+  readonly objects: number
+  readonly bytes: number
+  readonly tombstones: number
+  readonly keys: number
+}
+
+export const none: Counts = { conversations: 0, chunks: 0, objects: 0, bytes: 0, tombstones: 0, keys: 0 }
+
+export interface Purge extends Target {
+  readonly id: string
+  readonly state: State
+  readonly requestedAt: Date
+  /** When it starts or is tried again. None if it is over. */
+  readonly dueAt: Date | undefined
+  readonly startedAt: Date | undefined
+  readonly finishedAt: Date | undefined
+  readonly attempts: number
+  readonly lastError: string | undefined
+  /** Chunks that the conversations had at the start. */
+  readonly expected: number
+  /** What was deleted. A kill can leave out the objects of its last page. */
+  readonly counts: Counts
+  /** Objects that the last listing found; none before it. */
+  readonly leftObjects: number | undefined
+}
+
+/** A claimed row. */
+export interface ClaimedPurge extends Target {
+  readonly id: string
+  readonly token: string
+}
+
+/** Finished rows are removed after this time; a node that was down for longer would record again what its journal has. */
+const retention = "365 days"
+
+/** Rows that are removed at once. */
+const pruned = 500
+
+export class PurgeRows extends Context.Service<
+  PurgeRows,
+  Pick<Claims.Claims<Target>, "complete" | "fail" | "extend" | "nextDue"> & {
+    claim(limit: number): Effect.Effect<ReadonlyArray<ClaimedPurge>, DbError>
+    /** Creates a purge, or moves the due time of one that has not started, or retries a dead one. */
+    request(target: Target, delay: Duration.Duration): Effect.Effect<Purge, DbError>
+    unfinished(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
+    /** The latest one that is done. */
+    done(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
+    find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
+    /** False if it has started, or there is none. */
+    cancel(id: string): Effect.Effect<boolean, DbError>
+    /** From now on the fence holds. How long it has, or none if the lease has ended. */
+    start(purge: ClaimedPurge, expected: number): Effect.Effect<Option.Option<Duration.Duration>, DbError>
+    /** Adds what `work` deletes to the counts, in one transaction. None if the lease has ended: then it deletes nothing. */
+    record<A, E>(
+      purge: ClaimedPurge,
+      work: Effect.Effect<readonly [A, Partial<Counts>], E>
+    ): Effect.Effect<Option.Option<A>, E | DbError>
+    setLeft(purge: ClaimedPurge, objects: number): Effect.Effect<void, DbError>
+    /** Ends the claim without a failure; due again `after` now. */
+    postpone(purge: ClaimedPurge, after: Duration.Duration): Effect.Effect<void, DbError>
+    readonly prune: Effect.Effect<void, DbError>
+    readonly backlog: Effect.Effect<{ readonly unfinished: number; readonly dead: number }, DbError>
+  }
+>()("spillway/Purges/PurgeRows") {
+  static readonly layer = Layer.effect(
+    PurgeRows,
+    Effect.suspend(() => make)
+  )
+}
+
+const table: Claims.Table<Target> = {
+  name: "purges",
+  idType: "uuid",
+  columns: ["uid", "conversation_id"],
+  schema: Schema.Struct({ uid: Schema.String, conversation_id: Schema.NullOr(Schema.String) }).pipe(
+    Schema.decodeTo(Schema.Struct({ uid: Schema.String, conversation: Schema.UndefinedOr(Schema.String) }), {
+      decode: SchemaGetter.transform(({ conversation_id, uid }) => ({
+        uid,
+        conversation: conversation_id ?? undefined
+      })),
+      encode: SchemaGetter.transform(({ conversation, uid }) => ({ uid, conversation_id: conversation ?? null }))
+    })
+  ),
+  completion: "finished_at = clock_timestamp(), left_objects = 0"
+}
+
+const Row = Schema.Struct({
+  id: Schema.String,
+  uid: Schema.String,
+  conversation_id: Schema.NullOr(Schema.String),
+  requested_at: Schema.Date,
+  due_at: Schema.NullOr(Schema.Date),
+  started_at: Schema.NullOr(Schema.Date),
+  finished_at: Schema.NullOr(Schema.Date),
+  dead_at: Schema.NullOr(Schema.Date),
+  attempts: Schema.Int,
+  last_error: Schema.NullOr(Schema.String),
+  expected: Schema.Finite,
+  conversations: Schema.Finite,
+  chunks: Schema.Finite,
+  objects: Schema.Finite,
+  bytes: Schema.Finite,
+  tombstones: Schema.Finite,
+  keys: Schema.Finite,
+  left_objects: Schema.NullOr(Schema.Finite)
+})
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+
+const columns = (sql: SqlClient.SqlClient) => sql`
+  id::text as id, uid, conversation_id, requested_at, due_at, started_at, finished_at, dead_at, attempts, last_error,
+  expected::float8 as expected, conversations::float8 as conversations, chunks::float8 as chunks,
+  objects::float8 as objects, bytes::float8 as bytes, tombstones::float8 as tombstones, keys::float8 as keys,
+  left_objects::float8 as left_objects`
+
+const stateOf = ({ attempts, dead_at, finished_at, started_at }: typeof Row.Type): State => {
+  if (finished_at !== null) return started_at === null ? "cancelled" : "done"
+  if (dead_at !== null) return "dead"
+  if (started_at === null) return "scheduled"
+  return attempts > 0 ? "pending" : "running"
+}
+
+const purgeOf = (row: typeof Row.Type): Purge => {
+  const { bytes, chunks, conversations, keys, objects, tombstones } = row
+  return {
+    id: row.id,
+    uid: row.uid,
+    conversation: row.conversation_id ?? undefined,
+    state: stateOf(row),
+    requestedAt: row.requested_at,
+    dueAt: row.due_at ?? undefined,
+    startedAt: row.started_at ?? undefined,
+    finishedAt: row.finished_at ?? undefined,
+    attempts: row.attempts,
+    lastError: row.last_error ?? undefined,
+    expected: row.expected,
+    counts: { conversations, chunks, objects, bytes, tombstones, keys },
+    leftObjects: row.left_objects ?? undefined
+  }
+}
+
+const decode = (rows: unknown) =>
+  decodeRows(rows).pipe(
+    Effect.map((rows) => rows.map(purgeOf)),
+    Effect.catchTag("SchemaError", Effect.die)
+  )
+
+const firstOf = <E>(rows: Effect.Effect<ReadonlyArray<Purge>, E>) =>
+  Effect.map(rows, (rows) => Option.fromUndefinedOr(rows[0]))
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const claims = yield* Claims.make(table)
+
+  const select = (operation: string, where: (sql: SqlClient.SqlClient) => Statement.Fragment) =>
+    firstOf(
+      db.read(operation, (sql) => Effect.flatMap(sql`select ${columns(sql)} from purges where ${where(sql)}`, decode))
+    )
+  const isOf = (sql: SqlClient.SqlClient, { conversation, uid }: Target) =>
+    sql`uid = ${uid} and coalesce(conversation_id, '') = ${conversation ?? ""}`
+  const isOwned = (sql: SqlClient.SqlClient, { id, token }: ClaimedPurge) =>
+    sql`id = ${id}::uuid and token = ${token}::uuid`
+
+  const record: PurgeRows["Service"]["record"] = (purge, work) =>
+    db.transaction("PurgeRows.record", (sql) =>
+      Effect.gen(function* () {
+        const owned = yield* sql`select from purges where ${isOwned(sql, purge)} for no key update`
+        if (owned.length === 0) return Option.none()
+        const [result, counts] = yield* work
+        const { bytes, chunks, conversations, keys, objects, tombstones } = { ...none, ...counts }
+        yield* sql`
+          update purges
+          set conversations = conversations + ${String(conversations)}::bigint, chunks = chunks + ${String(chunks)}::bigint,
+              objects = objects + ${String(objects)}::bigint, bytes = bytes + ${String(bytes)}::bigint,
+              tombstones = tombstones + ${String(tombstones)}::bigint, keys = keys + ${String(keys)}::bigint
+          where id = ${purge.id}::uuid`
+        return Option.some(result)
+      })
+    )
+
+  return PurgeRows.of({
+    claim: (limit) =>
+      Effect.map(claims.claim(limit), ({ rows, token }) => rows.map(({ columns, id }) => ({ id, token, ...columns }))),
+    complete: claims.complete,
+    fail: claims.fail,
+    extend: claims.extend,
+    nextDue: claims.nextDue,
+    request: Effect.fn("PurgeRows.request")(function* (target, delay) {
+      const id = SecureRandom.uuidV4Unsafe()
+      const millis = Duration.toMillis(delay)
+      const purge = yield* firstOf(
+        db.writeIdempotent("PurgeRows.request", (sql) =>
+          Effect.flatMap(
+            sql`
+              insert into purges as p (id, uid, conversation_id, due_at, started_at)
+              select ${id}::uuid, ${target.uid}, ${target.conversation ?? null},
+                     clock_timestamp() + ${`${millis} milliseconds`}::interval,
+                     case when ${millis === 0} then clock_timestamp() end
+              on conflict (uid, (coalesce(conversation_id, ''))) where finished_at is null do update
+              set due_at = case when p.started_at is null or p.dead_at is not null then excluded.due_at else p.due_at end,
+                  token = case when p.started_at is null then null else p.token end,
+                  attempts = case when p.dead_at is null then p.attempts else 0 end,
+                  started_at = coalesce(p.started_at, excluded.started_at), dead_at = null
+              returning ${columns(sql)}`,
+            decode
+          )
+        )
+      )
+      return yield* Effect.orDie(Effect.fromOption(purge))
+    }),
+    unfinished: (target) => select("PurgeRows.unfinished", (sql) => sql`${isOf(sql, target)} and finished_at is null`),
+    done: ({ conversation, uid }) =>
+      select(
+        "PurgeRows.done",
+        (sql) => sql`
+          uid = ${uid} and conversation_id is not distinct from ${conversation ?? null}::text
+          and finished_at is not null and started_at is not null
+          order by finished_at desc limit 1`
+      ),
+    find: (id) => select("PurgeRows.find", (sql) => sql`id = ${id}::uuid`),
+    cancel: Effect.fn("PurgeRows.cancel")(function* (id) {
+      const rows = yield* db.writeIdempotent(
+        "PurgeRows.cancel",
+        (sql) => sql`
+          update purges set finished_at = coalesce(finished_at, now()), due_at = null, token = null
+          where id = ${id}::uuid and started_at is null returning 1`
+      )
+      return rows.length > 0
+    }),
+    start: Effect.fn("PurgeRows.start")(function* (purge, expected) {
+      const rows = yield* db.writeIdempotent(
+        "PurgeRows.start",
+        (sql) => sql<{ readonly millis: number }>`
+          update purges
+          set started_at = coalesce(started_at, clock_timestamp()), expected = greatest(expected, ${String(expected)}::bigint)
+          where ${isOwned(sql, purge)}
+          returning (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as millis`
+      )
+      return Option.map(Option.fromUndefinedOr(rows[0]), ({ millis }) => Duration.millis(Math.max(0, millis)))
+    }),
+    record,
+    setLeft: (purge, objects) =>
+      db.writeIdempotent("PurgeRows.setLeft", (sql) =>
+        Effect.asVoid(sql`update purges set left_objects = ${String(objects)}::bigint where ${isOwned(sql, purge)}`)
+      ),
+    postpone: (purge, after) =>
+      db.writeIdempotent("PurgeRows.postpone", (sql) =>
+        Effect.asVoid(sql`
+          update purges
+          set due_at = clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval, token = null
+          where ${isOwned(sql, purge)}`)
+      ),
+    prune: db.writeIdempotent("PurgeRows.prune", (sql) =>
+      Effect.asVoid(sql`
+        delete from purges where id in (
+          select id from purges where finished_at < now() - ${retention}::interval order by finished_at, id limit ${pruned}
+        )`)
+    ),
+    backlog: db
+      .read(
+        "PurgeRows.backlog",
+        (sql) => sql<{ readonly unfinished: number; readonly dead: number }>`
+          select (select count(*)::int from (select from purges where due_at is not null limit 10000) as d) as unfinished,
+                 (select count(*)::int from (select from purges where dead_at is not null limit 10000) as d) as dead`
+      )
+      .pipe(Effect.map(([row]) => row ?? { unfinished: 0, dead: 0 }))
+  })
+})

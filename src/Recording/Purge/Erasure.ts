@@ -1,0 +1,102 @@
+/** Deletes the rows of recorded audio, for a purge. */
+import { Context, Effect, Layer, Schema } from "effect"
+import { Db, type DbError } from "../../Db.ts"
+import * as Fence from "./Fence.ts"
+
+/** A conversation, or all that a user has. */
+export interface Target {
+  readonly uid: string
+  readonly conversation: string | undefined
+}
+
+/** Conversations of a user are counted to this number, so that a summary costs the same for every user. */
+export const maxSummed = 10_000
+
+/** Rows of a table that one batch deletes: some tens of milliseconds. */
+const batch = 1_000
+
+const Summary = Schema.Struct({
+  /** Counted to `maxSummed`, as are the others. */
+  conversations: Schema.Int,
+  chunks: Schema.Finite,
+  capturedSeconds: Schema.Finite
+})
+export type Summary = typeof Summary.Type
+const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
+
+/** Children first, so that no statement cascades to many rows. */
+const tables = [
+  { name: "audio_files", column: "conversation_id" },
+  { name: "chunks", column: "conversation_id" },
+  { name: "waveform_hours", column: "conversation_id" },
+  { name: "conversations", column: "id" }
+] as const
+
+export interface Erased {
+  readonly conversations: number
+  readonly chunks: number
+  /** No row is left. */
+  readonly isDone: boolean
+}
+
+export class Erasure extends Context.Service<
+  Erasure,
+  {
+    summary(target: Target): Effect.Effect<Summary, DbError>
+    /** Waits for transactions that began before the purge and create conversations, whose rows `eraseBatch` would not see. */
+    awaitCreations(uid: string): Effect.Effect<void, DbError>
+    /** Deletes a bounded number of rows. Lists and playback have none of the audio after the first batch. Joins a transaction. */
+    eraseBatch(target: Target): Effect.Effect<Erased, DbError>
+  }
+>()("spillway/Recording/Purge/Erasure") {
+  static readonly layer = Layer.effect(
+    Erasure,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+
+  return Erasure.of({
+    summary: Effect.fn("Erasure.summary")(function* ({ conversation, uid }) {
+      const [summary] = yield* db.read("Erasure.summary", (sql) =>
+        sql`
+          select count(*)::int as conversations, coalesce(sum(chunks), 0)::float8 as chunks,
+                 coalesce(sum(captured), 0)::float8 as "capturedSeconds"
+          from (
+            select chunks, captured from conversations
+            where uid = ${uid} ${conversation === undefined ? sql`` : sql`and id = ${conversation}`}
+            limit ${maxSummed}
+          ) as v`.pipe(Effect.flatMap(decodeSummary), Effect.catchTag("SchemaError", Effect.die))
+      )
+      return summary
+    }),
+    awaitCreations: (uid) => db.write("Erasure.awaitCreations", (sql) => Fence.awaitCreations(sql, uid)),
+    eraseBatch: Effect.fn("Erasure.eraseBatch")(function* ({ conversation, uid }) {
+      return yield* db.transaction(
+        "Erasure.eraseBatch",
+        Effect.fnUntraced(function* (sql) {
+          const ofTarget = (column: string) =>
+            conversation === undefined ? sql`uid = ${uid}` : sql`uid = ${uid} and ${sql(column)} = ${conversation}`
+          const hidden = yield* sql`
+            update conversations set chunks = 0, files = 0, captured = 0, lost = 0, clock_shifts = 0, revision = revision + 1
+            where ctid = any(array(select ctid from conversations where ${ofTarget("id")} and has_audio limit ${batch}))
+            returning 1`
+          let left = batch - hidden.length
+          const deleted = { audio_files: 0, chunks: 0, waveform_hours: 0, conversations: 0 }
+          for (const { column, name } of tables) {
+            if (left <= 0) return { ...deleted, isDone: false }
+            const rows = yield* sql`
+              delete from ${sql(name)}
+              where ctid = any(array(select ctid from ${sql(name)} where ${ofTarget(column)} limit ${left}))
+              returning 1`
+            deleted[name] = rows.length
+            left -= rows.length
+          }
+          return { ...deleted, isDone: left > 0 }
+        })
+      )
+    })
+  })
+})

@@ -1,0 +1,56 @@
+/**
+ * What purges keep from being recorded again. A purge deletes what was recorded by a node that did not know that the purge was
+ * finished: everything from before it, and what is captured, uploaded or recovered while it runs or later. `knownAt` is the
+ * time up to which a node knew the purges, read from the database in the query that showed none for the conversation; so
+ * neither the clocks of nodes nor the length of an outage matter.
+ */
+import { Effect, Schema } from "effect"
+import type { SqlClient } from "effect/sql"
+
+type Sql = SqlClient.SqlClient
+
+interface Name {
+  readonly uid: string
+  readonly conversation: string
+}
+
+/** The conversation or its account is purged, and the audio belongs to what is deleted. */
+export class Purged extends Schema.TaggedError<Purged>()("Purged", {
+  uid: Schema.String,
+  conversation: Schema.String
+}) {
+  override get message() {
+    return `conversation ${this.conversation} of ${this.uid} is deleted`
+  }
+}
+
+/** A `knownAt` for what the same statement reads: milliseconds, rounded down. */
+export function now(sql: Sql) {
+  return sql`floor(extract(epoch from now()) * 1000)::float8`
+}
+
+/** A condition: a purge deletes what was recorded with this `knownAt`. */
+export function isPurged(sql: Sql, { conversation, uid }: Name, knownAt: number | ReturnType<typeof now>) {
+  const millis = typeof knownAt === "number" ? sql`${String(knownAt)}::float8` : knownAt
+  return sql`exists (
+    select from purges p
+    where p.uid = ${uid} and (p.conversation_id = ${conversation} or p.conversation_id is null)
+      and p.started_at is not null and (p.finished_at is null or p.finished_at > to_timestamp(${millis} / 1000))
+  )`
+}
+
+/** Bits of the keys of advisory locks that tell this use from others. */
+const lockSpace = 7_310
+
+/**
+ * Until the end of the transaction: no purge passes over a conversation that the transaction creates, whose row others don't
+ * see yet. `isPurged` in a later statement is then right.
+ */
+export function lockCreation(sql: Sql, uid: string) {
+  return sql`select pg_advisory_xact_lock_shared(${lockSpace}, hashtext(${uid}))`
+}
+
+/** Waits for the transactions that create conversations of the user. Later ones see the purge. */
+export function awaitCreations(sql: Sql, uid: string) {
+  return Effect.asVoid(sql`select pg_advisory_xact_lock(${lockSpace}, hashtext(${uid}))`)
+}
