@@ -115,7 +115,7 @@ const make = Effect.gen(function* () {
       for (const each of purged) if (live.get(each.uid, each.id) !== each) purged.delete(each)
     }
     checkedAt = now
-  }).pipe(lock.withPermit, Effect.withSpan("PurgeWatch.check"))
+  }).pipe(lock.withPermit)
 
   yield* check.pipe(
     Effect.catchCause((cause) => Effect.logDebug("purges could not be read", cause)),
