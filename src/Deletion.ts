@@ -85,11 +85,19 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => wakeBy(now()))
     )
 
-<<<<<<< HEAD
-  const { backlog, cancel, discard, dueTimes, list } = tombstones
-  return Deletion.of({ schedule, cancel, sweep, idle, waitForDue, backlog, dueTimes, deleted, list, retry, discard })
-=======
-  const { backlog, cancel, discard, forget, list } = tombstones
-  return Deletion.of({ schedule, cancel, sweep, idle, waitForDue, backlog, list, retry, discard, forget })
->>>>>>> e41bf47 (Purge conversations and accounts)
+  const { backlog, cancel, discard, dueTimes, forget, list } = tombstones
+  return Deletion.of({
+    schedule,
+    cancel,
+    sweep,
+    idle,
+    waitForDue,
+    backlog,
+    dueTimes,
+    deleted,
+    list,
+    retry,
+    discard,
+    forget
+  })
 })

@@ -217,13 +217,6 @@ const make = Effect.gen(function* () {
     return rows.length > 0
   })
 
-<<<<<<< HEAD
-  /** The order makes the planner read an index, whatever the statistics say. */
-  const countOf = (sql: SqlClient.SqlClient, condition: Statement.Fragment, at: string) => sql`(
-    SELECT count(*)::int
-    FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
-  )`
-=======
   const forget = Effect.fn("Tombstones.forget")(function* (prefix: string, limit: number) {
     // No other key is between these two: `0` follows `/`.
     const end = `${prefix.slice(0, -1)}0`
@@ -236,7 +229,12 @@ const make = Effect.gen(function* () {
     )
     return rows.length
   })
->>>>>>> e41bf47 (Purge conversations and accounts)
+
+  /** The order makes the planner read an index, whatever the statistics say. */
+  const countOf = (sql: SqlClient.SqlClient, condition: Statement.Fragment, at: string) => sql`(
+    SELECT count(*)::int
+    FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
+  )`
 
   const backlog = Effect.suspend(() =>
     db.read("Tombstones.backlog", (sql) => {
@@ -286,12 +284,8 @@ const make = Effect.gen(function* () {
     list,
     retry,
     discard,
-<<<<<<< HEAD
+    forget,
     backlog,
     dueTimes
-=======
-    forget,
-    backlog
->>>>>>> e41bf47 (Purge conversations and accounts)
   })
 })
