@@ -354,7 +354,8 @@ describe("Architecture", () => {
       "vocabulary",
       "prose",
       "titles",
-      "comments"
+      "comments",
+      "metric-name"
     ]
     const seen = new Set([...cases.map(({ rule }) => rule), ...elsewhere])
     assert.deepStrictEqual(
