@@ -7,6 +7,7 @@ import { CliError, Command } from "effect/cli"
 import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
+import * as DeleteCommands from "./Cli/DeleteCommands.ts"
 import { FetchCommand } from "./Cli/Fetch/FetchCommand.ts"
 import { KeysCommand } from "./Cli/KeysCommand.ts"
 import { Screen } from "./Cli/Screen.ts"
@@ -39,11 +40,13 @@ const directly = (flags: { readonly bucket: Option.Option<string> }) =>
   )
 
 const spillway = Command.make("spillway").pipe(
-  Command.withDescription("Send, list, fetch and import audio of a Spillway server, and manage its keys"),
+  Command.withDescription("Send, list, fetch, import and delete audio of a Spillway server, and manage its keys"),
   Command.withSubcommands([
     Command.provide(StreamCommand, connected),
     Command.provide(ConversationsCommand, connected),
     Command.provide(FetchCommand, connected),
+    Command.provide(DeleteCommands.DeleteCommand, connected),
+    Command.provide(DeleteCommands.PurgeCommand, connected),
     Command.provide(KeysCommand, connected),
     Command.provide(StoreCommands.ImportCommand, directly),
     Command.provide(StoreCommands.GcCommand, () => directly({ bucket: Option.none() })),

@@ -1,0 +1,157 @@
+/** `spillway delete CONVERSATION` and `spillway purge UID`: delete for ever, and wait until it is proven. */
+import { Effect, Schema, Terminal } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { HttpClientRequest } from "effect/http"
+import { CliConfig } from "./CliConfig.ts"
+import * as Client from "./Client.ts"
+import * as Conversations from "./Conversations.ts"
+import * as Flags from "./Flags.ts"
+import * as Reconnect from "./Reconnect.ts"
+import { Screen } from "./Screen.ts"
+import * as Target from "./Target.ts"
+import * as Times from "./Times.ts"
+
+const Job = Schema.Struct({
+  job_id: Schema.String,
+  status: Schema.Literals(["scheduled", "running", "pending", "dead", "done", "cancelled"]),
+  started_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  expected_chunks: Schema.Finite,
+  deleted: Schema.Struct({
+    conversations: Schema.Finite,
+    chunks: Schema.Finite,
+    objects: Schema.Finite,
+    bytes: Schema.Finite,
+    keys: Schema.Finite
+  }),
+  last_error: Schema.NullOr(Schema.String)
+})
+type Job = typeof Job.Type
+
+const Account = Schema.Struct({
+  conversations: Schema.Finite,
+  captured_duration: Schema.Finite,
+  keys: Schema.Finite
+})
+
+/** How often the job is read. */
+const pollEvery = "500 millis"
+
+/** The answer was not yes. */
+class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirmed", {}) {
+  override get message() {
+    return "Nothing is deleted. Confirm with yes, or give --yes."
+  }
+}
+
+/** The job has ended without a proof that everything is deleted. */
+class NotDeleted extends Schema.TaggedError<NotDeleted>()("NotDeleted", { job: Schema.String, reason: Schema.String }) {
+  override get message() {
+    return `The deletion is not complete (job ${this.job}): ${this.reason}`
+  }
+}
+
+const numbers = new Intl.NumberFormat("en-US")
+const counted = (count: number, noun: string) => `${numbers.format(count)} ${noun}${count === 1 ? "" : "s"}`
+
+const flags = {
+  yes: Flag.Boolean("yes").pipe(Flag.withDescription("Do not ask"), Flag.withDefault(false)),
+  ...Flags.server
+}
+
+const confirm = Effect.fnUntraced(function* (what: string, yes: boolean) {
+  const { print } = yield* Screen
+  yield* print(what)
+  if (yes) return
+  yield* print("This can't be undone. Delete? Type yes:")
+  const terminal = yield* Terminal.Terminal
+  const answer = yield* Effect.orElseSucceed(terminal.readLine, () => "")
+  if (answer.trim().toLowerCase() !== "yes") return yield* new NotConfirmed()
+})
+
+const showProgress = Effect.fnUntraced(function* ({ deleted, expected_chunks: expected, last_error, status }: Job) {
+  const { progress } = yield* Screen
+  // Rows and objects are deleted one after the other.
+  const fraction = expected === 0 ? undefined : Math.min(1, (deleted.chunks + deleted.objects) / (2 * expected))
+  const what = `${counted(deleted.chunks, "chunk")}, ${counted(deleted.objects, "object")}`
+  yield* progress(fraction, status === "pending" ? `${what}; retried: ${last_error ?? "unknown reason"}` : what)
+})
+
+/** Reads the job until it has ended. The key of a purged account is deleted before the end. */
+const awaitEnd = Effect.fnUntraced(function* (target: Target.Target, requested: Job) {
+  const config = yield* CliConfig
+  const { result } = yield* Screen
+  const request = HttpClientRequest.get(`/v1/deletions/${requested.job_id}`)
+  let job = requested
+  while (job.status === "running" || job.status === "pending" || job.status === "scheduled") {
+    yield* showProgress(job)
+    yield* Effect.sleep(pollEvery)
+    const read = yield* Reconnect.retrying(
+      Effect.catchIf(
+        Effect.asSome(Client.json(target, request, Job)),
+        (error) => error._tag === "ErrorResponse" && error.status === 401,
+        () => Effect.succeedNone
+      ),
+      config
+    )
+    if (read._tag === "None")
+      return yield* result("The account and this key are deleted. The server checks once more for what was in flight.")
+    job = read.value
+  }
+  if (job.status !== "done")
+    return yield* new NotDeleted({ job: job.job_id, reason: job.last_error ?? `it was ${job.status}` })
+  const { chunks, conversations, keys, objects } = job.deleted
+  const parts = [
+    counted(conversations, "conversation"),
+    counted(chunks, "chunk"),
+    counted(objects, "object"),
+    ...(keys === 0 ? [] : [counted(keys, "key")])
+  ]
+  yield* result(`Deleted: ${parts.join(", ")}. Nothing is left.`)
+})
+
+const remove = (target: Target.Target, path: string) =>
+  Effect.flatMap(Client.json(target, HttpClientRequest.delete(path), Job), (job) => awaitEnd(target, job))
+
+/** None if the server does not know it: it may have been deleted before. */
+const known = <A, E extends { readonly _tag: string }, R>(read: Effect.Effect<A, E, R>) =>
+  Effect.catchIf(
+    Effect.asSome(read),
+    (error) => "status" in error && error.status === 404,
+    () => Effect.succeedNone
+  )
+
+export const DeleteCommand = Command.make(
+  "delete",
+  {
+    conversation: Argument.String("conversation").pipe(
+      Argument.withDescription("The conversation, from `spillway conversations`")
+    ),
+    ...flags
+  },
+  Effect.fnUntraced(function* ({ conversation, yes, ...server }) {
+    const target = yield* Target.target(server)
+    const found = yield* known(Conversations.get(target, conversation))
+    if (found._tag === "Some") {
+      const { captured_duration: seconds, live } = found.value
+      const state = live ? ", which is recorded now: the capture ends" : ""
+      yield* confirm(`Conversation ${conversation} has ${Times.clock(seconds)} of audio${state}.`, yes)
+    }
+    yield* remove(target, Conversations.path(conversation))
+  })
+).pipe(Command.withDescription("Delete a conversation with all of its audio"))
+
+export const PurgeCommand = Command.make(
+  "purge",
+  { uid: Argument.String("uid").pipe(Argument.withDescription("The user whose account is deleted")), ...flags },
+  Effect.fnUntraced(function* ({ uid, yes, ...server }) {
+    const target = yield* Target.target(server)
+    const path = `/v1/users/${encodeURIComponent(uid)}`
+    const found = yield* known(Client.json(target, HttpClientRequest.get(path), Account))
+    if (found._tag === "Some") {
+      const { captured_duration: seconds, conversations, keys } = found.value
+      const parts = `${counted(conversations, "conversation")}, ${Times.clock(seconds)} of audio and ${counted(keys, "key")}`
+      yield* confirm(`User ${uid} has ${parts}.`, yes)
+    }
+    yield* remove(target, path)
+  })
+).pipe(Command.withDescription("Delete an account: all of its conversations, audio and keys"))

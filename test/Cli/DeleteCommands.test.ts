@@ -1,0 +1,69 @@
+/** `spillway delete` and `spillway purge` as processes, against a real server. */
+import { spawn } from "node:child_process"
+import * as Path from "node:path"
+import { assert, it } from "@effect/vitest"
+import { streamAt } from "../support/Capturer.ts"
+import { processEnvironment } from "../support/Settings.ts"
+import { fileServer } from "../support/TestServer.ts"
+
+const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
+const server = fileServer()
+
+/** `answer`: a line of standard input; without it, there is no input. */
+const run = (args: ReadonlyArray<string>, key: string, answer?: string) =>
+  new Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>((resolve) => {
+    const child = spawn(process.execPath, [cli, ...args], {
+      env: { ...process.env, ...processEnvironment({ SPILLWAY_URL: server.url, SPILLWAY_KEY: key }) },
+      stdio: ["pipe", "pipe", "pipe"]
+    })
+    let [out, err] = ["", ""]
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text))
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text))
+    child.stdin.end(answer === undefined ? "" : `${answer}\n`)
+    child.once("close", (code) => resolve({ code, out, err }))
+  })
+
+const keyOf = async (uid: string): Promise<string> => {
+  const response = await fetch(`${server.url}/v1/keys`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" },
+    body: JSON.stringify({ uid })
+  })
+  return JSON.parse(await response.text()).key
+}
+
+const record = (conversation: string, key: string) => streamAt({ url: server.url, key }, conversation, [1_760_000_000])
+
+it("deletes a conversation after a yes, says what is gone, and succeeds again", async () => {
+  const key = await keyOf("ada")
+  await record("talk", key)
+  for (const answer of [undefined, "", "no"]) {
+    const kept = await run(["delete", "talk"], key, answer)
+    assert.deepStrictEqual([kept.code, kept.out], [1, ""])
+    assert.include(kept.err, "Conversation talk has 0:01 of audio")
+    assert.include(kept.err, "Nothing is deleted. Confirm with yes, or give --yes.")
+  }
+  const gone = await run(["delete", "talk"], key, "yes")
+  assert.strictEqual(gone.code, 0)
+  assert.match(gone.out, /^Deleted: 1 conversation, \d chunks?, \d objects?\. Nothing is left\.\n$/)
+  assert.deepStrictEqual(await run(["delete", "talk", "--yes"], key), { code: 0, out: gone.out, err: "" })
+  const unknown = await run(["delete", "none", "--yes"], key)
+  assert.deepStrictEqual([unknown.code, unknown.out], [1, ""])
+  assert.include(unknown.err, "There is no conversation with this id.")
+})
+
+it("purges an account after showing what it has, with an admin's key and with its own", async () => {
+  const [mary, eve] = [await keyOf("mary"), await keyOf("eve")]
+  await record("talk", mary)
+  await record("talk", eve)
+  const byAdmin = run(["purge", "mary", "--yes"], server.key)
+  const byItself = run(["purge", "eve"], eve, "yes")
+  const admin = await byAdmin
+  assert.strictEqual(admin.code, 0)
+  assert.include(admin.err, "User mary has 1 conversation, 0:01 of audio and 1 key.")
+  assert.match(admin.out, /^Deleted: 1 conversation, \d chunks?, \d objects?, 1 key\. Nothing is left\.\n$/)
+  const own = await byItself
+  assert.strictEqual(own.code, 0)
+  assert.include(own.out, "The account and this key are deleted.")
+  assert.include((await run(["purge", "nobody", "--yes"], server.key)).err, "There is no user with this id.")
+})
