@@ -2,4 +2,4 @@
 export { Authentication } from "./Auth/Authentication.ts"
 export { Keys } from "./Auth/Keys.ts"
 export { Authorization } from "./Auth/Authorization.ts"
-export { Principal, requireScope } from "./Auth/Principal.ts"
+export { authorizeFor, Principal, requireScope } from "./Auth/Principal.ts"

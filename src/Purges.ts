@@ -6,6 +6,7 @@ import * as PurgeRun from "./Purges/PurgeRun.ts"
 import * as Prefixes from "./Purges/Prefixes.ts"
 import { type Purge, PurgeRows } from "./Purges/PurgeRows.ts"
 import { Erasure, Recording, type Target } from "./Recording.ts"
+import { Users } from "./Users.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "./Storage.ts"
 
 export type { Purge } from "./Purges/PurgeRows.ts"
@@ -49,7 +50,7 @@ export class Purges extends Context.Service<
     Purges,
     Effect.suspend(() => make)
   )
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide([PurgeRows.layer, Erasure.layer]))
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([PurgeRows.layer, Erasure.layer, Users.layer]))
 }
 
 const outcomes = Metric.counter("spillway_purges_total", {

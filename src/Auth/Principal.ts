@@ -39,3 +39,12 @@ export function requireScope(scope: Scope): Effect.Effect<void, Problem, Princip
       : Problem.forbidden(`This requires a key with the scope \`${scope}\`.`)
   )
 }
+
+/** Fails with 403 unless the principal is this user, or has a scope. */
+export function authorizeFor(uid: string): Effect.Effect<void, Problem, Principal> {
+  return Effect.flatMap(Principal, (principal) =>
+    principal.uid === uid || principal.scopes.length > 0
+      ? Effect.void
+      : Problem.forbidden("Another account requires a key with the scope `admin` or `service`.")
+  )
+}

@@ -19,6 +19,7 @@ import { waveformHours } from "./Migrations/0009_waveform_hours.ts"
 import { listed } from "./Migrations/0010_listed.ts"
 import { deletion } from "./Migrations/0011_deletion.ts"
 import { objectOrder } from "./Migrations/0012_object_order.ts"
+import { retention } from "./Migrations/0013_retention.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -33,7 +34,8 @@ export const migrations = {
   "0009_waveform_hours": waveformHours,
   "0010_listed": listed,
   "0011_deletion": deletion,
-  "0012_object_order": objectOrder
+  "0012_object_order": objectOrder,
+  "0013_retention": retention
 }
 
 const table = "spillway_migrations"

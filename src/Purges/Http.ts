@@ -1,7 +1,7 @@
 /** `DELETE /v1/conversations/{id}`, `/v1/users/{uid}` and `/v1/deletions/{job}`. */
 import { DateTime, Duration, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { Principal } from "../Auth.ts"
+import { authorizeFor, Principal } from "../Auth.ts"
 import { Problem, ProblemRules } from "../Http.ts"
 import { type Purge, Purges } from "../Purges.ts"
 import { type PurgeInfo, PurgesApi } from "./Api.ts"
@@ -40,13 +40,6 @@ const group = HttpApiBuilder.group(
     const purges = yield* Purges
     const { answer } = yield* ProblemRules
 
-    /** The account itself, or a key for all accounts. */
-    const authorize = (uid: string) =>
-      Effect.flatMap(Principal, (principal) =>
-        principal.uid === uid || principal.scopes.length > 0
-          ? Effect.void
-          : Problem.forbidden("Another account requires a key with the scope `admin` or `service`.")
-      )
     const jobOf = Effect.fnUntraced(function* (id: string) {
       const { scopes, uid } = yield* Principal
       const found = yield* answer(purges.find(id))
@@ -61,14 +54,14 @@ const group = HttpApiBuilder.group(
         return Option.isNone(purge) ? yield* noConversation : info(purge.value)
       }),
       account: Effect.fnUntraced(function* ({ params: { uid } }) {
-        yield* authorize(uid)
+        yield* authorizeFor(uid)
         const account = yield* answer(purges.account(uid))
         if (Option.isNone(account)) return yield* noUser
         const { capturedSeconds, conversations, keys } = account.value
         return { uid, conversations, captured_duration: capturedSeconds, keys }
       }),
       user: Effect.fnUntraced(function* ({ params: { uid }, query: { delay = 0 } }) {
-        yield* authorize(uid)
+        yield* authorizeFor(uid)
         const purge = yield* answer(purges.request({ uid, conversation: undefined }, Duration.seconds(delay)))
         return Option.isNone(purge) ? yield* noUser : info(purge.value)
       }),

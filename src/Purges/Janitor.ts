@@ -1,19 +1,43 @@
-/** Runs purges when they are due, and samples the backlog. */
+/** Runs purges when they are due, requests those of retention, and samples the backlog. */
 import { Duration, Effect, Layer, Metric, Schedule } from "effect"
 import { Purges } from "../Purges.ts"
+import { Retention, type Swept } from "./Retention/Retention.ts"
+import { RetentionConfig } from "./Retention/RetentionConfig.ts"
 
 /** Longest wait: what is due later, or was requested on other nodes, begins by then. Also the pause after a failure. */
 const pollEvery = Duration.seconds(2)
 
 const sampleEvery = Duration.seconds(15)
 
+/** Pause of retention between two pages of users. */
+const nextUsers = Duration.seconds(1)
+
+/** Pause of retention while enough purges wait, and after a failure. */
+const retentionPause = Duration.seconds(15)
+
 const unfinished = Metric.gauge("spillway_purge_unfinished", {
   description: "Purges that are scheduled, run or are retried, counted to 10,000"
 })
 const dead = Metric.gauge("spillway_purge_dead", { description: "Purges that were given up, counted to 10,000" })
 
-/** With the service itself. */
-export const layer = Layer.effectDiscard(
+const retention = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { sweep } = yield* Retention
+    const { interval } = yield* RetentionConfig
+    const pauses: Record<Swept, Duration.Duration> = { more: nextUsers, full: retentionPause, round: interval }
+
+    yield* Effect.map(sweep, (swept) => pauses[swept]).pipe(
+      Effect.catchCause((cause) =>
+        Effect.as(Effect.logWarning("retention could not be applied, and is tried again", cause), retentionPause)
+      ),
+      Effect.flatMap(Effect.sleep),
+      Effect.forever,
+      Effect.forkScoped
+    )
+  })
+).pipe(Layer.provide(Retention.layer))
+
+const purges = Layer.effectDiscard(
   Effect.gen(function* () {
     const purges = yield* Purges
 
@@ -38,4 +62,7 @@ export const layer = Layer.effectDiscard(
       Effect.forkScoped
     )
   })
-).pipe(Layer.provideMerge(Purges.layer))
+)
+
+/** With the service itself. */
+export const layer = Layer.merge(purges, retention).pipe(Layer.provideMerge(Purges.layer))

@@ -7,6 +7,7 @@ import type { DbError } from "../Db.ts"
 import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
+import { Users } from "../Users.ts"
 import * as Prefixes from "./Prefixes.ts"
 import { type ClaimedPurge, type Counts, PurgeRows } from "./PurgeRows.ts"
 
@@ -57,6 +58,7 @@ export const make = Effect.gen(function* () {
   const deletion = yield* Deletion
   const storage = yield* Storage
   const keys = yield* Keys
+  const users = yield* Users
   const storageWrite = (yield* StorageBulkheads).write
   const clock = yield* Clock.Clock
   const permits = yield* Semaphore.make(window)
@@ -170,6 +172,7 @@ export const make = Effect.gen(function* () {
     const again = found === 0 ? Option.none<Duration.Duration>() : Option.some(Duration.zero)
     yield* rows.setLeft(purge, 0)
     if (purge.conversation !== undefined) return again
+    yield* users.removeSettings(purge.uid)
     const removed = keys
       .removeOf(purge.uid)
       .pipe(Effect.map((keys): readonly [number, Partial<Counts>] => [keys, { keys }]))

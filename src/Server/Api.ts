@@ -8,6 +8,7 @@ import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
 import { WaveformGroup } from "../Playback/WaveformApi.ts"
 import { PurgesGroup } from "../Purges/Api.ts"
 import { CapturesGroup } from "../Pusher/CapturesApi.ts"
+import { UsersGroup } from "../Users/Api.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -52,6 +53,7 @@ export class Api extends HttpApi.make("spillway")
   .add(KeysGroup)
   .add(DeletionsGroup)
   .add(PurgesGroup)
+  .add(UsersGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",

@@ -11,6 +11,7 @@ import { NodeConfig } from "../NodeConfig.ts"
 import { PlaybackConfig } from "../Playback/PlaybackConfig.ts"
 import { PusherConfig } from "../Pusher/PusherConfig.ts"
 import { RecordingConfig } from "../Recording/RecordingConfig.ts"
+import { RetentionConfig } from "../Purges/Retention/RetentionConfig.ts"
 import * as Settings from "../Settings.ts"
 import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
@@ -30,6 +31,7 @@ export const groups = [
   RecordingConfig,
   PusherConfig,
   PlaybackConfig,
+  RetentionConfig,
   TelemetryConfig
 ] as const
 

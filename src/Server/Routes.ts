@@ -11,6 +11,7 @@ import * as PlaybackHttp from "../Playback/Http.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
 import * as ObjectsHttp from "./ObjectsHttp.ts"
+import * as UsersHttp from "../Users/Http.ts"
 import * as WebHttp from "../Web/Http.ts"
 
 export const layer = Layer.mergeAll(
@@ -21,6 +22,7 @@ export const layer = Layer.mergeAll(
   KeysHttp.layer,
   DeletionsHttp.layer,
   PurgesHttp.layer,
+  UsersHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

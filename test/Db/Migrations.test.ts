@@ -102,6 +102,47 @@ layer(DbConfig.layer, { excludeTestServices: true })("A database of the release 
   )
 })
 
+layer(DbConfig.layer, { excludeTestServices: true })("A database of the release before retention", (it) => {
+  it.effect("has the days on which its conversations ended", () =>
+    Effect.gen(function* () {
+      const { sql } = yield* dbOn(yield* DbServer)
+      const before = Object.fromEntries(Object.entries(Migrations.migrations).filter(([name]) => name < "0013"))
+      yield* Effect.provideService(
+        Migrator.make({})({ loader: Migrator.fromRecord(before), table: "spillway_migrations" }),
+        SqlClient.SqlClient,
+        sql
+      )
+      // Days ago: when the row was created, and when the audio ends by its timestamps.
+      for (const [id, created, ended] of [
+        ["silent", 90, undefined],
+        ["ended", 90, 50],
+        ["wrong clock", 90, 9_000],
+        ["ahead", 90, -300]
+      ] as const) {
+        yield* sql`
+          INSERT INTO conversations (uid, id, created_at) VALUES ('u', ${id}, now() - ${created}::int * interval '1 day')`
+        if (ended !== undefined)
+          yield* sql`
+            INSERT INTO audio_files
+              (uid, conversation_id, start_at, first_id, id, sample_rate, codec, end_at, captured, lost, chunks, last_start,
+               last_id)
+            SELECT 'u', ${id}, start, i, i, 8000, 'pcm16', (start * 8000)::bigint, 0, 0, 1, start, i
+            FROM (SELECT extract(epoch FROM now() - ${ended}::int * interval '1 day')::float8 AS start,
+                         gen_random_uuid() AS i) AS f`
+      }
+      yield* Migrations.run
+      const rows = yield* sql`
+        SELECT id, (now() AT TIME ZONE 'UTC')::date - ended_on AS days FROM conversations ORDER BY created_at, seq`
+      assert.deepStrictEqual(rows, [
+        { id: "silent", days: 90 },
+        { id: "ended", days: 50 },
+        { id: "wrong clock", days: 90 },
+        { id: "ahead", days: 0 }
+      ])
+    }).pipe(Effect.provide(empty))
+  )
+})
+
 layer(Postgres.layer, { excludeTestServices: true })("The schema", (it) => {
   it.effect("finds a user's latest conversations without reading other users' rows", () =>
     Effect.gen(function* () {

@@ -101,13 +101,11 @@ const make = Effect.gen(function* () {
     fork(Effect.annotateLogs(Effect.logWarning(message, ...details), { uid, conversation: capture.conversation?.id }))
   }
 
-  /** Reads the end of the conversation's stored audio. One query, unless the conversation has to be created. */
+  /** Reads the end of the conversation's stored audio. One query, unless the conversation is new or from an earlier day. */
   const tailOf = Effect.fnUntraced(function* ({ id, uid }: LiveConversation) {
     const tail = chunkRows.tail(uid, id)
     const known = yield* tail
-    return known.chunks !== null || known.isPurged
-      ? known
-      : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
+    return known.isCurrent || known.isPurged ? known : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
   })
 
   const load = (conversation: LiveConversation) =>

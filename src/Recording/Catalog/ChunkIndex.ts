@@ -3,7 +3,7 @@
  * otherwise the following rows are laid out again until one stays unchanged.
  */
 import { Context, Effect, Layer } from "effect"
-import type { SqlClient } from "effect/sql"
+import type { SqlClient, Statement } from "effect/sql"
 import { Span, Timeline } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
 import * as Fence from "../Purge/Fence.ts"
@@ -69,6 +69,9 @@ export class ChunkIndex extends Context.Service<
 const replaces = (added: { readonly state: string }, row: { readonly state: string }): boolean =>
   added.state !== "lost" && row.state === "lost"
 
+/** The day of a time in UTC, today at the latest. */
+const dayOf = (sql: Sql, at: Statement.Fragment) => sql`(least(now(), ${at}) at time zone 'UTC')::date`
+
 /**
  * Creates the conversation's row if it is missing, and locks it. A purge that starts after the check of the locked row waits
  * for this transaction when it deletes the row.
@@ -83,7 +86,8 @@ const lock = Effect.fnUntraced(function* (sql: Sql, name: Name, { createdAt, kno
   yield* Fence.lockCreation(sql, uid)
   const began = createdAt === undefined ? sql`now()` : sql`to_timestamp(${String(createdAt)}::float8)`
   yield* sql`
-    insert into conversations (uid, id, created_at) values (${uid}, ${conversation}, ${began})
+    insert into conversations (uid, id, created_at, ended_on)
+    values (${uid}, ${conversation}, ${began}, ${dayOf(sql, began)})
     on conflict (uid, id) do update set created_at = excluded.created_at
     where excluded.created_at < conversations.created_at and ${createdAt !== undefined}`
   return (yield* locked)[0]?.purged ?? false
@@ -155,12 +159,16 @@ const fileRecord = ({ conversation, uid }: Name, file: FileChange) => ({
  * Applies a change; the caller holds the lock of the conversation's row. A file's revision changes when its existing bytes do,
  * not when it grows. Files between `from` and `to` that the change doesn't list are deleted.
  */
-function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<NewChunk>) {
+function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<NewChunk>, isImport: boolean) {
   const { files, from, open, placed, to, total } = change
   const added = placed.filter(({ isAdded }) => isAdded)
   const hours = [...new Set(added.flatMap(({ chunk }) => hoursOf(chunk.start, Span.end(chunk))))]
   const shifts = placed.filter(({ chunk, isNew }) => isNew && (chunk.clockShift ?? 0) !== 0).length
   const { conversation, uid } = name
+  const ends = added.map(({ chunk }) => Span.end(chunk))
+  const endedOn = isImport
+    ? dayOf(sql, sql`to_timestamp(${String(ends.reduce((last, end) => Math.max(last, end), 0))}::float8)`)
+    : dayOf(sql, sql`now()`)
   const kept = open === undefined || open.isContinued ? [] : [{ start_at: open.start, first_id: open.id }]
   const records = files.map((file) => fileRecord(name, file))
   return sql`
@@ -193,7 +201,7 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
       update conversations
       set chunks = chunks + ${total.chunks}::float8::bigint, files = files + ${total.files}::float8::bigint,
           clock_shifts = clock_shifts + ${shifts}::float8::bigint, captured = captured + ${total.captured}::float8,
-          lost = lost + ${total.lost}::float8, revision = revision + 1
+          lost = lost + ${total.lost}::float8, revision = revision + 1, ended_on = greatest(ended_on, ${endedOn})
       where uid = ${uid} and id = ${conversation}
       returning revision
     ), stale as (
@@ -248,7 +256,7 @@ const make = Effect.fnUntraced(function* (bounds: Bounds) {
           let added = 0
           const write = (change: IndexChange<NewChunk>) => {
             added += change.total.chunks
-            return writePage(sql, name, change)
+            return writePage(sql, name, change, options.createdAt !== undefined)
           }
           let rest: ReadonlyArray<NewChunk> | undefined = distinct(additions)
           while (rest !== undefined && rest.length > 0)

@@ -29,6 +29,8 @@ const Tail = Schema.Struct({
   /** See `Fence`; of a conversation that is not purged. */
   knownAt: Schema.Finite,
   isPurged: Schema.Boolean,
+  /** The conversation has a row of its own, and ended today at the earliest: retention keeps it. */
+  isCurrent: Schema.Boolean,
   /** Number of rows. None if the conversation has no row of its own. */
   chunks: Schema.NullOr(Schema.Int),
   /** Unix second at which they end, and the last clock shift. */
@@ -225,6 +227,7 @@ const make = Effect.gen(function* () {
             execute: () => sql`
               select ${Fence.now(sql)} as "knownAt",
                      ${Fence.isPurged(sql, { uid, conversation }, Fence.now(sql))} as "isPurged",
+                     coalesce(v.ended_on >= (now() at time zone 'UTC')::date, false) as "isCurrent",
                      v.chunks::int as chunks, last."end", last."clockShift"
               from (select) as one
               left join conversations as v on v.uid = ${uid} and v.id = ${conversation}

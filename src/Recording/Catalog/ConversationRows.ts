@@ -60,6 +60,7 @@ export class ConversationRows extends Context.Service<
   ConversationRows,
   {
     /** Creates the row if it is missing, unless the conversation is being purged. */
+    /** Creates the row if it is missing. The conversation ends today at the earliest. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
     /**
@@ -144,7 +145,8 @@ const make = Effect.gen(function* () {
           sql`
             insert into conversations (uid, id)
             select ${uid}, ${id} where not ${Fence.isPurged(sql, { uid, conversation: id }, Fence.now(sql))}
-            on conflict do nothing`
+            on conflict (uid, id) do update set ended_on = excluded.ended_on
+            where conversations.ended_on < excluded.ended_on`
         )
       )
     }),

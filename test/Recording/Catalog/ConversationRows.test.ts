@@ -2,6 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
+import { Protection } from "../../../src/Encryption.ts"
+import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
 import * as Postgres from "../../support/Postgres.ts"
 
@@ -63,4 +65,24 @@ it.live("lists a conversation without audio only while it is live", () =>
     const [, last] = yield* listed(["silent-1", "begun"])
     assert.deepStrictEqual(yield* ids(listed(["silent-1", "begun"], last?.cursor)), ["silent-1"])
   }).pipe(Effect.provide(world))
+)
+
+it.live("a conversation that a capture enters ends today at the earliest, for all nodes", () =>
+  Effect.gen(function* () {
+    const rows = yield* ConversationRows
+    const chunks = yield* ChunkRows
+    const sql = yield* SqlClient.SqlClient
+    const isCurrent = (id: string) => Effect.map(chunks.tail("u", id), ({ isCurrent }) => isCurrent)
+    assert.isFalse(yield* isCurrent("c"))
+    yield* rows.ensure("u", "c")
+    assert.isTrue(yield* isCurrent("c"))
+    yield* sql`update conversations set ended_on = ended_on - 1`
+    assert.isFalse(yield* isCurrent("c"))
+    yield* rows.ensure("u", "c")
+    assert.isTrue(yield* isCurrent("c"))
+  }).pipe(
+    Effect.provide(
+      ChunkRows.layer.pipe(Layer.provide(Layer.mock(Protection, { level: "standard" })), Layer.provideMerge(world))
+    )
+  )
 )

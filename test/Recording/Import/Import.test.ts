@@ -157,6 +157,18 @@ layer(world, { excludeTestServices: true })("an import", (it) => {
     })
   )
 
+  it.effect("ends an imported conversation on the day of its last audio", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      // 30 seconds on each side of midnight.
+      yield* put("chunks/days/c/1700006370.000.bin", ramp(60 * 16_000))
+      yield* put("chunks/days/c/1600000000.000.bin", ramp(16_000))
+      yield* importAll("days")
+      const ended = yield* sql`SELECT ended_on::text AS day FROM conversations WHERE uid = 'days'`
+      assert.deepStrictEqual(ended, [{ day: "2023-11-15" }])
+    })
+  )
+
   it.effect("reads exact spans from the metadata, without reading the audio", () =>
     Effect.gen(function* () {
       const exact = { v2_start: "1700000000.1234567", v2_samples: "500", v2_sample_rate: "8000", codec: "pcm16" }
