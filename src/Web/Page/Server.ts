@@ -92,6 +92,11 @@ export async function fetchJson<A>(decoder: Json.Decoder<A>, path: string, signa
   return Json.parse(decoder, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
 }
 
+/** As `fetchJson`, for a request that changes something. */
+export async function changeJson<A>(decoder: Json.Decoder<A>, method: "POST" | "DELETE", path: string): Promise<A> {
+  return Json.parse(decoder, await askFor(path, (response) => response.text(), { method }))
+}
+
 /** For requests whose response has no body, or none that matters. */
 export async function change(method: "POST" | "DELETE", path: string): Promise<void> {
   await askFor(path, (response) => response.text(), { method })

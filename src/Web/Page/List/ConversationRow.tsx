@@ -5,6 +5,7 @@ import { Files } from "./Files.tsx"
 import type { Conversation } from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
 import { player } from "../Play/Player.ts"
+import { RemoveButton } from "./Removals.tsx"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
 import { clock, time } from "../Format.ts"
@@ -63,7 +64,10 @@ export function ConversationRow({ conversation }: { readonly conversation: Conve
         <span class="at">{started === null ? "" : time(started)}</span>
         <span class="length">{clock(captured)}</span>
       </div>
-      <div id={panel}>{isOpen && <Files conversation={conversation} />}</div>
+      <div id={panel}>
+        {isOpen && <Files conversation={conversation} />}
+        {isOpen && <RemoveButton conversation={conversation} />}
+      </div>
     </li>
   )
 }

@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks"
 import { ConversationRow } from "./ConversationRow.tsx"
 import { CopyButton } from "./CopyButton.tsx"
 import * as List from "./List.ts"
+import { RemovalNotices, state as removals } from "./Removals.tsx"
 import { live } from "../Live/Live.ts"
 import type { Conversation } from "../Model.ts"
 import { useSelected, useStore } from "../Store.ts"
@@ -62,7 +63,9 @@ const Days = ({ conversations }: { readonly conversations: ReadonlyArray<Convers
 )
 
 export function Conversations() {
-  const { conversations, isLoadingMore, next, message } = useStore(List.list)
+  const { conversations: known, isLoadingMore, next, message } = useStore(List.list)
+  const removed = useSelected(removals, ({ removals }) => removals)
+  const conversations = known?.filter(({ id }) => !removed.some(({ conversation }) => conversation === id))
   const isAway = useSelected(live, ({ state }) => state === "waiting")
   const isFull = (conversations?.length ?? 0) >= List.maxConversations
   const end = useRef<HTMLDivElement>(null)
@@ -92,7 +95,8 @@ export function Conversations() {
           <li />
         </ul>
       )}
-      {conversations?.length === 0 && <Empty />}
+      <RemovalNotices />
+      {known?.length === 0 && <Empty />}
       {conversations !== undefined && conversations.length > 0 && <Days conversations={conversations} />}
       <div ref={end} class="end">
         {next !== null && isFull && (

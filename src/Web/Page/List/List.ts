@@ -100,6 +100,11 @@ export function find(id: string): Model.Conversation | undefined {
   return list.value.conversations?.find((conversation) => conversation.id === id)
 }
 
+/** Removes a conversation that was deleted. Polls read only the part of the list that changes. */
+export function drop(id: string): void {
+  list.update({ conversations: list.value.conversations?.filter((conversation) => conversation.id !== id) })
+}
+
 /** Polls with the current key until `stop`. */
 export async function follow(stop: AbortSignal): Promise<void> {
   followed = stop
