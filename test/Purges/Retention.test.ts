@@ -4,7 +4,8 @@ import * as Path from "node:path"
 import { afterAll, assert, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
-import { stream } from "../support/Capturer.ts"
+import { audioFrame, stream, switchTo } from "../support/Capturer.ts"
+import { openCaptureSocket } from "../support/CaptureSocket.ts"
 import { embeddedDatabase } from "../support/EmbeddedDatabase.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
 
@@ -57,12 +58,19 @@ it("deletes conversations that ended long ago by the server's clock, and keeps t
 
   server = await startServer(dataDir, { SPILLWAY_RETENTION_DAYS: "0", RETENTION_INTERVAL: "200 millis" })
   await query((sql) => sql`UPDATE conversations SET ended_on = ended_on - 40 WHERE id IN ('old', 'resumed')`)
-  await record("resumed", 1_500_000_100)
-  const [resumed] = await query(
-    (sql) =>
-      sql<{ today: boolean }>`SELECT ended_on >= current_date - 1 AS today FROM conversations WHERE id = 'resumed'`
+  const capture = await openCaptureSocket(server, { query: `?sample_rate=${rate}&audio_timeline=2&ack=1` })
+  capture.socket.send(switchTo("resumed"))
+  capture.socket.send(audioFrame(1_500_000_100, Buffer.alloc(rate * 2, 1)))
+  await capture.acknowledged(rate * 2)
+  // While its audio is only in the journal, so that no other node deletes it.
+  await query((sql) =>
+    Effect.repeat(
+      sql`SELECT 1 FROM conversations WHERE id = 'resumed' AND ended_on >= (now() AT TIME ZONE 'UTC')::date AND chunks = 1`,
+      { until: (rows) => rows.length > 0, schedule: Schedule.spaced("50 millis") }
+    )
   )
-  assert.isTrue(resumed?.today)
+  capture.socket.close()
+  await capture.closed
   assert.strictEqual((await call("GET", "/v1/conversations/old")).status, 200)
   await server.stop()
 
