@@ -15,6 +15,18 @@ const nextTurn = (then: (accepted: number) => void, accepted: number) => void se
 
 const pathOf = ({ url = "" }: IncomingMessage) => url.split("?")[0] ?? ""
 
+/** Node before 24 emits no `close` on responses that wait behind another one when their connection closes. */
+const closeWithConnection = (response: ServerResponse) => {
+  const { socket } = response.req
+  const onClose = () => {
+    if (response.socket !== null || response.destroyed) return
+    response.destroy()
+    response.emit("close")
+  }
+  socket.once("close", onClose)
+  response.once("close", () => socket.off("close", onClose))
+}
+
 const hasBody = ({ headers }: IncomingMessage) =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
 
@@ -35,7 +47,11 @@ export class Listener extends Server {
         this.listenerCount("upgrade") > 0 && (this.#upgrades(request) || !hasBody(request))
     })
     this.#steps = steps
-    this.on("connection", () => this.#accepted++)
+    this.on("connection", (socket) => {
+      this.#accepted++
+      // One for each pipelined request.
+      socket.setMaxListeners(0)
+    })
     this.on("clientError", Fallback.respondToError)
     this.on("connect", (_request, socket) => {
       Fallback.reject(socket, Problem.ofStatus(501, "The server is not a proxy"))
@@ -78,6 +94,7 @@ export class Listener extends Server {
       )
       return true
     }
+    closeWithConnection(target)
     if (this.#stopping) target.setHeader("connection", "close")
     return super.emit(event, ...args)
   }
