@@ -9,7 +9,9 @@ import type { JournalChunk } from "./JournalChunk.ts"
 export class JournalError extends Schema.TaggedError<JournalError>()("JournalError", {
   operation: Schema.String,
   path: Schema.String,
-  cause: Schema.Defect()
+  cause: Schema.Defect(),
+  /** No reader responds: nothing is known about the file. */
+  isTransient: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return `the journal can't ${this.operation} ${this.path}: ${systemReason(this.cause)}`

@@ -43,7 +43,7 @@ interface Pending {
 }
 
 const readError = (extents: ReadonlyArray<Extent>, cause: Error) =>
-  new JournalError({ operation: "read", path: extents[0]?.segment.path ?? "", cause })
+  new JournalError({ operation: "read", path: extents[0]?.segment.path ?? "", cause, isTransient: true })
 
 class Thread {
   readonly #worker: Worker

@@ -2,10 +2,11 @@
 import { Context, Effect, Layer, Option, Stream } from "effect"
 import type { Saturated } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
-import type { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../Storage.ts"
+import { type ObjectNotFound, type StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
+import type { JournalError } from "../Journal/Segment.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { ChunkUnreadable, StoredAudio } from "./StoredAudio.ts"
 
@@ -38,6 +39,12 @@ const make = Effect.gen(function* () {
   const unreadable = (chunk: Chunk, cause: unknown) =>
     new ChunkUnreadable({ uid: chunk.uid, conversation: chunk.conversation, key: chunk.key, cause })
 
+  /** A transient error is not the chunk's, which would be remembered as damaged. */
+  const notRead = (chunk: Chunk, cause: JournalError) =>
+    cause.isTransient === true
+      ? new StorageUnavailable({ operation: "read", bucket: "journal", key: chunk.key, cause })
+      : unreadable(chunk, cause)
+
   /** Reads a chunk that left the journal. Its row has the final key, which may differ from the live chunk's. */
   const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
     const row = Option.filter(yield* chunkRows.find(chunk), ({ state }) => state === "stored")
@@ -61,10 +68,11 @@ const make = Effect.gen(function* () {
               Stream.suspend(() => read(chunk, piece, end))
             )
           ),
-          Effect.catch((error): Effect.Effect<ReturnType<typeof read>, ChunkUnreadable | DbError> =>
-            live.chunk(chunk.uid, chunk.conversation, chunk.id) === undefined
-              ? readMoved(chunk, start, end)
-              : Effect.fail(unreadable(chunk, error))
+          Effect.catch(
+            (error): Effect.Effect<ReturnType<typeof read>, ChunkUnreadable | StorageUnavailable | DbError> =>
+              live.chunk(chunk.uid, chunk.conversation, chunk.id) === undefined
+                ? readMoved(chunk, start, end)
+                : Effect.fail(notRead(chunk, error))
           )
         )
       })

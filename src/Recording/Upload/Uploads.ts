@@ -76,11 +76,14 @@ const uploadSeconds = DurationHistogram.make(
 /** Object names tried by one upload. The next upload continues with the following names. */
 const namesAtOnce = 20
 
-/** Errors of the store or the database, not of the chunk. */
+/** Errors of the store or the database, not of the chunk. A `JournalError` is one if it is transient. */
 const outages = new Set(["StorageUnavailable", "Saturated", "DbUnavailable", "DbTimeout", "TimeoutError"])
 type UploadError = StorageError | Saturated | DbError | JournalError | Cause.TimeoutError
 const isItsOwn = (cause: Cause.Cause<UploadError>) =>
-  Option.match(Cause.findErrorOption(cause), { onNone: () => true, onSome: ({ _tag }) => !outages.has(_tag) })
+  Option.match(Cause.findErrorOption(cause), {
+    onNone: () => true,
+    onSome: (error) => !(error._tag === "JournalError" ? error.isTransient === true : outages.has(error._tag))
+  })
 
 const usualBytes = 60 * 16_000 * 2
 

@@ -6,6 +6,8 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import * as ObjectName from "../../../src/Recording/Catalog/ObjectName.ts"
+import { JournalError } from "../../../src/Recording/Journal/Segment.ts"
+import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { Storage, StorageUnavailable } from "../../../src/Storage.ts"
 import {
   type Hooks,
@@ -27,6 +29,9 @@ import {
 } from "../support/StoringNode.ts"
 import { ramp } from "../support/TestNode.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
+
+/** Offers waiting chunks and waits for their uploads; returns how many were offered. */
+const sweepCount = Effect.flatMap(Uploads, (uploads) => Effect.tap(uploads.sweep, uploads.idle))
 
 it.live("stores a sealed chunk as an object and a row, then releases it from the journal", () =>
   Effect.gen(function* () {
@@ -243,6 +248,26 @@ it.live("stores a chunk when a hundred objects have its key and the next ones", 
       assert.isTrue((yield* playback).audio.equals(Buffer.from(ramp(8000))))
     }).pipe(Effect.provide(node(dataDir)))
   }).pipe(inWorld)
+)
+
+it.live(
+  "offers a chunk in every sweep while no reader of the journal responds, and calls it unavailable, not damaged",
+  () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      let isSilent = true
+      const silent = new JournalError({ operation: "read", path: "x", cause: new Error("silent"), isTransient: true })
+      const journalRead: Hooks["journalRead"] = (read) => Effect.suspend(() => (isSilent ? Effect.fail(silent) : read))
+      yield* Effect.gen(function* () {
+        yield* record(8000)
+        yield* idle
+        for (let count = 0; count < 4; count++) assert.strictEqual(yield* sweepCount, 1)
+        assert.strictEqual((yield* Effect.flip(playback))._tag, "StorageUnavailable")
+        isSilent = false
+        yield* sweep
+        assert.deepStrictEqual((yield* playback).states, ["stored"])
+      }).pipe(Effect.provide(node(dataDir, { journalRead })))
+    }).pipe(inWorld)
 )
 
 it.live("calls the store once an upload: retries are the store's, then the next sweep's", () =>

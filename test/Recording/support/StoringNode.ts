@@ -12,6 +12,7 @@ import { ChunkAudio } from "../../../src/Recording/Read/ChunkAudio.ts"
 import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
+import type { JournalError } from "../../../src/Recording/Journal/Segment.ts"
 import { minKey, maxKey } from "../../../src/Recording/Catalog/IndexChange.ts"
 import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
 import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
@@ -43,6 +44,8 @@ export interface Hooks {
   /** Replaces the view of a conversation whose row was read. */
   readonly view?: <A, E>(view: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly level?: Level
+  /** Replaces a read of the journal. */
+  readonly journalRead?: <A>(read: Effect.Effect<A, JournalError>) => Effect.Effect<A, JournalError>
   /** How late the journal's next commit is. */
   readonly lateBy?: () => number
   /** From 0 to 1; by default every chunk can have the full length. */
@@ -98,7 +101,11 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
   ).pipe(Layer.provide(ConversationRows.layer))
   const journal = Layer.effect(
     Journal,
-    Effect.map(Journal, (journal) => ({ ...journal, lateBy: hooks.lateBy ?? journal.lateBy }))
+    Effect.map(Journal, (journal) => ({
+      ...journal,
+      lateBy: hooks.lateBy ?? journal.lateBy,
+      read: (chunk, start, end, into) => (hooks.journalRead ?? ((read) => read))(journal.read(chunk, start, end, into))
+    }))
   ).pipe(Layer.provide(Journal.layer))
   const random = Layer.succeed(Random.Random, {
     nextDoubleUnsafe: hooks.random ?? (() => 1),
