@@ -134,6 +134,9 @@ const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) 
 /** Ranges up to this size are read before the response begins, and sent at once. */
 const atOnceBytes = 256 * 1024
 
+/** Chunks and gaps that are read before the response begins; reads of more, one after the other, could last too long. */
+const partsAtOnce = 16
+
 const noMore: Begun["next"] = Effect.succeed(undefined)
 
 export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rendition {
@@ -149,7 +152,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
       return { until, parts: [...Wav.partsOf(page.pieces, { start: range.start, end: until })] }
     })
   /** Reads a page of pieces when the previous page has been sent. */
-  const sound = ({ end, start }: Wav.Range) =>
+  const sounding = ({ end, start }: Wav.Range) =>
     Stream.paginate(start, (at) =>
       Effect.map(readParts({ start: at, end }), ({ parts, until }) => [parts, nextByte(until, end)] as const)
     ).pipe(
@@ -158,15 +161,17 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     )
   const bytes = (range: Wav.Range) => {
     const parts = Wav.split(file, format, range)
-    const audible = parts.sound.start < parts.sound.end ? sound(parts.sound) : Stream.empty
+    const audible = parts.sound.start < parts.sound.end ? sounding(parts.sound) : Stream.empty
     return parts.header.length > 0 ? Stream.concat(Stream.succeed(parts.header), audible) : audible
   }
   const allAtOnce = Effect.fnUntraced(function* (range: Wav.Range) {
     const { header, sound } = Wav.split(file, format, range)
     const first: Array<Uint8Array> = header.length > 0 ? [header] : []
+    let parts = 0
     for (let at = sound.start; at < sound.end;) {
-      const { parts, until } = yield* readParts({ start: at, end: sound.end })
-      for (const part of parts) {
+      const page = yield* readParts({ start: at, end: sound.end })
+      for (const part of page.parts) {
+        if (++parts > partsAtOnce) return { first, next: (yield* readAhead(sounding({ ...sound, start: at }), 0)).next }
         const bytes =
           part._tag === "Silence" ? Effect.succeed(new Uint8Array(part.length)) : exactPiece(audio, part.chunk, part)
         const read = yield* Effect.result(bytes)
@@ -176,7 +181,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
         else return yield* Effect.fail(read.failure)
         at += read.success.length
       }
-      at = until
+      at = page.until
     }
     return { first, next: noMore }
   })

@@ -45,6 +45,25 @@ layer(servedPlayback(long))("a listener", (it) => {
     })
   )
 
+  it.effect("hears the first of many small chunks in a short range while the others are read", () =>
+    Effect.gen(function* () {
+      const samples = 1000
+      const count = 100
+      long.sound = MemoryRecording.pcm
+      long.put(
+        "small",
+        Array.from({ length: count }, (_, i) => ({ start: t0 + (i * samples) / rate, samples }))
+      )
+      long.instead.set("ada-small-50", Effect.never)
+      const response = yield* request(pathOf("small"))
+      assert.strictEqual(response.status, 200)
+      assert.isTrue(Option.isSome(yield* Stream.runHead(response.stream)))
+      long.instead.clear()
+      const { body } = yield* get(pathOf("small"))
+      assert.isTrue(body.equals(wavOf(MemoryRecording.pcm({ start: t0, samples: count * samples }))))
+    })
+  )
+
   it.effect("hears a live conversation up to the last durable sample at the time of the request", () =>
     Effect.gen(function* () {
       const live = (samples: number) =>

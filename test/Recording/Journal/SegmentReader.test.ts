@@ -136,8 +136,11 @@ it.effect("fails the requests of a silent thread, replaces it, and has at most f
       yield* TestClock.adjust("9 seconds")
       assert.isTrue(asked.every((fiber) => fiber.pollUnsafe() === undefined))
       yield* TestClock.adjust("1 second")
-      for (const fiber of asked)
-        assert.match((yield* Fiber.join(fiber)).message, /can't read .*0001.wal: .* has not responded for 10 s/)
+      for (const fiber of asked) {
+        const error = yield* Fiber.join(fiber)
+        assert.match(error.message, /can't read .*0001.wal: .* has not responded for 10 s/)
+        assert.isTrue(error.isTransient)
+      }
     }
     assert.match((yield* Effect.flip(read(made, 7))).message, /no reader thread responds/)
     // The threads may still read from the file.
