@@ -73,7 +73,7 @@ export class PurgeRows extends Context.Service<
       work: Effect.Effect<readonly [A, Partial<Counts>], E>
     ): Effect.Effect<Option.Option<A>, E | DbError>
     setLeft(purge: ClaimedPurge, objects: number): Effect.Effect<void, DbError>
-    /** Ends the claim without a failure; due again `after` now. */
+    /** Ends the claim after progress, which resets the attempts; due again `after` now. */
     postpone(purge: ClaimedPurge, after: Duration.Duration): Effect.Effect<void, DbError>
     readonly prune: Effect.Effect<void, DbError>
     readonly backlog: Effect.Effect<{ readonly unfinished: number; readonly dead: number }, DbError>
@@ -263,7 +263,7 @@ const make = Effect.gen(function* () {
       db.writeIdempotent("PurgeRows.postpone", (sql) =>
         Effect.asVoid(sql`
           update purges
-          set due_at = clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval, token = null
+          set due_at = clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval, token = null, attempts = 0, last_error = null
           where ${isOwned(sql, purge)}`)
       ),
     prune: db.writeIdempotent("PurgeRows.prune", (sql) =>

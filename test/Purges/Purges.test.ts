@@ -1,0 +1,201 @@
+/** `src/Purges` on a real database and a store that fails, loses its lease, or gets more objects. */
+import { assert, layer } from "@effect/vitest"
+import { Context, Duration, Effect, Layer, Option, Ref, References } from "effect"
+import { SqlClient } from "effect/sql"
+import { Keys } from "../../src/Auth/Keys.ts"
+import { StorageBulkheads } from "../../src/Bulkhead.ts"
+import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
+import { Deletion } from "../../src/Deletion.ts"
+import { Purges } from "../../src/Purges.ts"
+import { Recording } from "../../src/Recording.ts"
+import { Storage, StorageRefused } from "../../src/Storage.ts"
+import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
+import * as Postgres from "../support/Postgres.ts"
+
+/** What the store does before it removes an object, and after it has listed some. */
+class Hooks extends Context.Service<
+  Hooks,
+  {
+    readonly remove: Ref.Ref<(key: string) => Effect.Effect<void, StorageRefused>>
+    readonly listed: Ref.Ref<(prefix: string) => Effect.Effect<void>>
+  }
+>()("spillway/test/Purges/Hooks") {}
+
+const hooks = Layer.effect(
+  Hooks,
+  Effect.all({
+    remove: Ref.make<(key: string) => Effect.Effect<void, StorageRefused>>(() => Effect.void),
+    listed: Ref.make<(prefix: string) => Effect.Effect<void>>(() => Effect.void)
+  })
+)
+
+const storage = Layer.effect(
+  Storage,
+  Effect.gen(function* () {
+    const { listed, remove } = yield* Hooks
+    const store = MemoryStorage.make(1_024 * 1_024)
+    return Storage.of({
+      ...store,
+      remove: (key, options) =>
+        Ref.get(remove).pipe(
+          Effect.flatMap((before) => before(key)),
+          Effect.andThen(store.remove(key, options))
+        ),
+      list: (prefix, options) =>
+        Effect.tap(store.list(prefix, options), () => Effect.flatMap(Ref.get(listed), (after) => after(prefix)))
+    })
+  })
+)
+
+const world = Purges.layer.pipe(
+  Layer.provideMerge(Deletion.layer),
+  Layer.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))),
+  Layer.provide([
+    Layer.mock(Recording, {
+      endPurged: Effect.void,
+      isLive: () => Effect.succeed(false),
+      journal: () => assert.fail("not used"),
+      captures: () => [],
+      uploads: () => assert.fail("not used")
+    }),
+    Layer.mock(Keys, { countOf: () => Effect.succeed(1), removeOf: () => Effect.succeed(0) })
+  ]),
+  Layer.provideMerge(storage),
+  Layer.provideMerge(Layer.merge(Postgres.layer, hooks)),
+  Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
+)
+
+const put = (key: string) =>
+  Storage.use((storage) =>
+    storage.put({ key, body: new TextEncoder().encode(key), contentType: "text/plain", metadata: {} })
+  )
+const keysUnder = (prefix: string) =>
+  Storage.use((storage) => Effect.map(storage.list(prefix), ({ objects }) => objects.map(({ key }) => key)))
+
+const conversation = (uid: string, id = "c") =>
+  SqlClient.SqlClient.use((sql) => sql`insert into conversations (uid, id) values (${uid}, ${id})`)
+
+const request = (uid: string, conversation: string | undefined) =>
+  Purges.use((purges) => purges.request({ uid, conversation }, Duration.zero)).pipe(
+    Effect.flatMap(Effect.fromOption),
+    Effect.map(({ id }) => id)
+  )
+
+/** Runs the purge once, as if it had begun 20 s ago and were due. */
+const run = (id: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const purges = yield* Purges
+    yield* sql`
+      update purges set due_at = now(), started_at = requested_at - interval '20 seconds'
+      where id = ${id}::uuid and due_at is not null`
+    assert.isTrue(yield* purges.sweep)
+    yield* purges.idle
+    return yield* Effect.fromOption(yield* purges.find(id))
+  })
+
+layer(world, { excludeTestServices: true })("A purge", (it) => {
+  it.effect("stays pending while an object can't be removed, says what is left and why, and is done after it", () =>
+    Effect.gen(function* () {
+      const { remove } = yield* Hooks
+      const refused = (key: string) =>
+        new StorageRefused({ operation: "remove", bucket: "memory", key, reason: "locked" })
+      yield* conversation("ada")
+      yield* put("chunks/ada/c/1.000.batch.bin")
+      yield* put("chunks/ada/c/2.000.batch.bin")
+      yield* put("chunks/ada/cc/3.000.batch.bin")
+      yield* Ref.set(remove, (key) => (key.includes("/2.000") ? refused(key) : Effect.void))
+      const id = yield* request("ada", "c")
+      const pending = yield* run(id)
+      assert.deepStrictEqual([pending.state, pending.leftObjects, pending.counts.objects], ["pending", 1, 1])
+      assert.match(pending.lastError ?? "", /^1 object is left under chunks\/ada\/c\/: .*locked$/)
+      yield* Ref.set(remove, () => Effect.void)
+      // A pass that finds something is not the proof.
+      assert.strictEqual((yield* run(id)).state, "running")
+      const done = yield* run(id)
+      assert.deepStrictEqual([done.state, done.leftObjects, done.counts.objects], ["done", 0, 2])
+      assert.deepStrictEqual(yield* keysUnder("chunks/ada/"), ["chunks/ada/cc/3.000.batch.bin"])
+    })
+  )
+
+  it.effect("is not done before a listing finds nothing, however often more is stored", () =>
+    Effect.gen(function* () {
+      yield* conversation("eve")
+      const id = yield* request("eve", "c")
+      for (const late of [1, 2, 3]) {
+        yield* put(`chunks/eve/c/${late}.000.batch.bin`)
+        assert.strictEqual((yield* run(id)).state, "running")
+      }
+      const done = yield* run(id)
+      assert.deepStrictEqual([done.state, done.counts.objects, done.counts.conversations], ["done", 3, 1])
+    })
+  )
+
+  it.effect("deletes nothing that it lists after its lease", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { listed } = yield* Hooks
+      yield* conversation("bob")
+      yield* put("chunks/bob/c/1.000.batch.bin")
+      const id = yield* request("bob", "c")
+      // Another node takes the purge while this one stands still.
+      yield* Ref.set(listed, () =>
+        Effect.orDie(Effect.asVoid(sql`update purges set token = gen_random_uuid() where id = ${id}::uuid`))
+      )
+      const stolen = yield* run(id)
+      assert.deepStrictEqual([stolen.state, stolen.counts.objects], ["running", 0])
+      assert.deepStrictEqual(yield* keysUnder("chunks/bob/"), ["chunks/bob/c/1.000.batch.bin"])
+      yield* Ref.set(listed, () => Effect.void)
+      yield* run(id)
+      assert.strictEqual((yield* run(id)).state, "done")
+    })
+  )
+
+  it.effect("removes the tombstones of what it deletes, and no others", () =>
+    Effect.gen(function* () {
+      const deletion = yield* Deletion
+      const [own, other] = ["chunks/mary/c/1", "chunks/mary/c0/1"]
+      yield* conversation("mary")
+      yield* deletion.schedule(
+        [own, other].map((key) => ({ key, generation: "1", uid: "mary" })),
+        { after: Duration.hours(1) }
+      )
+      const id = yield* request("mary", "c")
+      assert.strictEqual((yield* run(id)).counts.tombstones, 1)
+      const { tombstones } = yield* deletion.list({ state: "pending", uid: "mary", limit: 10 })
+      assert.deepStrictEqual(
+        tombstones.map(({ key }) => key),
+        [other]
+      )
+    })
+  )
+
+  it.effect("of an account named like a prefix of the store leaves what others have", () =>
+    Effect.gen(function* () {
+      for (const uid of ["chunks", "merged", "syncing"]) {
+        yield* put(`chunks/${uid}/c/1.000.batch.bin`)
+        yield* put(`${uid}/people_profiles/c/2.000.batch.bin`)
+        const id = yield* request(uid, undefined)
+        yield* run(id)
+        assert.strictEqual((yield* run(id)).state, "done", uid)
+        assert.deepStrictEqual(yield* keysUnder(`chunks/${uid}/`), [])
+        assert.deepStrictEqual(yield* keysUnder(`${uid}/people_profiles/`), [
+          `${uid}/people_profiles/c/2.000.batch.bin`
+        ])
+      }
+    })
+  )
+
+  it.effect("that was given up starts again with all attempts when it is requested again", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const purges = yield* Purges
+      yield* conversation("joan")
+      const id = yield* request("joan", "c")
+      yield* sql`update purges set due_at = null, dead_at = now(), attempts = 20, last_error = 'locked' where id = ${id}::uuid`
+      assert.strictEqual(Option.getOrUndefined(yield* purges.find(id))?.state, "dead")
+      assert.strictEqual(yield* request("joan", "c"), id)
+      assert.strictEqual((yield* run(id)).state, "done")
+    })
+  )
+})
