@@ -19,7 +19,7 @@ class Hooks extends Context.Service<
     readonly remove: Ref.Ref<(key: string) => Effect.Effect<void, StorageRefused>>
     readonly listed: Ref.Ref<(prefix: string) => Effect.Effect<void>>
   }
->()("spillway/test/Purges/Hooks") {}
+>()("spillway/test/Purges/Purges.test/Hooks") {}
 
 const hooks = Layer.effect(
   Hooks,

@@ -53,4 +53,20 @@ layer(world, { excludeTestServices: true })("imported rows", (it) => {
       assert.strictEqual((yield* rows.insert("u", [imported(3), imported(count)], 0)).added, 1)
     })
   )
+
+  it.effect("contain nothing of a conversation that was purged after the objects were listed", () =>
+    Effect.gen(function* () {
+      const [rows, sql] = [yield* ImportRows, yield* SqlClient.SqlClient]
+      const before = yield* rows.knownAt
+      yield* sql`
+        insert into purges (id, uid, conversation_id, started_at, finished_at)
+        values (gen_random_uuid(), 'purged', 'c', clock_timestamp(), clock_timestamp() + interval '1 second')`
+      const other = { ...imported(1), conversation: "other" }
+      assert.deepStrictEqual(yield* rows.insert("purged", [imported(0), other], before), {
+        added: 1,
+        purged: [imported(0).key]
+      })
+      assert.deepStrictEqual(yield* rows.insert("purged", [imported(0)], before + 2_000), { added: 1, purged: [] })
+    })
+  )
 })

@@ -1,0 +1,129 @@
+/** `src/Recording/Purge`: what is purged is neither recorded nor stored by any node, whenever it learns of the purge. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Option } from "effect"
+import { SqlClient } from "effect/sql"
+import { Recording } from "../../../src/Recording.ts"
+import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
+import {
+  failing,
+  hanging,
+  idle,
+  inWorld,
+  liveChunks,
+  node,
+  objects,
+  openCapture,
+  rate,
+  record,
+  rowCount,
+  sweep
+} from "../support/StoringNode.ts"
+import { ramp } from "../support/TestNode.ts"
+
+const purge = (conversation: string, isFinished: boolean) =>
+  SqlClient.SqlClient.use(
+    (sql) => sql`
+      insert into purges (id, uid, conversation_id, started_at, finished_at)
+      values (gen_random_uuid(), 'u', ${conversation}, clock_timestamp(), ${isFinished ? sql`clock_timestamp()` : null})`
+  )
+
+const check = Effect.flatMap(PurgeWatch, (watch) => watch.check)
+
+/** Puts wait for `gate`; `begun` when the first one does. */
+const held = Effect.gen(function* () {
+  const [begun, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+  const put = <A, E>(put: Effect.Effect<A, E>) =>
+    Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(gate)), Effect.andThen(put))
+  return { begun, gate, put }
+})
+
+describe("A node", () => {
+  it.effect("removes the object of an upload that ends after the purge, and releases its chunk", () =>
+    Effect.gen(function* () {
+      const { begun, gate, put } = yield* held
+      yield* Effect.gen(function* () {
+        yield* record(rate)
+        yield* Deferred.await(begun)
+        yield* purge("c", true)
+        yield* Deferred.succeed(gate, undefined)
+        yield* idle
+        assert.deepStrictEqual([yield* objects, yield* rowCount, yield* liveChunks], [[], 0, 0])
+      }).pipe(Effect.provide(node(yield* temporaryDirectory, { put })))
+    }).pipe(inWorld)
+  )
+
+  it.effect("keeps the object of a late upload when the same audio was stored anew after the purge", () =>
+    Effect.gen(function* () {
+      const { begun, gate, put } = yield* held
+      const other = node(yield* temporaryDirectory)
+      yield* Effect.gen(function* () {
+        yield* record(rate)
+        yield* Deferred.await(begun)
+        yield* purge("c", true)
+        yield* Effect.andThen(record(rate), idle).pipe(Effect.provide(other))
+        assert.strictEqual(yield* rowCount, 1)
+        yield* Deferred.succeed(gate, undefined)
+        yield* idle
+        assert.strictEqual(yield* liveChunks, 0)
+        assert.deepStrictEqual([(yield* objects).length, yield* rowCount], [1, 1])
+      }).pipe(Effect.provide(node(yield* temporaryDirectory, { put })))
+    }).pipe(inWorld)
+  )
+
+  it.effect(
+    "ends the capture of what is purged, refuses another one, and hides its audio until the purge is done",
+    () =>
+      Effect.gen(function* () {
+        yield* Effect.gen(function* () {
+          const recording = yield* Recording
+          const live = yield* openCapture()
+          live.capture.append(1_700_000_000, ramp(rate))
+          yield* purge("c", false)
+          yield* check
+          assert.deepStrictEqual(live.failures, ["Purged"])
+          const hidden = Option.getOrUndefined(yield* recording.conversation("u", "c", { files: 1 }))
+          assert.deepStrictEqual([hidden?.files, hidden?.live], [[], false])
+          assert.deepStrictEqual((yield* recording.conversations("u", { limit: 10, files: 1 })).conversations, [])
+
+          const refused = yield* Deferred.make<string>()
+          const capture = yield* recording.open({
+            uid: "u",
+            sampleRate: rate,
+            codec: "pcm16",
+            exact: true,
+            onAck: () => {},
+            onRoom: () => {},
+            onFailure: ({ _tag }) => Deferred.doneUnsafe(refused, Effect.succeed(_tag))
+          })
+          capture.switchTo("c")
+          assert.strictEqual(yield* Deferred.await(refused), "Purged")
+
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`update purges set finished_at = clock_timestamp()`
+          yield* check
+          yield* Effect.andThen(record(rate), idle)
+          assert.deepStrictEqual([(yield* objects).length, yield* rowCount], [1, 1])
+        }).pipe(Effect.scoped, Effect.provide(node(yield* temporaryDirectory)))
+      }).pipe(inWorld)
+  )
+
+  it.effect("that was down during a purge stores from its journal only what was recorded after another one", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const { put } = failing()
+      yield* purge("before", true)
+      yield* Effect.andThen(record(rate, 0, "before"), record(rate, 0, "after")).pipe(
+        Effect.provide(node(dataDir, { put }, hanging))
+      )
+      yield* purge("after", true)
+      yield* Effect.gen(function* () {
+        yield* sweep
+        yield* check
+        assert.strictEqual(yield* liveChunks, 0)
+        const keys = (yield* objects).map(({ key }) => key.split("/")[2])
+        assert.deepStrictEqual([keys, yield* rowCount], [["before"], 1])
+      }).pipe(Effect.provide(node(dataDir)))
+    }).pipe(inWorld)
+  )
+})
