@@ -10,8 +10,8 @@ import type { StorageRefused, StorageUnavailable } from "../../Storage.ts"
 /** `more`: further users follow. `round`: all users were checked. `full`: enough purges wait. */
 export type Swept = "more" | "round" | "full"
 
-/** Unfinished purges up to which further ones are requested, so that those that people request soon have their turn. */
-const maxUnfinished = 32
+/** Purges in progress up to which further ones are requested, so that those that people request soon have their turn. */
+const maxStarted = 32
 
 /** Users that a sweep checks. */
 const usersAtOnce = 100
@@ -43,7 +43,7 @@ const make = Effect.gen(function* () {
   let position = ""
 
   const sweep = Effect.gen(function* () {
-    const room = maxUnfinished - (yield* purges.backlog).unfinished
+    const room = maxStarted - (yield* rows.started(maxStarted))
     if (room <= 0) return "full"
     const users = yield* rows.expired({ after: position, users: usersAtOnce, each: room, defaultDays: retentionDays })
     let left = room

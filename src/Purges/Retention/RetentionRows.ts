@@ -22,6 +22,8 @@ export class RetentionRows extends Context.Service<
   {
     /** The next `users` users in order of their ids, without those conversations whose purge is requested. */
     expired(query: Query): Effect.Effect<ReadonlyArray<ExpiredOfUser>, DbError>
+    /** Purges that have started, run or are retried; counted to `limit`. */
+    started(limit: number): Effect.Effect<number, DbError>
   }
 >()("spillway/Purges/Retention/RetentionRows") {
   static readonly layer = Layer.effect(
@@ -47,6 +49,18 @@ const usersWithSetting = (sql: SqlClient.SqlClient, { after, users }: Query) => 
 const make = Effect.gen(function* () {
   const db = yield* Db
   return RetentionRows.of({
+    started: Effect.fn("RetentionRows.started")((limit) =>
+      Effect.map(
+        db.read(
+          "RetentionRows.started",
+          (sql) =>
+            sql`
+            SELECT 1 FROM purges
+            WHERE started_at IS NOT NULL AND finished_at IS NULL AND dead_at IS NULL LIMIT ${limit}`
+        ),
+        (rows) => rows.length
+      )
+    ),
     expired: Effect.fn("RetentionRows.expired")((query) =>
       db.read("RetentionRows.expired", (sql) =>
         sql`

@@ -13,7 +13,6 @@ import * as Postgres from "../../support/Postgres.ts"
 const makeWorld = () => ({
   requested: new Array<string>(),
   live: new Set<string>(),
-  unfinished: 0,
   /** Whether requests create the row that a purge has. */
   isStored: true
 })
@@ -30,11 +29,11 @@ const retention = (world: World, retentionDays: number) => {
             world.requested.push(`${uid}/${conversation}`)
             if (world.isStored)
               yield* sql`
-                INSERT INTO purges (id, uid, conversation_id, due_at)
-                VALUES (gen_random_uuid(), ${uid}, ${conversation}, now())`
+                INSERT INTO purges (id, uid, conversation_id, due_at, started_at)
+                VALUES (gen_random_uuid(), ${uid}, ${conversation}, now(), now())`
             return Option.none()
           }).pipe(Effect.orDie),
-        backlog: Effect.sync(() => ({ unfinished: world.unfinished, dead: 0 })),
+        backlog: Effect.die("unused"),
         find: () => Effect.die("unused"),
         cancel: () => Effect.die("unused"),
         account: () => Effect.die("unused"),
@@ -130,16 +129,32 @@ layer(Users.layer.pipe(Layer.provideMerge(Postgres.layer)), { excludeTestService
       yield* Effect.gen(function* () {
         assert.deepStrictEqual(yield* round, ["more", "full"])
         assert.strictEqual(world.requested.length, 32)
-        world.unfinished = 32
         assert.deepStrictEqual(yield* round, ["full"])
         assert.strictEqual(world.requested.length, 32)
-        world.unfinished = 0
+        yield* sql`UPDATE purges SET finished_at = now(), due_at = NULL`
+        yield* sql`DELETE FROM conversations v USING purges p WHERE v.uid = p.uid AND v.id = p.conversation_id`
         assert.deepStrictEqual(yield* round, ["more", "round"])
         assert.strictEqual(world.requested.at(-1), "u0200/c1")
         assert.strictEqual(new Set(world.requested).size, 51)
         assert.deepStrictEqual(yield* round, ["more", "more", "round"], "from the first user again")
         assert.strictEqual(world.requested.length, 51)
       }).pipe(Effect.provide(retention(world, 30)))
+    })
+  )
+
+  it.effect("is not held up by purges that wait for their time or were given up", () =>
+    Effect.gen(function* () {
+      yield* clear
+      yield* conversation("ada", "old", 50)
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`
+        INSERT INTO purges (id, uid, conversation_id, due_at, started_at, dead_at)
+        SELECT gen_random_uuid(), 'bob', 'c' || n, CASE WHEN n <= 40 THEN now() + interval '1 day' END,
+               CASE WHEN n > 40 THEN now() END, CASE WHEN n > 40 THEN now() END
+        FROM generate_series(1, 80) n`
+      const world = makeWorld()
+      assert.deepStrictEqual(yield* round.pipe(Effect.provide(retention(world, 30))), ["round"])
+      assert.deepStrictEqual(world.requested, ["ada/old"])
     })
   )
 
