@@ -30,6 +30,24 @@ const closeWithConnection = (response: ServerResponse) => {
 const hasBody = ({ headers }: IncomingMessage) =>
   headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
 
+/**
+ * Sends the response at once, and ends it when the request has been read: closing with unread input resets the connection,
+ * and the client can lose the response. Node's request timeout and the server's stop bound the wait.
+ */
+const endAfterRequest = (request: IncomingMessage, response: ServerResponse) => {
+  const end = response.end.bind(response)
+  const endNow = () => void end()
+  response.end = (chunk?: unknown, encoding?: unknown, callback?: unknown) => {
+    const done = [chunk, encoding, callback].find((each) => typeof each === "function")
+    if (typeof done === "function") response.once("finish", () => done())
+    if (typeof chunk === "string" || chunk instanceof Uint8Array) response.write(chunk)
+    if (request.readableEnded || request.destroyed) return end()
+    request.once("end", endNow).once("close", endNow)
+    request.resume()
+    return response
+  }
+}
+
 export class Listener extends Server {
   readonly upgradePaths = new Set<string>()
   /** Bytes that the client sent after its handshake. */
@@ -95,7 +113,10 @@ export class Listener extends Server {
       return true
     }
     closeWithConnection(target)
-    if (this.#stopping) target.setHeader("connection", "close")
+    if (this.#stopping) {
+      target.setHeader("connection", "close")
+      if (hasBody(request)) endAfterRequest(request, target)
+    }
     return super.emit(event, ...args)
   }
 

@@ -1,7 +1,7 @@
 /** Responses without routes, and to requests that offer an upgrade. */
 import { ServerResponse } from "node:http"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Predicate } from "effect"
 import { HttpServer } from "effect/http"
 import { NetAddress } from "effect/net"
 import { onTestFinished } from "vitest"
@@ -158,4 +158,23 @@ it("answers every connection the system has accepted when it closes, then closes
   assert.deepStrictEqual(new Set(outcomes.map(({ error, isWhole }) => error ?? isWhole)), new Set([true]))
   assert.deepStrictEqual(new Set(outcomes.map(({ headers }) => headers["connection"])), new Set(["close"]))
   await closed
+})
+
+it("sends its response whole to a request whose body no listener reads, also while it stops", async () => {
+  const listener = new Listener({}, [])
+  listener.on("request", (_request, response) => void response.writeHead(401, { "content-length": 2 }).end("no"))
+  listener.stop()
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
+  onTestFinished(() => void listener.close())
+  const address = listener.address()
+  const port = Predicate.isObjectKeyword(address) && "port" in address ? address.port : 0
+  // More than the system buffers.
+  const body = new Uint8Array(30_000_000)
+  for (let times = 0; times < 3; times++) {
+    const answer = await exchange(port, `POST / HTTP/1.1\nHost: x\nContent-Length: ${body.length}\n\n`, body)
+    assert.deepStrictEqual(
+      [answer.status, answer.isWhole, answer.headers["connection"], answer.error],
+      [401, true, "close", undefined]
+    )
+  }
 })
