@@ -20,8 +20,14 @@ const adminKey = `spw_${"k".repeat(43)}`
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
-/** Which node is killed: none, the one where purges are requested, or the one where the audio is, for the whole purge. */
-const modes = ["none", "purger", "recorder"] as const
+/**
+ * Which node is killed: none, the one where purges are requested, or the one where the audio is, for the whole purge. Or the
+ * first one stands still until the other one has taken its purges over and finished them.
+ */
+const modes = ["none", "purger", "recorder", "stopped"] as const
+
+/** A node that stands still does not answer. */
+const patience = 2_000
 
 export interface Report {
   readonly purges: number
@@ -149,12 +155,16 @@ export const purgeRounds = async (
     for (;;) {
       for (const { url } of nodes()) {
         try {
-          const response = await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${adminKey}` } })
+          const response = await fetch(`${url}${path}`, {
+            method,
+            headers: { authorization: `Bearer ${adminKey}` },
+            signal: AbortSignal.timeout(patience)
+          })
           const text = await response.text()
           if (response.status < 500 && response.status !== 429)
             return { status: response.status, body: JSON.parse(text) }
         } catch {
-          // The node is being killed.
+          // The node is killed, or stands still.
         }
       }
       await pause(100)
@@ -208,6 +218,12 @@ export const purgeRounds = async (
       })
       const killing = async () => {
         if (mode === "none") return
+        if (mode === "stopped") {
+          await pause(next() * 4_000)
+          process.kill(purger.pid, "SIGSTOP")
+          await Promise.all(purging)
+          return void process.kill(purger.pid, "SIGCONT")
+        }
         await pause(mode === "recorder" ? 1_000 + next() * 300 : next() * 7_000)
         const victim = servers[mode]
         servers[mode] = undefined
@@ -224,7 +240,8 @@ export const purgeRounds = async (
           // A killed node says nothing.
           if (code !== 1008 && !(code === 1006 && mode !== "none"))
             wrongCloses.push(`${uid}/${conversation} ended with ${code}`)
-          if (code === 1008) closeSeconds = Math.max(closeSeconds, (closedAt - requestedAt) / 1_000)
+          if (code === 1008 && mode !== "stopped")
+            closeSeconds = Math.max(closeSeconds, (closedAt - requestedAt) / 1_000)
         }
       }
       // The same audio again under the same id, on the other node.
