@@ -46,20 +46,15 @@ const route = HttpRouter.add("GET", "/body", (request) => {
 
 const noKeys = Layer.mock(Keys, { find: () => Effect.succeed(Option.none()) })
 
-/** A response that is never sent. */
-const endless = HttpRouter.add("GET", "/endless", Effect.never)
-
-const bodyRequest = "GET /body HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-
 /** A connection that has sent the request and reads nothing. */
-const connect = Effect.fnUntraced(function* (request = bodyRequest) {
+const connect = Effect.gen(function* () {
   const { address } = yield* HttpServer.HttpServer
   const port = NetAddress.isInetAddress(address) ? address.port : 0
   const socket = net.connect(port, "127.0.0.1")
   socket.pause()
   socket.on("error", () => {})
   yield* Effect.promise(() => once(socket, "connect"))
-  socket.write(request)
+  socket.write("GET /body HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
   return socket
 })
 
@@ -72,69 +67,50 @@ const received = (socket: net.Socket) =>
     return all.subarray(all.indexOf("\r\n\r\n") + 4)
   })
 
-layer(served(Layer.merge(route, endless)).pipe(Layer.provide(noKeys)), { excludeTestServices: true, timeout: 20_000 })(
-  "a body",
-  (it) => {
-    it.effect(
-      "is read one piece ahead of a client that does not read, and a piece is free when the system has it",
-      () =>
-        Effect.gen(function* () {
-          const pieces = [1, 2, 3].map((fill) => new Uint8Array(large).fill(fill))
-          const asked = yield* Deferred.make<void>()
-          reset(pieces)
-          state.onAsked = Deferred.succeed(asked, undefined)
-          const socket = yield* connect()
-          yield* Deferred.await(asked)
-          assert.deepStrictEqual([state.asked, state.sent], [1, 0])
-          const body = yield* received(socket)
-          assert.isTrue(body.equals(Buffer.concat(pieces)))
-          assert.deepStrictEqual([state.asked, state.sent], [2, 3])
-        })
-    )
+layer(served(route).pipe(Layer.provide(noKeys)), { excludeTestServices: true, timeout: 20_000 })("a body", (it) => {
+  it.effect("is read one piece ahead of a client that does not read, and a piece is free when the system has it", () =>
+    Effect.gen(function* () {
+      const pieces = [1, 2, 3].map((fill) => new Uint8Array(large).fill(fill))
+      const asked = yield* Deferred.make<void>()
+      reset(pieces)
+      state.onAsked = Deferred.succeed(asked, undefined)
+      const socket = yield* connect
+      yield* Deferred.await(asked)
+      assert.deepStrictEqual([state.asked, state.sent], [1, 0])
+      const body = yield* received(socket)
+      assert.isTrue(body.equals(Buffer.concat(pieces)))
+      assert.deepStrictEqual([state.asked, state.sent], [2, 3])
+    })
+  )
 
-    it.effect("is cut behind what was read before a failure", () =>
-      Effect.gen(function* () {
-        const pieces = [new Uint8Array(large).fill(1), new Uint8Array(10)]
-        reset(pieces)
-        state.fails = true
-        const body = yield* received(yield* connect())
-        assert.isTrue(body.equals(Buffer.from(pieces[0] ?? [])))
-      })
-    )
+  it.effect("is cut behind what was read before a failure", () =>
+    Effect.gen(function* () {
+      const pieces = [new Uint8Array(large).fill(1), new Uint8Array(10)]
+      reset(pieces)
+      state.fails = true
+      const body = yield* received(yield* connect)
+      assert.isTrue(body.equals(Buffer.from(pieces[0] ?? [])))
+    })
+  )
 
-    it.effect("that is empty ends", () =>
-      Effect.gen(function* () {
-        reset([])
-        assert.lengthOf(yield* received(yield* connect()), 0)
-      })
-    )
+  it.effect("that is empty ends", () =>
+    Effect.gen(function* () {
+      reset([])
+      assert.lengthOf(yield* received(yield* connect), 0)
+    })
+  )
 
-    it.effect("ends when its client has gone, and gives none of what was not sent for free", () =>
-      Effect.gen(function* () {
-        const [asked, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-        reset([new Uint8Array(large), new Uint8Array(large)])
-        state.onAsked = Deferred.succeed(asked, undefined)
-        state.onEnd = Deferred.succeed(ended, undefined)
-        const socket = yield* connect()
-        yield* Deferred.await(asked)
-        socket.destroy()
-        yield* Deferred.await(ended)
-        assert.strictEqual(state.sent, 0)
-      })
-    )
-
-    it.effect("ends when its client has gone while it waits behind another response", () =>
-      Effect.gen(function* () {
-        const [asked, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-        reset([new Uint8Array(100), new Uint8Array(100)])
-        state.onAsked = Deferred.succeed(asked, undefined)
-        state.onEnd = Deferred.succeed(ended, undefined)
-        const socket = yield* connect(`GET /endless HTTP/1.1\r\nhost: a\r\n\r\n${bodyRequest}`)
-        yield* Deferred.await(asked)
-        socket.destroy()
-        yield* Deferred.await(ended)
-        assert.strictEqual(state.sent, 0)
-      })
-    )
-  }
-)
+  it.effect("ends when its client has gone, and gives none of what was not sent for free", () =>
+    Effect.gen(function* () {
+      const [asked, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      reset([new Uint8Array(large), new Uint8Array(large)])
+      state.onAsked = Deferred.succeed(asked, undefined)
+      state.onEnd = Deferred.succeed(ended, undefined)
+      const socket = yield* connect
+      yield* Deferred.await(asked)
+      socket.destroy()
+      yield* Deferred.await(ended)
+      assert.strictEqual(state.sent, 0)
+    })
+  )
+})
