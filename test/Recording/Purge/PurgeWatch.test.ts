@@ -1,7 +1,8 @@
 /** `src/Recording/Purge`: what is purged is neither recorded nor stored by any node, whenever it learns of the purge. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Option } from "effect"
+import { Deferred, Duration, Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
 import { Recording } from "../../../src/Recording.ts"
 import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
@@ -106,6 +107,26 @@ describe("A node", () => {
           assert.deepStrictEqual([(yield* objects).length, yield* rowCount], [1, 1])
         }).pipe(Effect.scoped, Effect.provide(node(yield* temporaryDirectory)))
       }).pipe(inWorld)
+  )
+
+  it.effect("ends a capture that was cut off from the database during the purge, whatever it learns first", () =>
+    Effect.gen(function* () {
+      let isDown = true
+      const loaded = yield* Deferred.make<void>()
+      const enter = <A, E>(row: Effect.Effect<A, E>) =>
+        Effect.suspend(() => (isDown ? Effect.die("down") : Effect.tap(row, () => Deferred.succeed(loaded, undefined))))
+      const config = { conversationLookup: Duration.seconds(1) }
+      yield* Effect.gen(function* () {
+        const { capture, failures } = yield* openCapture()
+        capture.append(1_700_000_000, ramp(rate))
+        yield* purge("c", true)
+        isDown = false
+        yield* TestClock.adjust("1 second")
+        yield* Deferred.await(loaded)
+        yield* check
+        assert.deepStrictEqual(failures, ["Purged"])
+      }).pipe(Effect.scoped, Effect.provide(node(yield* temporaryDirectory, { enter }, config)))
+    }).pipe(inWorld)
   )
 
   it.effect("that was down during a purge stores from its journal only what was recorded after another one", () =>
