@@ -94,8 +94,8 @@ const make = Effect.gen(function* () {
     for (const chunk of chunks) if (chunk.state === "waiting" || chunk.state === "queued") yield* live.release(chunk)
     // Others are released by the capture or the upload that has them. Until then nothing else is recorded.
     conversation.isPurged = isRunning || [...conversation.chunks].some(({ knownAt }) => knownAt < end)
-    // Else it would record on without acknowledgements, because nothing loads the conversation again.
-    if (conversation.isPurged) conversation.writer?.purged()
+    // A capture with such audio would record on without acknowledgements: nothing loads the conversation again.
+    if (chunks.some(({ state }) => state === "open" || state === "sealing")) conversation.writer?.purged()
     conversation.knownAt = now
     if (conversation.isPurged) purged.add(conversation)
     else purged.delete(conversation)
