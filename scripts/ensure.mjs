@@ -111,17 +111,33 @@ const interrupted = (signal) => {
 
 const endInterruption = () => signals.forEach((signal) => process.removeListener(signal, interrupted))
 
+/** With npm's cache in the clone where the usual one is not writable: the user of a service often has no home. */
+const npmEnvironment = () => {
+  const { NPM_CONFIG_CACHE, npm_config_cache } = process.env
+  const usual = npm_config_cache || NPM_CONFIG_CACHE || path.join(os.homedir(), ".npm")
+  try {
+    fs.mkdirSync(usual, { recursive: true })
+    fs.accessSync(usual, fs.constants.W_OK | fs.constants.X_OK)
+    return process.env
+  } catch {
+    const { NPM_CONFIG_CACHE: _, ...others } = process.env
+    return { ...others, npm_config_cache: path.join(root, ".cache", "npm") }
+  }
+}
+
 const npmCi = () =>
   new Promise((resolve, reject) => {
+    const env = npmEnvironment()
     const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     const npm = process.env.npm_execpath
     const direct = npm !== undefined && /\.c?js$/.test(npm)
     const child = direct
       ? spawn(process.env.npm_node_execpath ?? process.execPath, [npm, ...args], {
           cwd: root,
+          env,
           stdio: ["ignore", "pipe", "pipe"]
         })
-      : spawn("npm", args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], shell: process.platform === "win32" })
+      : spawn("npm", args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], shell: process.platform === "win32" })
     const started = Date.now()
     const seconds = () => Math.round((Date.now() - started) / 1000)
     let output = ""

@@ -12,6 +12,7 @@ const fakeNpm = `
 const fs = require("fs")
 const path = require("path")
 fs.appendFileSync("calls", process.argv.slice(2).join(" ") + "\\n")
+fs.writeFileSync("cache", process.env.npm_config_cache || "")
 fs.rmSync("node_modules", { recursive: true, force: true })
 const what = process.env.FAKE_NPM
 if (what === "fail") { console.error("npm error code E404"); process.exit(1) }
@@ -48,6 +49,7 @@ const lockOf = (version: string) =>
 
 interface Options {
   readonly npm?: string
+  readonly env?: Readonly<Record<string, string | undefined>>
   /** For Node. */
   readonly args?: ReadonlyArray<string>
   readonly program?: ReadonlyArray<string>
@@ -72,7 +74,7 @@ const project = () => {
       const env = { ...inherited, npm_execpath: path.join(root, "npm.cjs"), FAKE_NPM: options.npm ?? "" }
       const args = [...(options.args ?? []), path.join(root, "scripts/ensure.mjs"), ...(options.program ?? [])]
       // The tests' own run has a cache elsewhere.
-      const own = { ...env, NODE_COMPILE_CACHE: undefined, npm_node_execpath: process.execPath }
+      const own = { ...env, NODE_COMPILE_CACHE: undefined, npm_node_execpath: process.execPath, ...options.env }
       const child = spawn(process.execPath, args, { env: own })
       options.meanwhile?.(child)
       let shown = ""
@@ -92,6 +94,21 @@ describe("ensure", () => {
     assert.deepStrictEqual(await ensure(), { code: 0, shown: "" })
     assert.lengthOf(calls(), 1)
     assert.match(calls()[0] ?? "", /^ci .*--ignore-scripts/)
+  })
+
+  it("gives npm a cache in the clone when the user's home is not writable", async () => {
+    const { ensure, root } = project()
+    fs.writeFileSync(path.join(root, "home"), "a file, in which no directory can be made")
+    const cache = () => fs.readFileSync(path.join(root, "cache"), "utf8")
+    for (const npm_config_cache of [undefined, path.join(root, "home/.npm")]) {
+      const { code, shown } = await ensure({ env: { HOME: path.join(root, "home"), npm_config_cache } })
+      assert.strictEqual(code, 0, shown)
+      assert.strictEqual(cache(), path.join(root, ".cache/npm"))
+      fs.rmSync(path.join(root, "node_modules"), { recursive: true })
+    }
+    // npm then finds its cache itself: a configuration file may name another one.
+    await ensure({ env: { HOME: root, npm_config_cache: undefined } })
+    assert.strictEqual(cache(), "")
   })
 
   it("installs again when the lockfile has changed", async () => {
