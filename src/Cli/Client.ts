@@ -1,5 +1,5 @@
 /** HTTP requests to the server. */
-import { Effect, Option, Predicate, Redacted, Schema } from "effect"
+import { Effect, Option, Predicate, Redacted, Schema, identity } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { ErrorResponse } from "./ErrorResponse.ts"
 import type * as Target from "./Target.ts"
@@ -28,10 +28,14 @@ export function errorOf(response: HttpClientResponse.HttpClientResponse) {
 
 const unreachable = (url: string) => (reason: string) => new Unreachable({ url, reason })
 
-export function send({ key, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
+export function send({ key, uid, url }: Target.Server, request: HttpClientRequest.HttpClientRequest) {
   return Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
-    const asked = request.pipe(HttpClientRequest.prependUrl(url), HttpClientRequest.bearerToken(Redacted.value(key)))
+    const asked = request.pipe(
+      HttpClientRequest.prependUrl(url),
+      HttpClientRequest.bearerToken(Redacted.value(key)),
+      uid === undefined ? identity : HttpClientRequest.setUrlParam("uid", uid)
+    )
     return yield* client
       .execute(asked)
       .pipe(

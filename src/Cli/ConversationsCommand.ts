@@ -23,7 +23,7 @@ export const ConversationsCommand = Command.make(
   "conversations",
   {
     limit: Flag.Int("limit").pipe(
-      Flag.withDescription("How many, newest first"),
+      Flag.withDescription("How many, newest first; default: 20"),
       Flag.withMetavar("N"),
       Flag.withDefault(20),
       Flag.filter(
@@ -31,13 +31,18 @@ export const ConversationsCommand = Command.make(
         (limit) => `--limit ${limit}: expected 1 or more`
       )
     ),
+    uid: Flags.user,
     ...Flags.server
   },
   Effect.fnUntraced(function* ({ limit, ...flags }) {
     const from = yield* Target.target(flags)
     const { conversations, hasMore } = yield* Conversations.list(from, limit)
     yield* conversations.length === 0
-      ? Console.log(`There are no conversations yet. To create one: ${Target.hint(from, "stream FILE.wav")}`)
+      ? Console.log(
+          from.uid === undefined
+            ? `There are no conversations yet. To create one: ${Target.hint(from, "stream FILE.wav")}`
+            : `The user ${from.uid} has no conversations.`
+        )
       : Console.log(table(["CONVERSATION", "STARTED (UTC)", "LENGTH", "FILES", "STATE"], conversations.map(row)))
     const { print } = yield* Screen
     if (conversations.some(hasMoreFiles))
@@ -47,4 +52,4 @@ export const ConversationsCommand = Command.make(
         `There are older conversations. To see more: ${Target.hint(from, `conversations --limit ${limit * 5}`)}`
       )
   })
-).pipe(Command.withDescription("List the conversations of the key's user"))
+).pipe(Command.withDescription("List the conversations of a user"))

@@ -1,11 +1,21 @@
 /** The server and key that a command uses. */
 import { Context, Effect, FileSystem, Layer, Option, Path, Redacted, Schema } from "effect"
 import * as Telemetry from "../Telemetry.ts"
+import { systemReason } from "../SystemReason.ts"
 import { CliConfig } from "./CliConfig.ts"
 
 export class MissingKey extends Schema.TaggedError<MissingKey>()("MissingKey", { file: Schema.String }) {
   override get message() {
     return `No key: give one with --key or SPILLWAY_KEY. (On the server's own machine it is read from ${this.file}.)`
+  }
+}
+
+export class UnreadableKey extends Schema.TaggedError<UnreadableKey>()("UnreadableKey", {
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.file} can't be read (${this.reason}): run the command as the server's user, or give a key with --key or SPILLWAY_KEY.`
   }
 }
 
@@ -24,6 +34,8 @@ export interface Server {
   /** Without a trailing slash. */
   readonly url: string
   readonly key: Redacted.Redacted
+  /** The user that requests act for, instead of the key's. */
+  readonly uid?: string
 }
 
 export interface Target extends Server {
@@ -46,16 +58,21 @@ export function curl({ again, url }: Target, path: string): string {
 /** Wildcard listen addresses, and the address to connect to instead. */
 const loopback: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "[::1]" }
 
+/** A data directory is often closed to others, who then can't see whether it holds a key. */
 const keyInFile = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
-  const text = yield* Effect.option(fs.readFileString(file))
-  return Option.map(text, (text) => Redacted.make(text.trim()))
+  const text = yield* fs.readFileString(file).pipe(
+    Effect.catchReason("PlatformError", "NotFound", () => new MissingKey({ file })),
+    Effect.catchTag("PlatformError", (error) => new UnreadableKey({ file, reason: systemReason(error) }))
+  )
+  return Redacted.make(text.trim())
 })
 
 /** Taken from the flags, else from the environment, else from this machine's server. */
 export const target = Effect.fnUntraced(function* (flags: {
   readonly url: Option.Option<string>
   readonly key: Option.Option<Redacted.Redacted>
+  readonly uid?: Option.Option<string>
 }) {
   const config = yield* CliConfig
   const local = yield* LocalServer
@@ -76,15 +93,14 @@ export const target = Effect.fnUntraced(function* (flags: {
   )
   const { key, text } = Option.isSome(found)
     ? found.value
-    : yield* Option.match(yield* keyInFile(file), {
-        onNone: () => new MissingKey({ file }),
-        onSome: (key) => Effect.succeed({ key, text: `$(cat ${quoted(file)})` })
-      })
+    : { key: yield* keyInFile(file), text: `$(cat ${quoted(file)})` }
+  const uid = Option.getOrUndefined(flags.uid ?? Option.none())
   const again = [
+    ...(uid === undefined ? [] : ["--uid", uid]),
     ...(Option.isSome(flags.url) ? ["--url", quoted(url)] : []),
     ...(Option.isSome(flags.key) ? ["--key", text.startsWith("$") ? `"${text}"` : text] : [])
   ]
-  return { url, key, again: { flags: again, key: text } } satisfies Target
+  return { url, key, ...(uid === undefined ? {} : { uid }), again: { flags: again, key: text } } satisfies Target
 })
 
 export function layerLocal<E, R>(local: Effect.Effect<LocalServer["Service"], E, R>) {

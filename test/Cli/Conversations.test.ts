@@ -13,6 +13,8 @@ recording.put(
   Array.from({ length: 2_001 }, (_, index) => ({ start: t0 + index * 100, samples: 16 }))
 )
 
+recording.put("hers", [{ start: t0, samples: 16 }], { uid: "grace" })
+
 const world = servedPlayback(recording).pipe(Layer.provideMerge(Layer.merge(CliConfig.layer, NodeServices.layer)))
 
 layer(world, { excludeTestServices: true })("a conversation of many audio files", (it) => {
@@ -27,6 +29,19 @@ layer(world, { excludeTestServices: true })("a conversation of many audio files"
         starts,
         Array.from({ length: 2_001 }, (_, index) => t0 + index * 100)
       )
+    })
+  )
+
+  it.effect("lists and opens those of the user that a service names", () =>
+    Effect.gen(function* () {
+      const service = { url: "", key: Redacted.make("spw_backend") }
+      assert.isEmpty((yield* Conversations.list(service, 20)).conversations)
+      const grace = { ...service, uid: "grace" }
+      assert.deepStrictEqual(
+        (yield* Conversations.list(grace, 20)).conversations.map(({ id }) => id),
+        ["hers"]
+      )
+      assert.lengthOf(yield* Conversations.files(grace, "hers"), 1)
     })
   )
 })

@@ -1,7 +1,7 @@
 /** Which server and key a command uses, and how its hints name them again. */
 import { assert, layer } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ConfigProvider, Effect, FileSystem, Layer, Option, Redacted } from "effect"
+import { ConfigProvider, Effect, FileSystem, Layer, Option, PlatformError, Redacted } from "effect"
 import { CliConfig } from "../../src/Cli/CliConfig.ts"
 import * as Target from "../../src/Cli/Target.ts"
 import * as Telemetry from "../../src/Telemetry.ts"
@@ -9,6 +9,7 @@ import * as Telemetry from "../../src/Telemetry.ts"
 interface Given {
   readonly url?: string
   readonly key?: string
+  readonly uid?: string
   readonly env?: Record<string, string>
   readonly adminKey?: string
   readonly attended?: boolean
@@ -17,7 +18,7 @@ interface Given {
 const none = Option.none()
 
 /** The hints of a command that is given this, on a machine whose data directory has the key `spw_file`. */
-const hints = ({ adminKey, attended = true, env = {}, key, url }: Given) =>
+const hints = ({ adminKey, attended = true, env = {}, key, uid, url }: Given) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const dataDir = yield* fs.makeTempDirectoryScoped({ prefix: "it's" })
@@ -31,7 +32,8 @@ const hints = ({ adminKey, attended = true, env = {}, key, url }: Given) =>
     const config = CliConfig.layer.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env))))
     const flags = {
       url: url === undefined ? none : Option.some(url),
-      key: key === undefined ? none : Option.some(Redacted.make(key))
+      key: key === undefined ? none : Option.some(Redacted.make(key)),
+      uid: Option.fromNullishOr(uid)
     }
     const target = yield* Target.target(flags).pipe(
       Effect.provide([Layer.fresh(config), Target.layerLocal(Effect.succeed(local))]),
@@ -44,6 +46,7 @@ const hints = ({ adminKey, attended = true, env = {}, key, url }: Given) =>
 layer(NodeServices.layer)("a hint", (it) => {
   it.effect("repeats the given flags, with the key only on a terminal", () =>
     Effect.gen(function* () {
+      assert.strictEqual((yield* hints({ uid: "ada" })).fetch, "npm run spillway -- fetch c --uid ada")
       assert.deepStrictEqual(yield* hints({ url: "https://audio.example.org/", key: "spw_k" }), {
         fetch: "npm run spillway -- fetch c --url https://audio.example.org --key spw_k",
         curl: `curl -H "Authorization: Bearer spw_k" 'https://audio.example.org/v1/x y'`
@@ -67,6 +70,37 @@ layer(NodeServices.layer)("a hint", (it) => {
       assert.deepStrictEqual(yield* hints({}), { fetch, curl: curl("$(cat 'DATA/admin-key')") })
       assert.deepStrictEqual(yield* hints({ adminKey: "spw_a" }), { fetch, curl: curl("$SPILLWAY_ADMIN_KEY") })
       assert.deepStrictEqual(yield* hints({ env: { SPILLWAY_KEY: "spw_e" } }), { fetch, curl: curl("$SPILLWAY_KEY") })
+    })
+  )
+})
+
+layer(NodeServices.layer)("the key of this machine's server", (it) => {
+  const failure = Effect.fnUntraced(function* (dataDir: string) {
+    const local = { host: "127.0.0.1", port: 8080, dataDir, adminKey: none }
+    const config = CliConfig.layer.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({}))))
+    const { message } = yield* Effect.flip(Target.target({ url: none, key: none })).pipe(
+      Effect.provide([Layer.fresh(config), Target.layerLocal(Effect.succeed(local))])
+    )
+    return message
+  })
+
+  it.effect("is missing only when there is no file; a file that can't be read is named with the reason", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const dataDir = yield* fs.makeTempDirectoryScoped()
+      assert.match(yield* failure(dataDir), /^No key: give one with --key or SPILLWAY_KEY\./)
+      const closed = FileSystem.make({
+        ...fs,
+        readFile: (path) => {
+          const cause = new Error(`EACCES: permission denied, open '${path}'`)
+          const reason = { _tag: "PermissionDenied", module: "FileSystem", method: "readFile", cause } as const
+          return Effect.fail(PlatformError.systemError(reason))
+        }
+      })
+      assert.strictEqual(
+        yield* Effect.provideService(failure(dataDir), FileSystem.FileSystem, closed),
+        `${dataDir}/admin-key can't be read (permission denied): run the command as the server's user, or give a key with --key or SPILLWAY_KEY.`
+      )
     })
   )
 })

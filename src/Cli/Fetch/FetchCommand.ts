@@ -50,7 +50,7 @@ export const FetchCommand = Command.make(
     output: Flag.String("output").pipe(
       Flag.withAlias("o"),
       Flag.withDescription(
-        "File to write, - for standard output; several audio files become out-1.wav, out-2.wav, … with leading zeros"
+        "File to write, - for standard output; default: out.wav. Several audio files become out-1.wav, out-2.wav, … with leading zeros"
       ),
       Flag.withMetavar("FILE"),
       Flag.withDefault("out.wav")
@@ -60,6 +60,7 @@ export const FetchCommand = Command.make(
       Flag.withMetavar("N"),
       Flag.optional
     ),
+    uid: Flags.user,
     ...Flags.server
   },
   Effect.fnUntraced(function* ({ file, id, output, ...flags }) {

@@ -2,9 +2,9 @@
  * Commands that use the store and the database directly. What runs them is loaded on demand: no other command needs the
  * recording, the store or the database.
  */
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { Id } from "../../Id.ts"
+import * as Flags from "../Flags.ts"
 
 const loadImport = Effect.promise(() => import("./ImportRun.ts"))
 const loadGc = Effect.promise(() => import("./GcRun.ts"))
@@ -23,11 +23,7 @@ export const ImportCommand = Command.make(
       Flag.withMetavar("DIR"),
       Flag.optional
     ),
-    uid: Flag.String("uid").pipe(
-      Flag.filter(Schema.is(Id), () => "1 to 128 characters of A-Z a-z 0-9 . _ -, not . or .."),
-      Flag.withDescription("The user whose recordings are in the store"),
-      Flag.withMetavar("UID")
-    ),
+    uid: Flags.uid.pipe(Flag.withDescription("The user whose recordings are in the store")),
     sampleRate: Flag.Int("sample-rate").pipe(
       Flag.filter(
         (rate) => rate >= 8_000 && rate <= 48_000,
@@ -54,7 +50,7 @@ export const GcCommand = Command.make(
   "gc",
   {
     report: Flag.String("report").pipe(
-      Flag.withDescription("File for the report of the dry run, which is replaced"),
+      Flag.withDescription("File for the report of the dry run, which is replaced; default: gc-report.jsonl"),
       Flag.withMetavar("FILE"),
       Flag.withDefault("gc-report.jsonl")
     ),
