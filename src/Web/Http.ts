@@ -99,5 +99,8 @@ export const layer = HttpRouter.use(
         Effect.map(HttpServerRequest.HttpServerRequest, (request) => respond(file, request))
       )
     }
+    // Browsers request it for documents that name no icon, such as `/docs`.
+    const icon = files.value.find(({ type }) => type === "image/svg+xml")
+    if (icon !== undefined) yield* router.add("GET", "/favicon.ico", HttpServerResponse.redirect(icon.url))
   })
 )

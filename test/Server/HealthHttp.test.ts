@@ -88,7 +88,13 @@ layer(server, { excludeTestServices: true })("health", (it) => {
       assert.includeMembers(Object.keys(paths.paths["/v1/trigger/listen"]?.["get"]?.responses ?? {}), ["101", "426"])
       const docs = yield* HttpClient.get("/docs")
       assert.match(docs.headers["content-type"] ?? "", /text\/html/)
-      assert.include(yield* docs.text, '"withDefaultFonts":false')
+      const text = yield* docs.text
+      for (const option of [
+        '"withDefaultFonts":false',
+        '"showDeveloperTools":"never"',
+        '"authentication":{"preferredSecurityScheme":"bearer"}'
+      ])
+        assert.include(text, option)
     })
   )
 

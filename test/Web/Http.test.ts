@@ -71,4 +71,13 @@ layer(page)("The page", (it) => {
       assert.strictEqual((yield* get("/assets/Main-none.js")).status, 404)
     })
   )
+
+  it.effect("has an icon for documents that name none", () =>
+    Effect.gen(function* () {
+      const { headers, status } = yield* get("/favicon.ico")
+      assert.strictEqual(status, 302)
+      const icon = yield* get(String(headers["location"]))
+      assert.deepStrictEqual([icon.status, icon.headers["content-type"]], [200, "image/svg+xml"])
+    })
+  )
 })
