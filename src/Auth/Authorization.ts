@@ -7,6 +7,7 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
   "spillway/Auth/Authorization",
   {
     error: Problem.documented(400, 401, 403, 429, 500, 503),
-    security: { bearer: HttpApiSecurity.bearer }
+    // The viewer of `/docs` takes the "Bearer" of `HttpApiSecurity.bearer` for another scheme, and asks for a password.
+    security: { bearer: HttpApiSecurity.http({ scheme: "bearer" }) }
   }
 ) {}

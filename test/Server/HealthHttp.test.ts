@@ -86,6 +86,10 @@ layer(server, { excludeTestServices: true })("health", (it) => {
         "503"
       ])
       assert.includeMembers(Object.keys(paths.paths["/v1/trigger/listen"]?.["get"]?.responses ?? {}), ["101", "426"])
+      const { components } = yield* Schema.decodeUnknownEffect(
+        Schema.Struct({ components: Schema.Struct({ securitySchemes: Schema.Unknown }) })
+      )(body)
+      assert.deepStrictEqual(components.securitySchemes, { bearer: { type: "http", scheme: "bearer" } })
       const docs = yield* HttpClient.get("/docs")
       assert.match(docs.headers["content-type"] ?? "", /text\/html/)
       const text = yield* docs.text
