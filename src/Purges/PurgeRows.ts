@@ -229,7 +229,7 @@ const make = Effect.gen(function* () {
       select(
         "PurgeRows.done",
         (sql) => sql`
-          uid = ${uid} and conversation_id is not distinct from ${conversation ?? null}::text
+          uid = ${uid} and ${conversation === undefined ? sql`conversation_id is null` : sql`conversation_id = ${conversation}`}
           and finished_at is not null and started_at is not null
           order by finished_at desc limit 1`
       ),

@@ -76,8 +76,17 @@ const make = Effect.gen(function* () {
         select w.n, case when bool_and(p.finished_at is not null)
           then ceil(extract(epoch from max(p.finished_at)) * 1000)::float8 end as end
         from json_to_recordset(${JSON.stringify(wanted)}::json) as w(n int, uid text, id text)
-        join purges p on p.uid = w.uid and (p.conversation_id = w.id or p.conversation_id is null)
-        where p.started_at is not null
+        cross join lateral (
+          (
+            select finished_at from purges
+            where uid = w.uid and conversation_id = w.id and started_at is not null order by finished_at desc limit 1
+          )
+          union all
+          (
+            select finished_at from purges
+            where uid = w.uid and conversation_id is null and started_at is not null order by finished_at desc limit 1
+          )
+        ) as p
         group by w.n`.pipe(Effect.flatMap(decodeEnds), Effect.catchTag("SchemaError", Effect.die))
     )
   }
