@@ -111,7 +111,8 @@ const make = Effect.gen(function* () {
   const load = (conversation: LiveConversation) =>
     tailOf(conversation).pipe(
       Effect.map(({ chunks, clockShift, end, isPurged, knownAt }) => {
-        conversation.isPurged ||= isPurged
+        // The purge runs, so it ends later.
+        if (isPurged) conversation.purgedBefore = Math.max(conversation.purgedBefore, knownAt + 1)
         if (conversation.isPurged) conversation.writer?.purged()
         if (conversation.isPurged) return false
         conversation.knownAt = knownAt
@@ -190,7 +191,7 @@ const make = Effect.gen(function* () {
       live.removeIfUnused(conversation)
     },
     sealed: (capture, chunk) => {
-      if (live.get(chunk.uid, chunk.conversation)?.isPurged === true) return void fork(live.release(chunk))
+      if (live.get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true) return void fork(live.release(chunk))
       // A capture that did not close in time is not in the map any more.
       const lane = captures.get(capture)?.lane ?? uploads.lane(capture.options.uid)
       if (uploads.offer(lane, chunk)) capture.deferred++

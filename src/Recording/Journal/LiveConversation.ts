@@ -38,8 +38,8 @@ export class LiveConversation {
   loaded = false
   /** When the database had no purge of it: milliseconds of the database's clock, 0 if unknown. */
   knownAt = 0
-  /** Its audio in the journal is purged. Nothing is recorded or shown until that is released, and the purge has ended. */
-  isPurged = false
+  /** Chunks with an earlier `knownAt` are purged: milliseconds of the database's clock, 0 if there are none. */
+  purgedBefore = 0
 
   constructor(uid: string, id: string, createdAt: Date, usage: JournalUsage) {
     this.uid = uid
@@ -56,6 +56,16 @@ export class LiveConversation {
     return this.#chunks.size === 0
   }
 
+  /** Nothing is recorded or shown until what is purged is released, and the purge has ended. */
+  get isPurged(): boolean {
+    return this.purgedBefore > 0
+  }
+
+  /** Whether the chunk, one of this conversation, is purged. Audio that was recorded after the purge is not. */
+  hasPurged({ knownAt }: JournalChunk): boolean {
+    return knownAt < this.purgedBefore
+  }
+
   chunk(id: string): JournalChunk | undefined {
     return this.#chunks.get(id)
   }
@@ -64,15 +74,13 @@ export class LiveConversation {
     this.#chunks.set(uuidText(chunk.id), chunk)
     this.chunkCount++
     this.usage.chunks++
-    if (chunk.appended === 0 || chunk.appendedEnd <= this.end) return
-    this.end = chunk.appendedEnd
-    this.clockShift = chunk.clockShift
+    this.#extend(chunk)
   }
 
   removeChunk(chunk: JournalChunk): void {
     if (!this.#chunks.delete(uuidText(chunk.id))) return
     this.usage.chunks--
-    if (chunk.durable > 0 && !this.isPurged) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
+    if (chunk.durable > 0 && !this.hasPurged(chunk)) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
   }
 
   /** Takes the stored state: chunk count, Unix second of the end, clock shift of the last chunk in seconds. */
@@ -85,13 +93,14 @@ export class LiveConversation {
     this.clockShift = clockShift
   }
 
-  /** Forgets the stored state, which is purged. */
+  /** Forgets the stored state, which is purged. The end is then that of the chunks in the journal that are not. */
   forget(): void {
     this.loaded = false
     this.#storedEnd = -Infinity
     this.end = -Infinity
     this.clockShift = 0
     this.chunkCount = this.#chunks.size
+    for (const chunk of this.#chunks.values()) if (!this.hasPurged(chunk)) this.#extend(chunk)
   }
 
   /** Whether audio that was placed before the stored state was known begins before Unix second `end`. */
@@ -104,5 +113,11 @@ export class LiveConversation {
     let end = this.#storedEnd
     for (const chunk of this.#chunks.values()) if (chunk.appended > 0) end = Math.max(end, chunk.appendedEnd)
     this.end = end
+  }
+
+  #extend(chunk: JournalChunk): void {
+    if (chunk.appended === 0 || chunk.appendedEnd <= this.end) return
+    this.end = chunk.appendedEnd
+    this.clockShift = chunk.clockShift
   }
 }

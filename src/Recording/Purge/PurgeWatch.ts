@@ -98,13 +98,14 @@ const make = Effect.gen(function* () {
     const isOlder = conversation.knownAt > 0 && conversation.knownAt < end
     const chunks = [...conversation.chunks].filter(({ knownAt }) => knownAt < end)
     const wasPurged = conversation.isPurged
-    conversation.isPurged = isRunning || chunks.length > 0
+    conversation.purgedBefore = isRunning || chunks.length > 0 ? end : 0
     if (isRunning || isOlder) conversation.writer?.purged()
     for (const chunk of chunks) if (chunk.state === "waiting" || chunk.state === "queued") yield* live.release(chunk)
-    // Others are released by the capture or the upload that has them. Until then nothing else is recorded.
-    conversation.isPurged = isRunning || [...conversation.chunks].some(({ knownAt }) => knownAt < end)
-    // A capture with such audio would record on without acknowledgements: nothing loads the conversation again.
-    if (chunks.some(({ state }) => state === "open" || state === "sealing")) conversation.writer?.purged()
+    // Others are released by the capture or the upload that has them. Until then nothing else is recorded: it would be
+    // compared with purged audio. What was recorded after the purge stays.
+    conversation.purgedBefore = isRunning || [...conversation.chunks].some(({ knownAt }) => knownAt < end) ? end : 0
+    // A capture would record on without acknowledgements: nothing loads the conversation again.
+    if (conversation.isPurged) conversation.writer?.purged()
     conversation.knownAt = now
     if (conversation.isPurged) purged.add(conversation)
     else purged.delete(conversation)

@@ -231,7 +231,7 @@ const make = Effect.gen(function* () {
 
   const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {
     if (chunk.state !== "queued") return
-    if (live.get(chunk.uid, chunk.conversation)?.isPurged === true) return yield* live.release(chunk)
+    if (live.get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true) return yield* live.release(chunk)
     chunk.state = "uploading"
     const own: Active = { chunk, done: Deferred.makeUnsafe() }
     active.add(own)

@@ -7,6 +7,7 @@ import { Recording } from "../../../src/Recording.ts"
 import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 import {
+  epoch,
   failing,
   hanging,
   idle,
@@ -32,6 +33,14 @@ const purge = (conversation: string, isFinished: boolean) =>
 const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 const check = Effect.flatMap(PurgeWatch, (watch) => watch.check)
+
+/** Returns when the database's clock is past the end of all purges by more than its rounding. */
+const past = SqlClient.SqlClient.use((sql) =>
+  sql<{ readonly isPast: boolean }>`
+    select now() > max(finished_at) + interval '1 millisecond' as "isPast" from purges`.pipe(
+    Effect.repeat({ until: ([row]) => row?.isPast === true })
+  )
+)
 
 /** Puts wait for `gate`; `begun` when the first one does. */
 const held = Effect.gen(function* () {
@@ -132,6 +141,43 @@ describe("A node", () => {
       }).pipe(Effect.scoped, Effect.provide(node(yield* temporaryDirectory, { enter }, config)))
     }).pipe(inWorld)
   )
+
+  for (const isOpen of [false, true]) {
+    const which = isOpen ? "an open" : "a closed"
+    it.effect(`that learns late of a purge stores what ${which} capture recorded since, beside an older upload`, () =>
+      Effect.gen(function* () {
+        const { begun, gate, put } = yield* held
+        let isDown = true
+        const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (isDown ? Effect.die("down") : row))
+        const later = Effect.gen(function* () {
+          const { acked, capture } = yield* openCapture()
+          capture.append(epoch + 1, ramp(rate, rate))
+          yield* acked
+        })
+        // One upload at a time, and a buffer that is committed as soon as a second of audio is in it.
+        const config = { uploads: 1, captureBuffer: 20_000 }
+        yield* Effect.gen(function* () {
+          yield* check
+          // Later than the least time between acknowledgements, earlier than the next check.
+          yield* TestClock.adjust("1 second")
+          yield* record(rate)
+          yield* Deferred.await(begun)
+          yield* purge("c", true)
+          yield* past
+          isDown = false
+          yield* isOpen ? later : Effect.scoped(later)
+          yield* check
+          yield* Deferred.succeed(gate, undefined)
+        }).pipe(
+          Effect.scoped,
+          Effect.andThen(idle),
+          Effect.andThen(Effect.all([objects, rowCount, liveChunks])),
+          Effect.map(([stored, rows, left]) => assert.deepStrictEqual([stored.length, rows, left], [1, 1, 0])),
+          Effect.provide(node(yield* temporaryDirectory, { enter, put }, config))
+        )
+      }).pipe(inWorld)
+    )
+  }
 
   it.effect("that was down during a purge stores from its journal only what was recorded after another one", () =>
     Effect.gen(function* () {

@@ -129,10 +129,10 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
   )
 }
 
-/** A capture that has entered a conversation, with its acknowledgements in bytes and its failures. */
+/** A capture that has entered a conversation, its acknowledgements in bytes (`acked` awaits one), and its failures. */
 export const openCapture = Effect.fnUntraced(function* (conversation = "c", uid = "u") {
   const recording = yield* Recording
-  const room = yield* Deferred.make<void>()
+  const [room, acked] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
   const acks: Array<number> = []
   const failures: Array<string> = []
   const capture = yield* recording.open({
@@ -140,13 +140,16 @@ export const openCapture = Effect.fnUntraced(function* (conversation = "c", uid 
     sampleRate: rate,
     codec: "pcm16",
     exact: true,
-    onAck: ({ bytes }) => acks.push(bytes),
+    onAck: ({ bytes }) => {
+      acks.push(bytes)
+      Deferred.doneUnsafe(acked, Effect.void)
+    },
     onRoom: () => Deferred.doneUnsafe(room, Effect.void),
     onFailure: ({ _tag }) => failures.push(_tag)
   })
   capture.switchTo(conversation)
   yield* Deferred.await(room)
-  return { acks, capture, failures }
+  return { acked: Deferred.await(acked), acks, capture, failures }
 })
 
 /** Records `samples` and ends the capture: when it returns they are in the journal and sealed. */
