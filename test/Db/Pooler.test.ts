@@ -44,7 +44,8 @@ default_pool_size = ${mode === "session" ? 30 : serverConnections}
 const pgbouncer = Effect.fnUntraced(function* (mode: string) {
   const { directory, password, port, sql, user } = yield* TlsServer
   const from = yield* Effect.promise(freePort)
-  const database = `pooled_${mode}_${from}`
+  // Not named by the port: a later pooler may get that one again.
+  const database = `pooled_${mode}_${randomBytes(4).toString("hex")}`
   yield* sql`CREATE DATABASE ${sql(database)}`
   const file = `${directory}/${database}.ini`
   Fs.writeFileSync(file, configuration(mode, from, port, password))

@@ -39,5 +39,7 @@ it("warns in every view while audio is lost, and says what to do at the top of t
   await first.getByText(/SPILLWAY_JOURNAL_BYTES/).waitFor()
   assert.match((await first.textContent()) ?? "", /^\d+ seconds lost since the startnow/)
   assert.deepStrictEqual(broken, [])
+  // The page polls: an answer may be on its way through the route.
+  await page.unrouteAll({ behavior: "wait" })
   await context.close()
 })
