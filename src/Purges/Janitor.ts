@@ -1,24 +1,27 @@
-/** Runs purges when they are due, requests those of retention, and samples the backlog. */
-import { Duration, Effect, Layer, Metric, Schedule } from "effect"
+/** Runs purges when they are due, requests those of retention, removes old rows, and samples the backlog. */
+import { Duration, Effect, Layer, Metric } from "effect"
+import * as BackgroundLoop from "../BackgroundLoop.ts"
 import { Purges } from "../Purges.ts"
 import { Retention, type Swept } from "./Retention/Retention.ts"
 import { RetentionConfig } from "./Retention/RetentionConfig.ts"
 
-/** Longest wait: what is due later, or was requested on other nodes, begins by then. Also the pause after a failure. */
+/** Longest wait: purges that become due or that other nodes request start by then. Also the pause after a failure. */
 const pollEvery = Duration.seconds(2)
 
 const sampleEvery = Duration.seconds(15)
 
+const pruneEvery = Duration.seconds(15)
+
 /** Pause of retention between two pages of users. */
 const nextUsers = Duration.seconds(1)
 
-/** Pause of retention while enough purges wait, and after a failure. */
+/** Pause of retention while the number of purges in progress is at its bound, and after a failure. */
 const retentionPause = Duration.seconds(15)
 
 const unfinished = Metric.gauge("spillway_purge_unfinished", {
   description: "Purges that are scheduled, run or are retried, counted to 10,000"
 })
-const dead = Metric.gauge("spillway_purge_dead", { description: "Purges that were given up, counted to 10,000" })
+const dead = Metric.gauge("spillway_purge_dead", { description: "Purges that failed 20 times, counted to 10,000" })
 
 const retention = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -26,41 +29,33 @@ const retention = Layer.effectDiscard(
     const { interval } = yield* RetentionConfig
     const pauses: Record<Swept, Duration.Duration> = { more: nextUsers, full: retentionPause, round: interval }
 
-    yield* Effect.map(sweep, (swept) => pauses[swept]).pipe(
-      Effect.catchCause((cause) =>
-        Effect.as(Effect.logWarning("retention could not be applied, and is tried again", cause), retentionPause)
-      ),
-      Effect.flatMap(Effect.sleep),
-      Effect.forever,
-      Effect.forkScoped
+    yield* BackgroundLoop.fork(
+      Effect.map(sweep, (swept) => pauses[swept]),
+      { failed: "retention could not be applied and is repeated", retryAfter: retentionPause }
     )
   })
 ).pipe(Layer.provide(Retention.layer))
 
 const purges = Layer.effectDiscard(
   Effect.gen(function* () {
-    const purges = yield* Purges
+    const { backlog, prune, sweep, waitForRequest } = yield* Purges
 
-    const round = Effect.flatMap(purges.sweep, (found) => (found ? Effect.void : purges.waitForRequest(pollEvery)))
+    const sweepOrWait = Effect.gen(function* () {
+      if (!(yield* sweep)) yield* waitForRequest(pollEvery)
+      return Duration.zero
+    })
     const sample = Effect.gen(function* () {
-      const backlog = yield* purges.backlog
-      yield* Metric.update(unfinished, backlog.unfinished)
-      yield* Metric.update(dead, backlog.dead)
-      yield* purges.prune
+      const counts = yield* backlog
+      yield* Metric.update(unfinished, counts.unfinished)
+      yield* Metric.update(dead, counts.dead)
     })
 
-    yield* round.pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(Effect.logError("purges could not be run, and are tried again", cause), Effect.sleep(pollEvery))
-      ),
-      Effect.forever,
-      Effect.forkScoped
-    )
-    yield* sample.pipe(
-      Effect.catchCause((cause) => Effect.logWarning("the backlog of purges could not be sampled", cause)),
-      Effect.repeat(Schedule.spaced(sampleEvery)),
-      Effect.forkScoped
-    )
+    yield* BackgroundLoop.fork(sweepOrWait, {
+      failed: "a sweep of purges failed and is repeated",
+      retryAfter: pollEvery
+    })
+    yield* BackgroundLoop.every(sampleEvery, sample, "the backlog of purges could not be sampled")
+    yield* BackgroundLoop.every(pruneEvery, prune, "old rows of purges could not be removed")
   })
 )
 
