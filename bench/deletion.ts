@@ -4,23 +4,18 @@
  * the transaction open for ten minutes.
  */
 import * as fs from "node:fs"
-import * as os from "node:os"
-import * as path from "node:path"
-import { NodeServices } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
-import { Duration, Effect, Exit, Layer, Redacted, References, Schedule, Scope } from "effect"
+import { Duration, Effect, Exit, Layer, Redacted, Schedule, Scope } from "effect"
 import { StorageBulkheads } from "../src/Bulkhead.ts"
 import { BulkheadConfig } from "../src/Bulkhead/BulkheadConfig.ts"
-import * as Database from "../src/Db/Database.ts"
-import { DbConfig } from "../src/Db/DbConfig.ts"
 import { DbServer } from "../src/Db/DbServer.ts"
 import * as EmbeddedPostgres from "../src/Db/Postgres/EmbeddedPostgres.ts"
 import { Deletion } from "../src/Deletion.ts"
 import * as Janitor from "../src/Deletion/Janitor.ts"
-import { NodeConfig } from "../src/NodeConfig.ts"
 import { Storage } from "../src/Storage.ts"
 import * as MemoryStorage from "../src/Storage/MemoryStorage.ts"
 import { makeObjects, putObjects, startNode } from "../test/Deletion/support/Nodes.ts"
+import * as ScratchDatabase from "../test/support/ScratchDatabase.ts"
 import { batch, type Contender, graphile, pgBoss, raw, spillway } from "./deletion/Contenders.ts"
 import { holdTransaction } from "./deletion/HeldTransaction.ts"
 
@@ -169,21 +164,9 @@ const program = (quick: boolean, held: boolean) =>
   }).pipe(Effect.scoped)
 
 export const run = async (args: ReadonlyArray<string>): Promise<void> => {
-  const dataDir = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-bench-deletion-"))
-  fs.chmodSync(dataDir, 0o755)
   const layer = Deletion.layer.pipe(
     Layer.provide([storage, StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))]),
-    Layer.provideMerge(Database.layerNoDeps),
-    Layer.provideMerge(EmbeddedPostgres.layer),
-    Layer.provide([DbConfig.layer, Layer.succeed(NodeConfig, { dataDir }), NodeServices.layer])
+    Layer.provideMerge(ScratchDatabase.layerOn(EmbeddedPostgres.layer))
   )
-  try {
-    await program(args.includes("--quick"), args.includes("--held")).pipe(
-      Effect.provide(layer),
-      Effect.provideService(References.MinimumLogLevel, "Warn"),
-      Effect.runPromise
-    )
-  } finally {
-    fs.rmSync(dataDir, { recursive: true, force: true })
-  }
+  await Effect.runPromise(Effect.provide(program(args.includes("--quick"), args.includes("--held")), layer))
 }

@@ -49,37 +49,34 @@ const JobId = Schema.String.check(
   Schema.makeFilter((text) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(text), { expected: "a `job_id`" })
 )
 
-const accepted = PurgeInfo.pipe(HttpApiSchema.status(202))
+const notFound = Problem.documented(404)
+const requested = { success: PurgeInfo.pipe(HttpApiSchema.status(202)), error: notFound }
+const ofUser = { params: { uid: Id } }
+const ofJob = { params: { job: JobId }, success: PurgeInfo }
 
 export class PurgesGroup extends HttpApiGroup.make("purges")
   .add(
     HttpApiEndpoint.delete("conversation", "/v1/conversations/:id", {
       params: { id: Id },
       query: { delay, uid: Schema.optionalKey(Id) },
-      success: accepted,
-      error: Problem.documented(404)
+      ...requested
     }).annotate(OpenApi.Summary, "Delete a conversation with all of its audio, `delay` seconds from now"),
-    HttpApiEndpoint.get("account", "/v1/users/:uid", {
-      params: { uid: Id },
-      success: AccountInfo,
-      error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "What an account has"),
-    HttpApiEndpoint.delete("user", "/v1/users/:uid", {
-      params: { uid: Id },
-      query: { delay },
-      success: accepted,
-      error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "Delete an account: all conversations, audio and keys"),
-    HttpApiEndpoint.get("job", "/v1/deletions/:job", {
-      params: { job: JobId },
-      success: PurgeInfo,
-      error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "How far a deletion is"),
-    HttpApiEndpoint.delete("cancel", "/v1/deletions/:job", {
-      params: { job: JobId },
-      success: PurgeInfo,
-      error: Problem.documented(404, 409)
-    }).annotate(OpenApi.Summary, "Undo a deletion that has not started")
+    HttpApiEndpoint.get("account", "/v1/users/:uid", { ...ofUser, success: AccountInfo, error: notFound }).annotate(
+      OpenApi.Summary,
+      "What an account has"
+    ),
+    HttpApiEndpoint.delete("user", "/v1/users/:uid", { ...ofUser, query: { delay }, ...requested }).annotate(
+      OpenApi.Summary,
+      "Delete an account: all conversations, audio and keys"
+    ),
+    HttpApiEndpoint.get("job", "/v1/deletions/:job", { ...ofJob, error: notFound }).annotate(
+      OpenApi.Summary,
+      "How far a deletion is"
+    ),
+    HttpApiEndpoint.delete("cancel", "/v1/deletions/:job", { ...ofJob, error: Problem.documented(404, 409) }).annotate(
+      OpenApi.Summary,
+      "Undo a deletion that has not started"
+    )
   )
   .middleware(Authorization)
   .annotateMerge(strict)

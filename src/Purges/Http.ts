@@ -4,6 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { authorizeFor, Principal } from "../Auth.ts"
 import { Problem, ProblemRules } from "../Http.ts"
 import { type Purge, Purges } from "../Purges.ts"
+import type { Target } from "../Recording.ts"
 import { type PurgeInfo, PurgesApi } from "./Api.ts"
 
 const timeOf = (date: Date | undefined) => (date === undefined ? null : DateTime.fromDateUnsafe(date))
@@ -47,11 +48,16 @@ const group = HttpApiBuilder.group(
       return found.value
     })
 
+    const request = Effect.fnUntraced(function* (target: Target, delay = 0) {
+      const purge = yield* answer(purges.request(target, Duration.seconds(delay)))
+      if (Option.isNone(purge)) return yield* target.conversation === undefined ? noUser : noConversation
+      return info(purge.value)
+    })
+
     return handlers.handleAll({
-      conversation: Effect.fnUntraced(function* ({ params: { id }, query: { delay = 0 } }) {
+      conversation: Effect.fnUntraced(function* ({ params: { id }, query: { delay } }) {
         const { uid } = yield* Principal
-        const purge = yield* answer(purges.request({ uid, conversation: id }, Duration.seconds(delay)))
-        return Option.isNone(purge) ? yield* noConversation : info(purge.value)
+        return yield* request({ uid, conversation: id }, delay)
       }),
       account: Effect.fnUntraced(function* ({ params: { uid } }) {
         yield* authorizeFor(uid)
@@ -60,10 +66,9 @@ const group = HttpApiBuilder.group(
         const { capturedSeconds, conversations, keys } = account.value
         return { uid, conversations, captured_duration: capturedSeconds, keys }
       }),
-      user: Effect.fnUntraced(function* ({ params: { uid }, query: { delay = 0 } }) {
+      user: Effect.fnUntraced(function* ({ params: { uid }, query: { delay } }) {
         yield* authorizeFor(uid)
-        const purge = yield* answer(purges.request({ uid, conversation: undefined }, Duration.seconds(delay)))
-        return Option.isNone(purge) ? yield* noUser : info(purge.value)
+        return yield* request({ uid, conversation: undefined }, delay)
       }),
       job: Effect.fnUntraced(function* ({ params: { job } }) {
         return info(yield* jobOf(job))

@@ -2,21 +2,20 @@
 import { maxSmallFiles } from "../../../scripts/Architecture/Folders.ts"
 import { file, type Files, suite } from "../../support/RuleCases.ts"
 
-const named = (folder: string, ...names: ReadonlyArray<string>): Files =>
-  Object.fromEntries(names.map((name) => [`${folder}/${name}.ts`, file(`export const ${name} = 1`)]))
+/** Files that each export a constant of their name. */
+const files = (folder: string, names: ReadonlyArray<string>, end = "ts"): Files =>
+  Object.fromEntries(names.map((name) => [`${folder}/${name}.${end}`, file(`export const ${name} = 1`)]))
 
-const letters = (index: number) => `F${String(index).padStart(2, "0")}a`
-
-const many = (folder: string, count: number, end: string): Files =>
-  Object.fromEntries(Array.from({ length: count }, (_, i) => [`${folder}/${letters(i)}.${end}`, file("")]))
+/** `F00a`, `F01a` and so on. */
+const names = (count: number) => Array.from({ length: count }, (_, i) => `F${String(i).padStart(2, "0")}a`)
 
 /** `count` small files, all imported by one. */
 const imported = (count: number): Files => ({
-  ...Object.fromEntries(
-    Array.from({ length: count }, (_, i) => [`src/A/${letters(i)}.ts`, file(`export const ${letters(i)} = 1`)])
-  ),
+  ...files("src/A", names(count)),
   "src/A.ts": file(
-    Array.from({ length: count }, (_, i) => `import { ${letters(i)} } from "./A/${letters(i)}.ts"`).join("\n")
+    names(count)
+      .map((name) => `import { ${name} } from "./A/${name}.ts"`)
+      .join("\n")
   )
 })
 
@@ -24,22 +23,22 @@ suite("Folders", [
   {
     rule: "folder-size",
     promise: "refuses a folder of more than 15 files, except for the page's components",
-    bad: many("src/A", 16, "ts"),
+    bad: files("src/A", names(16)),
     where: "src/A/F00a.ts:1",
-    good: { ...many("src/A", 15, "ts"), ...many("src/Web/Page/Play", 16, "tsx") }
+    good: { ...files("src/A", names(15)), ...files("src/Web/Page/Play", names(16), "tsx") }
   },
   {
     rule: "prefixes",
     promise: "refuses a fourth file of one prefix in a folder",
-    bad: named("src/A", "DiskA", "DiskB", "DiskC", "DiskD"),
+    bad: files("src/A", ["DiskA", "DiskB", "DiskC", "DiskD"]),
     where: "src/A/DiskA.ts:1",
-    good: named("src/A", "DiskA", "DiskB", "DiskC", "Disk", "Diskette")
+    good: files("src/A", ["DiskA", "DiskB", "DiskC", "Disk", "Diskette"])
   },
   {
     rule: "one-importer",
     promise: "refuses more small files with one importer than the bound",
     bad: imported(maxSmallFiles + 1),
-    where: `src/A/${letters(maxSmallFiles)}.ts:1`,
+    where: `src/A/${names(maxSmallFiles + 1).at(-1)}.ts:1`,
     good: { ...imported(maxSmallFiles + 1), "src/A/Other.ts": file('import { F00a } from "./F00a.ts"') }
   }
 ])
