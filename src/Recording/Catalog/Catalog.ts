@@ -10,15 +10,9 @@ import type { FileRow, Name } from "./IndexRows.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { keyOf, LiveOverlay } from "./LiveOverlay.ts"
-import { FileChunks, type SampleRange } from "./FileChunks.ts"
-import {
-  type AudioFileHead,
-  type FileSnapshot,
-  headOf,
-  make as openFile,
-  pageSize,
-  type RecordedFile
-} from "./RecordedFile.ts"
+import type { SampleRange } from "./ChunkPages.ts"
+import { FileChunks } from "./FileChunks.ts"
+import { type AudioFileHead, type FileSnapshot, headOf, make as openFile, type RecordedFile } from "./RecordedFile.ts"
 import type { Key, Placed } from "./LayoutMerge.ts"
 import { WaveformHours } from "./WaveformHours.ts"
 
@@ -274,11 +268,16 @@ const make = Effect.gen(function* () {
   const storedSnapshot = Effect.fnUntraced(function* (name: Name, id: string, near: SampleRange | undefined) {
     // Samples are positions to within one: the database rounds the start of the file.
     const wide = near === undefined ? undefined : { from: near.from - 1, to: near.to + 1 }
-    const found = Option.getOrUndefined(yield* fileChunks.open(name, id, wide, pageSize))
+    const found = Option.getOrUndefined(yield* fileChunks.open(name, id, wide))
     if (found === undefined) return undefined
-    const { file, page } = found
-    const known = near === undefined ? {} : { near: { ...near, page } }
-    return { id, state: file, revision: file.revision, view: new LiveOverlay(), ...known } satisfies FileSnapshot
+    const { file } = found
+    return {
+      id,
+      state: file,
+      revision: file.revision,
+      view: new LiveOverlay(),
+      near: found.near
+    } satisfies FileSnapshot
   })
 
   return Catalog.of({
@@ -350,7 +349,7 @@ const make = Effect.gen(function* () {
         ? yield* snapshotOf(uid, conversation, id)
         : yield* storedSnapshot(name, id, near)
       if (opened === undefined) return Option.none()
-      const page = (state: FileState, range: SampleRange, limit: number) => fileChunks.page(name, state, range, limit)
+      const page = (state: FileState, range: SampleRange) => fileChunks.page(name, state, range)
       return Option.some(openFile(name, opened, snapshotOf(uid, conversation, id), page))
     })
   })

@@ -2,7 +2,8 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlClient, SqlSchema, type Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
-import type { Chunk } from "../Chunk.ts"
+import * as ChunkPages from "./ChunkPages.ts"
+import { type Page, type PageOfRange, pageSize, type SampleRange } from "./ChunkPages.ts"
 import type { FileState } from "./IndexChange.ts"
 import {
   FileColumns,
@@ -14,7 +15,6 @@ import {
   placedOf,
   uuidOf
 } from "./IndexRows.ts"
-import type { Placed } from "./LayoutMerge.ts"
 
 const Row = Schema.Struct({
   revision: Schema.NullOr(Schema.Finite),
@@ -23,30 +23,17 @@ const Row = Schema.Struct({
 
 const Opened = Schema.Struct({ ...FileColumns.fields, rows: Schema.NullOr(Schema.Array(PlacedColumns)) })
 
-/** In samples; `to` is exclusive. */
-export interface SampleRange {
-  readonly from: number
-  readonly to: number
-}
-
-export interface Page {
-  /** Revision of the file's row at the time of the read; none if the file no longer exists. */
-  readonly revision: number | undefined
-  readonly rows: ReadonlyArray<Placed<Chunk>>
-}
-
 export class FileChunks extends Context.Service<
   FileChunks,
   {
-    /** The first `limit` chunks (or one more) heard between positions `from` and `to`. */
-    page(name: Name, file: FileState, range: SampleRange, limit: number): Effect.Effect<Page, DbError>
-    /** The row of the file, and with it the page of samples `near` of the file. None if the user has no such file. */
+    /** The first `pageSize` chunks (or one more) heard between positions `from` and `to`. */
+    page(name: Name, file: FileState, range: SampleRange): Effect.Effect<Page, DbError>
+    /** The row of the file and, in the same query or from an earlier one, a page of samples `near`. None if the user has no such file. */
     open(
       name: Name,
       id: string,
-      near: SampleRange | undefined,
-      limit: number
-    ): Effect.Effect<Option.Option<{ readonly file: FileRow; readonly page: Page }>, DbError>
+      near: SampleRange | undefined
+    ): Effect.Effect<Option.Option<{ readonly file: FileRow; readonly near: PageOfRange | undefined }>, DbError>
   }
 >()("spillway/Recording/Catalog/FileChunks") {
   static readonly layer = Layer.effect(
@@ -58,12 +45,12 @@ export class FileChunks extends Context.Service<
 type Sql = SqlClient.SqlClient
 
 /** The page between two positions, of the chunks that `heard` selects. */
-const pageOf = (sql: Sql, heard: Statement.Fragment, from: Statement.Fragment, to: Statement.Fragment, limit: number) =>
+const pageOf = (sql: Sql, heard: Statement.Fragment, from: Statement.Fragment, to: Statement.Fragment) =>
   sql`(
     select json_agg(t) from (
       (${heard} and c.at <= ${from} order by c.at desc limit 1)
       union all
-      (${heard} and c.at > ${from} and c.at < ${to} order by c.at limit ${limit})
+      (${heard} and c.at > ${from} and c.at < ${to} order by c.at limit ${pageSize})
     ) t
   )`
 
@@ -75,8 +62,9 @@ const endless = 2 ** 52
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const pages = ChunkPages.make()
   return FileChunks.of({
-    page: Effect.fn("FileChunks.page")(function* (name, file, { from, to }, limit) {
+    page: Effect.fn("FileChunks.page")(function* (name, file, { from, to }) {
       const { conversation, uid } = name
       const row = yield* db
         .read("FileChunks.page", (sql) => {
@@ -85,7 +73,7 @@ const make = Effect.gen(function* () {
             where c.uid = ${uid} and c.conversation_id = ${conversation} and c.sample_rate = ${file.sampleRate}
               and c.heard > 0 and (c.start_at, c.id) >= (${String(file.start)}::float8, ${file.firstId}::uuid)
               and (c.start_at, c.id) <= (${String(file.lastStart)}::float8, ${file.lastId}::uuid)`
-          const rows = pageOf(sql, heard, sql`${String(from)}::bigint`, sql`${String(to)}::bigint`, limit)
+          const rows = pageOf(sql, heard, sql`${String(from)}::bigint`, sql`${String(to)}::bigint`)
           return SqlSchema.findOne({
             Request: Schema.Void,
             Result: Row,
@@ -102,8 +90,10 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die))
       return { revision: row.revision ?? undefined, rows: rowsOf(name, row.rows, from) }
     }),
-    open: Effect.fnUntraced(function* (name, id, near, limit) {
+    open: Effect.fnUntraced(function* (name, id, near) {
       const { conversation, uid } = name
+      const read = near === undefined ? undefined : pages.readFor(name, id, near)
+      const range = read?.range
       const row = yield* db
         .read("FileChunks.open", (sql) => {
           const heard = sql`
@@ -114,7 +104,7 @@ const make = Effect.gen(function* () {
           const position = (sample: number) =>
             sql`(round(f.start_at * f.sample_rate)::bigint + ${String(Math.min(sample, endless))}::bigint)`
           const rows =
-            near === undefined ? sql`null::json` : pageOf(sql, heard, position(near.from), position(near.to), limit)
+            range === undefined ? sql`null::json` : pageOf(sql, heard, position(range.from), position(range.to))
           return SqlSchema.findOneOption({
             Request: Schema.Void,
             Result: Opened,
@@ -127,7 +117,7 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag("SchemaError", Effect.die))
       return Option.map(row, ({ rows, ...file }) => ({
         file,
-        page: { revision: file.revision, rows: rowsOf(name, rows, -Infinity) }
+        near: read?.found(file, { revision: file.revision, rows: rowsOf(name, rows, -Infinity) })
       }))
     })
   })

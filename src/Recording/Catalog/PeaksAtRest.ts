@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { Peaks } from "../../Audio.ts"
 import { type DecryptionFailed, type Protection, EncryptedRecords } from "../../Encryption.ts"
-import * as ObjectName from "./ObjectName.ts"
+import * as ObjectName from "../Objects/ObjectName.ts"
 
 /** At most one is not null. */
 export interface PeaksAtRest {

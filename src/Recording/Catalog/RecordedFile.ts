@@ -7,7 +7,7 @@ import type { Chunk } from "../Chunk.ts"
 import type { FileState } from "./IndexChange.ts"
 import type { Name } from "./IndexRows.ts"
 import type { LiveOverlay } from "./LiveOverlay.ts"
-import type { Page, SampleRange } from "./FileChunks.ts"
+import { isFull, type Page, type PageOfRange, pageSize, type SampleRange } from "./ChunkPages.ts"
 import type { Placed } from "./LayoutMerge.ts"
 
 /** The file's bytes have changed since it was opened. */
@@ -38,9 +38,6 @@ export interface RecordedFile extends AudioFileHead {
   pieces(from: number, to: number): Effect.Effect<PiecePage, DbError | AudioFileChanged>
 }
 
-/** Chunks per page: about half an hour of audio. */
-export const pageSize = 32
-
 /** Reads of a page before a concurrently changing index fails it. */
 const attempts = 3
 
@@ -50,22 +47,17 @@ export interface FileSnapshot {
   /** Revision of the file's row; none if the file begins with live chunks. */
   readonly revision: number | undefined
   readonly view: LiveOverlay
-  /** A page that was read together with the file's row, at least from sample `from` of the file to `to`. */
-  readonly near?: SampleRange & { readonly page: Page }
+  /** A page of the file as its row says. */
+  readonly near?: PageOfRange | undefined
 }
 
 /** Whether the page has all chunks of the range, or at least the first ones. */
-const hasRange = (
-  { from, page: { rows }, to }: SampleRange & { readonly page: Page },
-  origin: number,
-  range: SampleRange
-) => {
-  const last = rows.at(-1)
-  const isFull = rows.length >= pageSize
+const hasRange = ({ from, page, to }: PageOfRange, origin: number, range: SampleRange) => {
+  const last = page.rows.at(-1)
   return (
     origin + from <= range.from &&
     range.to <= origin + to &&
-    (!isFull || (last !== undefined && last.placement.at + last.placement.heard > range.from))
+    (!isFull(page) || (last !== undefined && last.placement.at + last.placement.heard > range.from))
   )
 }
 
@@ -101,7 +93,7 @@ export function make(
   name: Name,
   opened: FileSnapshot,
   now: Effect.Effect<FileSnapshot | undefined, DbError>,
-  page: (state: FileState, range: SampleRange, limit: number) => Effect.Effect<Page, DbError>
+  page: (state: FileState, range: SampleRange) => Effect.Effect<Page, DbError>
 ): RecordedFile {
   const head = headOf(opened.id, opened.state)
   const version = versionOf(opened)
@@ -124,10 +116,10 @@ export function make(
         ? { revision, rows: [] }
         : near !== undefined && hasRange(near, origin, range)
           ? near.page
-          : yield* page(state, range, pageSize)
+          : yield* page(state, range)
       if (stored.revision !== revision) continue
       const last = stored.rows.at(-1)
-      const isPart = stored.rows.length >= pageSize && last !== undefined
+      const isPart = isFull(stored) && last !== undefined
       const end = isPart ? Math.min(range.to, last.placement.at + last.placement.heard) : range.to
       const rows = stored.rows.filter(({ chunk }) => !view.isSuperseded(chunk))
       const all = [...rows, ...view.placed(state, range.from, end)].sort((a, b) => a.placement.at - b.placement.at)

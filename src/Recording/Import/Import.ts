@@ -5,8 +5,8 @@ import { Storage, type StorageRefused, type StorageUnavailable } from "../../Sto
 import { Protection } from "../../Encryption.ts"
 import * as Inspection from "./Inspection.ts"
 import { ImportRows } from "../Catalog/ImportRows.ts"
-import * as ObjectName from "../Catalog/ObjectName.ts"
-import * as ObjectPages from "../Catalog/ObjectPages.ts"
+import * as ObjectName from "../Objects/ObjectName.ts"
+import * as ObjectPages from "../Objects/ObjectPages.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
 export interface Imported {

@@ -6,7 +6,7 @@ import { type Protection } from "../../Encryption.ts"
 import type { StorageUnavailable } from "../../Storage.ts"
 import * as ChunkDecoder from "../Read/ChunkDecoder.ts"
 import type { ImportedChunk, KnownChunk } from "../Catalog/ImportRows.ts"
-import * as ObjectName from "../Catalog/ObjectName.ts"
+import * as ObjectName from "../Objects/ObjectName.ts"
 
 const Why = Schema.Literals([
   "not readable in the store",

@@ -2,7 +2,7 @@
 import { Effect, Schema, Semaphore } from "effect"
 import { OpusContainer } from "../../Audio.ts"
 import type { DecryptionFailed, Protection } from "../../Encryption.ts"
-import * as ObjectName from "../Catalog/ObjectName.ts"
+import * as ObjectName from "../Objects/ObjectName.ts"
 
 /** Invalid Opus, a sample rate that Opus does not support, or more audio than the bound. */
 export class OpusUndecodable extends Schema.TaggedError<OpusUndecodable>()("OpusUndecodable", {

@@ -10,7 +10,7 @@ import { DecryptionFailed, Protection, EncryptedRecords } from "../../Encryption
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
-import * as ObjectName from "../Catalog/ObjectName.ts"
+import * as ObjectName from "../Objects/ObjectName.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
 /** The chunk's audio is corrupt, discarded, or missing from both the journal and the store. */
