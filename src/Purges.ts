@@ -31,6 +31,8 @@ export class Purges extends Context.Service<
       target: Target,
       delay: Duration.Duration
     ): Effect.Effect<Option.Option<Purge>, DbError | StorageUnavailable | StorageRefused>
+    /** Those that are not over, in order of user and conversation. */
+    readonly unfinished: PurgeRows["Service"]["listUnfinished"]
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
     /** False if it has started, or there is none. */
     cancel(id: string): Effect.Effect<boolean, DbError>
@@ -133,6 +135,7 @@ const make = Effect.gen(function* () {
   const { backlog, cancel, find, prune } = rows
   return Purges.of({
     request,
+    unfinished: rows.listUnfinished,
     find,
     cancel,
     account: accountOf,

@@ -14,7 +14,8 @@ import * as Times from "./Times.ts"
 const Job = Schema.Struct({
   job_id: Schema.String,
   status: Schema.Literals(["scheduled", "running", "pending", "dead", "done", "cancelled"]),
-  started_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  due_at: Schema.NullOr(Schema.DateTimeUtcFromString),
+  finished_at: Schema.NullOr(Schema.DateTimeUtcFromString),
   expected_chunks: Schema.Finite,
   deleted: Schema.Struct({
     conversations: Schema.Finite,
@@ -23,6 +24,7 @@ const Job = Schema.Struct({
     bytes: Schema.Finite,
     keys: Schema.Finite
   }),
+  left_objects: Schema.NullOr(Schema.Finite),
   last_error: Schema.NullOr(Schema.String)
 })
 type Job = typeof Job.Type
@@ -53,27 +55,53 @@ class NotDeleted extends Schema.TaggedError<NotDeleted>()("NotDeleted", { job: S
 const numbers = new Intl.NumberFormat("en-US")
 const counted = (count: number, noun: string) => `${numbers.format(count)} ${noun}${count === 1 ? "" : "s"}`
 
+/** A day, as the server has it. */
+const maxDelaySeconds = 86_400
+
 const flags = {
   yes: Flag.Boolean("yes").pipe(Flag.withDescription("Do not ask"), Flag.withDefault(false)),
+  delay: Flag.Int("delay").pipe(
+    Flag.withDescription("Begin so many seconds from now, and print how to undo it; default: 0"),
+    Flag.withMetavar("SECONDS"),
+    Flag.filter(
+      (seconds) => seconds >= 0 && seconds <= maxDelaySeconds,
+      (seconds) => `--delay ${seconds}: expected 0 to ${maxDelaySeconds} seconds`
+    ),
+    Flag.withDefault(0)
+  ),
   ...Flags.server
 }
 
-const confirm = Effect.fnUntraced(function* (what: string, yes: boolean) {
+interface Consent {
+  readonly yes: boolean
+  readonly delay: number
+}
+
+const confirm = Effect.fnUntraced(function* (what: string, { delay, yes }: Consent) {
   const { print } = yield* Screen
   yield* print(what)
   if (yes) return
-  yield* print("This can't be undone. Delete? Type yes:")
+  yield* print(
+    delay === 0 ? "This can't be undone. Delete? Type yes:" : `Delete in ${counted(delay, "second")}? Type yes:`
+  )
   const terminal = yield* Terminal.Terminal
   const answer = yield* Effect.orElseSucceed(terminal.readLine, () => "")
   if (answer.trim().toLowerCase() !== "yes") return yield* new NotConfirmed()
 })
 
-const showProgress = Effect.fnUntraced(function* ({ deleted, expected_chunks: expected, last_error, status }: Job) {
+const showProgress = Effect.fnUntraced(function* (job: Job) {
+  const { deleted, expected_chunks: expected, last_error, left_objects: left, status } = job
   const { progress } = yield* Screen
   // Rows and objects are deleted one after the other.
   const fraction = expected === 0 ? undefined : Math.min(1, (deleted.chunks + deleted.objects) / (2 * expected))
   const what = `${counted(deleted.chunks, "chunk")}, ${counted(deleted.objects, "object")}`
-  yield* progress(fraction, status === "pending" ? `${what}; retried: ${last_error ?? "unknown reason"}` : what)
+  const note =
+    status === "pending"
+      ? `; retried: ${last_error ?? "unknown reason"}`
+      : left === 0
+        ? "; soon checked once more for what was in flight"
+        : ""
+  yield* progress(fraction, what + note)
 })
 
 /** Reads the job until it has ended. The key of a purged account is deleted before the end. */
@@ -109,8 +137,15 @@ const awaitEnd = Effect.fnUntraced(function* (target: Target.Target, requested: 
   yield* result(`Deleted: ${parts.join(", ")}. Nothing is left.`)
 })
 
-const remove = (target: Target.Target, path: string) =>
-  Effect.flatMap(Client.json(target, HttpClientRequest.delete(path), Job), (job) => awaitEnd(target, job))
+/** `what`: the start of a sentence. */
+const remove = Effect.fnUntraced(function* (target: Target.Target, path: string, what: string, delay: number) {
+  const { print, result } = yield* Screen
+  const job = yield* Client.json(target, HttpClientRequest.delete(path, { urlParams: { delay } }), Job)
+  if (job.finished_at !== null) return yield* result(`${what} was already deleted, ${Times.date(job.finished_at)} UTC.`)
+  if (delay === 0 || job.status !== "scheduled" || job.due_at === null) return yield* awaitEnd(target, job)
+  yield* result(`${what} will be deleted, ${Times.date(job.due_at)} UTC. Job ${job.job_id}.`)
+  yield* print(`Until then, undo with: ${Target.curl(target, `/v1/deletions/${job.job_id}`)} -X DELETE`)
+})
 
 /** None if the server does not know it: it may have been deleted before. */
 const known = <A, E extends { readonly _tag: string }, R>(read: Effect.Effect<A, E, R>) =>
@@ -126,32 +161,33 @@ export const DeleteCommand = Command.make(
     conversation: Argument.String("conversation").pipe(
       Argument.withDescription("The conversation, from `spillway conversations`")
     ),
+    uid: Flags.user,
     ...flags
   },
-  Effect.fnUntraced(function* ({ conversation, yes, ...server }) {
+  Effect.fnUntraced(function* ({ conversation, delay, yes, ...server }) {
     const target = yield* Target.target(server)
     const found = yield* known(Conversations.get(target, conversation))
     if (found._tag === "Some") {
       const { captured_duration: seconds, live } = found.value
       const state = live ? ", which is recorded now: the capture ends" : ""
-      yield* confirm(`Conversation ${conversation} has ${Times.clock(seconds)} of audio${state}.`, yes)
+      yield* confirm(`Conversation ${conversation} has ${Times.clock(seconds)} of audio${state}.`, { delay, yes })
     }
-    yield* remove(target, Conversations.path(conversation))
+    yield* remove(target, Conversations.path(conversation), `Conversation ${conversation}`, delay)
   })
 ).pipe(Command.withDescription("Delete a conversation with all of its audio"))
 
 export const PurgeCommand = Command.make(
   "purge",
   { uid: Argument.String("uid").pipe(Argument.withDescription("The user whose account is deleted")), ...flags },
-  Effect.fnUntraced(function* ({ uid, yes, ...server }) {
+  Effect.fnUntraced(function* ({ delay, uid, yes, ...server }) {
     const target = yield* Target.target(server)
     const path = `/v1/users/${encodeURIComponent(uid)}`
     const found = yield* known(Client.json(target, HttpClientRequest.get(path), Account))
     if (found._tag === "Some") {
       const { captured_duration: seconds, conversations, keys } = found.value
       const parts = `${counted(conversations, "conversation")}, ${Times.clock(seconds)} of audio and ${counted(keys, "key")}`
-      yield* confirm(`User ${uid} has ${parts}.`, yes)
+      yield* confirm(`User ${uid} has ${parts}.`, { delay, yes })
     }
-    yield* remove(target, path)
+    yield* remove(target, path, `User ${uid}`, delay)
   })
 ).pipe(Command.withDescription("Delete an account: all of its conversations, audio and keys"))

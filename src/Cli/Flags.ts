@@ -9,7 +9,7 @@ export const uid = Flag.String("uid").pipe(
   Flag.withMetavar("UID")
 )
 
-/** The user whose audio a command reads. */
+/** The user whose audio a command reads or deletes. */
 export const user = uid.pipe(
   Flag.withDescription("The user, with a key of the scope service, such as the admin key; default: the key's user"),
   Flag.optional

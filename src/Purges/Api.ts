@@ -49,6 +49,15 @@ const JobId = Schema.String.check(
   Schema.makeFilter((text) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(text), { expected: "a `job_id`" })
 )
 
+/** `at`: when the server answered, to compare `due_at` with. `next`: the `after` of the next page, null on the last one. */
+export const PurgesPage = Schema.Struct({
+  at: Schema.DateTimeUtcFromString,
+  deletions: Schema.Array(PurgeInfo),
+  next: Schema.NullOr(Schema.String)
+}).annotate({ identifier: "DeletionJobs" })
+
+const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 }))
+
 const notFound = Problem.documented(404)
 const requested = { success: PurgeInfo.pipe(HttpApiSchema.status(202)), error: notFound }
 const ofUser = { params: { uid: Id } }
@@ -69,6 +78,16 @@ export class PurgesGroup extends HttpApiGroup.make("purges")
       OpenApi.Summary,
       "Delete an account: all conversations, audio and keys"
     ),
+    HttpApiEndpoint.get("list", "/v1/deletions", {
+      query: {
+        /** Those of all users. Requires a key with the scope `admin`. */
+        all: Schema.optionalKey(Schema.Literal("true")),
+        limit: Schema.optionalKey(Limit),
+        after: Schema.optionalKey(JobId),
+        uid: Schema.optionalKey(Id)
+      },
+      success: PurgesPage
+    }).annotate(OpenApi.Summary, "Deletions that are not over, by user and conversation, 20 a page by default"),
     HttpApiEndpoint.get("job", "/v1/deletions/:job", { ...ofJob, error: notFound }).annotate(
       OpenApi.Summary,
       "How far a deletion is"
@@ -80,6 +99,8 @@ export class PurgesGroup extends HttpApiGroup.make("purges")
   )
   .middleware(Authorization)
   .annotateMerge(strict)
+  // A misspelt `delay` must not delete at once.
+  .annotate(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" })
   .annotate(OpenApi.Description, "Deletion of conversations and accounts.") {}
 
 export class PurgesApi extends HttpApi.make("spillway-purges").add(PurgesGroup) {}

@@ -1,11 +1,13 @@
-/** `DELETE /v1/conversations/{id}`, `/v1/users/{uid}` and `/v1/deletions/{job}`. */
+/** `DELETE /v1/conversations/{id}`, `/v1/users/{uid}` and `/v1/deletions/{job}`, and the lists of jobs. */
 import { DateTime, Duration, Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { authorizeFor, Principal } from "../Auth.ts"
+import { authorizeFor, Principal, requireScope } from "../Auth.ts"
 import { Problem, ProblemRules } from "../Http.ts"
 import { type Purge, Purges } from "../Purges.ts"
 import type { Target } from "../Recording.ts"
 import { type PurgeInfo, PurgesApi } from "./Api.ts"
+
+const defaultLimit = 20
 
 const timeOf = (date: Date | undefined) => (date === undefined ? null : DateTime.fromDateUnsafe(date))
 
@@ -69,6 +71,13 @@ const group = HttpApiBuilder.group(
       user: Effect.fnUntraced(function* ({ params: { uid }, query: { delay } }) {
         yield* authorizeFor(uid)
         return yield* request({ uid, conversation: undefined }, delay)
+      }),
+      list: Effect.fnUntraced(function* ({ query: { after, all, limit = defaultLimit } }) {
+        const { uid } = yield* Principal
+        if (all !== undefined) yield* requireScope("admin")
+        const found = yield* answer(purges.unfinished({ uid: all === undefined ? uid : undefined, after, limit }))
+        const next = found.length === limit ? found.at(-1)?.id : undefined
+        return { at: yield* DateTime.now, deletions: found.map(info), next: next ?? null }
       }),
       job: Effect.fnUntraced(function* ({ params: { job } }) {
         return info(yield* jobOf(job))

@@ -41,6 +41,15 @@ export interface Purge extends Target {
   readonly leftObjects: number | undefined
 }
 
+/** A page of purges that are not over. */
+export interface Query {
+  /** All users without it. */
+  readonly uid: string | undefined
+  /** The purge that the page follows. One that is long over is none. */
+  readonly after: string | undefined
+  readonly limit: number
+}
+
 /** A claimed row. */
 export interface ClaimedPurge extends Target {
   readonly id: string
@@ -60,6 +69,8 @@ export class PurgeRows extends Context.Service<
     /** Creates a purge, or moves the due time of one that has not started, or retries a dead one. */
     request(target: Target, delay: Duration.Duration): Effect.Effect<Purge, DbError>
     unfinished(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
+    /** In order of user and conversation. */
+    listUnfinished(query: Query): Effect.Effect<ReadonlyArray<Purge>, DbError>
     /** The latest one that is done. */
     done(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
@@ -225,6 +236,25 @@ const make = Effect.gen(function* () {
       return yield* Effect.orDie(Effect.fromOption(purge))
     }),
     unfinished: (target) => select("PurgeRows.unfinished", (sql) => sql`${isOf(sql, target)} and finished_at is null`),
+    listUnfinished: Effect.fn("PurgeRows.listUnfinished")(({ after, limit, uid }) =>
+      db.read("PurgeRows.listUnfinished", (sql) =>
+        Effect.gen(function* () {
+          const from =
+            after === undefined
+              ? []
+              : yield* sql<{ readonly uid: string; readonly conversation: string }>`
+                  select uid, coalesce(conversation_id, '') as conversation from purges where id = ${after}::uuid`
+          const isAfter = from.map(
+            ({ conversation, uid }) => sql`(uid, coalesce(conversation_id, '')) > (${uid}, ${conversation})`
+          )
+          const isOfUser = uid === undefined ? [] : [sql`uid = ${uid}`]
+          const rows = yield* sql`
+            select ${columns(sql)} from purges where ${sql.and([sql`finished_at is null`, ...isOfUser, ...isAfter])}
+            order by uid, coalesce(conversation_id, '') limit ${limit}`
+          return yield* decode(rows)
+        })
+      )
+    ),
     done: ({ conversation, uid }) =>
       select(
         "PurgeRows.done",

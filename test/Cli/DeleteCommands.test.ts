@@ -1,5 +1,5 @@
 /** `spillway delete` and `spillway purge` as processes, against a real server. */
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { streamAt } from "../support/Capturer.ts"
@@ -34,7 +34,7 @@ const keyOf = async (uid: string): Promise<string> => {
 
 const record = (conversation: string, key: string) => streamAt({ url: server.url, key }, conversation, [1_760_000_000])
 
-it("deletes a conversation after a yes, says what is gone, and succeeds again", async () => {
+it("deletes a conversation after a yes, says what is gone, and when it was already deleted", async () => {
   const key = await keyOf("ada")
   await record("talk", key)
   for (const answer of [undefined, "", "no"]) {
@@ -46,10 +46,36 @@ it("deletes a conversation after a yes, says what is gone, and succeeds again", 
   const gone = await run(["delete", "talk"], key, "yes")
   assert.strictEqual(gone.code, 0)
   assert.match(gone.out, /^Deleted: 1 conversation, \d chunks?, \d objects?\. Nothing is left\.\n$/)
-  assert.deepStrictEqual(await run(["delete", "talk", "--yes"], key), { code: 0, out: gone.out, err: "" })
+  const again = await run(["delete", "talk", "--yes"], key)
+  assert.deepStrictEqual([again.code, again.err], [0, ""])
+  assert.match(again.out, /^Conversation talk was already deleted, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n$/)
   const unknown = await run(["delete", "none", "--yes"], key)
   assert.deepStrictEqual([unknown.code, unknown.out], [1, ""])
   assert.include(unknown.err, "There is no conversation with this id.")
+})
+
+it("deletes a user's conversation with an admin's key, after a delay in which the printed command undoes it", async () => {
+  const key = await keyOf("joan")
+  await record("talk", key)
+  const own = await run(["delete", "talk", "--yes"], server.key)
+  assert.include(own.err, "There is no conversation with this id.")
+
+  const args = ["delete", "talk", "--uid", "joan", "--delay", "3600"]
+  const later = await run(args, server.key, "yes")
+  assert.strictEqual(later.code, 0)
+  assert.include(later.err, "Conversation talk has 0:01 of audio.\nDelete in 3,600 seconds? Type yes:\n")
+  assert.match(later.out, /^Conversation talk will be deleted, [-\d]{10} [:\d]{8} UTC\. Job [-\da-f]{36}\.\n$/)
+  const [, undo = ""] = /undo with: (curl .*)/.exec(later.err) ?? []
+  const shell = spawnSync("sh", ["-c", `${undo} -s`], {
+    encoding: "utf8",
+    env: { ...process.env, SPILLWAY_KEY: server.key }
+  })
+  assert.strictEqual(JSON.parse(shell.stdout).status, "cancelled")
+
+  const gone = await run(["delete", "talk", "--uid", "joan", "--yes"], server.key)
+  assert.match(gone.out, /^Deleted: 1 conversation, /)
+  const wrong = await run(["delete", "talk", "--delay", "86401"], key)
+  assert.include(wrong.err, "--delay 86401: expected 0 to 86400 seconds")
 })
 
 it("purges an account after showing what it has, with an admin's key and with its own", async () => {

@@ -205,3 +205,46 @@ it("answers 404 to what never existed, 400 to bad delays and ids, and 403 for ot
   assert.strictEqual(await status("DELETE", `/v1/deletions/${job.job_id}`), 404)
   assert.strictEqual(await status("GET", `/v1/deletions/${job.job_id}`, server.key), 200)
 })
+
+it("lists the deletions of a user that are not over, in pages, and those of all users to an admin", async () => {
+  const [key, other] = [await keyOf("lena"), await keyOf("zoe")]
+  const scheduled = async (conversation: string, by: string): Promise<string> => {
+    await record(conversation, by)
+    return (await call("DELETE", `/v1/conversations/${conversation}?delay=3600`, by)).body.job_id
+  }
+  const a = await scheduled("a", key)
+  const b = await scheduled("b", key)
+  const c = await scheduled("c", key)
+  const ofOther = await scheduled("a", other)
+  const idsOf = ({ body }: Awaited<ReturnType<typeof call>>): ReadonlyArray<string> =>
+    body.deletions.map((job: { readonly job_id: string }) => job.job_id)
+
+  const first = await call("GET", "/v1/deletions?limit=2", key)
+  assert.deepStrictEqual([first.status, idsOf(first), first.body.next], [200, [a, b], b])
+  const [job] = first.body.deletions
+  assert.deepStrictEqual([job.status, job.conversation_id], ["scheduled", "a"])
+  assert.closeTo(Date.parse(job.due_at) - Date.parse(first.body.at), 3_600_000, 60_000)
+  const second = await call("GET", `/v1/deletions?limit=2&after=${b}`, key)
+  assert.deepStrictEqual([idsOf(second), second.body.next], [[c], null])
+
+  // Also after one that is over, and without it.
+  await call("DELETE", `/v1/deletions/${b}`, key)
+  assert.deepStrictEqual(idsOf(await call("GET", `/v1/deletions?after=${b}`, key)), [c])
+  assert.deepStrictEqual(idsOf(await call("GET", "/v1/deletions?uid=lena")), [a, c])
+  const all = idsOf(await call("GET", `/v1/deletions?all=true&limit=100&after=${a}`))
+  assert.deepStrictEqual(
+    all.filter((id) => [a, b, c, ofOther].includes(id)),
+    [c, ofOther]
+  )
+  assert.strictEqual((await call("GET", "/v1/deletions?all=true", key)).status, 403)
+  assert.strictEqual((await call("GET", "/v1/deletions?all=false", key)).status, 400)
+})
+
+it("rejects a query parameter that it does not know, such as a misspelt delay", async () => {
+  const key = await keyOf("otto")
+  await record("talk", key)
+  const { body, status } = await call("DELETE", "/v1/conversations/talk?dely=30", key)
+  assert.strictEqual(status, 400)
+  assert.deepStrictEqual(body.errors, [{ path: ["query", "dely"], message: "There is no such field" }])
+  assert.strictEqual((await call("GET", "/v1/conversations/talk", key)).status, 200)
+})
