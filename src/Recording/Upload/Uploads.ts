@@ -1,26 +1,9 @@
 /** Uploads sealed chunks: puts the object, inserts the row, releases the chunk. Steps are idempotent, and repeated after a kill. */
-import { crc32c } from "@node-rs/crc32"
-import {
-  Cause,
-  Context,
-  Deferred,
-  Effect,
-  Exit,
-  FiberSet,
-  Layer,
-  Metric,
-  Option,
-  Queue,
-  Schedule,
-  Stream
-} from "effect"
+import { Cause, Context, Deferred, Effect, FiberSet, Layer, Metric, Option, Queue, Schedule } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
-import { Peaks } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import * as DurationHistogram from "../../DurationHistogram.ts"
-import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
-import { Protection, EncryptedRecords } from "../../Encryption.ts"
-import { type ObjectChecksum, encryptedKey } from "../Chunk.ts"
+import type { StorageError } from "../../Storage.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
@@ -28,6 +11,8 @@ import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { JournalError } from "../Journal/Segment.ts"
 import { PurgeWatch } from "../Purge/PurgeWatch.ts"
+import * as ChunkObject from "./ChunkObject.ts"
+import * as LostAudio from "./LostAudio.ts"
 import { UploadLimit } from "./UploadLimit.ts"
 import { type Lane, makeLane, postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
 
@@ -65,16 +50,10 @@ const failedUploads = Metric.counter("spillway_upload_failed_total", {
   description: "Failed uploads; a later sweep retries them",
   incremental: true
 })
-const lostSeconds = Metric.counter("spillway_lost_seconds_total", {
-  description: "Seconds of audio discarded because the journal exceeded its budget"
-})
 const uploadSeconds = DurationHistogram.make(
   "spillway_upload_seconds",
   "Duration of uploads, from the journal read to the committed row"
 )
-
-/** Object names tried by one upload. The next upload continues with the following names. */
-const namesAtOnce = 20
 
 /** Errors of the store or the database, not of the chunk. A `JournalError` is one if it is transient. */
 const outages = new Set(["StorageUnavailable", "Saturated", "DbUnavailable", "DbTimeout", "TimeoutError"])
@@ -85,11 +64,6 @@ const isItsOwn = (cause: Cause.Cause<UploadError>) =>
     onSome: (error) => !(error._tag === "JournalError" ? error.isTransient === true : outages.has(error._tag))
   })
 
-const usualBytes = 60 * 16_000 * 2
-
-/** Most pooled buffers; the memory of others is freed as soon as the store has the chunk. */
-const keptBuffers = 4
-
 /** Longest wait of a chunk's row for the rows of earlier chunks, whose uploads may hang. */
 const orderPatience = "1 second"
 
@@ -98,17 +72,10 @@ interface Active {
   readonly done: Deferred.Deferred<void>
 }
 
-/** The chunk's peaks; recomputed from `body` for a recovered chunk. */
-const peaksFor = (chunk: JournalChunk, body: Uint8Array): Uint8Array | undefined => {
-  if (chunk.codec !== "pcm16") return undefined
-  return chunk.peaks.samples === body.length / 2 ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
-}
-
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
-  const storage = yield* Storage
-  const protection = yield* Protection
   const { write: storageWrite } = yield* StorageBulkheads
+  const putObject = yield* ChunkObject.make
   const rows = yield* ChunkRows
   const journal = yield* Journal
   const live = yield* LiveConversations
@@ -121,38 +88,6 @@ const make = Effect.gen(function* () {
   let round = 0
   let loggedRound = -1
   let more = false
-  const buffers: Array<ArrayBuffer> = []
-  const takeBuffer = (bytes: number): ArrayBuffer => {
-    const index = buffers.findIndex(({ byteLength }) => byteLength >= bytes)
-    const [pooled] = index === -1 ? [] : buffers.splice(index, 1)
-    const size = Math.max(bytes, usualBytes)
-    // V8 maps the memory of a resizable buffer apart from the C heap, so that the system gets it back when it is freed.
-    return pooled ?? new ArrayBuffer(size, { maxByteLength: size })
-  }
-  /** Not called after a failure, when a write may still read the buffer. */
-  const returnBuffer = (buffer: ArrayBuffer): void => {
-    if (buffers.length < keptBuffers) buffers.push(buffer)
-    // Detaching frees the memory at once. Left to the garbage collector, dozens of buffers pile up.
-    else buffer.transfer(0)
-  }
-
-  /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
-  const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
-    Stream.mkUint8Array(
-      Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(audio.length), () => Stream.empty)
-    ).pipe(
-      rereadDamaged,
-      storageWrite.run(chunk.uid),
-      Effect.flatMap((encrypted) =>
-        Effect.map(protection.decrypt(chunk.uid, encrypted), (stored) =>
-          Buffer.compare(stored, audio) === 0 ? { size: encrypted.length, crc32c: crc32c(encrypted) } : undefined
-        )
-      ),
-      Effect.catchTag(["DecryptionFailed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
-        Effect.succeed(undefined)
-      )
-    )
-
   let uploaded = 0
   let stop: { readonly at: number; readonly captures: number; readonly uploaded: number } | undefined
 
@@ -168,49 +103,6 @@ const make = Effect.gen(function* () {
         { discard: true }
       )
     ).pipe(Effect.timeoutOption(orderPatience))
-
-  /** `body` is `audio` or its ciphertext. The store retries by its own policy. */
-  const put = (
-    chunk: JournalChunk,
-    audio: Uint8Array,
-    body: Uint8Array,
-    lastName = chunk.nameAttempts + namesAtOnce
-  ): Effect.Effect<ObjectChecksum & { readonly key: string }, StorageError | Saturated> => {
-    const key = body === audio ? chunk.key : encryptedKey(chunk.key)
-    const stored = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) => ({ key, bytes: size, crc32c })
-    return storage
-      .put({
-        key,
-        body,
-        contentType: "application/octet-stream",
-        metadata: {
-          v2_start: String(chunk.start),
-          v2_samples: String(audio.length / 2),
-          v2_sample_rate: String(chunk.sampleRate),
-          codec: chunk.codec
-        }
-      })
-      .pipe(
-        storageWrite.run(chunk.uid),
-        Effect.map(stored),
-        Effect.catchTag("ObjectConflict", (conflict) =>
-          Effect.flatMap(body === audio ? Effect.succeed(undefined) : existing(chunk, key, audio), (found) => {
-            if (found !== undefined) return Effect.succeed(stored(found))
-            chunk.nameAttempts++
-            return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
-          })
-        )
-      )
-  }
-
-  /** Puts the object. The audio is in memory only until the store has it. */
-  const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
-    const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
-    const body = protection.level === "enhanced" ? yield* protection.encrypt(chunk.uid, audio) : audio
-    const object = { ...(yield* put(chunk, audio, body)), peaks: peaksFor(chunk, audio) }
-    returnBuffer(audio.buffer)
-    return object
-  })
 
   /** An outage ends the round, and is logged once per round. */
   const postpone = Effect.fnUntraced(function* (chunk: JournalChunk, cause: Cause.Cause<UploadError>) {
@@ -235,13 +127,13 @@ const make = Effect.gen(function* () {
     chunk.state = "uploading"
     const own: Active = { chunk, done: Deferred.makeUnsafe() }
     active.add(own)
-    yield* store(chunk).pipe(
+    yield* putObject(chunk).pipe(
       Effect.tap(() => untilInOrder(chunk)),
-      Effect.flatMap((object) =>
-        rows.insertStored(chunk, object).pipe(
+      Effect.flatMap((stored) =>
+        rows.insertStored(chunk, stored).pipe(
           Effect.andThen(Effect.sync(() => uploaded++)),
           Effect.andThen(Metric.update(storedChunks, 1)),
-          Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, object.key)))
+          Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored.key)))
         )
       ),
       Effect.timeout(config.uploadDeadline),
@@ -323,40 +215,7 @@ const make = Effect.gen(function* () {
     return offerWaiting()
   })
 
-  /** The last row for lost audio was not written; logged once per outage. */
-  let isOutageLogged = false
-  /** Records chunks as lost and releases them; `uploading` reserves a chunk meanwhile. */
-  const discard = Effect.fnUntraced(function* (chunks: ReadonlyArray<JournalChunk>) {
-    for (const chunk of chunks) {
-      if (chunk.state === "released") continue
-      if (chunk.state === "uploading") return false
-      const seconds = chunk.durable / 2 / chunk.sampleRate
-      const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
-      chunk.state = "uploading"
-      const noted = yield* rows.insertLost(chunk).pipe(
-        Effect.catchTag("Purged", () => Effect.void),
-        Effect.onError(() => Effect.sync(() => (chunk.state = "waiting"))),
-        Effect.exit
-      )
-      if (Exit.isFailure(noted)) {
-        const log = isOutageLogged ? Effect.logDebug : Effect.logError
-        isOutageLogged = true
-        yield* log(
-          "the journal is full, and the database can't record the audio that would be lost: recording pauses until it can",
-          noted.cause
-        ).pipe(Effect.annotateLogs(lost))
-        return false
-      }
-      isOutageLogged = false
-      yield* live.release(chunk)
-      yield* Metric.update(lostSeconds, seconds)
-      yield* Effect.logError(
-        "audio was discarded: the journal exceeds its budget; restore uploads to the store or raise the budget"
-      ).pipe(Effect.annotateLogs({ ...lost, chunk: uuidText(chunk.id) }))
-    }
-    return true
-  })
-  journal.whenFull(discard)
+  journal.whenFull(yield* LostAudio.make)
 
   /**
    * Recovered chunks that are already stored, completely or as part of their origin: the segments of a released chunk are

@@ -1,0 +1,105 @@
+/** Puts the object of a chunk. Its audio is in memory only until the store has it. */
+import { crc32c } from "@node-rs/crc32"
+import { Effect, Stream } from "effect"
+import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
+import { Peaks } from "../../Audio.ts"
+import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
+import { Protection, EncryptedRecords } from "../../Encryption.ts"
+import { type ObjectChecksum, encryptedKey } from "../Chunk.ts"
+import { Journal } from "../Journal/Journal.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
+
+/** Object names tried by one upload. The next upload continues with the following names. */
+const namesAtOnce = 20
+
+/** Of a chunk: a minute at 16 kHz. */
+const usualBytes = 60 * 16_000 * 2
+
+/** Most pooled buffers; the memory of others is freed as soon as the store has the chunk. */
+const keptBuffers = 4
+
+/** The chunk's peaks; recomputed from `body` for a recovered chunk. */
+const peaksFor = (chunk: JournalChunk, body: Uint8Array): Uint8Array | undefined => {
+  if (chunk.codec !== "pcm16") return undefined
+  return chunk.peaks.samples === body.length / 2 ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
+}
+
+export const make = Effect.gen(function* () {
+  const storage = yield* Storage
+  const protection = yield* Protection
+  const { write: storageWrite } = yield* StorageBulkheads
+  const journal = yield* Journal
+  const buffers: Array<ArrayBuffer> = []
+  const takeBuffer = (bytes: number): ArrayBuffer => {
+    const index = buffers.findIndex(({ byteLength }) => byteLength >= bytes)
+    const [pooled] = index === -1 ? [] : buffers.splice(index, 1)
+    const size = Math.max(bytes, usualBytes)
+    // V8 maps the memory of a resizable buffer apart from the C heap, so that the system gets it back when it is freed.
+    return pooled ?? new ArrayBuffer(size, { maxByteLength: size })
+  }
+  /** Not called after a failure, when a write may still read the buffer. */
+  const returnBuffer = (buffer: ArrayBuffer): void => {
+    if (buffers.length < keptBuffers) buffers.push(buffer)
+    // Detaching frees the memory at once. Left to the garbage collector, dozens of buffers pile up.
+    else buffer.transfer(0)
+  }
+
+  /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
+  const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
+    Stream.mkUint8Array(
+      Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(audio.length), () => Stream.empty)
+    ).pipe(
+      rereadDamaged,
+      storageWrite.run(chunk.uid),
+      Effect.flatMap((encrypted) =>
+        Effect.map(protection.decrypt(chunk.uid, encrypted), (stored) =>
+          Buffer.compare(stored, audio) === 0 ? { size: encrypted.length, crc32c: crc32c(encrypted) } : undefined
+        )
+      ),
+      Effect.catchTag(["DecryptionFailed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
+        Effect.succeed(undefined)
+      )
+    )
+
+  /** `body` is `audio` or its ciphertext. The store retries by its own policy. */
+  const put = (
+    chunk: JournalChunk,
+    audio: Uint8Array,
+    body: Uint8Array,
+    lastName = chunk.nameAttempts + namesAtOnce
+  ): Effect.Effect<ObjectChecksum & { readonly key: string }, StorageError | Saturated> => {
+    const key = body === audio ? chunk.key : encryptedKey(chunk.key)
+    const stored = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) => ({ key, bytes: size, crc32c })
+    return storage
+      .put({
+        key,
+        body,
+        contentType: "application/octet-stream",
+        metadata: {
+          v2_start: String(chunk.start),
+          v2_samples: String(audio.length / 2),
+          v2_sample_rate: String(chunk.sampleRate),
+          codec: chunk.codec
+        }
+      })
+      .pipe(
+        storageWrite.run(chunk.uid),
+        Effect.map(stored),
+        Effect.catchTag("ObjectConflict", (conflict) =>
+          Effect.flatMap(body === audio ? Effect.succeed(undefined) : existing(chunk, key, audio), (found) => {
+            if (found !== undefined) return Effect.succeed(stored(found))
+            chunk.nameAttempts++
+            return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
+          })
+        )
+      )
+  }
+
+  return Effect.fnUntraced(function* (chunk: JournalChunk) {
+    const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
+    const body = protection.level === "enhanced" ? yield* protection.encrypt(chunk.uid, audio) : audio
+    const object = { ...(yield* put(chunk, audio, body)), peaks: peaksFor(chunk, audio) }
+    returnBuffer(audio.buffer)
+    return object
+  })
+})
