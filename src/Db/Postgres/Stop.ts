@@ -38,10 +38,21 @@ const childrenOf = Effect.fnUntraced(function* (pid: number) {
   })
 })
 
-/** Kills the children before the parent that lists them. The parent is stopped meanwhile, so it starts no more. */
+/**
+ * Kills the children before the parent that lists them. The parent is stopped meanwhile, so it starts no more. Lists again,
+ * because the kernel can leave out a child while another one exits (proc(5), `/proc/pid/task/tid/children`).
+ */
 const killAll = Effect.fnUntraced(function* (pid: number) {
   yield* signal(pid, "SIGSTOP")
-  yield* Effect.forEach(yield* childrenOf(pid), (child) => signal(child, "SIGKILL"), { discard: true })
+  const killed = new Set<number>()
+  for (;;) {
+    const left = (yield* childrenOf(pid)).filter((child) => !killed.has(child))
+    if (left.length === 0) break
+    for (const child of left) {
+      yield* signal(child, "SIGKILL")
+      killed.add(child)
+    }
+  }
   yield* signal(pid, "SIGKILL")
 })
 
