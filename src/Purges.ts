@@ -114,15 +114,15 @@ const make = Effect.gen(function* () {
   const sweep = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       yield* restore(slots.take(1))
-      const [purge] = yield* restore(rows.claim(1)).pipe(Effect.onError(() => slots.release(1)))
-      if (purge === undefined) {
+      const claimed = yield* restore(rows.claim).pipe(Effect.onError(() => slots.release(1)))
+      if (Option.isNone(claimed)) {
         yield* slots.release(1)
         return false
       }
-      yield* restore(runOne(purge)).pipe(
+      yield* restore(runOne(claimed.value)).pipe(
         Effect.catchCause((cause) =>
-          Effect.logWarning("a purge was interrupted, and is repeated after its lease", cause).pipe(
-            Effect.annotateLogs({ job: purge.id })
+          Effect.logWarning("a purge was interrupted and is repeated after its lease", cause).pipe(
+            Effect.annotateLogs({ job: claimed.value.id })
           )
         ),
         Effect.ensuring(slots.release(1)),

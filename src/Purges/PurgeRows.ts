@@ -50,10 +50,17 @@ export interface Query {
   readonly limit: number
 }
 
-/** A claimed row. */
+/** A claimed row, with the token of its lease. */
 export interface ClaimedPurge extends Target {
   readonly id: string
   readonly token: string
+}
+
+/** The claim's token is not the row's: the lease has ended and another node has claimed it, or the purge is cancelled. */
+export class LeaseEnded extends Schema.TaggedError<LeaseEnded>()("LeaseEnded", { id: Schema.String }) {
+  override get message() {
+    return `the lease of purge ${this.id} has ended`
+  }
 }
 
 /** Finished rows are removed after this time; a node that was down for longer would record again what its journal has. */
@@ -62,10 +69,14 @@ const retention = "365 days"
 /** Rows that are removed at once. */
 const pruned = 500
 
+/** Rows are counted up to this number, so that a count costs the same whatever the backlog. */
+const maxCounted = 10_000
+
 export class PurgeRows extends Context.Service<
   PurgeRows,
-  Pick<Claims.Claims<Target>, "complete" | "fail" | "extend" | "nextDue"> & {
-    claim(limit: number): Effect.Effect<ReadonlyArray<ClaimedPurge>, DbError>
+  {
+    /** One that is due, if there is one. */
+    readonly claim: Effect.Effect<Option.Option<ClaimedPurge>, DbError>
     /** Creates a purge, or moves the due time of one that has not started, or retries a dead one. */
     request(target: Target, delay: Duration.Duration): Effect.Effect<Purge, DbError>
     unfinished(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
@@ -76,17 +87,25 @@ export class PurgeRows extends Context.Service<
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
     /** False if it has started, or there is none. */
     cancel(id: string): Effect.Effect<boolean, DbError>
-    /** From now on the fence holds. How long it has, or none if the lease has ended. */
-    start(purge: ClaimedPurge, expected: number): Effect.Effect<Option.Option<Duration.Duration>, DbError>
-    /** Adds what `work` deletes to the counts, in one transaction. None if the lease has ended: then it deletes nothing. */
+    /** From its first start on, the row is the fence. Returns how long ago that was. */
+    start(purge: ClaimedPurge, expected: number): Effect.Effect<Duration.Duration, DbError | LeaseEnded>
+    /** Extends the lease from now. */
+    extend(purge: ClaimedPurge): Effect.Effect<void, DbError | LeaseEnded>
+    /** Runs `work` and adds what it deletes to the counts, in one transaction. Without the lease, `work` does not run. */
     record<A, E>(
       purge: ClaimedPurge,
       work: Effect.Effect<readonly [A, Partial<Counts>], E>
-    ): Effect.Effect<Option.Option<A>, E | DbError>
+    ): Effect.Effect<A, E | DbError | LeaseEnded>
+    /** How many objects could not be removed. Does nothing without the lease. */
     setLeft(purge: ClaimedPurge, objects: number): Effect.Effect<void, DbError>
-    /** Ends the claim after progress, which resets the attempts; due again `after` now. */
+    /** Ends the claim after progress, which resets the attempts; due again `after` now. Does nothing without the lease. */
     postpone(purge: ClaimedPurge, after: Duration.Duration): Effect.Effect<void, DbError>
+    complete(purge: ClaimedPurge): Effect.Effect<void, DbError | LeaseEnded>
+    /** Ends the claim; due again after the backoff, or dead. */
+    fail(purge: ClaimedPurge, error: string): Effect.Effect<"failed" | "dead", DbError | LeaseEnded>
+    /** Removes a bounded number of rows that finished long ago. */
     readonly prune: Effect.Effect<void, DbError>
+    /** Each counted to 10,000. */
     readonly backlog: Effect.Effect<{ readonly unfinished: number; readonly dead: number }, DbError>
   }
 >()("spillway/Purges/PurgeRows") {
@@ -188,11 +207,14 @@ const make = Effect.gen(function* () {
   const isOwned = (sql: SqlClient.SqlClient, { id, token }: ClaimedPurge) =>
     sql`id = ${id}::uuid and token = ${token}::uuid`
 
+  /** Fails unless a row was returned. */
+  const owned = <A, E>({ id }: ClaimedPurge, rows: Effect.Effect<ReadonlyArray<A>, E>) =>
+    Effect.flatMap(rows, ([row]) => (row === undefined ? new LeaseEnded({ id }) : Effect.succeed(row)))
+
   const record: PurgeRows["Service"]["record"] = (purge, work) =>
     db.transaction("PurgeRows.record", (sql) =>
       Effect.gen(function* () {
-        const owned = yield* sql`select from purges where ${isOwned(sql, purge)} for no key update`
-        if (owned.length === 0) return Option.none()
+        yield* owned(purge, sql`select 1 from purges where ${isOwned(sql, purge)} for no key update`)
         const [result, counts] = yield* work
         const { bytes, chunks, conversations, keys, objects, tombstones } = { ...none, ...counts }
         yield* sql`
@@ -201,17 +223,14 @@ const make = Effect.gen(function* () {
               objects = objects + ${String(objects)}::bigint, bytes = bytes + ${String(bytes)}::bigint,
               tombstones = tombstones + ${String(tombstones)}::bigint, keys = keys + ${String(keys)}::bigint
           where id = ${purge.id}::uuid`
-        return Option.some(result)
+        return result
       })
     )
 
   return PurgeRows.of({
-    claim: (limit) =>
-      Effect.map(claims.claim(limit), ({ rows, token }) => rows.map(({ columns, id }) => ({ id, token, ...columns }))),
-    complete: claims.complete,
-    fail: claims.fail,
-    extend: claims.extend,
-    nextDue: claims.nextDue,
+    claim: Effect.map(claims.claim(1), ({ rows: [row], token }) =>
+      Option.map(Option.fromUndefinedOr(row), ({ columns, id }) => ({ id, token, ...columns }))
+    ),
     request: Effect.fn("PurgeRows.request")(function* (target, delay) {
       const id = SecureRandom.uuidV4Unsafe()
       const millis = Duration.toMillis(delay)
@@ -274,7 +293,7 @@ const make = Effect.gen(function* () {
       return rows.length > 0
     }),
     start: Effect.fn("PurgeRows.start")(function* (purge, expected) {
-      const rows = yield* db.writeIdempotent(
+      const rows = db.writeIdempotent(
         "PurgeRows.start",
         (sql) => sql<{ readonly millis: number }>`
           update purges
@@ -282,8 +301,9 @@ const make = Effect.gen(function* () {
           where ${isOwned(sql, purge)}
           returning (extract(epoch from clock_timestamp() - started_at) * 1000)::float8 as millis`
       )
-      return Option.map(Option.fromUndefinedOr(rows[0]), ({ millis }) => Duration.millis(Math.max(0, millis)))
+      return Duration.millis(Math.max(0, (yield* owned(purge, rows)).millis))
     }),
+    extend: (purge) => Effect.asVoid(owned(purge, claims.extend(purge.token, [purge.id]))),
     record,
     setLeft: (purge, objects) =>
       db.writeIdempotent("PurgeRows.setLeft", (sql) =>
@@ -296,6 +316,14 @@ const make = Effect.gen(function* () {
           set due_at = clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval, token = null, attempts = 0, last_error = null
           where ${isOwned(sql, purge)}`)
       ),
+    complete: Effect.fn("PurgeRows.complete")(function* (purge) {
+      if ((yield* claims.complete(purge.token, [purge.id])) === 0) return yield* new LeaseEnded({ id: purge.id })
+    }),
+    fail: Effect.fn("PurgeRows.fail")(function* ({ id, token }, error) {
+      const { dead, retried } = yield* claims.fail(token, [{ id, error }])
+      if (dead + retried === 0) return yield* new LeaseEnded({ id })
+      return dead > 0 ? "dead" : "failed"
+    }),
     prune: db.writeIdempotent("PurgeRows.prune", (sql) =>
       Effect.asVoid(sql`
         delete from purges where id in (
@@ -306,8 +334,8 @@ const make = Effect.gen(function* () {
       .read(
         "PurgeRows.backlog",
         (sql) => sql<{ readonly unfinished: number; readonly dead: number }>`
-          select (select count(*)::int from (select from purges where due_at is not null limit 10000) as d) as unfinished,
-                 (select count(*)::int from (select from purges where dead_at is not null limit 10000) as d) as dead`
+          select (select count(*)::int from (select from purges where due_at is not null limit ${maxCounted}) as d) as unfinished,
+                 (select count(*)::int from (select from purges where dead_at is not null limit ${maxCounted}) as d) as dead`
       )
       .pipe(Effect.map(([row]) => row ?? { unfinished: 0, dead: 0 }))
   })

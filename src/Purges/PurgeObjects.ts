@@ -1,0 +1,96 @@
+/** Removes the objects of purges from the store, a page at a time. */
+import { Clock, Duration, Effect, Metric, Option, Semaphore } from "effect"
+import { StorageBulkheads } from "../Bulkhead.ts"
+import { type ObjectHead, Storage } from "../Storage.ts"
+import { type ClaimedPurge, PurgeRows } from "./PurgeRows.ts"
+
+/** Objects of all purges of this node that are removed at once. They share the permits of `storage.write` with uploads. */
+const window = 8
+
+/** A removal that takes longer has failed. */
+const removeTimeout = Duration.seconds(30)
+
+/** Objects per listing. A kill can leave the last page out of the counts. */
+const pageSize = 500
+
+const purgedObjects = Metric.counter("spillway_purged_objects_total", {
+  description: "Objects that purges have removed",
+  incremental: true
+})
+
+export interface Emptied {
+  /** Objects that were listed. */
+  readonly found: number
+  /** Those that could not be removed. */
+  readonly failed: number
+  /** Why, for the first of them. */
+  readonly reason: string | undefined
+}
+
+export const make = Effect.gen(function* () {
+  const rows = yield* PurgeRows
+  const storage = yield* Storage
+  const storageWrite = (yield* StorageBulkheads).write
+  const clock = yield* Clock.Clock
+  const permits = yield* Semaphore.make(window)
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  const remove = ({ generation, key }: ObjectHead, uid: string) =>
+    permits.withPermits(1)(
+      storage.remove(key, { generation }).pipe(storageWrite.run(uid), Effect.timeout(removeTimeout), Effect.result)
+    )
+
+  /** The generation spares an object that is recorded under the same key after the purge. */
+  const removePage = Effect.fnUntraced(function* (purge: ClaimedPurge, objects: ReadonlyArray<ObjectHead>) {
+    // The lease holds after the listing, so the purge was not done before its end: it has nothing that was recorded later.
+    yield* rows.extend(purge)
+    const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid), { concurrency: window })
+    const removed = objects.filter((_, n) => results[n]?._tag === "Success")
+    const bytes = removed.reduce((sum, { size }) => sum + size, 0)
+    yield* rows.record(purge, Effect.succeed([undefined, { objects: removed.length, bytes }] as const))
+    yield* Metric.update(purgedObjects, removed.length)
+    const failed = results.find((result) => result._tag === "Failure")
+    return { failed: objects.length - removed.length, reason: failed?.failure.message }
+  })
+
+  /** A page, or none if the store refuses to list a damaged object, which is removed instead. */
+  const list = (purge: ClaimedPurge, prefix: string, after: string | undefined) =>
+    storage.list(prefix, { limit: pageSize, ...(after === undefined ? {} : { after }) }).pipe(
+      Effect.asSome,
+      Effect.catchTag(
+        "StorageRefused",
+        Effect.fnUntraced(function* (refused) {
+          const { key } = refused
+          if (!key.startsWith(prefix) || key === prefix) return yield* refused
+          yield* rows.extend(purge)
+          yield* storage.remove(key).pipe(storageWrite.run(purge.uid))
+          yield* rows.record(purge, Effect.succeed([undefined, { objects: 1 }] as const))
+          return Option.none()
+        })
+      )
+    )
+
+  /** Removes everything under a prefix, until `until` by the monotonic clock in milliseconds. */
+  const empty = Effect.fnUntraced(function* (purge: ClaimedPurge, prefix: string, until: number) {
+    let after: string | undefined
+    let isWhole = false
+    let emptied: Emptied = { found: 0, failed: 0, reason: undefined }
+    while (!isWhole && now() < until) {
+      const page = yield* list(purge, prefix, after)
+      const objects = Option.match(page, { onNone: () => [], onSome: ({ objects }) => objects })
+      const { failed, reason } =
+        objects.length > 0 ? yield* removePage(purge, objects) : { failed: 0, reason: undefined }
+      emptied = {
+        found: emptied.found + (Option.isSome(page) ? objects.length : 1),
+        failed: emptied.failed + failed,
+        reason: emptied.reason ?? reason
+      }
+      if (Option.isNone(page)) continue
+      after = page.value.next
+      isWhole = after === undefined
+    }
+    return emptied
+  })
+
+  return { empty }
+})
