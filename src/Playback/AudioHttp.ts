@@ -1,5 +1,5 @@
 /** `/v1/sync/audio`: ranges and preconditions of RFC 9110. The body is read from the store while it is sent. */
-import { DateTime, Duration, Effect, Layer, Option, Stream } from "effect"
+import { Duration, Effect, Layer, Option, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
@@ -23,7 +23,7 @@ const notPlayable = rule(
     })
 )
 
-const isoOf = (unixSeconds: number): string => DateTime.formatIso(DateTime.makeUnsafe(Math.round(unixSeconds * 1000)))
+const isoOf = (unixSeconds: number): string => new Date(Math.round(unixSeconds * 1000)).toISOString()
 
 const unreadable = rule(
   AudioUnreadable,

@@ -1,6 +1,5 @@
 /** A snapshot of an audio file in one format: its size, its entity tag and any range of its bytes. */
 import { Effect, Option, Pull, Result, type Scope, Stream } from "effect"
-import { hash } from "node:crypto"
 import { Span, Wav } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
 import {
@@ -21,7 +20,7 @@ export interface Rendition {
   readonly file: RecordedFile
   readonly format: Wav.Format
   readonly size: number
-  /** Strong entity tag with quotes (RFC 9110, section 8.8.3). */
+  /** With quotes. */
   readonly etag: string
   /**
    * Succeeds when the first piece of audio in the range has been read, so that a failure is known before the response
@@ -100,10 +99,9 @@ const exactPiece = ({ piece }: Audio, chunk: Chunk, range: Wav.Range) => {
   )
 }
 
-const fingerprint = (file: RecordedFile, format: Wav.Format): string => {
-  const { capturedSamples, id, lostSamples, sampleRate, samples, version } = file
-  return hash("sha256", [format, id, sampleRate, samples, capturedSamples, lostSamples, version].join(" "), "base64url")
-}
+/** Strong entity tag with quotes (RFC 9110, section 8.8.3): what the bytes depend on. */
+const etagOf = ({ capturedSamples, id, lostSamples, samples, version }: RecordedFile, format: Wav.Format): string =>
+  `"${[format, id, samples, capturedSamples, lostSamples, version].join("-")}"`
 
 /** Reads at least `least` bytes ahead. */
 const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, Failure>, least: number) {
@@ -189,7 +187,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     file,
     format,
     size,
-    etag: `"${fingerprint(file, format)}"`,
+    etag: etagOf(file, format),
     begin: (range) =>
       range.end - range.start <= atOnceBytes
         ? allAtOnce(range)

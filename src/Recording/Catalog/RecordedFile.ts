@@ -33,7 +33,7 @@ export interface PiecePage {
 }
 
 export interface RecordedFile extends AudioFileHead {
-  /** Changes when existing bytes change, not when the file grows. */
+  /** Changes when existing bytes change, not when the file grows. Letters, digits, `-` and `_`. */
   readonly version: string
   pieces(from: number, to: number): Effect.Effect<PiecePage, DbError | AudioFileChanged>
 }
@@ -78,7 +78,7 @@ const versionOf = ({ revision = 0, state, view }: FileSnapshot): string => {
   const pieces = view.inserted(state)
   if (pieces.length === 0) return String(revision)
   const parts = pieces.map(({ chunk, placement: { at, heard, skip } }) => `${chunk.id} ${at} ${skip} ${heard}`)
-  return `${revision} ${createHash("sha256").update(parts.join("\n")).digest("base64url")}`
+  return `${revision}-${createHash("sha256").update(parts.join("\n")).digest("base64url")}`
 }
 
 const pieceOf = (origin: number, { chunk, placement: { at, heard, skip } }: Placed<Chunk>): Timeline.Piece<Chunk> => ({

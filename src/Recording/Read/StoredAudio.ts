@@ -243,13 +243,12 @@ const make = Effect.gen(function* () {
   const piece = (chunk: Chunk, start: number, end: number): Effect.Effect<Uint8Array, ReadError> => {
     const format = ObjectName.formatOf(chunk.key)
     const isPlainPart = format?.codec === "pcm16" && !format.isEncrypted && (start > 0 || end < chunk.samples * 2)
-    const collected = Stream.mkUint8Array(read(chunk, start, end))
-    if (!isPlainPart) return collected
+    const fromStream = () => Stream.mkUint8Array(read(chunk, start, end))
+    if (!isPlainPart) return fromStream()
     // One read, unless it has to be repeated: then as any other.
-    const again = () => collected
     return storageRead
       .run(chunk.uid)(storage.read(chunk.key, { start, end }))
-      .pipe(Effect.catchTags({ Saturated: again, ObjectDamaged: again }))
+      .pipe(Effect.catchTags({ Saturated: fromStream, ObjectDamaged: fromStream }))
   }
 
   return StoredAudio.of({ read, piece })
