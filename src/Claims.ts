@@ -8,16 +8,16 @@ import { SecureRandom } from "effect/crypto"
 import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError } from "./Db.ts"
 
-/** Rows of a large claim. The next one takes the rest. */
+/** Most rows of one claim; the next one takes the rest. */
 export const maxClaimed = 500
 
-/** Shorter by some polls than the 15 s after which the work of a killed node runs again. */
+/** Leaves time for a poll within the 15 s after which the work of a killed node runs again. */
 export const lease = Duration.seconds(12)
 
-/** How often long work extends its lease: a late extension leaves time for another. */
+/** How often long work extends its lease. After an extension that fails there is time for another. */
 export const extendEvery = Duration.seconds(4)
 
-/** Failures after which a row is dead: it stays, and is not claimed any more. */
+/** Failures after which a row is dead: it stays and is never claimed. */
 export const maxAttempts = 20
 
 /** Bound of the backoff, which begins with a second and doubles. */
@@ -82,7 +82,7 @@ export interface Claims<Columns> {
   extend(token: string, ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, DbError>
   /** How long until the next row is due or the next lease ends; zero if that was in the past. None without such rows. */
   readonly nextDue: Effect.Effect<Option.Option<Duration.Duration>, DbError>
-  /** A condition for the rows that claims have not passed; true for all others but late commits. */
+  /** A condition that holds for rows that no claim has passed. It skips dead index entries, and rows that were committed late. */
   readonly isAhead: (sql: SqlClient.SqlClient) => Statement.Fragment
 }
 

@@ -10,14 +10,14 @@ export class Deletion extends Context.Service<
   Deletion,
   {
     /**
-     * The objects are deleted `after` this time. Joins the transaction of the caller, if there is one. An object that is
-     * scheduled already gets the new time.
+     * Deletes the objects `after` this time. Joins the transaction of the caller, if there is one. An object that is already
+     * scheduled gets the new time.
      */
     schedule(
       objects: ReadonlyArray<DoomedObject>,
       options: { readonly after: Duration.Duration }
     ): Effect.Effect<void, DbError>
-    /** Returns how many objects were scheduled and stay. */
+    /** Keeps objects whose deletion has not begun, and returns how many. */
     readonly cancel: Tombstones["Service"]["cancel"]
     /**
      * Claims one batch of due tombstones, and returns its size when the deletion of each has begun. `idle` waits for the
@@ -33,8 +33,8 @@ export class Deletion extends Context.Service<
     readonly deleted: Effect.Effect<number>
     readonly list: Tombstones["Service"]["list"]
     readonly retry: Tombstones["Service"]["retry"]
-    readonly discard: Tombstones["Service"]["discard"]
-    readonly forget: Tombstones["Service"]["forget"]
+    readonly cancelById: Tombstones["Service"]["cancelById"]
+    readonly removeUnder: Tombstones["Service"]["removeUnder"]
   }
 >()("spillway/Deletion") {
   static readonly layerNoDeps = Layer.effect(
@@ -50,7 +50,7 @@ const make = Effect.gen(function* () {
   const { deleted, idle, sweep } = yield* Sweep.make
   /** Monotonic milliseconds at which the current wait ends. */
   let wakeAt = Infinity
-  /** At most one signal: a wait that is shortened twice looks once. */
+  /** One signal, however often the wait was shortened since it began. */
   const shortened = yield* Queue.sliding<void>(1)
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -85,7 +85,7 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => wakeBy(now()))
     )
 
-  const { backlog, cancel, discard, dueTimes, forget, list } = tombstones
+  const { backlog, cancel, cancelById, dueTimes, list, removeUnder } = tombstones
   return Deletion.of({
     schedule,
     cancel,
@@ -97,7 +97,7 @@ const make = Effect.gen(function* () {
     deleted,
     list,
     retry,
-    discard,
-    forget
+    cancelById,
+    removeUnder
   })
 })

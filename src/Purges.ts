@@ -4,7 +4,7 @@ import { Keys } from "./Auth.ts"
 import type { DbError } from "./Db.ts"
 import * as PurgeRun from "./Purges/PurgeRun.ts"
 import * as Prefixes from "./Purges/Prefixes.ts"
-import { type Purge, PurgeRows } from "./Purges/PurgeRows.ts"
+import { type ClaimedPurge, type Purge, PurgeRows } from "./Purges/PurgeRows.ts"
 import { Erasure, Recording, type Target } from "./Recording.ts"
 import { Users } from "./Users.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "./Storage.ts"
@@ -14,6 +14,7 @@ export type { Purge } from "./Purges/PurgeRows.ts"
 /** Purges that run on this node at once; further ones wait for a turn. */
 const maxRunning = 4
 
+/** What a user has. Conversations and their seconds are counted to 10,000 conversations. */
 export interface Account {
   readonly conversations: number
   readonly capturedSeconds: number
@@ -25,7 +26,7 @@ export class Purges extends Context.Service<
   {
     /**
      * Purges after `delay`, and until then can be cancelled. A purge that has not started gets the new delay, a dead one is
-     * tried again. None if there is nothing of this name, and never was.
+     * retried. None if the target does not exist and never did.
      */
     request(
       target: Target,
@@ -38,7 +39,7 @@ export class Purges extends Context.Service<
     cancel(id: string): Effect.Effect<boolean, DbError>
     /** None if the user has neither keys nor conversations. */
     account(uid: string): Effect.Effect<Option.Option<Account>, DbError>
-    /** Claims a purge that is due and begins to run it; false if there is none. `idle` waits for those that run. */
+    /** Claims a due purge and starts it; false if there is none. `idle` waits for the running ones. */
     readonly sweep: Effect.Effect<boolean, DbError>
     readonly idle: Effect.Effect<void>
     /** Waits until this node requests a purge, at most `limit`. */
@@ -92,21 +93,21 @@ const make = Effect.gen(function* () {
     if (Option.isNone(known) && !(yield* exists(target))) return yield* rows.done(target)
     const purge = yield* rows.request(target, delay)
     if (purge.startedAt !== undefined) {
-      // The fence holds without it, and other nodes do it within seconds.
+      // The fence already holds, and every node ends its captures within seconds.
       yield* Effect.catchCause(recording.endPurged, (cause) =>
-        Effect.logWarning("captures of what is purged end later", cause)
+        Effect.logWarning("captures of a purged conversation could not be ended at once", cause)
       )
       yield* Queue.offer(requested, undefined)
     }
     return Option.some(purge)
   })
 
-  const runOne = Effect.fnUntraced(function* (purge: Parameters<typeof run>[0]) {
+  const runOne = Effect.fnUntraced(function* (purge: ClaimedPurge) {
     const outcome = yield* run(purge)
     yield* Metric.update(Metric.withAttributes(outcomes, { outcome }), 1)
     const { conversation, uid } = purge
     if (outcome === "done")
-      yield* Effect.logInfo(conversation === undefined ? "an account is purged" : "a conversation is purged").pipe(
+      yield* Effect.logInfo(conversation === undefined ? "an account was purged" : "a conversation was purged").pipe(
         Effect.annotateLogs({ job: purge.id, uid, conversation })
       )
   })

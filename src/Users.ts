@@ -1,4 +1,4 @@
-/** What users have chosen. */
+/** Settings of users. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Db, type DbError } from "./Db.ts"
 

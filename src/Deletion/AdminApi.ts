@@ -65,16 +65,16 @@ export class AdminGroup extends HttpApiGroup.make("deletions")
       params: { id: TombstoneId },
       success: HttpApiSchema.NoContent,
       error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "Delete the object now, with all attempts"),
+    }).annotate(OpenApi.Summary, "Retry the deletion now, with 20 more attempts"),
     HttpApiEndpoint.delete("cancel", "/:id", {
       params: { id: TombstoneId },
       success: HttpApiSchema.NoContent,
       error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "Keep the object")
+    }).annotate(OpenApi.Summary, "Cancel the deletion: the object stays")
   )
   .middleware(Authorization)
   .prefix("/v1/admin/deletions")
   .annotateMerge(strict)
-  .annotate(OpenApi.Description, "Objects that are to be deleted. Needs a key with the scope `admin`.") {}
+  .annotate(OpenApi.Description, "Deletions of objects in the store. Requires a key with the scope `admin`.") {}
 
 export class AdminApi extends HttpApi.make("spillway-deletions").add(AdminGroup) {}

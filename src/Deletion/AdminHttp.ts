@@ -66,7 +66,7 @@ const group = HttpApiBuilder.group(
       }),
       cancel: Effect.fnUntraced(function* ({ params: { id } }) {
         yield* admin
-        if (!(yield* answer(deletion.discard(id)))) return yield* notFound
+        if (!(yield* answer(deletion.cancelById(id)))) return yield* notFound
       })
     })
   })

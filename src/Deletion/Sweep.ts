@@ -6,18 +6,21 @@ import { Storage } from "../Storage.ts"
 import { type DoomedObject, Tombstones } from "./Tombstones.ts"
 
 /** Deletions that run at once on this node. They share the permits of `storage.write` with uploads. */
-export const window = 8
+export const concurrency = 8
 
 /** A deletion that takes longer has failed. */
 const deleteTimeout = Duration.seconds(30)
 
-/** Batches with unwritten results. The next sweep waits; a deletion that hangs keeps one batch, so there is one more than the window. */
-const maxBatches = window + 2
+/**
+ * Batches that are claimed and have unwritten results; at the bound the next sweep waits. A deletion that hangs keeps its batch
+ * open, so there are two more than deletions.
+ */
+const maxBatches = concurrency + 2
 
-/** Failures are logged once in this time, and counted always. */
+/** Failures are logged at most once in this time; the metric counts all of them. */
 const logEvery = Duration.minutes(1)
 
-/** Results are written together, at least this often while a batch runs. */
+/** How often results are written while a batch runs. */
 const writeEvery = Duration.millis(100)
 
 const outcomes = Metric.counter("spillway_deletions_total", {
@@ -41,7 +44,7 @@ export const make = Effect.gen(function* () {
   const storage = yield* Storage
   const storageWrite = (yield* StorageBulkheads).write
   const clock = yield* Clock.Clock
-  const permits = yield* Semaphore.make(window)
+  const permits = yield* Semaphore.make(concurrency)
   const slots = yield* Semaphore.make(maxBatches)
   const batches = yield* FiberSet.make<void>()
   let quietUntil = -Infinity
@@ -109,7 +112,7 @@ export const make = Effect.gen(function* () {
     )
 
     const done = Deferred.makeUnsafe<void>()
-    const deleting = Effect.forEach(rows, each, { concurrency: window, discard: true }).pipe(
+    const deleting = Effect.forEach(rows, each, { concurrency, discard: true }).pipe(
       Effect.ensuring(Deferred.done(done, Exit.void))
     )
     const reporting = Effect.timeoutOption(Deferred.await(done), writeEvery).pipe(
@@ -119,10 +122,7 @@ export const make = Effect.gen(function* () {
     yield* Effect.all([deleting, reporting], { concurrency: "unbounded", discard: true })
   })
 
-  /**
-   * Claims one batch and returns its size when all of its deletions have begun; the last ones run in the background, and
-   * `idle` waits for them. So an object that hangs delays no other.
-   */
+  /** Returns when all deletions of the batch have begun. The last ones run in the background, so one that hangs delays no other. */
   const sweep = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       yield* restore(slots.take(1))

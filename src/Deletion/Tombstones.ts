@@ -4,14 +4,14 @@ import type { SqlClient, Statement } from "effect/sql"
 import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
 
-/** One object: another one that gets the same key later is not deleted. `uid` owns it. */
+/** An object to delete, which `uid` owns. A later object with the same key has another generation, and stays. */
 export interface DoomedObject {
   readonly key: string
   readonly generation: string
   readonly uid: string
 }
 
-/** Pending ones are ordered by when they are due, dead ones by when they died. */
+/** `pending`: the object is to be deleted. `dead`: its deletion has failed 20 times, and is not retried. */
 export type State = "pending" | "dead"
 
 export interface Tombstone extends DoomedObject {
@@ -31,6 +31,7 @@ export interface Page {
   readonly next: string | undefined
 }
 
+/** Pages of pending tombstones are in order of their due time; of dead ones, in order of their death. */
 export interface Filter {
   readonly state: State
   readonly uid?: string | undefined
@@ -69,15 +70,15 @@ export class Tombstones extends Context.Service<
       after: Duration.Duration,
       committed: Effect.Effect<void>
     ): Effect.Effect<void, DbError>
-    /** Returns how many were cancelled: not those whose deletion has begun. */
+    /** Removes tombstones whose deletion has not begun, and returns how many. */
     cancel(objects: ReadonlyArray<Pick<DoomedObject, "key" | "generation">>): Effect.Effect<number, DbError>
     list(filter: Filter): Effect.Effect<Page, DbError>
-    /** Due now, with all attempts. False if there is no such tombstone, or its deletion has begun. */
+    /** Makes it due now, with all attempts. False if there is no such tombstone, or its deletion has begun. */
     retry(id: string): Effect.Effect<boolean, DbError>
     /** Removes the tombstone; the object stays. False as for `retry`. */
-    discard(id: string): Effect.Effect<boolean, DbError>
+    cancelById(id: string): Effect.Effect<boolean, DbError>
     /** Removes up to `limit` tombstones of keys that begin with a prefix, which ends in `/`. Returns how many. */
-    forget(prefix: string, limit: number): Effect.Effect<number, DbError>
+    removeUnder(prefix: string, limit: number): Effect.Effect<number, DbError>
     readonly backlog: Effect.Effect<Backlog, DbError>
     /** Each counted to `maxCounted`. */
     readonly dueTimes: Effect.Effect<DueTimes, DbError>
@@ -119,7 +120,7 @@ const Counts = Schema.Struct({
 const decodeDueTimes = Schema.decodeUnknownEffect(Schema.Tuple([DueTimes]))
 const decodeCounts = Schema.decodeUnknownEffect(Schema.Tuple([Counts]))
 
-/** No claim of a tombstone is in progress. */
+/** No claim holds the row. */
 const isFree = (sql: SqlClient.SqlClient) => sql`(token IS NULL OR due_at <= now())`
 
 const columnOf = { pending: "due_at", dead: "dead_at" } as const
@@ -133,7 +134,7 @@ const make = Effect.gen(function* () {
       if (objects.length === 0) return
       yield* db.writeIdempotent("Tombstones.schedule", (sql) =>
         Effect.andThen(
-          // In order of keys, so that two transactions do not wait for each other.
+          // In order of keys, so that two transactions do not deadlock.
           sql`
             INSERT INTO tombstones (key, generation, uid, due_at)
             SELECT DISTINCT ON (key, generation) key, generation, uid, due_at
@@ -209,19 +210,19 @@ const make = Effect.gen(function* () {
     return rows.length > 0
   })
 
-  const discard = Effect.fn("Tombstones.discard")(function* (id: string) {
+  const cancelById = Effect.fn("Tombstones.cancelById")(function* (id: string) {
     const rows = yield* db.writeIdempotent(
-      "Tombstones.discard",
+      "Tombstones.cancelById",
       (sql) => sql`DELETE FROM tombstones WHERE id = ${id}::bigint AND ${isFree(sql)} RETURNING 1`
     )
     return rows.length > 0
   })
 
-  const forget = Effect.fn("Tombstones.forget")(function* (prefix: string, limit: number) {
-    // No other key is between these two: `0` follows `/`.
+  const removeUnder = Effect.fn("Tombstones.removeUnder")(function* (prefix: string, limit: number) {
+    // The keys with the prefix are those between it and `end`, because `0` follows `/`.
     const end = `${prefix.slice(0, -1)}0`
     const rows = yield* db.writeIdempotent(
-      "Tombstones.forget",
+      "Tombstones.removeUnder",
       (sql) => sql`
         DELETE FROM tombstones
         WHERE id = ANY(ARRAY(SELECT id FROM tombstones WHERE key >= ${prefix} AND key < ${end} LIMIT ${limit}))
@@ -283,8 +284,8 @@ const make = Effect.gen(function* () {
     cancel,
     list,
     retry,
-    discard,
-    forget,
+    cancelById,
+    removeUnder,
     backlog,
     dueTimes
   })

@@ -9,9 +9,9 @@ import { Id } from "../Id.ts"
 const maxDelaySeconds = 86_400
 
 /**
- * `conversation_id`: null for an account. `due_at`: when it starts or is tried again, null when it is over. `expected_chunks`:
- * what the conversations had at the start. `deleted`: what is gone so far. `left_objects`: what the last attempt found and
- * could not delete, null before it.
+ * `conversation_id`: null for an account. `due_at`: when it starts, resumes or is retried, or the lease of its node ends; null
+ * when it is dead or over. `expected_chunks`: number at the start. `deleted`: what is gone so far. `left_objects`: what the last
+ * attempt found and could not delete, null before it.
  */
 export const PurgeInfo = Schema.Struct({
   job_id: Schema.String,

@@ -5,7 +5,7 @@ import { type ObjectHead, Storage } from "../Storage.ts"
 import { type ClaimedPurge, PurgeRows } from "./PurgeRows.ts"
 
 /** Objects of all purges of this node that are removed at once. They share the permits of `storage.write` with uploads. */
-const window = 8
+const concurrency = 8
 
 /** A removal that takes longer has failed. */
 const removeTimeout = Duration.seconds(30)
@@ -32,7 +32,7 @@ export const make = Effect.gen(function* () {
   const storage = yield* Storage
   const storageWrite = (yield* StorageBulkheads).write
   const clock = yield* Clock.Clock
-  const permits = yield* Semaphore.make(window)
+  const permits = yield* Semaphore.make(concurrency)
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
   const remove = ({ generation, key }: ObjectHead, uid: string) =>
@@ -44,7 +44,7 @@ export const make = Effect.gen(function* () {
   const removePage = Effect.fnUntraced(function* (purge: ClaimedPurge, objects: ReadonlyArray<ObjectHead>) {
     // The lease holds after the listing, so the purge was not done before its end: it has nothing that was recorded later.
     yield* rows.extend(purge)
-    const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid), { concurrency: window })
+    const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid), { concurrency })
     const removed = objects.filter((_, n) => results[n]?._tag === "Success")
     const bytes = removed.reduce((sum, { size }) => sum + size, 0)
     yield* rows.record(purge, Effect.succeed([undefined, { objects: removed.length, bytes }] as const))

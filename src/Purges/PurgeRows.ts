@@ -7,8 +7,8 @@ import { Db, type DbError } from "../Db.ts"
 import type { Target } from "../Recording.ts"
 
 /**
- * `scheduled`: waits for its time, and can be cancelled. `running`: nothing is recorded, and the rest is deleted. `pending`: an
- * attempt has failed, and is repeated with backoff. `dead`: 20 attempts have failed.
+ * `scheduled`: waits for its time, and can be cancelled. `running`: nothing is recorded, and all is being deleted. `pending`: an
+ * attempt has failed, and is retried with backoff. `dead`: 20 attempts have failed.
  */
 export type State = "scheduled" | "running" | "pending" | "dead" | "done" | "cancelled"
 
@@ -27,7 +27,7 @@ export interface Purge extends Target {
   readonly id: string
   readonly state: State
   readonly requestedAt: Date
-  /** When it starts or is tried again. None if it is over. */
+  /** When it starts, resumes or is retried, or its lease ends. None if it is dead or over. */
   readonly dueAt: Date | undefined
   readonly startedAt: Date | undefined
   readonly finishedAt: Date | undefined
@@ -35,9 +35,9 @@ export interface Purge extends Target {
   readonly lastError: string | undefined
   /** Chunks that the conversations had at the start. */
   readonly expected: number
-  /** What was deleted. A kill can leave out the objects of its last page. */
+  /** What was deleted so far. A kill can leave the last page of objects out. */
   readonly counts: Counts
-  /** Objects that the last listing found; none before it. */
+  /** Objects that the last attempt could not remove; none before it. */
   readonly leftObjects: number | undefined
 }
 

@@ -1,7 +1,7 @@
 /** One run of a purge: deletes until a pass finds nothing, or its time slice ends. Every step can be repeated. */
 import { Clock, Duration, Effect, Option, Schema } from "effect"
 import { Keys } from "../Auth.ts"
-import * as Claims from "../Claims.ts"
+import { extendEvery } from "../Claims.ts"
 import type { DbError } from "../Db.ts"
 import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
@@ -12,6 +12,9 @@ import { type ClaimedPurge, type Counts, PurgeRows } from "./PurgeRows.ts"
 
 /** After this time a run lets the next due purge have its turn, and resumes later. */
 const slice = Duration.seconds(20)
+
+/** Tombstones that are removed at once. */
+const tombstonesAtOnce = 500
 
 /** By then all nodes have ended their captures and released their journals. A purge is not done earlier. */
 const settleTime = Duration.seconds(5)
@@ -65,9 +68,8 @@ export const make = Effect.gen(function* () {
   })
 
   const eraseTombstones = Effect.fnUntraced(function* (purge: ClaimedPurge, prefix: string) {
-    let removed = Claims.maxClaimed
-    while (removed === Claims.maxClaimed)
-      removed = yield* recordCount(purge, "tombstones", deletion.forget(prefix, Claims.maxClaimed))
+    const batch = recordCount(purge, "tombstones", deletion.removeUnder(prefix, tombstonesAtOnce))
+    yield* Effect.repeat(batch, { while: (removed) => removed === tombstonesAtOnce })
   })
 
   /** Deletes everything once, until the time slice ends. Returns the pause before the next pass; none if nothing was found. */
@@ -118,7 +120,7 @@ export const make = Effect.gen(function* () {
     rows.extend(purge).pipe(
       // The database may answer the next time, before the lease ends.
       Effect.catchTag(["DbUnavailable", "DbTimeout", "DbBusy"], () => Effect.void),
-      Effect.delay(Claims.extendEvery),
+      Effect.delay(extendEvery),
       Effect.forever
     )
 

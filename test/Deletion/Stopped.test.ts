@@ -41,7 +41,7 @@ layer(DeletionOnly.layer, { excludeTestServices: true })("A node that stood stil
       const [after] = yield* by(stalled.pid)
       assert.isAtMost(
         (after?.n ?? NaN) - (before?.n ?? NaN),
-        Sweep.window + 1,
+        Sweep.concurrency + 1,
         "deletions that had begun, and the last one"
       )
       assert.deepStrictEqual(yield* claimed, held)

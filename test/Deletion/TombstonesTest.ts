@@ -74,14 +74,14 @@ export const suite = <R>(
         const { rows, token } = yield* claimed
         const id = rows[0]?.id ?? ""
         assert.strictEqual(yield* tombstones.cancel([object("begun")]), 0)
-        assert.isFalse(yield* tombstones.discard(id))
+        assert.isFalse(yield* tombstones.cancelById(id))
         assert.isFalse(yield* tombstones.retry(id))
         yield* tombstones.fail(token, [{ id, error: "no" }])
         assert.isTrue(yield* tombstones.retry(id))
         assert.strictEqual((yield* claimed).rows[0]?.attempts, 0)
         yield* schedule([object("begun")], hour)
-        assert.isTrue(yield* tombstones.discard(id))
-        assert.isFalse(yield* tombstones.discard(id))
+        assert.isTrue(yield* tombstones.cancelById(id))
+        assert.isFalse(yield* tombstones.cancelById(id))
         assert.isFalse(yield* tombstones.retry("0"))
       })
     )

@@ -154,14 +154,16 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
   it.effect("removes the tombstones of what it deletes, and no others", () =>
     Effect.gen(function* () {
       const deletion = yield* Deletion
-      const [own, other] = ["chunks/mary/c/1", "chunks/mary/c0/1"]
+      const other = "chunks/mary/c0/1"
+      // More than one batch.
+      const own = Array.from({ length: 1_001 }, (_, n) => `chunks/mary/c/${n}`)
       yield* conversation("mary")
       yield* deletion.schedule(
-        [own, other].map((key) => ({ key, generation: "1", uid: "mary" })),
+        [...own, other].map((key) => ({ key, generation: "1", uid: "mary" })),
         { after: Duration.hours(1) }
       )
       const id = yield* request("mary", "c")
-      assert.strictEqual((yield* run(id)).counts.tombstones, 1)
+      assert.strictEqual((yield* run(id)).counts.tombstones, 1_001)
       const { tombstones } = yield* deletion.list({ state: "pending", uid: "mary", limit: 10 })
       assert.deepStrictEqual(
         tombstones.map(({ key }) => key),

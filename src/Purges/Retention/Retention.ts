@@ -1,4 +1,4 @@
-/** Requests the purge of conversations that ended long ago. */
+/** Requests purges of conversations whose retention has ended. */
 import { Context, Duration, Effect, Layer, Metric, Option } from "effect"
 import { type DbError } from "../../Db.ts"
 import { Purges } from "../../Purges.ts"
@@ -7,10 +7,10 @@ import { RetentionConfig } from "./RetentionConfig.ts"
 import { RetentionRows } from "./RetentionRows.ts"
 import type { StorageRefused, StorageUnavailable } from "../../Storage.ts"
 
-/** `more`: further users follow. `round`: all users were checked. `full`: enough purges wait. */
+/** `more`: further users follow. `round`: all users were checked. `full`: `maxStarted` purges are in progress. */
 export type Swept = "more" | "round" | "full"
 
-/** Purges in progress up to which further ones are requested, so that those that people request soon have their turn. */
+/** At this number of purges in progress no further ones are requested, so that purges on request soon have their turn. */
 const maxStarted = 32
 
 /** Users that a sweep checks. */
@@ -19,7 +19,7 @@ const usersAtOnce = 100
 export class Retention extends Context.Service<
   Retention,
   {
-    /** Requests purges of the conversations of the next users that have been kept long enough. */
+    /** Requests purges for the next users. */
     readonly sweep: Effect.Effect<Swept, DbError | StorageUnavailable | StorageRefused>
   }
 >()("spillway/Purges/Retention/Retention") {
@@ -30,7 +30,7 @@ export class Retention extends Context.Service<
 }
 
 const expired = Metric.counter("spillway_retention_purges_total", {
-  description: "Conversations whose purge this node has requested because they were kept long enough",
+  description: "Purges of conversations that this node has requested because their retention has ended",
   incremental: true
 })
 

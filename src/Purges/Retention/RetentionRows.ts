@@ -1,4 +1,4 @@
-/** Conversations that have been kept long enough, by user. */
+/** Conversations whose retention has ended, by user. */
 import { Context, Effect, Layer, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
@@ -11,7 +11,7 @@ export interface Query {
   /** Only users with later ids. */
   readonly after: string
   readonly users: number
-  /** Conversations of a user, those that ended first. */
+  /** Most conversations of a user, those that ended first. */
   readonly each: number
   /** For users without a setting of their own; 0 for ever. */
   readonly defaultDays: number
@@ -20,9 +20,9 @@ export interface Query {
 export class RetentionRows extends Context.Service<
   RetentionRows,
   {
-    /** The next `users` users in order of their ids, without those conversations whose purge is requested. */
+    /** The next `users` users in order of their ids. Leaves out conversations with an unfinished purge. */
     expired(query: Query): Effect.Effect<ReadonlyArray<ExpiredOfUser>, DbError>
-    /** Purges that have started, run or are retried; counted to `limit`. */
+    /** Purges that have started and are not over or dead; counted to `limit`. */
     started(limit: number): Effect.Effect<number, DbError>
   }
 >()("spillway/Purges/Retention/RetentionRows") {

@@ -38,13 +38,13 @@ export class Orphans extends Context.Service<
   Orphans,
   {
     readonly age: Duration.Duration
-    /** Tells the store and the database from others. */
+    /** Names that tell the store and the database from others. */
     readonly place: Effect.Effect<{ readonly store: string; readonly database: string }, DbError>
     /** An estimate of the number of rows that all pages have. */
     readonly estimate: Effect.Effect<number, DbError>
-    /** Objects and rows with later keys. `before` is the time before which orphans were created. */
+    /** Objects and rows with later keys. Orphans are those created `before` this time. */
     page(after: string, before: DateTime.Utc): Effect.Effect<OrphansPage, Failure>
-    /** Removes those of at most some hundred orphans that still have no row, and returns how many. Repeating it is harmless. */
+    /** Removes those of up to a few hundred orphans that still have no row, and returns how many. Repeating it is harmless. */
     remove(orphans: ReadonlyArray<Pick<Orphan, "key" | "generation">>): Effect.Effect<number, Failure>
   }
 >()("spillway/Recording/Orphans/Orphans") {
@@ -57,7 +57,7 @@ export class Orphans extends Context.Service<
 }
 
 /** Removals at once. */
-const window = 8
+const concurrency = 8
 
 const isOther = (key: string): boolean => {
   const [first, second, ...rest] = key.split("/")
@@ -112,7 +112,7 @@ const make = Effect.fnUntraced(function* ({ pageSize }: { readonly pageSize: num
     const known = yield* rows.known(orphans.map(({ key }) => key))
     const doomed = orphans.filter(({ key }) => !known.has(key) && Option.isSome(ObjectName.parse(key)))
     yield* Effect.forEach(doomed, ({ generation, key }) => storage.remove(key, { generation }), {
-      concurrency: window,
+      concurrency,
       discard: true
     })
     return doomed.length

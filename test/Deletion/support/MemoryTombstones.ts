@@ -58,7 +58,7 @@ const make = Effect.gen(function* () {
         }),
         committed
       ),
-    forget: (prefix, limit) =>
+    removeUnder: (prefix, limit) =>
       Effect.sync(() => {
         const found = [...rows.values()].filter(({ key }) => key.startsWith(prefix)).slice(0, limit)
         for (const row of found) rows.delete(nameOf(row))
@@ -140,7 +140,7 @@ const make = Effect.gen(function* () {
       }),
     retry: (id) =>
       again(id, (row) => Object.assign(row, { due: now(), died: undefined, attempts: 0, token: undefined })),
-    discard: (id) => again(id, (row) => rows.delete(nameOf(row))),
+    cancelById: (id) => again(id, (row) => rows.delete(nameOf(row))),
     backlog: Effect.sync(() => {
       const pending = inOrder(({ due }) => due)
       const due = pending.filter((row) => (row.due ?? 0) <= now())
