@@ -116,6 +116,7 @@ const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChu
         { id: head.id, start: head.start, offset: piece.chunkOffset }
       )
       chunk.state = "waiting"
+      chunk.mayBeStored = true
       chunks.push(chunk)
     }
     chunk.addExtent(piece.extent)

@@ -100,8 +100,11 @@ const make = Effect.gen(function* () {
     const wasPurged = conversation.isPurged
     conversation.purgedBefore = isRunning || chunks.length > 0 ? end : 0
     if (isRunning || isOlder) conversation.writer?.purged()
-    for (const chunk of chunks) if (chunk.state === "waiting" || chunk.state === "queued") yield* live.release(chunk)
-    // Others are released by the capture or the upload that has them. Until then nothing else is recorded: it would be
+    for (const chunk of chunks) {
+      const isIdle = chunk.state === "waiting" || chunk.state === "queued"
+      if (isIdle && !chunk.mayBeStored) yield* live.release(chunk)
+    }
+    // Others are released by the capture that has them, or by an upload, which removes their objects. Until then nothing else is recorded: it would be
     // compared with purged audio. What was recorded after the purge stays.
     conversation.purgedBefore = isRunning || [...conversation.chunks].some(({ knownAt }) => knownAt < end) ? end : 0
     // A capture would record on without acknowledgements: nothing loads the conversation again.

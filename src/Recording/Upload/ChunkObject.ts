@@ -1,11 +1,11 @@
-/** Puts the object of a chunk. Its audio is in memory only until the store has it. */
+/** Puts the object of a chunk, and finds it again. The audio is in memory only until the store has it. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Stream } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { Peaks } from "../../Audio.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, EncryptedRecords } from "../../Encryption.ts"
-import { type ObjectChecksum, encryptedKey } from "../Chunk.ts"
+import { type ObjectChecksum, encryptedKey, objectKey } from "../Chunk.ts"
 import { Journal } from "../Journal/Journal.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 
@@ -29,6 +29,7 @@ export const make = Effect.gen(function* () {
   const protection = yield* Protection
   const { write: storageWrite } = yield* StorageBulkheads
   const journal = yield* Journal
+  const isEncrypted = protection.level === "enhanced"
   const buffers: Array<ArrayBuffer> = []
   const takeBuffer = (bytes: number): ArrayBuffer => {
     const index = buffers.findIndex(({ byteLength }) => byteLength >= bytes)
@@ -95,11 +96,34 @@ export const make = Effect.gen(function* () {
       )
   }
 
-  return Effect.fnUntraced(function* (chunk: JournalChunk) {
+  const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
     const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
-    const body = protection.level === "enhanced" ? yield* protection.encrypt(chunk.uid, audio) : audio
+    const body = isEncrypted ? yield* protection.encrypt(chunk.uid, audio) : audio
+    chunk.mayBeStored = true
     const object = { ...(yield* put(chunk, audio, body)), peaks: peaksFor(chunk, audio) }
     returnBuffer(audio.buffer)
     return object
   })
+
+  /** The key of the object that an earlier `store` may have left. */
+  const find = Effect.fnUntraced(function* (chunk: JournalChunk) {
+    let audio: Uint8Array | undefined
+    for (let attempt = chunk.nameAttempts; attempt < chunk.nameAttempts + namesAtOnce; attempt++) {
+      const name = objectKey(chunk, attempt)
+      const key = isEncrypted ? encryptedKey(name) : name
+      const head = yield* storage.head(key).pipe(
+        storageWrite.run(chunk.uid),
+        Effect.catchTag("ObjectNotFound", () => Effect.succeed(undefined))
+      )
+      if (head === undefined) return undefined
+      audio ??= yield* journal.read(chunk, 0, chunk.durable)
+      const isSame = isEncrypted
+        ? (yield* existing(chunk, key, audio)) !== undefined
+        : head.size === audio.length && head.crc32c === crc32c(audio)
+      if (isSame) return key
+    }
+    return undefined
+  })
+
+  return { store, find }
 })

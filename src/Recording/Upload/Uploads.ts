@@ -75,7 +75,7 @@ interface Active {
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const { write: storageWrite } = yield* StorageBulkheads
-  const putObject = yield* ChunkObject.make
+  const chunkObject = yield* ChunkObject.make
   const rows = yield* ChunkRows
   const journal = yield* Journal
   const live = yield* LiveConversations
@@ -121,13 +121,8 @@ const make = Effect.gen(function* () {
     yield* Metric.update(failedUploads, 1)
   })
 
-  const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {
-    if (chunk.state !== "queued") return
-    if (live.get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true) return yield* live.release(chunk)
-    chunk.state = "uploading"
-    const own: Active = { chunk, done: Deferred.makeUnsafe() }
-    active.add(own)
-    yield* putObject(chunk).pipe(
+  const store = (chunk: JournalChunk) =>
+    chunkObject.store(chunk).pipe(
       Effect.tap(() => untilInOrder(chunk)),
       Effect.flatMap((stored) =>
         rows.insertStored(chunk, stored).pipe(
@@ -135,7 +130,23 @@ const make = Effect.gen(function* () {
           Effect.andThen(Metric.update(storedChunks, 1)),
           Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored.key)))
         )
-      ),
+      )
+    )
+
+  /** The purge may have ended between an earlier put of the object and its row, and nothing else finds the object. */
+  const unstore = Effect.fnUntraced(function* (chunk: JournalChunk) {
+    const key = yield* chunkObject.find(chunk)
+    if (key !== undefined) yield* storageWrite.run(chunk.uid)(purges.removeObject(chunk, key))
+  })
+
+  const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {
+    if (chunk.state !== "queued") return
+    const isPurged = live.get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true
+    if (isPurged && !chunk.mayBeStored) return yield* live.release(chunk)
+    chunk.state = "uploading"
+    const own: Active = { chunk, done: Deferred.makeUnsafe() }
+    active.add(own)
+    yield* (isPurged ? unstore(chunk) : store(chunk)).pipe(
       Effect.timeout(config.uploadDeadline),
       Effect.andThen(live.release(chunk)),
       DurationHistogram.track(uploadSeconds),

@@ -5,6 +5,7 @@ import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { Recording } from "../../../src/Recording.ts"
 import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
+import type { StorageUnavailable } from "../../../src/Storage.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 import {
   epoch,
@@ -19,7 +20,8 @@ import {
   rate,
   record,
   rowCount,
-  sweep
+  sweep,
+  unavailable
 } from "../support/StoringNode.ts"
 import { ramp } from "../support/TestNode.ts"
 
@@ -64,6 +66,50 @@ describe("A node", () => {
       }).pipe(Effect.provide(node(yield* temporaryDirectory, { put })))
     }).pipe(inWorld)
   )
+
+  it.effect(
+    "removes the object of a late upload when the store can, though the purge is done and it could not at first",
+    () =>
+      Effect.gen(function* () {
+        const { begun, gate, put } = yield* held
+        let isDown = true
+        const remove = <A, E>(removal: Effect.Effect<A, E>): Effect.Effect<A, E | StorageUnavailable> =>
+          Effect.suspend((): Effect.Effect<A, E | StorageUnavailable> => (isDown ? unavailable : removal))
+        yield* Effect.gen(function* () {
+          yield* record(rate)
+          yield* Deferred.await(begun)
+          yield* purge("c", true)
+          yield* Deferred.succeed(gate, undefined)
+          yield* idle
+          yield* check
+          assert.strictEqual((yield* objects).length, 1)
+          isDown = false
+          yield* Effect.andThen(sweep, check)
+          assert.deepStrictEqual([yield* objects, yield* rowCount, yield* liveChunks], [[], 0, 0])
+        }).pipe(Effect.provide(node(yield* temporaryDirectory, { put, remove })))
+      }).pipe(inWorld)
+  )
+
+  for (const level of ["standard", "enhanced"] as const)
+    it.effect(`removes, at its next start, the ${level} object of an upload that a kill ended before its row`, () =>
+      Effect.gen(function* () {
+        const dataDir = yield* temporaryDirectory
+        const row = () => Effect.die("killed")
+        yield* Effect.andThen(record(rate), idle).pipe(Effect.provide(node(dataDir, { row, level })))
+        assert.strictEqual((yield* objects).length, 1)
+        yield* purge("c", true)
+        let isDown = true
+        const journalRead = <A, E>(read: Effect.Effect<A, E>) =>
+          Effect.suspend(() => (isDown ? Effect.die("down") : read))
+        yield* Effect.gen(function* () {
+          yield* Effect.andThen(idle, check)
+          assert.strictEqual((yield* objects).length, 1)
+          isDown = false
+          yield* Effect.andThen(sweep, check)
+          assert.deepStrictEqual([yield* objects, yield* rowCount, yield* liveChunks], [[], 0, 0])
+        }).pipe(Effect.provide(node(dataDir, { level, journalRead })))
+      }).pipe(inWorld)
+    )
 
   it.effect("keeps the object of a late upload when the same audio was stored anew after the purge", () =>
     Effect.gen(function* () {

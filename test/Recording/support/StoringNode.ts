@@ -37,6 +37,8 @@ export interface Hooks {
     body: NewObject["body"]
   ) => Effect.Effect<A, E | StorageUnavailable | ObjectConflict>
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Replaces the removal of an object. */
+  readonly remove?: <A, E>(removal: Effect.Effect<A, E>) => Effect.Effect<A, E | StorageUnavailable>
   readonly lost?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Replace the queries of a capture that enters a conversation, and that compares audio. */
   readonly enter?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
@@ -78,7 +80,8 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Storage,
     Effect.map(Storage, (storage) => ({
       ...storage,
-      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key, object.body)
+      put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key, object.body),
+      remove: (key, options) => (hooks.remove ?? ((removal) => removal))(storage.remove(key, options))
     }))
   )
   const rows = Layer.effect(
@@ -201,7 +204,7 @@ const world = Layer.mergeAll(MemoryStorage.layer, Postgres.layer, Layer.succeed(
 export const inWorld = <A, E, R>(test: Effect.Effect<A, E, R>) =>
   test.pipe(Effect.provide(Layer.fresh(world)), Effect.scoped)
 
-const unavailable = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
+export const unavailable = new StorageUnavailable({ operation: "put", bucket: "b", key: "k", cause: "down" })
 
 /** Every put fails while `state.down`; afterwards those of user `stuck`, whose keys are taken. */
 export const failing = () => {
