@@ -6,15 +6,15 @@ import * as Flags from "./Flags.ts"
 import { Screen } from "./Screen.ts"
 import { table } from "./Table.ts"
 import * as Target from "./Target.ts"
-import * as Times from "./Times.ts"
+import * as Format from "./Format.ts"
 
 /** The server lists only the latest audio files. */
 const hasMoreFiles = ({ files_next: next }: Conversations.Conversation) => next !== null && next !== undefined
 
 const row = (c: Conversations.Conversation) => [
   c.id,
-  c.started_at === null ? "" : Times.date(c.started_at),
-  Times.clock(c.captured_duration),
+  c.started_at === null ? "" : Format.date(c.started_at),
+  Format.clock(c.captured_duration),
   `${c.audio_files.length}${hasMoreFiles(c) ? "+" : ""}`,
   [c.live ? "live" : "", c.lost_seconds > 0 ? `lost ${c.lost_seconds.toFixed(1)} s` : ""].filter(Boolean).join(", ")
 ]

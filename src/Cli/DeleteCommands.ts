@@ -9,7 +9,7 @@ import * as Flags from "./Flags.ts"
 import * as Reconnect from "./Reconnect.ts"
 import { Screen } from "./Screen.ts"
 import * as Target from "./Target.ts"
-import * as Times from "./Times.ts"
+import * as Format from "./Format.ts"
 
 const Job = Schema.Struct({
   job_id: Schema.String,
@@ -41,7 +41,7 @@ const pollEvery = "500 millis"
 /** The answer was not yes. */
 class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirmed", {}) {
   override get message() {
-    return "Nothing is deleted. Confirm with yes, or give --yes."
+    return "Nothing was deleted. Confirm with yes, or use --yes."
   }
 }
 
@@ -52,16 +52,13 @@ class NotDeleted extends Schema.TaggedError<NotDeleted>()("NotDeleted", { job: S
   }
 }
 
-const numbers = new Intl.NumberFormat("en-US")
-const counted = (count: number, noun: string) => `${numbers.format(count)} ${noun}${count === 1 ? "" : "s"}`
-
-/** A day, as the server has it. */
+/** The server's bound. */
 const maxDelaySeconds = 86_400
 
 const flags = {
   yes: Flag.Boolean("yes").pipe(Flag.withDescription("Do not ask"), Flag.withDefault(false)),
   delay: Flag.Int("delay").pipe(
-    Flag.withDescription("Begin so many seconds from now, and print how to undo it; default: 0"),
+    Flag.withDescription("Start the deletion after this many seconds, and print how to undo it; default: 0"),
     Flag.withMetavar("SECONDS"),
     Flag.filter(
       (seconds) => seconds >= 0 && seconds <= maxDelaySeconds,
@@ -82,7 +79,7 @@ const confirm = Effect.fnUntraced(function* (what: string, { delay, yes }: Conse
   yield* print(what)
   if (yes) return
   yield* print(
-    delay === 0 ? "This can't be undone. Delete? Type yes:" : `Delete in ${counted(delay, "second")}? Type yes:`
+    delay === 0 ? "This can't be undone. Delete? Type yes:" : `Delete in ${Format.counted(delay, "second")}? Type yes:`
   )
   const terminal = yield* Terminal.Terminal
   const answer = yield* Effect.orElseSucceed(terminal.readLine, () => "")
@@ -94,17 +91,17 @@ const showProgress = Effect.fnUntraced(function* (job: Job) {
   const { progress } = yield* Screen
   // Rows and objects are deleted one after the other.
   const fraction = expected === 0 ? undefined : Math.min(1, (deleted.chunks + deleted.objects) / (2 * expected))
-  const what = `${counted(deleted.chunks, "chunk")}, ${counted(deleted.objects, "object")}`
+  const what = `${Format.counted(deleted.chunks, "chunk")}, ${Format.counted(deleted.objects, "object")}`
   const note =
     status === "pending"
       ? `; retried: ${last_error ?? "unknown reason"}`
       : left === 0
-        ? "; soon checked once more for what was in flight"
+        ? "; waiting to check once more for audio in flight"
         : ""
   yield* progress(fraction, what + note)
 })
 
-/** Reads the job until it has ended. The key of a purged account is deleted before the end. */
+/** Reads the job until it has ended. A purge deletes the account's keys before its end, so the server may reject this one. */
 const awaitEnd = Effect.fnUntraced(function* (target: Target.Target, requested: Job) {
   const config = yield* CliConfig
   const { result } = yield* Screen
@@ -122,32 +119,32 @@ const awaitEnd = Effect.fnUntraced(function* (target: Target.Target, requested: 
       config
     )
     if (read._tag === "None")
-      return yield* result("The account and this key are deleted. The server checks once more for what was in flight.")
+      return yield* result("The account and this key are deleted. The server checks once more for audio in flight.")
     job = read.value
   }
   if (job.status !== "done")
     return yield* new NotDeleted({ job: job.job_id, reason: job.last_error ?? `it was ${job.status}` })
   const { chunks, conversations, keys, objects } = job.deleted
   const parts = [
-    counted(conversations, "conversation"),
-    counted(chunks, "chunk"),
-    counted(objects, "object"),
-    ...(keys === 0 ? [] : [counted(keys, "key")])
+    Format.counted(conversations, "conversation"),
+    Format.counted(chunks, "chunk"),
+    Format.counted(objects, "object"),
+    ...(keys === 0 ? [] : [Format.counted(keys, "key")])
   ]
   yield* result(`Deleted: ${parts.join(", ")}. Nothing is left.`)
 })
 
-/** `what`: the start of a sentence. */
 const remove = Effect.fnUntraced(function* (target: Target.Target, path: string, what: string, delay: number) {
   const { print, result } = yield* Screen
   const job = yield* Client.json(target, HttpClientRequest.delete(path, { urlParams: { delay } }), Job)
-  if (job.finished_at !== null) return yield* result(`${what} was already deleted, ${Times.date(job.finished_at)} UTC.`)
+  if (job.finished_at !== null)
+    return yield* result(`${what} was already deleted at ${Format.date(job.finished_at)} UTC.`)
   if (delay === 0 || job.status !== "scheduled" || job.due_at === null) return yield* awaitEnd(target, job)
-  yield* result(`${what} will be deleted, ${Times.date(job.due_at)} UTC. Job ${job.job_id}.`)
+  yield* result(`${what} will be deleted at ${Format.date(job.due_at)} UTC. Job ${job.job_id}.`)
   yield* print(`Until then, undo with: ${Target.curl(target, `/v1/deletions/${job.job_id}`)} -X DELETE`)
 })
 
-/** None if the server does not know it: it may have been deleted before. */
+/** None if the server does not find it. */
 const known = <A, E extends { readonly _tag: string }, R>(read: Effect.Effect<A, E, R>) =>
   Effect.catchIf(
     Effect.asSome(read),
@@ -169,8 +166,8 @@ export const DeleteCommand = Command.make(
     const found = yield* known(Conversations.get(target, conversation))
     if (found._tag === "Some") {
       const { captured_duration: seconds, live } = found.value
-      const state = live ? ", which is recorded now: the capture ends" : ""
-      yield* confirm(`Conversation ${conversation} has ${Times.clock(seconds)} of audio${state}.`, { delay, yes })
+      const state = live ? ", and is being recorded: the capture ends" : ""
+      yield* confirm(`Conversation ${conversation} has ${Format.clock(seconds)} of audio${state}.`, { delay, yes })
     }
     yield* remove(target, Conversations.path(conversation), `Conversation ${conversation}`, delay)
   })
@@ -185,7 +182,7 @@ export const PurgeCommand = Command.make(
     const found = yield* known(Client.json(target, HttpClientRequest.get(path), Account))
     if (found._tag === "Some") {
       const { captured_duration: seconds, conversations, keys } = found.value
-      const parts = `${counted(conversations, "conversation")}, ${Times.clock(seconds)} of audio and ${counted(keys, "key")}`
+      const parts = `${Format.counted(conversations, "conversation")}, ${Format.clock(seconds)} of audio and ${Format.counted(keys, "key")}`
       yield* confirm(`User ${uid} has ${parts}.`, { delay, yes })
     }
     yield* remove(target, path, `User ${uid}`, delay)

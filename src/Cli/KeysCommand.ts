@@ -7,7 +7,7 @@ import * as Client from "./Client.ts"
 import * as Flags from "./Flags.ts"
 import { table } from "./Table.ts"
 import * as Target from "./Target.ts"
-import * as Times from "./Times.ts"
+import * as Format from "./Format.ts"
 
 const stored = {
   id: Schema.String,
@@ -55,8 +55,8 @@ const list = Command.make(
       key.id,
       key.uid,
       key.scopes.join(", "),
-      Times.date(key.created_at),
-      key.expires_at === null ? "never" : Times.date(key.expires_at)
+      Format.date(key.created_at),
+      key.expires_at === null ? "never" : Format.date(key.expires_at)
     ])
     yield* Console.log(table(["ID", "USER", "SCOPES", "CREATED (UTC)", "EXPIRES (UTC)"], rows))
   })

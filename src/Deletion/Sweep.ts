@@ -11,10 +11,7 @@ export const concurrency = 8
 /** A deletion that takes longer has failed. */
 const deleteTimeout = Duration.seconds(30)
 
-/**
- * Batches that are claimed and have unwritten results; at the bound the next sweep waits. A deletion that hangs keeps its batch
- * open, so there are two more than deletions.
- */
+/** Batches with unwritten results; at the bound the next sweep waits. Each deletion can hang and hold one, so two are left. */
 const maxBatches = concurrency + 2
 
 /** Failures are logged at most once in this time; the metric counts all of them. */

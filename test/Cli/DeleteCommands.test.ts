@@ -41,14 +41,14 @@ it("deletes a conversation after a yes, says what is gone, and when it was alrea
     const kept = await run(["delete", "talk"], key, answer)
     assert.deepStrictEqual([kept.code, kept.out], [1, ""])
     assert.include(kept.err, "Conversation talk has 0:01 of audio")
-    assert.include(kept.err, "Nothing is deleted. Confirm with yes, or give --yes.")
+    assert.include(kept.err, "Nothing was deleted. Confirm with yes, or use --yes.")
   }
   const gone = await run(["delete", "talk"], key, "yes")
   assert.strictEqual(gone.code, 0)
   assert.match(gone.out, /^Deleted: 1 conversation, \d chunks?, \d objects?\. Nothing is left\.\n$/)
   const again = await run(["delete", "talk", "--yes"], key)
   assert.deepStrictEqual([again.code, again.err], [0, ""])
-  assert.match(again.out, /^Conversation talk was already deleted, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n$/)
+  assert.match(again.out, /^Conversation talk was already deleted at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n$/)
   const unknown = await run(["delete", "none", "--yes"], key)
   assert.deepStrictEqual([unknown.code, unknown.out], [1, ""])
   assert.include(unknown.err, "There is no conversation with this id.")
@@ -64,7 +64,7 @@ it("deletes a user's conversation with an admin's key, after a delay in which th
   const later = await run(args, server.key, "yes")
   assert.strictEqual(later.code, 0)
   assert.include(later.err, "Conversation talk has 0:01 of audio.\nDelete in 3,600 seconds? Type yes:\n")
-  assert.match(later.out, /^Conversation talk will be deleted, [-\d]{10} [:\d]{8} UTC\. Job [-\da-f]{36}\.\n$/)
+  assert.match(later.out, /^Conversation talk will be deleted at [-\d]{10} [:\d]{8} UTC\. Job [-\da-f]{36}\.\n$/)
   const [, undo = ""] = /undo with: (curl .*)/.exec(later.err) ?? []
   const shell = spawnSync("sh", ["-c", `${undo} -s`], {
     encoding: "utf8",

@@ -8,7 +8,7 @@ import type { Destination } from "./Destination.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import type * as Target from "../Target.ts"
-import * as Times from "../Times.ts"
+import * as Format from "../Format.ts"
 
 /** Size of the WAV header. */
 const headerBytes = 44
@@ -48,7 +48,7 @@ export const run = Effect.fnUntraced(function* (options: {
 
   /** Always retried: if the audio is unreadable, the request for the rest gets that as its response. */
   const aborted = Effect.suspend(() => {
-    const clock = Times.clock(options.seconds * Math.min(1, bytes / whole))
+    const clock = Format.clock(options.seconds * Math.min(1, bytes / whole))
     return new Disconnected({ reason: `The server cut the response at byte ${bytes} (${clock})` })
   })
   const silent = new Disconnected({ reason: "The server went silent" })

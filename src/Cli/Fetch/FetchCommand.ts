@@ -9,7 +9,7 @@ import * as Flags from "../Flags.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
 import * as Target from "../Target.ts"
-import * as Times from "../Times.ts"
+import * as Format from "../Format.ts"
 
 export class NoAudio extends Schema.TaggedError<NoAudio>()("NoAudio", {
   conversation: Schema.String,
@@ -87,12 +87,12 @@ export const FetchCommand = Command.make(
           part: { number: wanted.length > 1 ? number : 1, of: wanted.length }
         })
         sum += bytes
-        if (wanted.length <= maxLines) yield* print(`${to.name}  ${Times.clock(each.duration)}  ${bytes} bytes`)
+        if (wanted.length <= maxLines) yield* print(`${to.name}  ${Format.clock(each.duration)}  ${bytes} bytes`)
       })
       yield* Effect.scoped(download)
     }
     if (wanted.length > maxLines) {
-      const clock = Times.clock(wanted.reduce((seconds, { each }) => seconds + each.duration, 0))
+      const clock = Format.clock(wanted.reduce((seconds, { each }) => seconds + each.duration, 0))
       yield* print(`${nameOf(1)} to ${nameOf(wanted.length)}  ${clock}  ${sum} bytes`)
     }
   })

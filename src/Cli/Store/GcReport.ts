@@ -1,4 +1,4 @@
-/** The report of `spillway gc`: a file of JSON, one line for each finding, read and written as a stream. */
+/** The report of `spillway gc`: a file of JSON lines, one for each finding, read and written as a stream. */
 import { Effect, FileSystem, Option, Schema, Stream } from "effect"
 import type { PlatformError, Scope } from "effect"
 import { systemReason } from "../../SystemReason.ts"
@@ -52,13 +52,13 @@ export class ReportUnusable extends Schema.TaggedError<ReportUnusable>()("Report
   }
 }
 
-/** The report does not tell what may be deleted now. */
+/** The report can't be used to delete. `reason` continues the sentence that begins with the path. */
 export class ReportRejected extends Schema.TaggedError<ReportRejected>()("ReportRejected", {
   path: Schema.String,
   reason: Schema.String
 }) {
   override get message() {
-    return `Nothing is deleted: ${this.path} ${this.reason}. Run \`spillway gc\` again, and delete by its report.`
+    return `Nothing was deleted: ${this.path} ${this.reason}. Run \`spillway gc\` again, and delete by its report.`
   }
 }
 
@@ -67,7 +67,7 @@ const unusable = (operation: ReportUnusable["operation"], path: string) => (erro
 
 export interface Writer {
   write(lines: ReadonlyArray<Line>): Effect.Effect<void, ReportUnusable>
-  /** What was written is durable when it returns. */
+  /** Makes what was written durable. */
   readonly sync: Effect.Effect<void, ReportUnusable>
 }
 

@@ -2,6 +2,7 @@
 import { DateTime, Duration, Effect, Option, Stream } from "effect"
 import { Orphans, type OrphansPage } from "../../Recording.ts"
 import { CliConfig } from "../CliConfig.ts"
+import * as Format from "../Format.ts"
 import * as Outages from "./Outages.ts"
 import { Screen } from "../Screen.ts"
 import * as GcReport from "./GcReport.ts"
@@ -9,15 +10,11 @@ import * as GcReport from "./GcReport.ts"
 /** A report is used for this long after its dry run has ended. */
 const reportLifetime = Duration.hours(1)
 
-/** Orphans whose rows are looked for at once, just before they are removed. */
+/** Orphans that are compared with the rows once more, and then removed, at once. */
 const batch = 100
 
-/** Progress by an estimate stays below this until the end. */
+/** Progress by an estimate stops here, because the end may be later. */
 const almost = 0.99
-
-const numbers = new Intl.NumberFormat("en")
-
-const counted = (count: number, one: string, many = `${one}s`) => `${numbers.format(count)} ${count === 1 ? one : many}`
 
 const size = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)
 
@@ -34,13 +31,15 @@ const linesOf = ({ damaged, missing, orphans }: OrphansPage): ReadonlyArray<GcRe
 ]
 
 const summary = (end: GcReport.End, age: Duration.Duration) => [
-  `${counted(end.objects, "object")}, ${counted(end.rows, "row")} of chunks`,
-  `${counted(end.orphans, "orphan")}, ${size(end.orphan_bytes)}: chunks without a row, older than ${Duration.format(age)}`,
-  `${counted(end.missing, "row")} without an object: this audio can't be read`,
-  ...(end.damaged > 0 ? [`${counted(end.damaged, "object")} damaged, left alone`] : []),
-  ...(end.young > 0 ? [`${counted(end.young, "younger chunk")} without a row, left to uploads`] : []),
-  ...(end.other > 0 ? [`${counted(end.other, "object")} other than chunks, left alone`] : []),
-  ...(end.foreign > 0 ? [`${counted(end.foreign, "object")} with foreign names, left alone`] : [])
+  `${Format.counted(end.objects, "object")}, ${Format.counted(end.rows, "row")} of chunks`,
+  `${Format.counted(end.orphans, "orphan")}, ${size(end.orphan_bytes)}: chunks without a row, older than ${Duration.format(age)}`,
+  `${Format.counted(end.missing, "row")} without an object: this audio can't be read`,
+  ...(end.damaged > 0 ? [`${Format.counted(end.damaged, "object")} damaged, left alone`] : []),
+  ...(end.young > 0
+    ? [`${Format.counted(end.young, "younger chunk")} without a row, which may still be committed`]
+    : []),
+  ...(end.other > 0 ? [`${Format.counted(end.other, "object")} other than chunks, left alone`] : []),
+  ...(end.foreign > 0 ? [`${Format.counted(end.foreign, "object")} with foreign names, left alone`] : [])
 ]
 
 /** Compares the store and the database, deletes nothing, and writes what it finds to `path`. */
@@ -73,7 +72,10 @@ export const dryRun = Effect.fnUntraced(
       left.foreign += found.foreign
       after = found.next
       const fraction = expected > 0 ? Math.min(almost, total.rows / expected) : undefined
-      yield* screen.progress(fraction, `${counted(total.objects, "object")}, ${counted(total.orphans, "orphan")}`)
+      yield* screen.progress(
+        fraction,
+        `${Format.counted(total.objects, "object")}, ${Format.counted(total.orphans, "orphan")}`
+      )
     }
     const end = { _tag: "end" as const, finished_at: yield* DateTime.now, ...total, ...left }
     yield* report.write([end])
@@ -87,6 +89,7 @@ export const dryRun = Effect.fnUntraced(
   (run) => Effect.scoped(run)
 )
 
+/** Why the report can't be used now. */
 const reasonAgainst = Effect.fnUntraced(function* (
   { begin, end }: Effect.Success<ReturnType<typeof GcReport.check>>,
   place: { readonly store: string; readonly database: string }
@@ -99,11 +102,13 @@ const reasonAgainst = Effect.fnUntraced(function* (
   if (begin.database !== place.database)
     return Option.some(`is of ${begin.database}, and the server's database is ${place.database}`)
   if (end.rows === 0 && end.orphans > 0)
-    return Option.some("found no row of a chunk, so its database is hardly that of the recordings")
+    return Option.some(
+      "found no row of a chunk, so it was probably made with another database than that of the recordings"
+    )
   return Option.none<string>()
 })
 
-/** Removes the orphans that the report lists, except those that have a row by now. Running it again is harmless. */
+/** Removes the orphans that the report lists, except those that have a row by now. It can be repeated. */
 export const removeAll = Effect.fnUntraced(function* (path: string) {
   const { place, remove } = yield* Orphans
   const config = yield* CliConfig
@@ -122,10 +127,11 @@ export const removeAll = Effect.fnUntraced(function* (path: string) {
       Effect.gen(function* () {
         removed += yield* retrying(remove(some))
         done += some.length
-        yield* screen.progress(done / orphans, `${numbers.format(done)} of ${counted(orphans, "orphan")}`)
+        yield* screen.progress(done / orphans, `${Format.number(done)} of ${Format.counted(orphans, "orphan")}`)
       })
     )
   )
-  yield* screen.result(`${counted(removed, "orphan")} deleted.`)
-  if (removed < done) yield* screen.result(`${counted(done - removed, "object")} have a row by now, and stay.`)
+  yield* screen.result(`${Format.counted(removed, "orphan")} deleted.`)
+  if (removed < done)
+    yield* screen.result(`${Format.counted(done - removed, "orphan")} kept: a row refers to each by now.`)
 })

@@ -1,4 +1,4 @@
-/** Commands that use the store and the database directly wait out short outages of these. */
+/** Waits out short outages of the store and the database, for commands that use them directly. */
 import { Effect } from "effect"
 import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../../Db.ts"
 import { StorageUnavailable } from "../../Storage.ts"

@@ -106,7 +106,7 @@ it.effect("writes what it found to the report, shows its progress, and deletes n
         "250 orphans, 250.0 MB: chunks without a row, older than 7d",
         "1 row without an object: this audio can't be read",
         "1 object damaged, left alone",
-        "3 younger chunks without a row, left to uploads",
+        "3 younger chunks without a row, which may still be committed",
         "2 objects other than chunks, left alone",
         "4 objects with foreign names, left alone",
         `The report is ${path}. Nothing was deleted.`,
@@ -155,7 +155,7 @@ it.effect("deletes by a report for an hour, and by none of another store or data
       const rejected = Effect.fnUntraced(function* (reason: RegExp, world: World = {}) {
         const { exit, removed } = yield* run(removeAll, path, world)
         assert.match(exit, reason)
-        assert.match(exit, /^Nothing is deleted: /)
+        assert.match(exit, /^Nothing was deleted: /)
         assert.deepStrictEqual(removed, [])
       })
       yield* rejected(/is of the bucket b, and the server's store is the bucket c/, {

@@ -1,4 +1,4 @@
-/** How the commands print times and durations. */
+/** How the commands print times, durations and counts. */
 import { DateTime } from "effect"
 
 /** `4:07`, `1:02:09`. */
@@ -12,4 +12,16 @@ export function clock(seconds: number): string {
 /** `2026-01-31 14:05:09`, UTC. */
 export function date(at: DateTime.Utc): string {
   return DateTime.formatIso(at).slice(0, 19).replace("T", " ")
+}
+
+const numbers = new Intl.NumberFormat("en")
+
+/** `1,234`. */
+export function number(count: number): string {
+  return numbers.format(count)
+}
+
+/** `1 object`, `1,234 objects`. */
+export function counted(count: number, noun: string): string {
+  return `${number(count)} ${noun}${count === 1 ? "" : "s"}`
 }
