@@ -172,15 +172,18 @@ layer(Postgres.layer, { excludeTestServices: true })("Claims", (it) => {
   )
 })
 
-layer(Postgres.layer, { excludeTestServices: true })("Claims that a commit came too late for", (it) => {
-  it.effect("finds its row within ten seconds", () =>
-    Effect.gen(function* () {
-      const { claims, sql, table } = yield* rowsDue("late", [1])
-      assert.deepStrictEqual(idsOf(yield* claims.claim(10)), ["1"])
-      yield* sql`INSERT INTO ${table} (word, due_at) VALUES ('late', now() - interval '9 seconds')`
-      assert.deepStrictEqual((yield* claims.claim(10)).rows, [])
-      yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(idsOf(yield* claims.claim(10)), ["2"])
-    }).pipe(Effect.provide(TestClock.layer()))
-  )
-})
+layer(Postgres.layer, { excludeTestServices: true })(
+  "A row that is committed after a claim has passed its place",
+  (it) => {
+    it.effect("is claimed within ten seconds", () =>
+      Effect.gen(function* () {
+        const { claims, sql, table } = yield* rowsDue("late", [1])
+        assert.deepStrictEqual(idsOf(yield* claims.claim(10)), ["1"])
+        yield* sql`INSERT INTO ${table} (word, due_at) VALUES ('late', now() - interval '9 seconds')`
+        assert.deepStrictEqual((yield* claims.claim(10)).rows, [])
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual(idsOf(yield* claims.claim(10)), ["2"])
+      }).pipe(Effect.provide(TestClock.layer()))
+    )
+  }
+)

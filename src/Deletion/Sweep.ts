@@ -105,7 +105,12 @@ export const make = Effect.gen(function* () {
       leaseEnd = at + Duration.toMillis(Claims.lease)
     })
     const report = Effect.andThen(write, extend).pipe(
-      Effect.catchCause((cause) => Effect.logWarning("results of deletions could not be written", cause))
+      Effect.catchCause((cause) =>
+        Effect.logWarning(
+          "results of deletions could not be written, these objects are deleted again after the lease",
+          cause
+        )
+      )
     )
 
     const done = Deferred.makeUnsafe<void>()

@@ -75,9 +75,11 @@ const group = HttpApiBuilder.group(
       list: Effect.fnUntraced(function* ({ query: { after, all, limit = defaultLimit } }) {
         const { uid } = yield* Principal
         if (all !== undefined) yield* requireScope("admin")
-        const found = yield* answer(purges.unfinished({ uid: all === undefined ? uid : undefined, after, limit }))
-        const next = found.length === limit ? found.at(-1)?.id : undefined
-        return { at: yield* DateTime.now, deletions: found.map(info), next: next ?? null }
+        const query = { uid: all === undefined ? uid : undefined, after, limit: limit + 1 }
+        const found = yield* answer(purges.unfinished(query))
+        const page = found.slice(0, limit)
+        const next = found.length > limit ? page.at(-1)?.id : undefined
+        return { at: yield* DateTime.now, deletions: page.map(info), next: next ?? null }
       }),
       job: Effect.fnUntraced(function* ({ params: { job } }) {
         return info(yield* jobOf(job))

@@ -21,7 +21,7 @@ export interface Counts {
   readonly keys: number
 }
 
-export const none: Counts = { conversations: 0, chunks: 0, objects: 0, bytes: 0, tombstones: 0, keys: 0 }
+const noCounts: Counts = { conversations: 0, chunks: 0, objects: 0, bytes: 0, tombstones: 0, keys: 0 }
 
 export interface Purge extends Target {
   readonly id: string
@@ -41,11 +41,10 @@ export interface Purge extends Target {
   readonly leftObjects: number | undefined
 }
 
-/** A page of purges that are not over. */
 export interface Query {
-  /** All users without it. */
+  /** Undefined: all users. */
   readonly uid: string | undefined
-  /** The purge that the page follows. One that is long over is none. */
+  /** The last purge of the previous page. Without its row, the first page is returned. */
   readonly after: string | undefined
   readonly limit: number
 }
@@ -89,7 +88,6 @@ export class PurgeRows extends Context.Service<
     cancel(id: string): Effect.Effect<boolean, DbError>
     /** From its first start on, the row is the fence. Returns how long ago that was. */
     start(purge: ClaimedPurge, expected: number): Effect.Effect<Duration.Duration, DbError | LeaseEnded>
-    /** Extends the lease from now. */
     extend(purge: ClaimedPurge): Effect.Effect<void, DbError | LeaseEnded>
     /** Runs `work` and adds what it deletes to the counts, in one transaction. Without the lease, `work` does not run. */
     record<A, E>(
@@ -216,7 +214,7 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         yield* owned(purge, sql`select 1 from purges where ${isOwned(sql, purge)} for no key update`)
         const [result, counts] = yield* work
-        const { bytes, chunks, conversations, keys, objects, tombstones } = { ...none, ...counts }
+        const { bytes, chunks, conversations, keys, objects, tombstones } = { ...noCounts, ...counts }
         yield* sql`
           update purges
           set conversations = conversations + ${String(conversations)}::bigint, chunks = chunks + ${String(chunks)}::bigint,

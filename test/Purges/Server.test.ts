@@ -226,6 +226,8 @@ it("lists the deletions of a user that are not over, in pages, and those of all 
   assert.closeTo(Date.parse(job.due_at) - Date.parse(first.body.at), 3_600_000, 60_000)
   const second = await call("GET", `/v1/deletions?limit=2&after=${b}`, key)
   assert.deepStrictEqual([idsOf(second), second.body.next], [[c], null])
+  const whole = await call("GET", "/v1/deletions?limit=3", key)
+  assert.deepStrictEqual([idsOf(whole), whole.body.next], [[a, b, c], null])
 
   // Also after one that is over, and without it.
   await call("DELETE", `/v1/deletions/${b}`, key)

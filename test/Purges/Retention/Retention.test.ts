@@ -76,7 +76,7 @@ const round = Effect.gen(function* () {
 })
 
 layer(Users.layer.pipe(Layer.provideMerge(Postgres.layer)), { excludeTestServices: true })("Retention", (it) => {
-  it.effect("requests a purge of what ended more days ago than the user, or the server, says", () =>
+  it.effect("requests purges of conversations that ended longer ago than the user, or else the server, says", () =>
     Effect.gen(function* () {
       yield* clear
       for (const uid of ["ada", "bob", "cyd", "dan"])
@@ -93,7 +93,7 @@ layer(Users.layer.pipe(Layer.provideMerge(Postgres.layer)), { excludeTestService
     })
   )
 
-  it.effect("keeps everything for ever by default, but of users who say otherwise", () =>
+  it.effect("requests no purge by default, except for users with a setting of their own", () =>
     Effect.gen(function* () {
       yield* clear
       for (const uid of ["ada", "bob", "cyd"]) yield* conversation(uid, "old", 20_000)

@@ -9,10 +9,10 @@ export interface Deletions {
   readonly backlog: Model.Backlog | undefined
   /** Objects per second, deleted by the node that answers; undefined before the second response. */
   readonly rate: number | undefined
-  /** The first ones to be given up. */
+  /** The oldest dead letters. */
   readonly dead: ReadonlyArray<Model.Deletion>
   readonly hasMore: boolean
-  /** The key may not see them. */
+  /** The key lacks the scope `admin`. */
   readonly isForbidden: boolean
   readonly message: string
 }
@@ -36,7 +36,7 @@ const maxDead = 500
 let limit = pageSize
 let previous: { readonly at: number; readonly deleted: number } | undefined
 
-/** Undefined when another node answered than before, or a restarted one. */
+/** Undefined when the count fell: another node answered, or the same one was restarted. */
 const rateOf = (deleted: number): number | undefined => {
   const now = { at: performance.now(), deleted }
   const last = previous

@@ -1,4 +1,4 @@
-/** Deletions: what is pending by due time, the rate, and dead letters to retry or to cancel. */
+/** Deletions of objects: what is pending by due time, the rate, and dead letters to retry or to keep. */
 import { useEffect } from "preact/hooks"
 import * as Deletions from "./Deletions.ts"
 import { count, date, duration } from "../Format.ts"
@@ -53,9 +53,7 @@ const DueTimes = ({ backlog }: { readonly backlog: Backlog }) => {
 }
 
 const rateOf = (rate: number | undefined) =>
-  rate === undefined
-    ? "is being measured"
-    : `${rate < 10 ? Math.round(rate * 10) / 10 : count(Math.round(rate))} per second`
+  rate === undefined ? "measuring …" : `${rate < 10 ? Math.round(rate * 10) / 10 : count(Math.round(rate))} per second`
 
 const Pace = ({ backlog, rate }: { readonly backlog: Backlog; readonly rate: number | undefined }) => {
   const { due, oldest_due_seconds: oldest } = backlog
@@ -130,7 +128,7 @@ export function DeletionsPanel() {
     void Deletions.follow(stop.signal)
     return () => stop.abort()
   }, [])
-  if (isForbidden) return <p class="hint">A key with the scope admin also sees the deletions.</p>
+  if (isForbidden) return <p class="hint">A key with the scope admin also shows the deletions of objects.</p>
   return (
     <section class="card deletions" aria-labelledby="deletions-title">
       <h3 id="deletions-title">

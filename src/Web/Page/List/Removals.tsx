@@ -14,7 +14,7 @@ import { titleOf } from "./Title.ts"
 const undoSeconds = 30
 const pollMillis = 1_000
 
-/** Most conversations that are deleted at a time. At this bound, no further one can be. */
+/** Most conversations that are deleted at a time. At the bound the buttons are disabled. */
 const maxRemovals = 50
 
 interface Removal {
@@ -23,7 +23,7 @@ interface Removal {
   readonly job: string
   /** When the deletion begins, by the page's clock. */
   readonly at: number
-  /** Why it is not complete. */
+  /** Why it has not ended. */
   readonly message: string
 }
 
@@ -94,7 +94,7 @@ const undo = async ({ job: id }: Removal): Promise<void> => {
   }
 }
 
-// What is deleted with one key is not shown with another.
+// Deletions with one key are not shown with another.
 let shownFor = session.value.key
 session.watch(() => {
   if (session.value.key === shownFor) return
