@@ -26,6 +26,9 @@ const longestBackoff = "1 hour"
 /** Longer errors are truncated. */
 const maxErrorLength = 500
 
+/** PostgreSQL stores no NUL character in text. */
+const storableError = (error: string) => error.slice(0, maxErrorLength).replaceAll("\0", "\uFFFD")
+
 /**
  * A claim begins where the last one ended, so that it passes no dead index entries that a long transaction keeps from vacuum,
  * but at least this long before now: time to commit a row.
@@ -188,7 +191,7 @@ export const make = Effect.fnUntraced(function* <Columns>(
             dead_at = CASE WHEN t.attempts + 1 >= ${maxAttempts} THEN now() END
         FROM unnest(
           ${failures.map(({ id }) => id)}::${sql.literal(idType)}[],
-          ${failures.map(({ error }) => error.slice(0, maxErrorLength))}::text[]
+          ${failures.map(({ error }) => storableError(error))}::text[]
         ) AS f(id, error)
         WHERE t.id = f.id AND t.id = ANY(${failures.map(({ id }) => id)}::${sql.literal(idType)}[]) AND t.token = ${token}::uuid
         RETURNING t.dead_at IS NOT NULL AS dead`.pipe(

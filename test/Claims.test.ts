@@ -123,6 +123,20 @@ layer(Postgres.layer, { excludeTestServices: true })("Claims", (it) => {
     })
   )
 
+  it.effect("writes a failure of each row, whatever characters its error has", () =>
+    Effect.gen(function* () {
+      const { claims, sql, table } = yield* rowsDue("odd", [10, 9])
+      const { token } = yield* claims.claim(10)
+      const failures = [
+        { id: "1", error: "a\u0000b" },
+        { id: "2", error: `${"x".repeat(499)}😀` }
+      ]
+      assert.deepStrictEqual(yield* claims.fail(token, failures), { retried: 2, dead: 0 })
+      const rows = yield* sql`SELECT last_error FROM ${table} ORDER BY id`
+      assert.deepStrictEqual(rows[0], { last_error: "a\uFFFDb" })
+    })
+  )
+
   it.effect("keeps a completed row with the assignments of its table", () =>
     Effect.gen(function* () {
       const { claims, sql, table } = yield* rowsDue("kept", [10], { completion: "finished_at = now()" })

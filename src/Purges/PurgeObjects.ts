@@ -1,5 +1,5 @@
 /** Removes the objects of purges from the store, a page at a time. */
-import { Clock, Duration, Effect, Metric, Option, Semaphore } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Metric, Option, Semaphore } from "effect"
 import { StorageBulkheads } from "../Bulkhead.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { type ClaimedPurge, PurgeRows } from "./PurgeRows.ts"
@@ -27,6 +27,8 @@ export interface Emptied {
   readonly reason: string | undefined
 }
 
+const messageOf = (cause: Cause.Cause<unknown>): string => Cause.prettyErrors(cause)[0]?.message ?? "interrupted"
+
 export const make = Effect.gen(function* () {
   const rows = yield* PurgeRows
   const storage = yield* Storage
@@ -37,7 +39,7 @@ export const make = Effect.gen(function* () {
 
   const remove = ({ generation, key }: ObjectHead, uid: string) =>
     permits.withPermits(1)(
-      storage.remove(key, { generation }).pipe(storageWrite.run(uid), Effect.timeout(removeTimeout), Effect.result)
+      storage.remove(key, { generation }).pipe(storageWrite.run(uid), Effect.timeout(removeTimeout), Effect.exit)
     )
 
   /** The generation spares an object that is recorded under the same key after the purge. */
@@ -45,12 +47,12 @@ export const make = Effect.gen(function* () {
     // The lease holds after the listing, so the purge was not done before its end: it has nothing that was recorded later.
     yield* rows.extend(purge)
     const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid), { concurrency })
+    const failed = results.filter(Exit.isFailure)
     const removed = objects.filter((_, n) => results[n]?._tag === "Success")
     const bytes = removed.reduce((sum, { size }) => sum + size, 0)
     yield* rows.record(purge, Effect.succeed([undefined, { objects: removed.length, bytes }] as const))
     yield* Metric.update(purgedObjects, removed.length)
-    const failed = results.find((result) => result._tag === "Failure")
-    return { failed: objects.length - removed.length, reason: failed?.failure.message }
+    return { failed: failed.length, reason: failed[0] === undefined ? undefined : messageOf(failed[0].cause) }
   })
 
   /** A page, or none if the store refuses to list a damaged object, which is removed instead. */

@@ -22,15 +22,18 @@ const settleTime = Duration.seconds(5)
 /** Pause after keys were deleted, before the last pass: nodes cache a key for 10 seconds, in which it still records. */
 const keysSettleTime = Duration.seconds(15)
 
-/** Objects could not be removed. */
+/** Pause before the next pass lists what this one has removed: a listing may lag. */
+const provePause = Duration.seconds(1)
+
+/** Objects could not be removed. `reason` is of the first. */
 class ObjectsLeft extends Schema.TaggedError<ObjectsLeft>()("ObjectsLeft", {
   objects: Schema.Int,
-  prefix: Schema.String,
+  prefixes: Schema.Array(Schema.String),
   reason: Schema.UndefinedOr(Schema.String)
 }) {
   override get message() {
     const left = this.objects === 1 ? "1 object is" : `${this.objects} objects are`
-    return `${left} left under ${this.prefix}${this.reason === undefined ? "" : `: ${this.reason}`}`
+    return `${left} left under ${this.prefixes.join(", ")}${this.reason === undefined ? "" : `: ${this.reason}`}`
   }
 }
 
@@ -72,26 +75,44 @@ export const make = Effect.gen(function* () {
     yield* Effect.repeat(batch, { while: (removed) => removed === tombstonesAtOnce })
   })
 
-  /** Deletes everything once, until the time slice ends. Returns the pause before the next pass; none if nothing was found. */
+  const removeAccount = Effect.fnUntraced(function* (purge: ClaimedPurge) {
+    if (purge.conversation !== undefined) return 0
+    yield* users.removeSettings(purge.uid)
+    return yield* recordCount(purge, "keys", keys.removeOf(purge.uid))
+  })
+
+  /** A prefix that can't be listed counts as one object. */
+  const empty = (purge: ClaimedPurge, prefix: string, until: number) =>
+    objects
+      .empty(purge, prefix, until)
+      .pipe(
+        Effect.catchTag("StorageRefused", ({ message }) => Effect.succeed({ found: 1, failed: 1, reason: message }))
+      )
+
+  /** Deletes what it can once, until the time slice ends. Returns the pause before the next pass; none if nothing was found. */
   const pass = Effect.fnUntraced(function* (purge: ClaimedPurge, until: number) {
     yield* eraseRows(purge, until)
     let found = 0
+    let left: ObjectsLeft | undefined
     for (const prefix of Prefixes.of(purge)) {
       yield* eraseTombstones(purge, prefix)
-      const emptied = yield* objects.empty(purge, prefix, until)
+      const emptied = yield* empty(purge, prefix, until)
       found += emptied.found
-      if (emptied.failed > 0) {
-        yield* rows.setLeft(purge, emptied.failed)
-        return yield* new ObjectsLeft({ objects: emptied.failed, prefix, reason: emptied.reason })
-      }
-      if (now() >= until) return Option.some(Duration.zero)
+      if (emptied.failed > 0)
+        left = new ObjectsLeft({
+          objects: emptied.failed + (left?.objects ?? 0),
+          prefixes: [...(left?.prefixes ?? []), prefix],
+          reason: left === undefined ? emptied.reason : left.reason
+        })
+      if (now() >= until) break
     }
-    const again = found === 0 ? Option.none<Duration.Duration>() : Option.some(Duration.zero)
-    yield* rows.setLeft(purge, 0)
-    if (purge.conversation !== undefined) return again
-    yield* users.removeSettings(purge.uid)
-    const removed = yield* recordCount(purge, "keys", keys.removeOf(purge.uid))
-    return removed === 0 ? again : Option.some(keysSettleTime)
+    const isEnded = now() >= until
+    if (isEnded && left === undefined) return Option.some(Duration.zero)
+    yield* rows.setLeft(purge, left?.objects ?? 0)
+    const removed = isEnded ? 0 : yield* removeAccount(purge)
+    if (left !== undefined) return yield* left
+    if (removed > 0) return Option.some(keysSettleTime)
+    return found === 0 ? Option.none<Duration.Duration>() : Option.some(provePause)
   })
 
   const work = Effect.fnUntraced(function* (purge: ClaimedPurge) {
@@ -135,8 +156,12 @@ export const make = Effect.gen(function* () {
 
   return (purge: ClaimedPurge): Effect.Effect<Outcome, DbError> =>
     Effect.raceFirst(work(purge), keepLease(purge)).pipe(
-      Effect.catchTag(["ObjectsLeft", "StorageUnavailable", "StorageRefused", "Saturated"], ({ message }) =>
-        fail(purge, message)
+      Effect.catchTag(["ObjectsLeft", "StorageUnavailable", "Saturated"], ({ message }) => fail(purge, message)),
+      Effect.catchDefect((defect) =>
+        Effect.andThen(
+          Effect.logError("a purge has ended with a defect", defect),
+          fail(purge, defect instanceof Error ? defect.message : String(defect))
+        )
       ),
       Effect.catchTag("LeaseEnded", () => Effect.succeed("lost" as const))
     )

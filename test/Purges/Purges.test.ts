@@ -58,7 +58,10 @@ const world = Purges.layer.pipe(
       captures: () => [],
       uploads: () => assert.fail("not used")
     }),
-    Layer.mock(Keys, { countOf: () => Effect.succeed(1), removeOf: () => Effect.succeed(0) })
+    Layer.mock(Keys, {
+      countOf: () => Effect.succeed(1),
+      removeOf: (uid) => Effect.succeed(uid === "max" ? 2 : 0)
+    })
   ]),
   Layer.provideMerge(storage),
   Layer.provideMerge(Layer.merge(Postgres.layer, hooks)),
@@ -115,6 +118,63 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
       const done = yield* run(id)
       assert.deepStrictEqual([done.state, done.leftObjects, done.counts.objects], ["done", 0, 2])
       assert.deepStrictEqual(yield* keysUnder("chunks/ada/"), ["chunks/ada/cc/3.000.batch.bin"])
+    })
+  )
+
+  it.effect("of an account deletes everything else, keys included, while some objects can't be removed", () =>
+    Effect.gen(function* () {
+      const { remove } = yield* Hooks
+      const kept = ["chunks/max/c/1.000.batch.bin", "syncing/max/1.bin"]
+      const gone = ["chunks/max/c/2.000.batch.bin", "merged/max/c/1.wav", "max/people_profiles/p/1.wav"]
+      yield* Effect.forEach([...kept, ...gone], put)
+      yield* Ref.set(remove, (key) =>
+        kept.includes(key)
+          ? new StorageRefused({ operation: "remove", bucket: "memory", key, reason: "locked" })
+          : Effect.void
+      )
+      const id = yield* request("max", undefined)
+      const { counts, lastError, leftObjects, state } = yield* run(id)
+      assert.deepStrictEqual([state, leftObjects, counts.objects, counts.keys], ["pending", 2, 3, 2])
+      assert.match(lastError ?? "", /^2 objects are left under chunks\/max\/, syncing\/max\/: .*locked$/)
+      yield* Ref.set(remove, () => Effect.void)
+    })
+  )
+
+  it.effect("counts a defect of the store as a failure of the one object, or of the listing", () =>
+    Effect.gen(function* () {
+      const { listed, remove } = yield* Hooks
+      yield* conversation("dora")
+      yield* put("chunks/dora/c/1.000.batch.bin")
+      yield* put("chunks/dora/c/2.000.batch.bin")
+      yield* Ref.set(remove, (key) => (key.includes("/1.000") ? Effect.die(new Error("broken\0")) : Effect.void))
+      const id = yield* request("dora", "c")
+      const pending = yield* run(id)
+      assert.deepStrictEqual([pending.state, pending.leftObjects, pending.counts.objects], ["pending", 1, 1])
+      yield* Ref.set(remove, () => Effect.void)
+      yield* Ref.set(listed, () => Effect.die(new Error("broken listing")))
+      const unlisted = yield* run(id)
+      assert.deepStrictEqual([unlisted.state, unlisted.attempts], ["pending", 2])
+      assert.match(unlisted.lastError ?? "", /broken listing/)
+      yield* Ref.set(listed, () => Effect.void)
+      yield* run(id)
+      assert.strictEqual((yield* run(id)).state, "done")
+    })
+  )
+
+  it.effect("pauses before it lists again what it has removed", () =>
+    Effect.gen(function* () {
+      const { listed } = yield* Hooks
+      yield* conversation("liam")
+      yield* put("chunks/liam/c/1.000.batch.bin")
+      const id = yield* request("liam", "c")
+      // A store whose listing lags behind: each pass finds the object again.
+      const again = put("chunks/liam/c/1.000.batch.bin").pipe(Effect.provideService(Storage, yield* Storage))
+      yield* Ref.set(listed, () => Effect.orDie(Effect.asVoid(again)))
+      yield* run(id)
+      const running = yield* run(id)
+      yield* Ref.set(listed, () => Effect.void)
+      assert.strictEqual(running.state, "running")
+      assert.isAbove(running.dueAt?.getTime() ?? 0, Date.now() + 500)
     })
   )
 

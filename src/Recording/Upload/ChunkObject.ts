@@ -105,7 +105,6 @@ export const make = Effect.gen(function* () {
     return object
   })
 
-  /** The key of the object that an earlier `store` may have left. */
   const find = Effect.fnUntraced(function* (chunk: JournalChunk) {
     let audio: Uint8Array | undefined
     for (let attempt = chunk.nameAttempts; attempt < chunk.nameAttempts + namesAtOnce; attempt++) {
