@@ -52,3 +52,31 @@ it("deletes a conversation after a time in which that can be undone", async () =
   assert.deepStrictEqual(broken, [])
   await context.close()
 })
+
+it("undoes a deletion that was requested before the page was loaded, and shows one that begins elsewhere", async () => {
+  await streamAt(here.server, "undone", [1_760_000_200])
+  await streamAt(here.server, "begun", [1_760_000_300])
+  const requests = await Promise.all(
+    ["undone?delay=3600", "begun?delay=3600"].map((path) => call("DELETE", `/v1/conversations/${path}`))
+  )
+  const { broken, context, page } = await here.open()
+  const row = page.locator('[data-conversation="undone"]')
+  await page.getByText(/^undone is deleted in (1:00:00|59:\d\d)\.$/).waitFor()
+  await page.getByText(/^begun is deleted in (1:00:00|59:\d\d)\.$/).waitFor()
+  assert.strictEqual(await row.count(), 0)
+  assert.isTrue(await page.evaluate(() => document.activeElement === document.body))
+  await inspect(page, "deleted-before")
+
+  // Another client begins at once.
+  await call("DELETE", "/v1/conversations/begun")
+  await page.getByText("begun is being deleted.").waitFor()
+  await page.getByText("begun is being deleted.").waitFor({ state: "detached" })
+
+  await page.getByRole("button", { name: "Undo: keep undone" }).click()
+  await row.waitFor()
+  const [{ body: undone } = { body: undefined }] = requests
+  assert.strictEqual((await call("GET", `/v1/deletions/${undone.job_id}`)).body.status, "cancelled")
+  assert.deepStrictEqual((await call("GET", "/v1/deletions")).body.deletions, [])
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})

@@ -10,6 +10,7 @@ import { NowPlaying } from "./Play/NowPlaying.tsx"
 import { player } from "./Play/Player.ts"
 import { RecordingNow } from "./Record/RecordingNow.tsx"
 import { RecordPanel } from "./Record/RecordPanel.tsx"
+import * as Removals from "./List/Removals.tsx"
 import { signOut, session } from "./Session.ts"
 import { useSelected, useStore } from "./Store.ts"
 
@@ -83,6 +84,7 @@ const useServer = (key: string | undefined) =>
     const stop = new AbortController()
     void Live.follow(stop.signal)
     void List.follow(stop.signal)
+    void Removals.restore(stop.signal)
     return () => {
       stop.abort()
       player.close()

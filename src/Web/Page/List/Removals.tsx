@@ -5,22 +5,26 @@ import * as List from "./List.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
 import { player } from "../Play/Player.ts"
-import { changeJson, fetchJson, messageFor, Refused } from "../Server.ts"
+import { changeJson, fetchJson, isAbort, messageFor, Refused } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store, useSelected, useStore } from "../Store.ts"
 import { titleOf } from "./Title.ts"
+import { clock } from "../Format.ts"
 
 /** Time to undo. */
 const undoSeconds = 30
 const pollMillis = 1_000
+/** Pause while one waits for its time: another tab can undo it, and another client can begin it. */
+const waitMillis = 5_000
 
 /** Most conversations that are deleted at a time. At the bound the buttons are disabled. */
 const maxRemovals = 50
 
 interface Removal {
   readonly conversation: string
-  readonly title: string
   readonly job: string
+  /** Requested on this page, and not before it was loaded. */
+  readonly isNew: boolean
   /** When the deletion begins, by the page's clock. */
   readonly at: number
   /** Why it has not ended. */
@@ -36,7 +40,14 @@ const empty: Removals = { removals: [], message: "" }
 
 export const state = new Store<Removals>(empty)
 
-const job = Json.record({ job_id: Json.text, status: Json.text, last_error: Json.nullable(Json.text) })
+const fields = { job_id: Json.text, status: Json.text, last_error: Json.nullable(Json.text) }
+const job = Json.record(fields)
+const jobs = Json.record({
+  at: Json.text,
+  deletions: Json.list(
+    Json.record({ ...fields, conversation_id: Json.nullable(Json.text), due_at: Json.nullable(Json.text) })
+  )
+})
 
 const find = (id: string): Removal | undefined => state.value.removals.find((each) => each.job === id)
 
@@ -44,15 +55,15 @@ const forget = (id: string): void => {
   state.update({ removals: state.value.removals.filter((each) => each.job !== id) })
 }
 
-const describe = (id: string, message: string): void => {
-  if (find(id)?.message === message) return
-  state.update({ removals: state.value.removals.map((each) => (each.job === id ? { ...each, message } : each)) })
+const change = (id: string, changed: Pick<Removal, "at" | "message">): void => {
+  state.update({ removals: state.value.removals.map((each) => (each.job === id ? { ...each, ...changed } : each)) })
 }
 
 /** Waits until the server has deleted it, or it is undone. */
-const follow = async ({ at, conversation, job: id }: Removal): Promise<void> => {
-  await pause(at - performance.now())
-  while (find(id) !== undefined) {
+const follow = async (id: string): Promise<void> => {
+  for (let known = find(id); known !== undefined; known = find(id)) {
+    await pause(Math.max(pollMillis, Math.min(waitMillis, known.at - performance.now())))
+    const { at, conversation } = known
     try {
       const { last_error: error, status } = await fetchJson(job, `/v1/deletions/${id}`)
       if (status === "cancelled") return forget(id)
@@ -60,11 +71,32 @@ const follow = async ({ at, conversation, job: id }: Removal): Promise<void> => 
         List.drop(conversation)
         return forget(id)
       }
-      describe(id, error ?? "")
+      change(id, { at: status === "scheduled" ? at : 0, message: error ?? "" })
     } catch (cause) {
-      describe(id, messageFor(cause))
+      change(id, { at, message: messageFor(cause) })
     }
-    await pause(pollMillis)
+  }
+}
+
+/** Shows what is being deleted since before the page was loaded. */
+export async function restore(stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    try {
+      const { at: answeredAt, deletions } = await fetchJson(jobs, `/v1/deletions?limit=${maxRemovals}`, stop)
+      const found = deletions.flatMap(({ conversation_id, due_at, job_id, last_error, status }) => {
+        if (conversation_id === null || find(job_id) !== undefined) return []
+        const left = status === "scheduled" && due_at !== null ? Date.parse(due_at) - Date.parse(answeredAt) : -Infinity
+        const at = performance.now() + left
+        return [{ conversation: conversation_id, job: job_id, isNew: false, at, message: last_error ?? "" }]
+      })
+      state.update({ removals: [...state.value.removals, ...found] })
+      for (const { job } of found) void follow(job)
+      return
+    } catch (cause) {
+      // The list shows why the server does not answer.
+      if (isAbort(cause) || cause instanceof Refused) return
+      await pause(waitMillis, stop)
+    }
   }
 }
 
@@ -74,10 +106,10 @@ const remove = async (conversation: Model.Conversation): Promise<void> => {
     const found = await changeJson(job, "DELETE", `${Model.pathOf(id)}?delay=${undoSeconds}`)
     if (player.state.value.track?.conversation === id) player.close()
     const at = performance.now() + undoSeconds * 1_000
-    const removal: Removal = { conversation: id, title: titleOf(conversation), job: found.job_id, at, message: "" }
+    const removal: Removal = { conversation: id, job: found.job_id, isNew: true, at, message: "" }
     const others = state.value.removals.filter((each) => each.job !== removal.job)
     state.set({ removals: [...others, removal], message: "" })
-    void follow(removal)
+    void follow(removal.job)
   } catch (cause) {
     if (cause instanceof Refused && cause.status === 404) List.drop(id)
     state.update({ message: messageFor(cause) })
@@ -132,22 +164,28 @@ const useCountdown = (at: number): number => {
 }
 
 const Notice = ({ removal }: { readonly removal: Removal }) => {
-  const seconds = useCountdown(removal.at)
+  const { at, conversation, isNew, message } = removal
+  const seconds = useCountdown(at)
+  const title = titleOf(List.find(conversation) ?? { id: conversation, started_at: null })
   const button = useRef<HTMLButtonElement>(null)
   // The button that was pressed is gone.
-  useEffect(() => button.current?.focus(), [])
+  useEffect(() => {
+    if (isNew) button.current?.focus()
+  }, [])
   return (
     <li class="row">
       <p>
-        {seconds > 0 ? `${removal.title} is deleted in ${seconds} s.` : `${removal.title} is being deleted.`}
-        {removal.message !== "" && ` Not complete yet: ${removal.message}`}
+        {seconds > 0
+          ? `${title} is deleted in ${seconds < 60 ? `${seconds} s` : clock(seconds)}.`
+          : `${title} is being deleted.`}
+        {seconds === 0 && message !== "" && ` Not complete yet: ${message}`}
       </p>
       {seconds > 0 && (
         <button
           ref={button}
           type="button"
           class="quiet"
-          aria-label={`Undo: keep ${removal.title}`}
+          aria-label={`Undo: keep ${title}`}
           onClick={() => void undo(removal)}
         >
           Undo
