@@ -32,8 +32,7 @@ export class Purges extends Context.Service<
       target: Target,
       delay: Duration.Duration
     ): Effect.Effect<Option.Option<Purge>, DbError | StorageUnavailable | StorageRefused>
-    /** Those that are not over, in order of user and conversation. */
-    readonly unfinished: PurgeRows["Service"]["listUnfinished"]
+    readonly list: PurgeRows["Service"]["list"]
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
     /** False if it has started, or there is none. */
     cancel(id: string): Effect.Effect<boolean, DbError>
@@ -136,7 +135,7 @@ const make = Effect.gen(function* () {
   const { backlog, cancel, find, prune } = rows
   return Purges.of({
     request,
-    unfinished: rows.listUnfinished,
+    list: rows.list,
     find,
     cancel,
     account: accountOf,

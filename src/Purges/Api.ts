@@ -82,12 +82,16 @@ export class PurgesGroup extends HttpApiGroup.make("purges")
       query: {
         /** Those of all users. Requires a key with the scope `admin`. */
         all: Schema.optionalKey(Schema.Literal("true")),
+        state: Schema.optionalKey(Schema.Literals(["unfinished", "dead"])),
         limit: Schema.optionalKey(Limit),
         after: Schema.optionalKey(JobId),
         uid: Schema.optionalKey(Id)
       },
       success: PurgesPage
-    }).annotate(OpenApi.Summary, "Deletions that are not over, by user and conversation, 20 a page by default"),
+    }).annotate(
+      OpenApi.Summary,
+      "Deletions that are not over, by user and conversation, or the dead ones by time, 20 a page by default"
+    ),
     HttpApiEndpoint.get("job", "/v1/deletions/:job", { ...ofJob, error: notFound }).annotate(
       OpenApi.Summary,
       "How far a deletion is"

@@ -72,11 +72,16 @@ const group = HttpApiBuilder.group(
         yield* authorizeFor(uid)
         return yield* request({ uid, conversation: undefined }, delay)
       }),
-      list: Effect.fnUntraced(function* ({ query: { after, all, limit = defaultLimit } }) {
+      list: Effect.fnUntraced(function* ({ query: { after, all, limit = defaultLimit, state = "unfinished" } }) {
         const { uid } = yield* Principal
         if (all !== undefined) yield* requireScope("admin")
-        const query = { uid: all === undefined ? uid : undefined, after, limit: limit + 1 }
-        const found = yield* answer(purges.unfinished(query))
+        const query = {
+          uid: all === undefined ? uid : undefined,
+          isDead: state === "dead",
+          after,
+          limit: limit + 1
+        }
+        const found = yield* answer(purges.list(query))
         const page = found.slice(0, limit)
         const next = found.length > limit ? page.at(-1)?.id : undefined
         return { at: yield* DateTime.now, deletions: page.map(info), next: next ?? null }

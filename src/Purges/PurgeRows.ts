@@ -44,7 +44,9 @@ export interface Purge extends Target {
 export interface Query {
   /** Undefined: all users. */
   readonly uid: string | undefined
-  /** The last purge of the previous page. Without its row, the first page is returned. */
+  /** Only purges that were given up. */
+  readonly isDead: boolean
+  /** The last purge of the previous page. If it has no place in the order any more, the first page is returned. */
   readonly after: string | undefined
   readonly limit: number
 }
@@ -79,8 +81,8 @@ export class PurgeRows extends Context.Service<
     /** Creates a purge, or moves the due time of one that has not started, or retries a dead one. */
     request(target: Target, delay: Duration.Duration): Effect.Effect<Purge, DbError>
     unfinished(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
-    /** In order of user and conversation. */
-    listUnfinished(query: Query): Effect.Effect<ReadonlyArray<Purge>, DbError>
+    /** In order of user and conversation; dead ones in the order in which they were given up. */
+    list(query: Query): Effect.Effect<ReadonlyArray<Purge>, DbError>
     /** The latest one that is done. */
     done(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
@@ -192,6 +194,30 @@ const decode = (rows: unknown) =>
 const firstOf = <E>(rows: Effect.Effect<ReadonlyArray<Purge>, E>) =>
   Effect.map(rows, (rows) => Option.fromUndefinedOr(rows[0]))
 
+const ofUser = (sql: SqlClient.SqlClient, { uid }: Query) => (uid === undefined ? sql`true` : sql`uid = ${uid}`)
+
+const unfinished = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, query: Query) {
+  const from = yield* sql<{ readonly uid: string; readonly conversation: string }>`
+    select uid, coalesce(conversation_id, '') as conversation from purges where id = ${query.after ?? null}::uuid`
+  const isAfter = from.map(
+    ({ conversation, uid }) => sql`(uid, coalesce(conversation_id, '')) > (${uid}, ${conversation})`
+  )
+  return yield* sql`
+    select ${columns(sql)} from purges
+    where ${sql.and([sql`finished_at is null`, ofUser(sql, query), ...isAfter])}
+    order by uid, coalesce(conversation_id, '') limit ${query.limit}`
+})
+
+const dead = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, query: Query) {
+  const from = yield* sql<{ readonly id: string; readonly at: string }>`
+    select id::text as id, dead_at::text as at from purges where id = ${query.after ?? null}::uuid and dead_at is not null`
+  const isAfter = from.map(({ at, id }) => sql`(dead_at, id) > (${at}::timestamptz, ${id}::uuid)`)
+  return yield* sql`
+    select ${columns(sql)} from purges
+    where ${sql.and([sql`dead_at is not null`, ofUser(sql, query), ...isAfter])}
+    order by dead_at, id limit ${query.limit}`
+})
+
 const make = Effect.gen(function* () {
   const db = yield* Db
   const claims = yield* Claims.make(table)
@@ -253,23 +279,9 @@ const make = Effect.gen(function* () {
       return yield* Effect.orDie(Effect.fromOption(purge))
     }),
     unfinished: (target) => select("PurgeRows.unfinished", (sql) => sql`${isOf(sql, target)} and finished_at is null`),
-    listUnfinished: Effect.fn("PurgeRows.listUnfinished")(({ after, limit, uid }) =>
-      db.read("PurgeRows.listUnfinished", (sql) =>
-        Effect.gen(function* () {
-          const from =
-            after === undefined
-              ? []
-              : yield* sql<{ readonly uid: string; readonly conversation: string }>`
-                  select uid, coalesce(conversation_id, '') as conversation from purges where id = ${after}::uuid`
-          const isAfter = from.map(
-            ({ conversation, uid }) => sql`(uid, coalesce(conversation_id, '')) > (${uid}, ${conversation})`
-          )
-          const isOfUser = uid === undefined ? [] : [sql`uid = ${uid}`]
-          const rows = yield* sql`
-            select ${columns(sql)} from purges where ${sql.and([sql`finished_at is null`, ...isOfUser, ...isAfter])}
-            order by uid, coalesce(conversation_id, '') limit ${limit}`
-          return yield* decode(rows)
-        })
+    list: Effect.fn("PurgeRows.list")((query) =>
+      db.read("PurgeRows.list", (sql) =>
+        Effect.flatMap(query.isDead ? dead(sql, query) : unfinished(sql, query), decode)
       )
     ),
     done: ({ conversation, uid }) =>

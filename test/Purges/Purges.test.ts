@@ -260,4 +260,25 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
       assert.strictEqual((yield* run(id)).state, "done")
     })
   )
+
+  it.effect("that was given up is listed by time, in pages, for its user or for all, and not once it is retried", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const purges = yield* Purges
+      // Ids and names are in another order than the times.
+      const [first, second, third] = [3, 1, 2].map((n) => `00000000-0000-4000-8000-00000000000${n}`)
+      yield* sql`
+        insert into purges (id, uid, conversation_id, attempts, started_at, dead_at)
+        values (${first}::uuid, 'zoe', 'a', 20, now(), 'yesterday'), (${third}::uuid, 'bea', 'a', 20, now(), now()),
+               (${second}::uuid, 'bea', 'b', 20, now(), 'yesterday'::timestamptz + interval '1 microsecond')`
+      yield* sql`insert into purges (id, uid, conversation_id, due_at) values (gen_random_uuid(), 'bea', 'c', 'tomorrow')`
+      const page = (uid: string | undefined, after: string | undefined, limit: number) =>
+        Effect.map(purges.list({ uid, isDead: true, after, limit }), (found) => found.map(({ id }) => id))
+      assert.deepStrictEqual(yield* page(undefined, undefined, 2), [first, second])
+      assert.deepStrictEqual(yield* page(undefined, first, 2), [second, third])
+      assert.deepStrictEqual(yield* page("bea", undefined, 3), [second, third])
+      yield* purges.request({ uid: "bea", conversation: "b" }, Duration.zero)
+      assert.deepStrictEqual(yield* page(undefined, first, 3), [third])
+    })
+  )
 })

@@ -31,7 +31,7 @@ it("shows when deletions are due, and retries or cancels dead letters, which lea
   const { broken, context, page } = await here.open()
   await page.getByText("Connected", { exact: true }).waitFor()
   await page.getByRole("link", { name: "Live view" }).click()
-  await page.getByRole("heading", { name: "Deletions 12 pending" }).waitFor()
+  await page.getByRole("heading", { name: "Deletions of objects 12 pending" }).waitFor()
   await page.getByRole("row", { name: "Within an hour 7" }).waitFor()
   await page.getByRole("row", { name: "Later 5" }).waitFor()
   await page.getByRole("row", { name: "Now 0" }).waitFor()
@@ -52,12 +52,37 @@ it("shows when deletions are due, and retries or cancels dead letters, which lea
   await page.getByRole("heading", { name: "Dead letters 28" }).waitFor()
   assert.notInclude(await page.locator(".dead").innerText(), "chunks/ada/c/1.bin")
   // The janitor deletes it; the object is gone already, which is a success.
-  await page.getByRole("heading", { name: "Deletions 12 pending" }).waitFor()
+  await page.getByRole("heading", { name: "Deletions of objects 12 pending" }).waitFor()
   const [left] = await query(
     (sql) =>
       sql<{ count: number }>`SELECT count(*)::int AS count FROM tombstones WHERE uid = 'ada' AND dead_at IS NOT NULL`
   )
   assert.strictEqual(left?.count, 28)
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("lists conversations and accounts whose deletion was given up, and retries it", async () => {
+  await query(
+    (sql) =>
+      sql`
+      INSERT INTO purges (id, uid, conversation_id, attempts, last_error, started_at, dead_at)
+      VALUES (gen_random_uuid(), 'ada', 'talk', 20, '3 objects are left', now(), now()),
+             (gen_random_uuid(), 'eve', null, 20, 'no permission', now(), now())`
+  )
+  const { broken, context, page } = await here.open()
+  await page.getByText("Connected", { exact: true }).waitFor()
+  await page.getByRole("link", { name: "Live view" }).click()
+  const heading = (count: number) => `Conversations and accounts that could not be deleted ${count}`
+  await page.getByRole("heading", { name: heading(2) }).waitFor()
+  await page.getByText("3 objects are left").waitFor()
+  await inspect(page, "given-up")
+  await page.getByRole("button", { name: "Retry Conversation talk of ada" }).click()
+  await page.getByRole("heading", { name: heading(1) }).waitFor()
+  await page.getByRole("button", { name: "Retry User eve" }).click()
+  await page.getByRole("heading", { name: /could not be deleted/ }).waitFor({ state: "detached" })
+  const dead = await query((sql) => sql`SELECT 1 FROM purges WHERE dead_at IS NOT NULL`)
+  assert.strictEqual(dead.length, 0)
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

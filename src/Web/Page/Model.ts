@@ -111,6 +111,17 @@ export const deletions = Json.record({
   next: Json.nullable(Json.text)
 })
 
+const givenUp = Json.record({
+  job_id: Json.text,
+  uid: Json.text,
+  conversation_id: Json.nullable(Json.text),
+  last_error: Json.nullable(Json.text)
+})
+/** A deletion of a conversation or an account that was given up. */
+export type GivenUp = Json.Decoded<typeof givenUp>
+
+export const givenUpJobs = Json.record({ deletions: Json.list(givenUp), next: Json.nullable(Json.text) })
+
 export function pathOf(conversation: string): string {
   return `/v1/conversations/${encodeURIComponent(conversation)}`
 }

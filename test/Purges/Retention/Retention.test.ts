@@ -34,7 +34,7 @@ const retention = (world: World, retentionDays: number) => {
             return Option.none()
           }).pipe(Effect.orDie),
         backlog: Effect.die("unused"),
-        unfinished: () => Effect.die("unused"),
+        list: () => Effect.die("unused"),
         find: () => Effect.die("unused"),
         cancel: () => Effect.die("unused"),
         account: () => Effect.die("unused"),

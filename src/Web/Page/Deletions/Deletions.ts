@@ -12,6 +12,9 @@ export interface Deletions {
   /** The oldest dead letters. */
   readonly dead: ReadonlyArray<Model.Deletion>
   readonly hasMore: boolean
+  /** The oldest deletions of conversations and accounts that were given up. */
+  readonly jobs: ReadonlyArray<Model.GivenUp>
+  readonly hasMoreJobs: boolean
   /** The key lacks the scope `admin`. */
   readonly isForbidden: boolean
   readonly message: string
@@ -22,6 +25,8 @@ const empty: Deletions = {
   rate: undefined,
   dead: [],
   hasMore: false,
+  jobs: [],
+  hasMoreJobs: false,
   isForbidden: false,
   message: ""
 }
@@ -49,9 +54,14 @@ const rateOf = (deleted: number): number | undefined => {
 const refresh = async (signal?: AbortSignal): Promise<void> => {
   try {
     const path = `/v1/admin/deletions?state=dead&limit=${limit}`
-    const { backlog, deletions: dead, next } = await fetchJson(Model.deletions, path, signal)
+    const [{ backlog, deletions: dead, next }, jobs] = await Promise.all([
+      fetchJson(Model.deletions, path, signal),
+      fetchJson(Model.givenUpJobs, `/v1/deletions?all=true&state=dead&limit=${pageSize}`, signal)
+    ])
     const hasMore = next !== null && limit < maxDead
-    deletions.update({ backlog, dead, hasMore, rate: rateOf(backlog.deleted_by_node), message: "" })
+    const rate = rateOf(backlog.deleted_by_node)
+    const hasMoreJobs = jobs.next !== null
+    deletions.update({ backlog, dead, hasMore, jobs: jobs.deletions, hasMoreJobs, rate, message: "" })
   } catch (cause) {
     if (cause instanceof Refused && cause.status === 403) deletions.update({ isForbidden: true })
     else if (!isAbort(cause)) deletions.update({ message: messageFor(cause) })
@@ -60,7 +70,7 @@ const refresh = async (signal?: AbortSignal): Promise<void> => {
 
 const act = async (method: "POST" | "DELETE", path: string): Promise<void> => {
   try {
-    await change(method, `/v1/admin/deletions/${path}`)
+    await change(method, path)
     await refresh()
   } catch (cause) {
     deletions.update({ message: messageFor(cause) })
@@ -68,11 +78,17 @@ const act = async (method: "POST" | "DELETE", path: string): Promise<void> => {
 }
 
 export function retry({ id }: Model.Deletion): Promise<void> {
-  return act("POST", `${id}/retry`)
+  return act("POST", `/v1/admin/deletions/${id}/retry`)
 }
 
 export function keep({ id }: Model.Deletion): Promise<void> {
-  return act("DELETE", id)
+  return act("DELETE", `/v1/admin/deletions/${id}`)
+}
+
+/** Deleting again retries. */
+export function retryJob({ conversation_id: conversation, uid }: Model.GivenUp): Promise<void> {
+  const user = encodeURIComponent(uid)
+  return act("DELETE", conversation === null ? `/v1/users/${user}` : `${Model.pathOf(conversation)}?uid=${user}`)
 }
 
 export async function more(): Promise<void> {

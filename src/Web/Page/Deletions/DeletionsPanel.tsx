@@ -2,7 +2,7 @@
 import { useEffect } from "preact/hooks"
 import * as Deletions from "./Deletions.ts"
 import { count, date, duration } from "../Format.ts"
-import type { Backlog, Deletion } from "../Model.ts"
+import type { Backlog, Deletion, GivenUp } from "../Model.ts"
 import { useStore } from "../Store.ts"
 
 /** The server counts to this number. */
@@ -105,7 +105,7 @@ const DeadLetters = ({
       Dead letters <span class="count">{counted(total)}</span>
     </h4>
     {dead.length === 0 ? (
-      <p class="hint">No deletion has failed 20 times.</p>
+      <p class="hint">No deletion of an object has failed 20 times.</p>
     ) : (
       <ul class="dead">
         {dead.map((letter) => (
@@ -121,8 +121,40 @@ const DeadLetters = ({
   </section>
 )
 
+const Job = ({ job }: { readonly job: GivenUp }) => {
+  const name = job.conversation_id === null ? `User ${job.uid}` : `Conversation ${job.conversation_id} of ${job.uid}`
+  return (
+    <li>
+      <div>
+        <code>{name}</code>
+        <p>{job.last_error ?? "No reason is known."}</p>
+      </div>
+      <button type="button" class="quiet" aria-label={`Retry ${name}`} onClick={() => void Deletions.retryJob(job)}>
+        Retry
+      </button>
+    </li>
+  )
+}
+
+const Jobs = ({ hasMore, jobs }: { readonly hasMore: boolean; readonly jobs: ReadonlyArray<GivenUp> }) => (
+  <section aria-labelledby="jobs-title">
+    <h4 id="jobs-title">
+      Conversations and accounts that could not be deleted{" "}
+      <span class="count">
+        {jobs.length}
+        {hasMore && " or more"}
+      </span>
+    </h4>
+    <ul class="dead">
+      {jobs.map((job) => (
+        <Job key={job.job_id} job={job} />
+      ))}
+    </ul>
+  </section>
+)
+
 export function DeletionsPanel() {
-  const { backlog, dead, hasMore, isForbidden, message, rate } = useStore(Deletions.deletions)
+  const { backlog, dead, hasMore, hasMoreJobs, isForbidden, jobs, message, rate } = useStore(Deletions.deletions)
   useEffect(() => {
     const stop = new AbortController()
     void Deletions.follow(stop.signal)
@@ -132,7 +164,7 @@ export function DeletionsPanel() {
   return (
     <section class="card deletions" aria-labelledby="deletions-title">
       <h3 id="deletions-title">
-        Deletions {backlog !== undefined && <span class="count">{count(backlog.pending)} pending</span>}
+        Deletions of objects {backlog !== undefined && <span class="count">{count(backlog.pending)} pending</span>}
       </h3>
       <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
       {backlog === undefined ? (
@@ -142,6 +174,7 @@ export function DeletionsPanel() {
           <Pace backlog={backlog} rate={rate} />
           <DueTimes backlog={backlog} />
           <DeadLetters dead={dead} hasMore={hasMore} total={backlog.dead} />
+          {jobs.length > 0 && <Jobs jobs={jobs} hasMore={hasMoreJobs} />}
         </>
       )}
     </section>
