@@ -2,9 +2,9 @@
 import { Clock, Context, Duration, Effect, Layer, Option, Queue } from "effect"
 import type { DbError } from "./Db.ts"
 import * as Sweep from "./Deletion/Sweep.ts"
-import { type Backlog, type DoomedObject, Tombstones } from "./Deletion/Tombstones.ts"
+import { type DoomedObject, Tombstones } from "./Deletion/Tombstones.ts"
 
-export type { Backlog, DoomedObject, Tombstone } from "./Deletion/Tombstones.ts"
+export type { DoomedObject, Tombstone } from "./Deletion/Tombstones.ts"
 
 export class Deletion extends Context.Service<
   Deletion,
@@ -27,7 +27,7 @@ export class Deletion extends Context.Service<
     readonly idle: Effect.Effect<void>
     /** Waits until something is due, at most `limit`. An earlier tombstone that this node schedules ends the wait. */
     waitForDue(limit: Duration.Duration): Effect.Effect<void, DbError>
-    readonly backlog: Effect.Effect<Backlog, DbError>
+    readonly backlog: Tombstones["Service"]["backlog"]
     readonly dueTimes: Tombstones["Service"]["dueTimes"]
     /** Objects that this node has deleted since its start. */
     readonly deleted: Effect.Effect<number>

@@ -1,8 +1,9 @@
 /** The rows of tombstones: which objects are to be deleted, and when. */
 import { Context, Duration, Effect, Layer, Schema } from "effect"
-import type { SqlClient, Statement } from "effect/sql"
+import type { SqlClient } from "effect/sql"
 import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
+import * as Backlog from "./Backlog.ts"
 
 /** An object to delete, which `uid` owns. A later object with the same key has another generation, and stays. */
 export interface DoomedObject {
@@ -40,24 +41,6 @@ export interface Filter {
   readonly limit: number
 }
 
-/** Rows are counted up to this number, so that a count costs the same whatever the backlog. */
-export const maxCounted = 10_000
-
-export interface Backlog {
-  /** Above `maxCounted` the database's own count of live rows, some seconds old and not exact. */
-  readonly pending: number
-  /** At most `maxCounted`. */
-  readonly due: number
-  /** How long the oldest due tombstone has been due; zero without one. */
-  readonly oldestDue: Duration.Duration
-  /** At most `maxCounted`. */
-  readonly dead: number
-}
-
-/** Pending tombstones that are not due yet, by when they will be: within a minute, an hour, a day, or later. */
-const DueTimes = Schema.Struct({ minute: Schema.Int, hour: Schema.Int, day: Schema.Int, later: Schema.Int })
-export type DueTimes = typeof DueTimes.Type
-
 export class Tombstones extends Context.Service<
   Tombstones,
   Pick<Claims.Claims<DoomedObject>, "claim" | "complete" | "fail" | "extend" | "nextDue"> & {
@@ -79,9 +62,8 @@ export class Tombstones extends Context.Service<
     cancelById(id: string): Effect.Effect<boolean, DbError>
     /** Removes up to `limit` tombstones of keys that begin with a prefix, which ends in `/`. Returns how many. */
     removeUnder(prefix: string, limit: number): Effect.Effect<number, DbError>
-    readonly backlog: Effect.Effect<Backlog, DbError>
-    /** Each counted to `maxCounted`. */
-    readonly dueTimes: Effect.Effect<DueTimes, DbError>
+    readonly backlog: Effect.Effect<Backlog.Backlog, DbError>
+    readonly dueTimes: Effect.Effect<Backlog.DueTimes, DbError>
   }
 >()("spillway/Deletion/Tombstones") {
   static readonly layer = Layer.effect(
@@ -110,16 +92,6 @@ const Row = Schema.Struct({
 })
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
-const Counts = Schema.Struct({
-  pending: Schema.Int,
-  estimate: Schema.Finite,
-  due: Schema.Int,
-  oldest: Schema.NullOr(Schema.Finite),
-  dead: Schema.Int
-})
-const decodeDueTimes = Schema.decodeUnknownEffect(Schema.Tuple([DueTimes]))
-const decodeCounts = Schema.decodeUnknownEffect(Schema.Tuple([Counts]))
-
 /** No claim holds the row. */
 const isFree = (sql: SqlClient.SqlClient) => sql`(token IS NULL OR due_at <= now())`
 
@@ -128,6 +100,7 @@ const columnOf = { pending: "due_at", dead: "dead_at" } as const
 const make = Effect.gen(function* () {
   const db = yield* Db
   const claims = yield* Claims.make(table)
+  const { backlog, dueTimes } = yield* Backlog.make(claims)
 
   const schedule: Tombstones["Service"]["schedule"] = Effect.fn("Tombstones.schedule")(
     function* (objects, after, committed) {
@@ -230,48 +203,6 @@ const make = Effect.gen(function* () {
     )
     return rows.length
   })
-
-  /** The order makes the planner read an index, whatever the statistics say. */
-  const countOf = (sql: SqlClient.SqlClient, condition: Statement.Fragment, at: string) => sql`(
-    SELECT count(*)::int
-    FROM (SELECT FROM tombstones WHERE ${condition} ORDER BY ${sql(at)}, id LIMIT ${maxCounted}) AS counted
-  )`
-
-  const backlog = Effect.suspend(() =>
-    db.read("Tombstones.backlog", (sql) => {
-      const due = sql`${claims.isAhead(sql)} AND due_at <= now()`
-      return sql`
-        SELECT ${countOf(sql, claims.isAhead(sql), "due_at")} AS pending, ${countOf(sql, due, "due_at")} AS due,
-          ${countOf(sql, sql`dead_at IS NOT NULL`, "dead_at")} AS dead,
-          (SELECT extract(epoch FROM now() - due_at)::float8 FROM tombstones WHERE ${due} ORDER BY due_at, id LIMIT 1) AS oldest,
-          pg_stat_get_live_tuples('tombstones'::regclass)::float8 AS estimate`.pipe(
-        Effect.flatMap(decodeCounts),
-        Effect.catchTag("SchemaError", Effect.die)
-      )
-    })
-  ).pipe(
-    Effect.map(([{ dead, due, estimate, oldest, pending }]): Backlog => ({
-      pending: pending < maxCounted ? pending : Math.max(pending, Math.round(estimate - dead)),
-      due,
-      dead,
-      oldestDue: Duration.seconds(oldest ?? 0)
-    }))
-  )
-
-  const dueTimes = Effect.map(
-    db.read("Tombstones.dueTimes", (sql) => {
-      const between = (after: string, until: string) =>
-        countOf(sql, sql`due_at > now() + ${after}::interval AND due_at <= now() + ${until}::interval`, "due_at")
-      return sql`
-        SELECT ${between("0", "1 minute")} AS minute, ${between("1 minute", "1 hour")} AS hour,
-               ${between("1 hour", "1 day")} AS day,
-               ${countOf(sql, sql`due_at > now() + interval '1 day'`, "due_at")} AS later`.pipe(
-        Effect.flatMap(decodeDueTimes),
-        Effect.catchTag("SchemaError", Effect.die)
-      )
-    }),
-    ([times]) => times
-  )
 
   const { claim, complete, extend, fail, nextDue } = claims
   return Tombstones.of({
