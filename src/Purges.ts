@@ -4,12 +4,13 @@ import { Keys } from "./Auth.ts"
 import type { DbError } from "./Db.ts"
 import * as PurgeRun from "./Purges/PurgeRun.ts"
 import * as Prefixes from "./Purges/Prefixes.ts"
-import { type ClaimedPurge, type Purge, PurgeRows } from "./Purges/PurgeRows.ts"
+import type { Purge } from "./Purges/Purge.ts"
+import { type ClaimedPurge, PurgeRows } from "./Purges/PurgeRows.ts"
 import { Erasure, Recording, type Target } from "./Recording.ts"
 import { Users } from "./Users.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "./Storage.ts"
 
-export type { Purge } from "./Purges/PurgeRows.ts"
+export type { Purge } from "./Purges/Purge.ts"
 
 /** Purges that run on this node at once; further ones wait for a turn. */
 const maxRunning = 4

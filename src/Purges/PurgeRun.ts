@@ -7,8 +7,9 @@ import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
 import { Users } from "../Users.ts"
 import * as Prefixes from "./Prefixes.ts"
+import type { Counts } from "./Purge.ts"
 import * as PurgeObjects from "./PurgeObjects.ts"
-import { type ClaimedPurge, type Counts, PurgeRows } from "./PurgeRows.ts"
+import { type ClaimedPurge, PurgeRows } from "./PurgeRows.ts"
 
 /** After this time a run lets the next due purge have its turn, and resumes later. */
 const slice = Duration.seconds(20)
