@@ -150,7 +150,7 @@ const make = Effect.gen(function* () {
         SELECT id::text AS id, key, generation, uid, ${at} AS at, created_at, attempts, last_error,
                (extract(epoch FROM ${at}) * 1e6)::bigint::text AS micros
         FROM tombstones WHERE ${at} IS NOT NULL ${ofUser} ${rest}
-        ORDER BY ${at}, id LIMIT ${limit + 1}`.pipe(
+        ORDER BY tombstones.${at}, tombstones.id LIMIT ${limit + 1}`.pipe(
         Effect.flatMap(decodeRows),
         Effect.catchTag("SchemaError", Effect.die)
       )

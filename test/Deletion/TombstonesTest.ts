@@ -117,4 +117,15 @@ export const suite = <R>(
         assert.isBelow(next, 1, "the lease of the one that was claimed ends first")
       })
     )
+
+    it.effect("lists each of many that are due at the same time once, in the order of their ids", () =>
+      Effect.gen(function* () {
+        const keys = Array.from({ length: 12 }, (_, n) => `same/${String(n).padStart(2, "0")}`)
+        yield* schedule(
+          keys.map((key) => object(key, "same")),
+          Duration.hours(1)
+        )
+        assert.deepStrictEqual((yield* listed("pending", "same")).flat(), keys)
+      })
+    )
   })
