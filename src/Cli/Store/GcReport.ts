@@ -1,4 +1,5 @@
 /** The report of `spillway gc`: a file of JSON lines, one for each finding, read and written as a stream. */
+import { crc32c } from "@node-rs/crc32"
 import { Effect, FileSystem, Option, Schema, Stream } from "effect"
 import type { PlatformError, Scope } from "effect"
 import { systemReason } from "../../SystemReason.ts"
@@ -30,15 +31,18 @@ const End = Schema.TaggedStruct("end", {
   damaged: Schema.Int,
   young: Schema.Int,
   other: Schema.Int,
-  foreign: Schema.Int
+  foreign: Schema.Int,
+  /** Of all lines; of this one with a sum of 0. */
+  crc32c: Schema.Int
 })
 const Line = Schema.Union([Begin, Orphan, Missing, Damaged, End])
 export type Line = typeof Line.Type
 export type Orphan = typeof Orphan.Type
 export type End = typeof End.Type
+export type Totals = Omit<End, "crc32c">
 
 const LineText = Schema.fromJsonString(Line)
-const encode = Schema.encodeEffect(LineText)
+const encode = (line: Line) => Effect.orDie(Schema.encodeEffect(LineText)(line))
 const decode = Schema.decodeEffect(LineText)
 
 /** The file can't be read or written. `reason` is the system's. */
@@ -67,8 +71,8 @@ const unusable = (operation: ReportUnusable["operation"], path: string) => (erro
 
 export interface Writer {
   write(lines: ReadonlyArray<Line>): Effect.Effect<void, ReportUnusable>
-  /** Makes what was written durable. */
-  readonly sync: Effect.Effect<void, ReportUnusable>
+  /** Writes the last line, and makes the report durable. */
+  end(totals: Totals): Effect.Effect<void, ReportUnusable>
 }
 
 /** Replaces the file. Only a report with its last line, `end`, is complete. */
@@ -78,13 +82,20 @@ export const create = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const fail = unusable("write", path)
   const file = yield* Effect.mapError(fs.open(path, { flag: "w" }), fail)
+  let sum = 0
+  const append = (text: string) => Effect.mapError(file.writeAll(new TextEncoder().encode(text)), fail)
   return {
     write: Effect.fnUntraced(function* (lines) {
-      const texts = yield* Effect.orDie(Effect.forEach(lines, (line) => encode(line)))
-      const bytes = new TextEncoder().encode(texts.map((text) => `${text}\n`).join(""))
-      yield* Effect.mapError(file.writeAll(bytes), fail)
+      const texts = yield* Effect.forEach(lines, encode)
+      const text = texts.map((text) => `${text}\n`).join("")
+      sum = crc32c(text, sum)
+      yield* append(text)
     }),
-    sync: Effect.mapError(file.sync, fail)
+    end: Effect.fnUntraced(function* (totals) {
+      const end = { ...totals, crc32c: 0 }
+      yield* append(`${yield* encode({ ...end, crc32c: crc32c(`${yield* encode(end)}\n`, sum) })}\n`)
+      yield* Effect.mapError(file.sync, fail)
+    })
   }
 })
 
@@ -99,16 +110,16 @@ export function read(path: string): Stream.Stream<Line, ReportUnusable | ReportR
   )
 }
 
-/** The first and the last line of a complete report; the lines between are as many as the last one says. */
+/** The first and the last line of a complete report as it was written. */
 export const check = Effect.fnUntraced(function* (path: string) {
   let lines = 0
-  let orphans = 0
+  let sum = 0
   let begin: Option.Option<typeof Begin.Type> = Option.none()
   let last: Option.Option<Line> = Option.none()
   yield* Stream.runForEach(read(path), (line) =>
-    Effect.sync(() => {
+    Effect.map(encode(line._tag === "end" ? { ...line, crc32c: 0 } : line), (text) => {
       if (lines++ === 0 && line._tag === "begin") begin = Option.some(line)
-      if (line._tag === "orphan") orphans++
+      sum = crc32c(`${text}\n`, sum)
       last = Option.some(line)
     })
   )
@@ -116,6 +127,6 @@ export const check = Effect.fnUntraced(function* (path: string) {
   const end = Option.filter(last, (line): line is End => line._tag === "end")
   if (Option.isNone(begin)) return yield* reject("is not a report of `spillway gc`")
   if (Option.isNone(end)) return yield* reject("is incomplete: its dry run was stopped")
-  if (orphans !== end.value.orphans) return yield* reject("was changed")
+  if (sum !== end.value.crc32c) return yield* reject("was changed")
   return { begin: begin.value, end: end.value }
 })

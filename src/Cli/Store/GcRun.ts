@@ -30,7 +30,7 @@ const linesOf = ({ damaged, missing, orphans }: OrphansPage): ReadonlyArray<GcRe
   ...damaged.map((object) => ({ _tag: "damaged" as const, ...object }))
 ]
 
-const summary = (end: GcReport.End, age: Duration.Duration) => [
+const summary = (end: GcReport.Totals, age: Duration.Duration) => [
   `${Format.counted(end.objects, "object")}, ${Format.counted(end.rows, "row")} of chunks`,
   `${Format.counted(end.orphans, "orphan")}, ${size(end.orphan_bytes)}: chunks without a row, older than ${Duration.format(age)}`,
   `${Format.counted(end.missing, "row")} without an object: this audio can't be read`,
@@ -78,8 +78,7 @@ export const dryRun = Effect.fnUntraced(
       )
     }
     const end = { _tag: "end" as const, finished_at: yield* DateTime.now, ...total, ...left }
-    yield* report.write([end])
-    yield* report.sync
+    yield* report.end(end)
     yield* Effect.forEach(summary(end, age), screen.result)
     yield* screen.result(`The report is ${path}. Nothing was deleted.`)
     if (end.orphans === 0) return

@@ -188,6 +188,12 @@ it.effect("deletes by no report that is incomplete, changed, foreign, or of a da
       yield* rejected(lines.slice(0, -1).join("\n"), /is incomplete: its dry run was stopped/)
       yield* rejected(lines.slice(0, 100).join("\n").slice(0, -9), /is not a report of `spillway gc`/)
       yield* rejected([...lines.slice(0, 5), ...lines.slice(6)].join("\n"), /was changed/)
+      for (const [from, to] of [
+        [/"generation":"\d+"/, '"generation":"77"'],
+        [/"database":"the database d /, '"database":"the database e '],
+        [/"finished_at":"\d+/, '"finished_at":"2027']
+      ] as const)
+        yield* rejected(lines.join("\n").replace(from, to), /was changed/)
       yield* rejected(lines.slice(1).join("\n"), /is not a report/)
       yield* rejected("", /is not a report/)
       yield* rejected("{}\n", /is not a report/)
