@@ -84,11 +84,12 @@ const request = (uid: string, conversation: string | undefined) =>
     Effect.map(({ id }) => id)
   )
 
-/** Runs the purge once, as if it had begun 20 s ago and were due. */
+/** Runs the purge once, as if it had begun 20 s ago and were due, and no other one. */
 const run = (id: string) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const purges = yield* Purges
+    yield* sql`update purges set due_at = 'tomorrow' where due_at is not null`
     yield* sql`
       update purges set due_at = now(), started_at = requested_at - interval '20 seconds'
       where id = ${id}::uuid and due_at is not null`
