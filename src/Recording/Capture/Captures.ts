@@ -105,28 +105,30 @@ const make = Effect.gen(function* () {
   const tailOf = Effect.fnUntraced(function* ({ id, uid }: LiveConversation) {
     const tail = chunkRows.tail(uid, id)
     const known = yield* tail
-    return known.isCurrent || known.isPurged ? known : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
+    return known.isCurrent || known.purgeEnd > known.knownAt
+      ? known
+      : yield* Effect.andThen(conversationRows.ensure(uid, id), tail)
   })
 
   const load = (conversation: LiveConversation) =>
     tailOf(conversation).pipe(
-      Effect.map(({ chunks, clockShift, end, isPurged, knownAt }) => {
-        // The purge runs, so it ends later.
-        if (isPurged) conversation.purgedBefore = Math.max(conversation.purgedBefore, knownAt + 1)
-        if (conversation.isPurged) conversation.writer?.purged()
+      Effect.tap(({ knownAt, purgeEnd }) => purges.learn(conversation, purgeEnd, knownAt)),
+      Effect.map(({ chunks, clockShift, end, knownAt }) => {
+        // A check of purges overtook the query, and may have forgotten what it read.
+        if (knownAt < conversation.knownAt) return undefined
         if (conversation.isPurged) return false
-        conversation.knownAt = knownAt
         const isOverlapping = conversation.isUncheckedBefore(end ?? -Infinity)
         conversation.load(chunks ?? 0, end ?? -Infinity, clockShift ?? 0)
         return isOverlapping
       }),
+      Effect.repeat({ until: (isOverlapping) => isOverlapping !== undefined }),
       Effect.timeout(config.conversationLookup)
     )
 
   /** Retries until the database answers or the last capture leaves the conversation. */
   const loadLater = (conversation: LiveConversation) =>
     load(conversation).pipe(
-      Effect.map((isOverlapping) => conversation.writer?.loaded(isOverlapping)),
+      Effect.map((isOverlapping) => conversation.writer?.loaded(isOverlapping === true)),
       Effect.ignoreCause,
       Effect.delay(config.conversationLookup),
       Effect.repeat({ while: () => !conversation.loaded && conversation.captures > 0 })
@@ -136,8 +138,7 @@ const make = Effect.gen(function* () {
   const loadNow = (conversation: LiveConversation) =>
     Effect.catchCause(load(conversation), (cause) =>
       Effect.logWarning("the database can't be read: recording without the conversation's stored state", cause).pipe(
-        Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id }),
-        Effect.andThen(Effect.sync(() => fork(loadLater(conversation))))
+        Effect.annotateLogs({ uid: conversation.uid, conversation: conversation.id })
       )
     )
 
@@ -179,6 +180,8 @@ const make = Effect.gen(function* () {
             Effect.sync(() => {
               if (conversation.isPurged) capture.purged()
               capture.entered(conversation)
+              // The database can't be read, or a purge has just made this node forget what it read.
+              if (!conversation.loaded) fork(loadLater(conversation))
             })
           ),
           logDefect

@@ -26,9 +26,10 @@ export interface ChunkPeaks extends Placed<Chunk> {
 }
 
 const Tail = Schema.Struct({
-  /** See `Fence`; of a conversation that is not purged. */
+  /** See `Fence`. */
   knownAt: Schema.Finite,
-  isPurged: Schema.Boolean,
+  /** The `Fence.end` of the purges. */
+  purgeEnd: Schema.Number,
   /** The conversation has a row of its own, and ended today at the earliest: retention keeps it. */
   isCurrent: Schema.Boolean,
   /** Number of rows. None if the conversation has no row of its own. */
@@ -62,7 +63,7 @@ export class ChunkRows extends Context.Service<
       conversation: string,
       span: { readonly from: number; readonly to: number }
     ): Stream.Stream<Chunk, DbError>
-    /** The end of the stored conversation, and whether it is purged. */
+    /** The end of the stored conversation, and of its last purge. */
     tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */
@@ -226,7 +227,7 @@ const make = Effect.gen(function* () {
             Result: Tail,
             execute: () => sql`
               select ${Fence.now(sql)} as "knownAt",
-                     ${Fence.isPurged(sql, { uid, conversation }, Fence.now(sql))} as "isPurged",
+                     ${Fence.end(sql, uid, conversation)} as "purgeEnd",
                      coalesce(v.ended_on >= (now() at time zone 'UTC')::date, false) as "isCurrent",
                      v.chunks::int as chunks, last."end", last."clockShift"
               from (select) as one

@@ -59,8 +59,7 @@ export type Files = { readonly limit: number; readonly before?: Key } | { readon
 export class ConversationRows extends Context.Service<
   ConversationRows,
   {
-    /** Creates the row if it is missing, unless the conversation is being purged. */
-    /** Creates the row if it is missing. The conversation ends today at the earliest. */
+    /** Creates the row if it is missing, unless a purge runs. The conversation ends today at the earliest. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
     /**

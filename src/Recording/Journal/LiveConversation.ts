@@ -8,6 +8,8 @@ export interface JournalUsage {
 
 /** The only writer of a conversation at a time. */
 export interface ConversationWriter {
+  /** None until it has entered: it has compared nothing with what is recorded. */
+  readonly conversation: LiveConversation | undefined
   /** Another writer takes over. `done` is called when all received audio is written or discarded. */
   readonly supersede: (done: () => void) => void
   /** The stored state has become known after the writer started. `isOverlapping`: some of its audio overlaps stored audio. */
@@ -36,7 +38,7 @@ export class LiveConversation {
   chunkCount = 0
   /** The stored state is known. */
   loaded = false
-  /** When the database had no purge of it: milliseconds of the database's clock, 0 if unknown. */
+  /** When the purges of it were read last: milliseconds of the database's clock, 0 if never. Nothing is recorded while one runs. */
   knownAt = 0
   /** Chunks with an earlier `knownAt` are purged: milliseconds of the database's clock, 0 if there are none. */
   purgedBefore = 0
@@ -56,7 +58,7 @@ export class LiveConversation {
     return this.#chunks.size === 0
   }
 
-  /** Nothing is recorded or shown until what is purged is released, and the purge has ended. */
+  /** Nothing is recorded or shown until captures have given up what is purged, and the purge has ended. */
   get isPurged(): boolean {
     return this.purgedBefore > 0
   }
@@ -81,6 +83,25 @@ export class LiveConversation {
     if (!this.#chunks.delete(uuidText(chunk.id))) return
     this.usage.chunks--
     if (chunk.durable > 0 && !this.hasPurged(chunk)) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
+  }
+
+  /**
+   * Takes what the database had at `now`: the last purge ended at `end`, which is infinite while one runs and 0 without one.
+   * Ends the writer if what it recorded, or compared its audio with, is purged. Removes and returns the purged chunks, except
+   * those that a capture still writes. Without effect if what is known is newer: queries overtake each other.
+   */
+  learn(end: number, now: number): ReadonlyArray<JournalChunk> {
+    if (now < this.knownAt) return []
+    const purged = [...this.#chunks.values()].filter(({ knownAt }) => knownAt < end)
+    const sealed = purged.filter(({ state }) => state !== "open" && state !== "sealing")
+    const isStale = purged.length > 0 || (this.knownAt > 0 && this.knownAt < end)
+    const wasPurged = this.isPurged
+    this.knownAt = now
+    for (const chunk of sealed) this.removeChunk(chunk)
+    this.purgedBefore = end > now || sealed.length < purged.length ? end : 0
+    if (this.isPurged || (isStale && this.writer?.conversation === this)) this.writer?.purged()
+    if (isStale || wasPurged || this.isPurged) this.forget()
+    return sealed
   }
 
   /** Takes the stored state: chunk count, Unix second of the end, clock shift of the last chunk in seconds. */

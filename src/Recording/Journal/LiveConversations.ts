@@ -17,6 +17,9 @@ export class LiveConversations extends Context.Service<
     readonly chunks: () => Iterable<JournalChunk>
     readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
+    readonly isPurged: (chunk: JournalChunk) => boolean
+    /** See `LiveConversation.learn`. Releases what it removes, or leaves it in `chunks` until an upload has removed the object. */
+    readonly learn: (conversation: LiveConversation, end: number, now: number) => Effect.Effect<void>
   }
 >()("spillway/Recording/Journal/LiveConversations") {
   static readonly layer = Layer.effect(
@@ -33,6 +36,9 @@ const make = Effect.gen(function* () {
     { readonly usage: JournalUsage; readonly conversations: Map<string, LiveConversation> }
   >()
 
+  /** Purged chunks that may be stored. */
+  const purged = new Set<JournalChunk>()
+
   const get = (uid: string, id: string) => users.get(uid)?.conversations.get(id)
   const ensure = (uid: string, id: string) => {
     const user = users.get(uid) ?? { usage: { chunks: 0 }, conversations: new Map<string, LiveConversation>() }
@@ -45,14 +51,17 @@ const make = Effect.gen(function* () {
   const removeIfUnused = (conversation: LiveConversation) => {
     if (conversation.captures > 0 || !conversation.isEmpty) return
     const user = users.get(conversation.uid)
-    user?.conversations.delete(conversation.id)
-    if (user?.conversations.size === 0) users.delete(conversation.uid)
+    // Another one may have followed it.
+    if (user?.conversations.get(conversation.id) !== conversation) return
+    user.conversations.delete(conversation.id)
+    if (user.conversations.size === 0) users.delete(conversation.uid)
   }
   const all = function* () {
     for (const { conversations } of users.values()) yield* conversations.values()
   }
   const chunks = function* () {
     for (const conversation of all()) yield* conversation.chunks
+    yield* purged
   }
   for (const chunk of journal.recovered) ensure(chunk.uid, chunk.conversation).addChunk(chunk)
 
@@ -66,12 +75,26 @@ const make = Effect.gen(function* () {
     chunk: (uid, conversation, id) => get(uid, conversation)?.chunk(id),
     release: (chunk) =>
       Effect.suspend(() => {
+        purged.delete(chunk)
         const conversation = get(chunk.uid, chunk.conversation)
         if (conversation !== undefined) {
           conversation.removeChunk(chunk)
           removeIfUnused(conversation)
         }
         return journal.release(chunk)
-      })
+      }),
+    isPurged: (chunk) => purged.has(chunk) || get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true,
+    learn: (conversation, end, now) =>
+      Effect.suspend(() => {
+        const found = conversation.learn(end, now)
+        for (const chunk of found) {
+          if (chunk.mayBeStored || chunk.state === "uploading") purged.add(chunk)
+          // At once, so that no upload begins.
+          else chunk.state = "released"
+        }
+        removeIfUnused(conversation)
+        const unstored = found.filter(({ state }) => state === "released")
+        return Effect.forEach(unstored, journal.release, { discard: true })
+      }).pipe(Effect.uninterruptible)
   })
 })

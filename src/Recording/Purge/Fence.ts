@@ -5,7 +5,7 @@
  * neither the clocks of nodes nor the length of an outage matter.
  */
 import { Effect, Schema } from "effect"
-import type { SqlClient } from "effect/sql"
+import type { SqlClient, Statement } from "effect/sql"
 
 type Sql = SqlClient.SqlClient
 
@@ -36,6 +36,18 @@ export function isPurged(sql: Sql, { conversation, uid }: Name, knownAt: number 
     select from purges p
     where p.uid = ${uid} and (p.conversation_id = ${conversation} or p.conversation_id is null)
       and p.started_at is not null and (p.finished_at is null or p.finished_at > to_timestamp(${millis} / 1000))
+  )`
+}
+
+/** When the last purge of a conversation ended, in milliseconds, rounded up: infinite while one runs, 0 without one. */
+export function end(sql: Sql, uid: string | Statement.Fragment, conversation: string | Statement.Fragment) {
+  const last = (which: Statement.Fragment) => sql`(
+    select finished_at from purges
+    where uid = ${uid} and ${which} and started_at is not null order by finished_at desc limit 1
+  )`
+  return sql`(
+    select coalesce(max(coalesce(ceil(extract(epoch from p.finished_at) * 1000)::float8, 'infinity')), 0)
+    from (${last(sql`conversation_id = ${conversation}`)} union all ${last(sql`conversation_id is null`)}) as p
   )`
 }
 

@@ -3,7 +3,7 @@
  * alone keeps them deleted; this makes it visible to devices within seconds, and frees the journal.
  */
 import { Context, Effect, Layer, Schedule, Schema, Semaphore } from "effect"
-import { Storage, type StorageRefused, type StorageUnavailable } from "../../Storage.ts"
+import { type ObjectHead, Storage, type StorageRefused, type StorageUnavailable } from "../../Storage.ts"
 import { Db, type DbError } from "../../Db.ts"
 import * as Fence from "./Fence.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
@@ -22,13 +22,19 @@ export class PurgeWatch extends Context.Service<
   {
     /** Ends captures of purged conversations, and releases their chunks. */
     readonly check: Effect.Effect<void, DbError>
+    /** As `LiveConversation.learn`, before audio is compared with its chunks. `end`: see `Fence.end`. */
+    learn(conversation: LiveConversation, end: number, now: number): Effect.Effect<void>
     /** A `knownAt` for all conversations: no purge ran then. Zero if the last check found one. */
     readonly quietAt: () => number
     /**
      * Removes the object of a chunk whose conversation was purged while the chunk was uploaded. The chunk is released
-     * afterwards, so a kill in between repeats both. The object stays if the same audio was sent again after the purge.
+     * afterwards, so a kill in between repeats both. The object stays if a row has it: the same audio was sent again after the
+     * purge. Fails while this node may store such audio; a later upload of the chunk repeats it.
      */
-    removeObject(chunk: JournalChunk, key: string): Effect.Effect<void, DbError | StorageUnavailable | StorageRefused>
+    removeObject(
+      chunk: JournalChunk,
+      object: Pick<ObjectHead, "key" | "generation">
+    ): Effect.Effect<void, DbError | StorageUnavailable | StorageRefused | SentAgain>
   }
 >()("spillway/Recording/Purge/PurgeWatch") {
   static readonly layer = Layer.effect(
@@ -37,12 +43,16 @@ export class PurgeWatch extends Context.Service<
   )
 }
 
+export class SentAgain extends Schema.TaggedError<SentAgain>()("SentAgain", { key: Schema.String }) {
+  override get message() {
+    return `the purged object ${this.key} is removed later: audio with the same start was sent again and may have the object`
+  }
+}
+
 const decodeState = Schema.decodeUnknownEffect(
   Schema.Tuple([Schema.Struct({ now: Schema.Finite, isQuiet: Schema.Boolean })])
 )
-const decodeEnds = Schema.decodeUnknownEffect(
-  Schema.Array(Schema.Struct({ n: Schema.Int, end: Schema.NullOr(Schema.Finite) }))
-)
+const decodeEnds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ n: Schema.Int, end: Schema.Number })))
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -52,7 +62,7 @@ const make = Effect.gen(function* () {
   /** `now` of the last check, from the database. */
   let checkedAt = 0
   let quietAt = 0
-  /** Conversations with `isPurged`, until their last chunk is released. */
+  /** Conversations with `isPurged`, until captures have given up what is purged. */
   const purged = new Set<LiveConversation>()
 
   /** Quiet: no purge is running or has ended since the last check. */
@@ -68,53 +78,28 @@ const make = Effect.gen(function* () {
     )
   )
 
-  /** When the last purge of each conversation ended, rounded up: null while one runs. None without a purge. */
   const ends = (conversations: ReadonlyArray<LiveConversation>) => {
     const wanted = conversations.map(({ id, uid }, n) => ({ n, uid, id }))
     return db.read("PurgeWatch.ends", (sql) =>
       sql`
-        select w.n, case when bool_and(p.finished_at is not null)
-          then ceil(extract(epoch from max(p.finished_at)) * 1000)::float8 end as end
-        from json_to_recordset(${JSON.stringify(wanted)}::json) as w(n int, uid text, id text)
-        cross join lateral (
-          (
-            select finished_at from purges
-            where uid = w.uid and conversation_id = w.id and started_at is not null order by finished_at desc limit 1
-          )
-          union all
-          (
-            select finished_at from purges
-            where uid = w.uid and conversation_id is null and started_at is not null order by finished_at desc limit 1
-          )
-        ) as p
-        group by w.n`.pipe(Effect.flatMap(decodeEnds), Effect.catchTag("SchemaError", Effect.die))
+        select w.n, ${Fence.end(sql, sql`w.uid`, sql`w.id`)} as end
+        from json_to_recordset(${JSON.stringify(wanted)}::json) as w(n int, uid text, id text)`.pipe(
+        Effect.flatMap(decodeEnds),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
     )
   }
 
-  /** `end`: milliseconds, infinite while a purge runs, zero without one. */
-  const apply = Effect.fnUntraced(function* (conversation: LiveConversation, end: number, now: number) {
-    const isRunning = end > now
-    // What has just entered without the database is known to be purged only while the purge runs.
-    const isOlder = conversation.knownAt > 0 && conversation.knownAt < end
-    const chunks = [...conversation.chunks].filter(({ knownAt }) => knownAt < end)
-    const wasPurged = conversation.isPurged
-    conversation.purgedBefore = isRunning || chunks.length > 0 ? end : 0
-    if (isRunning || isOlder) conversation.writer?.purged()
-    for (const chunk of chunks) {
-      const isIdle = chunk.state === "waiting" || chunk.state === "queued"
-      if (isIdle && !chunk.mayBeStored) yield* live.release(chunk)
-    }
-    // Others are released by the capture that has them, or by an upload, which removes their objects. Until then nothing else is recorded: it would be
-    // compared with purged audio. What was recorded after the purge stays.
-    conversation.purgedBefore = isRunning || [...conversation.chunks].some(({ knownAt }) => knownAt < end) ? end : 0
-    // A capture would record on without acknowledgements: nothing loads the conversation again.
-    if (conversation.isPurged) conversation.writer?.purged()
-    conversation.knownAt = now
-    if (conversation.isPurged) purged.add(conversation)
-    else purged.delete(conversation)
-    if (wasPurged || conversation.isPurged || isOlder) conversation.forget()
-    live.removeIfUnused(conversation)
-  })
+  const learn = (conversation: LiveConversation, end: number, now: number) =>
+    live.learn(conversation, end, now).pipe(
+      Effect.andThen(
+        Effect.sync(() => {
+          if (conversation.isPurged) purged.add(conversation)
+          else purged.delete(conversation)
+        })
+      ),
+      Effect.uninterruptible
+    )
 
   const lock = yield* Semaphore.make(1)
   const check = Effect.gen(function* () {
@@ -124,8 +109,8 @@ const make = Effect.gen(function* () {
       const all = [...live.all()]
       for (let at = 0; at < all.length; at += batch) {
         const some = all.slice(at, at + batch)
-        const found = new Map((yield* ends(some)).map(({ end, n }) => [n, end ?? Infinity]))
-        for (const [n, conversation] of some.entries()) yield* apply(conversation, found.get(n) ?? 0, now)
+        const found = new Map((yield* ends(some)).map(({ end, n }) => [n, end]))
+        for (const [n, conversation] of some.entries()) yield* learn(conversation, found.get(n) ?? 0, now)
       }
       for (const each of purged) if (live.get(each.uid, each.id) !== each) purged.delete(each)
     }
@@ -137,15 +122,15 @@ const make = Effect.gen(function* () {
     Effect.repeat(Schedule.spaced(watchEvery)),
     Effect.forkScoped
   )
-  const removeObject = Effect.fnUntraced(
-    function* (chunk: JournalChunk, key: string) {
-      const { generation } = yield* storage.head(key)
-      const others = [...(live.get(chunk.uid, chunk.conversation)?.chunks ?? [])]
-      if (others.some((other) => other !== chunk && other.start === chunk.start)) return
-      if (!(yield* rows.isReferenced(chunk, key))) yield* storage.remove(key, { generation })
-    },
-    Effect.catchTag("ObjectNotFound", () => Effect.void)
-  )
+  const removeObject = Effect.fnUntraced(function* (
+    chunk: JournalChunk,
+    { generation, key }: Pick<ObjectHead, "key" | "generation">
+  ) {
+    const { conversation, start, uid } = chunk
+    const others = [...(live.get(uid, conversation)?.chunks ?? [])]
+    if (others.some((other) => other !== chunk && other.start === start)) return yield* new SentAgain({ key })
+    if (!(yield* rows.isReferenced(chunk, key))) yield* storage.remove(key, { generation })
+  })
 
-  return PurgeWatch.of({ check, quietAt: () => quietAt, removeObject })
+  return PurgeWatch.of({ check, learn, quietAt: () => quietAt, removeObject })
 })

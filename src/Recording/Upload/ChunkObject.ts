@@ -47,15 +47,21 @@ export const make = Effect.gen(function* () {
 
   /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
   const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
-    Stream.mkUint8Array(
-      Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(audio.length), () => Stream.empty)
-    ).pipe(
-      rereadDamaged,
-      storageWrite.run(chunk.uid),
-      Effect.flatMap((encrypted) =>
-        Effect.map(protection.decrypt(chunk.uid, encrypted), (stored) =>
-          Buffer.compare(stored, audio) === 0 ? { size: encrypted.length, crc32c: crc32c(encrypted) } : undefined
+    Effect.gen(function* () {
+      const { generation } = yield* storage.head(key)
+      const encrypted = yield* rereadDamaged(
+        Stream.mkUint8Array(
+          Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(audio.length), () => Stream.empty)
         )
+      )
+      return { encrypted, generation }
+    }).pipe(
+      storageWrite.run(chunk.uid),
+      Effect.flatMap(({ encrypted, generation }) =>
+        Effect.map(protection.decrypt(chunk.uid, encrypted), (stored) => {
+          if (Buffer.compare(stored, audio) !== 0) return undefined
+          return { size: encrypted.length, crc32c: crc32c(encrypted), generation }
+        })
       ),
       Effect.catchTag(["DecryptionFailed", "ObjectDamaged", "ObjectNotFound", "StorageRefused"], () =>
         Effect.succeed(undefined)
@@ -68,9 +74,14 @@ export const make = Effect.gen(function* () {
     audio: Uint8Array,
     body: Uint8Array,
     lastName = chunk.nameAttempts + namesAtOnce
-  ): Effect.Effect<ObjectChecksum & { readonly key: string }, StorageError | Saturated> => {
+  ): Effect.Effect<ObjectChecksum & Pick<ObjectHead, "key" | "generation">, StorageError | Saturated> => {
     const key = body === audio ? chunk.key : encryptedKey(chunk.key)
-    const stored = ({ crc32c, size }: Pick<ObjectHead, "size" | "crc32c">) => ({ key, bytes: size, crc32c })
+    const stored = ({ crc32c, generation, size }: Pick<ObjectHead, "size" | "crc32c" | "generation">) => ({
+      key,
+      generation,
+      bytes: size,
+      crc32c
+    })
     return storage
       .put({
         key,
@@ -119,7 +130,7 @@ export const make = Effect.gen(function* () {
       const isSame = isEncrypted
         ? (yield* existing(chunk, key, audio)) !== undefined
         : head.size === audio.length && head.crc32c === crc32c(audio)
-      if (isSame) return key
+      if (isSame) return { key, generation: head.generation }
     }
     return undefined
   })

@@ -10,7 +10,7 @@ import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { JournalError } from "../Journal/Segment.ts"
-import { PurgeWatch } from "../Purge/PurgeWatch.ts"
+import { PurgeWatch, type SentAgain } from "../Purge/PurgeWatch.ts"
 import * as ChunkObject from "./ChunkObject.ts"
 import * as LostAudio from "./LostAudio.ts"
 import { UploadLimit } from "./UploadLimit.ts"
@@ -57,7 +57,7 @@ const uploadSeconds = DurationHistogram.make(
 
 /** Errors of the store or the database, not of the chunk. A `JournalError` is one if it is transient. */
 const outages = new Set(["StorageUnavailable", "Saturated", "DbUnavailable", "DbTimeout", "TimeoutError"])
-type UploadError = StorageError | Saturated | DbError | JournalError | Cause.TimeoutError
+type UploadError = StorageError | Saturated | DbError | JournalError | SentAgain | Cause.TimeoutError
 const isItsOwn = (cause: Cause.Cause<UploadError>) =>
   Option.match(Cause.findErrorOption(cause), {
     onNone: () => true,
@@ -128,20 +128,20 @@ const make = Effect.gen(function* () {
         rows.insertStored(chunk, stored).pipe(
           Effect.andThen(Effect.sync(() => uploaded++)),
           Effect.andThen(Metric.update(storedChunks, 1)),
-          Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored.key)))
+          Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored)))
         )
       )
     )
 
   /** The purge may have ended between an earlier put of the object and its row, and nothing else finds the object. */
   const unstore = Effect.fnUntraced(function* (chunk: JournalChunk) {
-    const key = yield* chunkObject.find(chunk)
-    if (key !== undefined) yield* storageWrite.run(chunk.uid)(purges.removeObject(chunk, key))
+    const found = yield* chunkObject.find(chunk)
+    if (found !== undefined) yield* storageWrite.run(chunk.uid)(purges.removeObject(chunk, found))
   })
 
   const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {
     if (chunk.state !== "queued") return
-    const isPurged = live.get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true
+    const isPurged = live.isPurged(chunk)
     if (isPurged && !chunk.mayBeStored) return yield* live.release(chunk)
     chunk.state = "uploading"
     const own: Active = { chunk, done: Deferred.makeUnsafe() }

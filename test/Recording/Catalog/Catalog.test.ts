@@ -34,6 +34,7 @@ const liveConversations = Layer.mock(LiveConversations, {
   chunk: (_uid, conversation, id) => conversations.get(conversation)?.chunk(id),
   ensure: () => assert.fail("nothing is recorded"),
   removeIfUnused: () => {},
+  isPurged: () => false,
   chunks: () => []
 })
 

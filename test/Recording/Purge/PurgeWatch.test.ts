@@ -4,9 +4,9 @@ import { Deferred, Duration, Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { Recording } from "../../../src/Recording.ts"
-import { PurgeWatch } from "../../../src/Recording/Purge/PurgeWatch.ts"
 import type { StorageUnavailable } from "../../../src/Storage.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
+import { check, held, past, purge, turn } from "../support/PurgedNode.ts"
 import {
   epoch,
   failing,
@@ -24,33 +24,6 @@ import {
   unavailable
 } from "../support/StoringNode.ts"
 import { ramp } from "../support/TestNode.ts"
-
-const purge = (conversation: string, isFinished: boolean) =>
-  SqlClient.SqlClient.use(
-    (sql) => sql`
-      insert into purges (id, uid, conversation_id, started_at, finished_at)
-      values (gen_random_uuid(), 'u', ${conversation}, clock_timestamp(), ${isFinished ? sql`clock_timestamp()` : null})`
-  )
-
-const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-
-const check = Effect.flatMap(PurgeWatch, (watch) => watch.check)
-
-/** Returns when the database's clock is past the end of all purges by more than its rounding. */
-const past = SqlClient.SqlClient.use((sql) =>
-  sql<{ readonly isPast: boolean }>`
-    select now() > max(finished_at) + interval '1 millisecond' as "isPast" from purges`.pipe(
-    Effect.repeat({ until: ([row]) => row?.isPast === true })
-  )
-)
-
-/** Puts wait for `gate`; `begun` when the first one does. */
-const held = Effect.gen(function* () {
-  const [begun, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-  const put = <A, E>(put: Effect.Effect<A, E>) =>
-    Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(gate)), Effect.andThen(put))
-  return { begun, gate, put }
-})
 
 describe("A node", () => {
   it.effect("removes the object of an upload that ends after the purge, and releases its chunk", () =>
