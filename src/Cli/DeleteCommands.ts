@@ -62,7 +62,7 @@ const flags = {
     Flag.withMetavar("SECONDS"),
     Flag.filter(
       (seconds) => seconds >= 0 && seconds <= maxDelaySeconds,
-      (seconds) => `--delay ${seconds}: expected 0 to ${maxDelaySeconds} seconds`
+      () => `0 to ${maxDelaySeconds}`
     ),
     Flag.withDefault(0)
   ),

@@ -21,7 +21,7 @@ export const server = {
     Flag.withMetavar("URL"),
     Flag.filter(
       (url) => /^https?:\/\//.test(url) && URL.canParse(url),
-      (url) => `--url ${url}: expected a URL such as https://audio.example.org`
+      () => "a URL such as https://audio.example.org"
     ),
     Flag.optional
   ),

@@ -5,6 +5,7 @@ import { HttpClientRequest } from "effect/http"
 import { Instant } from "../Instant.ts"
 import * as Client from "./Client.ts"
 import * as Flags from "./Flags.ts"
+import { Screen } from "./Screen.ts"
 import { table } from "./Table.ts"
 import * as Target from "./Target.ts"
 import * as Format from "./Format.ts"
@@ -42,7 +43,9 @@ const create = Command.make(
       HttpClientRequest.bodyJsonUnsafe({ uid, scopes: scope, expires_at })
     )
     const { id, key } = yield* Client.json(yield* Target.target(flags), request, NewKey)
-    yield* Console.log(`${key}\nThe key is shown only once. Its id is ${id}.`)
+    const { print, result } = yield* Screen
+    yield* result(key)
+    yield* print(`The key is shown only once. Its id is ${id}.`)
   })
 ).pipe(Command.withDescription("Create a key for a user; it is shown only once"))
 

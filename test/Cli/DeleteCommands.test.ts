@@ -75,7 +75,7 @@ it("deletes a user's conversation with an admin's key, after a delay in which th
   const gone = await run(["delete", "talk", "--uid", "joan", "--yes"], server.key)
   assert.match(gone.out, /^Deleted: 1 conversation, /)
   const wrong = await run(["delete", "talk", "--delay", "86401"], key)
-  assert.include(wrong.err, "--delay 86401: expected 0 to 86400 seconds")
+  assert.include(wrong.err, `Invalid value for flag --delay: "86401". Expected: 0 to 86400\n`)
 })
 
 it("purges an account after showing what it has, with an admin's key and with its own", async () => {
