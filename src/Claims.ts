@@ -3,7 +3,7 @@
  * its lease and sets a token; completing, failing or extending with another token has no effect. A lease can end while its
  * node works, so the work must be harmless when done twice. All times are the database's.
  */
-import { Clock, Duration, Effect, Option, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, Option, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError } from "./Db.ts"
@@ -25,6 +25,12 @@ const longestBackoff = "1 hour"
 
 /** Longer errors are truncated. */
 const maxErrorLength = 500
+
+/** The error of a `Failure`. Anything can be thrown, also what has no text. */
+export function errorOf(cause: Cause.Cause<unknown>): string {
+  const [error] = Cause.prettyErrors(cause)
+  return error === undefined ? "interrupted" : error.message || error.name
+}
 
 /** PostgreSQL stores no NUL character in text. */
 const storableError = (error: string) => error.slice(0, maxErrorLength).replaceAll("\0", "\uFFFD")

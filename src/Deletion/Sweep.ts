@@ -1,5 +1,5 @@
 /** Deletes the objects of due tombstones, one batch at a time. */
-import { Cause, Clock, Deferred, Duration, Effect, Exit, FiberSet, Metric, Semaphore } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, FiberSet, Metric, Semaphore } from "effect"
 import { StorageBulkheads } from "../Bulkhead.ts"
 import * as Claims from "../Claims.ts"
 import { Storage } from "../Storage.ts"
@@ -29,11 +29,6 @@ const failed = Metric.withAttributes(outcomes, { outcome: "failed" })
 const dead = Metric.withAttributes(outcomes, { outcome: "dead" })
 
 type Claimed = Claims.ClaimedRow<DoomedObject>
-
-const messageOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message || error.name : String(error)
-}
 
 /** The scope ends the running deletions, and leaves their rows to the lease. */
 export const make = Effect.gen(function* () {
@@ -67,7 +62,7 @@ export const make = Effect.gen(function* () {
     const settle = (row: Claimed, exit: Exit.Exit<void, unknown>) => {
       open.delete(row.id)
       if (Exit.isSuccess(exit)) removed.push(row.id)
-      else failures.push({ id: row.id, error: messageOf(exit.cause) })
+      else failures.push({ id: row.id, error: Claims.errorOf(exit.cause) })
     }
     const each = (row: Claimed) =>
       permits.withPermits(1)(

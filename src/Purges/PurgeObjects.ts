@@ -1,6 +1,7 @@
 /** Removes the objects of purges from the store, a page at a time. */
-import { Cause, Clock, Duration, Effect, Exit, Metric, Option, Semaphore } from "effect"
+import { Clock, Duration, Effect, Exit, Metric, Option, Semaphore } from "effect"
 import { StorageBulkheads } from "../Bulkhead.ts"
+import * as Claims from "../Claims.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { type ClaimedPurge, PurgeRows } from "./PurgeRows.ts"
 
@@ -27,8 +28,6 @@ export interface Emptied {
   readonly reason: string | undefined
 }
 
-const messageOf = (cause: Cause.Cause<unknown>): string => Cause.prettyErrors(cause)[0]?.message ?? "interrupted"
-
 export const make = Effect.gen(function* () {
   const rows = yield* PurgeRows
   const storage = yield* Storage
@@ -52,7 +51,7 @@ export const make = Effect.gen(function* () {
     const bytes = removed.reduce((sum, { size }) => sum + size, 0)
     yield* rows.record(purge, Effect.succeed([undefined, { objects: removed.length, bytes }] as const))
     yield* Metric.update(purgedObjects, removed.length)
-    return { failed: failed.length, reason: failed[0] === undefined ? undefined : messageOf(failed[0].cause) }
+    return { failed: failed.length, reason: failed[0] === undefined ? undefined : Claims.errorOf(failed[0].cause) }
   })
 
   /** A page, or none if the store refuses to list a damaged object, which is removed instead. */

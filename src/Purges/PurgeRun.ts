@@ -1,7 +1,7 @@
 /** One run of a purge: deletes until a pass finds nothing, or its time slice ends. Every step can be repeated. */
-import { Clock, Duration, Effect, Option, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, Option, Schema } from "effect"
 import { Keys } from "../Auth.ts"
-import { extendEvery } from "../Claims.ts"
+import { errorOf, extendEvery } from "../Claims.ts"
 import type { DbError } from "../Db.ts"
 import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
@@ -161,7 +161,7 @@ export const make = Effect.gen(function* () {
       Effect.catchDefect((defect) =>
         Effect.andThen(
           Effect.logError("a purge has ended with a defect", defect),
-          fail(purge, defect instanceof Error ? defect.message : String(defect))
+          fail(purge, errorOf(Cause.die(defect)))
         )
       ),
       Effect.catchTag("LeaseEnded", () => Effect.succeed("lost" as const))

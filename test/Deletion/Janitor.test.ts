@@ -139,15 +139,22 @@ describe("The janitor", () => {
     }).pipe(Effect.provide([layer, quiet]))
   )
 
-  it.effect("counts a defect of the store as a failure of the one object", () =>
+  it.effect("counts a defect of the store, whatever it throws, as a failure of the one object", () =>
     Effect.gen(function* () {
-      yield* instead((key) => (key === "broken" ? Effect.die(new Error("a defect")) : Effect.void))
-      for (const key of ["a", "broken", "b"]) yield* schedule(key, 0)
+      const defects = new Map<string, unknown>([
+        ["broken", new Error("a defect")],
+        ["odd", Object.create(null)]
+      ])
+      yield* instead((key) => (defects.has(key) ? Effect.die(defects.get(key)) : Effect.void))
+      for (const key of ["a", "broken", "odd", "b"]) yield* schedule(key, 0)
       yield* TestClock.adjust("10 millis")
       const { tombstones } = yield* (yield* Deletion).list({ state: "pending", limit: 10 })
       assert.deepStrictEqual(
         tombstones.map(({ attempts, key, lastError }) => [key, attempts, lastError]),
-        [["broken", 1, "a defect"]]
+        [
+          ["broken", 1, "a defect"],
+          ["odd", 1, "{}"]
+        ]
       )
     }).pipe(Effect.provide([layer, quiet]))
   )
