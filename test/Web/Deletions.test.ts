@@ -31,7 +31,7 @@ it("shows when deletions are due, and retries or cancels dead letters, which lea
   const { broken, context, page } = await here.open()
   await page.getByText("Connected", { exact: true }).waitFor()
   await page.getByRole("link", { name: "Live view" }).click()
-  await page.getByRole("heading", { name: "Deletions of objects 12 pending" }).waitFor()
+  await page.getByRole("heading", { name: "Deletions 12 objects pending" }).waitFor()
   await page.getByRole("row", { name: "Within an hour 7" }).waitFor()
   await page.getByRole("row", { name: "Later 5" }).waitFor()
   await page.getByRole("row", { name: "Now 0" }).waitFor()
@@ -52,7 +52,7 @@ it("shows when deletions are due, and retries or cancels dead letters, which lea
   await page.getByRole("heading", { name: "Dead letters 28" }).waitFor()
   assert.notInclude(await page.locator(".dead").innerText(), "chunks/ada/c/1.bin")
   // The janitor deletes it; the object is gone already, which is a success.
-  await page.getByRole("heading", { name: "Deletions of objects 12 pending" }).waitFor()
+  await page.getByRole("heading", { name: "Deletions 12 objects pending" }).waitFor()
   const [left] = await query(
     (sql) =>
       sql<{ count: number }>`SELECT count(*)::int AS count FROM tombstones WHERE uid = 'ada' AND dead_at IS NOT NULL`

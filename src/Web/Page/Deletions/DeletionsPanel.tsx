@@ -1,4 +1,4 @@
-/** Deletions of objects: what is pending by due time, the rate, and dead letters to retry or to keep. */
+/** Deletions: objects that are pending by due time, the rate, and what was given up, to retry or to keep. */
 import { useEffect } from "preact/hooks"
 import * as Deletions from "./Deletions.ts"
 import { count, date, duration } from "../Format.ts"
@@ -9,6 +9,8 @@ import { useStore } from "../Store.ts"
 const maxCounted = 10_000
 
 const counted = (value: number) => (value < maxCounted ? count(value) : `${count(maxCounted)} or more`)
+
+const objects = (value: number) => (value === 1 ? "1 object" : `${count(value)} objects`)
 
 const timesOf = ({ due, due_within: within }: Backlog) => [
   { title: "Now", value: due },
@@ -160,11 +162,11 @@ export function DeletionsPanel() {
     void Deletions.follow(stop.signal)
     return () => stop.abort()
   }, [])
-  if (isForbidden) return <p class="hint">A key with the scope admin also shows the deletions of objects.</p>
+  if (isForbidden) return <p class="hint">A key with the scope admin also shows the deletions.</p>
   return (
     <section class="card deletions" aria-labelledby="deletions-title">
       <h3 id="deletions-title">
-        Deletions of objects {backlog !== undefined && <span class="count">{count(backlog.pending)} pending</span>}
+        Deletions {backlog !== undefined && <span class="count">{objects(backlog.pending)} pending</span>}
       </h3>
       <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
       {backlog === undefined ? (
