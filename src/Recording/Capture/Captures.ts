@@ -115,7 +115,7 @@ const make = Effect.gen(function* () {
       Effect.tap(({ knownAt, purgeEnd }) => purges.learn(conversation, purgeEnd, knownAt)),
       Effect.map(({ chunks, clockShift, end, knownAt }) => {
         // A check of purges overtook the query, and may have forgotten what it read.
-        if (knownAt < conversation.knownAt) return undefined
+        if (knownAt < conversation.learnedAt) return undefined
         if (conversation.isPurged) return false
         const isOverlapping = conversation.isUncheckedBefore(end ?? -Infinity)
         conversation.load(chunks ?? 0, end ?? -Infinity, clockShift ?? 0)
@@ -172,7 +172,7 @@ const make = Effect.gen(function* () {
     markUrgent: journal.markUrgent,
     enter: (capture, id) => {
       const conversation = live.ensure(capture.options.uid, id)
-      conversation.captures++
+      conversation.writers.add(capture)
       fork(
         takeOver(conversation, capture).pipe(
           Effect.andThen(Effect.suspend(() => (conversation.loaded ? Effect.void : loadNow(conversation)))),
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
       )
     },
     leave: (capture, conversation) => {
-      conversation.captures--
+      conversation.writers.delete(capture)
       if (conversation.writer === capture) conversation.writer = undefined
       live.removeIfUnused(conversation)
     },

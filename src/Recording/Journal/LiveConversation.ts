@@ -24,8 +24,8 @@ export class LiveConversation {
   readonly createdAt: Date
   readonly usage: JournalUsage
   readonly #chunks = new Map<string, JournalChunk>()
-  /** Captures that record it, or wait for the previous one to end. */
-  captures = 0
+  /** Those that record it, wait for the previous one to end, or end. */
+  readonly writers = new Set<ConversationWriter>()
   /** The last writer that entered, until it leaves. */
   writer: ConversationWriter | undefined
   /** Unix second at which the recorded audio ends, including buffered audio. */
@@ -38,7 +38,9 @@ export class LiveConversation {
   chunkCount = 0
   /** The stored state is known. */
   loaded = false
-  /** When the purges of it were read last: milliseconds of the database's clock, 0 if never. Nothing is recorded while one runs. */
+  /** When the purges of it were read last: milliseconds of the database's clock, 0 if never. */
+  learnedAt = 0
+  /** When none of them ran last, as `learnedAt`. */
   knownAt = 0
   /** Chunks with an earlier `knownAt` are purged: milliseconds of the database's clock, 0 if there are none. */
   purgedBefore = 0
@@ -48,6 +50,10 @@ export class LiveConversation {
     this.id = id
     this.createdAt = createdAt
     this.usage = usage
+  }
+
+  get captures(): number {
+    return this.writers.size
   }
 
   get chunks(): Iterable<JournalChunk> {
@@ -87,19 +93,21 @@ export class LiveConversation {
 
   /**
    * Takes what the database had at `now`: the last purge ended at `end`, which is infinite while one runs and 0 without one.
-   * Ends the writer if what it recorded, or compared its audio with, is purged. Removes and returns the purged chunks, except
+   * Ends the writers if what they recorded, or compared their audio with, is purged. Removes and returns the purged chunks, except
    * those that a capture still writes. Without effect if what is known is newer: queries overtake each other.
    */
   learn(end: number, now: number): ReadonlyArray<JournalChunk> {
-    if (now < this.knownAt) return []
+    if (now < this.learnedAt) return []
     const purged = [...this.#chunks.values()].filter(({ knownAt }) => knownAt < end)
     const sealed = purged.filter(({ state }) => state !== "open" && state !== "sealing")
     const isStale = purged.length > 0 || (this.knownAt > 0 && this.knownAt < end)
     const wasPurged = this.isPurged
-    this.knownAt = now
+    this.learnedAt = now
+    // A purge that runs may have ended before `now`, in a transaction that is not committed yet.
+    if (end <= now) this.knownAt = now
     for (const chunk of sealed) this.removeChunk(chunk)
     this.purgedBefore = end > now || sealed.length < purged.length ? end : 0
-    if (this.isPurged || (isStale && this.writer?.conversation === this)) this.writer?.purged()
+    for (const writer of this.writers) if (this.isPurged || (isStale && writer.conversation === this)) writer.purged()
     if (isStale || wasPurged || this.isPurged) this.forget()
     return sealed
   }
