@@ -49,7 +49,7 @@ const JobId = Schema.String.check(
   Schema.makeFilter((text) => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(text), { expected: "a `job_id`" })
 )
 
-/** `at`: when the server answered, to compare `due_at` with. `next`: the `after` of the next page, null on the last one. */
+/** `at`: when the server answered, by the clock of `due_at`. `next`: the `after` of the next page, null on the last one. */
 export const PurgesPage = Schema.Struct({
   at: Schema.DateTimeUtcFromString,
   deletions: Schema.Array(PurgeInfo),

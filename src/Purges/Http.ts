@@ -81,10 +81,10 @@ const group = HttpApiBuilder.group(
           after,
           limit: limit + 1
         }
-        const found = yield* answer(purges.list(query))
+        const { at, purges: found } = yield* answer(purges.list(query))
         const page = found.slice(0, limit)
         const next = found.length > limit ? page.at(-1)?.id : undefined
-        return { at: yield* DateTime.now, deletions: page.map(info), next: next ?? null }
+        return { at: DateTime.fromDateUnsafe(at), deletions: page.map(info), next: next ?? null }
       }),
       job: Effect.fnUntraced(function* ({ params: { job } }) {
         return info(yield* jobOf(job))

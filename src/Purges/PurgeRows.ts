@@ -47,8 +47,8 @@ export class PurgeRows extends Context.Service<
     /** Creates a purge, or moves the due time of one that has not started, or retries a dead one. */
     request(target: Target, delay: Duration.Duration): Effect.Effect<Purge, DbError>
     unfinished(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
-    /** In order of user and conversation; dead ones in the order in which they were given up. */
-    list(query: Query): Effect.Effect<ReadonlyArray<Purge>, DbError>
+    /** In order of user and conversation; dead ones in the order in which they were given up. `at`: the database's time. */
+    list(query: Query): Effect.Effect<{ readonly at: Date; readonly purges: ReadonlyArray<Purge> }, DbError>
     /** The latest one that is done. */
     done(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
@@ -97,6 +97,8 @@ const table: Claims.Table<Target> = {
   completion: "finished_at = clock_timestamp(), left_objects = 0"
 }
 
+const decodeTime = Schema.decodeUnknownEffect(Schema.Tuple([Schema.Struct({ at: Schema.Date })]))
+
 const firstOf = <E>(rows: Effect.Effect<ReadonlyArray<Purge>, E>) =>
   Effect.map(rows, (rows) => Option.fromUndefinedOr(rows[0]))
 
@@ -121,7 +123,7 @@ const dead = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, query: Query
   return yield* sql`
     select ${columns(sql)} from purges
     where ${sql.and([sql`dead_at is not null`, ofUser(sql, query), ...isAfter])}
-    order by dead_at, id limit ${query.limit}`
+    order by purges.dead_at, purges.id limit ${query.limit}`
 })
 
 const make = Effect.gen(function* () {
@@ -187,7 +189,10 @@ const make = Effect.gen(function* () {
     unfinished: (target) => select("PurgeRows.unfinished", (sql) => sql`${isOf(sql, target)} and finished_at is null`),
     list: Effect.fn("PurgeRows.list")((query) =>
       db.read("PurgeRows.list", (sql) =>
-        Effect.flatMap(query.isDead ? dead(sql, query) : unfinished(sql, query), decode)
+        Effect.gen(function* () {
+          const [{ at }] = yield* Effect.flatMap(sql`select clock_timestamp() as at`, decodeTime)
+          return { at, purges: yield* Effect.flatMap(query.isDead ? dead(sql, query) : unfinished(sql, query), decode) }
+        }).pipe(Effect.catchTag("SchemaError", Effect.die))
       )
     ),
     done: ({ conversation, uid }) =>

@@ -274,7 +274,7 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
                (${second}::uuid, 'bea', 'b', 20, now(), 'yesterday'::timestamptz + interval '1 microsecond')`
       yield* sql`insert into purges (id, uid, conversation_id, due_at) values (gen_random_uuid(), 'bea', 'c', 'tomorrow')`
       const page = (uid: string | undefined, after: string | undefined, limit: number) =>
-        Effect.map(purges.list({ uid, isDead: true, after, limit }), (found) => found.map(({ id }) => id))
+        Effect.map(purges.list({ uid, isDead: true, after, limit }), ({ purges }) => purges.map(({ id }) => id))
       assert.deepStrictEqual(yield* page(undefined, undefined, 2), [first, second])
       assert.deepStrictEqual(yield* page(undefined, first, 2), [second, third])
       assert.deepStrictEqual(yield* page("bea", undefined, 3), [second, third])
