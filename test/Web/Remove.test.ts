@@ -67,6 +67,16 @@ it("undoes a deletion that was requested before the page was loaded, and shows o
   assert.isTrue(await page.evaluate(() => document.activeElement === document.body))
   await inspect(page, "deleted-before")
 
+  // The server is busy for a moment when the page is loaded again.
+  let requested = 0
+  await page.route(/\/v1\/deletions\?/, async (route) => {
+    requested += 1
+    await (requested === 1 ? route.fulfill({ status: 503, body: "" }) : route.continue())
+  })
+  await page.reload()
+  await page.getByText(/^undone is deleted in /).waitFor()
+  assert.strictEqual(requested, 2)
+
   // Another client begins at once.
   await call("DELETE", "/v1/conversations/begun")
   await page.getByText("begun is being deleted.").waitFor()

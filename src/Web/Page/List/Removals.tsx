@@ -78,11 +78,16 @@ const follow = async (id: string): Promise<void> => {
   }
 }
 
+/** A later request can succeed: the server starts, is overloaded, or does not answer. */
+const isTransient = (cause: unknown) => !(cause instanceof Refused) || cause.status === 429 || cause.status >= 500
+
 /** Shows what is being deleted since before the page was loaded. */
 export async function restore(stop: AbortSignal): Promise<void> {
+  const { key } = session.value
   while (!stop.aborted) {
     try {
       const { at: answeredAt, deletions } = await fetchJson(jobs, `/v1/deletions?limit=${maxRemovals}`, stop)
+      if (session.value.key !== key) return
       const found = deletions.flatMap(({ conversation_id, due_at, job_id, last_error, status }) => {
         if (conversation_id === null || find(job_id) !== undefined) return []
         const left = status === "scheduled" && due_at !== null ? Date.parse(due_at) - Date.parse(answeredAt) : -Infinity
@@ -93,9 +98,9 @@ export async function restore(stop: AbortSignal): Promise<void> {
       for (const { job } of found) void follow(job)
       return
     } catch (cause) {
-      // The list shows why the server does not answer.
-      if (isAbort(cause) || cause instanceof Refused) return
-      await pause(waitMillis, stop)
+      // The list shows the reason.
+      if (isAbort(cause) || !isTransient(cause)) return
+      await pause(pollMillis, stop)
     }
   }
 }
