@@ -36,18 +36,33 @@ export const make = Effect.gen(function* () {
   const permits = yield* Semaphore.make(concurrency)
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
-  const remove = ({ generation, key }: ObjectHead, uid: string) =>
+  /** None after `until`: where the store hangs, a page takes no longer than the time slice and one removal. */
+  const remove = ({ generation, key }: ObjectHead, uid: string, until: number) =>
     permits.withPermits(1)(
-      storage.remove(key, { generation }).pipe(storageWrite.run(uid), Effect.timeout(removeTimeout), Effect.exit)
+      Effect.suspend(() =>
+        now() >= until
+          ? Effect.succeedNone
+          : storage
+              .remove(key, { generation })
+              .pipe(storageWrite.run(uid), Effect.timeout(removeTimeout), Effect.exit, Effect.asSome)
+      )
     )
 
   /** The generation spares an object that is recorded under the same key after the purge. */
-  const removePage = Effect.fnUntraced(function* (purge: ClaimedPurge, objects: ReadonlyArray<ObjectHead>) {
+  const removePage = Effect.fnUntraced(function* (
+    purge: ClaimedPurge,
+    objects: ReadonlyArray<ObjectHead>,
+    until: number
+  ) {
     // The lease holds after the listing, so the purge was not done before its end: it has nothing that was recorded later.
     yield* rows.extend(purge)
-    const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid), { concurrency })
-    const failed = results.filter(Exit.isFailure)
-    const removed = objects.filter((_, n) => results[n]?._tag === "Success")
+    const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid, until), { concurrency })
+    const isRemoved = results.map(Option.exists(Exit.isSuccess))
+    const failed = results
+      .filter(Option.isSome)
+      .map(({ value }) => value)
+      .filter(Exit.isFailure)
+    const removed = objects.filter((_, n) => isRemoved[n])
     const bytes = removed.reduce((sum, { size }) => sum + size, 0)
     yield* rows.record(purge, Effect.succeed([undefined, { objects: removed.length, bytes }] as const))
     yield* Metric.update(purgedObjects, removed.length)
@@ -80,7 +95,7 @@ export const make = Effect.gen(function* () {
       const page = yield* list(purge, prefix, after)
       const objects = Option.match(page, { onNone: () => [], onSome: ({ objects }) => objects })
       const { failed, reason } =
-        objects.length > 0 ? yield* removePage(purge, objects) : { failed: 0, reason: undefined }
+        objects.length > 0 ? yield* removePage(purge, objects, until) : { failed: 0, reason: undefined }
       emptied = {
         found: emptied.found + (Option.isSome(page) ? objects.length : 1),
         failed: emptied.failed + failed,

@@ -2,6 +2,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, Ref, References } from "effect"
 import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
 import { Keys } from "../../src/Auth/Keys.ts"
 import { StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
@@ -280,6 +281,40 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
       assert.deepStrictEqual(yield* page("bea", undefined, 3), [second, third])
       yield* purges.request({ uid: "bea", conversation: "b" }, Duration.zero)
       assert.deepStrictEqual(yield* page(undefined, first, 3), [third])
+    })
+  )
+})
+
+layer(world)("A purge whose store hangs", (it) => {
+  it.effect("lets others have its turn after its time slice, and is pending", () =>
+    Effect.gen(function* () {
+      const purges = yield* Purges
+      const { remove } = yield* Hooks
+      yield* conversation("hugo")
+      yield* Effect.forEach(
+        Array.from({ length: 40 }, (_, n) => `chunks/hugo/c/${n}.000.batch.bin`),
+        put
+      )
+      const hanging = yield* Ref.make(0)
+      yield* Ref.set(remove, () =>
+        Ref.update(hanging, (n) => n + 1).pipe(
+          Effect.andThen(Effect.never),
+          Effect.ensuring(Ref.update(hanging, (n) => n - 1))
+        )
+      )
+      const id = yield* request("hugo", "c")
+      assert.isTrue(yield* purges.sweep)
+      const running = yield* Effect.forkChild(purges.idle)
+      let seconds = 0
+      while (running.pollUnsafe() === undefined && seconds < 300) {
+        yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        if ((yield* Ref.get(hanging)) === 0) continue
+        yield* TestClock.adjust("1 second")
+        seconds++
+      }
+      const { attempts, leftObjects } = yield* Effect.fromOption(yield* purges.find(id))
+      assert.isBelow(seconds, 60)
+      assert.deepStrictEqual([attempts, leftObjects], [1, 8])
     })
   )
 })
