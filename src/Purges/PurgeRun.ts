@@ -23,7 +23,7 @@ const settleTime = Duration.seconds(5)
 /** Pause after keys were deleted, before the last pass: nodes cache a key for 10 seconds, in which it still records. */
 const keysSettleTime = Duration.seconds(15)
 
-/** Pause before the next pass lists what this one has removed: a listing may lag. */
+/** Pause before the next pass: a listing may lag. */
 const provePause = Duration.seconds(1)
 
 /** Objects could not be removed. `reason` is of the first. */

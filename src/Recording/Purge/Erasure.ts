@@ -79,6 +79,7 @@ const make = Effect.gen(function* () {
         Effect.fnUntraced(function* (sql) {
           const ofTarget = (column: string) =>
             conversation === undefined ? sql`uid = ${uid}` : sql`uid = ${uid} and ${sql(column)} = ${conversation}`
+          yield* Fence.lockErasure(sql, uid)
           const hidden = yield* sql`
             update conversations set chunks = 0, files = 0, captured = 0, lost = 0, clock_shifts = 0, revision = revision + 1
             where ctid = any(array(select ctid from conversations where ${ofTarget("id")} and has_audio limit ${batch}))

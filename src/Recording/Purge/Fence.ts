@@ -66,3 +66,8 @@ export function lockCreation(sql: Sql, uid: string) {
 export function awaitCreations(sql: Sql, uid: string) {
   return Effect.asVoid(sql`select pg_advisory_xact_lock(${lockSpace}, hashtext(${uid}))`)
 }
+
+/** Until the end of the transaction, no other purge erases rows of the user. */
+export function lockErasure(sql: Sql, uid: string) {
+  return sql`select pg_advisory_xact_lock(${lockSpace + 1}, hashtext(${uid}))`
+}

@@ -2,6 +2,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
+import { Db } from "../../../src/Db.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
 import { Erasure } from "../../../src/Recording.ts"
 import * as Fence from "../../../src/Recording/Purge/Fence.ts"
@@ -82,6 +83,43 @@ layer(world, { excludeTestServices: true })("An erasure", (it) => {
         chunks: 1500,
         capturedSeconds: 0
       })
+    })
+  )
+
+  it.effect("counts each row once beside the erasure of the whole account", () =>
+    Effect.gen(function* () {
+      const [sql, erasure] = [yield* SqlClient.SqlClient, yield* Erasure]
+      const [begun, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      yield* sql`insert into conversations (uid, id, chunks) values ('joan', 'a', 3000)`
+      yield* sql`
+        insert into chunks (uid, conversation_id, start_at, id, samples, sample_rate, codec, lost, begins, at, skip, heard,
+                            lost_samples, heard_end, end_at)
+        select 'joan', 'a', n, gen_random_uuid(), 1, 8000, 'pcm16', true, false, n, 0, 0, 1, n, n
+        from generate_series(1, 3000) n`
+      const batch = erasure.eraseBatch({ uid: "joan", conversation: "a" })
+      // Hides the conversation, so that the next batches begin with rows of chunks.
+      const first = yield* batch
+      const account = yield* (yield* Db)
+        .transaction("test", () =>
+          Effect.tap(erasure.eraseBatch({ uid: "joan", conversation: undefined }), () =>
+            Effect.andThen(Deferred.succeed(begun, undefined), Deferred.await(gate))
+          )
+        )
+        .pipe(Effect.forkChild)
+      yield* Deferred.await(begun)
+      const waiting = yield* Effect.forkChild(batch)
+      yield* sql`select from pg_locks where not granted`.pipe(
+        Effect.repeat({ until: (rows) => rows.length > 0, schedule: Schedule.spaced("10 millis") })
+      )
+      yield* Deferred.succeed(gate, undefined)
+      let { chunks, isDone } = yield* Fiber.join(waiting)
+      chunks += first.chunks + (yield* Fiber.join(account)).chunks
+      while (!isDone) {
+        const next = yield* batch
+        chunks += next.chunks
+        isDone = next.isDone
+      }
+      assert.strictEqual(chunks, 3000)
     })
   )
 
