@@ -33,11 +33,20 @@ export function isFull({ rows }: Page): boolean {
   return rows.length >= pageSize
 }
 
+interface Known extends PageOfRange {
+  readonly firstId: string
+  /** Largest `near.to` that it serves. */
+  readonly reach: number
+}
+
 /** Of at most about 20 kB each. The one that was read first is forgotten. */
 const maxPages = 512
 
 /** A page is read to the end of its block, in samples: about four minutes of speech. */
 const blockSamples = 2 ** 22
+
+/** Samples by which `near` may extend beyond its range, and so beyond the end of the file: a header, and rounding. */
+const overshoot = 64
 
 interface Read {
   /** Undefined: only the file's row. */
@@ -52,14 +61,14 @@ export interface ChunkPages {
 }
 
 export function make(bound = maxPages): ChunkPages {
-  const pages = new BoundedMap<PageOfRange & { readonly firstId: string }>(bound)
+  const pages = new BoundedMap<Known>(bound)
   return {
     readFor: ({ conversation, uid }, id, near) => {
       if (near.to - near.from > blockSamples) return { range: near, found: (_, page) => ({ ...near, page }) }
       const block = Math.floor(near.from / blockSamples)
       const key = `${uid}/${conversation}/${id}/${block}`
       const known = pages.get(key)
-      if (known !== undefined && known.from <= near.from && near.to <= known.to) {
+      if (known !== undefined && known.from <= near.from && near.to <= known.reach) {
         const found = ({ firstId, revision }: FileRow) => {
           if (known.firstId === firstId && known.page.revision === revision) return known
           pages.delete(key)
@@ -75,7 +84,8 @@ export function make(bound = maxPages): ChunkPages {
         // Chunks that are added later continue the file.
         const end = last === undefined ? endAt : last.at + last.heard
         const to = Math.min(range.to, end - Placement.positionOf(start, sampleRate))
-        pages.set(key, { from: range.from, to, page, firstId })
+        const isToEnd = last === undefined && to < range.to
+        pages.set(key, { from: range.from, to, page, firstId, reach: isToEnd ? to + overshoot : to })
         return { from: near.from, to: Math.max(near.to, to), page }
       }
       return { range, found }

@@ -101,10 +101,16 @@ it("reads the chunks again when the file has another revision or another first c
   }
 })
 
+it("reads the file's row alone for its last samples", () => {
+  const pages = ChunkPages.make()
+  pages.readFor(name, "f", { from: 100, to: 80_041 }).found(file, page)
+  assert.isUndefined(pages.readFor(name, "f", { from: 70_000, to: 80_041 }).range)
+})
+
 it("reads what the file has grown by", () => {
   const pages = ChunkPages.make()
   pages.readFor(name, "f", { from: 100, to: 200 }).found(file, page)
-  assert.isDefined(pages.readFor(name, "f", { from: 79_990, to: 80_010 }).range)
+  assert.isDefined(pages.readFor(name, "f", { from: 79_990, to: 80_100 }).range)
 })
 
 it("keeps one page for ranges that are read in turn", () => {
