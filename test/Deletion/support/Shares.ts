@@ -24,9 +24,10 @@ export const share = (count: number) =>
       logs.map((log) => startNode({ log })),
       { concurrency: 2 }
     )
+    // Due later than both nodes have found them, which takes up to 5 s: otherwise one could delete all before.
     yield* sql`
       INSERT INTO tombstones (key, generation, uid, due_at)
-      SELECT 'chunks/u' || n % 100 || '/c/' || n || '.batch.bin', '1', 'u' || n % 100, now() + interval '500 milliseconds'
+      SELECT 'chunks/u' || n % 100 || '/c/' || n || '.batch.bin', '1', 'u' || n % 100, now() + interval '6 seconds'
       FROM generate_series(1, ${count}::int) n`
     const began = performance.now()
     yield* Effect.repeat(left, { until: (rows) => rows === 0, schedule: Schedule.spaced("50 millis") })

@@ -1,12 +1,11 @@
 /** `src/Recording/Purge`: what is purged is neither recorded nor stored by any node, whenever it learns of the purge. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Option } from "effect"
-import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { Recording } from "../../../src/Recording.ts"
 import type { StorageUnavailable } from "../../../src/Storage.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
-import { check, held, past, purge, turn } from "../support/PurgedNode.ts"
+import { check, finish, held, past, purge, turn } from "../support/PurgedNode.ts"
 import {
   epoch,
   failing,
@@ -130,8 +129,9 @@ describe("A node", () => {
           capture.switchTo("c")
           assert.strictEqual(yield* Deferred.await(refused), "Purged")
 
-          const sql = yield* SqlClient.SqlClient
-          yield* sql`update purges set finished_at = clock_timestamp()`
+          yield* finish
+          // Until the first capture has given up its chunk, the conversation stays purged.
+          yield* Effect.repeat(Effect.andThen(turn, liveChunks), { until: (count) => count === 0 })
           yield* check
           yield* Effect.andThen(record(rate), idle)
           assert.deepStrictEqual([(yield* objects).length, yield* rowCount], [1, 1])
