@@ -118,6 +118,10 @@ export class EndpointFailed extends Schema.TaggedError<EndpointFailed>()("Endpoi
   }
 }
 
+/** A host with several addresses (`localhost`) fails with an error for each of them, and no message for all. */
+const reasonOf = (error: Error): string =>
+  error instanceof AggregateError ? error.errors.map(({ message }) => message).join(", ") : error.message
+
 /** The server responds with one byte. More bytes would come from an attacker who injects data before encryption. */
 const isAccepted = (answer: Uint8Array) => answer.length === 1 && answer[0] === 0x53
 
@@ -136,7 +140,7 @@ export function open({ target, tls }: Endpoint): Effect.Effect<Duplex, EndpointF
       resume(Effect.succeed(current))
     }
     // Never removed: an error before the session has a listener must not end the process.
-    socket.on("error", ({ message }) => fail(message, false))
+    socket.on("error", (error) => fail(reasonOf(error), false))
     socket.once("close", closed)
     const encrypt = (answer: Uint8Array) => {
       if (!isAccepted(answer)) return fail("the server does not support TLS", true)
