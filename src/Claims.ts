@@ -23,7 +23,6 @@ export const maxAttempts = 20
 /** Bound of the backoff, which begins with a second and doubles. */
 const longestBackoff = "1 hour"
 
-/** Longer errors are truncated. */
 const maxErrorLength = 500
 
 /** The error of a `Failure`. Anything can be thrown, also what has no text. */
@@ -61,7 +60,6 @@ export interface Table<Columns> {
 
 export interface Claim<Columns> {
   readonly token: string
-  /** In order of their due time. */
   readonly rows: ReadonlyArray<ClaimedRow<Columns>>
 }
 

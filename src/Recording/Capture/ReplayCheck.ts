@@ -24,7 +24,6 @@ export interface Placement {
   readonly shift: number
   /** Other audio is recorded at the timestamps. */
   readonly isDisplaced: boolean
-  /** Recorded audio ends at `at`. */
   readonly follows: boolean
 }
 
@@ -43,7 +42,6 @@ export class ReplayCheck {
   #shift = 0
   /** Unix second at which the audio so far ends by its timestamps. */
   #expected: number | undefined
-  /** The timestamp of the last audio. */
   #last: number | undefined
   #span: RecordedSpan | undefined
   /** Unix second before which the span is stale. */

@@ -28,7 +28,6 @@ export interface PageOfRange extends SampleRange {
   readonly page: Page
 }
 
-/** Whether there may be more chunks in its range. */
 export function isFull({ rows }: Page): boolean {
   return rows.length >= pageSize
 }
@@ -56,7 +55,6 @@ interface Read {
 }
 
 export interface ChunkPages {
-  /** What must be read with the file's row, to know samples `near`. */
   readonly readFor: (name: Name, id: string, near: SampleRange) => Read
 }
 

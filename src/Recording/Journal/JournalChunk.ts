@@ -46,7 +46,6 @@ export class JournalChunk {
   durable = 0
   /** This process, or the one that recorded it, may have put its object. */
   mayBeStored = false
-  /** Names that other objects had. */
   nameAttempts = 0
   /** The chunk began while the stored audio of its conversation was unknown. */
   isUnchecked = false

@@ -137,7 +137,6 @@ export class LiveConversation {
     return [...this.#chunks.values()].some((chunk) => chunk.isUnchecked && chunk.start < end)
   }
 
-  /** Recomputes the end after buffered audio was dropped. */
   recomputeEnd(): void {
     let end = this.#storedEnd
     for (const chunk of this.#chunks.values()) if (chunk.appended > 0) end = Math.max(end, chunk.appendedEnd)
