@@ -21,8 +21,8 @@ export interface ResponseBody<E> {
 export interface Head {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  /** Of the body, in bytes. */
-  readonly length: number
+  /** Of the body, in bytes. If it is undefined, the body ends with its last piece. */
+  readonly length: number | undefined
 }
 
 const lengthOf = (pieces: Pieces): number => pieces.reduce((sum, { length }) => sum + length, 0)
@@ -48,6 +48,7 @@ const write = (response: ServerResponse, pieces: Pieces, isLast: boolean): Effec
     })
     if (isLast) response.end(onTaken)
     response.uncork()
+    if (pieces.length === 0 && !isLast) settle(true)
   }
   return Effect.callback<boolean>((resume) => {
     if (result === undefined) wake = (isTaken) => resume(Effect.succeed(isTaken))
@@ -75,8 +76,8 @@ export const send = Effect.fnUntraced(function* <E>(
   const sent = HttpServerResponse.empty({ status })
   if (response.destroyed) return sent
   const all = Effect.gen(function* () {
-    response.writeHead(status, { ...headers, "content-length": length })
-    let left = length
+    response.writeHead(status, length === undefined ? headers : { ...headers, "content-length": length })
+    let left = length ?? Infinity
     for (let pieces = first; ;) {
       left -= lengthOf(pieces)
       const written = write(response, pieces, left === 0)
@@ -85,6 +86,7 @@ export const send = Effect.fnUntraced(function* <E>(
       pieces.forEach(onSent)
       if (following === undefined) return
       const more = yield* following
+      if (more === undefined && length === undefined) return yield* write(response, [], true)
       if (more === undefined || left < 0) return yield* Effect.die(new Error(`the body is not of ${length} bytes`))
       pieces = more
     }

@@ -19,7 +19,8 @@ type Failure = AudioFileChanged | AudioMissing | AudioUnreadable | Exclude<ReadE
 export interface Rendition {
   readonly file: RecordedFile
   readonly format: Wav.Format
-  readonly size: number
+  /** Undefined if it is known only at the end; then only `0` to `Infinity` can be read. */
+  readonly size: number | undefined
   /** With quotes. */
   readonly etag: string
   /**

@@ -15,22 +15,43 @@ const large = 16 * 1024 * 1024
 interface Sent {
   pieces: ReadonlyArray<Uint8Array>
   fails: boolean
+  hasLength: boolean
   asked: number
   /** Pieces that the system has. */
   sent: number
   onAsked: Effect.Effect<unknown>
   onEnd: Effect.Effect<unknown>
 }
-const state: Sent = { pieces: [], fails: false, asked: 0, sent: 0, onAsked: Effect.void, onEnd: Effect.void }
+const state: Sent = {
+  pieces: [],
+  fails: false,
+  hasLength: true,
+  asked: 0,
+  sent: 0,
+  onAsked: Effect.void,
+  onEnd: Effect.void
+}
 
 const reset = (pieces: ReadonlyArray<Uint8Array>) =>
-  Object.assign(state, { pieces, fails: false, asked: 0, sent: 0, onAsked: Effect.void, onEnd: Effect.void })
+  Object.assign(state, {
+    pieces,
+    fails: false,
+    hasLength: true,
+    asked: 0,
+    sent: 0,
+    onAsked: Effect.void,
+    onEnd: Effect.void
+  })
 
 const route = HttpRouter.add("GET", "/body", (request) => {
   const [first = new Uint8Array(0), ...rest] = state.pieces
   return ResponseBody.send(
     request,
-    { status: 200, headers: {}, length: state.pieces.reduce((sum, { length }) => sum + length, 0) },
+    {
+      status: 200,
+      headers: {},
+      length: state.hasLength ? state.pieces.reduce((sum, { length }) => sum + length, 0) : undefined
+    },
     {
       first: [first],
       next: Effect.suspend(() => {
@@ -90,6 +111,23 @@ layer(served(route).pipe(Layer.provide(noKeys)), { excludeTestServices: true, ti
       state.fails = true
       const body = yield* received(yield* connect)
       assert.isTrue(body.equals(Buffer.from(pieces[0] ?? [])))
+    })
+  )
+
+  it.effect("of unknown length ends with its last piece, in chunks", () =>
+    Effect.gen(function* () {
+      reset([Buffer.from("one"), Buffer.from("three")])
+      state.hasLength = false
+      assert.strictEqual(String(yield* received(yield* connect)), "3\r\none\r\n5\r\nthree\r\n0\r\n\r\n")
+    })
+  )
+
+  it.effect("of unknown length is cut without the last chunk by a failure", () =>
+    Effect.gen(function* () {
+      reset([Buffer.from("one")])
+      state.hasLength = false
+      state.fails = true
+      assert.strictEqual(String(yield* received(yield* connect)), "3\r\none\r\n")
     })
   )
 
