@@ -73,10 +73,14 @@ export function headOf(id: string, state: FileState): AudioFileHead {
   }
 }
 
+/** Hexadecimal digits of the first chunk's id: with the revision, they tell a file from one recorded after a purge. */
+const idDigits = 8
+
 /** Growth at the end keeps the version; live chunks between stored ones change it. */
-const versionOf = ({ revision = 0, state, view }: FileSnapshot): string => {
+const versionOf = ({ revision: changes = 0, state, view }: FileSnapshot): string => {
+  const revision = `${state.firstId.slice(0, idDigits)}-${changes}`
   const pieces = view.inserted(state)
-  if (pieces.length === 0) return String(revision)
+  if (pieces.length === 0) return revision
   const parts = pieces.map(({ chunk, placement: { at, heard, skip } }) => `${chunk.id} ${at} ${skip} ${heard}`)
   return `${revision}-${createHash("sha256").update(parts.join("\n")).digest("base64url")}`
 }
