@@ -3,10 +3,11 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Wav } from "./Audio.ts"
 import type { DbError } from "./Db.ts"
 import { rejectDamaged } from "./Playback/AudioUnreadable.ts"
+import * as Concatenation from "./Playback/Concatenation.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
-import { type AudioFileChanged, type Conversation, isReadAsPcm, Recording } from "./Recording.ts"
+import { type AudioFileChanged, type Conversation, isReadAsPcm, type RecordedFile, Recording } from "./Recording.ts"
 
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
@@ -56,6 +57,15 @@ export class Playback extends Context.Service<
       format: Wav.Format,
       near?: Wav.Range
     ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
+    /**
+     * All audio files of a conversation, one after another, as one. None if the user has no such conversation, or it has no
+     * audio, files of several sample rates, or more than 1,000 files.
+     */
+    openWhole(
+      uid: string,
+      conversation: string,
+      format: Wav.Format
+    ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
   }
 >()("spillway/Playback") {
   static readonly layer = Layer.effect(
@@ -64,6 +74,14 @@ export class Playback extends Context.Service<
       const recording = yield* Recording
       const config = yield* PlaybackConfig
       const audio = rejectDamaged(recording, config)
+
+      /** The first chunk of an Opus file decides: a live one is not decoded. */
+      const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Wav.Format) {
+        const { codec } = file
+        const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
+        if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
+          return yield* new NotPlayable({ conversation, file: file.id, codec, format })
+      })
 
       return Playback.of({
         conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: maxFilesOfOne }),
@@ -80,13 +98,21 @@ export class Playback extends Context.Service<
           const samples = near === undefined ? undefined : Wav.samplesAround(near)
           const found = yield* recording.file(uid, id, fileId, samples)
           if (Option.isNone(found)) return Option.none()
-          const file = found.value
-          const { codec } = file
-          // The first chunk of an Opus file decides: a live one is not decoded.
-          const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
-          if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
-            return yield* new NotPlayable({ conversation: id, file: fileId, codec, format })
-          return Option.some(Rendition.make(audio, file, format))
+          yield* check(id, found.value, format)
+          return Option.some(Rendition.make(audio, found.value, format))
+        }),
+        openWhole: Effect.fnUntraced(function* (uid, id, format) {
+          const found = Option.getOrUndefined(yield* recording.files(uid, id, { files: maxFilesOfOne }))
+          const last = found?.files.at(-1)
+          if (found === undefined || found.filesNext !== undefined || last === undefined) return Option.none()
+          const whole = Concatenation.concatenate(
+            "conversation",
+            found.files.map((file) => ({ file, from: 0, to: file.samples }))
+          )
+          if (whole === undefined) return Option.none()
+          // The chunks of earlier files are stored, or soon will be.
+          yield* check(id, last, format)
+          return Option.some(Rendition.make(audio, whole, format))
         })
       })
     })

@@ -39,6 +39,7 @@ export class Recording extends Context.Service<
     readonly conversations: Catalog["Service"]["list"]
     /** None if the user has no such conversation. `before` is the `filesNext` of the previous page. */
     readonly conversation: Catalog["Service"]["get"]
+    readonly files: Catalog["Service"]["files"]
     readonly file: Catalog["Service"]["file"]
     readonly waveform: Catalog["Service"]["waveform"]
     /** Bytes `start` to `end` (exclusive) of a chunk's audio, from the journal if it has them, else from the store. */
@@ -87,6 +88,7 @@ const make = Effect.gen(function* () {
     open: captures.open,
     conversations: catalog.list,
     conversation: catalog.get,
+    files: catalog.files,
     file: catalog.file,
     waveform: catalog.waveform,
     read: (chunk, range) => audio.read(chunk, range.start, range.end),

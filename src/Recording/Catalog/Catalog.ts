@@ -53,6 +53,10 @@ export interface WaveformData extends Pick<Conversation, "live" | "files" | "fil
   drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<WaveformSpan>, DbError>
 }
 
+export interface FilesPage extends Pick<Conversation, "live" | "filesNext"> {
+  readonly files: ReadonlyArray<RecordedFile>
+}
+
 export class Catalog extends Context.Service<
   Catalog,
   {
@@ -75,6 +79,12 @@ export class Catalog extends Context.Service<
       id: string,
       page: { readonly before?: string; readonly files: number }
     ): Effect.Effect<Option.Option<WaveformData>, DbError>
+    /** As `get`, with the audio files of the page opened. */
+    files(
+      uid: string,
+      id: string,
+      page: { readonly before?: string; readonly files: number }
+    ): Effect.Effect<Option.Option<FilesPage>, DbError>
     /** `near`: the samples that will be read first, as far as known. Their chunks are then read in the same query. */
     file(
       uid: string,
@@ -222,7 +232,11 @@ const make = Effect.gen(function* () {
     const { row, view } = yield* viewOf(uid, id, wanted)
     if (row === undefined && conversation === undefined) return Option.none()
     const known = row ?? { id, createdAt: conversation?.createdAt ?? new Date(0), finishedAt: null }
-    return Option.some({ ...conversationOf(uid, known, view, { before, limit: files }), view })
+    return Option.some({
+      ...conversationOf(uid, known, view, { before, limit: files }),
+      view,
+      stored: row?.files ?? []
+    })
   })
 
   /** Peaks by minute, and lost spans, of audio files by start. */
@@ -279,6 +293,11 @@ const make = Effect.gen(function* () {
       near: found.near
     } satisfies FileSnapshot
   })
+
+  const opened = (name: Name, snapshot: FileSnapshot) => {
+    const page = (state: FileState, range: SampleRange) => fileChunks.page(name, state, range)
+    return openFile(name, snapshot, snapshotOf(name.uid, name.conversation, snapshot.id), page)
+  }
 
   return Catalog.of({
     list: Effect.fn("Catalog.list")(function* (uid, { before, files, limit }) {
@@ -342,15 +361,26 @@ const make = Effect.gen(function* () {
         }
       })
     }),
+    files: Effect.fn("Catalog.files")(function* (uid, id, page) {
+      return Option.map(yield* read(uid, id, page), ({ conversation, states, stored, view }): FilesPage => {
+        const revisions = new Map(stored.map((row) => [cursorOf(keyOf(row)), row.revision]))
+        const { filesNext, live } = conversation
+        const files = conversation.files.flatMap((file, index) => {
+          const state = states[index]
+          if (state === undefined) return []
+          const revision = revisions.get(cursorOf(keyOf(state)))
+          return [opened({ uid, conversation: id }, { id: file.id, state, revision, view })]
+        })
+        return { live, files, filesNext }
+      })
+    }),
     file: Effect.fnUntraced(function* (uid, conversation, id, near) {
       const name = { uid, conversation }
       const isLive = durableChunks(recorded(uid, conversation)).length > 0
-      const opened: FileSnapshot | undefined = isLive
+      const snapshot: FileSnapshot | undefined = isLive
         ? yield* snapshotOf(uid, conversation, id)
         : yield* storedSnapshot(name, id, near)
-      if (opened === undefined) return Option.none()
-      const page = (state: FileState, range: SampleRange) => fileChunks.page(name, state, range)
-      return Option.some(openFile(name, opened, snapshotOf(uid, conversation, id), page))
+      return Option.map(Option.fromNullishOr(snapshot), (snapshot) => opened(name, snapshot))
     })
   })
 })

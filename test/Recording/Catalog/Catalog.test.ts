@@ -78,6 +78,20 @@ const piecesOf = Effect.fnUntraced(function* (file: RecordedFile) {
   return found
 })
 
+/** All audio files of a conversation, opened page by page. */
+const openAll = Effect.fnUntraced(function* (conversation: string) {
+  const catalog = yield* Catalog
+  const files: Array<RecordedFile> = []
+  let before: string | undefined
+  do {
+    const page = { files: 3, ...(before === undefined ? {} : { before }) }
+    const found = Option.getOrThrow(yield* catalog.files("u", conversation, page))
+    files.unshift(...found.files)
+    before = found.filesNext
+  } while (before !== undefined)
+  return files
+})
+
 const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyArray<NewChunk>, message: string) {
   const catalog = yield* Catalog
   const right = Timeline.layout(all)
@@ -108,15 +122,31 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
     assert.closeTo(found.span?.end ?? 0, end, 0.001_1, message)
   } while (before !== undefined)
   assert.deepStrictEqual(files, heads, message)
+  const opened = yield* openAll(conversation)
+  assert.deepStrictEqual(
+    opened.map(({ id, start, sampleRate, codec, samples, capturedSamples, lostSamples }) => ({
+      id,
+      start,
+      sampleRate,
+      codec,
+      samples,
+      capturedSamples,
+      lostSamples
+    })),
+    heads,
+    message
+  )
   const known = new Set<string>()
-  for (const file of right) {
+  for (const [index, file] of right.entries()) {
     const id = Timeline.fileId("u", conversation, file)
     // Of two files with the same start and rate, this id names the first.
     if (known.has(id)) continue
     known.add(id)
-    const opened = Option.getOrThrow(yield* catalog.file("u", conversation, id))
+    const alone = Option.getOrThrow(yield* catalog.file("u", conversation, id))
     const pieces = file.pieces.map(({ chunk, offset, samples, skip }) => [chunk.id, offset, skip, samples] as const)
-    assert.deepStrictEqual(yield* piecesOf(opened), pieces, message)
+    assert.deepStrictEqual(yield* piecesOf(alone), pieces, message)
+    const one = opened[index] ?? assert.fail("every file is opened")
+    assert.deepStrictEqual([one.version, yield* piecesOf(one)], [alone.version, pieces], message)
     const middle = Math.floor(file.samples / 2)
     const inMiddle = file.pieces.filter(({ offset, samples }) => offset <= middle && offset + samples > middle)
     for (const near of [undefined, { from: middle, to: middle + 1 }, { from: 0, to: Infinity }, { from: 0, to: 1 }]) {
@@ -128,7 +158,7 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
         inMiddle.map(({ chunk }) => chunk.id),
         message
       )
-      assert.strictEqual(again.version, opened.version)
+      assert.strictEqual(again.version, alone.version)
       assert.deepStrictEqual(yield* piecesOf(again), pieces, message)
       const wide = Option.getOrThrow(yield* catalog.file("u", conversation, id, near))
       assert.deepStrictEqual(yield* piecesOf(wide), pieces, message)
