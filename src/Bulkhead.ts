@@ -1,5 +1,6 @@
 /** Named bounds on concurrent work, with bounded queues that serve users in turn. */
 export * as FairQueue from "./Bulkhead/FairQueue.ts"
+export { inBackground, Priority } from "./Bulkhead/Priority.ts"
 export { Saturated } from "./Bulkhead/Saturated.ts"
 export { NoSeat } from "./Bulkhead/Seats.ts"
 export * as Seats from "./Bulkhead/Seats.ts"

@@ -7,7 +7,6 @@ import { saturationLog } from "./SaturationLog.ts"
 
 export interface Stats {
   readonly permits: number
-  /** Permits in use. */
   readonly active: number
   readonly waiting: number
   /** Runs that had to wait since the start, interrupted ones included. */
@@ -52,14 +51,12 @@ type AnyFiber = Fiber.Fiber<unknown, unknown>
 
 /** One permit of the running work, linked to the permit that was held when it was taken. */
 interface HeldPermits {
-  /** Identity of the bulkhead. */
   readonly of: object
   readonly outer: HeldPermits | undefined
   /** A forked child that outlives the run inherits the context, but no longer holds the permit. */
   isReleased: boolean
 }
 
-/** Forked children inherit it with the context. */
 const HeldPermits = Context.Reference<HeldPermits | undefined>("spillway/Bulkhead/HeldPermits", {
   defaultValue: () => undefined
 })

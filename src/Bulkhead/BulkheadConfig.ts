@@ -10,7 +10,7 @@ const settings = {
     "SPILLWAY_STORAGE_READ_PERMITS",
     32,
     permits,
-    "Reads from the object store at the same time; more wait, the users taking turns. Raise it when many listen and the store has capacity left."
+    "Reads from the object store for listeners at the same time; more wait, the users taking turns. Background reads have a quarter as many permits besides. Raise it when many listen and the store has capacity left."
   ),
   storageWrite: Settings.integer(
     "SPILLWAY_STORAGE_WRITE_PERMITS",

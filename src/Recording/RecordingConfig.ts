@@ -108,7 +108,7 @@ const settings = {
       "DECODED_CHUNKS",
       8,
       { min: 1, max: 1_000 },
-      "Decoded chunks in the cache; the least recently used one is evicted"
+      "Decoded chunks in the cache of listeners, and in that of background reads; the least recently used one is evicted"
     )
   ),
   importWindow: Settings.constant(

@@ -1,9 +1,7 @@
 /** Permits, queues and bounds of a bulkhead. */
 import { assert, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Logger, Metric, References } from "effect"
 import { TestClock } from "effect/testing"
-import { StorageBulkheads } from "../../src/Bulkhead.ts"
-import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { NestedRun } from "../../src/Bulkhead/Saturated.ts"
 import { make } from "./support/TestBulkhead.ts"
 
@@ -284,19 +282,4 @@ it.effect("warns once a minute while work waits, and once after a rejection", ()
       yield* Fiber.interrupt(running)
     }).pipe(Effect.provide(Logger.layer([logger])))
   })
-)
-
-it.effect("sizes the node's bulkheads from the settings", () =>
-  Effect.gen(function* () {
-    const { read, write } = yield* StorageBulkheads
-    const all = [read, write]
-    const permits = yield* Effect.forEach(all, (bulkhead) => Effect.map(bulkhead.stats, (stats) => stats.permits))
-    assert.deepStrictEqual(
-      all.map(({ name }, i) => [name, permits[i]]),
-      [
-        ["storage.read", 32],
-        ["storage.write", 16]
-      ]
-    )
-  }).pipe(Effect.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))))
 )

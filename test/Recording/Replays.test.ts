@@ -295,3 +295,18 @@ for (const where of ["in the journal, after a kill", "stored"] as const)
       }).pipe(Effect.provide(node(dataDir, hooks)))
     }).pipe(inWorld)
   )
+
+it.live("compares replays with stored audio in the background, apart from the reads of listeners", () =>
+  Effect.gen(function* () {
+    const priorities = new Set<string>()
+    const hooks: Hooks = { onRead: (priority) => priorities.add(priority) }
+    yield* Effect.gen(function* () {
+      yield* send(frames(0, 10 * rate, 800))
+      yield* idle
+      yield* send(frames(0, 10 * rate, 800))
+      assert.deepStrictEqual([...priorities], ["background"])
+      assert.isTrue((yield* heard).equals(ramp(10 * rate)))
+      assert.deepStrictEqual([...priorities], ["background", "interactive"])
+    }).pipe(Effect.provide(node(yield* temporaryDirectory, hooks)))
+  }).pipe(inWorld)
+)

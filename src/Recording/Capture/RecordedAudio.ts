@@ -1,6 +1,7 @@
 /** Reads what is already recorded around a timestamp, from journal and store, so that replays can be recognized. */
 import { Context, Effect, Layer, Stream } from "effect"
 import { Span, Timeline } from "../../Audio.ts"
+import { inBackground } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
 import { type Chunk, isReadAsPcm } from "../Chunk.ts"
 import { ChunkAudio, type ReadError } from "../Read/ChunkAudio.ts"
@@ -166,6 +167,6 @@ const make = Effect.gen(function* () {
         return { span: yield* spanOf(conversation, sampleRate, found), moved: found - at }
       }
       return { span, moved: 0 }
-    })
+    }, inBackground)
   })
 })

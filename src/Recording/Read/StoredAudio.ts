@@ -4,7 +4,7 @@
  */
 import { crc32c } from "@node-rs/crc32"
 import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Schema, Stream } from "effect"
-import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
+import { Priority, type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
 import { DecryptionFailed, Protection, EncryptedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
@@ -133,13 +133,16 @@ const make = Effect.gen(function* () {
     return yield* Effect.mapError(decoder.decode(source, stored), (cause) => unreadable(source, cause))
   })
 
-  const decoded = yield* Cache.makeWith(decode, {
+  const cache = Cache.makeWith(decode, {
     capacity: config.decodedChunks,
     timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
   })
+  /** A listener neither waits for a read in the background nor loses a chunk to it. */
+  const caches = { interactive: yield* cache, background: yield* cache }
+  const decoded = Effect.map(Priority, (priority) => caches[priority])
 
   const fromWhole = Effect.fnUntraced(function* (source: Source, start: number, end: number) {
-    const audio = yield* Cache.get(decoded, source)
+    const audio = yield* Cache.get(yield* decoded, source)
     if (audio.length >= end) return audio.subarray(start, end)
     return yield* unreadable(source, new Error(`its audio has ${audio.length} bytes, but at least ${end} are expected`))
   })
@@ -222,7 +225,7 @@ const make = Effect.gen(function* () {
       return inPieces(start, end, EncryptedRecords.recordSize, (from, to) => {
         const whole = fromWhole(sourceOf(chunk), from, to)
         const records = readRecords(chunk, from, to, checksum)
-        return Cache.has(decoded, sourceOf(chunk)).pipe(
+        return Effect.flatMap(decoded, (cache) => Cache.has(cache, sourceOf(chunk))).pipe(
           Effect.flatMap((isDecoded) =>
             isDecoded ? whole : Effect.catchTag(records, "DecryptionFailed", () => whole)
           ),

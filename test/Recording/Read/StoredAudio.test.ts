@@ -2,7 +2,7 @@
 import { assert, layer } from "@effect/vitest"
 import { crc32c } from "@node-rs/crc32"
 import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Stream } from "effect"
-import { StorageBulkheads } from "../../../src/Bulkhead.ts"
+import { inBackground, Priority, StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import type { Chunk } from "../../../src/Recording.ts"
 import { StoredAudio } from "../../../src/Recording/Read/StoredAudio.ts"
@@ -26,6 +26,9 @@ const takeGiven = () => {
   return bytes
 }
 
+/** Reads in the background never end. */
+let isBackgroundStuck = false
+
 /** Reads, counted from 1, that die. */
 const dying = new Set<number>()
 
@@ -38,15 +41,18 @@ const counted = Layer.effect(
   Effect.map(Storage, (storage) => ({
     ...storage,
     get: (key, range) =>
-      Stream.suspend(() => {
-        const isDamaged = damaged.delete(++reads)
-        if (dying.delete(reads))
-          return Stream.fromEffect(Effect.andThen(Effect.yieldNow, Effect.die(new Error("a bug"))))
-        return Stream.map(storage.get(key, range), (bytes) => {
-          given += bytes.length
-          return isDamaged ? flipped(bytes, bytes.length >> 1) : bytes
+      Stream.unwrap(
+        Effect.map(Priority, (priority) => {
+          if (isBackgroundStuck && priority === "background") return Stream.never
+          const isDamaged = damaged.delete(++reads)
+          if (dying.delete(reads))
+            return Stream.fromEffect(Effect.andThen(Effect.yieldNow, Effect.die(new Error("a bug"))))
+          return Stream.map(storage.get(key, range), (bytes) => {
+            given += bytes.length
+            return isDamaged ? flipped(bytes, bytes.length >> 1) : bytes
+          })
         })
-      })
+      )
   }))
 ).pipe(Layer.provide(MemoryStorage.layer))
 
@@ -155,6 +161,44 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
       takeGiven()
       for (let at = 0; at < 200_000; at += 10_000) yield* read(chunk("chunks/u/c/3.000.enc"), at, at + 10_000)
       assert.strictEqual(takeGiven(), 0)
+    })
+  )
+
+  it.effect("stays decoded for its listeners while many others are read in the background", () =>
+    Effect.gen(function* () {
+      const keys = Array.from({ length: 10 }, (_, i) => `chunks/u/c/3.1${i}0.enc`)
+      for (const key of keys) yield* put(key, recordsOf([pcm.subarray(0, 99_999), pcm.subarray(99_999)]))
+      const first = chunk("chunks/u/c/3.100.enc")
+      yield* read(first, 0, 10)
+      for (const key of keys) yield* inBackground(read(chunk(key), 0, 10))
+      takeGiven()
+      yield* read(first, 100_000, 100_010)
+      assert.strictEqual(takeGiven(), 0)
+    })
+  )
+
+  it.effect("is read for a listener while all permits of the background are taken", () =>
+    Effect.gen(function* () {
+      const [plain, opus] = [chunk("chunks/u/c/8.000.batch.bin"), chunk("chunks/u/c/8.000.opus", { samples: 10 })]
+      yield* put(plain.key, pcm)
+      yield* put(opus.key, OpusTone.container(OpusTone.samples * 2))
+      isBackgroundStuck = true
+      const stuck = yield* Effect.forEach(
+        [opus, plain, plain, plain, plain, plain, plain, plain],
+        (each) => read(each),
+        {
+          concurrency: "unbounded"
+        }
+      ).pipe(inBackground, Effect.forkChild({ startImmediately: true }))
+      const { piece } = yield* StoredAudio
+      const waits = yield* Effect.forkChild(inBackground(piece(plain, 0, 10)), { startImmediately: true })
+      assert.strictEqual((yield* piece(plain, 0, 10)).length, 10)
+      assert.strictEqual((yield* read(plain, 0, 10)).length, 10)
+      assert.strictEqual((yield* read(opus, 0, 10)).length, 10)
+      assert.isUndefined(waits.pollUnsafe())
+      isBackgroundStuck = false
+      yield* Fiber.interrupt(stuck)
+      assert.strictEqual((yield* Fiber.join(waits)).length, 10)
     })
   )
 

@@ -1,7 +1,7 @@
 /** A node with journal, uploads and database, on the storage of the test. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option, Random, Redacted, References, Stream } from "effect"
-import { StorageBulkheads } from "../../../src/Bulkhead.ts"
+import { Priority, StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Db, type DbError } from "../../../src/Db.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
@@ -39,6 +39,8 @@ export interface Hooks {
   readonly row?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Replaces the removal of an object. */
   readonly remove?: <A, E>(removal: Effect.Effect<A, E>) => Effect.Effect<A, E | StorageUnavailable>
+  /** Called with the priority of each streamed read of an object. */
+  readonly onRead?: (priority: typeof Priority.Service) => void
   readonly lost?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Replace the queries of a capture that enters a conversation, and that compares audio. */
   readonly enter?: <A, E>(row: Effect.Effect<A, E>) => Effect.Effect<A, E>
@@ -80,6 +82,13 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Storage,
     Effect.map(Storage, (storage) => ({
       ...storage,
+      get: (key, range) =>
+        Stream.unwrap(
+          Effect.map(Priority, (priority) => {
+            hooks.onRead?.(priority)
+            return storage.get(key, range)
+          })
+        ),
       put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key, object.body),
       remove: (key, options) => (hooks.remove ?? ((removal) => removal))(storage.remove(key, options))
     }))
