@@ -1,4 +1,6 @@
 /** Named bounds on concurrent work, with bounded queues that serve users in turn. */
+export * as Bulkhead from "./Bulkhead/Bulkhead.ts"
+export { BulkheadConfig } from "./Bulkhead/BulkheadConfig.ts"
 export * as FairQueue from "./Bulkhead/FairQueue.ts"
 export { inBackground, Priority } from "./Bulkhead/Priority.ts"
 export { Saturated } from "./Bulkhead/Saturated.ts"

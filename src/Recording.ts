@@ -11,6 +11,7 @@ import { ChunkRows } from "./Recording/Catalog/ChunkRows.ts"
 import { ConversationRows } from "./Recording/Catalog/ConversationRows.ts"
 import { Journal, type JournalStats } from "./Recording/Journal/Journal.ts"
 import { Erasure, maxSummed, type Target } from "./Recording/Purge/Erasure.ts"
+import { Opus } from "./Opus.ts"
 import { LiveConversations } from "./Recording/Journal/LiveConversations.ts"
 import { PurgeWatch } from "./Recording/Purge/PurgeWatch.ts"
 import { RecordedAudio } from "./Recording/Capture/RecordedAudio.ts"
@@ -67,7 +68,7 @@ export class Recording extends Context.Service<
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provide(Uploads.layer),
     Layer.provide(PurgeWatch.layer),
-    Layer.provide([LiveConversations.layer, StoredAudio.layer]),
+    Layer.provide([LiveConversations.layer, Layer.provide(StoredAudio.layer, Opus.layer)]),
     Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer]),
     // Queries of background work; requests provide their own caller.
     Layer.provide(Layer.succeed(DbCaller, ingestCaller))

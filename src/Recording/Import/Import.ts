@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Option } from "effect"
 import type { DbError } from "../../Db.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "../../Storage.ts"
 import { Protection } from "../../Encryption.ts"
+import { Opus } from "../../Opus.ts"
 import * as Inspection from "./Inspection.ts"
 import { ImportRows } from "../Catalog/ImportRows.ts"
 import * as ObjectName from "../Objects/ObjectName.ts"
@@ -37,7 +38,7 @@ export class Import extends Context.Service<
     Import,
     Effect.suspend(() => make)
   )
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide(ImportRows.layer))
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([ImportRows.layer, Opus.layer]))
 }
 
 /** Objects per page: fewer when all are read, so that progress is committed regularly. */
@@ -47,7 +48,7 @@ const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
   const storage = yield* Storage
   const rows = yield* ImportRows
-  const inspect = Inspection.make(storage, yield* Protection, config.decodedBytes)
+  const inspect = Inspection.make(storage, yield* Protection, yield* Opus, config.decodedBytes)
 
   return Import.of({
     place: (uid) => ({ bucket: storage.bucket, prefix: ObjectName.prefixOf(uid) }),

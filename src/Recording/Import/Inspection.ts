@@ -3,7 +3,8 @@ import { Effect, Option, Schema, Stream } from "effect"
 import { Peaks, type Span } from "../../Audio.ts"
 import { type ObjectHead, type ReadError, rereadDamaged, type Storage } from "../../Storage.ts"
 import { type Protection } from "../../Encryption.ts"
-import type { StorageUnavailable } from "../../Storage.ts"
+import { StorageUnavailable } from "../../Storage.ts"
+import type { Opus } from "../../Opus.ts"
 import * as ChunkDecoder from "../Read/ChunkDecoder.ts"
 import type { ImportedChunk, KnownChunk } from "../Catalog/ImportRows.ts"
 import * as ObjectName from "../Objects/ObjectName.ts"
@@ -96,8 +97,13 @@ export interface Options {
 }
 
 /** `bound`: most bytes of an object that is decoded, and of its PCM. */
-export function make(storage: Storage["Service"], protection: Protection["Service"], bound: number) {
-  const decoder = ChunkDecoder.make(protection, bound)
+export function make(
+  storage: Storage["Service"],
+  protection: Protection["Service"],
+  opus: Opus["Service"],
+  bound: number
+) {
+  const decoder = ChunkDecoder.make(protection, opus, bound)
 
   /** Length of the audio, and its peaks if requested or if the audio is decoded anyway. `samples` comes from metadata. */
   const readAudio = Effect.fnUntraced(
@@ -120,7 +126,9 @@ export function make(storage: Storage["Service"], protection: Protection["Servic
       const source = { uid: name.uid, key, sampleRate }
       if (name.codec === "opus" && !waveforms)
         return { bytes: yield* decoder.measure(source, stored), peaks: undefined }
-      const pcm = yield* decoder.decode(source, stored)
+      const pcm = yield* Effect.catchTag(decoder.decode(source, stored), "Saturated", (cause) =>
+        Effect.fail(new StorageUnavailable({ operation: "decode", bucket: "", key, cause }))
+      )
       const heard = pcm.subarray(0, samples === undefined ? pcm.length : samples * 2)
       return { bytes: pcm.length, peaks: Peaks.peaksOf(heard, sampleRate) }
     },

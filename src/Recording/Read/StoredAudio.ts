@@ -8,6 +8,7 @@ import { Priority, type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
 import { DecryptionFailed, Protection, EncryptedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
+import { Opus } from "../../Opus.ts"
 import type { Chunk } from "../Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
 import * as ObjectName from "../Objects/ObjectName.ts"
@@ -101,7 +102,7 @@ const make = Effect.gen(function* () {
   const storage = yield* Storage
   const { read: storageRead } = yield* StorageBulkheads
   const protection = yield* Protection
-  const decoder = ChunkDecoder.make(protection, config.decodedBytes)
+  const decoder = ChunkDecoder.make(protection, yield* Opus, config.decodedBytes)
 
   /** Runs a read of whole pieces under a permit, so that a slow listener holds none. */
   const permitted = <A>(source: Source, read: Effect.Effect<A, StoreError | ChunkUnreadable>) =>
@@ -130,7 +131,10 @@ const make = Effect.gen(function* () {
     const first = yield* whole(source)
     const stored = isSound(first) ? first : yield* whole(source)
     if (!isSound(stored)) return yield* changed(source)
-    return yield* Effect.mapError(decoder.decode(source, stored), (cause) => unreadable(source, cause))
+    return yield* decoder.decode(source, stored).pipe(
+      Effect.catchTag(["DecryptionFailed", "OpusUndecodable"], (cause) => Effect.fail(unreadable(source, cause))),
+      Effect.retry(whileSaturated)
+    )
   })
 
   const cache = Cache.makeWith(decode, {

@@ -5,6 +5,7 @@ import { SqlClient } from "effect/sql"
 import { Peaks } from "../../../src/Audio.ts"
 import { StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
+import { Opus } from "../../../src/Opus.ts"
 import { Import } from "../../../src/Recording.ts"
 import { ConversationRows } from "../../../src/Recording/Catalog/ConversationRows.ts"
 import type { Skipped } from "../../../src/Recording/Import/Inspection.ts"
@@ -44,7 +45,12 @@ const crumbling = Layer.effect(
   }))
 ).pipe(Layer.provide(MemoryStorage.layer))
 
-const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer, ConversationRows.layer).pipe(
+const world = Layer.mergeAll(
+  Import.layer,
+  Layer.provide(StoredAudio.layer, Opus.layer),
+  ChunkRows.layer,
+  ConversationRows.layer
+).pipe(
   Layer.provideMerge(Layer.mergeAll(crumbling, Protection.layer, Postgres.layer)),
   Layer.provide([
     Layer.succeed(ProtectionConfig, {
@@ -52,7 +58,7 @@ const world = Layer.mergeAll(Import.layer, StoredAudio.layer, ChunkRows.layer, C
       level: "standard",
       masterSecrets: Option.some(Redacted.make(secret.toString("base64")))
     }),
-    StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer)),
+    Layer.provideMerge(StorageBulkheads.layer, BulkheadConfig.layer),
     recordingConfig({ decodedBytes: 100_000 }),
     Layer.succeed(References.MinimumLogLevel, "None")
   ])

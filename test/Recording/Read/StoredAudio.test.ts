@@ -4,6 +4,7 @@ import { crc32c } from "@node-rs/crc32"
 import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { inBackground, Priority, StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
+import { Opus } from "../../../src/Opus.ts"
 import type { Chunk } from "../../../src/Recording.ts"
 import { StoredAudio } from "../../../src/Recording/Read/StoredAudio.ts"
 import { Storage } from "../../../src/Storage.ts"
@@ -64,7 +65,7 @@ const world = StoredAudio.layer.pipe(
       level: "enhanced",
       masterSecrets: Option.some(Redacted.make(secret.toString("base64")))
     }),
-    StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer)),
+    Layer.provideMerge(Layer.merge(StorageBulkheads.layer, Opus.layer), BulkheadConfig.layer),
     recordingConfig({ readPiece: 100_000, decodedBytes: 300_000 })
   ])
 )

@@ -3,6 +3,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Deferred, Duration, Effect, Layer, Option, Random, Redacted, References, Stream } from "effect"
 import { Priority, StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
+import { Opus } from "../../../src/Opus.ts"
 import { Db, type DbError } from "../../../src/Db.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { type Chunk, Recording, type RecordingConfig } from "../../../src/Recording.ts"
@@ -128,10 +129,10 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(PurgeWatch.layer),
-    Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
+    Layer.provideMerge(Layer.merge(LiveConversations.layer, Layer.provide(StoredAudio.layer, Opus.layer))),
     Layer.provideMerge(Layer.mergeAll(journal, rows, conversations)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
-    Layer.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))),
+    Layer.provide(Layer.provideMerge(StorageBulkheads.layer, BulkheadConfig.layer)),
     Layer.provide([
       recordingConfig({ ...fast, ...config }),
       Layer.succeed(NodeConfig, { dataDir }),
