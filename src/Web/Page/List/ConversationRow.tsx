@@ -1,10 +1,10 @@
 /** One conversation in the list, with a play button; expands to its audio files. */
 import { useState } from "preact/hooks"
-import { trackOf } from "./FileRow.tsx"
 import { Files } from "./Files.tsx"
 import type { Conversation } from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
 import { player } from "../Play/Player.ts"
+import { trackOf } from "../Play/Track.ts"
 import { RemoveButton } from "./Removals.tsx"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"

@@ -2,7 +2,8 @@
 import { CopyButton } from "./CopyButton.tsx"
 import * as Model from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
-import { idle, isSame, player, type Track } from "../Play/Player.ts"
+import { idle, player } from "../Play/Player.ts"
+import { isSame, trackOf } from "../Play/Track.ts"
 import { urlOf } from "../Server.ts"
 import { session } from "../Session.ts"
 import { useSelected } from "../Store.ts"
@@ -14,14 +15,6 @@ import { bytes, date } from "../Format.ts"
 const liveSeconds = 5
 /** Live playback starts this far before the end, so that it does not stall. */
 const leadSeconds = 1
-
-export function trackOf(conversation: Model.Conversation, file: Model.AudioFile): Track {
-  return {
-    conversation: conversation.id,
-    file: file.id,
-    sampleRate: file.sample_rate
-  }
-}
 
 /** A download can't send headers, so the URL carries the key, for the moment of the click only. */
 const download = (conversation: string, file: string) => {
@@ -38,8 +31,10 @@ export function FileRow(props: {
   readonly file: Model.AudioFile
   readonly waveform: Model.FileWaveform | undefined
   readonly isOnly: boolean
+  readonly isLast: boolean
 }) {
-  const { conversation, file, isOnly, waveform } = props
+  const { conversation, file, isLast, isOnly, waveform } = props
+  const isLive = conversation.live && isLast
   const track = trackOf(conversation, file)
   const { end, state } = useSelected(player.state, (playing) => (isSame(playing.track, track) ? playing : idle))
   const position = useSelected(player.state, () => player.positionOf(track))
@@ -62,12 +57,12 @@ export function FileRow(props: {
         position={position}
         duration={total}
         waveform={waveform}
-        isLive={conversation.live}
+        isLive={isLive}
         onSeek={(to) => player.seek(track, to)}
         onToggle={toggle}
       />
       <div class="row actions">
-        {conversation.live && (
+        {isLive && (
           <button
             type="button"
             class={isFollowing ? "quiet on" : "quiet"}

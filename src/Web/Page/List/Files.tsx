@@ -1,6 +1,7 @@
 /** The audio files of a conversation: the latest ones, and earlier ones on demand. */
 import { useRef, useState } from "preact/hooks"
 import { FileRow } from "./FileRow.tsx"
+import { remember } from "./KnownFiles.ts"
 import * as Model from "../Model.ts"
 import { useWaveforms } from "../Play/Waveforms.ts"
 import { fetchJson, messageFor } from "../Server.ts"
@@ -34,6 +35,7 @@ const useFiles = ({ audio_files: latest, files_next: latestNext, id }: Model.Con
         const path = `${Model.pathOf(id)}?files_before=${encodeURIComponent(before)}`
         const page = await fetchJson(Model.conversation, path)
         for (const file of page.audio_files) known.current.set(file.id, file)
+        remember(id, page.audio_files)
         setCursors([...cursors, before])
         setNext(page.files_next)
         setMessage("")
@@ -97,6 +99,7 @@ export function Files({ conversation }: { readonly conversation: Model.Conversat
           file={file}
           waveform={waveforms.get(file.id)}
           isOnly={files.length === 1}
+          isLast={file.id === files.at(-1)?.id}
         />
       ))}
     </div>
