@@ -1,5 +1,6 @@
-/** Authentication and authorization: access keys, principals, scopes. */
+/** Authentication and authorization: access keys, JWTs, principals, scopes. */
 export { Authentication } from "./Auth/Authentication.ts"
+export { Jwts } from "./Auth/Jwt/Jwts.ts"
 export { Keys } from "./Auth/Keys.ts"
 export { Authorization } from "./Auth/Authorization.ts"
 export { authorizeFor, Principal, requireScope } from "./Auth/Principal.ts"

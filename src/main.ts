@@ -17,7 +17,7 @@ import * as PurgesJanitor from "./Purges/Janitor.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
-import { Authentication } from "./Auth.ts"
+import { Authentication, Jwts } from "./Auth.ts"
 import { launch } from "./Server/Launch.ts"
 import { Playback } from "./Playback.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
@@ -32,7 +32,7 @@ const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.l
   Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer]),
   Layer.provide([Authentication.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
-  Layer.provide([Keys.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
+  Layer.provide([Keys.layer, Jwts.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),
   Layer.provide([Server.layer, PublicAddress.layer, Configuration.layerWarnings]),

@@ -1,8 +1,9 @@
-/** Authenticates requests by their access key. */
-import { Context, Effect, Layer, Option, Redacted } from "effect"
+/** Authenticates requests by an access key or a JWT. Below, a key is either one. */
+import { Context, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Authorization } from "./Authorization.ts"
+import { Jwts } from "./Jwt/Jwts.ts"
 import { Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
 import { Problem, ProblemRules } from "../Http.ts"
@@ -29,6 +30,24 @@ export class Authentication extends Context.Service<
     Authentication,
     Effect.gen(function* () {
       const keys = yield* Keys
+      const jwts = yield* Jwts
+
+      const ofKey = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
+        const key = yield* keys.find(secret)
+        if (Option.isNone(key)) return yield* Problem.unauthorized("The key is unknown, expired or revoked.")
+        const { id: keyId, scopes, uid } = key.value
+        return { uid, scopes, keyId }
+      })
+
+      const ofJwt = (token: Redacted.Redacted) =>
+        jwts.verify(token).pipe(
+          Effect.map((uid): Principal["Service"] => ({ uid, scopes: [], keyId: "jwt" })),
+          Effect.catchTags({
+            JwtRejected: ({ message }) => Problem.unauthorized(message),
+            IssuerUnavailable: ({ retryAfter }) => issuerUnavailable(retryAfter)
+          })
+        )
+
       const authenticate = Effect.fnUntraced(function* (
         request: HttpServerRequest.HttpServerRequest,
         sources: KeySources = {}
@@ -41,10 +60,9 @@ export class Authentication extends Context.Service<
         if (token === null || token === undefined || token === "") {
           return yield* Problem.unauthorized("Send an access key as `Authorization: Bearer`.")
         }
-        const key = yield* keys.find(Redacted.make(token))
-        if (Option.isNone(key)) return yield* Problem.unauthorized("The key is unknown, expired or revoked.")
-        const { id: keyId, scopes, uid } = key.value
-        return yield* actingFor({ uid, scopes, keyId }, query.get("uid") ?? undefined)
+        const secret = Redacted.make(token)
+        const principal = yield* jwts.isJwt(token) ? ofJwt(secret) : ofKey(secret)
+        return yield* actingFor(principal, query.get("uid") ?? undefined)
       })
       return Authentication.of({ authenticate })
     })
@@ -71,6 +89,14 @@ export class Authentication extends Context.Service<
     })
   )
 }
+
+const issuerUnavailable = (retryAfter: Duration.Duration) =>
+  Problem.unavailable(
+    "issuer-unavailable",
+    "The token can't be verified now",
+    "The keys of its issuer can't be read. Try again later.",
+    Math.ceil(Duration.toSeconds(retryAfter))
+  )
 
 const bearer = (header: string | undefined): string | undefined => /^bearer +(\S+) *$/i.exec(header ?? "")?.[1]
 

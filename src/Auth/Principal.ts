@@ -7,7 +7,7 @@ import { Problem } from "../Http.ts"
 export const Scope = Schema.Literals(["admin", "service"])
 export type Scope = typeof Scope.Type
 
-/** `uid` is the user that the request acts for; `keyId` identifies the key. */
+/** `uid` is the user that the request acts for; `keyId` identifies the key, and is `jwt` for a JWT. */
 export class Principal extends Context.Service<
   Principal,
   { readonly uid: string; readonly scopes: ReadonlyArray<Scope>; readonly keyId: string }

@@ -5,6 +5,7 @@ import { CliConfig } from "../Cli/CliConfig.ts"
 import { DbConfig } from "../Db/DbConfig.ts"
 import * as ConnectionUrl from "../Db/External/ConnectionUrl.ts"
 import { HttpConfig } from "../Http/HttpConfig.ts"
+import { JwtConfig } from "../Auth/Jwt/JwtConfig.ts"
 import { KeysConfig } from "../Auth/KeysConfig.ts"
 import { ReadinessConfig } from "../Readiness/ReadinessConfig.ts"
 import { NodeConfig } from "../NodeConfig.ts"
@@ -22,6 +23,7 @@ export const groups = [
   NodeConfig,
   HttpConfig,
   KeysConfig,
+  JwtConfig,
   ReadinessConfig,
   DbConfig,
   StorageConfig,

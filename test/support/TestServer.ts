@@ -45,6 +45,7 @@ export const fileServer = (env: Env = {}) => {
     },
     get key() {
       return started().key
-    }
+    },
+    output: () => started().output()
   }
 }

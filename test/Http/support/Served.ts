@@ -3,6 +3,8 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Layer } from "effect"
 import { HttpServer } from "effect/http"
 import { Authentication } from "../../../src/Auth/Authentication.ts"
+import { Jwts } from "../../../src/Auth/Jwt/Jwts.ts"
+import { JwtConfig } from "../../../src/Auth/Jwt/JwtConfig.ts"
 import { HttpConfig } from "../../../src/Http/HttpConfig.ts"
 import * as CommonProblems from "../../../src/Server/CommonProblems.ts"
 import { Readiness } from "../../../src/Readiness.ts"
@@ -15,7 +17,10 @@ export const environment = (env: Record<string, string>) => Settings.environment
 const shared = Layer.mergeAll(
   Authentication.layer,
   Authentication.layerAuthorization.pipe(Layer.provide(Authentication.layer))
-).pipe(Layer.provideMerge(Layer.merge(CommonProblems.layer, Readiness.layer)))
+).pipe(
+  Layer.provide(Jwts.layer.pipe(Layer.provide(JwtConfig.layer))),
+  Layer.provideMerge(Layer.merge(CommonProblems.layer, Readiness.layer))
+)
 
 /** The server without routes. */
 export const listening = Server.layer.pipe(
