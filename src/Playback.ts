@@ -11,7 +11,7 @@ import { type AudioFileChanged, type Conversation, isReadAsPcm, type RecordedFil
 
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
-export type { Rendition } from "./Playback/Rendition.ts"
+export type { Pieces, Rendition, RenditionFailure } from "./Playback/Rendition.ts"
 
 /** The audio file contains Opus that this node does not decode. */
 export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable", {
@@ -66,6 +66,12 @@ export class Playback extends Context.Service<
       conversation: string,
       format: Wav.Format
     ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
+    /** A file of the conversation that is open. */
+    render(
+      conversation: string,
+      file: RecordedFile,
+      format: Wav.Format
+    ): Effect.Effect<Rendition.Rendition, AudioFileChanged | NotPlayable | DbError>
   }
 >()("spillway/Playback") {
   static readonly layer = Layer.effect(
@@ -82,6 +88,10 @@ export class Playback extends Context.Service<
         if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
           return yield* new NotPlayable({ conversation, file: file.id, codec, format })
       })
+      const render = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Wav.Format) {
+        yield* check(conversation, file, format)
+        return Rendition.make(audio, file, format)
+      })
 
       return Playback.of({
         conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: maxFilesOfOne }),
@@ -97,9 +107,7 @@ export class Playback extends Context.Service<
         open: Effect.fnUntraced(function* (uid, id, fileId, format, near) {
           const samples = near === undefined ? undefined : Wav.samplesAround(near)
           const found = yield* recording.file(uid, id, fileId, samples)
-          if (Option.isNone(found)) return Option.none()
-          yield* check(id, found.value, format)
-          return Option.some(Rendition.make(audio, found.value, format))
+          return Option.isNone(found) ? Option.none() : Option.some(yield* render(id, found.value, format))
         }),
         openWhole: Effect.fnUntraced(function* (uid, id, format) {
           const found = Option.getOrUndefined(yield* recording.files(uid, id, { files: maxFilesOfOne }))
@@ -113,7 +121,8 @@ export class Playback extends Context.Service<
           // The chunks of earlier files are stored, or soon will be.
           yield* check(id, last, format)
           return Option.some(Rendition.make(audio, whole, format))
-        })
+        }),
+        render
       })
     })
   )

@@ -31,6 +31,12 @@ export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recor
 export { Erasure, maxSummed, type Target }
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
+/** `end`: Unix second at which the durable audio ends, as far as this node knows. */
+export interface Progress {
+  readonly isGrowing: boolean
+  readonly end: number
+}
+
 export class Recording extends Context.Service<
   Recording,
   {
@@ -42,6 +48,9 @@ export class Recording extends Context.Service<
     readonly conversation: Catalog["Service"]["get"]
     readonly files: Catalog["Service"]["files"]
     readonly file: Catalog["Service"]["file"]
+    readonly growing: Catalog["Service"]["growing"]
+    /** Reads no database. */
+    progress(target: { readonly uid: string; readonly conversation: string }): Effect.Effect<Progress>
     readonly waveform: Catalog["Service"]["waveform"]
     /** Bytes `start` to `end` (exclusive) of a chunk's audio, from the journal if it has them, else from the store. */
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
@@ -91,6 +100,12 @@ const make = Effect.gen(function* () {
     conversation: catalog.get,
     files: catalog.files,
     file: catalog.file,
+    growing: catalog.growing,
+    progress: ({ conversation, uid }) =>
+      Effect.sync(() => {
+        const found = live.get(uid, conversation)
+        return { isGrowing: found?.isGrowing === true, end: found?.durableEnd ?? -Infinity }
+      }),
     waveform: catalog.waveform,
     read: (chunk, range) => audio.read(chunk, range.start, range.end),
     piece: (chunk, range) => audio.piece(chunk, range.start, range.end),

@@ -24,7 +24,7 @@ const rf64Size = 80
 /** Largest size of the audio in a RIFF file: its 32-bit size field includes 36 bytes of the header. */
 const riffLimit = 0xffff_ffff - 36
 
-/** Marks a 32-bit size of an RF64 header as stored in the `ds64` chunk. */
+/** A 32-bit size that is stored in the `ds64` chunk of an RF64 header, or is not known. */
 const elsewhere = 0xffff_ffff
 
 const fmt = (sampleRate: number): Buffer => {
@@ -73,6 +73,14 @@ export function header(sampleRate: number, samples: number): Uint8Array {
 const lead = (samples: number, format: Format): number => {
   if (format === "pcm") return 0
   return samples * bytesPerSample > riffLimit ? rf64Size : riffSize
+}
+
+/** For audio of unknown length: sizes of all ones, as writers to a pipe leave them. */
+export function endlessHeader(sampleRate: number): Uint8Array {
+  const bytes = riff(sampleRate, 0)
+  bytes.writeUInt32LE(elsewhere, 4)
+  bytes.writeUInt32LE(elsewhere, riffSize - 4)
+  return bytes
 }
 
 export function size({ samples }: Pick<Summary, "samples">, format: Format): number {

@@ -28,12 +28,18 @@ export interface Head {
 const lengthOf = (pieces: Pieces): number => pieces.reduce((sum, { length }) => sum + length, 0)
 
 /** Begins to write. Returns what waits until the system has taken everything (true), or the connection is closed (false). */
-const write = (response: ServerResponse, pieces: Pieces, isLast: boolean): Effect.Effect<boolean> => {
+const write = (
+  response: ServerResponse,
+  pieces: Pieces,
+  isLast: boolean,
+  onEmpty = () => {}
+): Effect.Effect<boolean> => {
   let result: boolean | undefined = response.destroyed ? false : undefined
   let wake: ((isTaken: boolean) => void) | undefined
   const settle = (isTaken: boolean) => {
     if (result !== undefined) return
     result = isTaken
+    if (isTaken && !isLast) onEmpty()
     response.off("close", onClose)
     wake?.(isTaken)
   }
@@ -48,7 +54,10 @@ const write = (response: ServerResponse, pieces: Pieces, isLast: boolean): Effec
     })
     if (isLast) response.end(onTaken)
     response.uncork()
-    if (pieces.length === 0 && !isLast) settle(true)
+    if (pieces.length === 0 && !isLast) {
+      response.flushHeaders()
+      settle(true)
+    }
   }
   return Effect.callback<boolean>((resume) => {
     if (result === undefined) wake = (isTaken) => resume(Effect.succeed(isTaken))
@@ -78,9 +87,13 @@ export const send = Effect.fnUntraced(function* <E>(
   const all = Effect.gen(function* () {
     response.writeHead(status, length === undefined ? headers : { ...headers, "content-length": length })
     let left = length ?? Infinity
+    // Bounds how long a reader takes, not how long the next piece does.
+    const timeout = response.socket?.timeout ?? 0
+    const onEmpty = () => length === undefined && response.setTimeout(0)
     for (let pieces = first; ;) {
       left -= lengthOf(pieces)
-      const written = write(response, pieces, left === 0)
+      if (length === undefined) response.setTimeout(timeout)
+      const written = write(response, pieces, left === 0, onEmpty)
       const following = left === 0 ? undefined : yield* Effect.exit(next)
       if (!(yield* written)) return
       pieces.forEach(onSent)

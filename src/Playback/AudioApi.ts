@@ -15,6 +15,8 @@ export class AudioGroup extends HttpApiGroup.make("audio")
       params: { conversation: Id, file: Schema.String },
       query: {
         format: Schema.optionalKey(Format),
+        follow: Schema.optionalKey(Schema.Literals(["0", "1"])),
+        from: Schema.optionalKey(Schema.FiniteFromString),
         access_token: Schema.optionalKey(Schema.String),
         uid: Schema.optionalKey(Id)
       },
@@ -29,7 +31,12 @@ export class AudioGroup extends HttpApiGroup.make("audio")
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
       error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 429, 500, 503)
-    }).annotate(OpenApi.Summary, "An audio file as WAV or PCM, whole or one range of its bytes")
+    })
+      .annotate(OpenApi.Summary, "An audio file as WAV or PCM, whole or one range of its bytes")
+      .annotate(
+        OpenApi.Description,
+        "With `follow=1` the response has no length, and continues with what is recorded until the file ends. It begins `from` seconds after the start of the file; a negative number counts from the end of the audio that is durable. `Range` is then ignored."
+      )
   )
   .prefix("/v1/sync/audio")
   .annotateMerge(strict)

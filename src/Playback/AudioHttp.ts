@@ -8,6 +8,7 @@ import { Authentication } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig } from "../Playback.ts"
 import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi } from "./AudioApi.ts"
+import { Follow } from "./Follow/Follow.ts"
 import * as RenditionResponse from "./RenditionResponse.ts"
 
 const notPlayable = rule(
@@ -58,6 +59,7 @@ const group = HttpApiBuilder.group(
   Effect.fn(function* (handlers) {
     const { authenticate } = yield* Authentication
     const playback = yield* Playback
+    const follow = yield* Follow
     const problems = yield* ProblemRules
     const config = yield* PlaybackConfig
     const { responses, responsesPerUser } = PlaybackConfig.settings
@@ -65,15 +67,20 @@ const group = HttpApiBuilder.group(
       node: { limit: config.responses, setting: responses.env },
       user: { limit: config.responsesPerUser, setting: responsesPerUser.env }
     })
-    return handlers.handleRaw("play", ({ params: { conversation, file }, query: { format = "wav" }, request }) =>
+    return handlers.handleRaw("play", ({ params: { conversation, file }, query, request }) =>
       Effect.gen(function* () {
+        const { follow: followed, format = "wav", from } = query
         const { uid } = yield* authenticate(request, { query: true })
         // The request's scope closes when the response has been sent.
         yield* seats.take(uid)
         return yield* Effect.gen(function* () {
           const { headers, method } = request
           const near = method === "GET" ? RangeRequest.expectedRange(headers["range"]) : undefined
-          const rendition = yield* playback.open(uid, conversation, file, format, near)
+          const isFollowed = followed === "1"
+          if (from !== undefined && !isFollowed) return yield* Problem.badRequest("`from` requires `follow=1`.")
+          const rendition = isFollowed
+            ? yield* follow.open({ uid, conversation, id: file }, format, from ?? 0)
+            : yield* playback.open(uid, conversation, file, format, near)
           if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
           return yield* RenditionResponse.respond(request, conversation, rendition.value, config.firstAudio)
         }).pipe(Effect.provideService(DbCaller, callerOf(uid)))
@@ -88,5 +95,6 @@ const group = HttpApiBuilder.group(
 
 export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
+  Layer.provide(Follow.layer),
   Layer.merge(ProblemRules.layerOf(notPlayable, unreadable, missing, fileChanged))
 )

@@ -25,6 +25,20 @@ const settings = {
       "How long a damaged chunk is remembered; a complete read clears it"
     )
   ),
+  followInterval: Settings.constant(
+    Settings.duration(
+      "FOLLOW_INTERVAL",
+      "250 millis",
+      "Time between two looks for new audio of a file that is followed; one look serves all its responses"
+    )
+  ),
+  followGrace: Settings.constant(
+    Settings.duration(
+      "FOLLOW_GRACE",
+      "10 seconds",
+      "How long a file is still followed when nothing records its conversation, so that a device can reconnect"
+    )
+  ),
   responses: Settings.integer(
     "SPILLWAY_AUDIO_RESPONSES",
     1_000,

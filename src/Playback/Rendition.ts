@@ -14,27 +14,34 @@ import type { ObjectNotFound } from "../Storage.ts"
 import { AudioMissing, AudioUnreadable } from "./AudioUnreadable.ts"
 
 type Audio = Pick<Recording["Service"], "read" | "piece">
-type Failure = AudioFileChanged | AudioMissing | AudioUnreadable | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
+export type RenditionFailure =
+  | AudioFileChanged
+  | AudioMissing
+  | AudioUnreadable
+  | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
 
-export interface Rendition {
+export interface Rendition<E = RenditionFailure> {
   readonly file: RecordedFile
   readonly format: Wav.Format
   /** Undefined if it is known only at the end; then only `0` to `Infinity` can be read. */
   readonly size: number | undefined
-  /** With quotes. */
-  readonly etag: string
+  /** With quotes. Undefined if the bytes are known only at the end. */
+  readonly etag: string | undefined
   /**
    * Succeeds when the first piece of audio in the range has been read, so that a failure is known before the response
    * begins. Fails at the first chunk that can't be read and logs its key; it is never replaced by silence. A piece is at
    * most of the store's read size. The scope closes the reads.
    */
-  begin(range: Wav.Range): Effect.Effect<Begun, Failure, Scope.Scope>
+  begin(range: Wav.Range): Effect.Effect<Begun<E>, E, Scope.Scope>
 }
 
-export interface Begun {
-  readonly first: ReadonlyArray<Uint8Array>
+/** Sent together. */
+export type Pieces = ReadonlyArray<Uint8Array>
+
+export interface Begun<E = RenditionFailure> {
+  readonly first: Pieces
   /** The following pieces; undefined at the end. */
-  readonly next: Effect.Effect<ReadonlyArray<Uint8Array> | undefined, Failure>
+  readonly next: Effect.Effect<Pieces | undefined, E>
 }
 
 /** Shared by all silence. Never written to. */
@@ -105,7 +112,7 @@ const etagOf = ({ capturedSamples, id, lostSamples, samples, version }: Recorded
   `"${[format, id, samples, capturedSamples, lostSamples, version].join("-")}"`
 
 /** Reads at least `least` bytes ahead. */
-const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, Failure>, least: number) {
+const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, RenditionFailure>, least: number) {
   const pull = yield* Stream.toPull(bytes)
   const next: Begun["next"] = pull.pipe(Pull.catchDone(() => Effect.succeed(undefined)))
   const first: Array<Uint8Array> = []

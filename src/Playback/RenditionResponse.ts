@@ -30,38 +30,40 @@ const changed = new Problem({
 const isDated = (conversation: string): boolean => /\d{4}-?\d\d-?\d\dT\d\d[.-]?\d\d/.test(conversation)
 
 /** Ids need no escaping in headers and file names. The start distinguishes the files of a conversation. */
-const fileName = (conversation: string, { file, format }: Rendition): string => {
+const fileName = (conversation: string, { file, format }: Pick<Rendition, "file" | "format">): string => {
   const stamp = `${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
   return `${conversation}-${isDated(conversation) ? stamp.slice(stamp.indexOf("T") + 1) : stamp}.${format}`
 }
 
-const headersOf = (conversation: string, rendition: Rendition) => {
+/** Of a response whose audio is recorded while it is sent. */
+const unbuffered = { "cache-control": "private, no-store", "x-accel-buffering": "no" }
+
+const headersOf = (conversation: string, rendition: Omit<Rendition, "begin">) => {
   const { etag, file, size } = rendition
   return {
-    etag,
+    ...(etag === undefined ? unbuffered : { etag, "cache-control": "private" }),
     "accept-ranges": size === undefined ? "none" : "bytes",
-    "cache-control": "private",
     "content-disposition": `inline; filename="${fileName(conversation, rendition)}"`,
     ...(file.lostSamples > 0 ? { "spillway-lost-seconds": String(file.lostSamples / file.sampleRate) } : {})
   }
 }
 
 /** Sends the response head after the first read, so that a failure gets an error status. Fails after `timeout`. */
-export const respond = Effect.fnUntraced(function* (
+export const respond = Effect.fnUntraced(function* <E>(
   request: HttpServerRequest.HttpServerRequest,
   conversation: string,
-  rendition: Rendition,
+  rendition: Rendition<E>,
   timeout: Duration.Duration
 ) {
   const { begin, etag, format, size } = rendition
   const conditions = request.headers
   const headers = headersOf(conversation, rendition)
-  if (!RangeRequest.isMatch(conditions["if-match"], etag)) return changed.response
-  if (!RangeRequest.isNoneMatch(conditions["if-none-match"], etag))
+  if (etag !== undefined && !RangeRequest.isMatch(conditions["if-match"], etag)) return changed.response
+  if (etag !== undefined && !RangeRequest.isNoneMatch(conditions["if-none-match"], etag))
     return HttpServerResponse.empty({ status: 304, headers })
+  const isSame = etag !== undefined && RangeRequest.isSameRange(conditions["if-range"], etag)
   // RFC 9110 defines ranges for GET only.
-  const header =
-    request.method === "GET" && RangeRequest.isSameRange(conditions["if-range"], etag) ? conditions["range"] : undefined
+  const header = request.method === "GET" && isSame ? conditions["range"] : undefined
   const requested = size === undefined ? "whole" : RangeRequest.byteRange(header, size)
   if (requested === "unsatisfiable") return Problem.rangeNotSatisfiable(size ?? 0).response
   const range = requested === "whole" ? { start: 0, end: size ?? Infinity } : requested

@@ -92,6 +92,12 @@ export class Catalog extends Context.Service<
       id: string,
       near?: SampleRange
     ): Effect.Effect<Option.Option<RecordedFile>, DbError>
+    /** The file with the chunks in the journal. `isLast`: no other one begins after it, so that it may grow. */
+    growing(
+      uid: string,
+      conversation: string,
+      id: string
+    ): Effect.Effect<Option.Option<{ readonly file: RecordedFile; readonly isLast: boolean }>, DbError>
   }
 >()("spillway/Recording/Catalog/Catalog") {
   static readonly layerNoDeps = Layer.effect(
@@ -275,7 +281,11 @@ const make = Effect.gen(function* () {
     const found = state ?? [...view.files].find((file) => Timeline.fileId(uid, conversation, file) === id)
     if (found === undefined) return undefined
     const revision = stored !== undefined && state !== undefined ? stored.revision : undefined
-    return { id, state: found, revision, view } satisfies FileSnapshot
+    const last = row?.tail === undefined ? undefined : view.fileOf(row.tail.file)
+    const isBefore = (file: FileState | undefined) =>
+      file !== undefined && Timeline.order(keyOf(found), keyOf(file)) < 0
+    const isLast = !isBefore(last) && ![...view.files].some(isBefore)
+    return { id, state: found, revision, view, isLast } satisfies FileSnapshot & { readonly isLast: boolean }
   })
 
   /** As `snapshotOf`, in one query, for a conversation without live chunks. */
@@ -373,6 +383,11 @@ const make = Effect.gen(function* () {
         })
         return { live, files, filesNext }
       })
+    }),
+    growing: Effect.fn("Catalog.growing")(function* (uid, conversation, id) {
+      const snapshot = yield* snapshotOf(uid, conversation, id)
+      if (snapshot === undefined) return Option.none()
+      return Option.some({ file: opened({ uid, conversation }, snapshot), isLast: snapshot.isLast })
     }),
     file: Effect.fnUntraced(function* (uid, conversation, id, near) {
       const name = { uid, conversation }

@@ -74,6 +74,18 @@ export class LiveConversation {
     return knownAt < this.purgedBefore
   }
 
+  /** A capture records it, or has left audio to a commit. */
+  get isGrowing(): boolean {
+    if (this.isPurged) return false
+    return this.captures > 0 || [...this.#chunks.values()].some(({ appended, durable }) => appended > durable)
+  }
+
+  get durableEnd(): number {
+    let end = this.#storedEnd
+    for (const chunk of this.#chunks.values()) if (chunk.durable > 0) end = Math.max(end, chunk.durableEnd)
+    return end
+  }
+
   chunk(id: string): JournalChunk | undefined {
     return this.#chunks.get(id)
   }

@@ -7,6 +7,7 @@ import {
   type Conversation,
   type WaveformSpan,
   type ReadError,
+  type RecordedFile,
   Recording,
   type WaveformData
 } from "../../../src/Recording.ts"
@@ -32,6 +33,15 @@ const nextTurn = Effect.callback<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
+const recordedOf = (file: Timeline.AudioFile<Chunk> & { readonly id: string }): RecordedFile => ({
+  ...file,
+  version: "0",
+  pieces: (from, to) => {
+    const all = file.pieces.filter(({ offset, samples }) => offset < to && offset + samples > from)
+    return Effect.succeed({ pieces: all.slice(0, 2), end: all[2]?.offset ?? to })
+  }
+})
+
 export class MemoryRecording {
   /** Newest first. */
   readonly kept: Array<Kept> = []
@@ -47,6 +57,8 @@ export class MemoryRecording {
   /** The audio of a chunk depends only on its start. */
   sound: (chunk: Chunk) => Uint8Array = MemoryRecording.pcm
   databaseDown = false
+  /** Snapshots of growing files that were taken. */
+  snapshots = 0
 
   put(id: string, chunks: ReadonlyArray<Partial<Chunk>>, more: Partial<Kept> = {}): void {
     const uid = more.uid ?? "ada"
@@ -184,16 +196,26 @@ export class MemoryRecording {
         this.#find(uid, id),
         Option.flatMap((kept) => {
           const { files } = MemoryRecording.#conversation(kept, { files: Infinity })
-          const found = files.find((each) => each.id === file)
-          if (found === undefined) return Option.none()
-          const pieces = (from: number, to: number) => {
-            const all = found.pieces.filter(({ offset, samples }) => offset < to && offset + samples > from)
-            const page = all.slice(0, 2)
-            return Effect.succeed({ pieces: page, end: all[2]?.offset ?? to })
-          }
-          return Option.some({ ...found, version: "0", pieces })
+          return Option.map(Option.fromNullishOr(files.find((each) => each.id === file)), recordedOf)
         })
       ),
+    growing: (uid, id, file) =>
+      Effect.map(
+        this.#find(uid, id),
+        Option.flatMap((kept) => {
+          this.snapshots++
+          const { files } = MemoryRecording.#conversation(kept, { files: Infinity })
+          const found = files.find((each) => each.id === file)
+          const isLast = found === files.at(-1)
+          return Option.map(Option.fromNullishOr(found), (found) => ({ file: recordedOf(found), isLast }))
+        })
+      ),
+    progress: ({ conversation, uid }) =>
+      Effect.sync(() => {
+        const found = this.kept.find((each) => each.uid === uid && each.id === conversation)
+        const ends = (found?.chunks ?? []).map((chunk) => chunk.start + chunk.samples / chunk.sampleRate)
+        return { isGrowing: found?.live === true, end: Math.max(-Infinity, ...ends) }
+      }),
     waveform: (uid, id, page) =>
       Effect.map(
         this.#find(uid, id),

@@ -26,7 +26,7 @@ const keys = Layer.mock(Keys, {
 
 export const servedPlayback = (recording: MemoryRecording, env: Record<string, string> = {}) =>
   served(Http.layer).pipe(
-    Layer.provide([keys, Playback.layer.pipe(Layer.provide([recording.layer, PlaybackConfig.layer]))]),
+    Layer.provide([keys, recording.layer, Playback.layer.pipe(Layer.provide([recording.layer, PlaybackConfig.layer]))]),
     Layer.provide([PlaybackConfig.layer, BulkheadConfig.layer]),
     Layer.provide(environment(env))
   )

@@ -1,0 +1,102 @@
+/** Audio files that are sent while they grow, at the pace at which their audio becomes durable. */
+import { Context, Effect, Layer, Metric, Option, Pull, RcMap, type Scope, Stream } from "effect"
+import { Wav } from "../../Audio.ts"
+import { callerOf, DbCaller, type DbError } from "../../Db.ts"
+import { Problem } from "../../Http.ts"
+import { Playback, PlaybackConfig, type Rendition } from "../../Playback.ts"
+import { Readiness } from "../../Readiness.ts"
+import { Recording } from "../../Recording.ts"
+import * as FollowedFile from "./FollowedFile.ts"
+
+type FollowedRendition = Rendition<FollowedFile.FollowFailure>
+
+export class Follow extends Context.Service<
+  Follow,
+  {
+    /**
+     * The file from `from` on, in seconds from its start; if negative, from the end of its durable audio. It has no size: it
+     * ends when nothing records the conversation any more, or a later file has begun. It fails if the node stops before. None if
+     * the user has no such file. The scope is that of the response.
+     */
+    open(
+      name: FollowedFile.FileName,
+      format: Wav.Format,
+      from: number
+    ): Effect.Effect<Option.Option<FollowedRendition>, FollowedFile.FollowFailure | DbError, Scope.Scope>
+  }
+>()("spillway/Playback/Follow/Follow") {
+  static readonly layer = Layer.effect(
+    Follow,
+    Effect.suspend(() => make)
+  )
+}
+
+const followers = Metric.gauge("spillway_followers", { description: "Responses that follow an audio file as it grows" })
+
+const stopping = Problem.unavailable(
+  "stopping",
+  "The node is stopping",
+  "Follow the conversation at the node that its device connects to next.",
+  5
+)
+
+const firstSample = (from: number, { sampleRate, samples }: FollowedFile.Snapshot): number => {
+  const sample = Math.round(from * sampleRate)
+  return Math.min(samples, Math.max(0, sample < 0 ? samples + sample : sample))
+}
+
+const render = (followed: FollowedFile.FollowedFile, format: Wav.Format, from: number): FollowedRendition => {
+  const file = followed.file()
+  const first = firstSample(from, file)
+  const audio = Stream.unfold(first, (at) =>
+    Effect.map(followed.after(at), (part) => (part === undefined ? undefined : ([part.audio, part.to] as const)))
+  )
+  return {
+    file,
+    format,
+    size: undefined,
+    etag: undefined,
+    begin: () =>
+      Effect.gen(function* () {
+        const pull = yield* Stream.toPull(Stream.flatten(audio))
+        const next = pull.pipe(
+          Effect.map((pieces) => pieces.flat()),
+          Pull.catchDone(() => Effect.succeed(undefined))
+        )
+        const header = format === "wav" ? [Wav.endlessHeader(file.sampleRate)] : []
+        const durable = first < file.samples ? yield* next : undefined
+        return { first: [...header, ...(durable ?? [])], next }
+      })
+  }
+}
+
+type Followed = Effect.Success<ReturnType<typeof FollowedFile.make>>
+type Files = RcMap.RcMap<FollowedFile.FileName, Followed, FollowedFile.FollowFailure | DbError>
+
+const make = Effect.gen(function* () {
+  const recording = yield* Recording
+  const playback = yield* Playback
+  const config = yield* PlaybackConfig
+  const readiness = yield* Readiness
+  const stopped = Effect.andThen(readiness.draining, Effect.fail(stopping))
+  // Who comes later follows anew.
+  const onOver = (name: FollowedFile.FileName) => Effect.suspend(() => RcMap.invalidate(files, name))
+  /** At most one for each response. */
+  const files: Files = yield* RcMap.make({
+    lookup: (name: FollowedFile.FileName) =>
+      FollowedFile.make({ recording, playback, config, stopped, onOver }, name).pipe(
+        Effect.provideService(DbCaller, { ...callerOf(name.uid), isStreaming: true })
+      )
+  })
+  let count = 0
+  const add = (by: number) => Effect.suspend(() => Metric.update(followers, (count += by)))
+
+  return Follow.of({
+    open: Effect.fnUntraced(function* (name, format, from) {
+      const found = yield* RcMap.get(files, name)
+      if (Option.isNone(found)) return Option.none()
+      yield* Effect.acquireRelease(add(1), () => add(-1))
+      return Option.some(render(found.value, format, from))
+    })
+  })
+})
