@@ -11,6 +11,10 @@ export class BoundedMap<V> {
     return this.#entries.size
   }
 
+  get values(): Iterable<V> {
+    return this.#entries.values()
+  }
+
   /** Does not change what is evicted next. A cache that evicts the least recently used sets what it reads. */
   get(key: string): V | undefined {
     return this.#entries.get(key)

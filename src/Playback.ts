@@ -7,7 +7,14 @@ import * as Concatenation from "./Playback/Concatenation.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
-import { type AudioFileChanged, type Conversation, isReadAsPcm, type RecordedFile, Recording } from "./Recording.ts"
+import {
+  type AudioFileChanged,
+  type Chunk,
+  type Conversation,
+  isReadAsPcm,
+  type RecordedFile,
+  Recording
+} from "./Recording.ts"
 
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
@@ -20,6 +27,16 @@ export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable"
   codec: Schema.String,
   format: Schema.String
 }) {}
+
+/** The id of the conversation as one file. A conversation that is recorded anew after its deletion has another one. */
+export function wholeId({ createdAt }: Pick<Conversation, "createdAt">): string {
+  return `conversation-${createdAt.getTime()}`
+}
+
+/** Ids of audio files are UUIDs. */
+export function isWholeId(file: string): boolean {
+  return file.startsWith("conversation-")
+}
 
 /** Audio files in a response about one conversation; the rest are on further pages. */
 const maxFilesOfOne = 1_000
@@ -49,6 +66,8 @@ export class Playback extends Context.Service<
       id: string,
       page: FilesPage & { readonly points: number }
     ): Effect.Effect<Option.Option<Waveforms>, DbError>
+    /** Chunks of a conversation that listeners on this node lately found missing or damaged. */
+    unreadable(uid: string, conversation: string): Effect.Effect<ReadonlyArray<Chunk>>
     /** The durable audio of the file at this moment. None if the user has no such file. `near`: the range expected next. */
     open(
       uid: string,
@@ -104,6 +123,7 @@ export class Playback extends Context.Service<
           if (Option.isNone(found)) return Option.none()
           return Option.some(yield* waveforms(found.value, points))
         }),
+        unreadable: audio.unreadable,
         open: Effect.fnUntraced(function* (uid, id, fileId, format, near) {
           const samples = near === undefined ? undefined : Wav.samplesAround(near)
           const found = yield* recording.file(uid, id, fileId, samples)
@@ -114,7 +134,7 @@ export class Playback extends Context.Service<
           const last = found?.files.at(-1)
           if (found === undefined || found.filesNext !== undefined || last === undefined) return Option.none()
           const whole = Concatenation.concatenate(
-            "conversation",
+            wholeId(found),
             found.files.map((file) => ({ file, from: 0, to: file.samples }))
           )
           if (whole === undefined) return Option.none()

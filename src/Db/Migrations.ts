@@ -20,6 +20,7 @@ import { listed } from "./Migrations/0010_listed.ts"
 import { deletion } from "./Migrations/0011_deletion.ts"
 import { objectOrder } from "./Migrations/0012_object_order.ts"
 import { retention } from "./Migrations/0013_retention.ts"
+import { urlSecret } from "./Migrations/0014_url_secret.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -35,7 +36,8 @@ export const migrations = {
   "0010_listed": listed,
   "0011_deletion": deletion,
   "0012_object_order": objectOrder,
-  "0013_retention": retention
+  "0013_retention": retention,
+  "0014_url_secret": urlSecret
 }
 
 const table = "spillway_migrations"

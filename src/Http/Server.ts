@@ -100,8 +100,8 @@ export const layer = Layer.unwrap(
   })
 )
 
-/** Ids have up to 128 characters, three times that when percent-encoded. */
-const routerConfig = { maxParamLength: 384, caseSensitive: true }
+/** Ids have up to 128 characters, three times that when percent-encoded; a token has two ids in base64url. */
+const routerConfig = { maxParamLength: 512, caseSensitive: true }
 
 /** Serves routes, with a problem for every failure. Services that the rest of the program shares are provided outside. */
 export function serve<A, E, R>(routes: Layer.Layer<A, E, R>) {

@@ -8,6 +8,14 @@ export const Format = Schema.Literals(["wav", "pcm"])
 
 export const contentTypes = { wav: "audio/wav", pcm: "application/octet-stream" } as const
 
+/** Headers of conditional and range requests. */
+export const conditions = {
+  range: Schema.optionalKey(Schema.String),
+  "if-range": Schema.optionalKey(Schema.String),
+  "if-match": Schema.optionalKey(Schema.String),
+  "if-none-match": Schema.optionalKey(Schema.String)
+}
+
 /** Without `Authorization`, because the key is also accepted as `?access_token=`: media elements can't send headers. */
 export class AudioGroup extends HttpApiGroup.make("audio")
   .add(
@@ -20,12 +28,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
         access_token: Schema.optionalKey(Schema.String),
         uid: Schema.optionalKey(Id)
       },
-      headers: {
-        range: Schema.optionalKey(Schema.String),
-        "if-range": Schema.optionalKey(Schema.String),
-        "if-match": Schema.optionalKey(Schema.String),
-        "if-none-match": Schema.optionalKey(Schema.String)
-      },
+      headers: conditions,
       success: [
         HttpApiSchema.StreamUint8Array({ contentType: Object.values(contentTypes) }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))

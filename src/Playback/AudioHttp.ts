@@ -1,7 +1,6 @@
 /** `/v1/sync/audio`. */
 import { Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { Seats } from "../Bulkhead.ts"
 import { callerOf, DbCaller } from "../Db.ts"
 import { Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
@@ -9,6 +8,7 @@ import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig } 
 import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
+import { ListenerSeats } from "./ListenerSeats.ts"
 import * as RenditionResponse from "./RenditionResponse.ts"
 
 const notPlayable = rule(
@@ -61,12 +61,8 @@ const group = HttpApiBuilder.group(
     const playback = yield* Playback
     const follow = yield* Follow
     const problems = yield* ProblemRules
-    const config = yield* PlaybackConfig
-    const { responses, responsesPerUser } = PlaybackConfig.settings
-    const seats = yield* Seats.make("audio responses", {
-      node: { limit: config.responses, setting: responses.env },
-      user: { limit: config.responsesPerUser, setting: responsesPerUser.env }
-    })
+    const seats = yield* ListenerSeats
+    const { firstAudio } = yield* PlaybackConfig
     return handlers.handleRaw("play", ({ params: { conversation, file }, query, request }) =>
       Effect.gen(function* () {
         const { follow: followed, format = "wav", from } = query
@@ -82,7 +78,7 @@ const group = HttpApiBuilder.group(
             ? yield* follow.open({ uid, conversation, id: file }, format, from ?? 0)
             : yield* playback.open(uid, conversation, file, format, near)
           if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
-          return yield* RenditionResponse.respond(request, conversation, rendition.value, config.firstAudio)
+          return yield* RenditionResponse.respond(request, conversation, rendition.value, firstAudio)
         }).pipe(Effect.provideService(DbCaller, callerOf(uid)))
       }).pipe(
         problems.answer,
@@ -95,6 +91,7 @@ const group = HttpApiBuilder.group(
 
 export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
+  Layer.provide(ListenerSeats.layer),
   Layer.provide(Follow.layer),
   Layer.merge(ProblemRules.layerOf(notPlayable, unreadable, missing, fileChanged))
 )

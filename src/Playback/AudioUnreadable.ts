@@ -31,6 +31,18 @@ export class AudioMissing extends Schema.TaggedError<AudioMissing>()("AudioMissi
 type Audio = Pick<Recording["Service"], "read" | "piece">
 type Range = Parameters<Audio["read"]>[1]
 
+interface PlayedAudio extends Audio {
+  /** Chunks of a conversation that could lately not be read, because they are damaged or missing. */
+  unreadable(uid: string, conversation: string): Effect.Effect<ReadonlyArray<Chunk>>
+}
+
+interface Known {
+  readonly chunk: Chunk
+  readonly until: number
+  /** Undefined if the object was missing. */
+  readonly error: ChunkUnreadable | undefined
+}
+
 /**
  * Rejects reads of parts of a chunk whose checksum failed. The checksum covers the whole chunk, so a client that resumes
  * after the error would get damaged audio. A successful read of the whole chunk clears it.
@@ -38,22 +50,29 @@ type Range = Parameters<Audio["read"]>[1]
 export function rejectDamaged(
   { piece, read }: Audio,
   { unreadableChunks, unreadableTime }: Pick<PlaybackConfig["Service"], "unreadableChunks" | "unreadableTime">
-): Audio {
-  const known = new BoundedMap<{ readonly until: number; readonly error: ChunkUnreadable }>(unreadableChunks)
-  const add = (id: string, error: ChunkUnreadable, now: number) => {
-    known.set(id, { until: now + Duration.toMillis(unreadableTime), error })
+): PlayedAudio {
+  const known = new BoundedMap<Known>(unreadableChunks)
+  const add = (chunk: Chunk, error: ChunkUnreadable | undefined, now: number) => {
+    known.set(chunk.id, { chunk, until: now + Duration.toMillis(unreadableTime), error })
   }
   const rejected = ({ id, samples }: Chunk, { end, start }: Range, now: number) => {
     const found = known.get(id)
     const isWhole = start === 0 && end === samples * 2
     return found !== undefined && !isWhole && now < found.until ? found.error : undefined
   }
-  const note =
-    ({ id }: Chunk, now: number) =>
-    (error: ReadError) =>
-      Effect.sync(() => error._tag === "ChunkUnreadable" && add(id, error, now))
+  const note = (chunk: Chunk, now: number) => (error: ReadError) =>
+    Effect.sync(() => {
+      if (error._tag === "ChunkUnreadable") add(chunk, error, now)
+      if (error._tag === "ObjectNotFound") add(chunk, undefined, now)
+    })
   const isSound = ({ id }: Chunk) => Effect.sync(() => known.delete(id))
   return {
+    unreadable: (uid, conversation) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        [...known.values].flatMap(({ chunk, until }) =>
+          chunk.uid === uid && chunk.conversation === conversation && now < until ? [chunk] : []
+        )
+      ),
     piece: (chunk, range) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const error = rejected(chunk, range, now)

@@ -10,10 +10,14 @@ import { type AudioFileInfo, type ConversationInfo, ConversationsApi } from "./C
 
 const defaultLimit = 20
 
-const dateOf = (seconds: number): DateTime.Utc => DateTime.makeUnsafe(Math.round(seconds * 1000))
+export function dateOf(unixSeconds: number): DateTime.Utc {
+  return DateTime.makeUnsafe(Math.round(unixSeconds * 1000))
+}
 
 /** Rounded to microseconds, which removes the rounding errors of sums. */
-const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
+export function seconds(value: number): number {
+  return Math.round(value * 1e6) / 1e6
+}
 
 const fileInfo = (file: AudioFileHead): typeof AudioFileInfo.Type => ({
   id: file.id,

@@ -1,7 +1,15 @@
-/** Routes for conversations, audio and waveforms. */
+/** Routes for conversations, audio, its URLs and waveforms. */
 import { Layer } from "effect"
 import * as AudioHttp from "./AudioHttp.ts"
 import * as ConversationsHttp from "./ConversationsHttp.ts"
+import * as SignedAudioHttp from "./Urls/SignedAudioHttp.ts"
+import * as UrlsHttp from "./Urls/UrlsHttp.ts"
 import * as WaveformHttp from "./WaveformHttp.ts"
 
-export const layer = Layer.mergeAll(AudioHttp.layer, ConversationsHttp.layer, WaveformHttp.layer)
+export const layer = Layer.mergeAll(
+  AudioHttp.layer,
+  ConversationsHttp.layer,
+  SignedAudioHttp.layer,
+  UrlsHttp.layer,
+  WaveformHttp.layer
+)

@@ -3,7 +3,7 @@ import { Duration, Effect, Stream } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { DbCaller } from "../Db.ts"
 import { Problem, RangeRequest, ResponseBody } from "../Http.ts"
-import type { Rendition } from "../Playback.ts"
+import { isWholeId, type Rendition } from "../Playback.ts"
 import { ReadBuffers } from "../Storage.ts"
 import { contentTypes } from "./AudioApi.ts"
 
@@ -31,6 +31,7 @@ const isDated = (conversation: string): boolean => /\d{4}-?\d\d-?\d\dT\d\d[.-]?\
 
 /** Ids need no escaping in headers and file names. The start distinguishes the files of a conversation. */
 const fileName = (conversation: string, { file, format }: Pick<Rendition, "file" | "format">): string => {
+  if (isWholeId(file.id)) return `${conversation}.${format}`
   const stamp = `${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
   return `${conversation}-${isDated(conversation) ? stamp.slice(stamp.indexOf("T") + 1) : stamp}.${format}`
 }
@@ -38,11 +39,13 @@ const fileName = (conversation: string, { file, format }: Pick<Rendition, "file"
 /** Of a response whose audio is recorded while it is sent. */
 const unbuffered = { "cache-control": "private, no-store", "x-accel-buffering": "no" }
 
-const headersOf = (conversation: string, rendition: Omit<Rendition, "begin">) => {
+const headersOf = (conversation: string, rendition: Omit<Rendition<never, string | undefined>, "begin">) => {
   const { etag, file, size } = rendition
   return {
     ...(etag === undefined ? unbuffered : { etag, "cache-control": "private" }),
     "accept-ranges": size === undefined ? "none" : "bytes",
+    // The URL can contain a token or a key.
+    "referrer-policy": "no-referrer",
     "content-disposition": `inline; filename="${fileName(conversation, rendition)}"`,
     ...(file.lostSamples > 0 ? { "spillway-lost-seconds": String(file.lostSamples / file.sampleRate) } : {})
   }
@@ -52,7 +55,7 @@ const headersOf = (conversation: string, rendition: Omit<Rendition, "begin">) =>
 export const respond = Effect.fnUntraced(function* <E>(
   request: HttpServerRequest.HttpServerRequest,
   conversation: string,
-  rendition: Rendition<E>,
+  rendition: Rendition<E, string | undefined>,
   timeout: Duration.Duration
 ) {
   const { begin, etag, format, size } = rendition

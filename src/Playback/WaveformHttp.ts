@@ -1,20 +1,20 @@
 /** `/v1/conversations/{id}/waveform`. */
-import { DateTime, Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Problem, ProblemRules } from "../Http.ts"
 import { Principal } from "../Auth.ts"
 import { Playback } from "../Playback.ts"
+import * as ConversationsHttp from "./ConversationsHttp.ts"
 import type { Waveform } from "./Waveform.ts"
 import { type FileWaveform, WaveformApi } from "./WaveformApi.ts"
 
 const defaultPoints = 1_000
 
-/** To the microsecond. */
-const seconds = (value: number): number => Math.round(value * 1e6) / 1e6
+const { dateOf, seconds } = ConversationsHttp
 
 const fileWaveform = ({ file, high, lost, low, stored }: Waveform): typeof FileWaveform.Type => ({
   id: file.id,
-  started_at: DateTime.makeUnsafe(Math.round(file.start * 1000)),
+  started_at: dateOf(file.start),
   duration: seconds(file.samples / file.sampleRate),
   stored: seconds(stored),
   low,

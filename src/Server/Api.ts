@@ -5,6 +5,8 @@ import { KeysGroup } from "../Auth/KeysApi.ts"
 import { AdminGroup as DeletionsGroup } from "../Deletion/AdminApi.ts"
 import { AudioGroup } from "../Playback/AudioApi.ts"
 import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
+import { SignedAudioGroup } from "../Playback/Urls/SignedAudioApi.ts"
+import { UrlsGroup } from "../Playback/Urls/UrlsApi.ts"
 import { WaveformGroup } from "../Playback/WaveformApi.ts"
 import { PurgesGroup } from "../Purges/Api.ts"
 import { CapturesGroup } from "../Pusher/CapturesApi.ts"
@@ -50,6 +52,8 @@ export class Api extends HttpApi.make("spillway")
   .add(WaveformGroup)
   .add(CapturesGroup)
   .add(AudioGroup)
+  .add(UrlsGroup)
+  .add(SignedAudioGroup)
   .add(KeysGroup)
   .add(DeletionsGroup)
   .add(PurgesGroup)

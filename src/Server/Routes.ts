@@ -8,6 +8,7 @@ import * as Metrics from "./MetricsHttp.ts"
 import * as DeletionsHttp from "../Deletion/AdminHttp.ts"
 import * as PurgesHttp from "../Purges/Http.ts"
 import * as PlaybackHttp from "../Playback/Http.ts"
+import { UrlSecret } from "../Playback/Urls/UrlSecret.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
 import * as ObjectsHttp from "./ObjectsHttp.ts"
@@ -17,7 +18,7 @@ import * as WebHttp from "../Web/Http.ts"
 export const layer = Layer.mergeAll(
   PusherHttp.layer,
   CapturesHttp.layer,
-  PlaybackHttp.layer,
+  PlaybackHttp.layer.pipe(Layer.provide(UrlSecret.layer)),
   ObjectsHttp.layer,
   KeysHttp.layer,
   DeletionsHttp.layer,

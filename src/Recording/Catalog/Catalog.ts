@@ -53,7 +53,7 @@ export interface WaveformData extends Pick<Conversation, "live" | "files" | "fil
   drawn(pointSeconds: number): Stream.Stream<ReadonlyArray<WaveformSpan>, DbError>
 }
 
-export interface FilesPage extends Pick<Conversation, "live" | "filesNext"> {
+export interface FilesPage extends Pick<Conversation, "createdAt" | "live" | "filesNext"> {
   readonly files: ReadonlyArray<RecordedFile>
 }
 
@@ -374,14 +374,14 @@ const make = Effect.gen(function* () {
     files: Effect.fn("Catalog.files")(function* (uid, id, page) {
       return Option.map(yield* read(uid, id, page), ({ conversation, states, stored, view }): FilesPage => {
         const revisions = new Map(stored.map((row) => [cursorOf(keyOf(row)), row.revision]))
-        const { filesNext, live } = conversation
+        const { createdAt, filesNext, live } = conversation
         const files = conversation.files.flatMap((file, index) => {
           const state = states[index]
           if (state === undefined) return []
           const revision = revisions.get(cursorOf(keyOf(state)))
           return [opened({ uid, conversation: id }, { id: file.id, state, revision, view })]
         })
-        return { live, files, filesNext }
+        return { createdAt, live, files, filesNext }
       })
     }),
     growing: Effect.fn("Catalog.growing")(function* (uid, conversation, id) {

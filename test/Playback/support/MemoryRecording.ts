@@ -23,6 +23,7 @@ interface Kept {
   readonly finishedAt: Option.Option<Date>
   readonly live: boolean
   readonly clockShifts: number
+  readonly createdAt: Date
   readonly chunks: ReadonlyArray<Chunk>
 }
 
@@ -33,6 +34,7 @@ const nextTurn = Effect.callback<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
+/** With pages of two pieces. */
 const recordedOf = (file: Timeline.AudioFile<Chunk> & { readonly id: string }): RecordedFile => ({
   ...file,
   version: "0",
@@ -79,7 +81,9 @@ export class MemoryRecording {
     })
     const old = this.kept.findIndex((each) => each.uid === uid && each.id === id)
     if (old >= 0) this.kept.splice(old, 1)
-    this.kept.unshift({ uid, id, finishedAt: Option.none(), live: false, clockShifts: 0, ...more, chunks: all })
+    const createdAt = DateTime.toDate(DateTime.makeUnsafe(0))
+    const none = { finishedAt: Option.none(), live: false, clockShifts: 0, createdAt }
+    this.kept.unshift({ uid, id, ...none, ...more, chunks: all })
   }
 
   static pcm(chunk: Pick<Chunk, "start" | "samples">): Buffer {
@@ -109,7 +113,6 @@ export class MemoryRecording {
     const ends = all.map(({ sampleRate, samples, start }) => start + samples / sampleRate)
     const conversation: Conversation = {
       ...kept,
-      createdAt: DateTime.toDate(DateTime.makeUnsafe(0)),
       span: all[0] === undefined ? undefined : { start: all[0].start, end: Math.max(...ends) },
       capturedSeconds: secondsOf("capturedSamples"),
       lostSeconds: secondsOf("lostSamples"),
@@ -190,6 +193,14 @@ export class MemoryRecording {
       Effect.map(
         this.#find(uid, id),
         Option.map((kept) => MemoryRecording.#conversation(kept, page).conversation)
+      ),
+    files: (uid, id, page) =>
+      Effect.map(
+        this.#find(uid, id),
+        Option.map((kept) => {
+          const { conversation, files } = MemoryRecording.#conversation(kept, page)
+          return { ...conversation, files: files.map(recordedOf) }
+        })
       ),
     file: (uid, id, file) =>
       Effect.map(

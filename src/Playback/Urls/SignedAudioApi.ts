@@ -1,0 +1,26 @@
+/** The contract of `/v1/audio`. */
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Problem, strict } from "../../Http.ts"
+import { conditions, contentTypes } from "../AudioApi.ts"
+
+export class SignedAudioGroup extends HttpApiGroup.make("signed audio")
+  .add(
+    HttpApiEndpoint.get("play", "/:token", {
+      params: { token: Schema.String },
+      headers: conditions,
+      success: [
+        HttpApiSchema.StreamUint8Array({ contentType: Object.values(contentTypes) }),
+        Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
+      ],
+      error: Problem.documented(403, 404, 406, 412, 416, 429, 500, 503)
+    }).annotate(OpenApi.Summary, "The audio of a signed URL, whole or one range of its bytes")
+  )
+  .prefix("/v1/audio")
+  .annotateMerge(strict)
+  .annotate(
+    OpenApi.Description,
+    "Audio by the URLs of `/v1/sync/audio/{conversation}/urls`. Needs no key. A URL that was changed, has expired, or whose audio was deleted is 403."
+  ) {}
+
+export class SignedAudioApi extends HttpApi.make("spillway-signed-audio").add(SignedAudioGroup) {}
