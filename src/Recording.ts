@@ -56,6 +56,8 @@ export class Recording extends Context.Service<
     read(chunk: Chunk, range: { readonly start: number; readonly end: number }): Stream.Stream<Uint8Array, ReadError>
     /** The same bytes in one buffer. The caller bounds the range. */
     piece(chunk: Chunk, range: { readonly start: number; readonly end: number }): Effect.Effect<Uint8Array, ReadError>
+    /** The packets of an Opus chunk, as many as it has samples. */
+    packets(chunk: Chunk): Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
     /** Ends captures of purged conversations on this node, and releases what the journal has of them. */
     readonly endPurged: PurgeWatch["Service"]["check"]
     /** Whether this node records the conversation, or one of the user, or has audio of it in its journal. */
@@ -109,6 +111,7 @@ const make = Effect.gen(function* () {
     waveform: catalog.waveform,
     read: (chunk, range) => audio.read(chunk, range.start, range.end),
     piece: (chunk, range) => audio.piece(chunk, range.start, range.end),
+    packets: audio.packets,
     endPurged: purges.check,
     isLive: ({ conversation, uid }) =>
       Effect.sync(() =>

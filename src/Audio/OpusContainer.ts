@@ -1,5 +1,6 @@
 /** A chunk's Opus packets: u32 LE packet count, u32 LE bytes of the original PCM16, then for each its u16 LE length and bytes. */
 import { Result } from "effect"
+import * as OpusPacket from "./OpusPacket.ts"
 
 export interface OpusContainer {
   readonly packets: ReadonlyArray<Uint8Array>
@@ -29,19 +30,19 @@ export function parse(bytes: Uint8Array): Result.Result<OpusContainer, string> {
   return Result.succeed({ packets, originalBytes: view.getUint32(4, true) })
 }
 
-const silk = [10, 20, 40, 60]
-const hybrid = [10, 20]
-const celt = [2.5, 5, 10, 20]
-
-/** Duration of a packet (RFC 6716, section 3.1); NaN if it is invalid. */
+/** Duration of a packet; NaN if its first two bytes are invalid. */
 export function milliseconds(packet: Uint8Array): number {
-  const [head, second] = packet
-  if (head === undefined) return Number.NaN
-  const mode = head >> 3
-  const frame = mode < 12 ? silk[mode & 3] : mode < 16 ? hybrid[mode & 1] : celt[mode & 3]
-  const frames = (head & 3) === 0 ? 1 : (head & 3) < 3 ? 2 : (second ?? 0) & 63
-  const duration = frames * (frame ?? Number.NaN)
-  return duration > 0 && duration <= 120 ? duration : Number.NaN
+  const [head, second = 0] = packet
+  return head === undefined ? Number.NaN : OpusPacket.millisecondsOf(head, second)
+}
+
+/** `packets` packets with their lengths, as they are sent and journaled, of `samples` samples. */
+export function encode(audio: Uint8Array, packets: number, samples: number): Uint8Array {
+  const container = Buffer.allocUnsafe(headSize + audio.length)
+  container.writeUInt32LE(packets, 0)
+  container.writeUInt32LE(samples * 2, 4)
+  container.set(audio, headSize)
+  return container
 }
 
 /** Samples before the encoder's padding is trimmed. */

@@ -123,13 +123,13 @@ const make = Effect.gen(function* () {
     }
     if (Option.isSome(noSeat)) return yield* refuse(Protocol.closeCodes.later, retryReason(noSeat.value))
     if (Option.isNone(query)) return yield* refuse(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
-    const { acks, exact, sampleRate } = query.value
-    const session = new Session(socket, { ...limits, acks }, sockets.received, () => performance.now())
+    const { acks, codec, exact, sampleRate } = query.value
+    const session = new Session(socket, { ...limits, acks, codec }, sockets.received, () => performance.now())
     yield* sockets.watch(session)
     const capture = yield* recording.open({
       uid,
       sampleRate,
-      codec: "pcm16",
+      codec,
       exact,
       onAck: (ack) => session.onAck(ack),
       onRoom: () => session.onRoom(),

@@ -1,5 +1,6 @@
 /** The binary messages of `WS /v1/trigger/listen`, compatible with omi's pusher; 203 and 204 are sent only with `ack=1`. */
 import { Option, Schema } from "effect"
+import { OpusPacket, Span } from "../Audio.ts"
 import { Id } from "../Id.ts"
 
 export const opcodes = { heartbeat: 100, audio: 101, conversation: 103, timeline: 202, ack: 203, notice: 204 } as const
@@ -29,8 +30,14 @@ const malformed = (reason: string): Inbound => ({ _tag: "Malformed", reason })
 const heartbeat: Inbound = { _tag: "Heartbeat" }
 const isId = Schema.is(Id)
 
+/** What is wrong with the audio; undefined if nothing is. */
+const problemOf = (codec: Span.Codec, audio: Uint8Array): string | undefined => {
+  if (codec === "opus") return OpusPacket.problemOf(audio)
+  return audio.length % 2 === 0 ? undefined : "half a sample: PCM16 has 2 bytes each"
+}
+
 /** Never throws. Reasons fit into a close frame (123 bytes). */
-export function decode(message: Buffer): Inbound {
+export function decode(message: Buffer, codec: Span.Codec): Inbound {
   if (message.length < 4) return malformed("a message starts with a 4-byte opcode")
   const opcode = message.readUInt32LE(0)
   if (opcode === opcodes.audio) {
@@ -38,8 +45,9 @@ export function decode(message: Buffer): Inbound {
       return malformed("audio (101) starts with the Unix seconds of its first sample, f64")
     const start = message.readDoubleLE(4)
     if (!(start >= 0 && start <= maxStart)) return malformed("audio (101) has a start that is not in Unix seconds")
-    if (message.length % 2 !== 0) return malformed("audio (101) has half a sample: PCM16 has 2 bytes each")
-    return { _tag: "Audio", start, audio: message.subarray(audioHead) }
+    const audio = message.subarray(audioHead)
+    const problem = problemOf(codec, audio)
+    return problem === undefined ? { _tag: "Audio", start, audio } : malformed(`audio (101) has ${problem}`)
   }
   if (opcode === opcodes.conversation) {
     const id = message.toString("utf8", 4)
@@ -85,25 +93,32 @@ export const Query = Schema.Struct({
   sample_rate: Schema.optionalKey(
     Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 8_000, maximum: 48_000 }))
   ),
-  codec: Schema.optionalKey(Schema.Literals(["pcm16"])),
+  codec: Schema.optionalKey(Span.Codec),
   audio_timeline: flag("2"),
   ack: flag("1")
 })
 
 const decodeQuery = Schema.decodeUnknownOption(Query)
 
+interface CaptureQuery {
+  readonly sampleRate: number
+  readonly codec: Span.Codec
+  readonly exact: boolean
+  readonly acks: boolean
+}
+
 /** None if the query is invalid. */
-export function query(
-  url: string
-): Option.Option<{ readonly sampleRate: number; readonly exact: boolean; readonly acks: boolean }> {
-  return Option.map(
-    decodeQuery(Object.fromEntries(URL.parse(url, "ws://node")?.searchParams ?? [["codec", ""]])),
-    (query) => ({
+export function query(url: string): Option.Option<CaptureQuery> {
+  return decodeQuery(Object.fromEntries(URL.parse(url, "ws://node")?.searchParams ?? [["codec", ""]])).pipe(
+    Option.map((query) => ({
       sampleRate: query.sample_rate ?? 16_000,
+      codec: query.codec ?? "pcm16",
       exact: query.audio_timeline === "2",
       acks: query.ack === "1"
-    })
+    })),
+    Option.filter(({ codec, sampleRate }) => codec !== "opus" || OpusPacket.sampleRates.includes(sampleRate))
   )
 }
 
-export const queryHelp = "sample_rate 8000-48000, codec pcm16, audio_timeline 2, ack 1"
+export const queryHelp =
+  "sample_rate 8000-48000, codec pcm16 or opus (8000, 12000, 16000, 24000, 48000), audio_timeline 2, ack 1"

@@ -1,5 +1,6 @@
 /** One capture socket. Runs in the socket's event handlers, without a fiber for each frame. */
 import type { WebSocket } from "ws"
+import type { Span } from "../Audio.ts"
 import type { Acknowledgement, Capture, CaptureFailure } from "../Recording.ts"
 import * as Protocol from "./Protocol.ts"
 
@@ -11,10 +12,11 @@ const maxUnsentBytes = 64 * 1024
 /** Least interval between two clock notices. */
 const shiftMillis = 1_000
 
-export interface SessionLimits {
+export interface SessionOptions {
   readonly framesPerSecond: number
   readonly receiveTimeoutMillis: number
   readonly acks: boolean
+  readonly codec: Span.Codec
 }
 
 /** Totals of all sockets of the node. */
@@ -25,7 +27,7 @@ export interface ReceivedTotals {
 
 export class Session {
   readonly #socket: WebSocket
-  readonly #limits: SessionLimits
+  readonly #options: SessionOptions
   readonly #received: ReceivedTotals
   readonly #now: () => number
   #capture: Capture | undefined
@@ -36,14 +38,14 @@ export class Session {
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
 
-  constructor(socket: WebSocket, limits: SessionLimits, received: ReceivedTotals, now: () => number) {
+  constructor(socket: WebSocket, options: SessionOptions, received: ReceivedTotals, now: () => number) {
     this.#socket = socket
-    this.#limits = limits
+    this.#options = options
     this.#received = received
     this.#now = now
     this.#receivedAt = now()
     this.#creditAt = this.#receivedAt
-    this.#credit = limits.framesPerSecond * rateWindow
+    this.#credit = options.framesPerSecond * rateWindow
   }
 
   start(capture: Capture): void {
@@ -61,14 +63,14 @@ export class Session {
 
   /** Called periodically. Closes a socket that received nothing within the timeout, and sends due pings and notices. */
   check(ping: boolean): void {
-    if (this.#now() - this.#receivedAt >= this.#limits.receiveTimeoutMillis) {
+    if (this.#now() - this.#receivedAt >= this.#options.receiveTimeoutMillis) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
     } else this.#sendShift()
     if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
   }
 
   onAck(ack: Acknowledgement): void {
-    if (this.#limits.acks && this.#socket.bufferedAmount <= maxUnsentBytes) this.#send(Protocol.ack(ack))
+    if (this.#options.acks && this.#socket.bufferedAmount <= maxUnsentBytes) this.#send(Protocol.ack(ack))
   }
 
   onRoom(): void {
@@ -100,7 +102,7 @@ export class Session {
   }
 
   notice(type: "draining" | "limit" | "deleted", detail: string): void {
-    if (this.#limits.acks) this.#send(Protocol.notice(type, detail))
+    if (this.#options.acks) this.#send(Protocol.notice(type, detail))
   }
 
   close(code: number, reason: string): void {
@@ -110,7 +112,7 @@ export class Session {
   }
 
   #sendShift(): void {
-    if (this.#unsentShift === undefined || !this.#limits.acks) return
+    if (this.#unsentShift === undefined || !this.#options.acks) return
     if (this.#now() - this.#shiftSentAt < shiftMillis) return
     this.#send(Protocol.clockNotice(this.#unsentShift))
     this.#shiftSentAt = this.#now()
@@ -127,7 +129,7 @@ export class Session {
     this.#receivedAt = this.#now()
     this.#received.frames++
     if (!this.#isWithinRate()) return this.close(Protocol.closeCodes.policy, "too many messages a second")
-    const inbound = Protocol.decode(message)
+    const inbound = Protocol.decode(message, this.#options.codec)
     switch (inbound._tag) {
       case "Audio": {
         this.#received.bytes += inbound.audio.length
@@ -150,7 +152,7 @@ export class Session {
   }
 
   #isWithinRate(): boolean {
-    const { framesPerSecond } = this.#limits
+    const { framesPerSecond } = this.#options
     const earned = ((this.#receivedAt - this.#creditAt) / 1000) * framesPerSecond
     this.#credit = Math.min(framesPerSecond * rateWindow, this.#credit + earned) - 1
     this.#creditAt = this.#receivedAt

@@ -39,18 +39,24 @@ const ownNames = 95_000
  * take the following milliseconds, then microseconds derived from the chunk's id, so that a restart tries the same names.
  */
 export function objectKey(
-  chunk: { readonly id: Uint8Array; readonly uid: string; readonly conversation: string; readonly start: number },
+  chunk: {
+    readonly id: Uint8Array
+    readonly uid: string
+    readonly conversation: string
+    readonly start: number
+    readonly codec: Span.Codec
+  },
   attempt = 0
 ): string {
-  const { conversation, id, start, uid } = chunk
+  const { codec, conversation, id, start, uid } = chunk
   const ids = new DataView(id.buffer, id.byteOffset, id.byteLength)
   const own = attempt < commonNames ? 0 : (ids.getUint32(0) + attempt * ids.getUint32(4)) % ownNames
   const millis = attempt < commonNames ? attempt : commonNames + Math.floor(own / 1000)
   const micros = attempt < commonNames ? "" : String(own % 1000).padStart(3, "0")
   const seconds = (Math.round(start * 1000 + millis) / 1000).toFixed(3)
-  return `chunks/${uid}/${conversation}/${seconds}${micros}.batch.bin`
+  return `chunks/${uid}/${conversation}/${seconds}${micros}${codec === "opus" ? ".opus" : ".batch.bin"}`
 }
 
 export function encryptedKey(key: string): string {
-  return key.replace(/\.bin$/, ".enc")
+  return key.endsWith(".opus") ? `${key}.enc` : key.replace(/\.bin$/, ".enc")
 }

@@ -30,7 +30,8 @@ const listen = {
       "Binary messages, a u32 LE opcode first. The key may also be `?access_token=` or the subprotocol `bearer.<key>`.",
     security: [{ bearer: [] }],
     parameters: [
-      query("sample_rate", "8000 to 48000 Hz, default 16000"),
+      query("sample_rate", "8000 to 48000 Hz, default 16000; with Opus 8000, 12000, 16000, 24000 or 48000"),
+      query("codec", "`pcm16` (default) or `opus`: packets, each preceded by its u16 LE length"),
       query("audio_timeline", "`2`: timestamps are exact"),
       query("ack", "`1`: the server acknowledges durable audio"),
       query("uid", "Another user, with a service key")

@@ -65,7 +65,14 @@ it("answers a plain request with 426", async () => {
 })
 
 it("closes with 1008 on a bad query", async () => {
-  for (const query of ["?sample_rate=7999", "?sample_rate=x", "?codec=mp3", "?audio_timeline=3", "?ack=yes"]) {
+  for (const query of [
+    "?sample_rate=7999",
+    "?sample_rate=x",
+    "?codec=mp3",
+    "?codec=opus&sample_rate=44100",
+    "?audio_timeline=3",
+    "?ack=yes"
+  ]) {
     assert.strictEqual(await closeCodeAfter(query), 1008, query)
   }
 })
@@ -86,6 +93,11 @@ it("closes with 1003 on a message that is not of the protocol", async () => {
     [switchTo("c"), frame(101, Buffer.alloc(7))]
   ]
   for (const frames of bad) assert.strictEqual(await closeCodeAfter("", ...frames), 1003, String(frames))
+  const packet = Buffer.from("020048ff", "hex")
+  for (const bytes of ["0300 48ff", "0000", "0200 4b00", "0400 4b07ffff", "02"]) {
+    const cut = Buffer.concat([packet, Buffer.from(bytes.replace(" ", ""), "hex")])
+    assert.strictEqual(await closeCodeAfter("?codec=opus", switchTo("c"), audioFrame(1, cut)), 1003, bytes)
+  }
 })
 
 it("closes with 1009 on a message over the limit, and with 1008 on too many of them", async () => {

@@ -4,7 +4,8 @@ import type { JournalChunk } from "../Journal/JournalChunk.ts"
 
 interface Run {
   readonly chunk: JournalChunk
-  readonly chunkOffset: number
+  readonly chunkSample: number
+  samples: number
   readonly from: number
   to: number
 }
@@ -34,22 +35,26 @@ export class CaptureBuffer {
     return this.#runs.length === 0
   }
 
-  /** Appends to the chunk. The caller checks `room`. */
-  add(chunk: JournalChunk, audio: Uint8Array): void {
+  /** Appends `samples` samples to the chunk. The caller checks `room`. */
+  add(chunk: JournalChunk, audio: Uint8Array, samples: number): void {
     const from = this.#used
     this.#grow(from + audio.length).set(audio, from)
     this.#used += audio.length
     const last = this.#runs.at(-1)
-    if (last?.chunk === chunk) last.to = this.#used
-    else this.#runs.push({ chunk, chunkOffset: chunk.appended, from, to: this.#used })
+    if (last?.chunk === chunk) {
+      last.to = this.#used
+      last.samples += samples
+    } else this.#runs.push({ chunk, chunkSample: chunk.appendedSamples, samples, from, to: this.#used })
     chunk.appended += audio.length
+    chunk.appendedSamples += samples
   }
 
   /** The last buffered run if it belongs to this chunk. A view, not a copy: valid until the buffer changes. */
-  lastOf(chunk: JournalChunk): { readonly chunkOffset: number; readonly audio: Uint8Array } | undefined {
+  lastOf(chunk: JournalChunk): (Pick<Run, "chunkSample" | "samples"> & { readonly audio: Uint8Array }) | undefined {
     const last = this.#runs.at(-1)
     if (last?.chunk !== chunk || this.#buffer === undefined) return undefined
-    return { chunkOffset: last.chunkOffset, audio: this.#buffer.subarray(last.from, last.to) }
+    const { chunkSample, from, samples, to } = last
+    return { chunkSample, samples, audio: this.#buffer.subarray(from, to) }
   }
 
   /** Moves the runs that fit into the batch; returns whether the buffer is empty. */
@@ -59,7 +64,7 @@ export class CaptureBuffer {
     for (const run of this.#runs) {
       if (buffer === undefined || !batch.fits(run.to - run.from)) break
       const audio = buffer.subarray(run.from, run.to)
-      batch.add(run.chunk, run.chunkOffset, audio)
+      batch.add(run.chunk, run, audio)
       if (run.chunk.codec === "pcm16") run.chunk.peaks.add(audio)
       added++
     }

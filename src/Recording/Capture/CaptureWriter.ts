@@ -1,5 +1,5 @@
 /** The hot path: takes frames in the socket's event, places and buffers them for the next commit. One copy, no fiber. */
-import { Timeline } from "../../Audio.ts"
+import { Bitstream, Timeline } from "../../Audio.ts"
 import type { Batch } from "../Journal/Batch.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { Backlog, CaptureBuffer } from "./CaptureBuffer.ts"
@@ -14,6 +14,7 @@ import type { Recalled } from "./RecordedAudio.ts"
 
 export class CaptureWriter implements CommitSource, Capture, ConversationWriter {
   readonly options: CaptureOptions
+  readonly bitstream: Bitstream.Bitstream
   readonly openedAt: number
   readonly rate: ByteRate
   /** Sealed chunks of this capture that were deferred by a full upload queue. */
@@ -40,9 +41,12 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
   constructor(options: CaptureOptions, host: CaptureHost) {
     this.options = options
     this.#host = host
-    this.#buffer = new CaptureBuffer(host.bufferBytes, Math.ceil(options.sampleRate * 2 * host.usualSeconds))
+    this.bitstream = Bitstream.of(options.codec, options.sampleRate)
+    const { largestPart, usualBytesPerSecond } = this.bitstream
+    const most = Math.max(host.bufferBytes, largestPart)
+    this.#buffer = new CaptureBuffer(most, Math.ceil(usualBytesPerSecond * host.usualSeconds))
     this.#progress = new AckProgress(host.monotonic, options.onAck)
-    this.#replayCheck = new ReplayCheck(options.sampleRate, options.exact)
+    this.#replayCheck = new ReplayCheck(this.bitstream, options.exact)
     this.#chunks = new ChunkWriter(this, host, this.#buffer)
     this.openedAt = host.now()
     this.rate = new ByteRate(this.openedAt)
@@ -70,7 +74,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
       const placed = this.#place(stamp, audio)
       if (placed === audio.length) return "ok"
       rest = audio.subarray(placed)
-      stamp += placed / 2 / this.options.sampleRate
+      stamp += this.#secondsOf(audio, placed)
     }
     this.#backlog.push({ _tag: "Audio", start: stamp, audio: Uint8Array.from(rest) })
     this.#wait()
@@ -133,7 +137,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
       return
     }
     this.#conversation = conversation
-    this.#replayCheck = new ReplayCheck(this.options.sampleRate, this.options.exact)
+    this.#replayCheck = new ReplayCheck(this.bitstream, this.options.exact)
     this.#reportedShift = 0
     this.#progress.enter(conversation.id)
     this.#resume()
@@ -202,13 +206,13 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
         continue
       }
       const { room } = this.#buffer
-      const length = Math.min(item.audio.length, room - (room % 2))
+      const length = this.bitstream.cut(item.audio, room)
       if (length === 0) return this.#host.markUrgent(this)
       const stamp = this.#replayCheck.stampOf(item.start)
       const placed = this.#place(stamp, item.audio.subarray(0, length))
       if (this.#failure !== undefined) break
       if (placed === item.audio.length) this.#backlog.shift()
-      else this.#backlog.leave(stamp + placed / 2 / this.options.sampleRate, item.audio.subarray(placed))
+      else this.#backlog.leave(stamp + this.#secondsOf(item.audio, placed), item.audio.subarray(placed))
       if (placed < length) this.#recall()
       if (placed < length && this.#waiting === undefined) return
     }
@@ -242,14 +246,15 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     const conversation = this.#conversation
     if (conversation === undefined) return audio.length
     this.#host.markDirty(this)
-    let done = 0
+    let [done, doneSamples] = [0, 0]
     while (done < audio.length && this.#failure === undefined) {
-      const from = stamp + done / 2 / this.options.sampleRate
+      const from = stamp + doneSamples / this.options.sampleRate
       const rest = done === 0 ? audio : audio.subarray(done)
       const step = this.#replayCheck.next(from, rest, conversation.end, this.#chunks.tail)
       if (step._tag === "Recall") return done
-      const bytes = step.samples * 2
+      const bytes = this.bitstream.bytesOf(rest, step.samples)
       done += bytes
+      doneSamples += step.samples
       const through = from + step.samples / this.options.sampleRate
       if (step._tag === "New") {
         if (step.at >= conversation.end - Timeline.toleranceSeconds) conversation.clockShift = step.shift
@@ -282,7 +287,11 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#host.recall(this, conversation, at, this.#replayCheck.mayHaveMoved ? item.audio : undefined)
   }
 
-  #write(conversation: LiveConversation, placement: Placement, audio: Uint8Array): void {
+  #secondsOf(audio: Uint8Array, bytes: number): number {
+    return this.bitstream.samples(audio.subarray(0, bytes)) / this.options.sampleRate
+  }
+
+  #write(conversation: LiveConversation, placement: Placement & { readonly samples: number }, audio: Uint8Array): void {
     const failure = this.#chunks.write(conversation, placement, audio)
     if (failure !== undefined) return this.#fail(failure)
     if (this.#buffer.used * 4 >= this.#host.bufferBytes * 3) this.#host.markUrgent(this)
@@ -329,7 +338,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#conversation = undefined
     this.#progress.forget()
     for (const { chunk, conversation } of sealing) {
-      chunk.appended = chunk.durable
+      chunk.settle()
       conversation.recomputeEnd()
       if (chunk.durable === 0) this.#host.abandoned(chunk)
       else this.#handOver(chunk)

@@ -204,7 +204,7 @@ const make = Effect.gen(function* () {
     },
     recall: (capture, conversation, at, audio) => {
       fork(
-        recorded.recall(conversation, { sampleRate: capture.options.sampleRate, at, audio }).pipe(
+        recorded.recall(conversation, { bitstream: capture.bitstream, at, audio }).pipe(
           Effect.timeout(config.conversationLookup),
           Effect.onExit((exit) =>
             Effect.sync(() => {

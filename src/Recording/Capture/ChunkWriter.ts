@@ -1,5 +1,5 @@
 /** Divides a capture's audio into chunks, and decides when each is sealed: when it is full or old, at a gap, and at the end. */
-import { Timeline } from "../../Audio.ts"
+import { type Bitstream, Timeline } from "../../Audio.ts"
 import type { CaptureFailure } from "./Capture.ts"
 import type { CaptureBuffer } from "./CaptureBuffer.ts"
 import type { CaptureHost } from "./CaptureHost.ts"
@@ -39,16 +39,18 @@ export class ChunkWriter {
   /** Appends to the open chunk or a new one, splitting the audio where a chunk is full. Stops at a bound, and returns it. */
   write(
     conversation: LiveConversation,
-    { at: start, follows, shift }: Placement,
+    { at: start, follows, samples, shift }: Placement & { readonly samples: number },
     audio: Uint8Array
   ): CaptureFailure | undefined {
-    const rate = this.#capture.options.sampleRate
+    const { bitstream } = this.#capture
+    const rate = bitstream.sampleRate
     const gap = start - (this.#open?.chunk.appendedEnd ?? start)
     // The chunk would cover other audio that lies in the gap; 1.5 samples allow for rounding.
     if (Math.abs(gap) > Timeline.toleranceSeconds || (follows && gap * rate > 1.5)) this.seal()
-    let done = 0
+    let [done, doneSamples] = [0, 0]
     while (done < audio.length) {
-      if (this.#open !== undefined && this.#open.chunk.appended >= this.#fullBytes(rate)) {
+      const rest = done === 0 ? audio : audio.subarray(done)
+      if (this.#open !== undefined && this.#isFull(bitstream, this.#open.chunk, rest)) {
         this.seal()
         this.#seconds = this.#host.chunkSeconds
       }
@@ -56,12 +58,16 @@ export class ChunkWriter {
         if (conversation.chunkCount >= this.#host.chunksPerConversation) return { _tag: "ConversationFull" }
         if (conversation.usage.chunks >= this.#host.chunksPerUser) return { _tag: "TooManyChunks" }
       }
-      const { chunk } = this.#open ?? this.#begin(conversation, start + done / 2 / rate)
-      const length = Math.min(audio.length - done, this.#fullBytes(rate) - chunk.appended)
+      const { chunk } = this.#open ?? this.#begin(conversation, start + doneSamples / rate)
+      const room = this.#fullSamples(bitstream) - chunk.appendedSamples
+      const length = bitstream.bytesOf(rest, room) || bitstream.first(rest)
       if (shift > 0) chunk.addClockShift(shift)
       // A view costs as much as the copy of a frame.
-      this.#buffer.add(chunk, length === audio.length ? audio : audio.subarray(done, done + length))
+      const part = length === rest.length ? rest : rest.subarray(0, length)
+      const partSamples = part === audio ? samples : bitstream.samples(part)
+      this.#buffer.add(chunk, part, partSamples)
       done += length
+      doneSamples += partSamples
       conversation.end = Math.max(conversation.end, chunk.appendedEnd)
     }
     return undefined
@@ -102,15 +108,26 @@ export class ChunkWriter {
     if (chunk.appendedEnd < conversation.end - Timeline.toleranceSeconds) return undefined
     const run = this.#buffer.lastOf(chunk)
     if (run === undefined) return undefined
-    const { sampleRate } = this.#capture.options
-    const samples = run.audio.length / 2
-    const start = chunk.start + run.chunkOffset / 2 / sampleRate
+    const { audio, chunkSample, samples } = run
+    const { bitstream } = this.#capture
+    const { sampleRate } = bitstream
     const known = samples + Math.ceil(marginSeconds * sampleRate)
-    return { start, sampleRate, samples: known, runs: [{ at: 0, samples, audio: run.audio }] }
+    return {
+      start: chunk.start + chunkSample / sampleRate,
+      bitstream,
+      samples: known,
+      runs: [{ at: 0, samples, audio }]
+    }
   }
 
-  #fullBytes(rate: number): number {
-    return Math.max(1, Math.floor(this.#seconds * rate)) * 2
+  #fullSamples({ chunkSamples, sampleRate }: Bitstream.Bitstream): number {
+    return Math.min(chunkSamples, Math.max(1, Math.floor(this.#seconds * sampleRate)))
+  }
+
+  /** Whether the beginning of `rest` does not fit. */
+  #isFull(bitstream: Bitstream.Bitstream, { appended, appendedSamples }: JournalChunk, rest: Uint8Array): boolean {
+    const room = this.#fullSamples(bitstream) - appendedSamples
+    return room <= 0 || appended >= bitstream.chunkBytes || bitstream.bytesOf(rest, room) === 0
   }
 
   #begin(conversation: LiveConversation, start: number): Written {

@@ -1,14 +1,14 @@
 /** Reads what is already recorded around a timestamp, from journal and store, so that replays can be recognized. */
 import { Context, Effect, Layer, Stream } from "effect"
-import { Span, Timeline } from "../../Audio.ts"
+import { type Bitstream, OpusPacket, Span, Timeline } from "../../Audio.ts"
 import { inBackground } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
-import { type Chunk, isReadAsPcm } from "../Chunk.ts"
+import type { Chunk } from "../Chunk.ts"
 import { ChunkAudio, type ReadError } from "../Read/ChunkAudio.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
-import { compare, find, isSilent, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
+import { compare, find, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
 
 export interface Recalled {
   readonly span: RecordedSpan
@@ -17,7 +17,7 @@ export interface Recalled {
 }
 
 export interface Wanted {
-  readonly sampleRate: number
+  readonly bitstream: Bitstream.Bitstream
   readonly at: number
   /** Searched for if other audio is recorded at `at`: near `at`, and near `at` plus the conversation's clock shift. */
   readonly audio: Uint8Array | undefined
@@ -35,7 +35,7 @@ export class RecordedAudio extends Context.Service<
   )
 }
 
-/** Audio of one span: 2 s at 16 kHz, in memory while its capture replays. Longer replays read several spans. */
+/** Audio of one span: 2 s of PCM16 at 16 kHz, in memory while its capture replays. Longer replays read several spans. */
 const spanBytes = 64 * 1024
 
 /** The tolerance of playback plus the resolution of Unix time in a double. */
@@ -47,10 +47,6 @@ const spanRows = 64
 
 /** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */
 const aroundSeconds = 0.25
-
-/** Most and fewest bytes that are searched for. Shorter audio matches by chance. */
-const needleBytes = 4096
-const leastNeedleBytes = 64
 
 const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
   at: parts[0]?.at ?? 0,
@@ -100,25 +96,49 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const bytesOf = (chunk: Chunk, from: number, samples: number) =>
-    Effect.map(Stream.runCollect(chunkAudio.read(chunk, from * 2, (from + samples) * 2)), (pieces) => {
+  const pcmOf = (_: Bitstream.Bitstream, chunk: Chunk, from: number, samples: number, bytes: number) => {
+    const length = Math.min(samples * 2, bytes)
+    return Effect.map(Stream.runCollect(chunkAudio.read(chunk, from * 2, from * 2 + length)), (pieces) => {
       const audio = Buffer.concat(pieces)
-      return audio.length === samples * 2 ? audio : undefined
+      return { skipped: 0, isCut: length < samples * 2, audio: audio.length === length ? audio : undefined }
+    })
+  }
+
+  const packetsOf = (bitstream: Bitstream.Bitstream, chunk: Chunk, from: number, samples: number, bytes: number) =>
+    Effect.map(chunkAudio.packets(chunk), (packets) => {
+      const all = OpusPacket.join(packets)
+      let begin = bitstream.bytesOf(all, from)
+      if (bitstream.samples(all.subarray(0, begin)) < from) begin += bitstream.first(all.subarray(begin))
+      const skipped = bitstream.samples(all.subarray(0, begin)) - from
+      const rest = all.subarray(begin)
+      const audio = rest.subarray(0, bitstream.bytesOf(rest, samples - skipped))
+      const length = bitstream.cut(audio, bytes)
+      return { skipped, isCut: length < audio.length, audio: audio.subarray(0, length) }
     })
 
   /** Laid out as in playback: where chunks overlap, the earlier one is heard. */
-  const spanOf = Effect.fnUntraced(function* (conversation: LiveConversation, sampleRate: number, at: number) {
+  const spanOf = Effect.fnUntraced(function* (
+    conversation: LiveConversation,
+    bitstream: Bitstream.Bitstream,
+    at: number
+  ) {
+    const { codec, sampleRate } = bitstream
     const start = at - slackSeconds
     const found = yield* chunksIn(conversation, start, at, Math.min(conversation.end, at + spanSeconds))
     const known = found.to >= conversation.end ? found.to + marginSeconds : found.to
     let samples = Math.round((known - start) * sampleRate)
-    let left = spanBytes / 2
+    let left = spanBytes
     let end = 0
     const runs: Array<Run> = []
     let parts: Array<Run & { readonly audio: Uint8Array }> = []
     const endRun = () => {
       if (parts.length > 0) runs.push(joined(parts))
       parts = []
+    }
+    const passOver = (from: number, to: number) => {
+      if (from >= to) return
+      endRun()
+      runs.push({ at: from, samples: to - from, audio: undefined })
     }
     for (const chunk of found.chunks) {
       const own = Math.round((chunk.start - start) * sampleRate)
@@ -131,40 +151,41 @@ const make = Effect.gen(function* () {
       if (rest <= 0) continue
       if (begin > end) endRun()
       end = begin + rest
-      if (chunk.sampleRate !== sampleRate || !isReadAsPcm(chunk)) {
-        endRun()
-        runs.push({ at: begin, samples: rest, audio: undefined })
+      const isComparable = chunk.sampleRate === sampleRate && chunk.codec === codec
+      /** At most `left` bytes from `begin` on, without parts of packets, and whether this bound cut it. */
+      const audioOf = codec === "opus" ? packetsOf : pcmOf
+      const found = isComparable ? yield* audioOf(bitstream, chunk, begin - place, rest, left) : undefined
+      if (found?.audio === undefined) {
+        passOver(begin, end)
         continue
       }
-      const count = Math.min(rest, left)
-      const audio = yield* bytesOf(chunk, begin - place, count)
-      if (audio === undefined) {
-        endRun()
-        runs.push({ at: begin, samples: rest, audio })
-        continue
+      const { audio, isCut, skipped } = found
+      const heard = { at: begin + skipped, samples: bitstream.samples(audio), audio }
+      passOver(begin, heard.at)
+      if (heard.samples > 0) parts.push(heard)
+      left -= audio.length
+      if (isCut || place + length > samples) {
+        samples = heard.at + heard.samples
+        break
       }
-      parts.push({ at: begin, samples: count, audio })
-      left -= count
-      if (left > 0) continue
-      samples = begin + count
-      break
+      passOver(heard.at + heard.samples, end)
     }
     endRun()
-    const span: RecordedSpan = { start, sampleRate, samples, runs }
+    const span: RecordedSpan = { start, bitstream, samples, runs }
     return span
   })
 
   return RecordedAudio.of({
-    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, sampleRate }) {
-      const span = yield* spanOf(conversation, sampleRate, at)
-      const needle = audio?.subarray(0, needleBytes)
-      if (needle === undefined || needle.length < leastNeedleBytes || isSilent(needle)) return { span, moved: 0 }
+    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream }) {
+      const span = yield* spanOf(conversation, bitstream, at)
+      const needle = audio === undefined ? undefined : bitstream.needle(audio)
+      if (needle === undefined) return { span, moved: 0 }
       if (compare(span, at, needle)._tag !== "Other") return { span, moved: 0 }
       for (const place of new Set([at, at + conversation.clockShift])) {
         if (place >= conversation.end) continue
-        const found = find(yield* spanOf(conversation, sampleRate, place - aroundSeconds), place, needle)
+        const found = find(yield* spanOf(conversation, bitstream, place - aroundSeconds), place, needle)
         if (found === undefined || Math.abs(found - place) > aroundSeconds) continue
-        return { span: yield* spanOf(conversation, sampleRate, found), moved: found - at }
+        return { span: yield* spanOf(conversation, bitstream, found), moved: found - at }
       }
       return { span, moved: 0 }
     }, inBackground)

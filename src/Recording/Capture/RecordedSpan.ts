@@ -1,18 +1,19 @@
 /** A section of a conversation's recorded audio in memory, and the comparison of received audio with it. */
-import { Timeline } from "../../Audio.ts"
+import { type Bitstream, Timeline } from "../../Audio.ts"
 
 /** Contiguous recorded audio from sample `at` of the span. */
 export interface Run {
   readonly at: number
   readonly samples: number
-  /** PCM16. Undefined if it can't be compared: another sample rate or codec, or unreadable. */
+  /** Undefined if it can't be compared: another sample rate or codec, or unreadable. */
   readonly audio: Uint8Array | undefined
 }
 
 /** All audio recorded in `samples` samples from Unix second `start`. */
 export interface RecordedSpan {
   readonly start: number
-  readonly sampleRate: number
+  /** Of the audio that can be compared. */
+  readonly bitstream: Bitstream.Bitstream
   readonly samples: number
   /** By `at`, without overlap. */
   readonly runs: ReadonlyArray<Run>
@@ -31,29 +32,17 @@ export type Verdict =
 const unknown: Verdict = { _tag: "Unknown" }
 const other: Verdict = { _tag: "Other" }
 
-/** Fewer equal samples at the end of a run prove no replay. */
-const leastSamples = 8
-
 /** Timestamps of two neighbours and of their replays may each be off by the tolerance. */
 export const slackSeconds = 4 * Timeline.toleranceSeconds
-
-const isEqual = (one: Uint8Array, from: number, another: Uint8Array, samples: number): boolean =>
-  one[from * 2] === another[0] &&
-  one[from * 2 + 1] === another[1] &&
-  Buffer.compare(one.subarray(from * 2, (from + samples) * 2), another.subarray(0, samples * 2)) === 0
-
-/** Digital silence, which equals any other silence and proves no replay. */
-export function isSilent(audio: Uint8Array): boolean {
-  return audio.every((byte) => byte === 0)
-}
 
 /** Seconds that a span extends past the compared audio: a replay may begin in the next run. */
 export const marginSeconds = 2 * slackSeconds
 
-const toleranceOf = ({ sampleRate }: RecordedSpan): number => Math.floor(Timeline.toleranceSeconds * sampleRate)
+const toleranceOf = ({ bitstream }: RecordedSpan): number =>
+  Math.floor(Timeline.toleranceSeconds * bitstream.sampleRate)
 
-const sampleOf = ({ sampleRate, start }: RecordedSpan, position: number): number =>
-  Math.round((position - start) * sampleRate)
+const sampleOf = ({ bitstream, start }: RecordedSpan, position: number): number =>
+  Math.round((position - start) * bitstream.sampleRate)
 
 export function reaches(span: RecordedSpan, position: number): boolean {
   return (
@@ -61,28 +50,15 @@ export function reaches(span: RecordedSpan, position: number): boolean {
   )
 }
 
-/** Finds `audio` in the run at the place nearest to `expected`: matching samples, and their offset from `expected`. */
-const align = ({ at, audio: recorded, samples }: Run, expected: number, audio: Uint8Array, slack: number) => {
-  if (recorded === undefined) return undefined
-  const length = audio.length / 2
-  const least = Math.min(leastSamples, length, samples)
-  for (let step = 0; step <= 2 * slack; step++) {
-    const offset = step % 2 === 0 ? 0 - step / 2 : (step + 1) / 2
-    const from = expected + offset - at
-    const count = Math.min(length, samples - from)
-    if (from >= 0 && count >= least && isEqual(recorded, from, audio, count)) return { samples: count, offset }
-  }
-  return undefined
-}
-
 /** Compares `audio` that begins at Unix second `position` with the span. */
 export function compare(span: RecordedSpan, position: number, audio: Uint8Array): Verdict {
   if (!reaches(span, position)) return unknown
   const at = sampleOf(span, position)
-  const slack = Math.ceil(slackSeconds * span.sampleRate)
+  const { bitstream } = span
+  const slack = Math.ceil(slackSeconds * bitstream.sampleRate)
   const found = span.runs
     .filter((run) => run.at <= at + slack && run.at + run.samples > at - slack)
-    .flatMap((run) => align(run, at, audio, slack) ?? [])
+    .flatMap((run) => (run.audio === undefined ? [] : (bitstream.align(run.audio, at - run.at, slack, audio) ?? [])))
     .sort((a, b) => Math.abs(a.offset) - Math.abs(b.offset))[0]
   if (found !== undefined) return { _tag: "Same", ...found }
   const tolerance = toleranceOf(span)
@@ -90,12 +66,18 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   if (run !== undefined && run.at <= at + tolerance) return other
   const before = span.runs.findLast((run) => Math.abs(run.at + run.samples - at) <= tolerance)
   const begin = before === undefined ? at : before.at + before.samples
-  const length = audio.length / 2
+  const length = bitstream.samples(audio)
   const next = run?.at ?? span.samples
-  const exactBegin = before === undefined ? (position - span.start) * span.sampleRate : begin
+  const exactBegin = before === undefined ? (position - span.start) * bitstream.sampleRate : begin
   // The run begins up to half a sample earlier, and playback trims an overlap beyond the tolerance.
-  const mayOverlap = exactBegin + length - next <= Timeline.toleranceSeconds * span.sampleRate - 0.5
-  const samples = run !== undefined && mayOverlap ? length : Math.min(length, next - begin)
+  const mayOverlap = exactBegin + length - next <= Timeline.toleranceSeconds * bitstream.sampleRate - 0.5
+  const room = run !== undefined && mayOverlap ? length : Math.min(length, next - begin)
+  const fits = bitstream.bytesOf(audio, room)
+  // A packet that reaches into the run would cover the beginning of it.
+  if (fits === 0 && run !== undefined) return other
+  // Nothing is recorded later if a span from here on ends so soon.
+  if (fits === 0 && at > 2 * slack) return unknown
+  const samples = bitstream.samples(audio.subarray(0, fits || bitstream.first(audio)))
   return { _tag: "Free", samples, offset: begin - at, follows: before !== undefined }
 }
 
@@ -104,16 +86,15 @@ export function find(span: RecordedSpan, position: number, audio: Uint8Array): n
   let nearest: number | undefined
   for (const { at, audio: recorded } of span.runs) {
     if (recorded === undefined) continue
-    const bytes = Buffer.from(recorded.buffer, recorded.byteOffset, recorded.byteLength)
-    for (let found = bytes.indexOf(audio); found !== -1; found = bytes.indexOf(audio, found + 1)) {
-      const time = span.start + (at + found / 2) / span.sampleRate
-      if (found % 2 === 0 && Math.abs(time - position) < Math.abs((nearest ?? Infinity) - position)) nearest = time
+    for (const place of span.bitstream.places(recorded, audio)) {
+      const time = span.start + (at + place) / span.bitstream.sampleRate
+      if (Math.abs(time - position) < Math.abs((nearest ?? Infinity) - position)) nearest = time
     }
   }
   return nearest
 }
 
-export function incomparable(start: number, end: number, sampleRate: number): RecordedSpan {
-  const samples = Math.ceil((end - start + marginSeconds) * sampleRate)
-  return { start, sampleRate, samples, runs: [{ at: 0, samples, audio: undefined }] }
+export function incomparable(start: number, end: number, bitstream: Bitstream.Bitstream): RecordedSpan {
+  const samples = Math.ceil((end - start + marginSeconds) * bitstream.sampleRate)
+  return { start, bitstream, samples, runs: [{ at: 0, samples, audio: undefined }] }
 }

@@ -3,8 +3,8 @@
  * Otherwise the sender's clock is wrong: the audio is placed at the end of the recorded audio, as is all that follows until
  * its timestamps are past that end.
  */
-import { Timeline } from "../../Audio.ts"
-import { compare, incomparable, isSilent, reaches, type RecordedSpan } from "./RecordedSpan.ts"
+import { type Bitstream, Timeline } from "../../Audio.ts"
+import { compare, incomparable, reaches, type RecordedSpan } from "./RecordedSpan.ts"
 
 const { toleranceSeconds } = Timeline
 
@@ -36,7 +36,7 @@ export type Step =
   | { readonly _tag: "Recall"; readonly at: number }
 
 export class ReplayCheck {
-  readonly #sampleRate: number
+  readonly #bitstream: Bitstream.Bitstream
   readonly #exact: boolean
   /** Seconds from the timestamps to the placement. Negative only while a replay is compared. */
   #shift = 0
@@ -53,8 +53,8 @@ export class ReplayCheck {
    */
   #mode: "replay" | "exact" | "coarse" = "replay"
 
-  constructor(sampleRate: number, exact: boolean) {
-    this.#sampleRate = sampleRate
+  constructor(bitstream: Bitstream.Bitstream, exact: boolean) {
+    this.#bitstream = bitstream
     this.#exact = exact
   }
 
@@ -81,7 +81,7 @@ export class ReplayCheck {
   /** Classifies `audio` that begins at `stamp`. The recorded audio ends at `end`; `tail` returns that end if it is in memory. */
   next(stamp: number, audio: Uint8Array, end: number, tail: () => RecordedSpan | undefined): Step {
     const at = this.positionOf(stamp, end)
-    const samples = audio.length / 2
+    const samples = this.#bitstream.samples(audio)
     if (at >= end - toleranceSeconds) this.#span = undefined
     if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples, false)
     // Exactly at the end: rounding errors of consecutive chunks would add up to an overlap.
@@ -95,12 +95,18 @@ export class ReplayCheck {
       case "Unknown":
         return { _tag: "Recall", at }
       case "Free":
-        this.#spanFrom = at + (verdict.offset + verdict.samples) / this.#sampleRate
-        return this.#place(stamp, at + verdict.offset / this.#sampleRate, verdict.samples, verdict.follows, "replay")
+        this.#spanFrom = at + (verdict.offset + verdict.samples) / this.#bitstream.sampleRate
+        return this.#place(
+          stamp,
+          at + verdict.offset / this.#bitstream.sampleRate,
+          verdict.samples,
+          verdict.follows,
+          "replay"
+        )
       case "Same": {
         // Silence matches any silence: with a stuck clock it counts as new.
-        if (this.#isStuck(stamp) && isSilent(audio.subarray(0, verdict.samples * 2))) break
-        this.#shift = at - stamp + verdict.offset / this.#sampleRate
+        if (this.#isStuck(stamp) && this.#isSilent(audio, verdict.samples)) break
+        this.#shift = at - stamp + verdict.offset / this.#bitstream.sampleRate
         this.#settle(stamp, verdict.samples)
         this.#mode = "replay"
         return { _tag: "Replay", samples: verdict.samples }
@@ -116,7 +122,7 @@ export class ReplayCheck {
   /** Takes the recorded span at `at`; undefined if it can't be read. `moved`: seconds after `at` at which the replay was found. */
   recalled(at: number, end: number, span: RecordedSpan | undefined, moved: number): void {
     const isKnown = span !== undefined && reaches(span, at + moved)
-    this.#span = isKnown ? span : incomparable(at, end, this.#sampleRate)
+    this.#span = isKnown ? span : incomparable(at, end, this.#bitstream)
     this.#spanFrom = this.#span.start
     if (isKnown) this.#shift += moved
   }
@@ -124,6 +130,10 @@ export class ReplayCheck {
   #spanAt(at: number, tail: RecordedSpan | undefined): RecordedSpan | undefined {
     if (tail !== undefined && at >= tail.start - sameSeconds) return tail
     return this.#span !== undefined && at >= this.#spanFrom - sameSeconds ? this.#span : undefined
+  }
+
+  #isSilent(audio: Uint8Array, samples: number): boolean {
+    return this.#bitstream.isSilent(audio.subarray(0, this.#bitstream.bytesOf(audio, samples)))
   }
 
   #isStuck(stamp: number): boolean {
@@ -157,6 +167,6 @@ export class ReplayCheck {
 
   #settle(stamp: number, samples: number): void {
     this.#last = stamp
-    this.#expected = stamp + samples / this.#sampleRate
+    this.#expected = stamp + samples / this.#bitstream.sampleRate
   }
 }

@@ -103,7 +103,7 @@ const make = Effect.gen(function* () {
     const addition: NewChunk = {
       id: uuidText(chunk.id),
       start,
-      samples: chunk.durable / 2,
+      samples: chunk.durableSamples,
       sampleRate,
       codec,
       state: object === undefined ? "lost" : "stored",

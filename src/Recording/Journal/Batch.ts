@@ -5,7 +5,12 @@ import type { JournalChunk } from "./JournalChunk.ts"
 export class Batch {
   readonly #buffer: Buffer
   #used = 0
-  readonly runs: Array<{ readonly chunk: JournalChunk; readonly position: number; readonly length: number }> = []
+  readonly runs: Array<{
+    readonly chunk: JournalChunk
+    readonly position: number
+    readonly length: number
+    readonly samples: number
+  }> = []
 
   constructor(bytes: number) {
     this.#buffer = Buffer.allocUnsafeSlow(bytes)
@@ -19,9 +24,13 @@ export class Batch {
     return this.#used + bytes + maxHeadBytes <= this.#buffer.length
   }
 
-  add(chunk: JournalChunk, chunkOffset: number, audio: Uint8Array): void {
-    this.#used = writeRecord(this.#buffer, this.#used, chunk.head, chunkOffset, audio)
-    this.runs.push({ chunk, position: this.#used - audio.length, length: audio.length })
+  add(
+    chunk: JournalChunk,
+    { chunkSample, samples }: { readonly chunkSample: number; readonly samples: number },
+    audio: Uint8Array
+  ): void {
+    this.#used = writeRecord(this.#buffer, this.#used, chunk.head, chunkSample, audio)
+    this.runs.push({ chunk, position: this.#used - audio.length, length: audio.length, samples })
   }
 
   clear(): void {

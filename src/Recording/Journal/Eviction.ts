@@ -1,6 +1,6 @@
 /** Frees segments while the journal exceeds its budget: audio of the largest users is discarded, that of others is moved. */
 import { Effect } from "effect"
-import type { Extent, JournalChunk } from "./JournalChunk.ts"
+import type { JournalChunk, RecordExtent } from "./JournalChunk.ts"
 import { writeRecord } from "./JournalRecord.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
@@ -65,20 +65,20 @@ const selectVictims = (segments: ReadonlyArray<Segment>, candidates: ReadonlyArr
  * deleted leaves duplicates, of which recovery uses one. Chunks may be released meanwhile; no other writes to either segment.
  */
 const moveLiveExtents = Effect.fnUntraced(function* (from: Segment, to: Segment) {
-  const moved: Array<{ readonly chunk: JournalChunk; readonly index: number; readonly extent: Extent }> = []
+  const moved: Array<{ readonly chunk: JournalChunk; readonly index: number; readonly extent: RecordExtent }> = []
   for (const chunk of from.live) {
-    let offset = chunk.origin.offset
+    let { sample } = chunk.origin
     for (const [index, extent] of chunk.extents.entries()) {
       if (extent.segment === from) {
         const audio = Buffer.allocUnsafe(extent.length)
         if ((yield* from.read(audio, extent.position)) < extent.length) return yield* from.tooShort
         const record = Buffer.allocUnsafe(chunk.head.length + extent.length)
-        writeRecord(record, 0, chunk.head, offset, audio)
+        writeRecord(record, 0, chunk.head, sample, audio)
         const position = to.size + chunk.head.length
         yield* to.append(record)
-        moved.push({ chunk, index, extent: { segment: to, position, length: extent.length } })
+        moved.push({ chunk, index, extent: { ...extent, segment: to, position } })
       }
-      offset += extent.length
+      sample += extent.samples
     }
   }
   if (moved.length > 0) yield* to.sync

@@ -18,7 +18,7 @@ import { NodeConfig } from "../../NodeConfig.ts"
 import * as Startup from "../../Startup.ts"
 import { Batch } from "./Batch.ts"
 import { emptyRecord, maxHeadBytes } from "./JournalRecord.ts"
-import type { Extent, JournalChunk } from "./JournalChunk.ts"
+import type { JournalChunk, RecordExtent } from "./JournalChunk.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Eviction from "./Eviction.ts"
@@ -88,7 +88,7 @@ const tornSegments = Metric.counter("spillway_journal_torn_segments_total", {
 })
 const journalBytes = Metric.gauge("spillway_journal_bytes", { description: "Bytes of the journal's segments" })
 
-interface Written extends Extent {
+interface Written extends RecordExtent {
   readonly chunk: JournalChunk
 }
 
@@ -186,9 +186,9 @@ const make = Effect.gen(function* () {
       const segment = current
       const base = segment.size
       unsettled.add(segment)
-      for (const run of batch.runs) {
-        segment.live.add(run.chunk)
-        written.push({ chunk: run.chunk, segment, position: base + run.position, length: run.length })
+      for (const { chunk, length, position, samples } of batch.runs) {
+        segment.live.add(chunk)
+        written.push({ chunk, segment, position: base + position, length, samples })
       }
       yield* segment.append(batch.bytes)
       yield* Metric.update(writtenBytes, batch.bytes.length)

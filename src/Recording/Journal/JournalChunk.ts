@@ -12,6 +12,10 @@ export interface Extent {
   readonly length: number
 }
 
+export interface RecordExtent extends Extent {
+  readonly samples: number
+}
+
 /**
  * `open`: a capture appends. `sealing`: closed, not completely durable. `waiting`: durable, not queued. `queued`,
  * `uploading`: owned by the uploads. `released`: stored or discarded; its extents are dead.
@@ -27,10 +31,10 @@ export class JournalChunk {
   readonly codec: Span.Codec
   /** Clock milliseconds. */
   readonly openedAt: number
-  /** The chunk named in the records, and the byte of it at which this one begins. Differs only after a hole. */
-  readonly origin: { readonly id: Uint8Array; readonly start: number; readonly offset: number }
+  /** The chunk named in the records, and the sample of it at which this one begins. Differs only after a hole. */
+  readonly origin: { readonly id: Uint8Array; readonly start: number; readonly sample: number }
   /** In order, contiguous from 0; `durable` bytes in total. */
-  readonly extents: Array<Extent> = []
+  readonly extents: Array<RecordExtent> = []
   /** Covers audio written by this process only. */
   readonly peaks: Peaks.Peaks
   /** The last result of `toChunk`, and its `nameAttempts`. */
@@ -42,8 +46,10 @@ export class JournalChunk {
   state: JournalChunkState = "open"
   /** Bytes handed to the journal's next commit, or already in it. */
   appended = 0
+  appendedSamples = 0
   /** Bytes that are fsynced. */
   durable = 0
+  durableSamples = 0
   /** This process, or the one that recorded it, may have put its object. */
   mayBeStored = false
   nameAttempts = 0
@@ -59,7 +65,7 @@ export class JournalChunk {
   constructor(
     head: ChunkHead,
     openedAt: number,
-    origin: JournalChunk["origin"] = { id: head.id, start: head.start, offset: 0 }
+    origin: JournalChunk["origin"] = { id: head.id, start: head.start, sample: 0 }
   ) {
     this.id = head.id
     this.uid = head.uid
@@ -100,17 +106,24 @@ export class JournalChunk {
 
   /** Unix second at which the appended audio ends. */
   get appendedEnd(): number {
-    return this.start + this.appended / 2 / this.sampleRate
+    return this.start + this.appendedSamples / this.sampleRate
   }
 
   /** Unix second at which the durable audio ends. */
   get durableEnd(): number {
-    return this.start + this.durable / 2 / this.sampleRate
+    return this.start + this.durableSamples / this.sampleRate
   }
 
-  addExtent(extent: Extent): void {
+  addExtent(extent: RecordExtent): void {
     this.extents.push(extent)
     this.durable += extent.length
+    this.durableSamples += extent.samples
+  }
+
+  /** What is appended is what is durable: the rest was dropped, or there is none. */
+  settle(): void {
+    this.appended = this.durable
+    this.appendedSamples = this.durableSamples
   }
 
   /** Where the audio from byte `start` to `end` (exclusive) is in the segments, in order. */
@@ -142,7 +155,7 @@ export class JournalChunk {
 
   /** Cached until it changes, because requests read all chunks of a conversation in the journal. */
   toChunk(): Chunk {
-    const samples = this.durable / 2
+    const samples = this.durableSamples
     const state = this.state === "open" ? ("open" as const) : ("sealed" as const)
     const known = this.#chunk
     if (known?.samples === samples && known.state === state && this.#chunkAttempts === this.nameAttempts) return known

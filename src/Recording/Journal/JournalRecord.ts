@@ -2,7 +2,7 @@
  * One record of the journal: a run of one chunk's audio, with everything needed to place it after a crash.
  *
  * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
- * chunk u32, sample rate u32, start of the chunk f64 (Unix seconds), chunk id 16 bytes, codec u8, uid length u8,
+ * chunk u32 (in bytes of PCM16, whatever the codec), sample rate u32, start of the chunk f64 (Unix seconds), chunk id 16 bytes, codec u8, uid length u8,
  * conversation length u8, reserved u8, in version 2 the clock shift f64 (seconds), uid, conversation; then the audio. The
  * lengths are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) after.
  */
@@ -30,7 +30,8 @@ export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
 
 export interface JournalRecord extends ChunkHead {
   readonly clockShift: number
-  readonly chunkOffset: number
+  /** Sample of the chunk at which the audio begins. */
+  readonly chunkSample: number
   readonly audioOffset: number
   readonly audioLength: number
 }
@@ -58,11 +59,11 @@ export function encodeHead(head: ChunkHead): Buffer {
 }
 
 /** Writes a record at `at`; returns the offset after it. `target` must have room for head and audio. */
-export function writeRecord(target: Buffer, at: number, head: Buffer, chunkOffset: number, audio: Uint8Array): number {
+export function writeRecord(target: Buffer, at: number, head: Buffer, chunkSample: number, audio: Uint8Array): number {
   const end = at + head.length + audio.length
   target.set(head, at)
   target.writeUInt32LE(audio.length, at + 12)
-  target.writeUInt32LE(chunkOffset, at + 16)
+  target.writeUInt32LE(chunkSample * 2, at + 16)
   target.set(audio, at + head.length)
   target.writeUInt32LE(crc32c(target.subarray(at + 8, end)), at + 4)
   return end
@@ -99,7 +100,7 @@ export function readRecord(source: Buffer, at: number): JournalRecord | "more" |
     sampleRate: source.readUInt32LE(at + 20),
     codec,
     clockShift: names === at + fixedBytes ? 0 : source.readDoubleLE(at + fixedBytes),
-    chunkOffset: source.readUInt32LE(at + 16),
+    chunkSample: source.readUInt32LE(at + 16) / 2,
     audioOffset,
     audioLength: end - audioOffset
   }

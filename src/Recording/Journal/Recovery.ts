@@ -1,8 +1,9 @@
 /** Rebuilds the chunks of the journal from its segments after a stop or a crash. */
 import { Effect } from "effect"
+import { Bitstream } from "../../Audio.ts"
 import * as Crypto from "node:crypto"
 import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, readRecord } from "./JournalRecord.ts"
-import { type Extent, JournalChunk } from "./JournalChunk.ts"
+import { JournalChunk, type RecordExtent } from "./JournalChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
 export interface Recovered {
@@ -14,7 +15,7 @@ export interface Recovered {
 interface Found {
   readonly head: JournalRecord
   clockShift: number
-  readonly pieces: Array<{ readonly chunkOffset: number; readonly extent: Extent }>
+  readonly pieces: Array<{ readonly chunkSample: number; readonly extent: RecordExtent }>
 }
 
 const hex = (id: Uint8Array) => Buffer.from(id).toString("hex")
@@ -32,13 +33,18 @@ interface Scanned {
 }
 
 /** Adds the audio of a record to its chunk. False if the chunk is unknown, unless a record must begin there. */
-const addPiece = (found: Map<string, Found>, record: JournalRecord, extent: Extent, isBoundary: boolean): boolean => {
+const addPiece = (
+  found: Map<string, Found>,
+  record: JournalRecord,
+  extent: RecordExtent,
+  isBoundary: boolean
+): boolean => {
   const id = hex(record.id)
   const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
   if (entry === undefined) return false
   found.set(id, entry)
   entry.clockShift = Math.max(entry.clockShift, record.clockShift)
-  entry.pieces.push({ chunkOffset: record.chunkOffset, extent })
+  entry.pieces.push({ chunkSample: record.chunkSample, extent })
   return true
 }
 
@@ -70,11 +76,14 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
     while (at < filled) {
       const record = readRecord(window, at)
       if (isRecord(record)) {
-        const extent = { segment, position: base + record.audioOffset, length: record.audioLength }
-        const isEmpty = isBoundary && record.audioLength === 0
+        const { audioLength: length, audioOffset, codec, sampleRate } = record
+        const audio = window.subarray(audioOffset, audioOffset + length)
+        const samples = Bitstream.of(codec, sampleRate).samples(audio)
+        const extent = { segment, position: base + audioOffset, length, samples }
+        const isEmpty = isBoundary && length === 0
         if (isEmpty || addPiece(found, record, extent, isBoundary)) {
           skipped += base + at - good
-          at = record.audioOffset + record.audioLength
+          at = audioOffset + length
           good = base + at
           isBoundary = true
           hasMore = false
@@ -94,35 +103,41 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
 })
 
 /** Id of the audio after a hole in a chunk: deterministic, so that repeated recoveries store it once. */
-const idAfterHole = (id: Uint8Array, chunkOffset: number): Uint8Array =>
-  Uint8Array.from(Crypto.createHash("sha256").update(id).update(String(chunkOffset)).digest().subarray(0, 16))
+const idAfterHole = (id: Uint8Array, chunkSample: number): Uint8Array =>
+  Uint8Array.from(
+    Crypto.createHash("sha256")
+      .update(id)
+      .update(String(chunkSample * 2))
+      .digest()
+      .subarray(0, 16)
+  )
 
 const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChunk> => {
   const chunks: Array<JournalChunk> = []
   let chunk: JournalChunk | undefined
   let next = 0
-  for (const piece of pieces.sort((a, b) => a.chunkOffset - b.chunkOffset)) {
-    if (piece.chunkOffset < next) continue
-    if (chunk === undefined || piece.chunkOffset > next) {
-      const isFirst = piece.chunkOffset === 0
+  for (const piece of pieces.sort((a, b) => a.chunkSample - b.chunkSample)) {
+    if (piece.chunkSample < next) continue
+    if (chunk === undefined || piece.chunkSample > next) {
+      const isFirst = piece.chunkSample === 0
       chunk = new JournalChunk(
         {
           ...head,
           clockShift,
-          id: isFirst ? head.id : idAfterHole(head.id, piece.chunkOffset),
-          start: head.start + piece.chunkOffset / 2 / head.sampleRate
+          id: isFirst ? head.id : idAfterHole(head.id, piece.chunkSample),
+          start: head.start + piece.chunkSample / head.sampleRate
         },
         0,
-        { id: head.id, start: head.start, offset: piece.chunkOffset }
+        { id: head.id, start: head.start, sample: piece.chunkSample }
       )
       chunk.state = "waiting"
       chunk.mayBeStored = true
       chunks.push(chunk)
     }
     chunk.addExtent(piece.extent)
-    chunk.appended = chunk.durable
+    chunk.settle()
     piece.extent.segment.live.add(chunk)
-    next = piece.chunkOffset + piece.extent.length
+    next = piece.chunkSample + piece.extent.samples
   }
   return chunks
 }

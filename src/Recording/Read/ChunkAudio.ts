@@ -1,11 +1,13 @@
 /** Reads the audio of a chunk from the journal, else from the store. */
 import { Context, Effect, Layer, Option, Stream } from "effect"
+import { Bitstream, OpusPacket } from "../../Audio.ts"
 import type { Saturated } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
 import { type ObjectNotFound, type StorageRefused, StorageUnavailable } from "../../Storage.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { JournalError } from "../Journal/Segment.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { ChunkUnreadable, StoredAudio } from "./StoredAudio.ts"
@@ -19,6 +21,8 @@ export class ChunkAudio extends Context.Service<
     readonly read: (chunk: Chunk, start: number, end: number) => Stream.Stream<Uint8Array, ReadError>
     /** The same bytes in one buffer. The caller bounds the range. */
     readonly piece: (chunk: Chunk, start: number, end: number) => Effect.Effect<Uint8Array, ReadError>
+    /** The packets of an Opus chunk, as many as it has samples. */
+    readonly packets: (chunk: Chunk) => Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
   }
 >()("spillway/Recording/Read/ChunkAudio") {
   static readonly layer = Layer.effect(
@@ -45,42 +49,63 @@ const make = Effect.gen(function* () {
       ? new StorageUnavailable({ operation: "read", bucket: "journal", key: chunk.key, cause })
       : unreadable(chunk, cause)
 
-  /** Reads a chunk that left the journal. Its row has the final key, which may differ from the live chunk's. */
-  const readMoved = Effect.fnUntraced(function* (chunk: Chunk, start: number, end: number) {
+  /** Its row has the final key, which may differ from the live chunk's. */
+  const rowOf = Effect.fnUntraced(function* (chunk: Chunk) {
     const row = Option.filter(yield* chunkRows.find(chunk), ({ state }) => state === "stored")
-    return Option.isNone(row)
-      ? Stream.fail(unreadable(chunk, new Error("it is neither in the journal nor in the store")))
-      : stored.read(row.value, start, end)
+    if (Option.isSome(row)) return row.value
+    return yield* unreadable(chunk, new Error("it is neither in the journal nor in the store"))
   })
+
+  /** From the journal; from the store if the chunk has left it, also during the read. */
+  const readFrom = <A>(
+    chunk: Chunk,
+    inJournal: (found: JournalChunk) => Effect.Effect<A, JournalError>,
+    inStore: (row: Chunk) => Effect.Effect<A, ReadError>
+  ): Effect.Effect<A, ReadError> =>
+    Effect.suspend(() => {
+      if (chunk.state === "stored") return inStore(chunk)
+      const find = () => live.chunk(chunk.uid, chunk.conversation, chunk.id)
+      const moved = Effect.flatMap(rowOf(chunk), inStore)
+      const found = find()
+      if (found === undefined) return moved
+      return Effect.catch(inJournal(found), (error): Effect.Effect<A, ReadError> =>
+        find() === undefined ? moved : Effect.fail(notRead(chunk, error))
+      )
+    })
 
   const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {
     if (start >= end) return Stream.empty
     if (chunk.state === "stored") return stored.read(chunk, start, end)
-    const piece = Math.min(end, start + journalReadBytes)
+    const to = Math.min(end, start + journalReadBytes)
     return Stream.unwrap(
-      Effect.suspend(() => {
-        const journalChunk = live.chunk(chunk.uid, chunk.conversation, chunk.id)
-        if (journalChunk === undefined) return readMoved(chunk, start, end)
-        return journal.read(journalChunk, start, piece).pipe(
-          Effect.map((bytes) =>
+      readFrom(
+        chunk,
+        (found) =>
+          Effect.map(journal.read(found, start, to), (bytes) =>
             Stream.concat(
               Stream.make(bytes),
-              Stream.suspend(() => read(chunk, piece, end))
+              Stream.suspend(() => read(chunk, to, end))
             )
           ),
-          Effect.catch(
-            (error): Effect.Effect<ReturnType<typeof read>, ChunkUnreadable | StorageUnavailable | DbError> =>
-              live.chunk(chunk.uid, chunk.conversation, chunk.id) === undefined
-                ? readMoved(chunk, start, end)
-                : Effect.fail(notRead(chunk, error))
-          )
-        )
-      })
+        (row) => Effect.succeed(stored.read(row, start, end))
+      )
+    )
+  }
+
+  const packets = (chunk: Chunk) => {
+    const bitstream = Bitstream.of(chunk.codec, chunk.sampleRate)
+    return readFrom(
+      chunk,
+      (found) =>
+        Effect.map(journal.read(found, 0, found.durable), (audio) =>
+          OpusPacket.split(audio.subarray(0, bitstream.bytesOf(audio, chunk.samples)))
+        ),
+      stored.packets
     )
   }
 
   const piece = (chunk: Chunk, start: number, end: number) =>
     chunk.state === "stored" ? stored.piece(chunk, start, end) : Stream.mkUint8Array(read(chunk, start, end))
 
-  return ChunkAudio.of({ read, piece })
+  return ChunkAudio.of({ read, piece, packets })
 })

@@ -47,6 +47,9 @@ export function make(protection: Protection["Service"], opus: Opus["Service"], b
         (cause) => new StorageUnavailable({ operation: "decode", bucket: "", key: source.key, cause })
       )
     }),
+    packets: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
+      return (yield* parse(source, yield* decrypt(source, stored))).packets
+    }),
     /** Length as PCM16, in bytes. */
     measure: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
       const bytes = yield* decrypt(source, stored)

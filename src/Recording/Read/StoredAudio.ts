@@ -41,6 +41,8 @@ export class StoredAudio extends Context.Service<
     read(chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError>
     /** The same bytes in one buffer. The caller bounds the range. */
     piece(chunk: Chunk, start: number, end: number): Effect.Effect<Uint8Array, ReadError>
+    /** All packets of an Opus chunk. */
+    packets(chunk: Chunk): Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
   }
 >()("spillway/Recording/Read/StoredAudio") {
   static readonly layer = Layer.effect(
@@ -126,15 +128,24 @@ const make = Effect.gen(function* () {
     return Buffer.concat(yield* collect(source, limited))
   })
 
-  const decode = Effect.fnUntraced(function* (source: Source) {
+  const soundWhole = Effect.fnUntraced(function* (source: Source) {
     const isSound = (stored: Uint8Array) => Checksum.of(source, stored.length)?.add([stored]) !== false
     const first = yield* whole(source)
     const stored = isSound(first) ? first : yield* whole(source)
-    if (!isSound(stored)) return yield* changed(source)
+    return isSound(stored) ? stored : yield* changed(source)
+  })
+
+  const decode = Effect.fnUntraced(function* (source: Source) {
+    const stored = yield* soundWhole(source)
     return yield* decoder.decode(source, stored).pipe(
       Effect.catchTag(["DecryptionFailed", "OpusUndecodable"], (cause) => Effect.fail(unreadable(source, cause))),
       Effect.retry(whileSaturated)
     )
+  })
+
+  const packets = Effect.fnUntraced(function* (source: Source) {
+    const stored = yield* soundWhole(source)
+    return yield* Effect.mapError(decoder.packets(source, stored), (cause) => unreadable(source, cause))
   })
 
   const cache = Cache.makeWith(decode, {
@@ -258,7 +269,7 @@ const make = Effect.gen(function* () {
       .pipe(Effect.catchTags({ Saturated: fromStream, ObjectDamaged: fromStream }))
   }
 
-  return StoredAudio.of({ read, piece })
+  return StoredAudio.of({ read, piece, packets: (chunk) => packets(sourceOf(chunk)) })
 })
 
 const sourceOf = ({ conversation, key, object, sampleRate, uid }: Chunk): Source => ({

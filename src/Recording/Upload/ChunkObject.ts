@@ -2,7 +2,7 @@
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Stream } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
-import { Peaks } from "../../Audio.ts"
+import { Bitstream, Peaks } from "../../Audio.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, EncryptedRecords } from "../../Encryption.ts"
 import { type ObjectChecksum, encryptedKey, objectKey } from "../Chunk.ts"
@@ -21,7 +21,7 @@ const keptBuffers = 4
 /** The chunk's peaks; recomputed from `body` for a recovered chunk. */
 const peaksFor = (chunk: JournalChunk, body: Uint8Array): Uint8Array | undefined => {
   if (chunk.codec !== "pcm16") return undefined
-  return chunk.peaks.samples === body.length / 2 ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
+  return chunk.peaks.samples === chunk.durableSamples ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
 }
 
 export const make = Effect.gen(function* () {
@@ -45,13 +45,13 @@ export const make = Effect.gen(function* () {
     else buffer.transfer(0)
   }
 
-  /** The existing object if it holds the same audio, which encrypts to different bytes each time. */
-  const existing = (chunk: JournalChunk, key: string, audio: Uint8Array) =>
+  /** The existing object if it holds the same plain bytes, which encrypt to different bytes each time. */
+  const existing = (chunk: JournalChunk, key: string, plain: Uint8Array) =>
     Effect.gen(function* () {
       const { generation } = yield* storage.head(key)
       const encrypted = yield* rereadDamaged(
         Stream.mkUint8Array(
-          Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(audio.length), () => Stream.empty)
+          Stream.limitBytes(storage.get(key), EncryptedRecords.encryptedSize(plain.length), () => Stream.empty)
         )
       )
       return { encrypted, generation }
@@ -59,7 +59,7 @@ export const make = Effect.gen(function* () {
       storageWrite.run(chunk.uid),
       Effect.flatMap(({ encrypted, generation }) =>
         Effect.map(protection.decrypt(chunk.uid, encrypted), (stored) => {
-          if (Buffer.compare(stored, audio) !== 0) return undefined
+          if (Buffer.compare(stored, plain) !== 0) return undefined
           return { size: encrypted.length, crc32c: crc32c(encrypted), generation }
         })
       ),
@@ -68,14 +68,14 @@ export const make = Effect.gen(function* () {
       )
     )
 
-  /** `body` is `audio` or its ciphertext. The store retries by its own policy. */
+  /** `body` is `plain`, the object, or its ciphertext. The store retries by its own policy. */
   const put = (
     chunk: JournalChunk,
-    audio: Uint8Array,
+    plain: Uint8Array,
     body: Uint8Array,
     lastName = chunk.nameAttempts + namesAtOnce
   ): Effect.Effect<ObjectChecksum & Pick<ObjectHead, "key" | "generation">, StorageError | Saturated> => {
-    const key = body === audio ? chunk.key : encryptedKey(chunk.key)
+    const key = body === plain ? chunk.key : encryptedKey(chunk.key)
     const stored = ({ crc32c, generation, size }: Pick<ObjectHead, "size" | "crc32c" | "generation">) => ({
       key,
       generation,
@@ -89,7 +89,7 @@ export const make = Effect.gen(function* () {
         contentType: "application/octet-stream",
         metadata: {
           v2_start: String(chunk.start),
-          v2_samples: String(audio.length / 2),
+          v2_samples: String(chunk.durableSamples),
           v2_sample_rate: String(chunk.sampleRate),
           codec: chunk.codec
         }
@@ -98,10 +98,10 @@ export const make = Effect.gen(function* () {
         storageWrite.run(chunk.uid),
         Effect.map(stored),
         Effect.catchTag("ObjectConflict", (conflict) =>
-          Effect.flatMap(body === audio ? Effect.succeed(undefined) : existing(chunk, key, audio), (found) => {
+          Effect.flatMap(body === plain ? Effect.succeed(undefined) : existing(chunk, key, plain), (found) => {
             if (found !== undefined) return Effect.succeed(stored(found))
             chunk.nameAttempts++
-            return chunk.nameAttempts < lastName ? put(chunk, audio, body, lastName) : conflict
+            return chunk.nameAttempts < lastName ? put(chunk, plain, body, lastName) : conflict
           })
         )
       )
@@ -109,15 +109,16 @@ export const make = Effect.gen(function* () {
 
   const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
     const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
-    const body = isEncrypted ? yield* protection.encrypt(chunk.uid, audio) : audio
+    const plain = Bitstream.of(chunk.codec, chunk.sampleRate).object(audio)
+    const body = isEncrypted ? yield* protection.encrypt(chunk.uid, plain) : plain
     chunk.mayBeStored = true
-    const object = { ...(yield* put(chunk, audio, body)), peaks: peaksFor(chunk, audio) }
+    const object = { ...(yield* put(chunk, plain, body)), peaks: peaksFor(chunk, audio) }
     returnBuffer(audio.buffer)
     return object
   })
 
   const find = Effect.fnUntraced(function* (chunk: JournalChunk) {
-    let audio: Uint8Array | undefined
+    let plain: Uint8Array | undefined
     for (let attempt = chunk.nameAttempts; attempt < chunk.nameAttempts + namesAtOnce; attempt++) {
       const name = objectKey(chunk, attempt)
       const key = isEncrypted ? encryptedKey(name) : name
@@ -126,10 +127,10 @@ export const make = Effect.gen(function* () {
         Effect.catchTag("ObjectNotFound", () => Effect.succeed(undefined))
       )
       if (head === undefined) return undefined
-      audio ??= yield* journal.read(chunk, 0, chunk.durable)
+      plain ??= Bitstream.of(chunk.codec, chunk.sampleRate).object(yield* journal.read(chunk, 0, chunk.durable))
       const isSame = isEncrypted
-        ? (yield* existing(chunk, key, audio)) !== undefined
-        : head.size === audio.length && head.crc32c === crc32c(audio)
+        ? (yield* existing(chunk, key, plain)) !== undefined
+        : head.size === plain.length && head.crc32c === crc32c(plain)
       if (isSame) return { key, generation: head.generation }
     }
     return undefined

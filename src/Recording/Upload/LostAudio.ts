@@ -18,7 +18,7 @@ export const make = Effect.gen(function* () {
     for (const chunk of chunks) {
       if (chunk.state === "released") continue
       if (chunk.state === "uploading") return false
-      const seconds = chunk.durable / 2 / chunk.sampleRate
+      const seconds = chunk.durableSamples / chunk.sampleRate
       const lost = { uid: chunk.uid, conversation: chunk.conversation, start: chunk.start, seconds }
       chunk.state = "uploading"
       const noted = yield* rows.insertLost(chunk).pipe(

@@ -237,8 +237,8 @@ const make = Effect.gen(function* () {
     ...recovered,
     ...recovered.map(({ conversation, origin, uid }) => ({ uid, conversation, ...origin }))
   ])
-  const isStored = ({ durable, id, origin }: JournalChunk) =>
-    stored.has(uuidText(id)) || origin.offset + durable <= (stored.get(uuidText(origin.id)) ?? 0) * 2
+  const isStored = ({ durableSamples, id, origin }: JournalChunk) =>
+    stored.has(uuidText(id)) || origin.sample + durableSamples <= (stored.get(uuidText(origin.id)) ?? 0)
   for (const chunk of recovered.filter(isStored)) yield* live.release(chunk)
   const waiting = [...live.chunks()].length
   if (waiting > 0) yield* Effect.logInfo(`recovered ${waiting} chunks from the journal that are not stored yet`)

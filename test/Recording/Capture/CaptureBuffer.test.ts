@@ -14,7 +14,7 @@ it("frees a buffer at once when it is too small, when it is larger than usual af
   const [buffer, chunk, batch] = [new CaptureBuffer(limit, usual), journalChunk(), new Batch(limit * 2)]
   const held: Array<ArrayBufferLike> = []
   const add = (samples: number) => {
-    buffer.add(chunk, ramp(samples))
+    buffer.add(chunk, ramp(samples), samples)
     const memory = buffer.lastOf(chunk)?.audio.buffer
     if (memory !== undefined) held.push(memory)
   }

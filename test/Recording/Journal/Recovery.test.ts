@@ -3,9 +3,11 @@ import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Layer, Schema } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { Bitstream, OpusPacket } from "../../../src/Audio.ts"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { encodeHead, writeRecord } from "../../../src/Recording/Journal/JournalRecord.ts"
 import type { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
+import { packets } from "../support/OpusPackets.ts"
 import { journalIn, newId, ramp, TestNode } from "../support/TestNode.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
@@ -23,11 +25,15 @@ const Steps = Arbitrary.array(Arbitrary.schema(Step), { minLength: 5, maxLength:
 interface Run {
   readonly chunk: number
   readonly chunkStart: number
-  readonly chunkOffset: number
+  readonly chunkSample: number
+  readonly samples: number
   readonly file: string
   readonly end: number
   readonly audio: Buffer
 }
+
+/** Packets of about as many bytes as so many samples. */
+const opusOf = (samples: number, seed: number) => OpusPacket.join(packets(1 + Math.floor(samples / 100), seed))
 
 const contents = (journal: Journal["Service"], chunk: JournalChunk) =>
   Effect.map(journal.read(chunk, 0, chunk.durable), (bytes) => Buffer.from(bytes).toString("base64"))
@@ -38,7 +44,7 @@ const play = (dataDir: string, steps: ReadonlyArray<typeof Step.Type>) =>
     const journal = yield* Journal
     const node = new TestNode(journal)
     const captures = [0, 1, 2, 3].map((index) => {
-      const { capture } = node.capture()
+      const { capture } = node.capture({ codec: index < 2 ? "pcm16" : "opus" })
       capture.switchTo(`c${index}`)
       return { capture, at: 1_000_000 + index, conversation: 0, sent: 0 }
     })
@@ -50,8 +56,10 @@ const play = (dataDir: string, steps: ReadonlyArray<typeof Step.Type>) =>
         if (step._tag === "Gap") target.at += 5
         else if (step._tag === "Switch") target.capture.switchTo(`c${step.capture}.${++target.conversation}`)
         else {
-          target.capture.append(target.at, ramp(step.samples, target.sent))
-          target.at += step.samples / 8000
+          const isOpus = target.capture.bitstream.codec === "opus"
+          const audio = isOpus ? opusOf(step.samples, target.sent) : ramp(step.samples, target.sent)
+          target.capture.append(target.at, audio)
+          target.at += target.capture.bitstream.samples(audio) / 8000
           target.sent += step.samples
         }
       }
@@ -62,18 +70,21 @@ const play = (dataDir: string, steps: ReadonlyArray<typeof Step.Type>) =>
     const chunks = [...node.conversations.values()].flatMap((conversation) => [...conversation.chunks])
     for (const [index, chunk] of chunks.entries()) {
       const bytes = Buffer.from(yield* journal.read(chunk, 0, chunk.durable))
-      let chunkOffset = 0
-      for (const { length, position, segment } of chunk.extents) {
-        const audio = bytes.subarray(chunkOffset, chunkOffset + length)
+      let [at, chunkSample] = [0, 0]
+      for (const { length, position, samples, segment } of chunk.extents) {
+        const audio = bytes.subarray(at, at + length)
+        assert.strictEqual(samples, Bitstream.of(chunk.codec, 8000).samples(audio))
         runs.push({
           chunk: index,
           chunkStart: chunk.start,
-          chunkOffset,
+          chunkSample,
+          samples,
           file: segment.path,
           end: position + length,
           audio
         })
-        chunkOffset += length
+        at += length
+        chunkSample += samples
       }
     }
     return runs
@@ -82,14 +93,14 @@ const play = (dataDir: string, steps: ReadonlyArray<typeof Step.Type>) =>
 /** The expected result of recovery: contiguous pieces of chunks, by start. */
 const expected = (runs: ReadonlyArray<Run>) => {
   const pieces: Array<{ start: number; chunk: number; next: number; audio: Array<Buffer> }> = []
-  for (const run of runs.toSorted((a, b) => a.chunk - b.chunk || a.chunkOffset - b.chunkOffset)) {
+  for (const run of runs.toSorted((a, b) => a.chunk - b.chunk || a.chunkSample - b.chunkSample)) {
     const last = pieces.at(-1)
-    if (last !== undefined && last.chunk === run.chunk && last.next === run.chunkOffset) {
+    if (last !== undefined && last.chunk === run.chunk && last.next === run.chunkSample) {
       last.audio.push(run.audio)
-      last.next += run.audio.length
+      last.next += run.samples
     } else {
-      const start = run.chunkStart + run.chunkOffset / 2 / 8000
-      pieces.push({ start, chunk: run.chunk, next: run.chunkOffset + run.audio.length, audio: [run.audio] })
+      const start = run.chunkStart + run.chunkSample / 8000
+      pieces.push({ start, chunk: run.chunk, next: run.chunkSample + run.samples, audio: [run.audio] })
     }
   }
   return pieces.map((piece) => [piece.start, Buffer.concat(piece.audio).toString("base64")] as const).toSorted(compare)

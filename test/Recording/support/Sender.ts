@@ -31,7 +31,7 @@ export class Sender {
   readonly heard: ReturnType<TestNode["capture"]>["heard"]
   readonly #capture: ReturnType<TestNode["capture"]>["capture"]
 
-  constructor(node: TestNode, options: { readonly exact?: boolean; readonly sampleRate?: number } = {}) {
+  constructor(node: TestNode, options: Parameters<TestNode["capture"]>[0] = {}) {
     this.node = node
     const { capture, heard } = node.capture(options)
     this.#capture = capture

@@ -1,6 +1,7 @@
 /** A node's ingest without database and sockets: a real journal in a temporary directory, and captures on it. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Exit, Layer, References, Stream } from "effect"
+import { OpusPacket, type Span } from "../../../src/Audio.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
 import { RecordingConfig } from "../../../src/Recording.ts"
 import { ChunkAudio } from "../../../src/Recording/Read/ChunkAudio.ts"
@@ -40,6 +41,10 @@ export const newId = (): Uint8Array => {
 export const journalChunk = (): JournalChunk =>
   new JournalChunk({ id: newId(), uid: "u", conversation: "c", start: 0, sampleRate: 8000, codec: "pcm16" }, 0)
 
+/** The packets of an Opus chunk in the journal. */
+export const packetsOf = (journal: Journal["Service"], chunk: JournalChunk) =>
+  Effect.orDie(Effect.map(journal.read(chunk, 0, chunk.durable), OpusPacket.split))
+
 /** The recorded audio of a conversation that is only in the journal. */
 const recordedIn = (journal: Journal["Service"], conversation: LiveConversation) =>
   RecordedAudio.layer.pipe(
@@ -52,6 +57,10 @@ const recordedIn = (journal: Journal["Service"], conversation: LiveConversation)
           return found === undefined
             ? Stream.die(chunk.id)
             : Stream.orDie(Stream.fromEffect(journal.read(found, start, end)))
+        },
+        packets: (chunk) => {
+          const found = conversation.chunk(chunk.id)
+          return found === undefined ? Effect.die(chunk.id) : packetsOf(journal, found)
         }
       })
     ])
@@ -94,6 +103,7 @@ export class TestNode {
       readonly uid?: string
       readonly exact?: boolean
       readonly sampleRate?: number
+      readonly codec?: Span.Codec
       readonly markDirty?: CaptureHost["markDirty"]
     } = {}
   ) {
@@ -102,7 +112,7 @@ export class TestNode {
       {
         uid: options.uid ?? "u",
         sampleRate: options.sampleRate ?? 8000,
-        codec: "pcm16",
+        codec: options.codec ?? "pcm16",
         exact: options.exact ?? true,
         onAck: (ack) => heard.acks.push(ack),
         onRoom: () => heard.rooms++,
@@ -133,7 +143,7 @@ export class TestNode {
         recall: (capture, conversation, at, audio) => {
           this.recalls++
           RecordedAudio.use((recorded) =>
-            recorded.recall(conversation, { sampleRate: capture.options.sampleRate, at, audio })
+            recorded.recall(conversation, { bitstream: capture.bitstream, at, audio })
           ).pipe(
             Effect.provide(recordedIn(this.journal, conversation)),
             Effect.exit,
