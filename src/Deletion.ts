@@ -4,6 +4,7 @@ import type { DbError } from "./Db.ts"
 import * as Sweep from "./Deletion/Sweep.ts"
 import { type DoomedObject, Tombstones } from "./Deletion/Tombstones.ts"
 
+export { anyGeneration } from "./Deletion/Tombstones.ts"
 export type { DoomedObject, Tombstone } from "./Deletion/Tombstones.ts"
 
 export class Deletion extends Context.Service<

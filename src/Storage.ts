@@ -2,6 +2,7 @@
 import { Context, Effect, Schema } from "effect"
 import type { Duration, Stream } from "effect"
 
+export * as Crc32c from "./Storage/Crc32c.ts"
 export * as ReadBuffers from "./Storage/ReadBuffers.ts"
 
 const place = ({
@@ -112,6 +113,8 @@ export class Storage extends Context.Service<
   Storage,
   {
     readonly bucket: string
+    /** The store itself composes: no bytes are read or written by this process. */
+    readonly isComposer: boolean
     /** Create-only, and durable when it returns. Putting the same bytes again succeeds. */
     put(object: NewObject): Effect.Effect<ObjectHead, ObjectConflict | StorageUnavailable | StorageRefused>
     /** A whole object is verified against its CRC32C while it streams. A range past the end is clipped. */

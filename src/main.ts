@@ -19,7 +19,7 @@ import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
 import { Authentication, Jwts } from "./Auth.ts"
 import { launch } from "./Server/Launch.ts"
-import { Playback } from "./Playback.ts"
+import * as PrecacheJanitor from "./Precache/Janitor.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
 import { Recording } from "./Recording.ts"
 import * as Routes from "./Server/Routes.ts"
@@ -31,7 +31,7 @@ import * as Telemetry from "./Telemetry.ts"
 const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer]),
-  Layer.provide([Authentication.layer, Playback.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
+  Layer.provide([Authentication.layer, PrecacheJanitor.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Jwts.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),

@@ -21,6 +21,7 @@ import { deletion } from "./Migrations/0011_deletion.ts"
 import { objectOrder } from "./Migrations/0012_object_order.ts"
 import { retention } from "./Migrations/0013_retention.ts"
 import { urlSecret } from "./Migrations/0014_url_secret.ts"
+import { artifacts } from "./Migrations/0015_artifacts.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -37,7 +38,8 @@ export const migrations = {
   "0011_deletion": deletion,
   "0012_object_order": objectOrder,
   "0013_retention": retention,
-  "0014_url_secret": urlSecret
+  "0014_url_secret": urlSecret,
+  "0015_artifacts": artifacts
 }
 
 const table = "spillway_migrations"

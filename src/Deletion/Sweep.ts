@@ -3,7 +3,7 @@ import { Clock, Deferred, Duration, Effect, Exit, FiberSet, Metric, Semaphore } 
 import { StorageBulkheads } from "../Bulkhead.ts"
 import * as Claims from "../Claims.ts"
 import { Storage } from "../Storage.ts"
-import { type DoomedObject, Tombstones } from "./Tombstones.ts"
+import { anyGeneration, type DoomedObject, Tombstones } from "./Tombstones.ts"
 
 /** Deletions that run at once on this node. They share the permits of `storage.write` with uploads. */
 export const concurrency = 8
@@ -44,7 +44,9 @@ export const make = Effect.gen(function* () {
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
   const remove = ({ columns: { generation, key, uid } }: Claimed) =>
-    storage.remove(key, { generation }).pipe(storageWrite.run(uid), Effect.timeout(deleteTimeout), Effect.exit)
+    storage
+      .remove(key, generation === anyGeneration ? {} : { generation })
+      .pipe(storageWrite.run(uid), Effect.timeout(deleteTimeout), Effect.exit)
 
   const run = Effect.fnUntraced(function* (
     { rows, token }: Claims.Claim<DoomedObject>,

@@ -5,12 +5,22 @@ import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
 import * as Backlog from "./Backlog.ts"
 
+/**
+ * The generation of a tombstone for whatever its key has when it is due. It can be scheduled before the object exists, under a
+ * key that is used once.
+ */
+export const anyGeneration = ""
+
 /** An object to delete, which `uid` owns. A later object with the same key has another generation, and stays. */
 export interface DoomedObject {
   readonly key: string
+  /** Or `anyGeneration`. */
   readonly generation: string
   readonly uid: string
 }
+
+/** An object of a tombstone that was scheduled before it exists is made within this time, or never. */
+const longestMaking = Duration.hours(1)
 
 /** `pending`: the object is to be deleted. `dead`: its deletion has failed 20 times, and is not retried. */
 export type State = "pending" | "dead"
@@ -60,7 +70,10 @@ export class Tombstones extends Context.Service<
     retry(id: string): Effect.Effect<boolean, DbError>
     /** Removes the tombstone; the object stays. False as for `retry`. */
     cancelById(id: string): Effect.Effect<boolean, DbError>
-    /** Removes up to `limit` tombstones of keys that begin with a prefix, which ends in `/`. Returns how many. */
+    /**
+     * Removes up to `limit` tombstones of keys that begin with a prefix, which ends in `/`. Of those of `anyGeneration`, whose
+     * objects may be about to be made, as many become due within an hour instead. Returns how many were removed or hastened.
+     */
     removeUnder(prefix: string, limit: number): Effect.Effect<number, DbError>
     readonly backlog: Effect.Effect<Backlog.Backlog, DbError>
     readonly dueTimes: Effect.Effect<Backlog.DueTimes, DbError>
@@ -194,13 +207,24 @@ const make = Effect.gen(function* () {
   const removeUnder = Effect.fn("Tombstones.removeUnder")(function* (prefix: string, limit: number) {
     // The keys with the prefix are those between it and `end`, because `0` follows `/`.
     const end = `${prefix.slice(0, -1)}0`
-    const rows = yield* db.writeIdempotent(
-      "Tombstones.removeUnder",
-      (sql) => sql`
-        DELETE FROM tombstones
-        WHERE id = ANY(ARRAY(SELECT id FROM tombstones WHERE key >= ${prefix} AND key < ${end} LIMIT ${limit}))
-        RETURNING 1`
-    )
+    const soon = `${Duration.toSeconds(longestMaking)} seconds`
+    const rows = yield* db.writeIdempotent("Tombstones.removeUnder", (sql) => {
+      const isUnder = sql`key >= ${prefix} AND key < ${end}`
+      return sql`
+        WITH removed AS (
+          DELETE FROM tombstones WHERE id = ANY(ARRAY(
+            SELECT id FROM tombstones WHERE ${isUnder} AND generation <> ${anyGeneration} LIMIT ${limit}
+          ))
+          RETURNING 1
+        ), hastened AS (
+          UPDATE tombstones SET due_at = now() + ${soon}::interval WHERE id = ANY(ARRAY(
+            SELECT id FROM tombstones
+            WHERE ${isUnder} AND generation = ${anyGeneration} AND due_at > now() + ${soon}::interval LIMIT ${limit}
+          ))
+          RETURNING 1
+        )
+        SELECT 1 FROM removed UNION ALL SELECT 1 FROM hastened`
+    })
     return rows.length
   })
 

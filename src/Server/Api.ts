@@ -8,6 +8,7 @@ import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
 import { SignedAudioGroup } from "../Playback/Urls/SignedAudioApi.ts"
 import { UrlsGroup } from "../Playback/Urls/UrlsApi.ts"
 import { WaveformGroup } from "../Playback/WaveformApi.ts"
+import { PrecacheGroup } from "../Precache/Api.ts"
 import { PurgesGroup } from "../Purges/Api.ts"
 import { CapturesGroup } from "../Pusher/CapturesApi.ts"
 import { UsersGroup } from "../Users/Api.ts"
@@ -55,6 +56,7 @@ export class Api extends HttpApi.make("spillway")
   .add(AudioGroup)
   .add(UrlsGroup)
   .add(SignedAudioGroup)
+  .add(PrecacheGroup)
   .add(KeysGroup)
   .add(DeletionsGroup)
   .add(PurgesGroup)

@@ -10,6 +10,7 @@ import { KeysConfig } from "../Auth/KeysConfig.ts"
 import { ReadinessConfig } from "../Readiness/ReadinessConfig.ts"
 import { NodeConfig } from "../NodeConfig.ts"
 import { PlaybackConfig } from "../Playback/PlaybackConfig.ts"
+import { PrecacheConfig } from "../Precache/PrecacheConfig.ts"
 import { PusherConfig } from "../Pusher/PusherConfig.ts"
 import { RecordingConfig } from "../Recording/RecordingConfig.ts"
 import { RetentionConfig } from "../Purges/Retention/RetentionConfig.ts"
@@ -33,6 +34,7 @@ export const groups = [
   RecordingConfig,
   PusherConfig,
   PlaybackConfig,
+  PrecacheConfig,
   RetentionConfig,
   TelemetryConfig
 ] as const

@@ -7,6 +7,7 @@ import * as KeysHttp from "../Auth/KeysHttp.ts"
 import * as Metrics from "./MetricsHttp.ts"
 import * as DeletionsHttp from "../Deletion/AdminHttp.ts"
 import * as PurgesHttp from "../Purges/Http.ts"
+import * as PrecacheHttp from "../Precache/Http.ts"
 import * as PlaybackHttp from "../Playback/Http.ts"
 import { UrlSecret } from "../Playback/Urls/UrlSecret.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
@@ -19,6 +20,7 @@ export const layer = Layer.mergeAll(
   PusherHttp.layer,
   CapturesHttp.layer,
   PlaybackHttp.layer.pipe(Layer.provide(UrlSecret.layer)),
+  PrecacheHttp.layer,
   ObjectsHttp.layer,
   KeysHttp.layer,
   DeletionsHttp.layer,

@@ -89,6 +89,7 @@ export const of = Effect.fnUntraced(function* (store: Store) {
 
   const measured: Store = {
     bucket: store.bucket,
+    isComposer: store.isComposer,
     put,
     get,
     read,

@@ -86,6 +86,7 @@ export function make(capacity: number): Storage["Service"] {
 
   return {
     bucket: "memory",
+    isComposer: false,
     put: Effect.fn("MemoryStorage.put")((object) => put(at("put", object.key), object, collect(object))),
     get,
     read: (key, range) => Stream.mkUint8Array(get(key, range)),

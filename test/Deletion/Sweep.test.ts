@@ -5,17 +5,19 @@ import { SqlClient } from "effect/sql"
 import { StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { maxAttempts } from "../../src/Claims.ts"
-import { Deletion } from "../../src/Deletion.ts"
+import { anyGeneration, Deletion } from "../../src/Deletion.ts"
 import { Storage, StorageRefused } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
 import * as Postgres from "../support/Postgres.ts"
 
 const removed: Array<string> = []
+const generations: Array<string | undefined> = []
 const storage = Layer.succeed(
   Storage,
   Storage.of({
     ...MemoryStorage.make(0),
-    remove: (key) => {
+    remove: (key, options) => {
+      generations.push(options?.generation)
       if (key.startsWith("hanging")) return Effect.never
       if (key === "poison")
         return Effect.fail(new StorageRefused({ operation: "remove", bucket: "b", key, reason: "no" }))
@@ -39,6 +41,18 @@ const schedule = (...keys: ReadonlyArray<string>) =>
   )
 
 layer(deletion, { excludeTestServices: true })("A sweep", (it) => {
+  it.effect("deletes what is under a key, whatever it is, only if its tombstone has no generation", () =>
+    Effect.gen(function* () {
+      const { idle, schedule: scheduleAll, sweep } = yield* Deletion
+      yield* schedule("known")
+      yield* scheduleAll([{ key: "unknown", generation: anyGeneration, uid: "u" }], { after: Duration.zero })
+      yield* sweep
+      yield* idle
+      assert.deepStrictEqual(new Set(removed), new Set(["known", "unknown"]))
+      assert.deepStrictEqual(new Set(generations), new Set(["1", undefined]))
+    })
+  )
+
   it.effect("ends an object that the store rejects each time as a dead letter, and deletes the others", () =>
     Effect.gen(function* () {
       const { idle, list, sweep } = yield* Deletion

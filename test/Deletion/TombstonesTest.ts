@@ -128,4 +128,24 @@ export const suite = <R>(
         assert.deepStrictEqual((yield* listed("pending", "same")).flat(), keys)
       })
     )
+
+    it.effect("are removed by prefix, or hastened where their objects may be about to be made", () =>
+      Effect.gen(function* () {
+        const tombstones = yield* Tombstones
+        const [made, later, soon] = [object("p/a", "p"), object("p/b", "p", ""), object("p/c", "p", "")]
+        yield* schedule([made, later, object("p-other", "p")], Duration.hours(5))
+        yield* schedule([soon], Duration.minutes(10))
+        assert.strictEqual(yield* tombstones.removeUnder("p/", 500), 2)
+        assert.strictEqual(yield* tombstones.removeUnder("p/", 500), 0)
+        const left = (yield* tombstones.list({ state: "pending", uid: "p", limit: 10 })).tombstones
+        assert.deepStrictEqual(
+          left.map(({ at, createdAt, key }) => [key, Math.round((at.getTime() - createdAt.getTime()) / 60_000)]),
+          [
+            ["p/c", 10],
+            ["p/b", 60],
+            ["p-other", 300]
+          ]
+        )
+      })
+    )
   })

@@ -204,6 +204,11 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
           lost = lost + ${total.lost}::float8, revision = revision + 1, ended_on = greatest(ended_on, ${endedOn})
       where uid = ${uid} and id = ${conversation}
       returning revision
+    ), resumed as (
+      insert into conversation_ends (uid, conversation_id, from_start, due_at)
+      select ${uid}, ${conversation}, min(start_at), now() from w where added and ${!isImport} having count(*) > 0
+      on conflict (uid, conversation_id) do update
+      set is_quiet = false, from_start = least(conversation_ends.from_start, excluded.from_start)
     ), stale as (
       insert into waveform_hours (uid, conversation_id, hour)
       select v.uid, v.id, h.value::bigint

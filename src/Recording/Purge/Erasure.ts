@@ -26,6 +26,8 @@ const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
 
 /** Children first, so that no statement cascades to many rows. */
 const tables = [
+  { name: "artifacts", column: "conversation_id" },
+  { name: "conversation_ends", column: "conversation_id" },
   { name: "audio_files", column: "conversation_id" },
   { name: "chunks", column: "conversation_id" },
   { name: "waveform_hours", column: "conversation_id" },
@@ -85,7 +87,14 @@ const make = Effect.gen(function* () {
             where ctid = any(array(select ctid from conversations where ${ofTarget("id")} and has_audio limit ${batch}))
             returning 1`
           let left = batch - hidden.length
-          const deleted = { audio_files: 0, chunks: 0, waveform_hours: 0, conversations: 0 }
+          const deleted = {
+            artifacts: 0,
+            conversation_ends: 0,
+            audio_files: 0,
+            chunks: 0,
+            waveform_hours: 0,
+            conversations: 0
+          }
           for (const { column, name } of tables) {
             if (left <= 0) return { ...deleted, isDone: false }
             const rows = yield* sql`

@@ -95,6 +95,7 @@ const make = Effect.gen(function* () {
 
   return Storage.of({
     bucket: "disk",
+    isComposer: false,
     put: Effect.fn("DiskStorage.put")((object) => Writer.put(place, at("put", object.key), object)),
     get,
     read: (key, range) => Reader.read(files, at("get", key), range),

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import { ObjectConflict } from "../../Storage.ts"
 import type { NewObjectHead, ObjectHead } from "../../Storage.ts"
 import * as Bucket from "./Bucket.ts"
+import * as Crc32c from "../Crc32c.ts"
 import { transient, fromStatus, translate } from "./Fault.ts"
 import type { GcsFault } from "./Fault.ts"
 import * as Http from "./Http.ts"
@@ -27,42 +28,10 @@ const once = (bucket: Bucket.Bucket, target: NewObjectHead, sources: ReadonlyArr
   )
 }
 
-/** Castagnoli's polynomial, bit-reversed. */
-const polynomial = 0x82f6_3b78
-
-/** A linear map over 32 bits: the image of each bit. */
-type Matrix = ReadonlyArray<number>
-
-const apply = (matrix: Matrix, vector: number): number => {
-  let sum = 0
-  for (let rest = vector, bit = 0; rest !== 0; rest >>>= 1, bit++) {
-    if ((rest & 1) === 1) sum ^= matrix[bit] ?? 0
-  }
-  return sum >>> 0
-}
-
-const twice = (matrix: Matrix): Matrix => matrix.map((column) => apply(matrix, column))
-
-/** The effect of one zero byte on a CRC. */
-const zeroByte: Matrix = twice(
-  twice(twice(Array.from({ length: 32 }, (_, bit) => (bit === 0 ? polynomial : (1 << (bit - 1)) >>> 0))))
-)
-
-/** The CRC32C of adjacent parts, without their bytes, as zlib's `crc32_combine` computes it. */
-function joinSums(first: number, second: number, secondSize: number): number {
-  let sum = first
-  let zeros = zeroByte
-  for (let rest = secondSize; rest > 0; rest = Math.floor(rest / 2)) {
-    if (rest % 2 === 1) sum = apply(zeros, sum)
-    zeros = twice(zeros)
-  }
-  return (sum ^ second) >>> 0
-}
-
 const isMadeOf = (object: ObjectHead, parts: ReadonlyArray<ObjectHead>): boolean =>
   Validation.isSamePut(object, {
     size: parts.reduce((sum, part) => sum + part.size, 0),
-    crc32c: parts.reduce((sum, part) => joinSums(sum, part.crc32c, part.size), 0)
+    crc32c: parts.reduce((sum, part) => Crc32c.join(sum, part.crc32c, part.size), 0)
   })
 
 /** Accepts an intermediate object that an earlier attempt left; removes one with other bytes. */

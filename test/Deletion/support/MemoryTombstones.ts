@@ -1,7 +1,7 @@
 /** Tombstones in memory, by the test's clock. */
 import { Clock, Duration, Effect, Layer, Option } from "effect"
 import * as Claims from "../../../src/Claims.ts"
-import { type DoomedObject, Tombstones } from "../../../src/Deletion/Tombstones.ts"
+import { anyGeneration, type DoomedObject, Tombstones } from "../../../src/Deletion/Tombstones.ts"
 
 interface Row extends DoomedObject {
   readonly id: string
@@ -60,9 +60,15 @@ const make = Effect.gen(function* () {
       ),
     removeUnder: (prefix, limit) =>
       Effect.sync(() => {
-        const found = [...rows.values()].filter(({ key }) => key.startsWith(prefix)).slice(0, limit)
+        const under = [...rows.values()].filter(({ key }) => key.startsWith(prefix))
+        const soon = now() + Duration.toMillis("1 hour")
+        const found = under.filter(({ generation }) => generation !== anyGeneration).slice(0, limit)
+        const early = under
+          .filter(({ due = 0, generation }) => generation === anyGeneration && due > soon)
+          .slice(0, limit)
         for (const row of found) rows.delete(nameOf(row))
-        return found.length
+        for (const row of early) row.due = soon
+        return found.length + early.length
       }),
     cancel: (objects) =>
       Effect.sync(() => {

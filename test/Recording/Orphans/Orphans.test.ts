@@ -235,6 +235,7 @@ describe("Orphans", () => {
 /** A store that has this many chunks, and computes its listing. */
 const virtualStore = (count: number, counts: { lists: number }) =>
   Layer.mock(Storage, {
+    isComposer: false,
     bucket: "virtual",
     list: (_prefix, { after = "", limit = 1_000 } = {}) =>
       Effect.sync(() => {

@@ -1,0 +1,148 @@
+/** Merges audio files into objects that clients download from the store by signed URL. */
+import { Context, Duration, Effect, FiberSet, Layer, Metric, Queue, Semaphore } from "effect"
+import { inBackground } from "./Bulkhead.ts"
+import * as Claims from "./Claims.ts"
+import type { DbError } from "./Db.ts"
+import * as DurationHistogram from "./DurationHistogram.ts"
+import { ArtifactRows, type ClaimedArtifact, type Reason } from "./Precache/ArtifactRows.ts"
+import { ConversationEnds } from "./Precache/ConversationEnds.ts"
+import * as Merge from "./Precache/Merge.ts"
+import { PrecacheConfig } from "./Precache/PrecacheConfig.ts"
+
+export class Precache extends Context.Service<
+  Precache,
+  {
+    /** Merges the latest 1,000 audio files of a conversation that are not merged yet. */
+    request(uid: string, conversation: string): Effect.Effect<void, DbError>
+    /** Claims due artifacts and starts to make them; returns how many. Waits while this node makes as many as its bound. */
+    readonly sweep: Effect.Effect<number, DbError>
+    readonly idle: Effect.Effect<void>
+    /** Waits until this node requests an artifact, at most `limit`. */
+    waitForRequest(limit: Duration.Duration): Effect.Effect<void>
+    /** Requests what was recorded in conversations that have ended; returns how many it has checked. */
+    readonly settle: ConversationEnds["Service"]["settle"]
+    readonly prune: ArtifactRows["Service"]["prune"]
+    readonly backlog: ArtifactRows["Service"]["backlog"]
+  }
+>()("spillway/Precache") {
+  static readonly layerNoDeps = Layer.effect(
+    Precache,
+    Effect.suspend(() => make)
+  )
+  static readonly layer = this.layerNoDeps.pipe(
+    Layer.provide(ConversationEnds.layer),
+    Layer.provide(ArtifactRows.layer)
+  )
+}
+
+const requests = Metric.counter("spillway_precache_requests_total", {
+  description: "Audio files whose merging was requested, by outcome: started, or joined to an earlier request",
+  incremental: true
+})
+const merges = Metric.counter("spillway_precache_merges_total", {
+  description:
+    "Merges of audio files by outcome: composed (in the store), streamed, kept (it existed), waiting (for audio to be stored), skipped, gone, failed (retried with backoff), dead (given up), lost (to another node)",
+  incremental: true
+})
+const mergedBytes = Metric.counter("spillway_precache_bytes_total", {
+  description: "Bytes of merged audio files",
+  incremental: true
+})
+const mergeSeconds = DurationHistogram.make("spillway_precache_seconds", "Duration of the merge of an audio file")
+const active = Metric.gauge("spillway_precache_active", { description: "Audio files that this node merges now" })
+
+const reasonOf = (failure: { readonly _tag: string }): Reason =>
+  failure._tag === "AudioMissing" || failure._tag === "ObjectNotFound" ? "chunks_missing" : "merge_failed"
+
+const make = Effect.gen(function* () {
+  const rows = yield* ArtifactRows
+  const config = yield* PrecacheConfig
+  const merge = yield* Merge.make
+  const slots = yield* Semaphore.make(config.permits)
+  const running = yield* FiberSet.make<void>()
+  const requested = yield* Queue.sliding<void>(1)
+  let merging = 0
+
+  /** Fails when the lease has ended. */
+  const keepLease = (claimed: ClaimedArtifact) =>
+    rows.extend(claimed).pipe(
+      // The database may answer the next time, before the lease ends.
+      Effect.catchTag(["DbUnavailable", "DbTimeout", "DbBusy"], () => Effect.void),
+      Effect.delay(Claims.extendEvery),
+      Effect.forever
+    )
+
+  const fail = Effect.fnUntraced(function* (claimed: ClaimedArtifact, reason: Reason, error: string) {
+    const outcome = yield* rows.fail(claimed, reason, error)
+    const { conversation, file, uid } = claimed
+    const message =
+      outcome === "dead"
+        ? "the merge of an audio file has failed 20 times and is given up"
+        : "the merge of an audio file has failed and is retried with backoff"
+    if (outcome !== "lost")
+      yield* Effect.annotateLogs(Effect.logWarning(message), { uid, conversation, file, reason, error })
+    return { outcome, bytes: 0 }
+  })
+
+  const outcomeOf = (claimed: ClaimedArtifact) =>
+    Effect.raceFirst(inBackground(merge(claimed)), keepLease(claimed)).pipe(
+      Effect.timeout(config.deadline),
+      Effect.catchTags({
+        LeaseEnded: () => Effect.succeed({ outcome: "lost", bytes: 0 }),
+        EmptyAudio: () => Effect.as(rows.giveUp(claimed, "empty_audio"), { outcome: "dead", bytes: 0 })
+      }),
+      Effect.catch((failure) => fail(claimed, reasonOf(failure), failure.message)),
+      Effect.catchDefect((defect) =>
+        Effect.andThen(
+          Effect.logError("the merge of an audio file has ended with a defect", defect),
+          fail(claimed, "merge_failed", String(defect))
+        )
+      )
+    )
+
+  const count = (more: number) =>
+    Effect.suspend(() => {
+      merging += more
+      return Metric.update(active, merging)
+    })
+
+  const runOne = (claimed: ClaimedArtifact) =>
+    Effect.gen(function* () {
+      const { bytes, outcome } = yield* outcomeOf(claimed)
+      yield* Metric.update(Metric.withAttributes(merges, { outcome }), 1)
+      yield* Metric.update(mergedBytes, bytes)
+    }).pipe(
+      DurationHistogram.track(mergeSeconds),
+      Effect.catchCause((cause) =>
+        Effect.logWarning("the merge of an audio file is repeated after its lease", cause).pipe(
+          Effect.annotateLogs({ uid: claimed.uid, conversation: claimed.conversation, file: claimed.file })
+        )
+      ),
+      Effect.ensuring(Effect.andThen(slots.release(1), count(-1)))
+    )
+
+  const sweep = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      yield* restore(slots.take(1))
+      const [claimed] = yield* restore(rows.claim(1)).pipe(Effect.onError(() => slots.release(1)))
+      if (claimed === undefined) return yield* Effect.as(slots.release(1), 0)
+      yield* count(1)
+      yield* FiberSet.run(running, restore(runOne(claimed)), { propagateInterruption: false })
+      return 1
+    })
+  )
+
+  return Precache.of({
+    request: Effect.fn("Precache.request")(function* (uid, conversation) {
+      const started = yield* rows.request({ uid, conversation }, true)
+      yield* Metric.update(Metric.withAttributes(requests, { outcome: "started" }), started)
+      if (started > 0) yield* Queue.offer(requested, undefined)
+    }),
+    sweep,
+    idle: FiberSet.awaitEmpty(running),
+    waitForRequest: (limit) => Effect.asVoid(Effect.timeoutOption(Queue.take(requested), limit)),
+    settle: (yield* ConversationEnds).settle,
+    prune: rows.prune,
+    backlog: rows.backlog
+  })
+})

@@ -1,0 +1,244 @@
+/** The rows of artifacts: which are to be made, which exist, and why the last attempt failed. */
+import { Context, Duration, Effect, Layer, Schema, SchemaGetter } from "effect"
+import type { SqlClient } from "effect/sql"
+import * as Claims from "../Claims.ts"
+import { Db, type DbError } from "../Db.ts"
+import { anyGeneration, Deletion } from "../Deletion.ts"
+
+/** Audio files of a conversation that one request covers, the latest ones. */
+export const maxFiles = 1_000
+
+/** Between the due times of the files of one request, so that users take turns. */
+const stagger = Duration.millis(100)
+
+/** A URL lives this long, so an artifact that expires earlier is not handed out, and one that is replaced stays as long. */
+export const urlLifetime = Duration.hours(1)
+
+/** How long rows stay after their artifact has expired or was given up. */
+const rowsKept = Duration.days(3)
+
+/** Rows that are removed at once. */
+const pruned = 500
+
+/** Rows are counted up to this number. */
+const maxCounted = 10_000
+
+export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
+export type Reason = typeof Reason.Type
+
+export interface ArtifactName {
+  readonly uid: string
+  readonly conversation: string
+  /** The id of an audio file. */
+  readonly file: string
+}
+
+const Columns = Schema.Struct({
+  uid: Schema.String,
+  conversation: Schema.String,
+  file: Schema.String,
+  requested: Schema.Boolean,
+  key: Schema.UndefinedOr(Schema.String),
+  /** Of the artifact that exists; none if it expires soon. */
+  fingerprint: Schema.UndefinedOr(Schema.String)
+})
+
+export interface ClaimedArtifact extends ArtifactName {
+  readonly id: string
+  readonly token: string
+  readonly requested: boolean
+  readonly key: string | undefined
+  readonly fingerprint: string | undefined
+}
+
+const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
+
+const table: Claims.Table<typeof Columns.Type> = {
+  name: "artifacts",
+  idType: "bigint",
+  columns: [
+    "uid",
+    "conversation_id",
+    "file",
+    "requested",
+    "key",
+    `CASE WHEN expires_at > now() + interval '${secondsOf(urlLifetime)}' THEN fingerprint END AS fingerprint`
+  ],
+  schema: Schema.Struct({
+    uid: Schema.String,
+    conversation_id: Schema.String,
+    file: Schema.String,
+    requested: Schema.Boolean,
+    key: Schema.NullOr(Schema.String),
+    fingerprint: Schema.NullOr(Schema.String)
+  }).pipe(
+    Schema.decodeTo(Columns, {
+      decode: SchemaGetter.transform(({ conversation_id, fingerprint, key, ...row }) => ({
+        ...row,
+        conversation: conversation_id,
+        key: key ?? undefined,
+        fingerprint: fingerprint ?? undefined
+      })),
+      encode: SchemaGetter.transform(({ conversation, fingerprint, key, ...row }) => ({
+        ...row,
+        conversation_id: conversation,
+        key: key ?? null,
+        fingerprint: fingerprint ?? null
+      }))
+    })
+  )
+}
+
+export interface NewArtifact {
+  readonly key: string
+  readonly fingerprint: string
+  readonly bytes: number
+  readonly expiresIn: Duration.Duration
+}
+
+/** The claim's token is not the row's: the lease has ended, or the conversation is being purged. */
+export class LeaseEnded extends Schema.TaggedError<LeaseEnded>()("LeaseEnded", { id: Schema.String }) {
+  override get message() {
+    return `the lease of artifact ${this.id} has ended`
+  }
+}
+
+export class ArtifactRows extends Context.Service<
+  ArtifactRows,
+  {
+    /** Wants the latest audio files of a conversation, or those that end after a Unix second. Returns how many it newly wants. */
+    request(
+      target: { readonly uid: string; readonly conversation: string; readonly from?: number },
+      requested: boolean
+    ): Effect.Effect<number, DbError>
+    claim(limit: number): Effect.Effect<ReadonlyArray<ClaimedArtifact>, DbError>
+    extend(claimed: ClaimedArtifact): Effect.Effect<void, DbError | LeaseEnded>
+    /** The artifact that exists is what is wanted. */
+    keep(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
+    /** Idempotent. The replaced artifact is deleted when its URLs have expired. Fails without the lease. */
+    publish(claimed: ClaimedArtifact, artifact: NewArtifact): Effect.Effect<void, DbError | LeaseEnded>
+    /** Due again, without a failure. */
+    postpone(claimed: ClaimedArtifact, after: Duration.Duration): Effect.Effect<void, DbError>
+    /** Nothing is to be made, unless it was requested meanwhile. */
+    forget(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
+    /** Due again after the backoff, or dead after the last attempt. */
+    fail(claimed: ClaimedArtifact, reason: Reason, error: string): Effect.Effect<"failed" | "dead" | "lost", DbError>
+    /** Dead at once: another attempt would fail for the same reason. */
+    giveUp(claimed: ClaimedArtifact, reason: Reason): Effect.Effect<void, DbError>
+    /** Removes a bounded number of old rows. */
+    readonly prune: Effect.Effect<void, DbError>
+    /** Artifacts to be made, and artifacts that were given up, each counted to 10,000. */
+    readonly backlog: Effect.Effect<{ readonly waiting: number; readonly dead: number }, DbError>
+  }
+>()("spillway/Precache/ArtifactRows") {
+  static readonly layer = Layer.effect(
+    ArtifactRows,
+    Effect.suspend(() => make)
+  )
+}
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const deletion = yield* Deletion
+  const claims = yield* Claims.make(table)
+
+  const isOwned = (sql: SqlClient.SqlClient, { id, token }: ClaimedArtifact) =>
+    sql`id = ${id}::bigint AND token = ${token}::uuid`
+
+  const publish: ArtifactRows["Service"]["publish"] = (claimed, { bytes, expiresIn, fingerprint, key }) =>
+    db.transactionIdempotent("ArtifactRows.publish", (sql) =>
+      Effect.gen(function* () {
+        const rows = yield* sql`
+          UPDATE artifacts
+          SET due_at = NULL, token = NULL, attempts = 0, last_error = NULL, dead_at = NULL, reason = NULL,
+              requested = false, key = ${key}, fingerprint = ${fingerprint}, bytes = ${String(bytes)}::bigint,
+              expires_at = now() + ${secondsOf(expiresIn)}::interval
+          WHERE ${isOwned(sql, claimed)} OR (id = ${claimed.id}::bigint AND key = ${key})
+          RETURNING 1`
+        if (rows.length === 0) return yield* new LeaseEnded({ id: claimed.id })
+        if (claimed.key === undefined) return
+        const replaced = { key: claimed.key, generation: anyGeneration, uid: claimed.uid }
+        yield* deletion.schedule([replaced], { after: urlLifetime })
+      })
+    )
+
+  return ArtifactRows.of({
+    request: Effect.fn("ArtifactRows.request")(function* ({ conversation, from, uid }, requested) {
+      const rows = yield* db.writeIdempotent("ArtifactRows.request", (sql) => {
+        const isWanted = from === undefined ? sql`true` : sql`ends > ${String(from)}::float8`
+        return sql`
+          INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
+          SELECT uid, conversation_id, id::text, 'wav', ${requested},
+                 now() + (row_number() OVER (ORDER BY start_at) - 1) * ${secondsOf(stagger)}::interval
+          FROM (
+            SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted}
+            ORDER BY start_at DESC, first_id DESC LIMIT ${maxFiles}
+          ) AS f
+          ORDER BY start_at
+          ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
+          SET due_at = coalesce(a.due_at, excluded.due_at), requested = a.requested OR excluded.requested,
+              attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL
+          WHERE a.due_at IS NULL OR (excluded.requested AND NOT a.requested)
+          RETURNING 1`
+      })
+      return rows.length
+    }),
+    claim: (limit) =>
+      Effect.map(claims.claim(limit), ({ rows, token }) => rows.map(({ columns, id }) => ({ id, token, ...columns }))),
+    extend: Effect.fnUntraced(function* ({ id, token }) {
+      if ((yield* claims.extend(token, [id])).length === 0) return yield* new LeaseEnded({ id })
+    }),
+    keep: (claimed) =>
+      db.writeIdempotent("ArtifactRows.keep", (sql) =>
+        Effect.asVoid(sql`
+          UPDATE artifacts SET due_at = NULL, token = NULL, attempts = 0, last_error = NULL, reason = NULL, requested = false
+          WHERE ${isOwned(sql, claimed)}`)
+      ),
+    publish,
+    postpone: (claimed, after) =>
+      db.writeIdempotent("ArtifactRows.postpone", (sql) =>
+        Effect.asVoid(sql`
+          UPDATE artifacts SET due_at = now() + ${secondsOf(after)}::interval, token = NULL WHERE ${isOwned(sql, claimed)}`)
+      ),
+    forget: (claimed) =>
+      db.writeIdempotent("ArtifactRows.forget", (sql) =>
+        Effect.andThen(
+          sql`DELETE FROM artifacts WHERE ${isOwned(sql, claimed)} AND requested = ${claimed.requested}`,
+          sql`UPDATE artifacts SET due_at = now(), token = NULL WHERE ${isOwned(sql, claimed)}`
+        )
+      ),
+    fail: Effect.fnUntraced(function* (claimed, reason, error) {
+      const { id, token } = claimed
+      yield* db.writeIdempotent(
+        "ArtifactRows.fail",
+        (sql) => sql`UPDATE artifacts SET reason = ${reason} WHERE ${isOwned(sql, claimed)}`
+      )
+      const { dead, retried } = yield* claims.fail(token, [{ id, error }])
+      if (dead + retried === 0) return "lost"
+      return dead > 0 ? "dead" : "failed"
+    }),
+    giveUp: (claimed, reason) =>
+      db.writeIdempotent("ArtifactRows.giveUp", (sql) =>
+        Effect.asVoid(sql`
+          UPDATE artifacts SET due_at = NULL, token = NULL, dead_at = now(), reason = ${reason}
+          WHERE ${isOwned(sql, claimed)}`)
+      ),
+    prune: db.writeIdempotent("ArtifactRows.prune", (sql) =>
+      Effect.asVoid(sql`
+        DELETE FROM artifacts WHERE id IN (
+          SELECT id FROM artifacts
+          WHERE due_at IS NULL AND greatest(expires_at, dead_at) < now() - ${secondsOf(rowsKept)}::interval
+          ORDER BY greatest(expires_at, dead_at), id LIMIT ${pruned}
+        )`)
+    ),
+    backlog: db
+      .read(
+        "ArtifactRows.backlog",
+        (sql) => sql<{ readonly waiting: number; readonly dead: number }>`
+          SELECT
+            (SELECT count(*)::int FROM (SELECT FROM artifacts WHERE due_at IS NOT NULL LIMIT ${maxCounted}) AS d) AS waiting,
+            (SELECT count(*)::int FROM (SELECT FROM artifacts WHERE dead_at IS NOT NULL LIMIT ${maxCounted}) AS d) AS dead`
+      )
+      .pipe(Effect.map(([row]) => row ?? { waiting: 0, dead: 0 }))
+  })
+})

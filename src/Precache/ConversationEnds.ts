@@ -1,0 +1,83 @@
+/** Conversations that are being recorded, until no audio was stored for a while. The index writes a row with the first chunk. */
+import { Context, Duration, Effect, Layer, Schema } from "effect"
+import * as Claims from "../Claims.ts"
+import { Db, type DbError } from "../Db.ts"
+import { Recording } from "../Recording.ts"
+import { Storage } from "../Storage.ts"
+import { ArtifactRows } from "./ArtifactRows.ts"
+import { PrecacheConfig } from "./PrecacheConfig.ts"
+
+export class ConversationEnds extends Context.Service<
+  ConversationEnds,
+  {
+    /** Requests the audio of conversations that have ended, a bounded number; returns how many it has checked. */
+    readonly settle: Effect.Effect<number, DbError>
+  }
+>()("spillway/Precache/ConversationEnds") {
+  static readonly layer = Layer.effect(
+    ConversationEnds,
+    Effect.suspend(() => make)
+  )
+}
+
+const Columns = Schema.Struct({
+  uid: Schema.String,
+  conversation_id: Schema.String,
+  from_start: Schema.Finite,
+  is_quiet: Schema.Boolean
+})
+
+const table: Claims.Table<typeof Columns.Type> = {
+  name: "conversation_ends",
+  idType: "bigint",
+  columns: ["uid", "conversation_id", "from_start", "is_quiet"],
+  schema: Columns
+}
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const recording = yield* Recording
+  const rows = yield* ArtifactRows
+  const storage = yield* Storage
+  const config = yield* PrecacheConfig
+  const claims = yield* Claims.make(table)
+  const isWanted = config.when === "finished" && storage.isComposer
+
+  /** A chunk that is stored meanwhile makes the row unquiet, and it stays. */
+  const end = (
+    id: string,
+    token: string,
+    { conversation_id: conversation, from_start: from, uid }: typeof Columns.Type
+  ) =>
+    db.transactionIdempotent("ConversationEnds.end", (sql) =>
+      Effect.gen(function* () {
+        const ended = yield* sql`
+          DELETE FROM conversation_ends WHERE id = ${id}::bigint AND token = ${token}::uuid AND is_quiet RETURNING 1`
+        if (ended.length > 0 && isWanted) yield* rows.request({ uid, conversation, from }, false)
+      })
+    )
+
+  const wait = (token: string, ids: ReadonlyArray<string>) =>
+    db.writeIdempotent("ConversationEnds.wait", (sql) =>
+      Effect.asVoid(sql`
+        UPDATE conversation_ends
+        SET is_quiet = true, token = NULL, due_at = now() + ${`${Duration.toSeconds(config.quiet)} seconds`}::interval
+        WHERE id = ANY(${ids}::bigint[]) AND token = ${token}::uuid`)
+    )
+
+  return ConversationEnds.of({
+    settle: Effect.gen(function* () {
+      const { rows: looked, token } = yield* claims.claim(Claims.maxClaimed)
+      const isLive = yield* Effect.forEach(looked, ({ columns: { conversation_id: conversation, uid } }) =>
+        recording.isLive({ uid, conversation })
+      )
+      const isOver = looked.map(({ columns }, n) => columns.is_quiet && isLive[n] !== true)
+      yield* wait(
+        token,
+        looked.filter((_, n) => isOver[n] !== true).map(({ id }) => id)
+      )
+      for (const { columns, id } of looked.filter((_, n) => isOver[n])) yield* end(id, token, columns)
+      return looked.length
+    })
+  })
+})

@@ -1,0 +1,177 @@
+/** Makes one artifact: composed inside the store where it can be, else streamed through this process. */
+import {
+  Array as Arr,
+  Cause,
+  Clock,
+  DateTime,
+  Duration,
+  Effect,
+  Exit,
+  Option,
+  Schema,
+  type Scope,
+  Stream
+} from "effect"
+import { SecureRandom } from "effect/crypto"
+import { Wav } from "../Audio.ts"
+import { type Saturated, StorageBulkheads } from "../Bulkhead.ts"
+import type { DbError } from "../Db.ts"
+import { anyGeneration, Deletion } from "../Deletion.ts"
+import { type AudioMissing, type AudioUnreadable, type NotPlayable, Playback, type Rendition } from "../Playback.ts"
+import type { AudioFileChanged } from "../Recording.ts"
+import { type ObjectHead, Storage, type StorageError, StorageUnavailable } from "../Storage.ts"
+import { ArtifactRows, type ClaimedArtifact, type LeaseEnded } from "./ArtifactRows.ts"
+import * as Composition from "./Composition.ts"
+import * as Plan from "./Plan.ts"
+import { PrecacheConfig } from "./PrecacheConfig.ts"
+
+/** Until the audio of a conversation that is being recorded has been stored. */
+const recheckAfter = Duration.seconds(30)
+
+/** `silent`: it has no recorded audio. */
+export class EmptyAudio extends Schema.TaggedError<EmptyAudio>()("EmptyAudio", { file: Schema.String }) {
+  override get message() {
+    return `the audio file ${this.file} has no recorded audio`
+  }
+}
+
+export type Failure =
+  | Composition.Failure
+  | AudioFileChanged
+  | AudioMissing
+  | AudioUnreadable
+  | NotPlayable
+  | EmptyAudio
+  | LeaseEnded
+  | Saturated
+  | StorageError
+  | DbError
+
+/** `kept`: it existed. `waiting`: audio is not stored yet. `skipped`: it is not to be merged. `gone`: there is no such file. */
+export type Outcome = "composed" | "streamed" | "kept" | "waiting" | "skipped" | "gone"
+
+type ReadFailure = Effect.Error<ReturnType<Rendition["begin"]>>
+
+export interface Merged {
+  readonly outcome: Outcome
+  readonly bytes: number
+}
+
+const none = (outcome: Outcome): Merged => ({ outcome, bytes: 0 })
+
+export const make = Effect.gen(function* () {
+  const playback = yield* Playback
+  const storage = yield* Storage
+  const deletion = yield* Deletion
+  const rows = yield* ArtifactRows
+  const config = yield* PrecacheConfig
+  const clock = yield* Clock.Clock
+  const { write } = yield* StorageBulkheads
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  /** Schedules the deletion of an object before it is made. */
+  const announce = (key: string, uid: string, after: Duration.Duration) =>
+    Effect.as(deletion.schedule([{ key, uid, generation: anyGeneration }], { after }), key)
+
+  const compose = Effect.fnUntraced(function* (
+    { uid }: ClaimedArtifact,
+    { file }: Rendition,
+    target: Pick<ObjectHead, "key" | "contentType" | "metadata">,
+    temporaries: Array<string>
+  ) {
+    const next = Effect.suspend(() => {
+      const key = `${target.key.replace(/\.wav$/, "")}-${temporaries.length}.part`
+      temporaries.push(key)
+      return announce(key, uid, config.temporary)
+    })
+    const composition = Composition.make(storage, write, uid, next)
+    yield* Plan.compose(file, composition)
+    return yield* composition.finish(target)
+  })
+
+  /** The failure of a read passes the store as an unavailability, and returns as itself. */
+  const stream = Effect.fnUntraced(function* (
+    { begin, file }: Rendition,
+    target: Pick<ObjectHead, "key" | "contentType" | "metadata">
+  ) {
+    const size = Wav.size(file, "wav")
+    let failed: ReadFailure | undefined
+    const bytes = Stream.unwrap(
+      Effect.map(begin({ start: 0, end: size }), ({ first, next }) =>
+        Stream.concat(
+          Stream.fromIterable(first),
+          Stream.fromPull(
+            Effect.succeed(
+              Effect.flatMap(next, (pieces) =>
+                pieces !== undefined && Arr.isReadonlyArrayNonEmpty(pieces) ? Effect.succeed(pieces) : Cause.done()
+              )
+            )
+          )
+        )
+      )
+    ).pipe(
+      Stream.mapError((cause) => {
+        failed = cause
+        return new StorageUnavailable({ operation: "read", bucket: storage.bucket, key: target.key, cause })
+      })
+    )
+    return yield* storage
+      .put({ ...target, body: { size, stream: bytes } })
+      .pipe(Effect.mapError((error): StorageError | ReadFailure => failed ?? error))
+  })
+
+  const made = Effect.fnUntraced(function* (
+    claimed: ClaimedArtifact,
+    rendition: Rendition,
+    way: "composed" | "streamed",
+    begun: number
+  ) {
+    const { conversation, file, uid } = claimed
+    const hex = SecureRandom.uuidV4Unsafe().slice(0, 8)
+    const key = `merged/${uid}/${conversation}/${file}-${hex}.wav`
+    const expires = DateTime.addDuration(yield* DateTime.now, config.timeToLive)
+    const target = {
+      key,
+      contentType: "audio/wav",
+      metadata: { expires_at: DateTime.formatIso(expires), fingerprint: rendition.etag }
+    }
+    const temporaries: Array<string> = []
+    const discard = (keys: ReadonlyArray<string>) =>
+      Effect.ignore(
+        deletion.schedule(
+          keys.map((key) => ({ key, uid, generation: anyGeneration })),
+          { after: config.settle }
+        )
+      )
+    yield* announce(key, uid, config.timeToLive)
+    const making: Effect.Effect<ObjectHead, Failure, Scope.Scope> =
+      way === "composed" ? compose(claimed, rendition, target, temporaries) : stream(rendition, target)
+    const head = yield* making.pipe(
+      Effect.onExit((exit) => discard(Exit.isSuccess(exit) ? temporaries : [...temporaries, key]))
+    )
+    const expiresIn = Duration.subtract(config.timeToLive, Duration.millis(now() - begun))
+    // A failure of the database leaves it unknown whether the row has the key, so only the tombstone deletes the object.
+    yield* rows
+      .publish(claimed, { key, fingerprint: rendition.etag, bytes: head.size, expiresIn })
+      .pipe(Effect.tapErrorTag("LeaseEnded", () => discard([key])))
+    return { outcome: way, bytes: head.size } satisfies Merged
+  })
+
+  const merge = Effect.fnUntraced(function* (claimed: ClaimedArtifact): Effect.fn.Return<Merged, Failure> {
+    const begun = now()
+    const found = yield* playback.open(claimed.uid, claimed.conversation, claimed.file, "wav")
+    if (Option.isNone(found)) return yield* Effect.as(rows.forget(claimed), none("gone"))
+    const rendition = found.value
+    if (rendition.etag === claimed.fingerprint) return yield* Effect.as(rows.keep(claimed), none("kept"))
+    const plan = yield* Plan.of(rendition.file)
+    if (!plan.isStored) return yield* Effect.as(rows.postpone(claimed, recheckAfter), none("waiting"))
+    if (plan.isEmpty) return yield* new EmptyAudio({ file: claimed.file })
+    const isComposed = storage.isComposer && plan.isComposable
+    // A merged file is not encrypted. One that passes through this process is made on request only.
+    if (plan.isEncrypted || !(isComposed || claimed.requested))
+      return yield* Effect.as(rows.forget(claimed), none("skipped"))
+    return yield* Effect.scoped(made(claimed, rendition, isComposed ? "composed" : "streamed", begun))
+  })
+
+  return merge
+})

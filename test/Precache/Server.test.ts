@@ -1,0 +1,155 @@
+/** `src/Precache` on real servers: one database, a bucket that composes, and nodes that are killed. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as Postgres from "../support/Postgres.ts"
+import { artifacts, bucket, call, type Nodes, rate, record, sound, until, World } from "./support/Nodes.ts"
+
+/** The temporary objects of a killed merge are deleted soon, and no merge lasts longer. */
+const world = World.layer({ PRECACHE_TEMPORARY: "15 seconds", PRECACHE_DEADLINE: "10 seconds" }).pipe(
+  Layer.provide(Postgres.layerServer)
+)
+
+const test = (body: (nodes: Nodes) => Promise<void>) => World.use((nodes) => Effect.promise(() => body(nodes)))
+
+const serverOf = ({ servers }: Nodes, at = 0) => servers.at(at) ?? assert.fail("it runs")
+
+const precache = (nodes: Nodes, conversation: string, at = 0) =>
+  call(serverOf(nodes, at), "POST", `/v1/sync/audio/${conversation}/precache`)
+
+/** Waits until nothing is to be merged, and returns the only artifact. */
+const merged = async (nodes: Nodes, conversation: string) => {
+  const rows = await until(
+    () => artifacts(nodes, conversation),
+    (all) => all.every(({ isWanted }) => !isWanted)
+  )
+  const [row, ...more] = rows
+  assert.deepStrictEqual(more, [])
+  if (row === undefined || row.key === null) return assert.fail(JSON.stringify(rows))
+  return { ...row, key: row.key, object: nodes.gcs.objects.get(bucket, row.key, new URLSearchParams()) }
+}
+
+const audioOf = (nodes: Nodes, conversation: string, file: string) =>
+  call(serverOf(nodes), "GET", `/v1/sync/audio/${conversation}/${file}`)
+
+layer(world, { excludeTestServices: true, timeout: 180_000 })("precache", (it) => {
+  it.effect("composes an audio file inside the store without reading audio", () =>
+    test(async (nodes) => {
+      const first = Array.from({ length: 40 }, (_, n) => ({ at: n, pcm: sound(rate, n) }))
+      await record(nodes, serverOf(nodes), "long", [...first, { at: 60, pcm: sound(rate, 60) }])
+      nodes.gcs.seen.length = 0
+      const started = await precache(nodes, "long")
+      assert.deepStrictEqual([started.status, started.json()], [200, { status: "started", audio_file_count: 1 }])
+      const { file, key, object } = await merged(nodes, "long")
+      assert.strictEqual(nodes.gcs.count("media"), 0)
+      const whole = await audioOf(nodes, "long", file)
+      assert.strictEqual(whole.body.length, 44 + 61 * rate * 2)
+      assert.isTrue(object.bytes.equals(whole.body))
+      assert.strictEqual(object.contentType, "audio/wav")
+      const left = Date.parse(object.metadata["expires_at"] ?? "") - Date.now()
+      assert.closeTo(left / 3_600_000, 72, 0.1)
+      await until(
+        () => nodes.keys("merged/admin/long/"),
+        (keys) => keys.length === 1 && keys[0] === key
+      )
+    })
+  )
+
+  it.effect("merges once for a hundred simultaneous requests on two nodes", () =>
+    test(async (nodes) => {
+      await record(nodes, serverOf(nodes), "many", [{ at: 0, pcm: sound(rate * 3) }])
+      nodes.gcs.seen.length = 0
+      const all = await Promise.all(Array.from({ length: 100 }, (_, n) => precache(nodes, "many", n % 2)))
+      assert.deepStrictEqual(new Set(all.map(({ status }) => status)), new Set([200]))
+      const { file, object } = await merged(nodes, "many")
+      assert.isTrue(object.bytes.equals((await audioOf(nodes, "many", file)).body))
+      const composes = nodes.gcs.seen.filter(
+        ({ operation, target }) => operation === "compose" && target.includes("many")
+      )
+      assert.strictEqual(composes.length, 1)
+    })
+  )
+
+  it.effect("rejects conversations that are not the caller's, and has none without audio", () =>
+    test(async (nodes) => {
+      assert.strictEqual((await precache(nodes, "nothing")).status, 404)
+      await record(nodes, serverOf(nodes), "mine", [{ at: 0, pcm: sound(rate) }])
+      const created = await fetch(`${serverOf(nodes).url}/v1/keys`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${serverOf(nodes).key}`, "content-type": "application/json" },
+        body: JSON.stringify({ uid: "grace" })
+      })
+      const { key }: { readonly key: string } = JSON.parse(await created.text())
+      const other = { url: serverOf(nodes).url, key }
+      assert.strictEqual((await call(other, "POST", "/v1/sync/audio/mine/precache")).status, 404)
+      assert.deepStrictEqual(await artifacts(nodes, "mine"), [])
+      await nodes.query("insert into conversations (uid, id) values ('admin', 'silent')")
+      const silent = await precache(nodes, "silent")
+      assert.deepStrictEqual([silent.status, silent.json()["status"]], [200, "no_audio"])
+    })
+  )
+
+  it.effect("ends a merge of a conversation that is deleted, and leaves no object", () =>
+    test(async (nodes) => {
+      await record(nodes, serverOf(nodes), "gone", [{ at: 0, pcm: sound(rate) }])
+      const used = nodes.gcs.faults.used
+      nodes.gcs.faults.add({
+        operation: "compose",
+        contains: "merged/admin/gone",
+        times: 1_000,
+        fault: { kind: "stall" }
+      })
+      await precache(nodes, "gone")
+      await until(
+        () => nodes.gcs.faults.used,
+        (now) => now > used
+      )
+      const job = (await call(serverOf(nodes), "DELETE", "/v1/conversations/gone")).json()["job_id"]
+      await until(
+        async () => (await call(serverOf(nodes), "GET", `/v1/deletions/${String(job)}`)).json()["status"],
+        (status) => status === "done"
+      )
+      nodes.gcs.faults.clear()
+      assert.deepStrictEqual(await artifacts(nodes, "gone"), [])
+      assert.deepStrictEqual(nodes.keys("merged/admin/gone/"), [])
+      // Whatever the merge may still have put is deleted within an hour.
+      const [row] = await nodes.query<{ readonly late: number }>(
+        "select count(*)::int as late from tombstones where key like 'merged/admin/gone/%' and due_at > now() + interval '1 hour'"
+      )
+      assert.strictEqual(row?.late, 0)
+    })
+  )
+
+  it.effect("leaves nothing visible when its node is killed, and another one merges within 15 seconds", () =>
+    test(async (nodes) => {
+      await record(nodes, serverOf(nodes), "killed", [{ at: 0, pcm: sound(rate) }])
+      const used = nodes.gcs.faults.used
+      nodes.gcs.faults.add({ operation: "compose", contains: "merged/admin/killed", fault: { kind: "stall" } })
+      await precache(nodes, "killed")
+      await until(
+        () => nodes.gcs.faults.used,
+        (now) => now > used
+      )
+      const [row] = await artifacts(nodes, "killed")
+      assert.deepStrictEqual([row?.key, row?.isWanted], [null, true])
+      // Either one may have claimed it.
+      await Promise.all(nodes.servers.map((server) => server.kill()))
+      nodes.servers.length = 0
+      const [left] = nodes.keys("merged/admin/killed/")
+      assert.match(left ?? "", /\.part$/)
+      await nodes.start()
+      const began = performance.now()
+      const { file, key, object } = await merged(nodes, "killed")
+      assert.isBelow(performance.now() - began, 15_000)
+      assert.isTrue(object.bytes.equals((await audioOf(nodes, "killed", file)).body))
+      // Objects were made known before they were made.
+      const known = await nodes.query<{ readonly key: string }>(
+        "select key from tombstones where key like 'merged/admin/killed/%.wav'"
+      )
+      assert.strictEqual(known.length, 2)
+      await until(
+        () => nodes.keys("merged/admin/killed/"),
+        (keys) => keys.length === 1 && keys[0] === key
+      )
+    })
+  )
+})
