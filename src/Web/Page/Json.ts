@@ -17,6 +17,10 @@ export function nullable<A>(decoder: Decoder<A>): Decoder<A | null> {
   return (value, at) => (value === null ? null : decoder(value, at))
 }
 
+export function optional<A>(decoder: Decoder<A>): Decoder<A | undefined> {
+  return (value, at) => (value === undefined ? undefined : decoder(value, at))
+}
+
 export function list<A>(decoder: Decoder<A>): Decoder<ReadonlyArray<A>> {
   return (value, at) =>
     Array.isArray(value) ? value.map((item: unknown, index) => decoder(item, `${at}[${index}]`)) : wrong(at, "a list")

@@ -43,6 +43,13 @@ export type FileWaveform = Json.Decoded<typeof fileWaveform>
 
 export const waveform = Json.record({ live: Json.flag, audio_files: Json.list(fileWaveform) })
 
+const access = { signed_url: Json.optional(Json.text), reason: Json.optional(Json.text) }
+export const audioUrls = Json.record({
+  audio_files: Json.list(Json.record({ id: Json.text, ...access })),
+  conversation_audio: Json.optional(Json.record(access)),
+  files_next: Json.optional(Json.text)
+})
+
 const capture = Json.record({
   id: Json.number,
   uid: Json.text,
@@ -124,6 +131,10 @@ export const givenUpJobs = Json.record({ deletions: Json.list(givenUp), next: Js
 
 export function pathOf(conversation: string): string {
   return `/v1/conversations/${encodeURIComponent(conversation)}`
+}
+
+export function urlsPath(conversation: string): string {
+  return `/v1/sync/audio/${encodeURIComponent(conversation)}/urls`
 }
 
 export function audioPath(conversation: string, file: string): string {

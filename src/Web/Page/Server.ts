@@ -102,6 +102,15 @@ export async function change(method: "POST" | "DELETE", path: string): Promise<v
   await askFor(path, (response) => response.text(), { method })
 }
 
+/** Whether a URL that needs no key returns audio. Throws as `send` does, and reads nothing but the response's head. */
+export async function probe(url: URL): Promise<void> {
+  const signal = AbortSignal.timeout(patienceMillis)
+  const init = { headers: { range: "bytes=0-0" }, cache: "no-store", signal } as const
+  const response = await fetch(url, init).catch(instead(silent))
+  if (!response.ok) throw new Refused(response.status, await messageOf(response))
+  await response.body?.cancel()
+}
+
 /** Returns the part of the range that exists, possibly empty. */
 export function fetchBytes(path: string, range: string, signal: AbortSignal): Promise<ArrayBuffer> {
   const read = (response: Response) =>

@@ -1,11 +1,11 @@
 /** An audio file of a conversation: waveform, player, download. */
 import { CopyButton } from "./CopyButton.tsx"
+import { DownloadButtons, signedUrl } from "./Downloads.tsx"
 import * as Model from "../Model.ts"
 import { PlayButton } from "../Play/PlayButton.tsx"
 import { idle, player } from "../Play/Player.ts"
 import { isSame, trackOf } from "../Play/Track.ts"
 import { urlOf } from "../Server.ts"
-import { session } from "../Session.ts"
 import { useSelected } from "../Store.ts"
 import { titleOf } from "./Title.ts"
 import { Waveform } from "../Play/Waveform.tsx"
@@ -15,14 +15,6 @@ import { bytes, date } from "../Format.ts"
 const liveSeconds = 5
 /** Live playback starts this far before the end, so that it does not stall. */
 const leadSeconds = 1
-
-/** A download can't send headers, so the URL carries the key, for the moment of the click only. */
-const download = (conversation: string, file: string) => {
-  const link = document.createElement("a")
-  link.href = `${urlOf(Model.audioPath(conversation, file)).href}?access_token=${encodeURIComponent(session.value.key ?? "")}`
-  link.download = `${conversation}.wav`
-  link.click()
-}
 
 const halves = (seconds: number): string => (Math.round(seconds * 2) / 2).toFixed(1)
 
@@ -72,15 +64,17 @@ export function FileRow(props: {
             {isFollowing ? `Live · ${halves(total - position)} s behind` : "Listen live"}
           </button>
         )}
-        <button type="button" class="quiet" onClick={() => download(conversation.id, file.id)}>
-          Download ({bytes(file.bytes)})
-        </button>
+        <DownloadButtons conversation={conversation.id} file={file.id} title={title} size={bytes(file.bytes)} />
         <CopyButton
           text={`curl -fOJ -H "Authorization: Bearer $SPILLWAY_KEY" "${url}"`}
           label="Copy curl"
           hint="It takes the key from SPILLWAY_KEY: export SPILLWAY_KEY=… before."
         />
-        <CopyButton text={url} label="Copy URL" />
+        <CopyButton
+          text={async () => (await signedUrl(conversation.id, file.id, "wav")).href}
+          label="Copy URL"
+          hint="It plays without a key, for an hour."
+        />
         <span class="hint">
           {file.sample_rate / 1000} kHz · {file.codec === "pcm16" ? "PCM 16 bit" : file.codec}
         </span>

@@ -1,10 +1,12 @@
 /** The audio files of a conversation: the latest ones, and earlier ones on demand. */
 import { useRef, useState } from "preact/hooks"
+import { DownloadButtons } from "./Downloads.tsx"
 import { FileRow } from "./FileRow.tsx"
 import { remember } from "./KnownFiles.ts"
 import * as Model from "../Model.ts"
 import { useWaveforms } from "../Play/Waveforms.ts"
 import { fetchJson, messageFor } from "../Server.ts"
+import { titleOf } from "./Title.ts"
 import { count } from "../Format.ts"
 
 /** Audio files that are shown at first, and that are added at once. */
@@ -102,6 +104,12 @@ export function Files({ conversation }: { readonly conversation: Model.Conversat
           isLast={file.id === files.at(-1)?.id}
         />
       ))}
+      {files.length > 1 && (
+        <div class="row whole">
+          <p class="hint">All of them as one file:</p>
+          <DownloadButtons conversation={conversation.id} title={`All of ${titleOf(conversation)}`} />
+        </div>
+      )}
     </div>
   )
 }
