@@ -20,13 +20,13 @@ export type RenditionFailure =
   | AudioUnreadable
   | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
 
-export interface Rendition<E = RenditionFailure> {
+export interface Rendition<E = RenditionFailure, ETag extends string | undefined = string> {
   readonly file: RecordedFile
   readonly format: Wav.Format
   /** Undefined if it is known only at the end; then only `0` to `Infinity` can be read. */
   readonly size: number | undefined
   /** With quotes. Undefined if the bytes are known only at the end. */
-  readonly etag: string | undefined
+  readonly etag: ETag
   /**
    * Succeeds when the first piece of audio in the range has been read, so that a failure is known before the response
    * begins. Fails at the first chunk that can't be read and logs its key; it is never replaced by silence. A piece is at

@@ -8,7 +8,7 @@ import { Readiness } from "../../Readiness.ts"
 import { Recording } from "../../Recording.ts"
 import * as FollowedFile from "./FollowedFile.ts"
 
-type FollowedRendition = Rendition<FollowedFile.FollowFailure>
+type FollowedRendition = Rendition<FollowedFile.FollowFailure, string | undefined>
 
 export class Follow extends Context.Service<
   Follow,
