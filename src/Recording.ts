@@ -26,6 +26,7 @@ export { type Chunk, isReadAsPcm } from "./Recording/Chunk.ts"
 export { ChunkUnreadable } from "./Recording/Read/StoredAudio.ts"
 export { Import } from "./Recording/Import/Import.ts"
 export { Orphans, type OrphansPage } from "./Recording/Orphans/Orphans.ts"
+export { filesBefore } from "./Recording/Catalog/Catalog.ts"
 export type { Conversation, WaveformSpan, WaveformData } from "./Recording/Catalog/Catalog.ts"
 export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recording/Catalog/RecordedFile.ts"
 export { Erasure, maxSummed, type Target }

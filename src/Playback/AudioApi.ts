@@ -6,7 +6,7 @@ import { Id } from "../Id.ts"
 
 export const Format = Schema.Literals(["wav", "pcm"])
 
-export const contentTypes = { wav: "audio/wav", pcm: "application/octet-stream" } as const
+export const contentTypes = { wav: "audio/wav", pcm: "application/octet-stream", zip: "application/zip" } as const
 
 /** Headers of conditional and range requests. */
 export const conditions = {
@@ -30,7 +30,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
       },
       headers: conditions,
       success: [
-        HttpApiSchema.StreamUint8Array({ contentType: Object.values(contentTypes) }),
+        HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.pcm] }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
       error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 429, 500, 503)

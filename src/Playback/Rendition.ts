@@ -22,7 +22,7 @@ export type RenditionFailure =
 
 export interface Rendition<E = RenditionFailure, ETag extends string | undefined = string> {
   readonly file: RecordedFile
-  readonly format: Wav.Format
+  readonly format: Wav.Format | "zip"
   /** Undefined if it is known only at the end; then only `0` to `Infinity` can be read. */
   readonly size: number | undefined
   /** With quotes. Undefined if the bytes are known only at the end. */

@@ -11,6 +11,11 @@ export function isoOf(unixSeconds: number): string {
   return new Date(Math.round(unixSeconds * 1000)).toISOString()
 }
 
+/** Such as `20231114T221320Z`. */
+export function stampOf(unixSeconds: number): string {
+  return `${isoOf(unixSeconds).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
+}
+
 const late = (conversation: string, waited: Duration.Duration) =>
   Problem.unavailable(
     "audio-late",
@@ -32,21 +37,25 @@ const isDated = (conversation: string): boolean => /\d{4}-?\d\d-?\d\dT\d\d[.-]?\
 /** Ids need no escaping in headers and file names. The start distinguishes the files of a conversation. */
 const fileName = (conversation: string, { file, format }: Pick<Rendition, "file" | "format">): string => {
   if (isWholeId(file.id)) return `${conversation}.${format}`
-  const stamp = `${isoOf(file.start).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
+  const stamp = stampOf(file.start)
   return `${conversation}-${isDated(conversation) ? stamp.slice(stamp.indexOf("T") + 1) : stamp}.${format}`
 }
 
-/** Of a response whose audio is recorded while it is sent. */
+/** Of a response whose bytes are known only at the end. */
 const unbuffered = { "cache-control": "private, no-store", "x-accel-buffering": "no" }
 
-const headersOf = (conversation: string, rendition: Omit<Rendition<never, string | undefined>, "begin">) => {
+const headersOf = (
+  conversation: string,
+  rendition: Omit<Rendition<never, string | undefined>, "begin">,
+  disposition: string
+) => {
   const { etag, file, size } = rendition
   return {
     ...(etag === undefined ? unbuffered : { etag, "cache-control": "private" }),
-    "accept-ranges": size === undefined ? "none" : "bytes",
+    "accept-ranges": etag === undefined || size === undefined ? "none" : "bytes",
     // The URL can contain a token or a key.
     "referrer-policy": "no-referrer",
-    "content-disposition": `inline; filename="${fileName(conversation, rendition)}"`,
+    "content-disposition": `${disposition}; filename="${fileName(conversation, rendition)}"`,
     ...(file.lostSamples > 0 ? { "spillway-lost-seconds": String(file.lostSamples / file.sampleRate) } : {})
   }
 }
@@ -56,11 +65,12 @@ export const respond = Effect.fnUntraced(function* <E>(
   request: HttpServerRequest.HttpServerRequest,
   conversation: string,
   rendition: Rendition<E, string | undefined>,
-  timeout: Duration.Duration
+  timeout: Duration.Duration,
+  disposition: "inline" | "attachment" = "inline"
 ) {
   const { begin, etag, format, size } = rendition
   const conditions = request.headers
-  const headers = headersOf(conversation, rendition)
+  const headers = headersOf(conversation, rendition, disposition)
   if (etag !== undefined && !RangeRequest.isMatch(conditions["if-match"], etag)) return changed.response
   if (etag !== undefined && !RangeRequest.isNoneMatch(conditions["if-none-match"], etag))
     return HttpServerResponse.empty({ status: 304, headers })

@@ -5,6 +5,7 @@ import { KeysGroup } from "../Auth/KeysApi.ts"
 import { AdminGroup as DeletionsGroup } from "../Deletion/AdminApi.ts"
 import { AudioGroup } from "../Playback/AudioApi.ts"
 import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
+import { ExportGroup } from "../Playback/Export/ExportApi.ts"
 import { SignedAudioGroup } from "../Playback/Urls/SignedAudioApi.ts"
 import { UrlsGroup } from "../Playback/Urls/UrlsApi.ts"
 import { WaveformGroup } from "../Playback/WaveformApi.ts"
@@ -52,6 +53,7 @@ const listen = {
 export class Api extends HttpApi.make("spillway")
   .add(ConversationsGroup)
   .add(WaveformGroup)
+  .add(ExportGroup)
   .add(CapturesGroup)
   .add(AudioGroup)
   .add(UrlsGroup)

@@ -1,11 +1,12 @@
 /** Audio files that are sent while they grow, at the pace at which their audio becomes durable. */
-import { Context, Effect, Layer, Metric, Option, Pull, RcMap, type Scope, Stream } from "effect"
+import { Context, Effect, Layer, Metric, Option, RcMap, type Scope, Stream } from "effect"
 import { Wav } from "../../Audio.ts"
 import { callerOf, DbCaller, type DbError } from "../../Db.ts"
 import { Problem } from "../../Http.ts"
 import { Playback, PlaybackConfig, type Rendition } from "../../Playback.ts"
 import { Readiness } from "../../Readiness.ts"
 import { Recording } from "../../Recording.ts"
+import * as PieceStream from "../PieceStream.ts"
 import * as FollowedFile from "./FollowedFile.ts"
 
 type FollowedRendition = Rendition<FollowedFile.FollowFailure, string | undefined>
@@ -58,11 +59,7 @@ const render = (followed: FollowedFile.FollowedFile, format: Wav.Format, from: n
     etag: undefined,
     begin: () =>
       Effect.gen(function* () {
-        const pull = yield* Stream.toPull(Stream.flatten(audio))
-        const next = pull.pipe(
-          Effect.map((pieces) => pieces.flat()),
-          Pull.catchDone(() => Effect.succeed(undefined))
-        )
+        const { next } = yield* PieceStream.begin(Stream.flatten(audio))
         const header = format === "wav" ? [Wav.endlessHeader(file.sampleRate)] : []
         const durable = first < file.samples ? yield* next : undefined
         return { first: [...header, ...(durable ?? [])], next }

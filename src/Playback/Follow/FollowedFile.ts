@@ -4,7 +4,8 @@ import { Wav } from "../../Audio.ts"
 import * as BackgroundLoop from "../../BackgroundLoop.ts"
 import type { DbError } from "../../Db.ts"
 import type { Problem } from "../../Http.ts"
-import type { NotPlayable, Pieces, Playback, PlaybackConfig, Rendition, RenditionFailure } from "../../Playback.ts"
+import * as PieceStream from "../PieceStream.ts"
+import type { NotPlayable, Pieces, Playback, PlaybackConfig, RenditionFailure } from "../../Playback.ts"
 import { AudioFileChanged, type RecordedFile, type Recording } from "../../Recording.ts"
 
 export type FollowFailure = RenditionFailure | NotPlayable | Problem
@@ -57,18 +58,6 @@ const growthOf = Effect.fnUntraced(function* (before: RecordedFile, now: Recorde
   return now.capturedSamples - captured === before.capturedSamples ? { first } : undefined
 })
 
-const streamOf = ({ begin }: Rendition, range: Wav.Range): Stream.Stream<Pieces, FollowFailure> =>
-  Stream.unwrap(
-    Effect.map(begin(range), ({ first, next }) =>
-      Stream.concat(
-        Stream.succeed(first),
-        Stream.unfold(undefined, () =>
-          Effect.map(next, (pieces) => (pieces === undefined ? undefined : ([pieces, undefined] as const)))
-        )
-      )
-    )
-  )
-
 const bytesOf = ({ from, to }: Pick<Growth, "from" | "to">): Wav.Range => ({
   start: from * Wav.bytesPerSample,
   end: to * Wav.bytesPerSample
@@ -115,7 +104,9 @@ export const make = Effect.fnUntraced(function* (
 
   const read = (of: RecordedFile, span: Pick<Growth, "from" | "to">) =>
     Stream.unwrap(
-      Effect.map(playback.render(conversation, of, "pcm"), (rendition) => streamOf(rendition, bytesOf(span)))
+      Effect.map(playback.render(conversation, of, "pcm"), (rendition) =>
+        PieceStream.streamOf(rendition, bytesOf(span))
+      )
     )
 
   const share = Effect.fnUntraced(function* (of: RecordedFile, span: Pick<Growth, "from" | "to">) {

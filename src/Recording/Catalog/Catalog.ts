@@ -115,6 +115,11 @@ const minuteSeconds = 60
 
 const cursorOf = ({ id, start }: Key): string => `${start}_${id}`
 
+/** The cursor of the page of files that begin before a Unix second. */
+export function filesBefore(seconds: number): string {
+  return cursorOf({ start: seconds, id: "00000000-0000-0000-0000-000000000000" })
+}
+
 const keyIn = (cursor: string): Key => {
   const [start = "", id = ""] = cursor.split("_")
   return { start: Number(start), id }

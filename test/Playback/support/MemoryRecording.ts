@@ -100,13 +100,13 @@ export class MemoryRecording {
     return Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id)))
   }
 
-  /** The latest audio files. The cursor is the number of earlier ones. */
+  /** The latest audio files. The cursor is the start of the first one. */
   static #conversation(
     { chunks, ...kept }: Kept,
     { before, files }: { readonly before?: string; readonly files: number }
   ) {
     const all = Timeline.layout(chunks).map((file) => ({ ...file, id: Timeline.fileId(kept.uid, kept.id, file) }))
-    const end = before === undefined ? all.length : Number(before.split("_")[0])
+    const end = all.filter(({ start }) => before === undefined || start < Number(before.split("_")[0])).length
     const first = Math.max(0, end - files)
     const secondsOf = (of: "capturedSamples" | "lostSamples") =>
       all.reduce((sum, file) => sum + file[of] / file.sampleRate, 0)
@@ -117,7 +117,7 @@ export class MemoryRecording {
       capturedSeconds: secondsOf("capturedSamples"),
       lostSeconds: secondsOf("lostSamples"),
       files: all.slice(first, end),
-      filesNext: first > 0 ? `${first}_00000000-0000-0000-0000-000000000000` : undefined
+      filesNext: first > 0 ? `${all[first]?.start}_00000000-0000-0000-0000-000000000000` : undefined
     }
     return { conversation, files: all.slice(first, end) }
   }
