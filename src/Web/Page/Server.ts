@@ -102,10 +102,13 @@ export async function change(method: "POST" | "DELETE", path: string): Promise<v
   await askFor(path, (response) => response.text(), { method })
 }
 
-/** Whether a URL that needs no key returns audio. Throws as `send` does, and reads nothing but the response's head. */
+/** More than a WAV header, so that audio is read. */
+const probeBytes = 4_096
+
+/** Throws as `send` does unless the URL, which needs no key, returns audio. */
 export async function probe(url: URL): Promise<void> {
   const signal = AbortSignal.timeout(patienceMillis)
-  const init = { headers: { range: "bytes=0-0" }, cache: "no-store", signal } as const
+  const init = { headers: { range: `bytes=0-${probeBytes - 1}` }, cache: "no-store", signal } as const
   const response = await fetch(url, init).catch(instead(silent))
   if (!response.ok) throw new Refused(response.status, await messageOf(response))
   await response.body?.cancel()
