@@ -49,6 +49,9 @@ const mergedBytes = Metric.counter("spillway_precache_bytes_total", {
   incremental: true
 })
 const mergeSeconds = DurationHistogram.make("spillway_precache_seconds", "Duration of the merge of an audio file")
+const permits = Metric.gauge("spillway_precache_permits", {
+  description: "Audio files that this node merges at a time at most"
+})
 const active = Metric.gauge("spillway_precache_active", { description: "Audio files that this node merges now" })
 
 const reasonOf = (failure: { readonly _tag: string }): Reason =>
@@ -59,6 +62,7 @@ const make = Effect.gen(function* () {
   const config = yield* PrecacheConfig
   const merge = yield* Merge.make
   const slots = yield* Semaphore.make(config.permits)
+  yield* Metric.update(permits, config.permits)
   const running = yield* FiberSet.make<void>()
   const requested = yield* Queue.sliding<void>(1)
   let merging = 0

@@ -65,11 +65,15 @@ const troubles: Readonly<Record<string, string>> = {
   spillway_journal_torn_segments_total: "torn journal segments"
 }
 
+/** Merges of audio files by outcome; the others are successes, or another node's. */
+const merges: Readonly<Record<string, string>> = { failed: "merges failed", dead: "merges given up" }
+
 /** Rejected captures have a label of their own, because users notice them. */
-const nameOf = ({ attributes, id }: Metric.Metric.Snapshot): string | undefined =>
-  attributes?.["bulkhead"] === "captures" && id === "spillway_bulkhead_rejected_total"
-    ? "captures rejected"
-    : troubles[id]
+const nameOf = ({ attributes, id }: Metric.Metric.Snapshot): string | undefined => {
+  if (attributes?.["bulkhead"] === "captures" && id === "spillway_bulkhead_rejected_total") return "captures rejected"
+  if (id === "spillway_precache_merges_total") return merges[attributes?.["outcome"] ?? ""]
+  return troubles[id]
+}
 
 const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
   if ("count" in state) return Number(state.count)
@@ -77,7 +81,9 @@ const valueOf = ({ state }: Metric.Metric.Snapshot): number => {
 }
 
 const countTroubles = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): NodeState["troubles"] => {
-  const counts = new Map(["captures rejected", ...Object.values(troubles)].map((name) => [name, 0]))
+  const counts = new Map(
+    ["captures rejected", ...Object.values(troubles), ...Object.values(merges)].map((name) => [name, 0])
+  )
   for (const metric of metrics) {
     const name = nameOf(metric)
     if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + valueOf(metric))
@@ -101,6 +107,15 @@ const bulkheads = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArra
     limit,
     waiting: waiting.get(name) ?? 0
   }))
+}
+
+/** Audio files that are merged at a time. */
+const precache = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArray<Bound> => {
+  const of = (name: string) => metrics.find(({ id }) => id === `spillway_precache_${name}`)
+  const [permits, active, waiting] = [of("permits"), of("active"), of("waiting")]
+  if (permits === undefined) return []
+  const [used, queued] = [active, waiting].map((metric) => (metric === undefined ? 0 : valueOf(metric)))
+  return [{ name: "precache", unit: "count", used: used ?? 0, limit: valueOf(permits), waiting: queued ?? 0 }]
 }
 
 /** Order of the captures that are shown: deferred chunks, then queued ones, then lags. */
@@ -135,6 +150,7 @@ const make = Effect.gen(function* () {
       bytesPerSecond: captures.reduce((sum, { bytesPerSecond }) => sum + bytesPerSecond, 0),
       bounds: [
         ...bulkheads(metrics),
+        ...precache(metrics),
         { name: "journal", unit: "bytes", used: journal.bytes, limit: journal.budget, waiting: 0 },
         { name: "uploads", unit: "count", used: uploads.active, limit: uploads.limit, waiting: uploads.queued }
       ],
