@@ -2,6 +2,14 @@
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
+/** As browsers send it: a scheme, a host in lower case, and a port that is not the scheme's own. */
+const isOrigin = (text: string): boolean =>
+  /^https?:/.test(text)
+    ? URL.parse(text)?.origin === text && !text.includes("*")
+    : /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9][a-z0-9.-]*(:\d+)?$/.test(text)
+
+const mostOrigins = 100
+
 const settings = {
   host: Settings.text(
     "SPILLWAY_HOST",
@@ -19,6 +27,12 @@ const settings = {
     "an address such as `https://audio.example.org`, with or without a path",
     (text) => /^https?:$/.test(URL.parse(text)?.protocol ?? "") && !/[?#]/.test(text),
     "Where clients reach this node, for the URLs that it signs. Set it behind a proxy or a load balancer; the default is made of SPILLWAY_HOST and SPILLWAY_PORT."
+  ),
+  corsOrigins: Settings.optionalText(
+    "SPILLWAY_CORS_ORIGINS",
+    `1 to ${mostOrigins} origins as browsers send them, such as \`https://app.example.org\`, without a path, separated by commas`,
+    (text) => text.split(",").length <= mostOrigins && text.split(",").every(isOrigin),
+    "Pages of these origins can call the API with a key and play audio (CORS). Set it for a web app that is not served by this server. Without it, responses have no header for other origins, and browsers keep them from scripts."
   ),
   maxConnections: Settings.integer(
     "SPILLWAY_MAX_CONNECTIONS",

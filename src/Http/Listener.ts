@@ -1,6 +1,7 @@
 /** Node's HTTP server, with responses before routes are attached and after the stop, and upgrades only on paths that declare them. */
 import { IncomingMessage, Server, ServerResponse, type ServerOptions } from "node:http"
 import { Socket } from "node:net"
+import * as Cors from "./Cors.ts"
 import { Problem } from "./Problem.ts"
 import * as Fallback from "./Fallback.ts"
 
@@ -53,10 +54,11 @@ export class Listener extends Server {
   /** Bytes that the client sent after its handshake. */
   readonly heads = new WeakMap<IncomingMessage, Buffer>()
   readonly #steps: Iterable<string>
+  readonly #origins: ReadonlySet<string>
   #stopping = false
   #accepted = 0
 
-  constructor(options: ServerOptions, steps: Iterable<string>) {
+  constructor(options: ServerOptions, steps: Iterable<string>, origins: ReadonlySet<string> = new Set()) {
     // Node before 24.9 ignores this option. Later versions lose a request that is pipelined behind an offer they keep, so
     // only offers with a body are kept: Node 26 would read that body from the raw connection.
     super({
@@ -65,6 +67,7 @@ export class Listener extends Server {
         this.listenerCount("upgrade") > 0 && (this.#upgrades(request) || !hasBody(request))
     })
     this.#steps = steps
+    this.#origins = origins
     this.on("connection", (socket) => {
       this.#accepted++
       // One for each pipelined request.
@@ -104,6 +107,7 @@ export class Listener extends Server {
       target.once("finish", () => target.setTimeout(lingerMillis, () => target.destroy()))
     }
     if (!(target instanceof ServerResponse)) return super.emit(event, ...args)
+    Cors.share(this.#origins, request, target)
     if (event === "request" && this.listenerCount(event) === 0) {
       Fallback.respond(
         request,

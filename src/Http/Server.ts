@@ -3,6 +3,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Duration, Effect, Layer, Predicate, Schema } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
 import * as Startup from "../Startup.ts"
+import * as Cors from "./Cors.ts"
 import { HttpConfig } from "./HttpConfig.ts"
 import { Listener } from "./Listener.ts"
 import { Methods } from "./Methods.ts"
@@ -49,7 +50,8 @@ const makeListener = (config: HttpConfig["Service"], steps: Iterable<string>): L
       maxHeaderSize: config.maxHeaders,
       noDelay: true
     },
-    steps
+    steps,
+    Cors.originsOf(config)
   )
   listener.maxConnections = config.maxConnections
   listener.timeout = Duration.toMillis(config.stallTimeout)
@@ -105,10 +107,13 @@ const routerConfig = { maxParamLength: 512, caseSensitive: true }
 
 /** Serves routes, with a problem for every failure. Services that the rest of the program shares are provided outside. */
 export function serve<A, E, R>(routes: Layer.Layer<A, E, R>) {
-  return HttpRouter.serve(Layer.merge(routes, ProblemResponses.layer).pipe(Layer.provide(Methods.layer)), {
-    disableLogger: true,
-    disableListenLog: true
-  }).pipe(Layer.provide(bounds))
+  return HttpRouter.serve(
+    Layer.mergeAll(routes, ProblemResponses.layer, Cors.layer).pipe(Layer.provide(Methods.layer)),
+    {
+      disableLogger: true,
+      disableListenLog: true
+    }
+  ).pipe(Layer.provide(bounds))
 }
 
 const bounds = Layer.merge(

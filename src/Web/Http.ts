@@ -72,7 +72,7 @@ type Loaded = Effect.Success<typeof load> extends Option.Option<ReadonlyArray<in
 const respond = (file: Loaded, request: HttpServerRequest.HttpServerRequest) => {
   const common = {
     etag: file.etag,
-    vary: "accept-encoding",
+    vary: "accept-encoding, origin",
     "x-content-type-options": "nosniff",
     ...(file.url === "/" ? { "cache-control": "no-cache", ...pageHeaders } : { "cache-control": forever })
   }
