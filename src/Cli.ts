@@ -8,6 +8,7 @@ import { CliConfig } from "./Cli/CliConfig.ts"
 import { configCommand } from "./Cli/ConfigCommand.ts"
 import { ConversationsCommand } from "./Cli/ConversationsCommand.ts"
 import * as DeleteCommands from "./Cli/DeleteCommands.ts"
+import { ExportCommand } from "./Cli/Fetch/ExportCommand.ts"
 import { FetchCommand } from "./Cli/Fetch/FetchCommand.ts"
 import { KeysCommand } from "./Cli/KeysCommand.ts"
 import { Screen } from "./Cli/Screen.ts"
@@ -45,6 +46,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(StreamCommand, connected),
     Command.provide(ConversationsCommand, connected),
     Command.provide(FetchCommand, connected),
+    Command.provide(ExportCommand, connected),
     Command.provide(DeleteCommands.DeleteCommand, connected),
     Command.provide(DeleteCommands.PurgeCommand, connected),
     Command.provide(KeysCommand, connected),

@@ -1,4 +1,4 @@
-/** Downloads one audio file and resumes after broken connections. */
+/** Downloads one file and resumes after broken connections. */
 import { Effect, Option, Stream } from "effect"
 import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "../CliConfig.ts"
@@ -19,9 +19,14 @@ const sizeOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): Opt
   return Option.filter(Option.some(Number(text)), Number.isSafeInteger)
 }
 
+interface Source {
+  readonly path: string
+  readonly query?: Readonly<Record<string, string>>
+}
+
 /** Requests the whole file, or the rest of the version already begun. */
-const ask = (path: string, begun: { readonly bytes: number; readonly etag: string | undefined }) =>
-  HttpClientRequest.get(path).pipe(
+const ask = ({ path, query = {} }: Source, begun: { readonly bytes: number; readonly etag: string | undefined }) =>
+  HttpClientRequest.get(path, { urlParams: query }).pipe(
     begun.bytes > 0 && begun.etag !== undefined
       ? HttpClientRequest.setHeaders({ range: `bytes=${begun.bytes}-`, "if-range": begun.etag })
       : (all) => all
@@ -29,15 +34,16 @@ const ask = (path: string, begun: { readonly bytes: number; readonly etag: strin
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
-export const run = Effect.fnUntraced(function* (options: {
+interface Options extends Source {
   readonly target: Target.Server
-  readonly path: string
   readonly to: Destination
-  /** Duration of the audio. */
-  readonly seconds: number
+  /** Duration of the audio, if it is known. */
+  readonly seconds?: number
   /** Which of several downloads this is, from 1; for the progress. */
   readonly part?: { readonly number: number; readonly of: number }
-}) {
+}
+
+export const run = Effect.fnUntraced(function* (options: Options) {
   const config = yield* CliConfig
   const screen = yield* Screen
   const { part = { number: 1, of: 1 }, to } = options
@@ -48,13 +54,14 @@ export const run = Effect.fnUntraced(function* (options: {
 
   /** Always retried: if the audio is unreadable, the request for the rest gets that as its response. */
   const aborted = Effect.suspend(() => {
-    const clock = Format.clock(options.seconds * Math.min(1, bytes / whole))
-    return new Disconnected({ reason: `The server cut the response at byte ${bytes} (${clock})` })
+    const { seconds } = options
+    const clock = seconds === undefined ? "" : ` (${Format.clock(seconds * Math.min(1, bytes / whole))})`
+    return new Disconnected({ reason: `The server cut the response at byte ${bytes}${clock}` })
   })
   const silent = new Disconnected({ reason: "The server went silent" })
 
   const attempt = Effect.gen(function* () {
-    const response = yield* Client.send(options.target, ask(options.path, { bytes, etag })).pipe(
+    const response = yield* Client.send(options.target, ask(options, { bytes, etag })).pipe(
       Effect.catchTag("Unreachable", (error) =>
         error.isAborted === true ? aborted : new Disconnected({ reason: error.message })
       ),
