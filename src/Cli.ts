@@ -15,6 +15,7 @@ import { Screen } from "./Cli/Screen.ts"
 import * as StoreCommands from "./Cli/Store/StoreCommands.ts"
 import { StreamCommand } from "./Cli/Stream/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
+import { UrlsCommand } from "./Cli/UrlsCommand.ts"
 import * as Configuration from "./Server/Configuration.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
 import { KeysConfig } from "./Auth/KeysConfig.ts"
@@ -47,6 +48,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(ConversationsCommand, connected),
     Command.provide(FetchCommand, connected),
     Command.provide(ExportCommand, connected),
+    Command.provide(UrlsCommand, connected),
     Command.provide(DeleteCommands.DeleteCommand, connected),
     Command.provide(DeleteCommands.PurgeCommand, connected),
     Command.provide(KeysCommand, connected),
