@@ -1,5 +1,6 @@
-/** Bitstreams, spans, timelines, WAV, Opus and peaks. Pure functions. */
+/** Bitstreams, spans, timelines, WAV, Ogg, Opus and peaks. Pure functions. */
 export * as Bitstream from "./Audio/Bitstream.ts"
+export * as OggOpus from "./Audio/OggOpus.ts"
 export * as OpusContainer from "./Audio/OpusContainer.ts"
 export * as OpusPacket from "./Audio/OpusPacket.ts"
 export * as Peaks from "./Audio/Peaks.ts"

@@ -1,4 +1,4 @@
-/** Decodes Opus with libopus, in threads, so that the event loop goes on to take audio. */
+/** Decodes and encodes Opus with libopus, in threads, so that the event loop goes on to take audio. */
 import { Context, Effect, Layer, Schema } from "effect"
 import type { Saturated } from "./Bulkhead.ts"
 import * as CodecThreads from "./Opus/CodecThreads.ts"
@@ -17,6 +17,33 @@ export class OpusUndecodable extends Schema.TaggedError<OpusUndecodable>()("Opus
 
 const sampleRates = [8_000, 12_000, 16_000, 24_000, 48_000]
 
+const bitrate = 32_000
+
+const packetsPerSecond = 50
+
+/** Packets that are encoded before the wanted ones, so that the encoder's filters have settled: 200 ms. */
+const leadPackets = 10
+
+/** Input samples around a position; resampling reads 16. */
+const margin = 32
+
+const codecRateOf = (sampleRate: number): number => sampleRates.find((rate) => rate >= sampleRate) ?? 48_000
+
+/**
+ * The samples from which packets are encoded. Those before and behind the file are zero. Packet 0 begins with sample 0; the
+ * decoder returns it 2.5 ms later.
+ */
+export function encodedFrom(sampleRate: number, packet: number, count: number) {
+  const codecRate = codecRateOf(sampleRate)
+  const at = (packet: number) => (packet * codecRate) / packetsPerSecond
+  const [from, to] = [at(packet - leadPackets), at(packet + count)]
+  if (codecRate === sampleRate) return { start: from, end: to }
+  return {
+    start: Math.floor((from * sampleRate) / codecRate) - margin,
+    end: Math.ceil((to * sampleRate) / codecRate) + margin
+  }
+}
+
 export function isSampleRate(hertz: number): boolean {
   return sampleRates.includes(hertz)
 }
@@ -31,6 +58,17 @@ export class Opus extends Context.Service<
       sampleRate: number,
       samples: number
     ): Effect.Effect<Uint8Array, OpusUndecodable | CodecFailed | Saturated>
+    /**
+     * `count` packets of 20 ms and 80 bytes, one after another. They depend only on the samples. `pcm`: the PCM16 that
+     * `encodedFrom` says; its buffer is detached.
+     */
+    encode(
+      uid: string,
+      pcm: Uint8Array<ArrayBuffer>,
+      sampleRate: number,
+      packet: number,
+      count: number
+    ): Effect.Effect<Uint8Array, CodecFailed | Saturated>
   }
 >()("spillway/Opus") {
   static readonly layer = Layer.effect(
@@ -59,6 +97,19 @@ const make = Effect.gen(function* () {
         audioSeconds: samples / sampleRate
       })
       return bytes ?? (yield* new OpusUndecodable({ reason: rejected ?? "no audio" }))
-    })
+    }),
+    encode: (uid, pcm, sampleRate, packet, count) => {
+      const codecRate = codecRateOf(sampleRate)
+      const start = ((packet - leadPackets) * codecRate) / packetsPerSecond
+      const samples = new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length / 2)
+      const origin = encodedFrom(sampleRate, packet, count).start
+      const job = threads.run(uid, {
+        operation: "encode",
+        request: { pcm: samples, origin, sampleRate, codecRate, start, lead: leadPackets, packets: count, bitrate },
+        transfer: [pcm.buffer],
+        audioSeconds: count / packetsPerSecond
+      })
+      return Effect.map(job, ({ bytes }) => bytes ?? new Uint8Array(0))
+    }
   })
 })

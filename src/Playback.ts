@@ -1,10 +1,13 @@
 /** Conversations and their audio files, for listing and playback. Audio is read from the chunks without merging them. */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Wav } from "./Audio.ts"
+import { BoundedMap } from "./BoundedMap.ts"
 import type { DbError } from "./Db.ts"
 import { rejectDamaged } from "./Playback/AudioUnreadable.ts"
 import * as Concatenation from "./Playback/Concatenation.ts"
+import { Opus } from "./Opus.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
+import * as OggRendition from "./Playback/OggRendition.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
 import {
@@ -73,7 +76,7 @@ export class Playback extends Context.Service<
       uid: string,
       conversation: string,
       file: string,
-      format: Wav.Format,
+      format: Rendition.Format,
       near?: Wav.Range
     ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
     /**
@@ -83,33 +86,43 @@ export class Playback extends Context.Service<
     openWhole(
       uid: string,
       conversation: string,
-      format: Wav.Format
+      format: Rendition.Format
     ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
     /** A file of the conversation that is open. */
     render(
+      uid: string,
       conversation: string,
       file: RecordedFile,
-      format: Wav.Format
+      format: Rendition.Format
     ): Effect.Effect<Rendition.Rendition, AudioFileChanged | NotPlayable | DbError>
   }
 >()("spillway/Playback") {
-  static readonly layer = Layer.effect(
+  static readonly layerNoDeps = Layer.effect(
     Playback,
     Effect.gen(function* () {
       const recording = yield* Recording
       const config = yield* PlaybackConfig
       const audio = rejectDamaged(recording, config)
+      const opus = yield* Opus
+      const encoded: OggRendition.EncodedBlocks = new BoundedMap(OggRendition.maxEncodedBlocks)
 
       /** The first chunk of an Opus file decides: a live one is not decoded. */
-      const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Wav.Format) {
+      const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Rendition.Format) {
         const { codec } = file
         const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
-        if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
+        if ((format === "ogg" && codec !== "pcm16") || !pieces.every(({ chunk }) => isReadAsPcm(chunk)))
           return yield* new NotPlayable({ conversation, file: file.id, codec, format })
       })
-      const render = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Wav.Format) {
+      const render = Effect.fnUntraced(function* (
+        uid: string,
+        conversation: string,
+        file: RecordedFile,
+        format: Rendition.Format
+      ) {
         yield* check(conversation, file, format)
-        return Rendition.make(audio, file, format)
+        if (format !== "ogg") return Rendition.make(audio, file, format)
+        const pcm = Rendition.make(audio, file, "pcm")
+        return OggRendition.make({ uid, opus, encoded }, pcm, Rendition.etagOf(file, format))
       })
 
       return Playback.of({
@@ -125,9 +138,9 @@ export class Playback extends Context.Service<
         }),
         unreadable: audio.unreadable,
         open: Effect.fnUntraced(function* (uid, id, fileId, format, near) {
-          const samples = near === undefined ? undefined : Wav.samplesAround(near)
+          const samples = near === undefined || format === "ogg" ? undefined : Wav.samplesAround(near)
           const found = yield* recording.file(uid, id, fileId, samples)
-          return Option.isNone(found) ? Option.none() : Option.some(yield* render(id, found.value, format))
+          return Option.isNone(found) ? Option.none() : Option.some(yield* render(uid, id, found.value, format))
         }),
         openWhole: Effect.fnUntraced(function* (uid, id, format) {
           const found = Option.getOrUndefined(yield* recording.files(uid, id, { files: maxFilesOfOne }))
@@ -140,10 +153,11 @@ export class Playback extends Context.Service<
           if (whole === undefined) return Option.none()
           // The chunks of earlier files are stored, or soon will be.
           yield* check(id, last, format)
-          return Option.some(Rendition.make(audio, whole, format))
+          return Option.some(yield* render(uid, id, whole, format))
         }),
         render
       })
     })
   )
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(Opus.layer))
 }

@@ -4,9 +4,10 @@
  */
 import { createRequire } from "node:module"
 import { parentPort } from "node:worker_threads"
+import * as Resampler from "./Resampler.mjs"
 
 // Not the native build: its threads share one buffer for their results, and crash the process when they end.
-const { Decoder } = createRequire(import.meta.url)("@evan/opus/wasm/index.js")
+const { Decoder, Encoder } = createRequire(import.meta.url)("@evan/opus/wasm/index.js")
 
 const decodeAll = (decoder, { lengths, packets, samples }) => {
   const pcm = new Uint8Array(samples * 2)
@@ -37,7 +38,36 @@ const decode = (request) => {
   return reply
 }
 
-const jobs = { decode }
+/** Requests of libopus (`opus_defines.h`). */
+const ctl = { bitrate: 4002, vbr: 4006, complexity: 4010, predictionDisabled: 4042 }
+
+/** One channel without SILK, at a constant rate: every packet has the same size. `lead` packets are encoded and discarded. */
+const encode = ({ bitrate, codecRate, lead, origin, packets, pcm, sampleRate, start }) => {
+  const encoder = new Encoder({ channels: 1, sample_rate: codecRate, application: "restricted_lowdelay" })
+  encoder.ctl(ctl.vbr, 0)
+  encoder.ctl(ctl.bitrate, bitrate)
+  encoder.ctl(ctl.complexity, 5)
+  const frame = codecRate / 50
+  const count = (lead + packets) * frame
+  const input = sampleRate === codecRate ? pcm : Resampler.resample(pcm, origin, sampleRate, codecRate, start, count)
+  const encoded = []
+  for (let index = 0; index < lead + packets; index++) {
+    // The first one is decoded after a packet that this encoder has not made.
+    encoder.ctl(ctl.predictionDisabled, index === lead ? 1 : 0)
+    const packet = encoder.encode(input.subarray(index * frame, (index + 1) * frame))
+    if (index >= lead) encoded.push(packet)
+  }
+  encoder.drop()
+  const bytes = new Uint8Array(encoded.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const packet of encoded) {
+    bytes.set(packet, at)
+    at += packet.length
+  }
+  return { bytes }
+}
+
+const jobs = { decode, encode }
 
 parentPort?.on("message", (request) => {
   const started = performance.now()

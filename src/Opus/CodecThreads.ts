@@ -2,7 +2,7 @@
 import { Duration, Effect, Fiber, Metric, Option, Pool, Result, Schema, type Scope } from "effect"
 import * as Os from "node:os"
 import { Worker } from "node:worker_threads"
-import { Bulkhead, BulkheadConfig, type Saturated } from "../Bulkhead.ts"
+import { Bulkhead, BulkheadConfig, Priority, type Saturated } from "../Bulkhead.ts"
 
 /** A thread has died, hangs, or can't be started. Another attempt may succeed. */
 export class CodecFailed extends Schema.TaggedError<CodecFailed>()("CodecFailed", {
@@ -163,18 +163,22 @@ export const make = Effect.fnUntraced(function* ({
     return reply
   })
 
+  /** All background work takes turns as if it were one user. */
+  const keyOf = (uid: string) => Effect.map(Priority, (priority) => (priority === "background" ? "" : uid))
+
   return {
     run: (uid, job) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.suspend(() => {
+        Effect.gen(function* () {
           let hasBegun = false
           const begin = Effect.suspend(() => {
             hasBegun = true
             return perform(job)
           })
-          return Effect.flatMap(Effect.forkIn(Effect.interruptible(bulkhead.run(uid)(begin)), scope), (fiber) =>
-            restore(Fiber.join(fiber)).pipe(Effect.onInterrupt(() => (hasBegun ? Effect.void : Fiber.interrupt(fiber))))
-          )
+          const turn = bulkhead.run(yield* keyOf(uid))(begin)
+          const fiber = yield* Effect.forkIn(Effect.interruptible(turn), scope)
+          const interrupt = Effect.suspend(() => (hasBegun ? Effect.void : Fiber.interrupt(fiber)))
+          return yield* Effect.onInterrupt(restore(Fiber.join(fiber)), () => interrupt)
         })
       )
   }

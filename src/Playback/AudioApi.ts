@@ -4,9 +4,14 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 
-export const Format = Schema.Literals(["wav", "pcm"])
+export const Format = Schema.Literals(["wav", "pcm", "ogg"])
 
-export const contentTypes = { wav: "audio/wav", pcm: "application/octet-stream", zip: "application/zip" } as const
+export const contentTypes = {
+  wav: "audio/wav",
+  pcm: "application/octet-stream",
+  ogg: "audio/ogg; codecs=opus",
+  zip: "application/zip"
+} as const
 
 /** Headers of conditional and range requests. */
 export const conditions = {
@@ -35,7 +40,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
       ],
       error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 429, 500, 503)
     })
-      .annotate(OpenApi.Summary, "An audio file as WAV or PCM, whole or one range of its bytes")
+      .annotate(OpenApi.Summary, "An audio file as WAV, PCM or Ogg Opus, whole or one range of its bytes")
       .annotate(
         OpenApi.Description,
         "With `follow=1` the response has no length, and continues with what is recorded until the file ends. It begins `from` seconds after the start of the file; a negative number counts from the end of the audio that is durable. `Range` is then ignored."

@@ -4,7 +4,8 @@ import { HttpApiBuilder } from "effect/http-api"
 import { callerOf, DbCaller } from "../Db.ts"
 import { Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
-import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig } from "../Playback.ts"
+import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
+import { CodecFailed } from "../Opus.ts"
 import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
@@ -44,6 +45,15 @@ const missing = rule(
     })
 )
 
+const codecFailed = rule(CodecFailed, () =>
+  Problem.unavailable(
+    "codec-failed",
+    "The audio could not be converted",
+    "The thread that converts it failed, and another one is started. Send the request again.",
+    1
+  )
+)
+
 const fileChanged = rule(AudioFileChanged, ({ conversation }) =>
   Problem.unavailable(
     "audio-changed",
@@ -74,8 +84,12 @@ const group = HttpApiBuilder.group(
           const near = method === "GET" ? RangeRequest.expectedRange(headers["range"]) : undefined
           const isFollowed = followed === "1"
           if (from !== undefined && !isFollowed) return yield* Problem.badRequest("`from` requires `follow=1`.")
+          const openFollowed = (format: Rendition["format"]) =>
+            format === "ogg"
+              ? Problem.badRequest("`follow=1` sends `wav` or `pcm`, not `ogg`.")
+              : follow.open({ uid, conversation, id: file }, format, from ?? 0)
           const rendition = isFollowed
-            ? yield* follow.open({ uid, conversation, id: file }, format, from ?? 0)
+            ? yield* openFollowed(format)
             : yield* playback.open(uid, conversation, file, format, near)
           if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
           return yield* RenditionResponse.respond(request, conversation, rendition.value, firstAudio)
@@ -93,5 +107,5 @@ export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
   Layer.provide(ListenerSeats.layer),
   Layer.provide(Follow.layer),
-  Layer.merge(ProblemRules.layerOf(notPlayable, unreadable, missing, fileChanged))
+  Layer.merge(ProblemRules.layerOf(notPlayable, unreadable, missing, fileChanged, codecFailed))
 )

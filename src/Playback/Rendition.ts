@@ -2,6 +2,7 @@
 import { Effect, Option, Pull, Result, type Scope, Stream } from "effect"
 import { Span, Wav } from "../Audio.ts"
 import type { DbError } from "../Db.ts"
+import type { CodecFailed } from "../Opus.ts"
 import {
   type AudioFileChanged,
   type Chunk,
@@ -18,11 +19,15 @@ export type RenditionFailure =
   | AudioFileChanged
   | AudioMissing
   | AudioUnreadable
+  | CodecFailed
   | Exclude<ReadError, ChunkUnreadable | ObjectNotFound>
+
+/** `ogg`: Opus in Ogg. */
+export type Format = Wav.Format | "ogg"
 
 export interface Rendition<E = RenditionFailure, ETag extends string | undefined = string> {
   readonly file: RecordedFile
-  readonly format: Wav.Format | "zip"
+  readonly format: Format | "zip"
   /** Undefined if it is known only at the end; then only `0` to `Infinity` can be read. */
   readonly size: number | undefined
   /** With quotes. Undefined if the bytes are known only at the end. */
@@ -108,8 +113,9 @@ const exactPiece = ({ piece }: Audio, chunk: Chunk, range: Wav.Range) => {
 }
 
 /** Strong entity tag with quotes (RFC 9110, section 8.8.3): what the bytes depend on. */
-const etagOf = ({ capturedSamples, id, lostSamples, samples, version }: RecordedFile, format: Wav.Format): string =>
-  `"${[format, id, samples, capturedSamples, lostSamples, version].join("-")}"`
+export function etagOf({ capturedSamples, id, lostSamples, samples, version }: RecordedFile, format: Format): string {
+  return `"${[format, id, samples, capturedSamples, lostSamples, version].join("-")}"`
+}
 
 /** Reads at least `least` bytes ahead. */
 const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, RenditionFailure>, least: number) {

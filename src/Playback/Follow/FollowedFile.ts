@@ -99,12 +99,12 @@ export const make = Effect.fnUntraced(function* (
       ended ??= exit
       notify()
     }).pipe(Effect.andThen(onOver(name)))
-  yield* playback.render(conversation, file, "pcm")
+  yield* playback.render(uid, conversation, file, "pcm")
   if (!isGrowing || !opened.value.isLast) yield* end(Exit.succeed(undefined))
 
   const read = (of: RecordedFile, span: Pick<Growth, "from" | "to">) =>
     Stream.unwrap(
-      Effect.map(playback.render(conversation, of, "pcm"), (rendition) =>
+      Effect.map(playback.render(uid, conversation, of, "pcm"), (rendition) =>
         PieceStream.streamOf(rendition, bytesOf(span))
       )
     )
