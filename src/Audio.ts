@@ -1,6 +1,7 @@
 /** Bitstreams, spans, timelines, WAV, Ogg, Opus and peaks. Pure functions. */
 export * as Bitstream from "./Audio/Bitstream.ts"
 export * as OggOpus from "./Audio/OggOpus.ts"
+export { OggStream } from "./Audio/OggStream.ts"
 export * as OpusContainer from "./Audio/OpusContainer.ts"
 export * as OpusPacket from "./Audio/OpusPacket.ts"
 export * as Peaks from "./Audio/Peaks.ts"

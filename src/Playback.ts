@@ -8,6 +8,7 @@ import * as Concatenation from "./Playback/Concatenation.ts"
 import { Opus } from "./Opus.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as OggRendition from "./Playback/OggRendition.ts"
+import * as PacketRendition from "./Playback/PacketRendition.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
 import {
@@ -110,7 +111,7 @@ export class Playback extends Context.Service<
       const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Rendition.Format) {
         const { codec } = file
         const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
-        if ((format === "ogg" && codec !== "pcm16") || !pieces.every(({ chunk }) => isReadAsPcm(chunk)))
+        if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
           return yield* new NotPlayable({ conversation, file: file.id, codec, format })
       })
       const render = Effect.fnUntraced(function* (
@@ -121,8 +122,10 @@ export class Playback extends Context.Service<
       ) {
         yield* check(conversation, file, format)
         if (format !== "ogg") return Rendition.make(audio, file, format)
-        const pcm = Rendition.make(audio, file, "pcm")
-        return OggRendition.make({ uid, opus, encoded }, pcm, Rendition.etagOf(file, format))
+        const etag = Rendition.etagOf(file, format)
+        return file.codec === "opus"
+          ? PacketRendition.make(recording, file, etag)
+          : OggRendition.make({ uid, opus, encoded }, Rendition.make(audio, file, "pcm"), etag)
       })
 
       return Playback.of({

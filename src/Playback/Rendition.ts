@@ -97,18 +97,26 @@ const exactly = ({ read }: Audio, chunk: Chunk, range: Wav.Range) =>
     )
   })
 
+/** Logs a chunk that can't be read, and says which audio it is. */
+export function explained(chunk: Chunk) {
+  const { missing, unreadable } = failures(chunk)
+  return <A>(read: Effect.Effect<A, ReadError>): Effect.Effect<A, RenditionFailure> =>
+    read.pipe(
+      Effect.tapError(logUnreadable(chunk)),
+      Effect.catchTags({
+        ChunkUnreadable: (cause) => Effect.fail(unreadable(cause)),
+        ObjectNotFound: (cause) => Effect.fail(missing(cause))
+      })
+    )
+}
+
 /** As `exactly`, in one buffer. */
 const exactPiece = ({ piece }: Audio, chunk: Chunk, range: Wav.Range) => {
-  const { missing: isMissing, unreadable } = failures(chunk)
   const length = range.end - range.start
-  return Effect.flatMap(piece(chunk, range), (bytes) =>
-    bytes.length === length ? Effect.succeed(bytes) : Effect.fail(truncated(chunk, length - bytes.length, range))
-  ).pipe(
-    Effect.tapError(logUnreadable(chunk)),
-    Effect.catchTags({
-      ChunkUnreadable: (cause) => Effect.fail(unreadable(cause)),
-      ObjectNotFound: (cause) => Effect.fail(isMissing(cause))
-    })
+  return explained(chunk)(
+    Effect.flatMap(piece(chunk, range), (bytes) =>
+      bytes.length === length ? Effect.succeed(bytes) : Effect.fail(truncated(chunk, length - bytes.length, range))
+    )
   )
 }
 
@@ -118,7 +126,10 @@ export function etagOf({ capturedSamples, id, lostSamples, samples, version }: R
 }
 
 /** Reads at least `least` bytes ahead. */
-const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, RenditionFailure>, least: number) {
+export const readAhead = Effect.fnUntraced(function* (
+  bytes: Stream.Stream<Uint8Array, RenditionFailure>,
+  least: number
+) {
   const pull = yield* Stream.toPull(bytes)
   const next: Begun["next"] = pull.pipe(Pull.catchDone(() => Effect.succeed(undefined)))
   const first: Array<Uint8Array> = []
@@ -132,7 +143,7 @@ const readAhead = Effect.fnUntraced(function* (bytes: Stream.Stream<Uint8Array, 
 })
 
 /** The rest would not match the bytes that were sent. */
-const logChange = (error: AudioFileChanged | DbError) =>
+export const logChange = (error: AudioFileChanged | DbError) =>
   error._tag === "AudioFileChanged"
     ? Effect.annotateLogs(Effect.logWarning("an audio file changed while it was sent, the response is cut"), {
         uid: error.uid,

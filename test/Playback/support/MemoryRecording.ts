@@ -58,6 +58,8 @@ export class MemoryRecording {
   onAbandoned: Effect.Effect<unknown> = Effect.void
   /** The audio of a chunk depends only on its start. */
   sound: (chunk: Chunk) => Uint8Array = MemoryRecording.pcm
+  /** Of Opus chunks, by their id. */
+  readonly packets = new Map<string, ReadonlyArray<Uint8Array>>()
   databaseDown = false
   /** Snapshots of growing files that were taken. */
   snapshots = 0
@@ -234,6 +236,7 @@ export class MemoryRecording {
       ),
     read: (chunk, range) => this.#read(chunk, range),
     piece: (chunk, range) => Stream.mkUint8Array(this.#read(chunk, range)),
+    packets: (chunk) => this.instead.get(chunk.id) ?? Effect.succeed(this.packets.get(chunk.id) ?? []),
     journal: () => ({ bytes: 0, failing: false, budget: 0, segments: 0 }),
     captures: () => [],
     uploads: () => ({ queued: 0, active: 0, limit: 0 })

@@ -233,6 +233,29 @@ layer(world, { excludeTestServices: true })("a stored chunk", (it) => {
     })
   )
 
+  it.effect("has the packets of Opus as they were stored, encrypted or not, and none of a changed object", () =>
+    Effect.gen(function* () {
+      const { encrypt } = yield* Protection
+      const stored = OpusTone.container(OpusTone.samples * 2)
+      const sealed = yield* encrypt("u", stored)
+      const packetsOf = (of: Chunk) => StoredAudio.use(({ packets }) => packets(of))
+      for (const [key, bytes] of [
+        ["chunks/u/c/21.000.opus", stored],
+        ["chunks/u/c/22.000.opus.enc", sealed]
+      ] as const) {
+        yield* put(key, bytes)
+        const packets = yield* packetsOf(chunk(key, rowOf(bytes)))
+        assert.isTrue(Buffer.concat(packets).equals(Buffer.concat(OpusTone.packets)))
+        assert.strictEqual(packets.length, OpusTone.packets.length)
+      }
+      const changed = chunk("chunks/u/c/21.000.opus", rowOf(flipped(stored, 100)))
+      assert.strictEqual((yield* Effect.flip(packetsOf(changed)))._tag, "ChunkUnreadable")
+      yield* put("chunks/u/c/23.000.opus", stored.subarray(0, 50))
+      const cut = yield* Effect.flip(packetsOf(chunk("chunks/u/c/23.000.opus")))
+      assert.include(String(cut), "is cut off")
+    })
+  )
+
   it.effect("fails with an error that names it when it is changed, cut or another user's", () =>
     Effect.gen(function* () {
       const { encrypt } = yield* Protection
