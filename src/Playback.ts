@@ -107,7 +107,7 @@ export class Playback extends Context.Service<
       const opus = yield* Opus
       const encoded: OggRendition.EncodedBlocks = new BoundedMap(OggRendition.maxEncodedBlocks)
 
-      /** The first chunk of an Opus file decides: a live one is not decoded. */
+      /** The first chunk of an Opus file decides. */
       const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Rendition.Format) {
         const { codec } = file
         const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)

@@ -80,8 +80,8 @@ export class Recording extends Context.Service<
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provide(Uploads.layer),
     Layer.provide(PurgeWatch.layer),
-    Layer.provide([LiveConversations.layer, Layer.provide(StoredAudio.layer, Opus.layer)]),
-    Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer]),
+    Layer.provide([LiveConversations.layer, StoredAudio.layer]),
+    Layer.provide([Journal.layer, ChunkRows.layer, ConversationRows.layer, Opus.layer]),
     // Queries of background work; requests provide their own caller.
     Layer.provide(Layer.succeed(DbCaller, ingestCaller))
   )

@@ -1,7 +1,7 @@
 /** The structure of an Opus packet (RFC 6716, section 3). Decoders accept every packet that is valid by it. */
 
-/** Bytes of the largest packet without padding: 48 frames of 2.5 ms. */
-export const largestPacket = 61_440
+/** As many bytes as the decoder takes; 120 ms of 510 kb/s, the highest bit rate, have 7,650. */
+export const largestPacket = 8_192
 
 /** Hz. Opus decodes to these only. */
 export const sampleRates: ReadonlyArray<number> = [8_000, 12_000, 16_000, 24_000, 48_000]

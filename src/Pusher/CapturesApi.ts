@@ -1,6 +1,7 @@
 /** The contract of `/v1/captures`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Span } from "../Audio.ts"
 import { Problem, strict } from "../Http.ts"
 import { Authorization } from "../Auth.ts"
 import { Id } from "../Id.ts"
@@ -11,6 +12,7 @@ export const CaptureInfo = Schema.Struct({
   uid: Schema.String,
   conversation: Schema.NullOr(Schema.String),
   sample_rate: Schema.Int,
+  codec: Span.Codec,
   opened_at: Schema.DateTimeUtcFromString,
   bytes: Schema.Int,
   bytes_per_second: Schema.Finite,

@@ -17,6 +17,7 @@ const capture = (stats: CaptureStats): typeof CaptureInfo.Type => ({
   uid: stats.uid,
   conversation: stats.conversation ?? null,
   sample_rate: stats.sampleRate,
+  codec: stats.codec,
   opened_at: DateTime.fromDateUnsafe(stats.openedAt),
   bytes: stats.bytes,
   bytes_per_second: Math.round(stats.bytesPerSecond),

@@ -24,9 +24,9 @@ export interface Chunk extends Span.Span {
   readonly object?: ObjectChecksum | undefined
 }
 
-/** Whether reads return PCM16. A stored Opus object is decoded on read. */
+/** Whether reads return PCM16, to which Opus is decoded by the name of its object. */
 export function isReadAsPcm({ codec, key, state }: Chunk): boolean {
-  return codec === "pcm16" || state === "lost" || (state === "stored" && /\.opus(\.enc)?$/.test(key))
+  return codec === "pcm16" || state !== "stored" || /\.opus(\.enc)?$/.test(key)
 }
 
 /** Names tried at whole milliseconds, before names derived from the chunk's id. */

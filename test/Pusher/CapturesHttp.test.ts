@@ -72,7 +72,7 @@ it(
       // A delayed sender catches up, so its rate is right a moment later.
       if (talk === undefined || each.total !== 2 || rate < 20_000 || rate > 45_000 || Number(talk["ack_lag"]) > 2)
         continue
-      assert.include(talk, { uid: "ada", sample_rate: 16_000, queued: 0, deferred: 0, upload_lag: 0 })
+      assert.include(talk, { uid: "ada", sample_rate: 16_000, codec: "pcm16", queued: 0, deferred: 0, upload_lag: 0 })
       if (++seen >= 2 && times.length >= 4) break
     }
     const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0))

@@ -3,11 +3,13 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { OpusContainer, OpusPacket } from "../../src/Audio.ts"
+import { OpusContainer, OpusPacket, Peaks } from "../../src/Audio.ts"
 import { Recording } from "../../src/Recording.ts"
+import { ChunkRows } from "../../src/Recording/Catalog/ChunkRows.ts"
+import { maxKey, minKey } from "../../src/Recording/Catalog/IndexChange.ts"
 import { Journal } from "../../src/Recording/Journal/Journal.ts"
 import { Storage } from "../../src/Storage.ts"
-import { messages, packets, samplesOf } from "./support/OpusPackets.ts"
+import { decode, messages, packets, random, samplesOf } from "./support/OpusPackets.ts"
 import {
   allChunks,
   epoch,
@@ -261,14 +263,119 @@ it.live("recognises packets in the journal that are sent again after a kill, wit
     const dataDir = yield* temporaryDirectory
     const { put } = failing()
     const all = packets(200, 14)
-    yield* Effect.provide(sendAll(all.slice(0, 150)), node(dataDir, { put }, hanging))
+    yield* Effect.provide(sendAll(all.slice(0, 150)), node(dataDir, { put }))
     yield* Effect.gen(function* () {
       yield* sendAll(all, 60, 15)
       yield* assertHeard(all)
-    }).pipe(
-      Effect.provide(
-        node(dataDir, { put, enter: () => Effect.die("down"), compare: () => Stream.die("asked") }, hanging)
-      )
-    )
+    }).pipe(Effect.provide(node(dataDir, { put, enter: () => Effect.die("down"), compare: () => Stream.die("asked") })))
   }).pipe(inWorld)
+)
+
+/** Reads every chunk whole and in ranges; returns how many. */
+const assertPlayed = Effect.gen(function* () {
+  const recording = yield* Recording
+  const chunks = yield* allChunks("u", "c")
+  for (const chunk of chunks) {
+    const expected = decode(yield* recording.packets(chunk), rate)
+    const size = chunk.samples * 2
+    for (const [start, end] of [
+      [0, size],
+      [2, size - 2],
+      [Math.floor(size / 3), Math.floor(size / 2)],
+      [size - 1, size]
+    ] as const) {
+      const audio = Buffer.concat(yield* Stream.runCollect(recording.read(chunk, { start, end })))
+      assert.isTrue(audio.equals(expected.subarray(start, end)), `${chunk.state} ${start} to ${end}`)
+      assert.isTrue(Buffer.from(yield* recording.piece(chunk, { start, end })).equals(audio))
+    }
+  }
+  return chunks.length
+})
+
+it.live("plays packets in the journal and in the store as libopus decodes them, whole and by range", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state } = failing()
+    const all = packets(300, 16)
+    yield* Effect.gen(function* () {
+      yield* sendAll(all)
+      assert.isAbove(yield* liveChunks, 3)
+      assert.strictEqual(yield* assertPlayed, yield* liveChunks)
+      state.down = false
+      const before = (yield* allChunks("u", "c"))[0]
+      yield* sweep
+      assert.strictEqual(yield* liveChunks, 0)
+      yield* assertPlayed
+      // A listener may have a snapshot from before.
+      const recording = yield* Recording
+      if (before === undefined) return assert.fail("no chunk")
+      const audio = yield* recording.piece(
+        { ...before, samples: before.samples },
+        { start: 0, end: before.samples * 2 }
+      )
+      assert.isTrue(Buffer.from(audio).equals(decode(yield* recording.packets(before), rate)))
+    }).pipe(Effect.provide(node(dataDir, { put }, { chunkDuration: Duration.seconds(2) })))
+  }).pipe(inWorld)
+)
+
+for (const level of ["standard", "enhanced"] as const)
+  it.live(`stores the peaks of what the packets decode to, also after a kill, protection ${level}`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const { put } = failing()
+      const all = packets(120, 17)
+      yield* Effect.provide(sendAll(all), node(dataDir, { level, put }))
+      yield* Effect.gen(function* () {
+        yield* sweep
+        yield* sendAll(packets(60, 18), 0, 19)
+        yield* idle
+        const rows = yield* Effect.flatMap(ChunkRows, (rows) =>
+          Stream.runCollect(rows.peaks({ uid: "u", conversation: "c" }, minKey, maxKey))
+        )
+        assert.strictEqual(rows.length, 2)
+        const recording = yield* Recording
+        for (const { chunk, peaks } of rows)
+          assert.deepStrictEqual(peaks, Peaks.peaksOf(decode(yield* recording.packets(chunk), rate), rate))
+      }).pipe(Effect.provide(node(dataDir, { level })))
+    }).pipe(inWorld)
+  )
+
+it.live.each([21, 22, 23, 24])(
+  "plays what libopus decodes after gaps, overlaps, replays and kills at any time, seed %d",
+  (seed) =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const next = random(seed)
+      const all: Array<{ readonly packet: Uint8Array; readonly at: number }> = []
+      let end = 0
+      let directory = dataDir
+      for (let life = 0; life < 3; life++) {
+        const copy = Path.join(dataDir, `copy-${life}`)
+        yield* Effect.gen(function* () {
+          for (let part = 0; part < 3; part++) {
+            // A message of a replay must not span a gap.
+            const from = Math.max(0, all.length - Math.floor(next() * 60))
+            end += next() < 0.5 ? Math.floor(next() * 16_000) : 0
+            for (const packet of packets(10 + Math.floor(next() * 60), Math.floor(next() * 1e6))) {
+              all.push({ packet, at: end })
+              end += samplesOf([packet], rate)
+            }
+            yield* send(
+              all.slice(from).map(({ at, packet }) => ({ start: epoch + at / rate, audio: OpusPacket.join([packet]) }))
+            )
+            if (next() < 0.5) yield* idle
+          }
+          Fs.cpSync(Path.join(directory, "journal"), Path.join(copy, "journal"), { recursive: true })
+        }).pipe(Effect.provide(node(directory, {}, { chunkDuration: Duration.seconds(1) })))
+        directory = copy
+      }
+      yield* Effect.gen(function* () {
+        yield* sweep
+        yield* assertHeard(all.map(({ packet }) => packet))
+        assert.strictEqual(yield* assertPlayed, yield* rowCount)
+        const chunks = yield* allChunks("u", "c")
+        const starts = new Set(all.map(({ at }) => at))
+        for (const { start } of chunks) assert.isTrue(starts.has(Math.round((start - epoch) * rate)), String(start))
+      }).pipe(Effect.provide(node(directory)))
+    }).pipe(inWorld)
 )

@@ -1,12 +1,15 @@
 /** A simulated device: streams samples at live pace and resumes at its last acknowledgement. */
 import { WebSocket } from "ws"
+import { Bitstream } from "../../src/Audio.ts"
 
 export interface Recorded {
   readonly conversation: string
   /** Unix seconds of the first sample. */
   readonly start: number
   readonly sampleRate: number
-  /** PCM16 LE. */
+  /** Default `pcm16`. */
+  readonly codec?: "pcm16" | "opus"
+  /** PCM16 LE, or Opus packets with their lengths. */
   readonly pcm: Buffer
 }
 
@@ -44,8 +47,9 @@ const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, m
 
 /** Sends until everything is acknowledged. Returns the number of connections that it took. */
 export const stream = async (recorded: Recorded, options: CapturerOptions): Promise<number> => {
-  const { conversation, pcm, sampleRate, start } = recorded
-  const samples = pcm.length / 2
+  const { codec = "pcm16", conversation, pcm, sampleRate, start } = recorded
+  const bitstream = Bitstream.of(codec, sampleRate)
+  const samples = bitstream.samples(pcm)
   const frame = Math.round((options.frameSeconds ?? 0.1) * sampleRate)
   const speed = options.speed ?? 1
   let acknowledged = 0
@@ -58,7 +62,7 @@ export const stream = async (recorded: Recorded, options: CapturerOptions): Prom
     }
     connections++
     acknowledged = await new Promise<number>((resolve) => {
-      const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${sampleRate}&audio_timeline=2&ack=1`
+      const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${sampleRate}&audio_timeline=2&ack=1&codec=${codec}`
       const socket = new WebSocket(`${url}${options.query ?? ""}`, {
         headers: { authorization: `Bearer ${server.key}` }
       })
@@ -66,15 +70,18 @@ export const stream = async (recorded: Recorded, options: CapturerOptions): Prom
       let timer: NodeJS.Timeout | undefined
       socket.on("open", () => {
         socket.send(switchTo(conversation))
-        let at = acknowledged
+        let sent = bitstream.bytesOf(pcm, acknowledged)
+        let at = bitstream.samples(pcm.subarray(0, sent))
         const began = performance.now()
         const first = at
         const send = () => {
           const due = first + ((performance.now() - began) / 1000) * sampleRate * speed
           while (at < samples && at < due && socket.bufferedAmount < 1 << 20) {
-            const to = Math.min(samples, at + frame)
-            socket.send(audioFrame(start + at / sampleRate, pcm.subarray(at * 2, to * 2)))
-            at = to
+            const rest = pcm.subarray(sent)
+            const audio = rest.subarray(0, bitstream.bytesOf(rest, frame) || bitstream.first(rest))
+            socket.send(audioFrame(start + at / sampleRate, audio))
+            at += bitstream.samples(audio)
+            sent += audio.length
           }
         }
         timer = setInterval(send, 10)

@@ -2,18 +2,24 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Layer, References, Schema } from "effect"
+import { Effect, Layer, References, Result, Schema } from "effect"
 import { SqlSchema } from "effect/sql"
+import { Bitstream, OpusContainer, OpusPacket } from "../../src/Audio.ts"
 import { Db } from "../../src/Db.ts"
 import * as Database from "../../src/Db/Database.ts"
 import { DbConfig } from "../../src/Db/DbConfig.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
+import { decode, packet, random, samplesOf } from "../Recording/support/OpusPackets.ts"
 import { stream } from "./Capturer.ts"
 import { dataDirectory, type Server, startServer } from "./Server.ts"
+
+export { random }
 
 export interface CrashOptions {
   readonly kills: number
   readonly devices?: number
+  /** All devices send Opus; otherwise every third one does. */
+  readonly opus?: boolean
   readonly seed?: number
   readonly env?: Readonly<Record<string, string>>
   readonly onKill?: (kill: number) => void
@@ -23,7 +29,7 @@ export interface CrashReport {
   readonly kills: number
   readonly connections: number
   readonly seconds: number
-  /** Devices whose played-back samples differ from what they sent. */
+  /** Devices whose played-back samples, or stored packets, differ from what they sent. */
   readonly different: ReadonlyArray<string>
   readonly objects: number
   /** Chunks that the database knows. */
@@ -49,18 +55,17 @@ const smallBounds = {
   SPILLWAY_CAPTURES_PER_USER: "100"
 }
 
-/** Mulberry32, so that a seed repeats its kills as far as timing allows. */
-export const random = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-}
-
 const noise = (samples: number, next: () => number) => {
   const pcm = Buffer.alloc(samples * 2)
   for (let index = 0; index < samples; index++) pcm.writeInt16LE(Math.floor(next() * 65_536) - 32_768, index * 2)
   return pcm
+}
+
+/** Packets of at least so many samples, with their lengths. */
+const spoken = (samples: number, next: () => number) => {
+  const all: Array<Uint8Array> = []
+  for (let made = 0; made < samples; made += samplesOf(all.slice(-1), sampleRate)) all.push(packet(next))
+  return Buffer.from(OpusPacket.join(all))
 }
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
@@ -79,10 +84,23 @@ const api = async (server: Server, path: string) => {
 }
 
 /** Samples of an object, from its metadata. */
-const samplesOf = (file: string) => {
+const storedSamplesOf = (file: string) => {
   const samples = /"v2_samples":"(\d+)"/.exec(Fs.readFileSync(file).subarray(-1024).toString("latin1"))?.[1]
   if (samples === undefined) throw new Error(`${file} has no metadata`)
   return Number(samples)
+}
+
+/** The packets that the objects of a conversation hold, in order, and what each object decodes to. */
+const storedPackets = (dataDir: string, conversation: string) => {
+  const startOf = (file: string) => Number(/^\d+\.\d+/.exec(Path.basename(file))?.[0])
+  const containers = objectsIn(Path.join(dataDir, "objects", "chunks"))
+    .filter((file) => Path.basename(Path.dirname(file)) === conversation)
+    .sort((a, b) => startOf(a) - startOf(b))
+    .map((file) => Result.getOrThrow(OpusContainer.parse(Fs.readFileSync(file))).packets)
+  return {
+    stream: OpusPacket.join(containers.flat()),
+    pcm: Buffer.concat(containers.map((packets) => decode(packets, sampleRate)))
+  }
 }
 
 /** Reads the database of a stopped server. */
@@ -126,13 +144,19 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
   const next = random(options.seed ?? Date.now())
   const dataDir = dataDirectory()
   const env = { ...smallBounds, ...options.env }
-  const devices = Array.from({ length: options.devices ?? 4 }, (_, index) => ({
-    conversation: `device-${index}`,
-    start: 1_700_000_000 + index * 1000 + next(),
-    sampleRate,
+  const devices = Array.from({ length: options.devices ?? 4 }, (_, index) => {
+    const codec = options.opus === true || index % 3 === 2 ? ("opus" as const) : ("pcm16" as const)
     // Long enough that every kill hits a stream.
-    pcm: noise(Math.round((4 + options.kills * 1.2) * sampleRate), next)
-  }))
+    const samples = Math.round((4 + options.kills * 1.2) * sampleRate)
+    return {
+      conversation: `device-${index}`,
+      start: 1_700_000_000 + index * 1000 + next(),
+      sampleRate,
+      codec,
+      pcm: codec === "opus" ? spoken(samples, next) : noise(samples, next),
+      played: Buffer.alloc(0)
+    }
+  })
   let server: Server | undefined = await startServer(dataDir, env)
   try {
     let finished = 0
@@ -156,7 +180,8 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
       audioFiles += conversation.audio_files.length
       const file = conversation.audio_files[0]
       const audio = await api(server, `/v1/sync/audio/${device.conversation}/${file?.id}?format=pcm`)
-      if (!Buffer.from(await audio.arrayBuffer()).equals(device.pcm)) different.push(device.conversation)
+      device.played = Buffer.from(await audio.arrayBuffer())
+      if (device.codec === "pcm16" && !device.played.equals(device.pcm)) different.push(device.conversation)
     }
     const code = await server.stop()
     if (code !== 0) throw new Error(`the server ended with ${code}:\n${server.output()}`)
@@ -164,6 +189,11 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     // A start first queues the journal's chunks for upload, and a stop waits for the uploads.
     await server.stop()
     const rows = await rowsIn(dataDir)
+    for (const { codec, conversation, pcm: sent, played } of devices) {
+      if (codec === "pcm16") continue
+      const stored = storedPackets(dataDir, conversation)
+      if (!sent.equals(stored.stream) || !played.equals(stored.pcm)) different.push(conversation)
+    }
     const objects = objectsIn(Path.join(dataDir, "objects", "chunks"))
     const left = Fs.readdirSync(Path.join(dataDir, "journal")).filter(
       (name) => Fs.statSync(Path.join(dataDir, "journal", name)).size > 0
@@ -176,8 +206,8 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
       objects: objects.length,
       ...rows,
       audioFiles,
-      storedSamples: objects.reduce((sum, file) => sum + samplesOf(file), 0),
-      sentSamples: devices.reduce((sum, device) => sum + device.pcm.length / 2, 0),
+      storedSamples: objects.reduce((sum, file) => sum + storedSamplesOf(file), 0),
+      sentSamples: devices.reduce((sum, { codec, pcm }) => sum + Bitstream.of(codec, sampleRate).samples(pcm), 0),
       segmentsLeft: left.length
     }
   } finally {

@@ -1,6 +1,7 @@
 /** The open captures of this node, connected to the journal, the uploads and the database. */
 import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Queue, Random, Schedule } from "effect"
 import type { Scope } from "effect"
+import type { Span } from "../../Audio.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { ConversationRows } from "../Catalog/ConversationRows.ts"
@@ -22,6 +23,7 @@ export interface CaptureStats {
   readonly uid: string
   readonly conversation: string | undefined
   readonly sampleRate: number
+  readonly codec: Span.Codec
   readonly openedAt: Date
   readonly bytes: number
   readonly bytesPerSecond: number
@@ -254,6 +256,7 @@ const make = Effect.gen(function* () {
     uid: capture.options.uid,
     conversation: capture.conversation?.id,
     sampleRate: capture.options.sampleRate,
+    codec: capture.options.codec,
     openedAt: new Date(capture.openedAt),
     bytes: capture.rate.received,
     bytesPerSecond: capture.rate.perSecond,

@@ -354,7 +354,11 @@ const make = Effect.gen(function* () {
           const { at, heard, skip } = placement
           return heard === 0 ? [] : [{ file, state, offset: at - origin, skip, samples: heard, peaks }]
         }
-        const now = view.live.flatMap((placed) => drawnOf(placed, live.chunk(uid, id, placed.chunk.id)?.peaks.encode()))
+        const livePeaks = (chunk: string) => {
+          const peaks = live.chunk(uid, id, chunk)?.peaks
+          return peaks === undefined || peaks.samples === 0 ? undefined : peaks.encode()
+        }
+        const now = view.live.flatMap((placed) => drawnOf(placed, livePeaks(placed.chunk.id)))
         const stored = states.map((state) => headOf("", state).samples)
         for (const { file, offset } of now) stored[file] = Math.min(stored[file] ?? offset, offset)
         const [from, to] = [states[0], states.at(-1)]

@@ -16,7 +16,7 @@ export type ChunkName = Pick<JournalChunk, "uid" | "conversation" | "start" | "i
 
 export interface StoredObject extends ObjectChecksum {
   readonly key: string
-  /** None unless the audio is PCM16. */
+  /** None if the audio could not be decoded. */
   readonly peaks: Uint8Array | undefined
 }
 

@@ -4,12 +4,16 @@ import { Bitstream, OpusPacket } from "../../Audio.ts"
 import type { Saturated } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
 import { type ObjectNotFound, type StorageRefused, StorageUnavailable } from "../../Storage.ts"
+import { Opus } from "../../Opus.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { JournalError } from "../Journal/Segment.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
+import { RecordingConfig } from "../RecordingConfig.ts"
+import * as ChunkDecoder from "./ChunkDecoder.ts"
+import * as DecodedChunks from "./DecodedChunks.ts"
 import { ChunkUnreadable, StoredAudio } from "./StoredAudio.ts"
 
 export type ReadError = ChunkUnreadable | ObjectNotFound | StorageRefused | StorageUnavailable | Saturated | DbError
@@ -34,7 +38,12 @@ export class ChunkAudio extends Context.Service<
 /** Size of one read from the journal; each is buffered. */
 const journalReadBytes = 256 * 1024
 
+/** The same for every snapshot with as many samples, whether the chunk is still open or not. */
+const keyOf = ({ clockShift, ...chunk }: Chunk): Chunk => ({ ...chunk, state: "sealed" })
+
 const make = Effect.gen(function* () {
+  const config = yield* RecordingConfig
+  const opus = yield* Opus
   const journal = yield* Journal
   const live = yield* LiveConversations
   const chunkRows = yield* ChunkRows
@@ -73,9 +82,38 @@ const make = Effect.gen(function* () {
       )
     })
 
+  const packets = (chunk: Chunk) => {
+    const bitstream = Bitstream.of(chunk.codec, chunk.sampleRate)
+    return readFrom(
+      chunk,
+      (found) =>
+        Effect.map(journal.read(found, 0, found.durable), (audio) =>
+          OpusPacket.split(audio.subarray(0, bitstream.bytesOf(audio, chunk.samples)))
+        ),
+      stored.packets
+    )
+  }
+
+  const decode = Effect.fnUntraced(function* (chunk: Chunk) {
+    const decoded = ChunkDecoder.decodePackets(opus, chunk, yield* packets(chunk), chunk.samples)
+    return yield* Effect.catchTag(decoded, "OpusUndecodable", (cause) => Effect.fail(unreadable(chunk, cause)))
+  })
+
+  const decoded = yield* DecodedChunks.make(decode, config.decodedChunks)
+
+  const readDecoded = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> =>
+    Stream.paginate(start, (at) => {
+      const to = Math.min(end, at + config.readPiece)
+      return Effect.map(decoded.get(keyOf(chunk)), (audio) => [
+        [audio.subarray(at, to)],
+        to < end ? Option.some(to) : Option.none()
+      ])
+    })
+
   const read = (chunk: Chunk, start: number, end: number): Stream.Stream<Uint8Array, ReadError> => {
     if (start >= end) return Stream.empty
     if (chunk.state === "stored") return stored.read(chunk, start, end)
+    if (chunk.codec === "opus") return readDecoded(chunk, start, end)
     const to = Math.min(end, start + journalReadBytes)
     return Stream.unwrap(
       readFrom(
@@ -89,18 +127,6 @@ const make = Effect.gen(function* () {
           ),
         (row) => Effect.succeed(stored.read(row, start, end))
       )
-    )
-  }
-
-  const packets = (chunk: Chunk) => {
-    const bitstream = Bitstream.of(chunk.codec, chunk.sampleRate)
-    return readFrom(
-      chunk,
-      (found) =>
-        Effect.map(journal.read(found, 0, found.durable), (audio) =>
-          OpusPacket.split(audio.subarray(0, bitstream.bytesOf(audio, chunk.samples)))
-        ),
-      stored.packets
     )
   }
 

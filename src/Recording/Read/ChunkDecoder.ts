@@ -12,6 +12,18 @@ interface Source {
   readonly sampleRate: number
 }
 
+/** A failure of the codec is not the audio's, which would be remembered as damaged. */
+export function decodePackets(
+  opus: Opus["Service"],
+  { key, sampleRate, uid }: Source,
+  packets: ReadonlyArray<Uint8Array>,
+  samples: number
+) {
+  return Effect.catchTag(opus.decode(uid, packets, sampleRate, samples), "CodecFailed", (cause) =>
+    Effect.fail(new StorageUnavailable({ operation: "decode", bucket: "", key, cause }))
+  )
+}
+
 export type Failure = DecryptionFailed | OpusUndecodable
 
 /** `bound`: most bytes of decoded PCM. */
@@ -40,12 +52,7 @@ export function make(protection: Protection["Service"], opus: Opus["Service"], b
       if (!isOpus(source)) return bytes
       const container = yield* parse(source, bytes)
       const samples = OpusContainer.samples(container, source.sampleRate)
-      // A failure of the codec is not the object's, which would be remembered as damaged.
-      return yield* Effect.catchTag(
-        opus.decode(source.uid, container.packets, source.sampleRate, samples),
-        "CodecFailed",
-        (cause) => new StorageUnavailable({ operation: "decode", bucket: "", key: source.key, cause })
-      )
+      return yield* decodePackets(opus, source, container.packets, samples)
     }),
     packets: Effect.fnUntraced(function* (source: Source, stored: Uint8Array) {
       return (yield* parse(source, yield* decrypt(source, stored))).packets

@@ -3,14 +3,15 @@
  * records are read whole, decoded once and cached.
  */
 import { crc32c } from "@node-rs/crc32"
-import { Cache, Context, Duration, Effect, Exit, Layer, Option, Schedule, Schema, Stream } from "effect"
-import { Priority, type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
+import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
 import { DecryptionFailed, Protection, EncryptedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
 import { Opus } from "../../Opus.ts"
 import type { Chunk } from "../Chunk.ts"
 import * as ChunkDecoder from "./ChunkDecoder.ts"
+import * as DecodedChunks from "./DecodedChunks.ts"
 import * as ObjectName from "../Objects/ObjectName.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
@@ -50,13 +51,6 @@ export class StoredAudio extends Context.Service<
     Effect.suspend(() => make)
   )
 }
-
-/** A read in progress waits up to 10 s for a permit while the queue of waiters is full. */
-const whileSaturated = Schedule.spaced("500 millis").pipe(
-  Schedule.upTo({ times: 20 }),
-  Schedule.setInputType<StoreError | ReadError>(),
-  Schedule.while(({ input }) => input._tag === "Saturated")
-)
 
 const unreadable = ({ conversation, key, uid }: Source, cause: unknown) =>
   new ChunkUnreadable({ uid, conversation, key, cause })
@@ -111,7 +105,7 @@ const make = Effect.gen(function* () {
     read.pipe(
       rereadDamaged,
       storageRead.run(source.uid),
-      Effect.retry(whileSaturated),
+      Effect.retry(DecodedChunks.whileSaturated),
       Effect.catchTag("ObjectDamaged", (cause) => Effect.fail(unreadable(source, cause)))
     )
 
@@ -137,9 +131,8 @@ const make = Effect.gen(function* () {
 
   const decode = Effect.fnUntraced(function* (source: Source) {
     const stored = yield* soundWhole(source)
-    return yield* decoder.decode(source, stored).pipe(
-      Effect.catchTag(["DecryptionFailed", "OpusUndecodable"], (cause) => Effect.fail(unreadable(source, cause))),
-      Effect.retry(whileSaturated)
+    return yield* Effect.catchTag(decoder.decode(source, stored), ["DecryptionFailed", "OpusUndecodable"], (cause) =>
+      Effect.fail(unreadable(source, cause))
     )
   })
 
@@ -148,16 +141,10 @@ const make = Effect.gen(function* () {
     return yield* Effect.mapError(decoder.packets(source, stored), (cause) => unreadable(source, cause))
   })
 
-  const cache = Cache.makeWith(decode, {
-    capacity: config.decodedChunks,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
-  })
-  /** A listener neither waits for a read in the background nor loses a chunk to it. */
-  const caches = { interactive: yield* cache, background: yield* cache }
-  const decoded = Effect.map(Priority, (priority) => caches[priority])
+  const decoded = yield* DecodedChunks.make(decode, config.decodedChunks)
 
   const fromWhole = Effect.fnUntraced(function* (source: Source, start: number, end: number) {
-    const audio = yield* Cache.get(yield* decoded, source)
+    const audio = yield* decoded.get(source)
     if (audio.length >= end) return audio.subarray(start, end)
     return yield* unreadable(source, new Error(`its audio has ${audio.length} bytes, but at least ${end} are expected`))
   })
@@ -240,7 +227,7 @@ const make = Effect.gen(function* () {
       return inPieces(start, end, EncryptedRecords.recordSize, (from, to) => {
         const whole = fromWhole(sourceOf(chunk), from, to)
         const records = readRecords(chunk, from, to, checksum)
-        return Effect.flatMap(decoded, (cache) => Cache.has(cache, sourceOf(chunk))).pipe(
+        return decoded.has(sourceOf(chunk)).pipe(
           Effect.flatMap((isDecoded) =>
             isDecoded ? whole : Effect.catchTag(records, "DecryptionFailed", () => whole)
           ),

@@ -2,12 +2,14 @@
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Stream } from "effect"
 import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
-import { Bitstream, Peaks } from "../../Audio.ts"
+import { Bitstream, OpusPacket, Peaks } from "../../Audio.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, EncryptedRecords } from "../../Encryption.ts"
+import { Opus } from "../../Opus.ts"
 import { type ObjectChecksum, encryptedKey, objectKey } from "../Chunk.ts"
 import { Journal } from "../Journal/Journal.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
+import * as DecodedChunks from "../Read/DecodedChunks.ts"
 
 /** Object names tried by one upload. The next upload continues with the following names. */
 const namesAtOnce = 20
@@ -18,17 +20,12 @@ const usualBytes = 60 * 16_000 * 2
 /** Most pooled buffers; the memory of others is freed as soon as the store has the chunk. */
 const keptBuffers = 4
 
-/** The chunk's peaks; recomputed from `body` for a recovered chunk. */
-const peaksFor = (chunk: JournalChunk, body: Uint8Array): Uint8Array | undefined => {
-  if (chunk.codec !== "pcm16") return undefined
-  return chunk.peaks.samples === chunk.durableSamples ? chunk.peaks.encode() : Peaks.peaksOf(body, chunk.sampleRate)
-}
-
 export const make = Effect.gen(function* () {
   const storage = yield* Storage
   const protection = yield* Protection
   const { write: storageWrite } = yield* StorageBulkheads
   const journal = yield* Journal
+  const opus = yield* Opus
   const isEncrypted = protection.level === "enhanced"
   const buffers: Array<ArrayBuffer> = []
   const takeBuffer = (bytes: number): ArrayBuffer => {
@@ -107,12 +104,31 @@ export const make = Effect.gen(function* () {
       )
   }
 
+  const pcmOf = ({ codec, durableSamples, sampleRate, uid }: JournalChunk, audio: Uint8Array) =>
+    codec === "pcm16"
+      ? Effect.succeed(audio)
+      : Effect.retry(
+          opus.decode(uid, OpusPacket.split(audio), sampleRate, durableSamples),
+          DecodedChunks.whileSaturated
+        )
+
+  /** Recomputed for Opus and for a recovered chunk. A chunk that can't be decoded now has none. */
+  const peaksFor = (chunk: JournalChunk, audio: Uint8Array) =>
+    chunk.peaks.samples === chunk.durableSamples
+      ? Effect.succeed(chunk.peaks.encode())
+      : pcmOf(chunk, audio).pipe(
+          Effect.map((pcm) => Peaks.peaksOf(pcm, chunk.sampleRate)),
+          Effect.catch((error) =>
+            Effect.as(Effect.logWarning("a chunk is stored without the peaks of its waveform", error), undefined)
+          )
+        )
+
   const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
     const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
     const plain = Bitstream.of(chunk.codec, chunk.sampleRate).object(audio)
     const body = isEncrypted ? yield* protection.encrypt(chunk.uid, plain) : plain
     chunk.mayBeStored = true
-    const object = { ...(yield* put(chunk, plain, body)), peaks: peaksFor(chunk, audio) }
+    const object = { ...(yield* put(chunk, plain, body)), peaks: yield* peaksFor(chunk, audio) }
     returnBuffer(audio.buffer)
     return object
   })

@@ -1,5 +1,15 @@
 /** Valid Opus packets of every mode and duration, without an encoder: any payload decodes to some audio. */
+import { createRequire } from "node:module"
 import { OpusContainer, OpusPacket } from "../../../src/Audio.ts"
+
+/** The build that the server uses: others round differently. */
+const { Decoder }: typeof import("@evan/opus") = createRequire(import.meta.url)("@evan/opus/wasm/index.js")
+
+/** What libopus makes of the packets of one chunk. Throws at a packet that is not valid. */
+export const decode = (packets: ReadonlyArray<Uint8Array>, rate: 16_000 | 48_000): Buffer => {
+  const decoder = new Decoder({ channels: 1, sample_rate: rate })
+  return Buffer.concat(packets.map((packet) => Buffer.from(decoder.decode(packet))))
+}
 
 /** Mulberry32. */
 export const random = (seed: number) => () => {

@@ -129,8 +129,8 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
     Layer.provide([ChunkAudio.layer, Catalog.layer]),
     Layer.provideMerge(Uploads.layer),
     Layer.provideMerge(PurgeWatch.layer),
-    Layer.provideMerge(Layer.merge(LiveConversations.layer, Layer.provide(StoredAudio.layer, Opus.layer))),
-    Layer.provideMerge(Layer.mergeAll(journal, rows, conversations)),
+    Layer.provideMerge(Layer.merge(LiveConversations.layer, StoredAudio.layer)),
+    Layer.provideMerge(Layer.mergeAll(journal, rows, conversations, Opus.layer)),
     Layer.provide([hooked, Protection.layer.pipe(Layer.provide(protectionConfig(hooks.level ?? "standard")))]),
     Layer.provide(Layer.provideMerge(StorageBulkheads.layer, BulkheadConfig.layer)),
     Layer.provide([

@@ -76,7 +76,7 @@ export function FileRow(props: {
           hint="It plays without a key, for an hour."
         />
         <span class="hint">
-          {file.sample_rate / 1000} kHz · {file.codec === "pcm16" ? "PCM 16 bit" : file.codec}
+          {file.sample_rate / 1000} kHz · {file.codec === "pcm16" ? "PCM 16 bit" : "Opus"}
         </span>
       </div>
     </div>
