@@ -1,7 +1,7 @@
 /** `src/Playback` on a real database: what a range costs in queries and in reads of the store. */
 import { assert, it } from "@effect/vitest"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
+import { Clock, Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
 import { StorageBulkheads } from "../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../src/Bulkhead/BulkheadConfig.ts"
 import { Db } from "../../src/Db.ts"
@@ -12,6 +12,7 @@ import { Playback, PlaybackConfig } from "../../src/Playback.ts"
 import { Recording } from "../../src/Recording.ts"
 import { Storage } from "../../src/Storage.ts"
 import * as MemoryStorage from "../../src/Storage/MemoryStorage.ts"
+import * as StillClock from "../support/StillClock.ts"
 import * as Settings from "../support/Settings.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
@@ -21,9 +22,10 @@ const protection = Protection.layer.pipe(
   Layer.provide(Layer.succeed(ProtectionConfig, { keys: 10, level: "standard", masterSecrets: Option.none() }))
 )
 
-it.live("plays a range of a stored chunk with one query of the database and one read of the store", () =>
+it.live("plays ranges of a stored chunk with one query of the database a second, and one read of the store each", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
+    const { advance, clock } = yield* StillClock.make
     let queries: Array<string> = []
     let reads = 0
     const stored = yield* Deferred.make<void>()
@@ -63,7 +65,8 @@ it.live("plays a range of a stored chunk with one query of the database and one 
       Layer.provide([countedDb, countedStorage, protection, StorageBulkheads.layer]),
       Layer.provide([BulkheadConfig.layer, PlaybackConfig.layer, NodeServices.layer]),
       Layer.provide([Layer.succeed(NodeConfig, { dataDir }), Settings.environment({})]),
-      Layer.provide([recordingConfig({ commitInterval: Duration.millis(10) }), Postgres.layer])
+      Layer.provide([recordingConfig({ commitInterval: Duration.millis(10) }), Postgres.layer]),
+      Layer.provide(Layer.succeed(Clock.Clock, clock))
     )
     yield* Effect.gen(function* () {
       const [recording, playback] = [yield* Recording, yield* Playback]
@@ -102,11 +105,15 @@ it.live("plays a range of a stored chunk with one query of the database and one 
         reads = 0
         const rendition = Option.getOrThrow(yield* playback.open("ada", "c", id, "wav", range))
         const { first } = yield* rendition.begin(range)
-        assert.deepStrictEqual([queries, reads], [["FileChunks.open"], 1])
+        assert.deepStrictEqual([queries, reads], [range.start === 0 ? ["FileChunks.open"] : [], 1])
         const heard = Buffer.concat(first)
         const audio = Math.max(0, 44 - range.start)
         assert.isTrue(heard.subarray(audio).equals(ramp(8000).subarray(range.start + audio - 44, range.end - 44)))
       }
+      advance(1_001)
+      queries = []
+      yield* playback.open("ada", "c", id, "wav", { start: 0, end: 1000 })
+      assert.deepStrictEqual(queries, ["FileChunks.open"])
       assert.isTrue(Option.isNone(yield* playback.open("grace", "c", id, "wav", { start: 0, end: 100 })))
     }).pipe(Effect.scoped, Effect.provide(node))
   })

@@ -185,6 +185,7 @@ const make = Effect.gen(function* () {
   const chunkRows = yield* ChunkRows
   const hours = yield* WaveformHours
   const fileChunks = yield* FileChunks
+  live.whenRemoved(({ id, uid }) => fileChunks.forget({ uid, conversation: id }))
   const recorded = (uid: string, id: string) => {
     const conversation = live.get(uid, id)
     return conversation?.isPurged === true ? undefined : conversation

@@ -63,7 +63,7 @@ export function make(bound = maxPages): ChunkPages {
   return {
     readFor: ({ conversation, uid }, id, near) => {
       if (near.to - near.from > blockSamples) return { range: near, found: (_, page) => ({ ...near, page }) }
-      const block = Math.floor(near.from / blockSamples)
+      const block = Math.max(0, Math.floor(near.from / blockSamples))
       const key = `${uid}/${conversation}/${id}/${block}`
       const known = pages.get(key)
       if (known !== undefined && known.from <= near.from && near.to <= known.reach) {

@@ -1,10 +1,11 @@
 /** An audio file's row, and pages of its chunks, by position. */
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Clock, Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlClient, SqlSchema, type Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import * as ChunkPages from "./ChunkPages.ts"
 import { type Page, type PageOfRange, pageSize, type SampleRange } from "./ChunkPages.ts"
 import type { FileState } from "./IndexChange.ts"
+import * as KnownFiles from "./KnownFiles.ts"
 import {
   FileColumns,
   fileColumns,
@@ -28,12 +29,17 @@ export class FileChunks extends Context.Service<
   {
     /** The first `pageSize` chunks (or one more) heard between positions `from` and `to`. */
     page(name: Name, file: FileState, range: SampleRange): Effect.Effect<Page, DbError>
-    /** The row of the file and, in the same query or from an earlier one, a page of samples `near`. None if the user has no such file. */
+    /**
+     * The row of the file and, in the same query or from an earlier one, a page of samples `near`. None if the user has no such
+     * file. The row may be a second old if the page is from an earlier query.
+     */
     open(
       name: Name,
       id: string,
       near: SampleRange | undefined
     ): Effect.Effect<Option.Option<{ readonly file: FileRow; readonly near: PageOfRange | undefined }>, DbError>
+    /** The rows of the conversation that were read before are read again. */
+    readonly forget: (name: Name) => void
   }
 >()("spillway/Recording/Catalog/FileChunks") {
   static readonly layer = Layer.effect(
@@ -62,7 +68,10 @@ const endless = 2 ** 52
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const clock = yield* Clock.Clock
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const pages = ChunkPages.make()
+  const files = KnownFiles.make(now)
   return FileChunks.of({
     page: Effect.fn("FileChunks.page")(function* (name, file, { from, to }) {
       const { conversation, uid } = name
@@ -94,6 +103,14 @@ const make = Effect.gen(function* () {
       const { conversation, uid } = name
       const read = near === undefined ? undefined : pages.readFor(name, id, near)
       const range = read?.range
+      const resultOf = (file: FileRow, rows: ReadonlyArray<typeof PlacedColumns.Type> | null) => ({
+        file,
+        near: read?.found(file, { revision: file.revision, rows: rowsOf(name, rows, -Infinity) })
+      })
+      const known = near === undefined || range !== undefined ? undefined : files.get(name, id)
+      const recent = known === undefined ? undefined : resultOf(known, null)
+      if (recent?.near !== undefined) return Option.some(recent)
+      const readAt = now()
       const row = yield* db
         .read("FileChunks.open", (sql) => {
           const heard = sql`
@@ -115,10 +132,11 @@ const make = Effect.gen(function* () {
           })(undefined)
         })
         .pipe(Effect.catchTag("SchemaError", Effect.die))
-      return Option.map(row, ({ rows, ...file }) => ({
-        file,
-        near: read?.found(file, { revision: file.revision, rows: rowsOf(name, rows, -Infinity) })
-      }))
-    })
+      return Option.map(row, ({ rows, ...file }) => {
+        files.add(name, id, file, readAt)
+        return resultOf(file, rows)
+      })
+    }),
+    forget: files.forget
   })
 })

@@ -20,6 +20,8 @@ export class LiveConversations extends Context.Service<
     readonly isPurged: (chunk: JournalChunk) => boolean
     /** See `LiveConversation.learn`. Releases what it removes, or leaves it in `chunks` until an upload has removed the object. */
     readonly learn: (conversation: LiveConversation, end: number, now: number) => Effect.Effect<void>
+    /** Calls `forget` whenever chunks leave a conversation, in the same instant. */
+    readonly whenRemoved: (forget: (conversation: LiveConversation) => void) => void
   }
 >()("spillway/Recording/Journal/LiveConversations") {
   static readonly layer = Layer.effect(
@@ -38,6 +40,8 @@ const make = Effect.gen(function* () {
 
   /** Purged chunks that may be stored. */
   const purged = new Set<JournalChunk>()
+
+  let removed: (conversation: LiveConversation) => void = () => {}
 
   const get = (uid: string, id: string) => users.get(uid)?.conversations.get(id)
   const ensure = (uid: string, id: string) => {
@@ -79,6 +83,7 @@ const make = Effect.gen(function* () {
         const conversation = get(chunk.uid, chunk.conversation)
         if (conversation !== undefined) {
           conversation.removeChunk(chunk)
+          removed(conversation)
           removeIfUnused(conversation)
         }
         return journal.release(chunk)
@@ -92,9 +97,13 @@ const make = Effect.gen(function* () {
           // At once, so that no upload begins.
           else chunk.state = "released"
         }
+        removed(conversation)
         removeIfUnused(conversation)
         const unstored = found.filter(({ state }) => state === "released")
         return Effect.forEach(unstored, journal.release, { discard: true })
-      }).pipe(Effect.uninterruptible)
+      }).pipe(Effect.uninterruptible),
+    whenRemoved: (forget) => {
+      removed = forget
+    }
   })
 })

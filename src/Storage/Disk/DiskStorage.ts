@@ -10,6 +10,7 @@ import { translate, unusable } from "./Fault.ts"
 import * as Listing from "./Listing.ts"
 import * as FileName from "./FileName.ts"
 import * as KnownHeads from "./KnownHeads.ts"
+import * as OpenFiles from "./OpenFiles.ts"
 import * as Reader from "./Reader.ts"
 import * as Writer from "./Writer.ts"
 import * as Batch from "../Batch.ts"
@@ -73,7 +74,11 @@ const make = Effect.gen(function* () {
   const listed = (key: string) =>
     Effect.catchTag(Effect.asSome(Reader.head(root, at("list", key))), "ObjectNotFound", () => Effect.succeedNone)
 
-  const files = { root, pieceBytes: config.readPiece, known: KnownHeads.make() }
+  const clock = yield* Clock.Clock
+  const openFiles = OpenFiles.make(() => Number(clock.monotonicTimeNanosUnsafe()) / 1e6, Disk.discard)
+  yield* Effect.addFinalizer(() => Effect.sync(openFiles.closeAll))
+  yield* Effect.sync(openFiles.closeOld).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
+  const files = { root, pieceBytes: config.readPiece, known: KnownHeads.make(), openFiles }
   const get: Storage["Service"]["get"] = (key, range) => Reader.get(files, at("get", key), range)
   const head = Effect.fn("DiskStorage.head")((key: string) => Reader.head(root, at("head", key)))
 
@@ -88,7 +93,12 @@ const make = Effect.gen(function* () {
             Effect.catchTag("ObjectNotFound", () => Effect.succeed(false))
           )
     const unlink = Effect.mapError(directories.remove(fileOf(key)), translate(here)).pipe(
-      Effect.tap(() => Effect.sync(() => files.known.forget(key)))
+      Effect.tap(() =>
+        Effect.sync(() => {
+          files.known.forget(key)
+          openFiles.forget(key)
+        })
+      )
     )
     yield* exclusively(key)(Effect.flatMap(isMeant, (meant) => (meant ? unlink : Effect.void)))
   })
@@ -117,7 +127,8 @@ const make = Effect.gen(function* () {
     ),
     setMetadata: Effect.fn("DiskStorage.setMetadata")((key, metadata) =>
       Validation.checkKey(at("setMetadata", key)).pipe(
-        Effect.andThen(exclusively(key)(Writer.setMetadata(place, at("setMetadata", key), metadata)))
+        Effect.andThen(exclusively(key)(Writer.setMetadata(place, at("setMetadata", key), metadata))),
+        Effect.tap(() => Effect.sync(() => openFiles.forget(key)))
       )
     ),
     remove,

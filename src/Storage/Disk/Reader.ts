@@ -9,6 +9,7 @@ import { type DiskCorrupt, type DiskFault, translate } from "./Fault.ts"
 import * as FileName from "./FileName.ts"
 import type { KnownHeads } from "./KnownHeads.ts"
 import * as ObjectFile from "./ObjectFile.ts"
+import type { OpenFile, OpenFiles } from "./OpenFiles.ts"
 import * as Validation from "../Validation.ts"
 import * as StorageMetrics from "../StorageMetrics.ts"
 
@@ -65,24 +66,36 @@ interface Files {
   readonly root: string
   readonly pieceBytes: number
   readonly known: KnownHeads
+  readonly openFiles: OpenFiles
 }
 
 /** A range in one buffer. */
 export function read(
-  { known, root }: Files,
+  { known, openFiles, root }: Files,
   at: Validation.At,
   range: ByteRange
 ): Effect.Effect<Uint8Array, ReadError> {
-  const bytesOf = Effect.fnUntraced(function* (fd: number) {
-    const head = yield* headOf(fd, at.key, known)
+  const opened = Effect.flatMap(openFile(root, at), (fd) =>
+    headOf(fd, at.key, known).pipe(
+      Effect.map((head) => openFiles.add(fd, head)),
+      Effect.onError(() => Effect.sync(() => Disk.discard(fd)))
+    )
+  )
+  const taken = Effect.suspend((): typeof opened => {
+    const file = openFiles.take(at.key)
+    return file === undefined ? opened : Effect.succeed(file)
+  })
+  const bytesOf = Effect.fnUntraced(function* ({ fd, head }: OpenFile) {
     const { end, start } = yield* Validation.clipRange(at, range, head.size)
     const bytes = yield* Disk.readInto(fd, ReadBuffers.take(end - start), start)
     const isDamaged =
       bytes.length !== end - start || (bytes.length === head.size && crc32c(bytes) !== head.crc32c && head.size > 0)
-    return isDamaged ? yield* damaged(at, mismatch) : bytes
+    if (!isDamaged) return bytes
+    openFiles.forget(at.key)
+    return yield* damaged(at, mismatch)
   })
   return Effect.catchTag(
-    Effect.acquireUseRelease(openFile(root, at), bytesOf, Disk.discard),
+    Effect.acquireUseRelease(taken, bytesOf, (file) => Effect.sync(() => openFiles.giveBack(file))),
     ["DiskCorrupt", "DiskFault"],
     fail(at)
   )

@@ -1,6 +1,6 @@
 /** Lists and reads of a conversation follow the layout of all its chunks, stored and live. */
 import { assert, it, layer } from "@effect/vitest"
-import { Deferred, Effect, Layer, Option, Stream } from "effect"
+import { Clock, Deferred, Effect, Layer, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { Timeline } from "../../../src/Audio.ts"
 import { type AudioFileChanged, type RecordedFile, Recording } from "../../../src/Recording.ts"
@@ -21,6 +21,7 @@ import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { StorageUnavailable } from "../../../src/Storage.ts"
 import { epoch, idle, inWorld, liveChunks, node, rate, record, sweep } from "../support/StoringNode.ts"
 import { ramp } from "../support/TestNode.ts"
+import * as StillClock from "../../support/StillClock.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const runs = 4
@@ -35,7 +36,8 @@ const liveConversations = Layer.mock(LiveConversations, {
   ensure: () => assert.fail("nothing is recorded"),
   removeIfUnused: () => {},
   isPurged: () => false,
-  chunks: () => []
+  chunks: () => [],
+  whenRemoved: () => {}
 })
 
 const world = Catalog.layer.pipe(
@@ -318,5 +320,29 @@ it.live("returns one consistent state of a conversation while chunks around a li
       assert.strictEqual(yield* liveChunks, 1)
       assert.deepStrictEqual([found.capturedSeconds, found.files[0]?.samples], [3, 3 * rate])
     }).pipe(Effect.provide(node(yield* temporaryDirectory, { put, view })))
+  }).pipe(inWorld)
+)
+
+it.live("has what was stored a moment ago, although the index was read before", () =>
+  Effect.gen(function* () {
+    const { clock } = yield* StillClock.make
+    yield* Effect.gen(function* () {
+      const recording = yield* Recording
+      yield* record(rate)
+      yield* idle
+      const conversation = Option.getOrThrow(yield* recording.conversation("u", "c", { files: 1 }))
+      const id = conversation.files[0]?.id ?? ""
+      const near = { from: 10, to: 20 }
+      for (let seconds = 1; seconds <= 4; seconds++) {
+        const before = Option.getOrThrow(yield* recording.file("u", "c", id, near))
+        assert.strictEqual(before.samples, seconds * rate)
+        yield* record(rate, seconds * rate)
+        yield* idle
+        assert.strictEqual(yield* liveChunks, 0)
+        const after = Option.getOrThrow(yield* recording.file("u", "c", id, near))
+        assert.strictEqual(after.samples, (seconds + 1) * rate)
+        assert.strictEqual(after.version, before.version)
+      }
+    }).pipe(Effect.provide(node(yield* temporaryDirectory).pipe(Layer.provide(Layer.succeed(Clock.Clock, clock)))))
   }).pipe(inWorld)
 )

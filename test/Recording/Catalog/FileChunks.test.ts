@@ -1,6 +1,6 @@
 /** The chunks of a range are those of the index at the time of the read, whatever was read before. */
 import { assert, it, layer } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Clock, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { Placement } from "../../../src/Audio.ts"
 import * as ChunkPages from "../../../src/Recording/Catalog/ChunkPages.ts"
@@ -8,6 +8,7 @@ import { ChunkIndex } from "../../../src/Recording/Catalog/ChunkIndex.ts"
 import { FileChunks } from "../../../src/Recording/Catalog/FileChunks.ts"
 import { fileColumns, type FileRow } from "../../../src/Recording/Catalog/IndexRows.ts"
 import * as Postgres from "../../support/Postgres.ts"
+import * as StillClock from "../../support/StillClock.ts"
 import { seed } from "../../support/Seed.ts"
 import { arrivals, gapSeconds, random } from "../support/Arrivals.ts"
 
@@ -40,6 +41,7 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the chunks of a r
         const name = { uid: "u", conversation: `c${run}` }
         for (const batch of arrivals(seed + run, 3 + Math.floor(next() * 60))) {
           yield* index.insert(name, batch)
+          chunks.forget(name)
           for (const { id, ...file } of yield* filesOf(name.conversation)) {
             const origin = Placement.positionOf(file.start, file.sampleRate)
             const size = file.endAt - origin
@@ -61,6 +63,65 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the chunks of a r
     })
   )
 })
+
+const recorded = (conversation: string) =>
+  Effect.gen(function* () {
+    const [index, sql] = [yield* ChunkIndex, yield* SqlClient.SqlClient]
+    const insert = (start: number, digit: number) => {
+      const id = `00000000-0000-4000-8000-00000000000${digit}`
+      return index.insert({ uid: "u", conversation }, [
+        {
+          id,
+          start,
+          samples: 8000,
+          sampleRate: 8000,
+          codec: "pcm16",
+          state: "stored",
+          key: id,
+          object: { bytes: 16_000, crc32c: 0 }
+        }
+      ])
+    }
+    yield* insert(10, 1)
+    yield* insert(11, 2)
+    const [file] = yield* filesOf(conversation)
+    return { insert, sql, id: file?.id ?? "", name: { uid: "u", conversation } }
+  })
+
+it.live("has the changes of other nodes a second later, and those of its own at once", () =>
+  Effect.gen(function* () {
+    const { advance, clock } = yield* StillClock.make
+    yield* Effect.gen(function* () {
+      const { id, insert, name, sql } = yield* recorded("other")
+      const chunks = yield* FileChunks
+      const near = { from: 100, to: 200 }
+      const open = (range?: ChunkPages.SampleRange) => chunks.open(name, id, range)
+      const revision = Effect.map(open(near), (found) => Option.getOrThrow(found).file.revision)
+      const first = yield* revision
+      advance(999)
+      yield* insert(10.5, 3)
+      assert.strictEqual(yield* revision, first)
+      advance(2)
+      const changed = yield* revision
+      assert.notStrictEqual(changed, first)
+      // Page and row are read together.
+      yield* open(near)
+      yield* insert(12, 4)
+      const grown = Option.getOrThrow(yield* open({ from: 100, to: 3 * 8000 }))
+      assert.strictEqual(grown.file.endAt, 13 * 8000)
+      yield* insert(11.7, 5)
+      assert.strictEqual(yield* revision, changed)
+      chunks.forget(name)
+      assert.notStrictEqual(yield* revision, changed)
+      yield* open(near)
+      yield* sql`delete from audio_files where conversation_id = 'other'`
+      assert.isTrue(Option.isSome(yield* open(near)))
+      assert.isTrue(Option.isNone(yield* open()))
+      advance(1_001)
+      assert.isTrue(Option.isNone(yield* open(near)))
+    }).pipe(Effect.provide(Layer.fresh(world).pipe(Layer.provide(Layer.succeed(Clock.Clock, clock)))))
+  }).pipe(Effect.scoped)
+)
 
 const file: FileRow = {
   start: 1,
