@@ -2,118 +2,37 @@
  * Two hours of speech in 120 chunks, recorded through the real server and played by it, next to merge-first on the same store
  * and to a plain file server with the finished WAV. No artifact is made. The operating system's page cache is warm for all.
  */
-import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
-import * as http from "node:http"
 import * as path from "node:path"
-import { stream } from "../test/support/Capturer.ts"
-import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
+import { dataDirectory, startServer } from "../test/support/Server.ts"
+import {
+  cpuSeconds,
+  keysIn,
+  listen,
+  median,
+  record,
+  round,
+  rssMB,
+  sampleRate,
+  speech,
+  startPeer,
+  stopPeers,
+  type Target,
+  wavHeader
+} from "./playback/Listening.ts"
 
-interface Target {
-  readonly pid: number
-  readonly url: string
-  readonly headers: Readonly<Record<string, string>>
-}
-
-const sampleRate = 16_000
-const chunks = 120
+const minutes = 120
 const listeners = 16
 /** Consecutive listeners in a round, each on its own connection. */
 const firstBytes = 10
-const wavHeader = 44
 
-const agent = new http.Agent({ keepAlive: true })
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
-const round = (value: number, digits = 2) => Number(value.toFixed(digits))
-const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
-
-const rssMB = (pid: number) =>
-  Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
-
-const cpuSeconds = (pid: number) => {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
+/** The same file by a URL that needs no key. */
+const signedUrl = async ({ headers, pid, url }: Target): Promise<Target> => {
+  const { origin } = new URL(url)
+  const found = await (await fetch(`${url.slice(0, url.lastIndexOf("/"))}/urls`, { headers })).text()
+  const signed = new URL(/"signed_url":"([^"]+)"/.exec(found)?.[1] ?? "", origin)
+  return { pid, url: origin + signed.pathname + signed.search, headers: {} }
 }
-
-interface Heard {
-  /** Milliseconds to the first byte of audio, not of headers. */
-  readonly firstByteMs: number
-  readonly millis: number
-  readonly bytes: number
-}
-
-/** Reads the body, or closes after the first byte of audio. */
-const listen = (target: Target, range?: string, hangUp = false) =>
-  new Promise<Heard>((resolve, reject) => {
-    const began = performance.now()
-    const headers = { ...target.headers, ...(range === undefined ? {} : { range }) }
-    const request = http.get(target.url, { headers, agent: hangUp ? false : agent }, (response) => {
-      if (response.statusCode !== (range === undefined ? 200 : 206)) reject(new Error(`status ${response.statusCode}`))
-      let bytes = 0
-      let firstByteMs = Number.NaN
-      response.on("data", (data: Buffer) => {
-        bytes += data.length
-        if (Number.isNaN(firstByteMs) && bytes > wavHeader) {
-          firstByteMs = performance.now() - began
-          if (hangUp) {
-            request.destroy()
-            resolve({ firstByteMs, millis: firstByteMs, bytes })
-          }
-        }
-      })
-      response.on("end", () => resolve({ firstByteMs, millis: performance.now() - began, bytes }))
-      response.on("error", (error) => (hangUp ? undefined : reject(error)))
-    })
-    request.on("error", (error) => (hangUp ? undefined : reject(error)))
-  })
-
-const peers = new Set<ChildProcess>()
-
-const startPeer = async (script: string, ...args: ReadonlyArray<string>): Promise<Target> => {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, "playback", script), ...args], {
-    stdio: ["ignore", "pipe", "inherit"]
-  })
-  peers.add(child)
-  const port = await new Promise<number>((resolve, reject) => {
-    child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
-    child.once("exit", (code) => reject(new Error(`${script} ended with ${code}`)))
-  })
-  return { pid: child.pid ?? 0, url: `http://127.0.0.1:${port}/`, headers: {} }
-}
-
-/** Sentences of noise and silence; the content makes no difference to the servers. */
-const speech = () => {
-  const pcm = Buffer.alloc(chunks * 60 * sampleRate * 2)
-  let seed = 1
-  for (let at = 0; at < pcm.length; at += 2) {
-    seed = (Math.imul(seed, 1_103_515_245) + 12_345) | 0
-    pcm.writeInt16LE((at >> 16) % 3 === 0 ? 0 : seed >> 20, at)
-  }
-  return pcm
-}
-
-/** Records two hours through the capture socket, and waits until all of it is stored. */
-const record = async (server: Server, pcm: Buffer) => {
-  const recorded = { conversation: "bench", start: 1_700_000_000.125, sampleRate, pcm }
-  await stream(recorded, { server: () => server, frameSeconds: 1, speed: 1e9 })
-  for (;;) {
-    const metrics = await (await fetch(`${server.url}/metrics`)).text()
-    if (Number(/^spillway_upload_chunks_total (\S+)/m.exec(metrics)?.[1] ?? 0) >= chunks) break
-    await pause(100)
-  }
-  const headers = { authorization: `Bearer ${server.key}` }
-  const conversation = await (await fetch(`${server.url}/v1/conversations/bench`, { headers })).text()
-  const id = /"audio_files":\[\{"id":"([^"]+)"/.exec(conversation)?.[1]
-  return { pid: server.pid, url: `${server.url}/v1/sync/audio/bench/${id}`, headers }
-}
-
-const keysIn = (objects: string) =>
-  fs
-    .readdirSync(path.join(objects, "chunks"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith("="))
-    .map((name) => `chunks/${name.slice(0, -1)}`)
-    .toSorted()
 
 /** The highest RSS of the server while `count` listeners read everything, over what it was before, for each of them. */
 const rssPerListener = async (target: Target, count: number) => {
@@ -174,8 +93,8 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", FRAMES_PER_SECOND: "100000" })
   try {
-    const pcm = speech()
-    const recorded = await record(server, pcm)
+    const pcm = speech(minutes)
+    const recorded = await record(server, "bench", pcm)
     // A new process, without memory of the recording.
     await server.stop()
     const player = await startServer(dataDir, { SPILLWAY_LOG_LEVEL: "Warn", SPILLWAY_ADMIN_KEY: server.key })
@@ -190,8 +109,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     }
   } finally {
     await server.kill()
-    for (const peer of peers) peer.kill("SIGKILL")
-    agent.destroy()
+    stopPeers()
     fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
   }
 }
@@ -211,10 +129,12 @@ const compare = async (
   const plain = await startPeer("FilePeer.ts", file)
   const merge = await startPeer("MergePeer.ts", dataDir, list, String(sampleRate))
 
-  const results = { ours: empty(), plain: empty(), merge: empty() }
+  const signed = await signedUrl(ours)
+  const results = { ours: empty(), signed: empty(), plain: empty(), merge: empty() }
   for (let index = 0; index < rounds; index++) {
     const seed = index * 7919 + 1
     await measure(results.ours, ours, wav.length, count, seed, true)
+    await measure(results.signed, signed, wav.length, count, seed, true)
     await measure(results.plain, plain, wav.length, count, seed, true)
     await measure(results.merge, merge, wav.length, count, seed, false)
   }
@@ -225,6 +145,7 @@ const compare = async (
   console.log("                first byte       whole         CPU  64 KiB seek       seeks")
   console.log("                        ms        MB/s     seconds           ms  per second")
   console.log(row("spillway", results.ours))
+  console.log(row("signed URL", results.signed))
   console.log(row("plain file", results.plain))
   console.log(row("merge first", results.merge))
   console.log(
@@ -242,6 +163,8 @@ const compare = async (
       // Bytes per second of a long read, and seeks per second, as parts of the plain file server's.
       vsFile: round(of(results.ours.rate) / of(results.plain.rate)),
       smallVsNode: round(of(results.ours.seekRate) / of(results.plain.seekRate)),
+      signedFirstByteMs: round(of(results.signed.first)),
+      signedSmallVsNode: round(of(results.signed.seekRate) / of(results.plain.seekRate)),
       bestFirstByteMs: round(Math.min(...results.ours.first)),
       coldFirstByteMs: round(coldFirstByteMs),
       mergeFirstByteMs: round(of(results.merge.first), 0),
