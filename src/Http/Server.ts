@@ -1,7 +1,7 @@
 /** The HTTP server of the process, and how it serves routes. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { ByteSize, Duration, Effect, Layer, Predicate, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
+import { HttpIncomingMessage, HttpMiddleware, HttpRouter, HttpServer } from "effect/http"
 import * as Startup from "../Startup.ts"
 import * as Cors from "./Cors.ts"
 import { HttpConfig } from "./HttpConfig.ts"
@@ -116,8 +116,12 @@ export function serve<A, E, R>(routes: Layer.Layer<A, E, R>) {
   ).pipe(Layer.provide(bounds))
 }
 
-const bounds = Layer.merge(
+/** Paths that end in a secret. A span of the request would name it. */
+const secretPaths = ["/v1/audio/"]
+
+const bounds = Layer.mergeAll(
   Layer.succeed(HttpRouter.RouterConfig, routerConfig),
+  Layer.succeed(HttpMiddleware.TracerDisabledWhen, ({ url }) => secretPaths.some((path) => url.startsWith(path))),
   Layer.effect(
     HttpIncomingMessage.MaxBodySize,
     Effect.map(HttpConfig, (config) => ByteSize.bytes(config.maxBody))

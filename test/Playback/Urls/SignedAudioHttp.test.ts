@@ -1,6 +1,6 @@
 /** Audio by signed URLs. */
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Layer, Logger, References, Stream } from "effect"
+import { DateTime, Effect, Layer, Logger, References, Stream, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
 import { wavOf } from "../support/ServedAudio.ts"
@@ -19,13 +19,27 @@ const pathsOf = (conversation: string) =>
     whole: signedPath(whole?.signed_url)
   }))
 
+const replacer = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value)
+
 const logged: Array<string> = []
 const logger = Logger.make(({ cause, fiber, message }) => {
   logged.push(JSON.stringify([message, String(cause), fiber.getRef(References.CurrentLogAnnotations)]))
 })
 
+const spans: Array<Tracer.NativeSpan> = []
+const tracer = Tracer.make({
+  span: (options) => {
+    const span = new Tracer.NativeSpan(options)
+    spans.push(span)
+    return span
+  }
+})
+
 layer(
-  servedPlayback(recording, { SPILLWAY_AUDIO_RESPONSES_PER_USER: "2" }).pipe(Layer.provide(Logger.layer([logger])))
+  servedPlayback(recording, { SPILLWAY_AUDIO_RESPONSES_PER_USER: "2" }).pipe(
+    Layer.provide(Layer.succeed(Tracer.Tracer, tracer)),
+    Layer.provide(Logger.layer([logger]))
+  )
 )("a signed URL", (it) => {
   it.effect("plays with the headers of the file route", () =>
     Effect.gen(function* () {
@@ -101,7 +115,7 @@ layer(
     })
   )
 
-  it.effect("appears in no log and no response, whatever fails", () =>
+  it.effect("appears in no log, span or response, whatever fails", () =>
     Effect.gen(function* () {
       recording.put("failing", [{ start: t0 }])
       const { file, whole } = yield* pathsOf("failing")
@@ -127,9 +141,13 @@ layer(
         recording.databaseDown = false
       }
       assert.isAbove(logged.length, 4)
+      assert.isTrue(spans.some(({ name }) => name === "AudioUrls.list"))
+      const traced = spans
+        .filter(({ kind }) => kind !== "client")
+        .map(({ attributes, events, name }) => JSON.stringify([name, [...attributes], events], replacer))
       for (const path of [file, whole]) {
         const [payload = "", signature = ""] = path.slice("/v1/audio/".length).split(".")
-        for (const text of [...logged, ...answers]) {
+        for (const text of [...logged, ...answers, ...traced]) {
           assert.notInclude(text, payload)
           assert.notInclude(text, signature)
         }
