@@ -84,7 +84,7 @@ const group = HttpApiBuilder.group(
           const near = method === "GET" ? RangeRequest.expectedRange(headers["range"]) : undefined
           const isFollowed = followed === "1"
           if (from !== undefined && !isFollowed) return yield* Problem.badRequest("`from` requires `follow=1`.")
-          const openFollowed = (format: Rendition["format"]) =>
+          const openFollowed = (format: Exclude<Rendition["format"], "zip">) =>
             format === "ogg"
               ? Problem.badRequest("`follow=1` sends `wav` or `pcm`, not `ogg`.")
               : follow.open({ uid, conversation, id: file }, format, from ?? 0)

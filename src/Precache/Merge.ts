@@ -18,6 +18,7 @@ import { type Saturated, StorageBulkheads } from "../Bulkhead.ts"
 import type { DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
 import { type AudioMissing, type AudioUnreadable, type NotPlayable, Playback, type Rendition } from "../Playback.ts"
+import type { CodecFailed } from "../Opus.ts"
 import type { AudioFileChanged } from "../Recording.ts"
 import { type ObjectHead, Storage, type StorageError, StorageUnavailable } from "../Storage.ts"
 import { ArtifactRows, type ClaimedArtifact, type LeaseEnded } from "./ArtifactRows.ts"
@@ -40,6 +41,7 @@ export type Failure =
   | AudioFileChanged
   | AudioMissing
   | AudioUnreadable
+  | CodecFailed
   | NotPlayable
   | EmptyAudio
   | LeaseEnded

@@ -31,6 +31,11 @@ export interface Window {
   readonly to?: number | undefined
 }
 
+interface Name {
+  readonly uid: string
+  readonly conversation: string
+}
+
 export type Format = "wav" | "zip"
 
 /** Audio files in one export: every one needs a place in memory and, in an archive, a name. */
@@ -44,11 +49,7 @@ export class Export extends Context.Service<
   Export,
   {
     /** What is durable now. None if the user has no such conversation. */
-    open(
-      name: { readonly uid: string; readonly conversation: string },
-      window: Window,
-      format: Format
-    ): Effect.Effect<Option.Option<ExportRendition>, Failure>
+    open(name: Name, window: Window, format: Format): Effect.Effect<Option.Option<ExportRendition>, Failure>
   }
 >()("spillway/Playback/Export/Export") {
   static readonly layer = Layer.effect(
@@ -123,7 +124,8 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const archive = (conversation: string, window: Window, first: Part, parts: ReadonlyArray<Part>): ExportRendition => {
+  const archive = (name: Name, window: Window, first: Part, parts: ReadonlyArray<Part>): ExportRendition => {
+    const { conversation, uid } = name
     const digits = Math.max(4, String(parts.length).length)
     const names = parts.map(
       (part, index) => `${String(index + 1).padStart(digits, "0")}-${RenditionResponse.stampOf(startOf(part))}.wav`
@@ -133,7 +135,7 @@ const make = Effect.gen(function* () {
       const file = Concatenation.concatenate(part.file.id, [part]) ?? part.file
       const size = Wav.size(file, "wav")
       const content = Stream.unwrap(
-        Effect.map(playback.render(conversation, file, "wav"), (rendition) =>
+        Effect.map(playback.render(uid, conversation, file, "wav"), (rendition) =>
           PieceStream.streamOf(rendition, { start: 0, end: size })
         )
       )
@@ -157,15 +159,15 @@ const make = Effect.gen(function* () {
 
   return Export.of({
     open: Effect.fn("Export.open")(function* (name, window, format) {
-      const { conversation } = name
+      const { conversation, uid } = name
       const parts = yield* select(name, window, format)
       if (parts === undefined) return Option.none()
       const [first] = parts
       if (first === undefined) return yield* new NothingToExport({ conversation })
-      if (format === "zip") return Option.some(archive(conversation, window, first, parts))
+      if (format === "zip") return Option.some(archive(name, window, first, parts))
       const whole = Concatenation.concatenate("export", parts)
       if (whole === undefined) return yield* new SeveralSampleRates({ conversation })
-      return Option.some(yield* playback.render(conversation, whole, format))
+      return Option.some(yield* playback.render(uid, conversation, whole, format))
     })
   })
 })

@@ -60,7 +60,7 @@ export const world = ({ env = {}, isComposer = true, level = "standard" }: World
         Layer.provideMerge(Playback.layer),
         Layer.provideMerge(Deletion.layer),
         Layer.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))),
-        Layer.provide([PlaybackConfig.layer, PrecacheConfig.layer]),
+        Layer.provide([PlaybackConfig.layer, PrecacheConfig.layer, BulkheadConfig.layer]),
         Layer.provideMerge(node(directory, { level })),
         Layer.provideMerge(storage),
         Layer.provideMerge(
