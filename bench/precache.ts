@@ -57,17 +57,17 @@ const mergeAll = async (
   const before = await merges(server, outcome)
   const began = performance.now()
   await Promise.all(conversations.map((conversation) => request(server, conversation)))
-  let isDone = false
+  const state = { isDone: false }
   const ended = async () => {
     while ((await merges(server, outcome)) < before + conversations.length) {
       if (performance.now() - began > timeoutMillis) throw new Error("the audio files were not merged in time")
       await pause(20)
     }
-    isDone = true
+    state.isDone = true
     return (performance.now() - began) / 1000
   }
   const waiting = ended()
-  while (!isDone) await Promise.race([meanwhile(), waiting])
+  while (!state.isDone) await Promise.race([meanwhile(), waiting])
   return waiting
 }
 
