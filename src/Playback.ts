@@ -10,7 +10,7 @@ import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as OggRendition from "./Playback/OggRendition.ts"
 import * as PacketRendition from "./Playback/PacketRendition.ts"
 import * as Rendition from "./Playback/Rendition.ts"
-import { type Waveforms, waveforms } from "./Playback/Waveform.ts"
+import { type Waveforms, waveforms } from "./Playback/Waveform/Waveform.ts"
 import {
   type AudioFileChanged,
   type Chunk,

@@ -5,7 +5,7 @@ import * as ConversationsHttp from "./ConversationsHttp.ts"
 import * as ExportHttp from "./Export/ExportHttp.ts"
 import * as SignedAudioHttp from "./Urls/SignedAudioHttp.ts"
 import * as UrlsHttp from "./Urls/UrlsHttp.ts"
-import * as WaveformHttp from "./WaveformHttp.ts"
+import * as WaveformHttp from "./Waveform/WaveformHttp.ts"
 
 export const layer = Layer.mergeAll(
   AudioHttp.layer,

@@ -143,14 +143,12 @@ export const readAhead = Effect.fnUntraced(function* (
 })
 
 /** The rest would not match the bytes that were sent. */
-export const logChange = (error: AudioFileChanged | DbError) =>
-  error._tag === "AudioFileChanged"
-    ? Effect.annotateLogs(Effect.logWarning("an audio file changed while it was sent, the response is cut"), {
-        uid: error.uid,
-        conversation: error.conversation,
-        file: error.file
-      })
-    : Effect.void
+export function logChange(error: AudioFileChanged | DbError): Effect.Effect<void> {
+  if (error._tag !== "AudioFileChanged") return Effect.void
+  const { conversation, file, uid } = error
+  const line = Effect.logWarning("an audio file changed while it was sent, the response is cut")
+  return Effect.annotateLogs(line, { uid, conversation, file })
+}
 
 const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) : Option.none())
 

@@ -1,10 +1,10 @@
 /** The contract of `/v1/conversations/{id}/waveform`. */
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
-import { Problem, strict } from "../Http.ts"
-import { Authorization } from "../Auth.ts"
-import { Id } from "../Id.ts"
-import { FilesCursor } from "./ConversationsApi.ts"
+import { Problem, strict } from "../../Http.ts"
+import { Authorization } from "../../Auth.ts"
+import { Id } from "../../Id.ts"
+import { FilesCursor } from "../ConversationsApi.ts"
 
 const Level = Schema.Array(Schema.NullOr(Schema.Int))
 

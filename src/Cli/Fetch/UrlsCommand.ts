@@ -2,11 +2,11 @@
 import { Console, Effect, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { HttpClientRequest } from "effect/http"
-import * as Client from "./Client.ts"
-import * as Flags from "./Flags.ts"
-import * as Format from "./Format.ts"
-import { table } from "./Table.ts"
-import * as Target from "./Target.ts"
+import * as Client from "../Client.ts"
+import * as Flags from "../Flags.ts"
+import * as Format from "../Format.ts"
+import { table } from "../Table.ts"
+import * as Target from "../Target.ts"
 
 const access = {
   status: Schema.String,

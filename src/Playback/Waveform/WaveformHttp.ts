@@ -1,10 +1,10 @@
 /** `/v1/conversations/{id}/waveform`. */
 import { Effect, Layer, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { Problem, ProblemRules } from "../Http.ts"
-import { Principal } from "../Auth.ts"
-import { Playback } from "../Playback.ts"
-import * as ConversationsHttp from "./ConversationsHttp.ts"
+import { Problem, ProblemRules } from "../../Http.ts"
+import { Principal } from "../../Auth.ts"
+import { Playback } from "../../Playback.ts"
+import * as ConversationsHttp from "../ConversationsHttp.ts"
 import type { Waveform } from "./Waveform.ts"
 import { type FileWaveform, WaveformApi } from "./WaveformApi.ts"
 

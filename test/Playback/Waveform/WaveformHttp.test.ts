@@ -1,9 +1,9 @@
 /** Waveforms over HTTP. */
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Chunk } from "../../src/Recording.ts"
-import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
-import { get, servedPlayback } from "./support/ServedPlayback.ts"
+import type { Chunk } from "../../../src/Recording.ts"
+import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
+import { get, servedPlayback } from "../support/ServedPlayback.ts"
 
 /** The loudness is the last digit of the chunk's id times 1000. */
 const loud = ({ id, samples }: Chunk) => {

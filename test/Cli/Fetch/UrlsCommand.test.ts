@@ -1,8 +1,8 @@
 /** `spillway urls` as a process, against a real server. */
 import { assert, it } from "@effect/vitest"
-import { stream } from "../support/Capturer.ts"
-import { fileServer } from "../support/TestServer.ts"
-import { run } from "./support/Command.ts"
+import { stream } from "../../support/Capturer.ts"
+import { fileServer } from "../../support/TestServer.ts"
+import { run } from "../support/Command.ts"
 
 const server = fileServer({ SPILLWAY_COMMIT_INTERVAL: "50 millis" })
 

@@ -1,7 +1,7 @@
 /** Waveforms of audio files: the lowest and the highest sample at each point, from the peaks of the chunks. */
 import { Effect, Stream } from "effect"
-import { Peaks } from "../Audio.ts"
-import type { AudioFileHead, WaveformSpan, WaveformData } from "../Recording.ts"
+import { Peaks } from "../../Audio.ts"
+import type { AudioFileHead, WaveformSpan, WaveformData } from "../../Recording.ts"
 
 export interface Waveform {
   readonly file: AudioFileHead
