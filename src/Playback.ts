@@ -20,8 +20,10 @@ import {
   Recording
 } from "./Recording.ts"
 
+export { type Artifact, Artifacts } from "./Playback/Urls/Artifacts.ts"
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
+export { etagOf } from "./Playback/Rendition.ts"
 export type { Pieces, Rendition, RenditionFailure } from "./Playback/Rendition.ts"
 
 /** The audio file contains Opus that this node does not decode. */

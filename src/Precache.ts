@@ -1,19 +1,22 @@
 /** Merges audio files into objects that clients download from the store by signed URL. */
-import { Context, Duration, Effect, FiberSet, Layer, Metric, Queue, Semaphore } from "effect"
+import { Context, Duration, Effect, FiberSet, Layer, Metric, Option, Queue, Semaphore } from "effect"
 import { inBackground } from "./Bulkhead.ts"
 import * as Claims from "./Claims.ts"
 import type { DbError } from "./Db.ts"
 import * as DurationHistogram from "./DurationHistogram.ts"
-import { ArtifactRows, type ClaimedArtifact, type Reason } from "./Precache/ArtifactRows.ts"
+import { ArtifactRows, type ClaimedArtifact, maxFiles, type Reason } from "./Precache/ArtifactRows.ts"
+import * as ArtifactUrls from "./Precache/ArtifactUrls.ts"
 import { ConversationEnds } from "./Precache/ConversationEnds.ts"
 import * as Merge from "./Precache/Merge.ts"
 import { PrecacheConfig } from "./Precache/PrecacheConfig.ts"
+import { etagOf } from "./Playback.ts"
+import { type RecordedFile, Recording } from "./Recording.ts"
 
 export class Precache extends Context.Service<
   Precache,
   {
-    /** Merges the latest 1,000 audio files of a conversation that are not merged yet. */
-    request(uid: string, conversation: string): Effect.Effect<void, DbError>
+    /** Merges the latest 1,000 audio files of a conversation that are not merged yet. Returns how many it has; none without it. */
+    request(uid: string, conversation: string): Effect.Effect<Option.Option<number>, DbError>
     /** Claims due artifacts and starts to make them; returns how many. Waits while this node makes as many as its bound. */
     readonly sweep: Effect.Effect<number, DbError>
     readonly idle: Effect.Effect<void>
@@ -30,13 +33,14 @@ export class Precache extends Context.Service<
     Effect.suspend(() => make)
   )
   static readonly layer = this.layerNoDeps.pipe(
+    Layer.merge(ArtifactUrls.layer),
     Layer.provide(ConversationEnds.layer),
     Layer.provide(ArtifactRows.layer)
   )
 }
 
 const requests = Metric.counter("spillway_precache_requests_total", {
-  description: "Audio files whose merging was requested, by outcome: started, or joined to an earlier request",
+  description: "Audio files whose merging was requested, by outcome: hit (merged), joined (being merged), miss",
   incremental: true
 })
 const merges = Metric.counter("spillway_precache_merges_total", {
@@ -59,6 +63,7 @@ const reasonOf = (failure: { readonly _tag: string }): Reason =>
 
 const make = Effect.gen(function* () {
   const rows = yield* ArtifactRows
+  const recording = yield* Recording
   const config = yield* PrecacheConfig
   const merge = yield* Merge.make
   const slots = yield* Semaphore.make(config.permits)
@@ -138,9 +143,21 @@ const make = Effect.gen(function* () {
 
   return Precache.of({
     request: Effect.fn("Precache.request")(function* (uid, conversation) {
-      const started = yield* rows.request({ uid, conversation }, true)
-      yield* Metric.update(Metric.withAttributes(requests, { outcome: "started" }), started)
+      const found = yield* recording.files(uid, conversation, { files: maxFiles })
+      if (Option.isNone(found)) return Option.none()
+      const { files } = found.value
+      const known = new Map((yield* rows.list(uid, conversation)).map((artifact) => [artifact.file, artifact]))
+      const stateOf = (file: RecordedFile) => {
+        const artifact = known.get(file.id)
+        if (artifact?.fingerprint === etagOf(file, "wav")) return "hit"
+        return artifact?.isWanted === true ? "joined" : "miss"
+      }
+      const outcomes = files.map(stateOf)
+      const merged = files.filter((_, n) => outcomes[n] !== "hit").map(({ id }) => id)
+      const started = merged.length === 0 ? 0 : yield* rows.request({ uid, conversation, files: merged })
+      for (const outcome of outcomes) yield* Metric.update(Metric.withAttributes(requests, { outcome }), 1)
       if (started > 0) yield* Queue.offer(requested, undefined)
+      return Option.some(files.length)
     }),
     sweep,
     idle: FiberSet.awaitEmpty(running),

@@ -1,6 +1,6 @@
 /** The rows of artifacts: which are to be made, which exist, and why the last attempt failed. */
 import { Context, Duration, Effect, Layer, Schema, SchemaGetter } from "effect"
-import type { SqlClient } from "effect/sql"
+import type { SqlClient, Statement } from "effect/sql"
 import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
@@ -26,9 +26,25 @@ const maxCounted = 10_000
 export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
 export type Reason = typeof Reason.Type
 
-export interface ArtifactName {
+export interface Target {
   readonly uid: string
   readonly conversation: string
+}
+
+const Row = Schema.Struct({
+  file: Schema.String,
+  /** Of an artifact that exists for as long as a URL lives; none if there is none. */
+  fingerprint: Schema.NullOr(Schema.String),
+  key: Schema.NullOr(Schema.String),
+  /** It is to be made, for the first time or again. */
+  isWanted: Schema.Boolean,
+  /** Why the last attempt failed. */
+  reason: Schema.NullOr(Reason)
+})
+export type ArtifactRow = typeof Row.Type
+const decodeArtifacts = Schema.decodeUnknownEffect(Schema.Array(Row))
+
+export interface ArtifactName extends Target {
   /** The id of an audio file. */
   readonly file: string
 }
@@ -106,11 +122,12 @@ export class LeaseEnded extends Schema.TaggedError<LeaseEnded>()("LeaseEnded", {
 export class ArtifactRows extends Context.Service<
   ArtifactRows,
   {
-    /** Wants the latest audio files of a conversation, or those that end after a Unix second. Returns how many it newly wants. */
-    request(
-      target: { readonly uid: string; readonly conversation: string; readonly from?: number },
-      requested: boolean
-    ): Effect.Effect<number, DbError>
+    /** Artifacts of the latest `maxFiles` audio files, made or not. */
+    list(uid: string, conversation: string): Effect.Effect<ReadonlyArray<ArtifactRow>, DbError>
+    /** Wants these audio files merged. Returns how many it newly wants. */
+    request(target: Target & { readonly files: ReadonlyArray<string> }): Effect.Effect<number, DbError>
+    /** Wants the latest audio files that end after a Unix second merged, if that reads no audio. */
+    suggest(target: Target & { readonly from: number }): Effect.Effect<number, DbError>
     claim(limit: number): Effect.Effect<ReadonlyArray<ClaimedArtifact>, DbError>
     extend(claimed: ClaimedArtifact): Effect.Effect<void, DbError | LeaseEnded>
     /** The artifact that exists is what is wanted. */
@@ -145,6 +162,31 @@ const make = Effect.gen(function* () {
   const isOwned = (sql: SqlClient.SqlClient, { id, token }: ClaimedArtifact) =>
     sql`id = ${id}::bigint AND token = ${token}::uuid`
 
+  const want = Effect.fnUntraced(function* (
+    { conversation, uid }: Target,
+    requested: boolean,
+    isWanted: (sql: SqlClient.SqlClient) => Statement.Fragment
+  ) {
+    const rows = yield* db.writeIdempotent(
+      "ArtifactRows.want",
+      (sql) => sql`
+        INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
+        SELECT uid, conversation_id, id::text, 'wav', ${requested},
+               now() + (row_number() OVER (ORDER BY start_at) - 1) * ${secondsOf(stagger)}::interval
+        FROM (
+          SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted(sql)}
+          ORDER BY start_at DESC, first_id DESC LIMIT ${maxFiles}
+        ) AS f
+        ORDER BY start_at
+        ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
+        SET due_at = coalesce(a.due_at, excluded.due_at), requested = a.requested OR excluded.requested,
+            attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL
+        WHERE a.due_at IS NULL OR (excluded.requested AND NOT a.requested)
+        RETURNING 1`
+    )
+    return rows.length
+  })
+
   const publish: ArtifactRows["Service"]["publish"] = (claimed, { bytes, expiresIn, fingerprint, key }) =>
     db.transactionIdempotent("ArtifactRows.publish", (sql) =>
       Effect.gen(function* () {
@@ -163,26 +205,19 @@ const make = Effect.gen(function* () {
     )
 
   return ArtifactRows.of({
-    request: Effect.fn("ArtifactRows.request")(function* ({ conversation, from, uid }, requested) {
-      const rows = yield* db.writeIdempotent("ArtifactRows.request", (sql) => {
-        const isWanted = from === undefined ? sql`true` : sql`ends > ${String(from)}::float8`
-        return sql`
-          INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
-          SELECT uid, conversation_id, id::text, 'wav', ${requested},
-                 now() + (row_number() OVER (ORDER BY start_at) - 1) * ${secondsOf(stagger)}::interval
-          FROM (
-            SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted}
-            ORDER BY start_at DESC, first_id DESC LIMIT ${maxFiles}
-          ) AS f
-          ORDER BY start_at
-          ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
-          SET due_at = coalesce(a.due_at, excluded.due_at), requested = a.requested OR excluded.requested,
-              attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL
-          WHERE a.due_at IS NULL OR (excluded.requested AND NOT a.requested)
-          RETURNING 1`
-      })
-      return rows.length
-    }),
+    list: (uid, conversation) =>
+      db.read("ArtifactRows.list", (sql) =>
+        sql`
+          SELECT a.file, a.key, a.due_at IS NOT NULL AS "isWanted", a.reason,
+                 CASE WHEN a.expires_at > now() + ${secondsOf(urlLifetime)}::interval THEN a.fingerprint END AS fingerprint
+          FROM artifacts a WHERE a.uid = ${uid} AND a.conversation_id = ${conversation}
+          ORDER BY a.id DESC LIMIT ${maxFiles}`.pipe(
+          Effect.flatMap(decodeArtifacts),
+          Effect.catchTag("SchemaError", Effect.die)
+        )
+      ),
+    request: ({ files, ...target }) => want(target, true, (sql) => sql`id = ANY(${files}::uuid[])`),
+    suggest: ({ from, ...target }) => want(target, false, (sql) => sql`ends > ${String(from)}::float8`),
     claim: (limit) =>
       Effect.map(claims.claim(limit), ({ rows, token }) => rows.map(({ columns, id }) => ({ id, token, ...columns }))),
     extend: Effect.fnUntraced(function* ({ id, token }) {

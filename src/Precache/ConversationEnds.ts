@@ -53,7 +53,7 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         const ended = yield* sql`
           DELETE FROM conversation_ends WHERE id = ${id}::bigint AND token = ${token}::uuid AND is_quiet RETURNING 1`
-        if (ended.length > 0 && isWanted) yield* rows.request({ uid, conversation, from }, false)
+        if (ended.length > 0 && isWanted) yield* rows.suggest({ uid, conversation, from })
       })
     )
 

@@ -1,23 +1,18 @@
 /** Makes one artifact: composed inside the store where it can be, else streamed through this process. */
-import {
-  Array as Arr,
-  Cause,
-  Clock,
-  DateTime,
-  Duration,
-  Effect,
-  Exit,
-  Option,
-  Schema,
-  type Scope,
-  Stream
-} from "effect"
+import { Clock, DateTime, Duration, Effect, Exit, Option, Schema, type Scope, Stream } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Wav } from "../Audio.ts"
 import { type Saturated, StorageBulkheads } from "../Bulkhead.ts"
 import type { DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
-import { type AudioMissing, type AudioUnreadable, type NotPlayable, Playback, type Rendition } from "../Playback.ts"
+import {
+  type AudioMissing,
+  type AudioUnreadable,
+  etagOf,
+  type NotPlayable,
+  Playback,
+  type Rendition
+} from "../Playback.ts"
 import type { CodecFailed } from "../Opus.ts"
 import type { AudioFileChanged } from "../Recording.ts"
 import { type ObjectHead, Storage, type StorageError, StorageUnavailable } from "../Storage.ts"
@@ -25,6 +20,9 @@ import { ArtifactRows, type ClaimedArtifact, type LeaseEnded } from "./ArtifactR
 import * as Composition from "./Composition.ts"
 import * as Plan from "./Plan.ts"
 import { PrecacheConfig } from "./PrecacheConfig.ts"
+
+/** Chunks that are read at once; the others are read when the first of these have been written. */
+const window = 8
 
 /** Until the audio of a conversation that is being recorded has been stored. */
 const recheckAfter = Duration.seconds(30)
@@ -98,20 +96,15 @@ export const make = Effect.gen(function* () {
   ) {
     const size = Wav.size(file, "wav")
     let failed: ReadFailure | undefined
-    const bytes = Stream.unwrap(
-      Effect.map(begin({ start: 0, end: size }), ({ first, next }) =>
-        Stream.concat(
-          Stream.fromIterable(first),
-          Stream.fromPull(
-            Effect.succeed(
-              Effect.flatMap(next, (pieces) =>
-                pieces !== undefined && Arr.isReadonlyArrayNonEmpty(pieces) ? Effect.succeed(pieces) : Cause.done()
-              )
-            )
-          )
-        )
-      )
-    ).pipe(
+    const read = Effect.fnUntraced(function* (range: Wav.Range) {
+      const { first, next } = yield* begin(range)
+      const pieces = [...first]
+      for (let more = yield* next; more !== undefined; more = yield* next) pieces.push(...more)
+      return pieces
+    }, Effect.scoped)
+    const bytes = Plan.slices(file).pipe(
+      Stream.mapEffect(read, { concurrency: window }),
+      Stream.flattenIterable,
       Stream.mapError((cause) => {
         failed = cause
         return new StorageUnavailable({ operation: "read", bucket: storage.bucket, key: target.key, cause })
@@ -132,10 +125,11 @@ export const make = Effect.gen(function* () {
     const hex = SecureRandom.uuidV4Unsafe().slice(0, 8)
     const key = `merged/${uid}/${conversation}/${file}-${hex}.wav`
     const expires = DateTime.addDuration(yield* DateTime.now, config.timeToLive)
+    const fingerprint = etagOf(rendition.file, "wav")
     const target = {
       key,
       contentType: "audio/wav",
-      metadata: { expires_at: DateTime.formatIso(expires), fingerprint: rendition.etag }
+      metadata: { expires_at: DateTime.formatIso(expires), fingerprint }
     }
     const temporaries: Array<string> = []
     const discard = (keys: ReadonlyArray<string>) =>
@@ -154,7 +148,7 @@ export const make = Effect.gen(function* () {
     const expiresIn = Duration.subtract(config.timeToLive, Duration.millis(now() - begun))
     // A failure of the database leaves it unknown whether the row has the key, so only the tombstone deletes the object.
     yield* rows
-      .publish(claimed, { key, fingerprint: rendition.etag, bytes: head.size, expiresIn })
+      .publish(claimed, { key, fingerprint, bytes: head.size, expiresIn })
       .pipe(Effect.tapErrorTag("LeaseEnded", () => discard([key])))
     return { outcome: way, bytes: head.size } satisfies Merged
   })
@@ -164,7 +158,7 @@ export const make = Effect.gen(function* () {
     const found = yield* playback.open(claimed.uid, claimed.conversation, claimed.file, "wav")
     if (Option.isNone(found)) return yield* Effect.as(rows.forget(claimed), none("gone"))
     const rendition = found.value
-    if (rendition.etag === claimed.fingerprint) return yield* Effect.as(rows.keep(claimed), none("kept"))
+    if (etagOf(rendition.file, "wav") === claimed.fingerprint) return yield* Effect.as(rows.keep(claimed), none("kept"))
     const plan = yield* Plan.of(rendition.file)
     if (!plan.isStored) return yield* Effect.as(rows.postpone(claimed, recheckAfter), none("waiting"))
     if (plan.isEmpty) return yield* new EmptyAudio({ file: claimed.file })
@@ -172,7 +166,11 @@ export const make = Effect.gen(function* () {
     // A merged file is not encrypted. One that passes through this process is made on request only.
     if (plan.isEncrypted || !(isComposed || claimed.requested))
       return yield* Effect.as(rows.forget(claimed), none("skipped"))
-    return yield* Effect.scoped(made(claimed, rendition, isComposed ? "composed" : "streamed", begun))
+    const streamed = made(claimed, rendition, "streamed", begun)
+    const composed = Effect.catchTag(made(claimed, rendition, "composed", begun), "StorageRefused", (refused) =>
+      claimed.requested ? streamed : Effect.fail(refused)
+    )
+    return yield* Effect.scoped(isComposed ? composed : streamed)
   })
 
   return merge

@@ -1,5 +1,5 @@
 /** What an audio file consists of, and how it can be merged. */
-import { Effect } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Wav } from "../Audio.ts"
 import type { Chunk, RecordedFile } from "../Recording.ts"
 import type { Composition } from "./Composition.ts"
@@ -53,6 +53,26 @@ export const of = Effect.fnUntraced(function* (file: RecordedFile) {
   const found: Plan = plan
   return found
 })
+
+/** Byte ranges of the file as WAV, in order. Each has one chunk, whole, so that a read of it verifies the chunk's checksum. */
+export function slices(file: RecordedFile) {
+  const size = Wav.size(file, "wav")
+  const lead = size - Wav.size(file, "pcm")
+  return Stream.paginate({ at: 0, heard: 0, from: 0 }, (begun) =>
+    Effect.map(file.pieces(begun.at, file.samples), ({ end, pieces }) => {
+      let { from, heard } = begun
+      const ranges: Array<Wav.Range> = []
+      for (const { offset, samples } of pieces.filter((piece) => piece.offset + piece.samples > begun.heard)) {
+        const start = heard === 0 ? 0 : lead + offset * Wav.bytesPerSample
+        if (start > from) ranges.push({ start: from, end: start })
+        from = start
+        heard = offset + samples
+      }
+      if (end < file.samples) return [ranges, Option.some({ at: end, heard, from })] as const
+      return [[...ranges, { start: from, end: size }], Option.none()] as const
+    })
+  )
+}
 
 /** As WAV. The file is composable. */
 export const compose = Effect.fnUntraced(function* (file: RecordedFile, composition: Composition) {

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, type Layer, Ref, References } from "effect"
 import { SqlClient } from "effect/sql"
 import { Precache } from "../../src/Precache.ts"
-import { Storage, StorageUnavailable } from "../../src/Storage.ts"
+import { Storage, StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
 import { Erasure } from "../../src/Recording.ts"
 import { Deletion } from "../../src/Deletion.ts"
 import {
@@ -165,6 +165,28 @@ describe("an artifact", () => {
         { isComposer }
       )
     )
+
+  it.live("is streamed on request where the store refuses to compose", () =>
+    inWorld(
+      Effect.gen(function* () {
+        yield* recordSeconds(0, 1)
+        const { making } = yield* Hooks
+        const refused = new StorageRefused({ operation: "compose", bucket: "b", key: "k", reason: "no" })
+        let isFirst = true
+        yield* Ref.set(making, (key, making) =>
+          Effect.suspend(() => {
+            if (!key.endsWith(".wav") || !isFirst) return making
+            isFirst = false
+            return refused
+          })
+        )
+        yield* request
+        yield* sweep
+        const { file, key } = yield* made
+        assert.isTrue((yield* wav(file)).bytes.equals(yield* bytesOf(key)))
+      })
+    )
+  )
 
   it.live("is tried again after a failure of the store", () =>
     inWorld(

@@ -1,12 +1,20 @@
 /** `src/Precache` on real servers: one database, a bucket that composes, and nodes that are killed. */
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import * as Postgres from "../support/Postgres.ts"
 import { artifacts, bucket, call, type Nodes, rate, record, sound, until, World } from "./support/Nodes.ts"
 
 /** The temporary objects of a killed merge are deleted soon, and no merge lasts longer. */
 const world = World.layer({ PRECACHE_TEMPORARY: "15 seconds", PRECACHE_DEADLINE: "10 seconds" }).pipe(
   Layer.provide(Postgres.layerServer)
+)
+
+const Files = Schema.Array(
+  Schema.Struct({
+    status: Schema.String,
+    signed_url: Schema.String,
+    artifact: Schema.optionalKey(Schema.Struct({ state: Schema.String }))
+  })
 )
 
 const test = (body: (nodes: Nodes) => Promise<void>) => World.use((nodes) => Effect.promise(() => body(nodes)))
@@ -51,6 +59,34 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("precache", (it) =
         () => nodes.keys("merged/admin/long/"),
         (keys) => keys.length === 1 && keys[0] === key
       )
+    })
+  )
+
+  it.effect("hands out the store's own URL of a merged file, until its audio changes", () =>
+    test(async (nodes) => {
+      const urls = async () => {
+        const listed: unknown = (await call(serverOf(nodes), "GET", "/v1/sync/audio/linked/urls")).json()["audio_files"]
+        const [file] = Schema.decodeUnknownSync(Files)(listed)
+        return file ?? assert.fail("one file")
+      }
+      await record(nodes, serverOf(nodes), "linked", [{ at: 0, pcm: sound(rate * 2) }])
+      assert.isTrue((await urls()).signed_url.startsWith(serverOf(nodes).url))
+      await precache(nodes, "linked")
+      const { key, object } = await merged(nodes, "linked")
+      const linked = await urls()
+      assert.deepStrictEqual([linked.status, linked.artifact], ["cached", { state: "merged" }])
+      assert.isTrue(linked.signed_url.startsWith(`${nodes.gcs.url}/${bucket}/${key}?`), linked.signed_url)
+      // Without a key.
+      const response = await fetch(linked.signed_url, { headers: { range: "bytes=40-999" } })
+      assert.strictEqual(response.status, 206)
+      assert.isTrue(object.bytes.subarray(40, 1_000).equals(Buffer.from(await response.arrayBuffer())))
+      const again = await precache(nodes, "linked", 1)
+      assert.strictEqual(again.status, 200)
+      assert.isTrue((await artifacts(nodes, "linked")).every(({ isWanted }) => !isWanted))
+      await record(nodes, serverOf(nodes), "linked", [{ at: 2, pcm: sound(rate, 2) }])
+      const stale = await urls()
+      assert.isTrue(stale.signed_url.startsWith(serverOf(nodes).url))
+      assert.isUndefined(stale.artifact)
     })
   )
 

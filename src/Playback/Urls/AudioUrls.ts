@@ -4,6 +4,7 @@ import type { DbError } from "../../Db.ts"
 import { Playback, wholeId } from "../../Playback.ts"
 import { PublicUrl } from "../../PublicUrl.ts"
 import type { AudioFileHead, Conversation } from "../../Recording.ts"
+import { type Artifact, Artifacts } from "./Artifacts.ts"
 import { AudioTokens, type Claim } from "./AudioTokens.ts"
 
 /** The path of this server's URLs; the rest is the token. */
@@ -15,7 +16,12 @@ type Reason = "chunks_missing" | "empty_audio"
 type Access = { readonly url: string } | { readonly reason: Reason }
 
 export interface ConversationUrls {
-  readonly files: ReadonlyArray<{ readonly file: AudioFileHead; readonly access: Access }>
+  readonly files: ReadonlyArray<{
+    readonly file: AudioFileHead
+    readonly access: Access
+    /** As WAV; none if it is not merged. */
+    readonly artifact: Artifact | undefined
+  }>
   /** The conversation as one file, of all of `files`. */
   readonly whole: Access | undefined
   readonly filesNext: string | undefined
@@ -47,6 +53,7 @@ const make = Effect.gen(function* () {
   const playback = yield* Playback
   const publicUrl = yield* PublicUrl
   const tokens = yield* AudioTokens
+  const artifacts = yield* Artifacts
 
   /** The URL of what can be heard. */
   const urlOf = (claim: Claim): Effect.Effect<string, DbError> =>
@@ -79,8 +86,15 @@ const make = Effect.gen(function* () {
         return Effect.map(urlOf({ uid, conversation: id, file, format }), (url) => ({ url }))
       }
       const whole = isWhole(conversation, page.before) ? yield* accessOf(wholeId(conversation), files) : undefined
-      const listed = yield* Effect.forEach(files, (file) =>
-        Effect.map(accessOf(file.id, [file]), (access) => ({ file, access }))
+      const merged = yield* artifacts.of(uid, id, page)
+      const listed = yield* Effect.forEach(
+        files,
+        Effect.fnUntraced(function* (file) {
+          const artifact = merged.get(file.id)
+          const stored = format === "wav" && artifact?.state === "merged" ? artifact.url : undefined
+          const access = stored === undefined ? yield* accessOf(file.id, [file]) : { url: stored }
+          return { file, access, artifact }
+        })
       )
       return Option.some({ files: listed, whole, filesNext })
     })

@@ -7,17 +7,26 @@ import { Id } from "../../Id.ts"
 import { Format } from "../AudioApi.ts"
 import { FilesCursor } from "../ConversationsApi.ts"
 
+const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
+
 /** `cached` audio has a `signed_url`, `unavailable` audio a `reason`. Audio is never `pending`: it is read while it is sent. */
 const access = {
   status: Schema.Literals(["cached", "pending", "unavailable"]),
-  reason: Schema.optionalKey(Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])),
+  reason: Schema.optionalKey(Reason),
   signed_url: Schema.optionalKey(Schema.String),
   content_type: Schema.optionalKey(Schema.String)
 }
 
+/** Of the file as WAV in the store. `failed`: the last attempt to merge it. */
+const ArtifactInfo = Schema.Struct({
+  state: Schema.Literals(["merged", "merging", "failed"]),
+  reason: Schema.optionalKey(Reason)
+}).annotate({ identifier: "Artifact" })
+
 const AudioFileUrl = Schema.Struct({
   id: Schema.String,
   ...access,
+  artifact: Schema.optionalKey(ArtifactInfo),
   duration: Schema.Finite,
   started_at: Schema.DateTimeUtcFromString
 }).annotate({ identifier: "AudioFileUrl" })

@@ -4,6 +4,7 @@ import { HttpEffect, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Principal } from "../../Auth.ts"
 import { Problem, ProblemRules } from "../../Http.ts"
+import type { Artifact } from "./Artifacts.ts"
 import { contentTypes } from "../AudioApi.ts"
 import * as ConversationsHttp from "../ConversationsHttp.ts"
 import { AudioUrls, type ConversationUrls } from "./AudioUrls.ts"
@@ -19,6 +20,9 @@ const accessInfo = (access: Access, format: Format) =>
   "url" in access
     ? ({ status: "cached", signed_url: access.url, content_type: contentTypes[format] } as const)
     : ({ status: "unavailable", reason: access.reason } as const)
+
+const artifactInfo = (artifact: Artifact) =>
+  artifact.state === "failed" ? { state: artifact.state, reason: artifact.reason } : { state: artifact.state }
 
 const wholeInfo = (
   whole: Access,
@@ -42,9 +46,10 @@ const wholeInfo = (
 }
 
 const info = ({ files, filesNext, whole }: ConversationUrls, format: Format): Info => ({
-  audio_files: files.map(({ access, file }) => ({
+  audio_files: files.map(({ access, artifact, file }) => ({
     id: file.id,
     ...accessInfo(access, format),
+    ...(artifact === undefined ? {} : { artifact: artifactInfo(artifact) }),
     duration: seconds(file.samples / file.sampleRate),
     started_at: dateOf(file.start)
   })),

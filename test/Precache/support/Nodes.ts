@@ -1,5 +1,6 @@
 /** Servers on one database and one bucket. */
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Layer, Redacted } from "effect"
@@ -7,6 +8,7 @@ import { Reactivity } from "effect/reactivity"
 import { DbServer } from "../../../src/Db/DbServer.ts"
 import { audioFrame, switchTo } from "../../support/Capturer.ts"
 import { openCaptureSocket } from "../../support/CaptureSocket.ts"
+import * as Account from "../../support/gcs/Account.ts"
 import { GcsServer } from "../../support/gcs/Server.ts"
 import { dataDirectory, type Server, startServer } from "../../support/Server.ts"
 
@@ -71,14 +73,16 @@ export class Nodes {
 const nodes = (count: number, env: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const { login } = yield* DbServer
-    const gcs = yield* Effect.promise(() =>
-      GcsServer.start({ buckets: [bucket], needsToken: false, writesPerSecond: Infinity })
-    )
+    const account = Account.make()
+    const gcs = yield* Effect.promise(() => GcsServer.start({ account, buckets: [bucket], writesPerSecond: Infinity }))
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-precache-"))
+    yield* Effect.addFinalizer(() => Effect.sync(() => Fs.rmSync(folder, { recursive: true })))
     const password = Redacted.isRedacted(login.password) ? String(Redacted.value(login.password)) : ""
     const made = new Nodes(gcs, login, {
       DATABASE_URL: `postgres://${login.username}:${encodeURIComponent(password)}@/${login.database}?host=${encodeURIComponent(login.host ?? "")}&port=${login.port ?? 5432}`,
       SPILLWAY_BUCKET: bucket,
       SPILLWAY_GCS_ENDPOINT: gcs.url,
+      SPILLWAY_GCS_KEY_FILE: Account.writeKeyFile(folder, account),
       SPILLWAY_ADMIN_KEY: adminKey,
       SPILLWAY_CHUNK_DURATION: "1 second",
       SPILLWAY_COMMIT_INTERVAL: "50 millis",
@@ -119,6 +123,13 @@ export const record = async (
   pieces: ReadonlyArray<{ readonly at: number; readonly pcm: Buffer }>
 ) => {
   const query = `?sample_rate=${rate}&audio_timeline=2&ack=1`
+  const stored = async () => {
+    const [row] = await nodes.query<{ readonly n: number }>(
+      `select coalesce(sum(samples), 0)::int as n from chunks where conversation_id = '${conversation}' and not lost`
+    )
+    return row?.n ?? 0
+  }
+  const before = await stored()
   const socket = await openCaptureSocket(server, { query })
   socket.socket.send(switchTo(conversation))
   let bytes = 0
@@ -129,12 +140,7 @@ export const record = async (
   await socket.acknowledged(bytes)
   socket.socket.close()
   await socket.closed
-  const stored = `select coalesce(sum(samples), 0)::int as n from chunks where conversation_id = '${conversation}' and not lost`
-  const before = pieces.reduce((sum, { pcm }) => sum + pcm.length / 2, 0)
-  await until(
-    () => nodes.query<{ readonly n: number }>(stored),
-    ([row]) => (row?.n ?? 0) >= before
-  )
+  await until(stored, (samples) => samples >= before + bytes / 2)
 }
 
 interface ArtifactRow {

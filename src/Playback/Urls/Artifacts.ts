@@ -1,0 +1,21 @@
+/** Merged audio files that clients download from the store. Precaching provides them; without it there are none. */
+import { Context, Effect } from "effect"
+import type { DbError } from "../../Db.ts"
+
+/** `merged`: the store has it, with all of the audio. `failed`: the last attempt, which is or was repeated. */
+export type Artifact =
+  | { readonly state: "merged"; readonly url: string | undefined }
+  | { readonly state: "merging" }
+  | { readonly state: "failed"; readonly reason: "chunks_missing" | "merge_failed" | "empty_audio" }
+
+export const Artifacts = Context.Reference<{
+  /**
+   * Of a page of audio files as WAV, by id. URLs need no key, live for an hour, and exist for the latest 100 merged files. A
+   * `before` is a `filesNext`.
+   */
+  of(
+    uid: string,
+    conversation: string,
+    page: { readonly before?: string }
+  ): Effect.Effect<ReadonlyMap<string, Artifact>, DbError>
+}>("spillway/Playback/Artifacts", { defaultValue: () => ({ of: () => Effect.succeed(new Map()) }) })
