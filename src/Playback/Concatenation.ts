@@ -17,6 +17,17 @@ interface Joined extends Part {
 
 const lengthOf = ({ from, to }: Part): number => to - from
 
+type Pieces = Effect.Success<ReturnType<RecordedFile["pieces"]>>["pieces"]
+
+/** The pieces without what lies outside the part, moved by `shift`. */
+const within = ({ from, to }: Part, pieces: Pieces, shift: number): Pieces =>
+  pieces.flatMap((piece) => {
+    const begin = Math.max(from, piece.offset)
+    const samples = Math.min(to, piece.offset + piece.samples) - begin
+    if (samples <= 0) return []
+    return [{ ...piece, offset: begin + shift, skip: piece.skip + begin - piece.offset, samples }]
+  })
+
 /** The part with a sample. */
 const partAt = (parts: ReadonlyArray<Joined>, sample: number): Joined | undefined => {
   let [low, high] = [0, parts.length]
@@ -65,7 +76,7 @@ export function concatenate(id: string, parts: ReadonlyArray<Part>): RecordedFil
       if (part === undefined) return Effect.succeed({ pieces: [], end: to })
       const shift = part.offset - part.from
       return Effect.map(part.file.pieces(from - shift, Math.min(part.to, to - shift)), ({ end, pieces }) => ({
-        pieces: pieces.map((piece) => ({ ...piece, offset: piece.offset + shift })),
+        pieces: within(part, pieces, shift),
         end: end + shift
       }))
     }

@@ -21,13 +21,15 @@ export const ExportCommand = Command.make(
     id: Argument.String("conversation").pipe(Argument.withDescription("Its id")),
     from: time("from", "Only audio from this time on"),
     to: time("to", "Only audio before this time"),
-    format: Flag.Literals("format", ["wav", "zip"]).pipe(
-      Flag.withDescription("wav: one file; zip: one WAV for each audio file, and a manifest; default: wav"),
+    format: Flag.Literals("format", ["wav", "ogg", "zip"]).pipe(
+      Flag.withDescription(
+        "wav or ogg (Opus): one file; zip: one WAV for each audio file, and a manifest; default: wav"
+      ),
       Flag.withDefault("wav")
     ),
     output: Flag.String("output").pipe(
       Flag.withAlias("o"),
-      Flag.withDescription("File to write, - for standard output; default: CONVERSATION.wav or CONVERSATION.zip"),
+      Flag.withDescription("File to write, - for standard output; default: CONVERSATION.wav, .ogg or .zip"),
       Flag.withMetavar("FILE"),
       Flag.optional
     ),

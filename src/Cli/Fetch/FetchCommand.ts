@@ -1,4 +1,4 @@
-/** `spillway fetch ID -o out.wav`: downloads a conversation's audio. */
+/** `spillway fetch ID -o out.wav`: downloads a conversation's audio files. */
 import { Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CliConfig } from "../CliConfig.ts"
@@ -50,10 +50,14 @@ export const FetchCommand = Command.make(
     output: Flag.String("output").pipe(
       Flag.withAlias("o"),
       Flag.withDescription(
-        "File to write, - for standard output; default: out.wav. Several audio files become out-1.wav, out-2.wav, … with leading zeros"
+        "File to write, - for standard output; default: out.wav or out.ogg. Several audio files become out-1.wav, out-2.wav, … with leading zeros"
       ),
       Flag.withMetavar("FILE"),
-      Flag.withDefault("out.wav")
+      Flag.optional
+    ),
+    format: Flag.Literals("format", ["wav", "ogg"]).pipe(
+      Flag.withDescription("ogg is Opus, an eighth of the bytes; default: wav"),
+      Flag.withDefault("wav")
     ),
     file: Flag.Int("file").pipe(
       Flag.withDescription("Only this one of several audio files, from 1"),
@@ -63,7 +67,8 @@ export const FetchCommand = Command.make(
     uid: Flags.user,
     ...Flags.server
   },
-  Effect.fnUntraced(function* ({ file, id, output, ...flags }) {
+  Effect.fnUntraced(function* ({ file, format, id, output: name, ...flags }) {
+    const output = Option.getOrElse(name, () => `out.${format}`)
     const from = yield* Target.target(flags)
     const files = yield* Reconnect.retrying(Conversations.files(from, id), yield* CliConfig)
     const wanted = files
@@ -82,6 +87,7 @@ export const FetchCommand = Command.make(
         const bytes = yield* Download.run({
           target: from,
           path: Conversations.audioPath(id, each.id),
+          query: { format },
           to,
           seconds: each.duration,
           part: { number: wanted.length > 1 ? number : 1, of: wanted.length }
@@ -96,4 +102,4 @@ export const FetchCommand = Command.make(
       yield* print(`${nameOf(1)} to ${nameOf(wanted.length)}  ${clock}  ${sum} bytes`)
     }
   })
-).pipe(Command.withDescription("Download a conversation's audio as WAV"))
+).pipe(Command.withDescription("Download a conversation's audio files as WAV or Ogg"))

@@ -13,14 +13,14 @@ import * as Zip from "./Zip.ts"
 export class TooManyFiles extends Schema.TaggedError<TooManyFiles>()("TooManyFiles", {
   conversation: Schema.String,
   limit: Schema.Int,
-  format: Schema.Literals(["wav", "zip"])
+  format: Schema.Literals(["wav", "ogg", "zip"])
 }) {}
 
 export class NothingToExport extends Schema.TaggedError<NothingToExport>()("NothingToExport", {
   conversation: Schema.String
 }) {}
 
-/** One WAV file has one sample rate. */
+/** One file has one sample rate. */
 export class SeveralSampleRates extends Schema.TaggedError<SeveralSampleRates>()("SeveralSampleRates", {
   conversation: Schema.String
 }) {}
@@ -36,10 +36,10 @@ interface Name {
   readonly conversation: string
 }
 
-export type Format = "wav" | "zip"
+export type Format = "wav" | "ogg" | "zip"
 
 /** Audio files in one export: every one needs a place in memory and, in an archive, a name. */
-export const maxFiles = { wav: 1_000, zip: 10_000 }
+export const maxFiles = { wav: 1_000, ogg: 1_000, zip: 10_000 }
 const filesOfPage = 1_000
 
 type ExportRendition = Rendition<RenditionFailure | NotPlayable, string | undefined>

@@ -30,7 +30,7 @@ export class ExportGroup extends HttpApiGroup.make("export")
       query: {
         from: Schema.optionalKey(Time),
         to: Schema.optionalKey(Time),
-        format: Schema.optionalKey(Schema.Literals(["wav", "zip"])),
+        format: Schema.optionalKey(Schema.Literals(["wav", "ogg", "zip"])),
         access_token: Schema.optionalKey(Schema.String),
         uid: Schema.optionalKey(Id)
       },
@@ -41,7 +41,7 @@ export class ExportGroup extends HttpApiGroup.make("export")
         "if-none-match": Schema.optionalKey(Schema.String)
       },
       success: [
-        HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.zip] }),
+        HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.ogg, contentTypes.zip] }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
       error: Problem.documented(400, 401, 403, 404, 406, 409, 412, 416, 429, 500, 503)
@@ -49,7 +49,7 @@ export class ExportGroup extends HttpApiGroup.make("export")
       .annotate(OpenApi.Summary, "A conversation, or its part from `from` to before `to`, as a download")
       .annotate(
         OpenApi.Description,
-        "`wav` has the audio files one after another, and takes ranges. `zip` has one WAV for each audio file, and `manifest.json`."
+        "`wav` and `ogg` have the audio files one after another, and take ranges. `zip` has one WAV for each audio file, and `manifest.json`."
       )
   )
   .prefix("/v1/conversations")

@@ -17,7 +17,7 @@ const tooManyFiles = rule(TooManyFiles, ({ format, limit }) => {
     status: 400,
     code: "too-many-audio-files",
     title: "The conversation has more audio files than one export",
-    detail: `A ${format} has at most ${limit} of them. ${advice}${format === "wav" ? ", or as `format=zip`" : ""}.`
+    detail: `A ${format} has at most ${limit} of them. ${advice}${format === "zip" ? "" : ", or as `format=zip`"}.`
   })
 })
 
@@ -27,7 +27,7 @@ const severalRates = rule(SeveralSampleRates, () =>
   Problem.conflict(
     "several-sample-rates",
     "The conversation has several sample rates",
-    "They don't fit into one WAV file. Export it as `format=zip`, which has one for each audio file."
+    "They don't fit into one file. Export it as `format=zip`, which has one for each audio file."
   )
 )
 

@@ -24,7 +24,7 @@ const record = async () => {
   await stream({ conversation: "c", start: start + 600, sampleRate: rate, pcm: second }, sent)
 }
 
-it("writes a conversation, or a part of it, as one WAV or as a ZIP, and says what is wrong", async () => {
+it("writes a conversation, or a part of it, as one WAV or Ogg, or as a ZIP, and says what is wrong", async () => {
   await record()
   const directory = Path.dirname(testDirectory())
   const file = (name: string) => Path.join(directory, name)
@@ -45,6 +45,12 @@ it("writes a conversation, or a part of it, as one WAV or as a ZIP, and says wha
       .equals(first.subarray(rate * 2, rate * 4))
   )
 
+  const ogg = await run(server, "export", "c", "--format", "ogg", "-o", file("c.ogg"))
+  assert.strictEqual(ogg.code, 0, ogg.err)
+  assert.strictEqual(Fs.readFileSync(file("c.ogg")).toString("latin1", 0, 4), "OggS")
+  const fetched = await run(server, "fetch", "c", "--format", "ogg", "--file", "2", "-o", "-")
+  assert.deepStrictEqual([fetched.code, fetched.out.slice(0, 4)], [0, "OggS"], fetched.err)
+
   const zip = await run(server, "export", "c", "--format", "zip", "-o", file("c.zip"))
   assert.strictEqual(zip.code, 0, zip.err)
   const packed = Fs.readFileSync(file("c.zip"))
@@ -56,5 +62,5 @@ it("writes a conversation, or a part of it, as one WAV or as a ZIP, and says wha
   assert.match(none.err, /^spillway: The server answers 404/)
   const late = await run(server, "export", "c", "--from", "tomorrow", "-o", file("none.wav"))
   assert.match(late.err, /^spillway: The server answers 400: .*from/)
-  assert.deepStrictEqual(Fs.readdirSync(directory).toSorted(), ["c.wav", "c.zip"])
+  assert.deepStrictEqual(Fs.readdirSync(directory).toSorted(), ["c.ogg", "c.wav", "c.zip"])
 })
