@@ -112,7 +112,7 @@ export class Playback extends Context.Service<
       /** The first chunk of an Opus file decides. */
       const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Rendition.Format) {
         const { codec } = file
-        const { pieces } = codec === "pcm16" ? { pieces: [] } : yield* file.pieces(0, 1)
+        const { pieces } = codec === "pcm16" || format === "ogg" ? { pieces: [] } : yield* file.pieces(0, 1)
         if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
           return yield* new NotPlayable({ conversation, file: file.id, codec, format })
       })

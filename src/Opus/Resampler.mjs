@@ -51,7 +51,7 @@ export function resample(pcm, origin, from, to, start, count) {
     const first = whole - half + 1 - origin
     let [low, high] = [0, 0]
     for (let tap = 0; tap < taps; tap++) {
-      const sample = pcm[first + tap] ?? 0
+      const sample = pcm[first + tap]
       low += sample * table[row + tap]
       high += sample * table[row + taps + tap]
     }

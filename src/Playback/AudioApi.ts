@@ -35,7 +35,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
       },
       headers: conditions,
       success: [
-        HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.pcm] }),
+        HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.pcm, contentTypes.ogg] }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
       error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 429, 500, 503)
