@@ -60,9 +60,12 @@ it("downloads an audio file and the whole conversation under their names, and no
   const whole = await download(page, "Download WAV: All of talk")
   assert.strictEqual(whole.name, "talk.wav")
   assert.isTrue(whole.bytes.subarray(44).equals(Buffer.concat([first, second])))
+  const ogg = await download(page, /^Ogg: talk, /)
+  assert.strictEqual(ogg.name, "talk-20231114T221320Z.ogg")
+  assert.strictEqual(ogg.bytes.toString("latin1", 0, 4), "OggS")
   const hrefs = await page.evaluate(() => [...document.querySelectorAll("a")].map(({ href }) => href))
   const state = await page.evaluate(() => JSON.stringify([history.state, history.length, location.href]))
-  for (const text of [...urls, ...hrefs, file.url, whole.url, state]) {
+  for (const text of [...urls, ...hrefs, file.url, whole.url, ogg.url, state]) {
     assert.notInclude(text, here.server.key)
     assert.notInclude(text, "access_token")
   }
@@ -123,7 +126,7 @@ it("plays and seeks by signed URLs in a media element of another site", async ()
       assert.approximately(heard.positions[index] ?? 0, share, 0.01)
     assert.isUndefined(heard.error)
   }
-  for (const format of ["wav"]) {
+  for (const format of ["wav", "ogg"]) {
     const { file, whole } = await signedUrls(format)
     await plays(file, 30)
     await plays(whole, 50)
