@@ -19,7 +19,7 @@ const part = (seconds: number, seed: number) =>
 const [first, second] = [part(3, 1), part(2, 7)]
 
 const record = async () => {
-  const sent = { server: () => server, speed: 1_000, query: "?audio_timeline=2&ack=1" }
+  const sent = { server: () => server, speed: 1_000 }
   await stream({ conversation: "c", start, sampleRate: rate, pcm: first }, sent)
   await stream({ conversation: "c", start: start + 600, sampleRate: rate, pcm: second }, sent)
 }

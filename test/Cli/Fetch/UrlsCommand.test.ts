@@ -12,7 +12,7 @@ const pcm = Buffer.from(Array.from({ length: 64_000 }, (_, at) => (at * 31) % 25
 const play = async (url: string) => Buffer.from(await (await fetch(url)).arrayBuffer()).subarray(44)
 
 it("prints URLs that play without a key, as a table or as JSON", async () => {
-  const sent = { server: () => server, speed: 1_000, query: "?audio_timeline=2&ack=1" }
+  const sent = { server: () => server, speed: 1_000 }
   for (const at of [start, start + 600]) await stream({ conversation: "c", start: at, sampleRate: 16_000, pcm }, sent)
 
   const { code, err, out } = await run(server, "urls", "c", "--json")
