@@ -71,7 +71,7 @@ interface Source {
 /** `pcm`: the file without a header. */
 export function make({ encoded, opus, uid }: Source, pcm: Rendition, etag: string): Rendition {
   const { file } = pcm
-  const { id, sampleRate, samples, version } = file
+  const { id, sampleRate, samples } = file
   const layout = OggOpus.layout(file)
 
   const packetsOf = (block: number) => {
@@ -86,8 +86,8 @@ export function make({ encoded, opus, uid }: Source, pcm: Rendition, etag: strin
     return { start, end, from: Math.max(0, start), to: Math.min(samples, end) }
   }
 
-  /** The end of a file that grows belongs to its identity, elsewhere it does not. */
-  const keyOf = (block: number) => [uid, id, version, block, windowOf(block).to].join(" ")
+  /** By all that the bytes depend on: audio can be inserted into a live file without a change of its version or length. */
+  const keyOf = (block: number) => [uid, etag, block].join(" ")
 
   const begin = Effect.fnUntraced(function* (range: Wav.Range) {
     const scope = yield* Effect.scope

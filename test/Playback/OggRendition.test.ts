@@ -182,6 +182,21 @@ layer(Layer.merge(servedPlayback(recording), codec))("a PCM conversation as Ogg 
     })
   )
 
+  it.effect("has audio that was inserted into a part that a listener has heard as silence", () =>
+    Effect.gen(function* () {
+      const rate = 16_000
+      const [first, late, last] = [0, 3, 6].map((second) => ({ at: second * rate, samples: 3 * rate }))
+      if (first === undefined || late === undefined || last === undefined) return assert.fail("three pieces")
+      // As of a live conversation, whose version audio before its last chunk does not change.
+      record("inserted", rate, [first, last])
+      yield* get(pathOf("inserted", rate))
+      const pcm = record("inserted", rate, [first, late, last])
+      const decoded = yield* decode((yield* get(pathOf("inserted", rate))).body, rate)
+      const { error, sound } = differenceOf(pcm, decoded, 3 * rate, 6 * rate)
+      assert.isBelow(error, sound / 4)
+    })
+  )
+
   it.effect("is encoded once for a listener who seeks, and only where the listener is", () =>
     Effect.gen(function* () {
       const rate = 16_000
