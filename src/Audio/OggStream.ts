@@ -18,6 +18,9 @@ const silences = [3, 2, 1, 0].map((size) => ({
   packet: Uint8Array.of((28 + size) << 3, 0xff, 0xfe)
 }))
 
+/** Silence that is made at once: 24 hours of it take seconds. A multiple of the longest packet. */
+const fillGranules = 60 * granuleRate
+
 /** Of a page: a second, and segments. */
 const pageGranules = granuleRate
 const pageSegments = 255
@@ -45,9 +48,19 @@ export class OggStream {
     this.#pages = [Ogg.heads(this.#serial, sampleRate, preSkip)]
   }
 
-  /** Seconds: where the packets begin in the file, and the part of the file in which they are heard. */
+  /** Silence up to a second of the file or its end, of at most a minute. Returns whether it was reached. */
+  fill(to: number): boolean {
+    const end = Math.min(this.#total, Math.round(to * granuleRate))
+    this.#fill(Math.min(end, this.#at + fillGranules))
+    return end - this.#at < shortest
+  }
+
+  /**
+   * Seconds: where the packets begin in the file, and the part of it in which they are heard. What is behind the end is dropped:
+   * the last piece of a file may have grown.
+   */
   add(packets: ReadonlyArray<Uint8Array>, begin: number, to: number): void {
-    const end = Math.round(to * granuleRate)
+    const end = Math.min(this.#total, Math.round(to * granuleRate))
     let at = Math.round(begin * granuleRate)
     for (const packet of packets) {
       const granules = OpusContainer.milliseconds(packet) * granulesPerMilli
@@ -74,6 +87,7 @@ export class OggStream {
     return pages
   }
 
+  /** At most to the end of the file: no packet is put behind it. */
   #fill(to: number): void {
     for (const { granules } of silences) while (to - this.#at >= granules) this.#silence(granules)
   }

@@ -16,17 +16,30 @@ export function make({ packets }: Pick<Recording["Service"], "packets">, file: R
         ({ end, pieces }) => [pieces, end < samples ? Option.some(end) : Option.none()] as const
       )
     )
-    const audible = Stream.mapEffect(Stream.rechunk(pieces, 1), ({ chunk, offset, samples, skip }) =>
-      Effect.map(explained(chunk)(packets(chunk)), (packets) => {
-        stream.add(packets, (offset - skip) / sampleRate, (offset + samples) / sampleRate)
+    /** A gap of lost audio can be of many hours: each part of it is made when the one before has been sent. */
+    const silence = (to: number) =>
+      Stream.paginate(undefined, () =>
+        Effect.sync(() => {
+          if (stream.fill(to)) return [[], Option.none()] as const
+          return [[stream.take()], Option.some(undefined)] as const
+        })
+      )
+    const audible = Stream.flatMap(Stream.rechunk(pieces, 1), ({ chunk, offset, samples, skip }) => {
+      const begin = (offset - skip) / sampleRate
+      const sound = Effect.map(explained(chunk)(packets(chunk)), (packets) => {
+        stream.add(packets, begin, (offset + samples) / sampleRate)
         return stream.take()
       })
-    )
+      return Stream.concat(silence(begin), Stream.fromEffect(sound))
+    })
     const last = Stream.sync(() => {
       stream.end()
       return stream.take()
     })
-    return Stream.filter(Stream.concat(audible, last), ({ length }) => length > 0)
+    return Stream.filter(
+      audible.pipe(Stream.concat(Stream.suspend(() => silence(Infinity))), Stream.concat(last)),
+      ({ length }) => length > 0
+    )
   })
 
   return { file, format: "ogg", size: undefined, etag, begin: () => readAhead(pages, 1) }

@@ -72,6 +72,32 @@ it("drops the packets that another piece has, and those behind the end of a piec
   assert.strictEqual(starts.get(125), 1.5)
 })
 
+it("ends with the file when its last piece has grown meanwhile", () => {
+  const { granules, starts } = write(1, [[packets(100), 0, 2]])
+  assert.deepStrictEqual(granules, [48_000, 48_000 + 120])
+  assert.strictEqual(starts.size, 51)
+})
+
+it("fills long gaps in steps of a minute, which change nothing", () => {
+  const pieces: ReadonlyArray<Piece> = [
+    [packets(50), 0.5, 1.5],
+    [packets(50, 3, 50), 200.0071, 201.0071]
+  ]
+  const stream = new OggStream("id", 16_000, 500 * 16_000)
+  const pages: Array<Uint8Array> = []
+  for (const [recorded, begin, to] of pieces) {
+    while (!stream.fill(begin)) pages.push(stream.take())
+    stream.add(recorded, begin, to)
+  }
+  while (!stream.fill(Infinity)) pages.push(stream.take())
+  stream.end()
+  pages.push(stream.take())
+  assert.strictEqual(pages.length, 3 + 4 + 1)
+  assert.isTrue(pages.every(({ length }) => length < 30_000))
+  assert.deepStrictEqual(parse(Buffer.concat(pages)).granules, write(500, pieces).granules)
+  assert.deepStrictEqual(parse(Buffer.concat(pages)).packets, write(500, pieces).packets)
+})
+
 const Recorded = Schema.Struct({
   count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 80 })),
   size: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 })),

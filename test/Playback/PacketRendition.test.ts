@@ -7,7 +7,8 @@ import * as Path from "node:path"
 import { Timeline } from "../../src/Audio.ts"
 import { BulkheadConfig } from "../../src/Bulkhead.ts"
 import { Opus } from "../../src/Opus.ts"
-import { ChunkUnreadable } from "../../src/Recording.ts"
+import { type Chunk, ChunkUnreadable, type RecordedFile } from "../../src/Recording.ts"
+import * as PacketRendition from "../../src/Playback/PacketRendition.ts"
 import * as OpusTone from "../Recording/support/OpusTone.ts"
 import { parse } from "../support/OggFiles.ts"
 import { findProgram } from "../support/Programs.ts"
@@ -67,6 +68,40 @@ layer(Layer.merge(servedPlayback(recording), codec))("an Opus conversation as Og
         assert.isAbove(OpusTone.toneShare(pcm, from, from + 6_000), 0.95)
       const silent = Buffer.from(pcm.subarray(1.1 * sampleRate * 2, 2.9 * sampleRate * 2))
       assert.isTrue(silent.every((byte) => byte === 0))
+    })
+  )
+
+  it.effect("ends where the file ended at the request when its last chunk grows meanwhile", () =>
+    Effect.gen(function* () {
+      const chunk: Chunk = {
+        id: "c",
+        uid: "ada",
+        conversation: "growing",
+        start: t0,
+        samples: OpusTone.samples,
+        sampleRate,
+        codec: "opus",
+        state: "open",
+        key: "chunks/ada/growing/0.opus"
+      }
+      // Half of it was durable.
+      const samples = OpusTone.samples / 2
+      const file: RecordedFile = {
+        id: "file",
+        start: t0,
+        sampleRate,
+        codec: "opus",
+        samples,
+        capturedSamples: samples,
+        lostSamples: 0,
+        version: "0",
+        pieces: (_, end) => Effect.succeed({ pieces: [{ chunk, offset: 0, skip: 0, samples: chunk.samples }], end })
+      }
+      const { begin } = PacketRendition.make({ packets: () => Effect.succeed(OpusTone.packets) }, file, '"etag"')
+      const { first, next } = yield* begin({ start: 0, end: Infinity })
+      const pages = [...first]
+      for (let more = yield* next; more !== undefined; more = yield* next) pages.push(...more)
+      assert.strictEqual(parse(Buffer.concat(pages)).granules.at(-1), (samples / sampleRate) * 48_000 + 120)
     })
   )
 
