@@ -11,6 +11,7 @@ import * as DeleteCommands from "./Cli/DeleteCommands.ts"
 import { ExportCommand } from "./Cli/Fetch/ExportCommand.ts"
 import { FetchCommand } from "./Cli/Fetch/FetchCommand.ts"
 import { KeysCommand } from "./Cli/KeysCommand.ts"
+import { PrecacheCommand } from "./Cli/Fetch/PrecacheCommand.ts"
 import { Screen } from "./Cli/Screen.ts"
 import * as StoreCommands from "./Cli/Store/StoreCommands.ts"
 import { StreamCommand } from "./Cli/Stream/StreamCommand.ts"
@@ -49,6 +50,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(FetchCommand, connected),
     Command.provide(ExportCommand, connected),
     Command.provide(UrlsCommand, connected),
+    Command.provide(PrecacheCommand, connected),
     Command.provide(DeleteCommands.DeleteCommand, connected),
     Command.provide(DeleteCommands.PurgeCommand, connected),
     Command.provide(KeysCommand, connected),

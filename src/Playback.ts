@@ -20,7 +20,7 @@ import {
   Recording
 } from "./Recording.ts"
 
-export { type Artifact, Artifacts } from "./Playback/Urls/Artifacts.ts"
+export { type Artifact, Artifacts, type ArtifactsPage } from "./Playback/Urls/Artifacts.ts"
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export { etagOf } from "./Playback/Rendition.ts"

@@ -4,7 +4,7 @@ import { inBackground } from "./Bulkhead.ts"
 import * as Claims from "./Claims.ts"
 import type { DbError } from "./Db.ts"
 import * as DurationHistogram from "./DurationHistogram.ts"
-import { ArtifactRows, type ClaimedArtifact, maxFiles, type Reason } from "./Precache/ArtifactRows.ts"
+import { ArtifactRows, type ClaimedArtifact, type Format, maxFiles, type Reason } from "./Precache/ArtifactRows.ts"
 import * as ArtifactUrls from "./Precache/ArtifactUrls.ts"
 import { ConversationEnds } from "./Precache/ConversationEnds.ts"
 import * as Merge from "./Precache/Merge.ts"
@@ -16,7 +16,7 @@ export class Precache extends Context.Service<
   Precache,
   {
     /** Merges the latest 1,000 audio files of a conversation that are not merged yet. Returns how many it has; none without it. */
-    request(uid: string, conversation: string): Effect.Effect<Option.Option<number>, DbError>
+    request(uid: string, conversation: string, format: Format): Effect.Effect<Option.Option<number>, DbError>
     /** Claims due artifacts and starts to make them; returns how many. Waits while this node makes as many as its bound. */
     readonly sweep: Effect.Effect<number, DbError>
     readonly idle: Effect.Effect<void>
@@ -142,19 +142,19 @@ const make = Effect.gen(function* () {
   )
 
   return Precache.of({
-    request: Effect.fn("Precache.request")(function* (uid, conversation) {
+    request: Effect.fn("Precache.request")(function* (uid, conversation, format) {
       const found = yield* recording.files(uid, conversation, { files: maxFiles })
       if (Option.isNone(found)) return Option.none()
       const { files } = found.value
-      const known = new Map((yield* rows.list(uid, conversation)).map((artifact) => [artifact.file, artifact]))
+      const known = new Map((yield* rows.list(uid, conversation, format)).map((artifact) => [artifact.file, artifact]))
       const stateOf = (file: RecordedFile) => {
         const artifact = known.get(file.id)
-        if (artifact?.fingerprint === etagOf(file, "wav")) return "hit"
+        if (artifact?.fingerprint === etagOf(file, format)) return "hit"
         return artifact?.isWanted === true ? "joined" : "miss"
       }
       const outcomes = files.map(stateOf)
       const merged = files.filter((_, n) => outcomes[n] !== "hit").map(({ id }) => id)
-      const started = merged.length === 0 ? 0 : yield* rows.request({ uid, conversation, files: merged })
+      const started = merged.length === 0 ? 0 : yield* rows.request({ uid, conversation, files: merged, format })
       for (const outcome of outcomes) yield* Metric.update(Metric.withAttributes(requests, { outcome }), 1)
       if (started > 0) yield* Queue.offer(requested, undefined)
       return Option.some(files.length)

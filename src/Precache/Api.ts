@@ -4,6 +4,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api
 import { Authorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
+import { Format } from "./ArtifactRows.ts"
 
 /** `audio_file_count`: the files that are merged or being merged, the latest 1,000 of the conversation. */
 export const Started = Schema.Struct({
@@ -20,7 +21,7 @@ export class PrecacheGroup extends HttpApiGroup.make("precache")
   .add(
     HttpApiEndpoint.post("start", "/:conversation/precache", {
       params: { conversation: Id },
-      query: { uid: Schema.optionalKey(Id) },
+      query: { format: Schema.optionalKey(Format), uid: Schema.optionalKey(Id) },
       success: Schema.Union([Started, NoAudio]),
       error: Problem.documented(404)
     }).annotate(OpenApi.Summary, "Merge the audio files of a conversation for download from the store")

@@ -26,6 +26,10 @@ const maxCounted = 10_000
 export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
 export type Reason = typeof Reason.Type
 
+/** `ogg`: Opus in Ogg. */
+export const Format = Schema.Literals(["wav", "ogg"])
+export type Format = typeof Format.Type
+
 export interface Target {
   readonly uid: string
   readonly conversation: string
@@ -47,12 +51,14 @@ const decodeArtifacts = Schema.decodeUnknownEffect(Schema.Array(Row))
 export interface ArtifactName extends Target {
   /** The id of an audio file. */
   readonly file: string
+  readonly format: Format
 }
 
 const Columns = Schema.Struct({
   uid: Schema.String,
   conversation: Schema.String,
   file: Schema.String,
+  format: Format,
   requested: Schema.Boolean,
   key: Schema.UndefinedOr(Schema.String),
   /** Of the artifact that exists; none if it expires soon. */
@@ -76,6 +82,7 @@ const table: Claims.Table<typeof Columns.Type> = {
     "uid",
     "conversation_id",
     "file",
+    "format",
     "requested",
     "key",
     `CASE WHEN expires_at > now() + interval '${secondsOf(urlLifetime)}' THEN fingerprint END AS fingerprint`
@@ -84,6 +91,7 @@ const table: Claims.Table<typeof Columns.Type> = {
     uid: Schema.String,
     conversation_id: Schema.String,
     file: Schema.String,
+    format: Format,
     requested: Schema.Boolean,
     key: Schema.NullOr(Schema.String),
     fingerprint: Schema.NullOr(Schema.String)
@@ -123,10 +131,12 @@ export class ArtifactRows extends Context.Service<
   ArtifactRows,
   {
     /** Artifacts of the latest `maxFiles` audio files, made or not. */
-    list(uid: string, conversation: string): Effect.Effect<ReadonlyArray<ArtifactRow>, DbError>
+    list(uid: string, conversation: string, format: Format): Effect.Effect<ReadonlyArray<ArtifactRow>, DbError>
     /** Wants these audio files merged. Returns how many it newly wants. */
-    request(target: Target & { readonly files: ReadonlyArray<string> }): Effect.Effect<number, DbError>
-    /** Wants the latest audio files that end after a Unix second merged, if that reads no audio. */
+    request(
+      target: Target & { readonly files: ReadonlyArray<string>; readonly format: Format }
+    ): Effect.Effect<number, DbError>
+    /** Wants the latest audio files that end after a Unix second merged as WAV, if that reads no audio. */
     suggest(target: Target & { readonly from: number }): Effect.Effect<number, DbError>
     claim(limit: number): Effect.Effect<ReadonlyArray<ClaimedArtifact>, DbError>
     extend(claimed: ClaimedArtifact): Effect.Effect<void, DbError | LeaseEnded>
@@ -164,6 +174,7 @@ const make = Effect.gen(function* () {
 
   const want = Effect.fnUntraced(function* (
     { conversation, uid }: Target,
+    format: Format,
     requested: boolean,
     isWanted: (sql: SqlClient.SqlClient) => Statement.Fragment
   ) {
@@ -171,7 +182,7 @@ const make = Effect.gen(function* () {
       "ArtifactRows.want",
       (sql) => sql`
         INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
-        SELECT uid, conversation_id, id::text, 'wav', ${requested},
+        SELECT uid, conversation_id, id::text, ${format}, ${requested},
                now() + (row_number() OVER (ORDER BY start_at) - 1) * ${secondsOf(stagger)}::interval
         FROM (
           SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted(sql)}
@@ -180,7 +191,8 @@ const make = Effect.gen(function* () {
         ORDER BY start_at
         ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
         SET due_at = coalesce(a.due_at, excluded.due_at), requested = a.requested OR excluded.requested,
-            attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL
+            attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL,
+            reason = CASE WHEN a.due_at IS NULL THEN NULL ELSE a.reason END
         WHERE a.due_at IS NULL OR (excluded.requested AND NOT a.requested)
         RETURNING 1`
     )
@@ -205,19 +217,19 @@ const make = Effect.gen(function* () {
     )
 
   return ArtifactRows.of({
-    list: (uid, conversation) =>
+    list: (uid, conversation, format) =>
       db.read("ArtifactRows.list", (sql) =>
         sql`
           SELECT a.file, a.key, a.due_at IS NOT NULL AS "isWanted", a.reason,
                  CASE WHEN a.expires_at > now() + ${secondsOf(urlLifetime)}::interval THEN a.fingerprint END AS fingerprint
-          FROM artifacts a WHERE a.uid = ${uid} AND a.conversation_id = ${conversation}
+          FROM artifacts a WHERE a.uid = ${uid} AND a.conversation_id = ${conversation} AND a.format = ${format}
           ORDER BY a.id DESC LIMIT ${maxFiles}`.pipe(
           Effect.flatMap(decodeArtifacts),
           Effect.catchTag("SchemaError", Effect.die)
         )
       ),
-    request: ({ files, ...target }) => want(target, true, (sql) => sql`id = ANY(${files}::uuid[])`),
-    suggest: ({ from, ...target }) => want(target, false, (sql) => sql`ends > ${String(from)}::float8`),
+    request: ({ files, format, ...target }) => want(target, format, true, (sql) => sql`id = ANY(${files}::uuid[])`),
+    suggest: ({ from, ...target }) => want(target, "wav", false, (sql) => sql`ends > ${String(from)}::float8`),
     claim: (limit) =>
       Effect.map(claims.claim(limit), ({ rows, token }) => rows.map(({ columns, id }) => ({ id, token, ...columns }))),
     extend: Effect.fnUntraced(function* ({ id, token }) {

@@ -1,6 +1,6 @@
 /** Where merged audio files can be downloaded from the store, and the state of the others. */
 import { Effect, Layer, Option } from "effect"
-import { type Artifact, Artifacts, etagOf } from "../Playback.ts"
+import { type Artifact, Artifacts, type ArtifactsPage, etagOf } from "../Playback.ts"
 import { type RecordedFile, Recording } from "../Recording.ts"
 import { Storage } from "../Storage.ts"
 import { ArtifactRows, type ArtifactRow, maxFiles, urlLifetime } from "./ArtifactRows.ts"
@@ -34,8 +34,8 @@ const make = Effect.gen(function* () {
   })
 
   return {
-    of: Effect.fn("ArtifactUrls.of")(function* (uid: string, conversation: string, page: { readonly before?: string }) {
-      const known = new Map((yield* rows.list(uid, conversation)).map((row) => [row.file, row]))
+    of: Effect.fn("ArtifactUrls.of")(function* (uid: string, conversation: string, { format, ...page }: ArtifactsPage) {
+      const known = new Map((yield* rows.list(uid, conversation, format)).map((row) => [row.file, row]))
       if (known.size === 0) return new Map<string, Artifact>()
       const found = yield* recording.files(uid, conversation, { ...page, files: maxFiles })
       const files = Option.match(found, { onNone: (): ReadonlyArray<RecordedFile> => [], onSome: ({ files }) => files })
@@ -46,7 +46,7 @@ const make = Effect.gen(function* () {
           return row === undefined ? [] : [{ file, row }]
         }),
         ({ file, row }) =>
-          row.key !== null && row.fingerprint === etagOf(file, "wav")
+          row.key !== null && row.fingerprint === etagOf(file, format)
             ? Effect.map(merged(row.key, left-- > 0), (artifact) => [file.id, artifact] as const)
             : Effect.succeed([file.id, stateOf(row)] as const),
         { concurrency: signedAtOnce }

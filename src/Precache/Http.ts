@@ -13,9 +13,9 @@ const group = HttpApiBuilder.group(
     const precache = yield* Precache
     const { answer } = yield* ProblemRules
     return handlers.handleAll({
-      start: Effect.fnUntraced(function* ({ params: { conversation } }) {
+      start: Effect.fnUntraced(function* ({ params: { conversation }, query: { format = "wav" } }) {
         const { uid } = yield* Principal
-        const files = yield* answer(precache.request(uid, conversation))
+        const files = yield* answer(precache.request(uid, conversation, format))
         if (Option.isNone(files)) return yield* Problem.notFound("There is no conversation with this id.")
         if (files.value === 0)
           return { status: "no_audio" as const, message: "The conversation has no recorded audio." }

@@ -24,6 +24,8 @@ import { PrecacheConfig } from "./PrecacheConfig.ts"
 /** Chunks that are read at once; the others are read when the first of these have been written. */
 const window = 8
 
+const contentTypes = { wav: "audio/wav", ogg: "audio/ogg; codecs=opus" } as const
+
 /** Until the audio of a conversation that is being recorded has been stored. */
 const recheckAfter = Duration.seconds(30)
 
@@ -59,6 +61,28 @@ export interface Merged {
 
 const none = (outcome: Outcome): Merged => ({ outcome, bytes: 0 })
 
+/** WAV, in slices whose reads overlap. */
+const concurrently = ({ begin, file }: Rendition) => {
+  const read = Effect.fnUntraced(function* (range: Wav.Range) {
+    const { first, next } = yield* begin(range)
+    const pieces = [...first]
+    for (let more = yield* next; more !== undefined; more = yield* next) pieces.push(...more)
+    return pieces
+  }, Effect.scoped)
+  return Plan.slices(file).pipe(Stream.mapEffect(read, { concurrency: window }), Stream.flattenIterable)
+}
+
+/** Any rendition, one read after another. */
+const inTurn = ({ begin, size = Infinity }: Rendition) =>
+  Stream.unwrap(
+    Effect.map(begin({ start: 0, end: size }), ({ first, next }) => {
+      const rest = Stream.unfold(undefined, () =>
+        Effect.map(next, (pieces) => (pieces === undefined ? undefined : ([pieces, undefined] as const)))
+      )
+      return Stream.flattenIterable(Stream.concat(Stream.succeed(first), rest))
+    })
+  )
+
 export const make = Effect.gen(function* () {
   const playback = yield* Playback
   const storage = yield* Storage
@@ -91,20 +115,20 @@ export const make = Effect.gen(function* () {
 
   /** The failure of a read passes the store as an unavailability, and returns as itself. */
   const stream = Effect.fnUntraced(function* (
-    { begin, file }: Rendition,
+    rendition: Rendition,
     target: Pick<ObjectHead, "key" | "contentType" | "metadata">
   ) {
-    const size = Wav.size(file, "wav")
+    const whole = rendition.format === "wav" ? concurrently(rendition) : inTurn(rendition)
+    // Two reads of the same snapshot have the same bytes.
+    const size =
+      rendition.size ??
+      (yield* Stream.runFold(
+        whole,
+        () => 0,
+        (sum, { length }) => sum + length
+      ))
     let failed: ReadFailure | undefined
-    const read = Effect.fnUntraced(function* (range: Wav.Range) {
-      const { first, next } = yield* begin(range)
-      const pieces = [...first]
-      for (let more = yield* next; more !== undefined; more = yield* next) pieces.push(...more)
-      return pieces
-    }, Effect.scoped)
-    const bytes = Plan.slices(file).pipe(
-      Stream.mapEffect(read, { concurrency: window }),
-      Stream.flattenIterable,
+    const bytes = whole.pipe(
       Stream.mapError((cause) => {
         failed = cause
         return new StorageUnavailable({ operation: "read", bucket: storage.bucket, key: target.key, cause })
@@ -121,14 +145,14 @@ export const make = Effect.gen(function* () {
     way: "composed" | "streamed",
     begun: number
   ) {
-    const { conversation, file, uid } = claimed
+    const { conversation, file, format, uid } = claimed
     const hex = SecureRandom.uuidV4Unsafe().slice(0, 8)
-    const key = `merged/${uid}/${conversation}/${file}-${hex}.wav`
+    const key = `merged/${uid}/${conversation}/${file}-${hex}.${format}`
     const expires = DateTime.addDuration(yield* DateTime.now, config.timeToLive)
-    const fingerprint = etagOf(rendition.file, "wav")
+    const fingerprint = etagOf(rendition.file, format)
     const target = {
       key,
-      contentType: "audio/wav",
+      contentType: contentTypes[format],
       metadata: { expires_at: DateTime.formatIso(expires), fingerprint }
     }
     const temporaries: Array<string> = []
@@ -155,14 +179,16 @@ export const make = Effect.gen(function* () {
 
   const merge = Effect.fnUntraced(function* (claimed: ClaimedArtifact): Effect.fn.Return<Merged, Failure> {
     const begun = now()
-    const found = yield* playback.open(claimed.uid, claimed.conversation, claimed.file, "wav")
+    const { format } = claimed
+    const found = yield* playback.open(claimed.uid, claimed.conversation, claimed.file, format)
     if (Option.isNone(found)) return yield* Effect.as(rows.forget(claimed), none("gone"))
     const rendition = found.value
-    if (etagOf(rendition.file, "wav") === claimed.fingerprint) return yield* Effect.as(rows.keep(claimed), none("kept"))
+    if (etagOf(rendition.file, format) === claimed.fingerprint)
+      return yield* Effect.as(rows.keep(claimed), none("kept"))
     const plan = yield* Plan.of(rendition.file)
     if (!plan.isStored) return yield* Effect.as(rows.postpone(claimed, recheckAfter), none("waiting"))
     if (plan.isEmpty) return yield* new EmptyAudio({ file: claimed.file })
-    const isComposed = storage.isComposer && plan.isComposable
+    const isComposed = format === "wav" && storage.isComposer && plan.isComposable
     // A merged file is not encrypted. One that passes through this process is made on request only.
     if (plan.isEncrypted || !(isComposed || claimed.requested))
       return yield* Effect.as(rows.forget(claimed), none("skipped"))

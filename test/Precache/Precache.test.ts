@@ -19,7 +19,7 @@ import {
   type WorldOptions
 } from "./support/World.ts"
 
-const request = Precache.use((precache) => precache.request("u", "c"))
+const request = Precache.use((precache) => precache.request("u", "c", "wav"))
 
 const inWorld = <A, E>(test: Effect.Effect<A, E, Layer.Success<ReturnType<typeof world>>>, options?: WorldOptions) =>
   test.pipe(Effect.provide(world(options)), Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))

@@ -1,8 +1,12 @@
 /** `src/Precache` on real servers: one database, a bucket that composes, and nodes that are killed. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
+import { OpusPacket } from "../../src/Audio.ts"
+import * as OpusTone from "../Recording/support/OpusTone.ts"
+import { stream } from "../support/Capturer.ts"
+import { parse } from "../support/OggFiles.ts"
 import * as Postgres from "../support/Postgres.ts"
-import { artifacts, bucket, call, type Nodes, rate, record, sound, until, World } from "./support/Nodes.ts"
+import { artifacts, bucket, call, epoch, type Nodes, rate, record, sound, until, World } from "./support/Nodes.ts"
 
 /** The temporary objects of a killed merge are deleted soon, and no merge lasts longer. */
 const world = World.layer({ PRECACHE_TEMPORARY: "15 seconds", PRECACHE_DEADLINE: "10 seconds" }).pipe(
@@ -36,6 +40,13 @@ const merged = async (nodes: Nodes, conversation: string) => {
   return { ...row, key: row.key, object: nodes.gcs.objects.get(bucket, row.key, new URLSearchParams()) }
 }
 
+/** Of the only audio file. */
+const urlsOf = async (nodes: Nodes, conversation: string, format: string) => {
+  const answer = await call(serverOf(nodes), "GET", `/v1/sync/audio/${conversation}/urls?format=${format}`)
+  const [file] = Schema.decodeUnknownSync(Files)(answer.json()["audio_files"])
+  return file ?? assert.fail("one file")
+}
+
 const audioOf = (nodes: Nodes, conversation: string, file: string) =>
   call(serverOf(nodes), "GET", `/v1/sync/audio/${conversation}/${file}`)
 
@@ -64,11 +75,7 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("precache", (it) =
 
   it.effect("hands out the store's own URL of a merged file, until its audio changes", () =>
     test(async (nodes) => {
-      const urls = async () => {
-        const listed: unknown = (await call(serverOf(nodes), "GET", "/v1/sync/audio/linked/urls")).json()["audio_files"]
-        const [file] = Schema.decodeUnknownSync(Files)(listed)
-        return file ?? assert.fail("one file")
-      }
+      const urls = () => urlsOf(nodes, "linked", "wav")
       await record(nodes, serverOf(nodes), "linked", [{ at: 0, pcm: sound(rate * 2) }])
       assert.isTrue((await urls()).signed_url.startsWith(serverOf(nodes).url))
       await precache(nodes, "linked")
@@ -102,6 +109,51 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("precache", (it) =
         ({ operation, target }) => operation === "compose" && target.includes("many")
       )
       assert.strictEqual(composes.length, 1)
+    })
+  )
+
+  it.effect("makes an Ogg artifact of an Opus conversation, with the ranges that the audio route has not", () =>
+    test(async (nodes) => {
+      const packets = OpusTone.packets
+      await stream(
+        {
+          conversation: "spoken",
+          start: epoch,
+          sampleRate: OpusTone.sampleRate,
+          codec: "opus",
+          pcm: Buffer.from(OpusPacket.join(packets))
+        },
+        { server: () => serverOf(nodes), speed: 100 }
+      )
+      await until(
+        () => nodes.query("select from chunks where conversation_id = 'spoken'"),
+        (rows) => rows.length > 0
+      )
+      const started = await call(serverOf(nodes), "POST", "/v1/sync/audio/spoken/precache?format=ogg")
+      assert.deepStrictEqual(started.json(), { status: "started", audio_file_count: 1 })
+      const { file, key, object } = await merged(nodes, "spoken")
+      assert.match(key, /\.ogg$/)
+      assert.strictEqual(object.contentType, "audio/ogg; codecs=opus")
+      const live = await audioOf(nodes, "spoken", `${file}?format=ogg`)
+      assert.isTrue(object.bytes.equals(live.body))
+      assert.isTrue(Buffer.concat(parse(object.bytes).packets).includes(Buffer.concat(packets)))
+      const linked = await urlsOf(nodes, "spoken", "ogg")
+      assert.deepStrictEqual([linked.status, linked.artifact], ["cached", { state: "merged" }])
+      assert.isTrue(linked.signed_url.startsWith(`${nodes.gcs.url}/${bucket}/${key}?`), linked.signed_url)
+      const part = await fetch(linked.signed_url, { headers: { range: "bytes=40-199" } })
+      assert.strictEqual(part.status, 206)
+      assert.isTrue(Buffer.from(await part.arrayBuffer()).equals(live.body.subarray(40, 200)))
+      // The WAV of the same file is not merged.
+      const asWav = await urlsOf(nodes, "spoken", "wav")
+      assert.isUndefined(asWav.artifact)
+      assert.isTrue(asWav.signed_url.startsWith(serverOf(nodes).url))
+    })
+  )
+
+  it.effect("rejects a format that is not merged", () =>
+    test(async (nodes) => {
+      const { status } = await call(serverOf(nodes), "POST", "/v1/sync/audio/spoken/precache?format=mp3")
+      assert.strictEqual(status, 400)
     })
   )
 

@@ -8,14 +8,15 @@ export type Artifact =
   | { readonly state: "merging" }
   | { readonly state: "failed"; readonly reason: "chunks_missing" | "merge_failed" | "empty_audio" }
 
+export interface ArtifactsPage {
+  readonly before?: string
+  readonly format: "wav" | "ogg"
+}
+
 export const Artifacts = Context.Reference<{
   /**
-   * Of a page of audio files as WAV, by id. URLs need no key, live for an hour, and exist for the latest 100 merged files. A
+   * Of a page of audio files in a format, by id. URLs need no key, live for an hour, and exist for the latest 100 merged files. A
    * `before` is a `filesNext`.
    */
-  of(
-    uid: string,
-    conversation: string,
-    page: { readonly before?: string }
-  ): Effect.Effect<ReadonlyMap<string, Artifact>, DbError>
+  of(uid: string, conversation: string, page: ArtifactsPage): Effect.Effect<ReadonlyMap<string, Artifact>, DbError>
 }>("spillway/Playback/Artifacts", { defaultValue: () => ({ of: () => Effect.succeed(new Map()) }) })

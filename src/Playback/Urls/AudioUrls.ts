@@ -19,7 +19,7 @@ export interface ConversationUrls {
   readonly files: ReadonlyArray<{
     readonly file: AudioFileHead
     readonly access: Access
-    /** As WAV; none if it is not merged. */
+    /** In the format, as WAV for PCM; none if it is not merged. */
     readonly artifact: Artifact | undefined
   }>
   /** The conversation as one file, of all of `files`. */
@@ -86,12 +86,12 @@ const make = Effect.gen(function* () {
         return Effect.map(urlOf({ uid, conversation: id, file, format }), (url) => ({ url }))
       }
       const whole = isWhole(conversation, page.before) ? yield* accessOf(wholeId(conversation), files) : undefined
-      const merged = yield* artifacts.of(uid, id, page)
+      const merged = yield* artifacts.of(uid, id, { ...page, format: format === "ogg" ? "ogg" : "wav" })
       const listed = yield* Effect.forEach(
         files,
         Effect.fnUntraced(function* (file) {
           const artifact = merged.get(file.id)
-          const stored = format === "wav" && artifact?.state === "merged" ? artifact.url : undefined
+          const stored = format !== "pcm" && artifact?.state === "merged" ? artifact.url : undefined
           const access = stored === undefined ? yield* accessOf(file.id, [file]) : { url: stored }
           return { file, access, artifact }
         })

@@ -17,7 +17,7 @@ const access = {
   content_type: Schema.optionalKey(Schema.String)
 }
 
-/** Of the file as WAV in the store. `failed`: the last attempt to merge it. */
+/** Of the file in the store, as WAV for PCM. `failed`: the last attempt to merge it. */
 const ArtifactInfo = Schema.Struct({
   state: Schema.Literals(["merged", "merging", "failed"]),
   reason: Schema.optionalKey(Reason)

@@ -1,5 +1,5 @@
 /** A node that precaches, on a real database and a store in memory that composes, or not. */
-import { Context, Duration, Effect, Layer, Option, Ref, References, Stream } from "effect"
+import { Context, Deferred, Duration, Effect, Layer, Option, Ref, References, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { StorageBulkheads } from "../../../src/Bulkhead.ts"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
@@ -7,9 +7,11 @@ import { Deletion } from "../../../src/Deletion.ts"
 import { Playback, PlaybackConfig } from "../../../src/Playback.ts"
 import { Precache } from "../../../src/Precache.ts"
 import { PrecacheConfig } from "../../../src/Precache/PrecacheConfig.ts"
+import { Recording } from "../../../src/Recording.ts"
 import { type ObjectHead, Storage, type StorageError } from "../../../src/Storage.ts"
 import * as MemoryStorage from "../../../src/Storage/MemoryStorage.ts"
-import { idle, node, record } from "../../Recording/support/StoringNode.ts"
+import { messages } from "../../Recording/support/OpusPackets.ts"
+import { epoch, idle, node, record } from "../../Recording/support/StoringNode.ts"
 import * as Postgres from "../../support/Postgres.ts"
 import { environment } from "../../support/Settings.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
@@ -86,6 +88,28 @@ export const world = ({ env = {}, isComposer = true, level = "standard" }: World
 export const recordSeconds = (from: number, to: number, conversation = "c") =>
   Effect.andThen(record((to - from) * 8_000, from * 8_000, conversation), idle)
 
+/** Records Opus packets of a conversation of user `u`, from a second after the epoch, and stores them. */
+export const recordOpus = (all: ReadonlyArray<Uint8Array>, from: number, rate: number) =>
+  Effect.gen(function* () {
+    const recording = yield* Recording
+    let room = yield* Deferred.make<void>()
+    const capture = yield* recording.open({
+      uid: "u",
+      sampleRate: rate,
+      codec: "opus",
+      exact: true,
+      onAck: () => {},
+      onRoom: () => Deferred.doneUnsafe(room, Effect.void),
+      onFailure: () => {}
+    })
+    capture.switchTo("c")
+    yield* Deferred.await(room)
+    for (const { audio, start } of messages(all, { rate, seed: 1, start: epoch + from })) {
+      room = yield* Deferred.make<void>()
+      if (capture.append(start, audio) === "full") yield* Deferred.await(room)
+    }
+  }).pipe(Effect.scoped, Effect.andThen(idle))
+
 /** Does all that is due, and what becomes due with it. */
 export const sweep = Effect.gen(function* () {
   const precache = yield* Precache
@@ -98,6 +122,7 @@ export const sweep = Effect.gen(function* () {
 export interface Row {
   readonly id: string
   readonly file: string
+  readonly format: string
   readonly key: string | null
   readonly fingerprint: string | null
   readonly reason: string | null
@@ -107,8 +132,8 @@ export interface Row {
 
 export const rows = SqlClient.SqlClient.use(
   (sql) => sql<Row>`
-    select id::text as id, file, key, fingerprint, reason, attempts, due_at is not null as "isWanted"
-    from artifacts order by file`
+    select id::text as id, file, format, key, fingerprint, reason, attempts, due_at is not null as "isWanted"
+    from artifacts order by file, format`
 )
 
 /** Minutes until the objects of tombstones are deleted, by key. */
@@ -125,10 +150,10 @@ export const merged = Storage.use((storage) =>
 )
 
 /** The file as the audio route sends it. */
-export const wav = Effect.fnUntraced(function* (file: string, conversation = "c") {
+export const wav = Effect.fnUntraced(function* (file: string, conversation = "c", format: "wav" | "ogg" = "wav") {
   const playback = yield* Playback
-  const rendition = Option.getOrThrow(yield* playback.open("u", conversation, file, "wav"))
-  const { first, next } = yield* rendition.begin({ start: 0, end: rendition.size ?? 0 })
+  const rendition = Option.getOrThrow(yield* playback.open("u", conversation, file, format))
+  const { first, next } = yield* rendition.begin({ start: 0, end: rendition.size ?? Infinity })
   const all = [...first]
   for (let pieces = yield* next; pieces !== undefined; pieces = yield* next) all.push(...pieces)
   return { etag: rendition.etag, bytes: Buffer.concat(all) }
