@@ -44,11 +44,13 @@ export type FileWaveform = Json.Decoded<typeof fileWaveform>
 export const waveform = Json.record({ live: Json.flag, audio_files: Json.list(fileWaveform) })
 
 const access = { signed_url: Json.optional(Json.text), reason: Json.optional(Json.text) }
+const artifact = Json.record({ state: Json.text, reason: Json.optional(Json.text) })
 export const audioUrls = Json.record({
-  audio_files: Json.list(Json.record({ id: Json.text, ...access })),
+  audio_files: Json.list(Json.record({ id: Json.text, ...access, artifact: Json.optional(artifact) })),
   conversation_audio: Json.optional(Json.record(access)),
   files_next: Json.optional(Json.text)
 })
+export type AudioUrls = Json.Decoded<typeof audioUrls>
 
 const capture = Json.record({
   id: Json.number,
@@ -135,6 +137,10 @@ export function pathOf(conversation: string): string {
 
 export function urlsPath(conversation: string): string {
   return `/v1/sync/audio/${encodeURIComponent(conversation)}/urls`
+}
+
+export function precachePath(conversation: string): string {
+  return `/v1/sync/audio/${encodeURIComponent(conversation)}/precache`
 }
 
 export function audioPath(conversation: string, file: string): string {

@@ -3,6 +3,7 @@ import { useRef, useState } from "preact/hooks"
 import { DownloadButtons } from "./Downloads.tsx"
 import { FileRow } from "./FileRow.tsx"
 import { remember } from "./KnownFiles.ts"
+import { MergedCopies } from "./MergedCopies.tsx"
 import * as Model from "../Model.ts"
 import { useWaveforms } from "../Play/Waveforms.ts"
 import { fetchJson, messageFor } from "../Server.ts"
@@ -110,6 +111,7 @@ export function Files({ conversation }: { readonly conversation: Model.Conversat
           <DownloadButtons conversation={conversation.id} title={`All of ${titleOf(conversation)}`} />
         </div>
       )}
+      {files.length > 0 && <MergedCopies conversation={conversation} />}
     </div>
   )
 }
