@@ -139,7 +139,7 @@ const pageOf = (rows: ReadonlyArray<FileRow>, view: LiveOverlay, before: Key | u
     .sort((a, b) => Timeline.order(keyOf(b), keyOf(a)))
     .slice(0, limit + 1)
   const last = files.length > limit ? files[limit - 1] : end
-  const page: ReadonlyArray<FileState> = files.slice(0, limit)
+  const page: ReadonlyArray<FileState & Partial<Pick<FileRow, "id">>> = files.slice(0, limit)
   return { files: page.toReversed(), next: last === undefined ? undefined : cursorOf(keyOf(last)) }
 }
 
@@ -213,7 +213,7 @@ const make = Effect.gen(function* () {
       span: start <= end ? { start, end } : undefined,
       capturedSeconds: captured + view.total.captured,
       lostSeconds: lost + view.total.lost,
-      files: page.files.map((file) => headOf(Timeline.fileId(uid, id, file), file)),
+      files: page.files.map((file) => headOf(file.id ?? Timeline.fileId(uid, id, file), file)),
       filesNext: page.next
     }
     return { conversation, states: page.files }

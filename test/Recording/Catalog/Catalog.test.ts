@@ -57,6 +57,7 @@ const setLive = (conversation: string, chunks: ReadonlyArray<NewChunk>) => {
     const bytes = Buffer.from(id.replaceAll("-", ""), "hex")
     const chunk = new JournalChunk({ id: bytes, uid: "u", conversation, start, sampleRate, codec }, 0)
     chunk.durable = samples * 2
+    chunk.durableSamples = samples
     made.addChunk(chunk)
   }
   conversations.set(conversation, made)
@@ -234,6 +235,26 @@ layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it
         file.pieces(more.end, file.samples)
       )
       assert.strictEqual(error._tag, "AudioFileChanged")
+    })
+  )
+
+  it.effect("takes the ids of stored audio files from their rows, and computes those of live ones", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [catalog, index] = [yield* Catalog, yield* ChunkIndex]
+      yield* index.insert({ uid: "u", conversation: "ids" }, [second(0), second(200)])
+      const known = uuid(7)
+      yield* sql`update audio_files set id = ${known}::uuid where conversation_id = 'ids' and start_at = 0`
+      setLive("ids", [second(400)])
+      const idOf = (start: number) => Timeline.fileId("u", "ids", { start, sampleRate: 8000, codec: "pcm16" })
+      const expected = [known, idOf(200), idOf(400)]
+      const { files } = Option.getOrThrow(yield* catalog.get("u", "ids", { files: 5 }))
+      const opened = Option.getOrThrow(yield* catalog.files("u", "ids", { files: 5 })).files
+      for (const found of [files, opened])
+        assert.deepStrictEqual(
+          found.map(({ id }) => id),
+          expected
+        )
     })
   )
 

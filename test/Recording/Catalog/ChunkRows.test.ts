@@ -36,6 +36,7 @@ const world = rowsWith(secret(1)).pipe(
 const chunk = (conversation: string, start: number, uid = "u"): JournalChunk => {
   const made = new JournalChunk({ id: newId(), uid, conversation, start, sampleRate: 8000, codec: "pcm16" }, 0)
   made.durable = 16_000
+  made.durableSamples = 8000
   return made
 }
 
