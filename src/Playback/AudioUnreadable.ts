@@ -1,7 +1,7 @@
 /** Why a span of a conversation can't be played, and how long a damaged chunk stays rejected. */
 import { Clock, Duration, Effect, Schema, Stream } from "effect"
 import { BoundedMap } from "../BoundedMap.ts"
-import type { Chunk, ChunkUnreadable, ReadError, Recording } from "../Recording.ts"
+import { type Chunk, ChunkUnreadable, type ReadError, type Recording } from "../Recording.ts"
 import type { PlaybackConfig } from "./PlaybackConfig.ts"
 
 const span = {
@@ -32,20 +32,24 @@ type Audio = Pick<Recording["Service"], "read" | "piece">
 type Range = Parameters<Audio["read"]>[1]
 
 interface PlayedAudio extends Audio {
-  /** Chunks of a conversation that could lately not be read, because they are damaged or missing. */
+  /** Chunks of a conversation that could lately not be read, because they are damaged, shorter than their span, or missing. */
   unreadable(uid: string, conversation: string): Effect.Effect<ReadonlyArray<Chunk>>
 }
 
 interface Known {
   readonly chunk: Chunk
   readonly until: number
-  /** Undefined if the object was missing. */
+  /** Undefined if its parts can be read: the object was missing, or its end is. */
   readonly error: ChunkUnreadable | undefined
 }
 
+const truncated = ({ conversation, key, uid }: Chunk, missing: number, { end, start }: Range) =>
+  new ChunkUnreadable({ uid, conversation, key, cause: new Error(`${missing} of ${end - start} bytes are missing`) })
+
 /**
  * Rejects reads of parts of a chunk whose checksum failed. The checksum covers the whole chunk, so a client that resumes
- * after the error would get damaged audio. A successful read of the whole chunk clears it.
+ * after the error would get damaged audio. A successful read of the whole chunk clears it. Reads of fewer bytes than the range
+ * fail, because they would shift all later audio.
  */
 export function rejectDamaged(
   { piece, read }: Audio,
@@ -65,7 +69,17 @@ export function rejectDamaged(
       if (error._tag === "ChunkUnreadable") add(chunk, error, now)
       if (error._tag === "ObjectNotFound") add(chunk, undefined, now)
     })
-  const isSound = ({ id }: Chunk) => Effect.sync(() => known.delete(id))
+  /** What is missing of a chunk is its end. */
+  const sound = ({ id, samples }: Chunk, { end }: Range) =>
+    Effect.sync(() => (end === samples * 2 ? known.delete(id) : false))
+  const exact = (chunk: Chunk, range: Range, length: number, now: number) => {
+    const missing = range.end - range.start - length
+    if (missing === 0) return known.get(chunk.id) === undefined ? Effect.void : sound(chunk, range)
+    return Effect.suspend(() => {
+      add(chunk, undefined, now)
+      return Effect.fail(truncated(chunk, missing, range))
+    })
+  }
   return {
     unreadable: (uid, conversation) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
@@ -78,15 +92,21 @@ export function rejectDamaged(
         const error = rejected(chunk, range, now)
         if (error !== undefined) return Effect.fail(error)
         const bytes = Effect.tapError(piece(chunk, range), note(chunk, now))
-        return known.get(chunk.id) !== undefined ? Effect.tap(bytes, () => isSound(chunk)) : bytes
+        return Effect.tap(bytes, ({ length }) => exact(chunk, range, length, now))
       }),
     read: (chunk, range) =>
       Stream.unwrap(
         Effect.map(Clock.currentTimeMillis, (now) => {
           const error = rejected(chunk, range, now)
           if (error !== undefined) return Stream.fail(error)
-          const bytes = Stream.tapError(read(chunk, range), note(chunk, now))
-          return known.get(chunk.id) !== undefined ? Stream.onEnd(bytes, isSound(chunk)) : bytes
+          let length = 0
+          // Rechunked, because an array of several buffers would be sent only when all of them are read.
+          const counted = Stream.map(Stream.rechunk(read(chunk, range), 1), (bytes) => {
+            length += bytes.length
+            return bytes
+          })
+          const check = Stream.suspend(() => Stream.fromEffectDrain(exact(chunk, range, length, now)))
+          return Stream.concat(Stream.tapError(counted, note(chunk, now)), check)
         })
       )
   }

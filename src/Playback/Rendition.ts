@@ -6,7 +6,7 @@ import type { CodecFailed } from "../Opus.ts"
 import {
   type AudioFileChanged,
   type Chunk,
-  ChunkUnreadable,
+  type ChunkUnreadable,
   type ReadError,
   type RecordedFile,
   type Recording
@@ -59,11 +59,6 @@ const silence = (length: number): Stream.Stream<Uint8Array> =>
     )
   )
 
-const truncated = ({ conversation, key, uid }: Chunk, missing: number, { end, start }: Wav.Range) => {
-  const cause = new Error(`${missing} of ${end - start} bytes are missing`)
-  return new ChunkUnreadable({ uid, conversation, key, cause })
-}
-
 const logUnreadable = (chunk: Chunk) => (error: ReadError) =>
   Effect.logError("a chunk can't be read, the response fails", error).pipe(
     Effect.annotateLogs({ uid: chunk.uid, conversation: chunk.conversation, chunk: chunk.id, key: chunk.key })
@@ -77,25 +72,16 @@ const failures = (chunk: Chunk) => {
   }
 }
 
-/** Fails if the chunk has fewer bytes than its span, which would shift all later audio. */
-const exactly = ({ read }: Audio, chunk: Chunk, range: Wav.Range) =>
-  Stream.suspend(() => {
-    let missing = range.end - range.start
-    const { missing: isMissing, unreadable } = failures(chunk)
-    // Rechunked, because an array of several buffers would be sent only when all of them are read.
-    const counted = Stream.map(Stream.rechunk(read(chunk, range), 1), (bytes) => {
-      missing -= bytes.length
-      return bytes
+const readOf = ({ read }: Audio, chunk: Chunk, range: Wav.Range) => {
+  const { missing, unreadable } = failures(chunk)
+  return read(chunk, range).pipe(
+    Stream.tapError(logUnreadable(chunk)),
+    Stream.catchTags({
+      ChunkUnreadable: (cause) => Stream.fail(unreadable(cause)),
+      ObjectNotFound: (cause) => Stream.fail(missing(cause))
     })
-    const check = Stream.suspend(() => (missing === 0 ? Stream.empty : Stream.fail(truncated(chunk, missing, range))))
-    return Stream.concat(counted, check).pipe(
-      Stream.tapError(logUnreadable(chunk)),
-      Stream.catchTags({
-        ChunkUnreadable: (cause) => Stream.fail(unreadable(cause)),
-        ObjectNotFound: (cause) => Stream.fail(isMissing(cause))
-      })
-    )
-  })
+  )
+}
 
 /** Logs a chunk that can't be read, and says which audio it is. */
 export function explained(chunk: Chunk) {
@@ -108,16 +94,6 @@ export function explained(chunk: Chunk) {
         ObjectNotFound: (cause) => Effect.fail(missing(cause))
       })
     )
-}
-
-/** As `exactly`, in one buffer. */
-const exactPiece = ({ piece }: Audio, chunk: Chunk, range: Wav.Range) => {
-  const length = range.end - range.start
-  return explained(chunk)(
-    Effect.flatMap(piece(chunk, range), (bytes) =>
-      bytes.length === length ? Effect.succeed(bytes) : Effect.fail(truncated(chunk, length - bytes.length, range))
-    )
-  )
 }
 
 /** Strong entity tag with quotes (RFC 9110, section 8.8.3): what the bytes depend on. */
@@ -178,7 +154,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
       Effect.map(readParts({ start: at, end }), ({ parts, until }) => [parts, nextByte(until, end)] as const)
     ).pipe(
       Stream.rechunk(1),
-      Stream.flatMap((part) => (part._tag === "Silence" ? silence(part.length) : exactly(audio, part.chunk, part)))
+      Stream.flatMap((part) => (part._tag === "Silence" ? silence(part.length) : readOf(audio, part.chunk, part)))
     )
   const bytes = (range: Wav.Range) => {
     const parts = Wav.split(file, format, range)
@@ -194,7 +170,9 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
       for (const part of page.parts) {
         if (++parts > partsAtOnce) return { first, next: (yield* readAhead(sounding({ ...sound, start: at }), 0)).next }
         const bytes =
-          part._tag === "Silence" ? Effect.succeed(new Uint8Array(part.length)) : exactPiece(audio, part.chunk, part)
+          part._tag === "Silence"
+            ? Effect.succeed(new Uint8Array(part.length))
+            : explained(part.chunk)(audio.piece(part.chunk, part))
         const read = yield* Effect.result(bytes)
         if (Result.isSuccess(read)) first.push(read.success)
         // What comes before is heard.

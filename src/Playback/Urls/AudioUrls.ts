@@ -49,6 +49,29 @@ export class AudioUrls extends Context.Service<
 const isWhole = ({ files, filesNext }: Conversation, before: string | undefined): boolean =>
   before === undefined && filesNext === undefined && new Set(files.map(({ sampleRate }) => sampleRate)).size === 1
 
+type Kind = Pick<AudioFileHead, "codec" | "sampleRate">
+const kindOf = ({ codec, sampleRate }: Kind): string => `${codec} ${sampleRate}`
+
+/** Whether any of the chunks begins in an audio file. */
+const unreadableIn = (chunks: ReadonlyArray<Kind & Pick<AudioFileHead, "start">>) => {
+  const starts = new Map<string, Array<number>>()
+  for (const chunk of chunks.toSorted((a, b) => a.start - b.start)) {
+    const known = starts.get(kindOf(chunk)) ?? []
+    known.push(chunk.start)
+    starts.set(kindOf(chunk), known)
+  }
+  return (file: AudioFileHead): boolean => {
+    const known = starts.get(kindOf(file)) ?? []
+    let [low, high] = [0, known.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((known[middle] ?? Infinity) < file.start) low = middle + 1
+      else high = middle
+    }
+    return (known[low] ?? Infinity) < file.start + file.samples / file.sampleRate
+  }
+}
+
 const make = Effect.gen(function* () {
   const playback = yield* Playback
   const publicUrl = yield* PublicUrl
@@ -65,15 +88,7 @@ const make = Effect.gen(function* () {
       if (Option.isNone(found)) return Option.none()
       const conversation = found.value
       const { files, filesNext } = conversation
-      const unreadable = yield* playback.unreadable(uid, id)
-      const isUnreadable = ({ codec, sampleRate, samples, start }: AudioFileHead) =>
-        unreadable.some(
-          (chunk) =>
-            chunk.codec === codec &&
-            chunk.sampleRate === sampleRate &&
-            chunk.start >= start &&
-            chunk.start < start + samples / sampleRate
-        )
+      const isUnreadable = unreadableIn(yield* playback.unreadable(uid, id))
       const reasonOf = (parts: ReadonlyArray<AudioFileHead>): Reason | undefined =>
         parts.some(isUnreadable)
           ? "chunks_missing"

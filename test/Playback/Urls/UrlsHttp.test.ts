@@ -131,7 +131,7 @@ layer(servedPlayback(recording))("the URLs of a conversation", (it) => {
     })
   )
 
-  it.effect("say that a listener found a chunk missing or damaged, until it is read again", () =>
+  it.effect("say that a listener found a chunk missing, damaged or short, until it is read again", () =>
     Effect.gen(function* () {
       recording.put("broken", [{ start: t0 }, { start: t0 + 300 }])
       const reasons = Effect.map(urlsOf("broken"), ({ urls: { audio_files: files, conversation_audio: whole } }) =>
@@ -142,7 +142,8 @@ layer(servedPlayback(recording))("the URLs of a conversation", (it) => {
       const missing = new ObjectNotFound({ operation: "get", bucket: "b", key: "k" })
       for (const [begin, status] of [
         [() => recording.instead.set("ada-broken-1", Effect.fail(missing)), 404],
-        [() => recording.unreadable.add("ada-broken-1"), 500]
+        [() => recording.unreadable.add("ada-broken-1"), 500],
+        [() => recording.short.add("ada-broken-1"), 500]
       ] as const) {
         assert.deepStrictEqual(yield* reasons, [undefined, undefined, undefined])
         begin()
@@ -151,8 +152,43 @@ layer(servedPlayback(recording))("the URLs of a conversation", (it) => {
         assert.deepStrictEqual((yield* urlsOf("standup")).urls.audio_files[1]?.status, "cached")
         recording.instead.clear()
         recording.unreadable.clear()
+        recording.short.clear()
         assert.strictEqual((yield* getSigned(path)).status, 200)
       }
+    })
+  )
+
+  it.effect("say of a short chunk that it is short while only its beginning is read", () =>
+    Effect.gen(function* () {
+      recording.put("cut", [{ start: t0 }])
+      const reason = Effect.map(urlsOf("cut"), ({ urls }) => urls.audio_files[0]?.reason)
+      const path = signedPath((yield* urlsOf("cut")).urls.audio_files[0]?.signed_url)
+      recording.short.add("ada-cut-0")
+      assert.strictEqual((yield* getSigned(path)).status, 500)
+      const beginning = yield* getSigned(path, { range: "bytes=0-999" })
+      recording.short.clear()
+      assert.deepStrictEqual([beginning.status, yield* reason], [206, "chunks_missing"])
+    })
+  )
+
+  it.effect("say which of many files have chunks that could not be read", () =>
+    Effect.gen(function* () {
+      const files = Array.from({ length: 60 }, (_, index) => ({
+        start: t0 + Math.floor(index / 2) * 100,
+        sampleRate: index % 2 === 0 ? rate : 8000,
+        samples: index % 2 === 0 ? rate : 8000
+      }))
+      recording.put("scattered", files)
+      const isBroken = (index: number) => [0, 7, 8, 30, 59].includes(index)
+      const { urls } = yield* urlsOf("scattered")
+      assert.lengthOf(urls.audio_files, files.length)
+      for (const index of files.keys()) if (isBroken(index)) recording.unreadable.add(`ada-scattered-${index}`)
+      for (const { signed_url } of urls.audio_files.toReversed()) yield* getSigned(signedPath(signed_url))
+      recording.unreadable.clear()
+      assert.deepStrictEqual(
+        (yield* urlsOf("scattered")).urls.audio_files.map(({ reason }) => reason === "chunks_missing"),
+        files.map((_, index) => isBroken(index))
+      )
     })
   )
 

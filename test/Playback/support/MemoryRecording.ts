@@ -35,9 +35,9 @@ const nextTurn = Effect.callback<void>((resume) => {
 })
 
 /** With pages of two pieces. */
-const recordedOf = (file: Timeline.AudioFile<Chunk> & { readonly id: string }): RecordedFile => ({
+const recordedOf = (file: Timeline.AudioFile<Chunk> & { readonly id: string }, version: string): RecordedFile => ({
   ...file,
-  version: "0",
+  version,
   pieces: (from, to) => {
     const all = file.pieces.filter(({ offset, samples }) => offset < to && offset + samples > from)
     return Effect.succeed({ pieces: all.slice(0, 2), end: all[2]?.offset ?? to })
@@ -61,6 +61,8 @@ export class MemoryRecording {
   /** Of Opus chunks, by their id. */
   readonly packets = new Map<string, ReadonlyArray<Uint8Array>>()
   databaseDown = false
+  /** Of all audio files. */
+  version = "0"
   /** Snapshots of growing files that were taken. */
   snapshots = 0
 
@@ -163,7 +165,8 @@ export class MemoryRecording {
           const { conversation, key, uid } = chunk
           return yield* new ChunkUnreadable({ uid, conversation, key, cause: new Error("gone") })
         }
-        const bytes = this.sound(chunk).subarray(range.start, range.end - (this.short.has(chunk.id) ? 2 : 0))
+        const last = chunk.samples * 2 - (this.short.has(chunk.id) ? 2 : 0)
+        const bytes = this.sound(chunk).subarray(range.start, Math.min(range.end, last))
         let left = bytes.length
         const pieces = Array.from({ length: Math.ceil(left / pieceSize) }, (_, index) =>
           bytes.subarray(index * pieceSize, (index + 1) * pieceSize)
@@ -201,7 +204,7 @@ export class MemoryRecording {
         this.#find(uid, id),
         Option.map((kept) => {
           const { conversation, files } = MemoryRecording.#conversation(kept, page)
-          return { ...conversation, files: files.map(recordedOf) }
+          return { ...conversation, files: files.map((file) => recordedOf(file, this.version)) }
         })
       ),
     file: (uid, id, file) =>
@@ -209,7 +212,9 @@ export class MemoryRecording {
         this.#find(uid, id),
         Option.flatMap((kept) => {
           const { files } = MemoryRecording.#conversation(kept, { files: Infinity })
-          return Option.map(Option.fromNullishOr(files.find((each) => each.id === file)), recordedOf)
+          return Option.map(Option.fromNullishOr(files.find((each) => each.id === file)), (found) =>
+            recordedOf(found, this.version)
+          )
         })
       ),
     growing: (uid, id, file) =>
@@ -220,7 +225,7 @@ export class MemoryRecording {
           const { files } = MemoryRecording.#conversation(kept, { files: Infinity })
           const found = files.find((each) => each.id === file)
           const isLast = found === files.at(-1)
-          return Option.map(Option.fromNullishOr(found), (found) => ({ file: recordedOf(found), isLast }))
+          return Option.map(Option.fromNullishOr(found), (found) => ({ file: recordedOf(found, this.version), isLast }))
         })
       ),
     progress: ({ conversation, uid }) =>
