@@ -133,6 +133,22 @@ it.effect("fails when audio is inserted before what was sent, or what was sent i
   })
 )
 
+it.effect("fails when what was sent was stored anew, although as much audio was added as is new", () =>
+  Effect.gen(function* () {
+    const recording = new MemoryRecording()
+    recording.put("talk", live(1).chunks, { live: true })
+    yield* Effect.gen(function* () {
+      const { heard, rest } = yield* follow()
+      const fiber = yield* Effect.forkChild(rest)
+      recording.version = "1"
+      recording.put("talk", live(2).chunks, { live: true })
+      yield* TestClock.adjust("1 second")
+      const failure = yield* Effect.flip(Fiber.join(fiber))
+      assert.deepStrictEqual([failure._tag, heard().length], ["AudioFileChanged", rate * 2])
+    }).pipe(Effect.provide(node(recording)))
+  })
+)
+
 it.effect("lets a slow reader have everything, without keeping it in memory", () =>
   Effect.gen(function* () {
     const recording = new MemoryRecording()

@@ -33,6 +33,8 @@ export const unpack = (zip: Buffer): ReadonlyArray<Unpacked> => {
     if (at !== offset + size) throw new Error("the end is not behind the directory")
   } else if (end !== offset + size) throw new Error("the end is not behind the directory")
   const entries: Array<Unpacked> = []
+  /** Where the next local header begins: nothing lies between the entries, or before the directory. */
+  let next = 0
   for (let at = offset; at < offset + size;) {
     expect(at, 0x02014b50)
     const [nameLength, extraLength] = [zip.readUInt16LE(at + 28), zip.readUInt16LE(at + 30)]
@@ -48,15 +50,23 @@ export const unpack = (zip: Buffer): ReadonlyArray<Unpacked> => {
     const [length, packed, local] = [field(24), field(20), field(42)]
     if (length !== packed) throw new Error("compressed")
     expect(local, 0x04034b50)
-    const begin = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28)
+    if (local !== next) throw new Error(`a header at ${local} instead of ${next}`)
+    const localName = local + 30 + zip.readUInt16LE(local + 26)
+    const begin = localName + zip.readUInt16LE(local + 28)
+    const isZip64 = extraOf(zip.subarray(localName, begin), 1) !== undefined
     if (zip.toString("utf8", local + 30, local + 30 + nameLength) !== name) throw new Error("another name")
     const content = zip.subarray(begin, begin + length)
     expect(begin + length, 0x08074b50)
     const crc = zip.readUInt32LE(at + 16)
     if (crc32(content) !== crc || zip.readUInt32LE(begin + length + 4) !== crc) throw new Error("another checksum")
+    const sizes = [begin + length + 8, begin + length + (isZip64 ? 16 : 12)]
+    if (sizes.some((at) => (isZip64 ? Number(zip.readBigUInt64LE(at)) : zip.readUInt32LE(at)) !== length))
+      throw new Error("another size")
+    next = begin + length + (isZip64 ? 24 : 16)
     entries.push({ name, content, modified: extraOf(extra, 0x5455)?.readUInt32LE(1) ?? 0 })
     at += 46 + nameLength + extraLength
   }
+  if (next !== offset) throw new Error(`the directory is at ${offset} instead of ${next}`)
   if (entries.length !== count) throw new Error(`${entries.length} entries of ${count}`)
   return entries
 }
