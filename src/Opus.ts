@@ -1,5 +1,6 @@
 /** Decodes and encodes Opus with libopus, in threads, so that the event loop goes on to take audio. */
 import { Context, Effect, Layer, Schema } from "effect"
+import { OpusPacket } from "./Audio.ts"
 import type { Saturated } from "./Bulkhead.ts"
 import * as CodecThreads from "./Opus/CodecThreads.ts"
 import type { CodecFailed } from "./Opus/CodecThreads.ts"
@@ -15,8 +16,6 @@ export class OpusUndecodable extends Schema.TaggedError<OpusUndecodable>()("Opus
   }
 }
 
-const sampleRates = [8_000, 12_000, 16_000, 24_000, 48_000]
-
 const bitrate = 32_000
 
 const packetsPerSecond = 50
@@ -27,7 +26,7 @@ const leadPackets = 10
 /** Input samples around a position; resampling reads 16. */
 const margin = 32
 
-const codecRateOf = (sampleRate: number): number => sampleRates.find((rate) => rate >= sampleRate) ?? 48_000
+const codecRateOf = (sampleRate: number): number => OpusPacket.sampleRates.find((rate) => rate >= sampleRate) ?? 48_000
 
 /**
  * The samples from which packets are encoded. Those before and behind the file are zero. Packet 0 begins with sample 0; the
@@ -42,10 +41,6 @@ export function encodedFrom(sampleRate: number, packet: number, count: number) {
     start: Math.floor((from * sampleRate) / codecRate) - margin,
     end: Math.ceil((to * sampleRate) / codecRate) + margin
   }
-}
-
-export function isSampleRate(hertz: number): boolean {
-  return sampleRates.includes(hertz)
 }
 
 export class Opus extends Context.Service<
@@ -81,7 +76,7 @@ const make = Effect.gen(function* () {
   const threads = yield* CodecThreads.make()
   return Opus.of({
     decode: Effect.fnUntraced(function* (uid, packets, sampleRate, samples) {
-      if (!isSampleRate(sampleRate))
+      if (!OpusPacket.sampleRates.includes(sampleRate))
         return yield* new OpusUndecodable({ reason: `Opus has no sample rate of ${sampleRate} Hz` })
       const joined = new Uint8Array(packets.reduce((sum, { length }) => sum + length, 0))
       const lengths = Uint16Array.from(packets, ({ length }) => length)

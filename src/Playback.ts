@@ -1,5 +1,5 @@
 /** Conversations and their audio files, for listing and playback. Audio is read from the chunks without merging them. */
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
 import { Wav } from "./Audio.ts"
 import { BoundedMap } from "./BoundedMap.ts"
 import type { DbError } from "./Db.ts"
@@ -11,28 +11,13 @@ import * as OggRendition from "./Playback/OggRendition.ts"
 import * as PacketRendition from "./Playback/PacketRendition.ts"
 import * as Rendition from "./Playback/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform/Waveform.ts"
-import {
-  type AudioFileChanged,
-  type Chunk,
-  type Conversation,
-  isReadAsPcm,
-  type RecordedFile,
-  Recording
-} from "./Recording.ts"
+import { type Chunk, type Conversation, type RecordedFile, Recording } from "./Recording.ts"
 
 export { type Artifact, Artifacts, type ArtifactsPage } from "./Playback/Urls/Artifacts.ts"
 export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export { etagOf } from "./Playback/Rendition.ts"
 export type { Pieces, Rendition, RenditionFailure } from "./Playback/Rendition.ts"
-
-/** The audio file contains Opus that this node does not decode. */
-export class NotPlayable extends Schema.TaggedError<NotPlayable>()("NotPlayable", {
-  conversation: Schema.String,
-  file: Schema.String,
-  codec: Schema.String,
-  format: Schema.String
-}) {}
 
 /** The id of the conversation as one file. A conversation that is recorded anew after its deletion has another one. */
 export function wholeId({ createdAt }: Pick<Conversation, "createdAt">): string {
@@ -81,7 +66,7 @@ export class Playback extends Context.Service<
       file: string,
       format: Rendition.Format,
       near?: Wav.Range
-    ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
+    ): Effect.Effect<Option.Option<Rendition.Rendition>, DbError>
     /**
      * All audio files of a conversation, one after another, as one. None if the user has no such conversation, or it has no
      * audio, files of several sample rates, or more than 1,000 files.
@@ -90,14 +75,9 @@ export class Playback extends Context.Service<
       uid: string,
       conversation: string,
       format: Rendition.Format
-    ): Effect.Effect<Option.Option<Rendition.Rendition>, AudioFileChanged | NotPlayable | DbError>
-    /** A file of the conversation that is open. */
-    render(
-      uid: string,
-      conversation: string,
-      file: RecordedFile,
-      format: Rendition.Format
-    ): Effect.Effect<Rendition.Rendition, AudioFileChanged | NotPlayable | DbError>
+    ): Effect.Effect<Option.Option<Rendition.Rendition>, DbError>
+    /** A file that is open. */
+    readonly render: (uid: string, file: RecordedFile, format: Rendition.Format) => Rendition.Rendition
   }
 >()("spillway/Playback") {
   static readonly layerNoDeps = Layer.effect(
@@ -109,26 +89,13 @@ export class Playback extends Context.Service<
       const opus = yield* Opus
       const encoded: OggRendition.EncodedBlocks = new BoundedMap(OggRendition.maxEncodedBlocks)
 
-      /** The first chunk of an Opus file decides. */
-      const check = Effect.fnUntraced(function* (conversation: string, file: RecordedFile, format: Rendition.Format) {
-        const { codec } = file
-        const { pieces } = codec === "pcm16" || format === "ogg" ? { pieces: [] } : yield* file.pieces(0, 1)
-        if (!pieces.every(({ chunk }) => isReadAsPcm(chunk)))
-          return yield* new NotPlayable({ conversation, file: file.id, codec, format })
-      })
-      const render = Effect.fnUntraced(function* (
-        uid: string,
-        conversation: string,
-        file: RecordedFile,
-        format: Rendition.Format
-      ) {
-        yield* check(conversation, file, format)
+      const render = (uid: string, file: RecordedFile, format: Rendition.Format): Rendition.Rendition => {
         if (format !== "ogg") return Rendition.make(audio, file, format)
         const etag = Rendition.etagOf(file, format)
         return file.codec === "opus"
           ? PacketRendition.make(recording, file, etag)
           : OggRendition.make({ uid, opus, encoded }, Rendition.make(audio, file, "pcm"), etag)
-      })
+      }
 
       return Playback.of({
         conversation: (uid, id, page) => recording.conversation(uid, id, { ...page, files: maxFilesOfOne }),
@@ -144,21 +111,17 @@ export class Playback extends Context.Service<
         unreadable: audio.unreadable,
         open: Effect.fnUntraced(function* (uid, id, fileId, format, near) {
           const samples = near === undefined || format === "ogg" ? undefined : Wav.samplesAround(near)
-          const found = yield* recording.file(uid, id, fileId, samples)
-          return Option.isNone(found) ? Option.none() : Option.some(yield* render(uid, id, found.value, format))
+          return Option.map(yield* recording.file(uid, id, fileId, samples), (file) => render(uid, file, format))
         }),
         openWhole: Effect.fnUntraced(function* (uid, id, format) {
           const found = Option.getOrUndefined(yield* recording.files(uid, id, { files: maxFilesOfOne }))
-          const last = found?.files.at(-1)
-          if (found === undefined || found.filesNext !== undefined || last === undefined) return Option.none()
+          if (found === undefined || found.filesNext !== undefined) return Option.none()
           const whole = Concatenation.concatenate(
             wholeId(found),
             found.files.map((file) => ({ file, from: 0, to: file.samples }))
           )
           if (whole === undefined) return Option.none()
-          // The chunks of earlier files are stored, or soon will be.
-          yield* check(id, last, format)
-          return Option.some(yield* render(uid, id, whole, format))
+          return Option.some(render(uid, whole, format))
         }),
         render
       })

@@ -38,7 +38,7 @@ export class AudioGroup extends HttpApiGroup.make("audio")
         HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.pcm, contentTypes.ogg] }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
-      error: Problem.documented(400, 401, 403, 404, 406, 412, 416, 429, 500, 503)
+      error: Problem.documented(400, 401, 403, 404, 412, 416, 429, 500, 503)
     })
       .annotate(OpenApi.Summary, "An audio file as WAV, PCM or Ogg Opus, whole or one range of its bytes")
       .annotate(

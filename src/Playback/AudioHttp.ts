@@ -4,24 +4,13 @@ import { HttpApiBuilder } from "effect/http-api"
 import { callerOf, DbCaller } from "../Db.ts"
 import { Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
-import { AudioMissing, AudioUnreadable, NotPlayable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
+import { AudioMissing, AudioUnreadable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
 import { CodecFailed } from "../Opus.ts"
 import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
 import { ListenerSeats } from "./ListenerSeats.ts"
 import * as RenditionResponse from "./RenditionResponse.ts"
-
-const notPlayable = rule(
-  NotPlayable,
-  ({ codec, format }) =>
-    new Problem({
-      status: 406,
-      code: "format-not-available",
-      title: "The audio file is not available in this format",
-      detail: `It was recorded as ${codec} and can't be converted to ${format}.`
-    })
-)
 
 const unreadable = rule(
   AudioUnreadable,
@@ -107,5 +96,5 @@ export const layer = HttpApiBuilder.layer(AudioApi).pipe(
   Layer.provide(group),
   Layer.provide(ListenerSeats.layer),
   Layer.provide(Follow.layer),
-  Layer.merge(ProblemRules.layerOf(notPlayable, unreadable, missing, fileChanged, codecFailed))
+  Layer.merge(ProblemRules.layerOf(unreadable, missing, fileChanged, codecFailed))
 )

@@ -5,14 +5,7 @@ import { Wav } from "../Audio.ts"
 import { type Saturated, StorageBulkheads } from "../Bulkhead.ts"
 import type { DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
-import {
-  type AudioMissing,
-  type AudioUnreadable,
-  etagOf,
-  type NotPlayable,
-  Playback,
-  type Rendition
-} from "../Playback.ts"
+import { type AudioMissing, type AudioUnreadable, etagOf, Playback, type Rendition } from "../Playback.ts"
 import type { CodecFailed } from "../Opus.ts"
 import type { AudioFileChanged } from "../Recording.ts"
 import { type ObjectHead, Storage, type StorageError, StorageUnavailable } from "../Storage.ts"
@@ -42,7 +35,6 @@ export type Failure =
   | AudioMissing
   | AudioUnreadable
   | CodecFailed
-  | NotPlayable
   | EmptyAudio
   | LeaseEnded
   | Saturated

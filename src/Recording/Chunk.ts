@@ -24,11 +24,6 @@ export interface Chunk extends Span.Span {
   readonly object?: ObjectChecksum | undefined
 }
 
-/** Whether reads return PCM16, to which Opus is decoded by the name of its object. */
-export function isReadAsPcm({ codec, key, state }: Chunk): boolean {
-  return codec === "pcm16" || state !== "stored" || /\.opus(\.enc)?$/.test(key)
-}
-
 /** Names tried at whole milliseconds, before names derived from the chunk's id. */
 const commonNames = 4
 /** Microseconds over which names derived from the id are spread: a chunk's names stay within a tenth of a second. */

@@ -2,8 +2,8 @@
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { Wav } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
-import { type NotPlayable, Playback, type Rendition, type RenditionFailure } from "../../Playback.ts"
-import { type AudioFileChanged, filesBefore, Recording } from "../../Recording.ts"
+import { Playback, type Rendition, type RenditionFailure } from "../../Playback.ts"
+import { filesBefore, Recording } from "../../Recording.ts"
 import * as Concatenation from "../Concatenation.ts"
 import * as PieceStream from "../PieceStream.ts"
 import * as RenditionResponse from "../RenditionResponse.ts"
@@ -42,8 +42,8 @@ export type Format = "wav" | "ogg" | "zip"
 export const maxFiles = { wav: 1_000, ogg: 1_000, zip: 10_000 }
 const filesOfPage = 1_000
 
-type ExportRendition = Rendition<RenditionFailure | NotPlayable, string | undefined>
-type Failure = TooManyFiles | NothingToExport | SeveralSampleRates | NotPlayable | AudioFileChanged | DbError
+type ExportRendition = Rendition<RenditionFailure, string | undefined>
+type Failure = TooManyFiles | NothingToExport | SeveralSampleRates | DbError
 
 export class Export extends Context.Service<
   Export,
@@ -134,10 +134,8 @@ const make = Effect.gen(function* () {
     const files = parts.map((part, index) => {
       const file = Concatenation.concatenate(part.file.id, [part]) ?? part.file
       const size = Wav.size(file, "wav")
-      const content = Stream.unwrap(
-        Effect.map(playback.render(uid, conversation, file, "wav"), (rendition) =>
-          PieceStream.streamOf(rendition, { start: 0, end: size })
-        )
+      const content = Stream.suspend(() =>
+        PieceStream.streamOf(playback.render(uid, file, "wav"), { start: 0, end: size })
       )
       return { name: names[index] ?? "", size, modified: startOf(part), content }
     })
@@ -167,7 +165,7 @@ const make = Effect.gen(function* () {
       if (format === "zip") return Option.some(archive(name, window, first, parts))
       const whole = Concatenation.concatenate("export", parts)
       if (whole === undefined) return yield* new SeveralSampleRates({ conversation })
-      return Option.some(yield* playback.render(uid, conversation, whole, format))
+      return Option.some(playback.render(uid, whole, format))
     })
   })
 })

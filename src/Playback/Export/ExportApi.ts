@@ -44,7 +44,7 @@ export class ExportGroup extends HttpApiGroup.make("export")
         HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.ogg, contentTypes.zip] }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
-      error: Problem.documented(400, 401, 403, 404, 406, 409, 412, 416, 429, 500, 503)
+      error: Problem.documented(400, 401, 403, 404, 409, 412, 416, 429, 500, 503)
     })
       .annotate(OpenApi.Summary, "A conversation, or its part from `from` to before `to`, as a download")
       .annotate(

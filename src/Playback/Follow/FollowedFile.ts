@@ -5,10 +5,10 @@ import * as BackgroundLoop from "../../BackgroundLoop.ts"
 import type { DbError } from "../../Db.ts"
 import type { Problem } from "../../Http.ts"
 import * as PieceStream from "../PieceStream.ts"
-import type { NotPlayable, Pieces, Playback, PlaybackConfig, RenditionFailure } from "../../Playback.ts"
+import type { Pieces, Playback, PlaybackConfig, RenditionFailure } from "../../Playback.ts"
 import { AudioFileChanged, type RecordedFile, type Recording } from "../../Recording.ts"
 
-export type FollowFailure = RenditionFailure | NotPlayable | Problem
+export type FollowFailure = RenditionFailure | Problem
 
 export type Snapshot = Pick<RecordedFile, "samples" | "sampleRate">
 
@@ -99,15 +99,10 @@ export const make = Effect.fnUntraced(function* (
       ended ??= exit
       notify()
     }).pipe(Effect.andThen(onOver(name)))
-  yield* playback.render(uid, conversation, file, "pcm")
   if (!isGrowing || !opened.value.isLast) yield* end(Exit.succeed(undefined))
 
   const read = (of: RecordedFile, span: Pick<Growth, "from" | "to">) =>
-    Stream.unwrap(
-      Effect.map(playback.render(uid, conversation, of, "pcm"), (rendition) =>
-        PieceStream.streamOf(rendition, bytesOf(span))
-      )
-    )
+    PieceStream.streamOf(playback.render(uid, of, "pcm"), bytesOf(span))
 
   const share = Effect.fnUntraced(function* (of: RecordedFile, span: Pick<Growth, "from" | "to">) {
     const pieces = yield* Stream.runCollect(read(of, span))

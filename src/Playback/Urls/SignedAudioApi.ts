@@ -13,7 +13,7 @@ export class SignedAudioGroup extends HttpApiGroup.make("signed audio")
         HttpApiSchema.StreamUint8Array({ contentType: Object.values(contentTypes) }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))
       ],
-      error: Problem.documented(403, 404, 406, 412, 416, 429, 500, 503)
+      error: Problem.documented(403, 404, 412, 416, 429, 500, 503)
     }).annotate(OpenApi.Summary, "The audio of a signed URL, whole or one range of its bytes")
   )
   .prefix("/v1/audio")

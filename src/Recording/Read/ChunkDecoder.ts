@@ -1,8 +1,8 @@
 /** Decodes a stored object to PCM16 by the format in its name. */
 import { Effect } from "effect"
-import { OpusContainer } from "../../Audio.ts"
+import { OpusContainer, OpusPacket } from "../../Audio.ts"
 import type { DecryptionFailed, Protection } from "../../Encryption.ts"
-import { isSampleRate, type Opus, OpusUndecodable } from "../../Opus.ts"
+import { type Opus, OpusUndecodable } from "../../Opus.ts"
 import { StorageUnavailable } from "../../Storage.ts"
 import * as ObjectName from "../Objects/ObjectName.ts"
 
@@ -34,7 +34,7 @@ export function make(protection: Protection["Service"], opus: Opus["Service"], b
       : Effect.succeed(stored)
 
   const parse = Effect.fnUntraced(function* (source: Source, bytes: Uint8Array) {
-    if (!isSampleRate(source.sampleRate))
+    if (!OpusPacket.sampleRates.includes(source.sampleRate))
       return yield* new OpusUndecodable({ reason: `Opus has no sample rate of ${source.sampleRate} Hz` })
     const container = yield* Effect.mapError(
       Effect.fromResult(OpusContainer.parse(bytes)),
