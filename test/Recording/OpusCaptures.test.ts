@@ -263,11 +263,17 @@ it.live("recognises packets in the journal that are sent again after a kill, wit
     const dataDir = yield* temporaryDirectory
     const { put } = failing()
     const all = packets(200, 14)
-    yield* Effect.provide(sendAll(all.slice(0, 150)), node(dataDir, { put }))
+    // A busy machine may take minutes for a commit; the capture would end without its last audio.
+    const patient = { drainTimeout: Duration.minutes(10), conversationLookup: Duration.minutes(10) }
+    yield* Effect.provide(sendAll(all.slice(0, 150)), node(dataDir, { put }, patient))
     yield* Effect.gen(function* () {
       yield* sendAll(all, 60, 15)
       yield* assertHeard(all)
-    }).pipe(Effect.provide(node(dataDir, { put, enter: () => Effect.die("down"), compare: () => Stream.die("asked") })))
+    }).pipe(
+      Effect.provide(
+        node(dataDir, { put, enter: () => Effect.die("down"), compare: () => Stream.die("asked") }, patient)
+      )
+    )
   }).pipe(inWorld)
 )
 
