@@ -3,21 +3,21 @@ import { Context, Effect, Layer, Option } from "effect"
 import { Wav } from "./Audio.ts"
 import { BoundedMap } from "./BoundedMap.ts"
 import type { DbError } from "./Db.ts"
-import { rejectDamaged } from "./Playback/AudioUnreadable.ts"
-import * as Concatenation from "./Playback/Concatenation.ts"
+import { rejectDamaged } from "./Playback/Rendition/AudioUnreadable.ts"
+import * as Concatenation from "./Playback/Rendition/Concatenation.ts"
 import { Opus } from "./Opus.ts"
 import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
-import * as OggRendition from "./Playback/OggRendition.ts"
-import * as PacketRendition from "./Playback/PacketRendition.ts"
-import * as Rendition from "./Playback/Rendition.ts"
+import * as OggRendition from "./Playback/Rendition/OggRendition.ts"
+import * as Rendition from "./Playback/Rendition/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform/Waveform.ts"
 import { type Chunk, type Conversation, type RecordedFile, Recording } from "./Recording.ts"
 
 export { type Artifact, Artifacts, type ArtifactsPage } from "./Playback/Urls/Artifacts.ts"
-export { AudioMissing, AudioUnreadable } from "./Playback/AudioUnreadable.ts"
+export { AudioMissing, AudioUnreadable } from "./Playback/Rendition/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
-export { etagOf } from "./Playback/Rendition.ts"
-export type { Pieces, Rendition, RenditionFailure } from "./Playback/Rendition.ts"
+export { etagOf } from "./Playback/Rendition/Rendition.ts"
+export type { Pieces } from "./Playback/Rendition/PieceStream.ts"
+export type { Rendition, RenditionFailure } from "./Playback/Rendition/Rendition.ts"
 
 /** The id of the conversation as one file. A conversation that is recorded anew after its deletion has another one. */
 export function wholeId({ createdAt }: Pick<Conversation, "createdAt">): string {
@@ -87,14 +87,14 @@ export class Playback extends Context.Service<
       const config = yield* PlaybackConfig
       const audio = rejectDamaged(recording, config)
       const opus = yield* Opus
-      const encoded: OggRendition.EncodedBlocks = new BoundedMap(OggRendition.maxEncodedBlocks)
+      const blocks: OggRendition.EncodedBlocks = new BoundedMap(OggRendition.maxEncodedBlocks)
 
       const render = (uid: string, file: RecordedFile, format: Rendition.Format): Rendition.Rendition => {
         if (format !== "ogg") return Rendition.make(audio, file, format)
         const etag = Rendition.etagOf(file, format)
         return file.codec === "opus"
-          ? PacketRendition.make(recording, file, etag)
-          : OggRendition.make({ uid, opus, encoded }, Rendition.make(audio, file, "pcm"), etag)
+          ? OggRendition.recorded(recording, file, etag)
+          : OggRendition.encoded({ uid, opus, blocks }, Rendition.make(audio, file, "pcm"), etag)
       }
 
       return Playback.of({

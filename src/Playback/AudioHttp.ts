@@ -10,7 +10,7 @@ import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
 import { ListenerSeats } from "./ListenerSeats.ts"
-import * as RenditionResponse from "./RenditionResponse.ts"
+import * as RenditionResponse from "./Rendition/RenditionResponse.ts"
 
 const unreadable = rule(
   AudioUnreadable,

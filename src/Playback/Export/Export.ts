@@ -4,9 +4,9 @@ import { Wav } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import { Playback, type Rendition, type RenditionFailure } from "../../Playback.ts"
 import { filesBefore, Recording } from "../../Recording.ts"
-import * as Concatenation from "../Concatenation.ts"
-import * as PieceStream from "../PieceStream.ts"
-import * as RenditionResponse from "../RenditionResponse.ts"
+import * as Concatenation from "../Rendition/Concatenation.ts"
+import * as PieceStream from "../Rendition/PieceStream.ts"
+import * as RenditionResponse from "../Rendition/RenditionResponse.ts"
 import * as Zip from "./Zip.ts"
 
 /** More audio files than one export has. */

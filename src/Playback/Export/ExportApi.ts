@@ -4,7 +4,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Problem, strict } from "../../Http.ts"
 import { Id } from "../../Id.ts"
 import { Instant } from "../../Instant.ts"
-import { contentTypes } from "../AudioApi.ts"
+import { conditions, contentTypes } from "../AudioApi.ts"
 
 const decodeInstant = Schema.decodeUnknownResult(Instant)
 
@@ -34,12 +34,7 @@ export class ExportGroup extends HttpApiGroup.make("export")
         access_token: Schema.optionalKey(Schema.String),
         uid: Schema.optionalKey(Id)
       },
-      headers: {
-        range: Schema.optionalKey(Schema.String),
-        "if-range": Schema.optionalKey(Schema.String),
-        "if-match": Schema.optionalKey(Schema.String),
-        "if-none-match": Schema.optionalKey(Schema.String)
-      },
+      headers: conditions,
       success: [
         HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.ogg, contentTypes.zip] }),
         Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array(), HttpApiSchema.status(206))

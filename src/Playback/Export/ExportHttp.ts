@@ -7,7 +7,7 @@ import { callerOf, DbCaller } from "../../Db.ts"
 import { Problem, ProblemRules, rule } from "../../Http.ts"
 import { PlaybackConfig } from "../../Playback.ts"
 import { ListenerSeats } from "../ListenerSeats.ts"
-import * as RenditionResponse from "../RenditionResponse.ts"
+import * as RenditionResponse from "../Rendition/RenditionResponse.ts"
 import { Export, NothingToExport, SeveralSampleRates, TooManyFiles } from "./Export.ts"
 import { ExportApi, secondsOf } from "./ExportApi.ts"
 

@@ -6,7 +6,7 @@ import { Problem } from "../../Http.ts"
 import { Playback, PlaybackConfig, type Rendition } from "../../Playback.ts"
 import { Readiness } from "../../Readiness.ts"
 import { Recording } from "../../Recording.ts"
-import * as PieceStream from "../PieceStream.ts"
+import * as PieceStream from "../Rendition/PieceStream.ts"
 import * as FollowedFile from "./FollowedFile.ts"
 
 type FollowedRendition = Rendition<FollowedFile.FollowFailure, string | undefined>

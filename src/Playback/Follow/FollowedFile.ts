@@ -4,7 +4,7 @@ import { Wav } from "../../Audio.ts"
 import * as BackgroundLoop from "../../BackgroundLoop.ts"
 import type { DbError } from "../../Db.ts"
 import type { Problem } from "../../Http.ts"
-import * as PieceStream from "../PieceStream.ts"
+import * as PieceStream from "../Rendition/PieceStream.ts"
 import type { Pieces, Playback, PlaybackConfig, RenditionFailure } from "../../Playback.ts"
 import { AudioFileChanged, type RecordedFile, type Recording } from "../../Recording.ts"
 

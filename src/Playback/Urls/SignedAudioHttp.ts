@@ -6,7 +6,7 @@ import { callerOf, DbCaller } from "../../Db.ts"
 import { Problem, ProblemRules, RangeRequest } from "../../Http.ts"
 import { isWholeId, Playback, PlaybackConfig } from "../../Playback.ts"
 import { ListenerSeats } from "../ListenerSeats.ts"
-import * as RenditionResponse from "../RenditionResponse.ts"
+import * as RenditionResponse from "../Rendition/RenditionResponse.ts"
 import { AudioTokens, type Claim } from "./AudioTokens.ts"
 import { SignedAudioApi } from "./SignedAudioApi.ts"
 

@@ -4,7 +4,7 @@
  */
 import { crc32c } from "@node-rs/crc32"
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
+import { type Saturated, StorageBulkheads, whileSaturated } from "../../Bulkhead.ts"
 import { rereadDamaged, Storage } from "../../Storage.ts"
 import { DecryptionFailed, Protection, EncryptedRecords } from "../../Encryption.ts"
 import type { ObjectNotFound, StorageRefused, StorageUnavailable, ReadError as StoreError } from "../../Storage.ts"
@@ -105,7 +105,7 @@ const make = Effect.gen(function* () {
     read.pipe(
       rereadDamaged,
       storageRead.run(source.uid),
-      Effect.retry(DecodedChunks.whileSaturated),
+      Effect.retry(whileSaturated),
       Effect.catchTag("ObjectDamaged", (cause) => Effect.fail(unreadable(source, cause)))
     )
 

@@ -1,7 +1,7 @@
 /** Puts the object of a chunk, and finds it again. The audio is in memory only until the store has it. */
 import { crc32c } from "@node-rs/crc32"
 import { Effect, Stream } from "effect"
-import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
+import { type Saturated, StorageBulkheads, whileSaturated } from "../../Bulkhead.ts"
 import { Bitstream, OpusPacket, Peaks } from "../../Audio.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
 import { Protection, EncryptedRecords } from "../../Encryption.ts"
@@ -9,7 +9,6 @@ import { Opus } from "../../Opus.ts"
 import { type ObjectChecksum, encryptedKey, objectKey } from "../Chunk.ts"
 import { Journal } from "../Journal/Journal.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
-import * as DecodedChunks from "../Read/DecodedChunks.ts"
 
 /** Object names tried by one upload. The next upload continues with the following names. */
 const namesAtOnce = 20
@@ -107,10 +106,7 @@ export const make = Effect.gen(function* () {
   const pcmOf = ({ codec, durableSamples, sampleRate, uid }: JournalChunk, audio: Uint8Array) =>
     codec === "pcm16"
       ? Effect.succeed(audio)
-      : Effect.retry(
-          opus.decode(uid, OpusPacket.split(audio), sampleRate, durableSamples),
-          DecodedChunks.whileSaturated
-        )
+      : Effect.retry(opus.decode(uid, OpusPacket.split(audio), sampleRate, durableSamples), whileSaturated)
 
   /** Recomputed for Opus and for a recovered chunk. A chunk that can't be decoded now has none. */
   const peaksFor = (chunk: JournalChunk, audio: Uint8Array) =>

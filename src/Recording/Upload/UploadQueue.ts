@@ -1,4 +1,4 @@
-/** Which chunk is uploaded next: a sliding queue for each capture, and the sweep of waiting chunks. */
+/** Which chunks are uploaded next, and how many at once: a queue for each capture, the sweep of waiting chunks, the limit. */
 import { Effect, Exit, Option, Queue } from "effect"
 import { FairQueue } from "../../Bulkhead.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
@@ -84,4 +84,32 @@ export function selectDue(chunks: Iterable<JournalChunk>, round: number, limit: 
 /** A failure of the store or the database: due in the next round. A failure of the chunk: exponential backoff. */
 export function postponeChunk(chunk: JournalChunk, round: number, isItsOwn: boolean): void {
   chunk.dueRound = round + (isItsOwn ? Math.min(longestPause, 2 ** chunk.refusals++) : 1)
+}
+
+/** Lateness of a commit at which acknowledgements take over a second with the default commit interval. */
+export const lateMillis = 500
+
+/** Concurrent uploads: halved after a late commit, one more after a timely one, so that uploads yield to acknowledgements. */
+export class UploadLimit {
+  readonly #most: number
+  #limit: number
+
+  constructor(most: number) {
+    this.#most = most
+    this.#limit = most
+  }
+
+  /**
+   * At least one. `lateBy`: milliseconds since the next commit was due. `isPressed`: the journal is filling up; uploads then
+   * take precedence over timely acknowledgements.
+   */
+  limit(lateBy: number, isPressed: boolean): number {
+    if (isPressed) return this.#most
+    return lateBy > lateMillis ? 1 : this.#limit
+  }
+
+  /** A periodic commit has ended, `lateBy` milliseconds after it was due. */
+  committed(lateBy: number): void {
+    this.#limit = lateBy > lateMillis ? Math.max(1, Math.floor(this.#limit / 2)) : Math.min(this.#most, this.#limit + 1)
+  }
 }

@@ -13,8 +13,7 @@ import type { JournalError } from "../Journal/Segment.ts"
 import { PurgeWatch, type SentAgain } from "../Purge/PurgeWatch.ts"
 import * as ChunkObject from "./ChunkObject.ts"
 import * as LostAudio from "./LostAudio.ts"
-import { UploadLimit } from "./UploadLimit.ts"
-import { type Lane, makeLane, postponeChunk, selectDue, UploadQueue } from "./UploadQueue.ts"
+import { type Lane, makeLane, postponeChunk, selectDue, UploadLimit, UploadQueue } from "./UploadQueue.ts"
 
 export class Uploads extends Context.Service<
   Uploads,

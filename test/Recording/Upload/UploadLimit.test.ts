@@ -1,8 +1,8 @@
-/** Uploads slow down before acknowledgements do, and never stop. */
+/** The limit of `src/Recording/Upload/UploadQueue.ts`: uploads slow down before acknowledgements do, and never stop. */
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
-import { lateMillis, UploadLimit } from "../../../src/Recording/Upload/UploadLimit.ts"
+import { lateMillis, UploadLimit } from "../../../src/Recording/Upload/UploadQueue.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { idle, inWorld, node, record, rowCount } from "../support/StoringNode.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"

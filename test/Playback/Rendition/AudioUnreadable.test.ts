@@ -1,12 +1,12 @@
 /** Chunks that can't be read: when the response fails, when it is cut, and what it says. */
 import { assert, layer } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger, References, Stream } from "effect"
-import { Saturated } from "../../src/Bulkhead.ts"
-import { DbUnavailable } from "../../src/Db.ts"
-import { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../src/Storage.ts"
-import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
-import { pathOf, wavOf } from "./support/ServedAudio.ts"
-import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
+import { Saturated } from "../../../src/Bulkhead.ts"
+import { DbUnavailable } from "../../../src/Db.ts"
+import { ObjectNotFound, StorageRefused, StorageUnavailable } from "../../../src/Storage.ts"
+import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
+import { pathOf, wavOf } from "../support/ServedAudio.ts"
+import { get, request, servedPlayback } from "../support/ServedPlayback.ts"
 
 const broken = new MemoryRecording()
 broken.put("broken", [{ samples: rate }, { samples: rate }, { start: t0 + 2 }])

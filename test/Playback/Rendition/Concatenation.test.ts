@@ -1,12 +1,12 @@
 /** Any range of several audio files as one equals the same range of their audio, one after another. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
-import { Timeline } from "../../src/Audio.ts"
-import * as Concatenation from "../../src/Playback/Concatenation.ts"
-import * as Rendition from "../../src/Playback/Rendition.ts"
-import { AudioFileChanged, type Chunk, type RecordedFile } from "../../src/Recording.ts"
-import { type Cut, Jittered, jittered, Overlapping, overlapping, type Recorded } from "../Audio/support/Cuts.ts"
-import { wavOf } from "../support/WavFiles.ts"
+import { Timeline } from "../../../src/Audio.ts"
+import * as Concatenation from "../../../src/Playback/Rendition/Concatenation.ts"
+import * as Rendition from "../../../src/Playback/Rendition/Rendition.ts"
+import { AudioFileChanged, type Chunk, type RecordedFile } from "../../../src/Recording.ts"
+import { type Cut, Jittered, jittered, Overlapping, overlapping, type Recorded } from "../../Audio/support/Cuts.ts"
+import { wavOf } from "../../support/WavFiles.ts"
 
 const Millionth = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
 const Pair = Schema.Struct({ a: Millionth, b: Millionth })

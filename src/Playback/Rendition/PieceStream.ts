@@ -1,9 +1,21 @@
 /** Renditions as streams, and streams as bodies of responses. Each element is sent at once. */
 import { Effect, Pull, type Scope, Stream } from "effect"
-import type { Wav } from "../Audio.ts"
-import type { Begun, Pieces, Rendition } from "./Rendition.ts"
+import type { Wav } from "../../Audio.ts"
 
-export function streamOf<E>({ begin }: Rendition<E>, range: Wav.Range): Stream.Stream<Pieces, E> {
+/** Sent together. */
+export type Pieces = ReadonlyArray<Uint8Array>
+
+export interface Begun<E> {
+  readonly first: Pieces
+  /** The following pieces; undefined at the end. */
+  readonly next: Effect.Effect<Pieces | undefined, E>
+}
+
+interface Source<E> {
+  readonly begin: (range: Wav.Range) => Effect.Effect<Begun<E>, E, Scope.Scope>
+}
+
+export function streamOf<E>({ begin }: Source<E>, range: Wav.Range): Stream.Stream<Pieces, E> {
   return Stream.unwrap(
     Effect.map(begin(range), ({ first, next }) =>
       Stream.concat(

@@ -1,14 +1,19 @@
-/** A PCM audio file as Ogg Opus. Blocks of four seconds are encoded while they are sent, each from its samples alone. */
-import { Effect, Schedule, Scope } from "effect"
-import { OggOpus, type Wav } from "../Audio.ts"
-import type { BoundedMap } from "../BoundedMap.ts"
-import { encodedFrom, type Opus } from "../Opus.ts"
-import { ReadBuffers } from "../Storage.ts"
-import type { Begun, Rendition, RenditionFailure } from "./Rendition.ts"
+/** An audio file as Ogg: PCM is encoded while it is sent, and Opus is sent with its packets as they were recorded. */
+import { Effect, Option, Scope, Stream } from "effect"
+import { OggOpus, OggStream, type Wav } from "../../Audio.ts"
+import { whileSaturated } from "../../Bulkhead.ts"
+import type { BoundedMap } from "../../BoundedMap.ts"
+import { encodedFrom, type Opus } from "../../Opus.ts"
+import type { RecordedFile, Recording } from "../../Recording.ts"
+import { ReadBuffers } from "../../Storage.ts"
+import * as PieceStream from "./PieceStream.ts"
+import { explained, logChange, type Rendition, type RenditionFailure } from "./Rendition.ts"
 
 /** Encoded blocks, 16 KB each, so that a listener who seeks back has nothing encoded twice. The least recently used is evicted. */
 export type EncodedBlocks = BoundedMap<Uint8Array>
 export const maxEncodedBlocks = 256
+
+type Begun = PieceStream.Begun<RenditionFailure>
 
 /** Pieces of audio that are read one after another; windows of them can overlap. */
 class Window {
@@ -55,21 +60,14 @@ class Window {
   }
 }
 
-/** A response in progress waits up to 10 s for a thread while the queue of waiters is full. */
-const whileSaturated = Schedule.spaced("500 millis").pipe(
-  Schedule.upTo({ times: 20 }),
-  Schedule.setInputType<RenditionFailure>(),
-  Schedule.while(({ input }) => input._tag === "Saturated")
-)
-
 interface Source {
   readonly uid: string
   readonly opus: Opus["Service"]
-  readonly encoded: EncodedBlocks
+  readonly blocks: EncodedBlocks
 }
 
-/** `pcm`: the file without a header. */
-export function make({ encoded, opus, uid }: Source, pcm: Rendition, etag: string): Rendition {
+/** Blocks of four seconds are encoded, each from its samples alone. `pcm`: the file without a header. */
+export function encoded({ blocks, opus, uid }: Source, pcm: Rendition, etag: string): Rendition {
   const { file } = pcm
   const { id, sampleRate, samples } = file
   const layout = OggOpus.layout(file)
@@ -109,8 +107,8 @@ export function make({ encoded, opus, uid }: Source, pcm: Rendition, etag: strin
     const next = Effect.gen(function* () {
       if (block >= end) return undefined
       const key = keyOf(block)
-      const packets = encoded.get(key) ?? (yield* encode(block))
-      encoded.set(key, packets)
+      const packets = blocks.get(key) ?? (yield* encode(block))
+      blocks.set(key, packets)
       return [OggOpus.blockIn(range, id, layout, block++, packets)]
     })
     const heads = OggOpus.headsIn(range, id, sampleRate)
@@ -119,4 +117,55 @@ export function make({ encoded, opus, uid }: Source, pcm: Rendition, etag: strin
   })
 
   return { file, format: "ogg", size: layout.size, etag, begin }
+}
+
+/** Packets as they were recorded. The size is known at the end. */
+export function recorded(
+  { packets }: Pick<Recording["Service"], "packets">,
+  file: RecordedFile,
+  etag: string
+): Rendition {
+  const { id, sampleRate, samples } = file
+
+  /** Reads one chunk at a time, when the pages of the one before have been sent. */
+  const pages = Stream.suspend((): Stream.Stream<Uint8Array, RenditionFailure> => {
+    const stream = new OggStream(id, sampleRate, samples)
+    const pieces = Stream.paginate(0, (at) =>
+      Effect.map(
+        Effect.tapError(file.pieces(at, samples), logChange),
+        ({ end, pieces }) => [pieces, end < samples ? Option.some(end) : Option.none()] as const
+      )
+    )
+    /** A gap of lost audio can be of many hours: each part of it is made when the one before has been sent. */
+    const silence = (to: number) =>
+      Stream.paginate(undefined, () =>
+        Effect.sync(() => {
+          if (stream.fill(to)) return [[], Option.none()] as const
+          return [[stream.take()], Option.some(undefined)] as const
+        })
+      )
+    const audible = Stream.flatMap(Stream.rechunk(pieces, 1), ({ chunk, offset, samples, skip }) => {
+      const begin = (offset - skip) / sampleRate
+      const sound = Effect.map(explained(chunk)(packets(chunk)), (packets) => {
+        stream.add(packets, begin, (offset + samples) / sampleRate)
+        return stream.take()
+      })
+      return Stream.concat(silence(begin), Stream.fromEffect(sound))
+    })
+    const last = Stream.sync(() => {
+      stream.end()
+      return stream.take()
+    })
+    return Stream.filter(
+      audible.pipe(Stream.concat(Stream.suspend(() => silence(Infinity))), Stream.concat(last)),
+      ({ length }) => length > 0
+    )
+  })
+  const begin = () =>
+    PieceStream.begin(
+      Stream.map(pages, (page) => [page]),
+      1
+    )
+
+  return { file, format: "ogg", size: undefined, etag, begin }
 }

@@ -1,9 +1,9 @@
 /** How far ahead of its listener audio is read. */
 import { assert, layer } from "@effect/vitest"
 import { Deferred, Effect, Option, Stream } from "effect"
-import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
-import { pathOf, wavOf } from "./support/ServedAudio.ts"
-import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
+import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
+import { pathOf, wavOf } from "../support/ServedAudio.ts"
+import { get, request, servedPlayback } from "../support/ServedPlayback.ts"
 
 const long = new MemoryRecording()
 const minutes = 60

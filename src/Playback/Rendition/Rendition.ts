@@ -1,8 +1,8 @@
 /** A snapshot of an audio file in one format: its size, its entity tag and any range of its bytes. */
-import { Effect, Option, Pull, Result, type Scope, Stream } from "effect"
-import { Span, Wav } from "../Audio.ts"
-import type { DbError } from "../Db.ts"
-import type { CodecFailed } from "../Opus.ts"
+import { Effect, Option, Result, type Scope, Stream } from "effect"
+import { Span, Wav } from "../../Audio.ts"
+import type { DbError } from "../../Db.ts"
+import type { CodecFailed } from "../../Opus.ts"
 import {
   type AudioFileChanged,
   type Chunk,
@@ -10,9 +10,10 @@ import {
   type ReadError,
   type RecordedFile,
   type Recording
-} from "../Recording.ts"
-import type { ObjectNotFound } from "../Storage.ts"
+} from "../../Recording.ts"
+import type { ObjectNotFound } from "../../Storage.ts"
 import { AudioMissing, AudioUnreadable } from "./AudioUnreadable.ts"
+import * as PieceStream from "./PieceStream.ts"
 
 type Audio = Pick<Recording["Service"], "read" | "piece">
 export type RenditionFailure =
@@ -37,16 +38,7 @@ export interface Rendition<E = RenditionFailure, ETag extends string | undefined
    * begins. Fails at the first chunk that can't be read and logs its key; it is never replaced by silence. A piece is at
    * most of the store's read size. The scope closes the reads.
    */
-  begin(range: Wav.Range): Effect.Effect<Begun<E>, E, Scope.Scope>
-}
-
-/** Sent together. */
-export type Pieces = ReadonlyArray<Uint8Array>
-
-export interface Begun<E = RenditionFailure> {
-  readonly first: Pieces
-  /** The following pieces; undefined at the end. */
-  readonly next: Effect.Effect<Pieces | undefined, E>
+  begin(range: Wav.Range): Effect.Effect<PieceStream.Begun<E>, E, Scope.Scope>
 }
 
 /** Shared by all silence. Never written to. */
@@ -101,23 +93,6 @@ export function etagOf({ capturedSamples, id, lostSamples, samples, version }: R
   return `"${[format, id, samples, capturedSamples, lostSamples, version].join("-")}"`
 }
 
-/** Reads at least `least` bytes ahead. */
-export const readAhead = Effect.fnUntraced(function* (
-  bytes: Stream.Stream<Uint8Array, RenditionFailure>,
-  least: number
-) {
-  const pull = yield* Stream.toPull(bytes)
-  const next: Begun["next"] = pull.pipe(Pull.catchDone(() => Effect.succeed(undefined)))
-  const first: Array<Uint8Array> = []
-  for (let missing = least; missing > 0;) {
-    const pieces = yield* next
-    if (pieces === undefined) break
-    first.push(...pieces)
-    for (const { length } of pieces) missing -= length
-  }
-  return { first, next }
-})
-
 /** The rest would not match the bytes that were sent. */
 export function logChange(error: AudioFileChanged | DbError): Effect.Effect<void> {
   if (error._tag !== "AudioFileChanged") return Effect.void
@@ -134,7 +109,7 @@ const atOnceBytes = 256 * 1024
 /** Chunks and gaps that are read before the response begins; reads of more, one after the other, could last too long. */
 const partsAtOnce = 16
 
-const noMore: Begun["next"] = Effect.succeed(undefined)
+const noMore = Effect.succeed(undefined)
 
 export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
@@ -154,12 +129,13 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
       Effect.map(readParts({ start: at, end }), ({ parts, until }) => [parts, nextByte(until, end)] as const)
     ).pipe(
       Stream.rechunk(1),
-      Stream.flatMap((part) => (part._tag === "Silence" ? silence(part.length) : readOf(audio, part.chunk, part)))
+      Stream.flatMap((part) => (part._tag === "Silence" ? silence(part.length) : readOf(audio, part.chunk, part))),
+      Stream.map((bytes) => [bytes])
     )
-  const bytes = (range: Wav.Range) => {
+  const pieces = (range: Wav.Range) => {
     const parts = Wav.split(file, format, range)
     const audible = parts.sound.start < parts.sound.end ? sounding(parts.sound) : Stream.empty
-    return parts.header.length > 0 ? Stream.concat(Stream.succeed(parts.header), audible) : audible
+    return parts.header.length > 0 ? Stream.concat(Stream.succeed([parts.header]), audible) : audible
   }
   const allAtOnce = Effect.fnUntraced(function* (range: Wav.Range) {
     const { header, sound } = Wav.split(file, format, range)
@@ -168,7 +144,8 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     for (let at = sound.start; at < sound.end;) {
       const page = yield* readParts({ start: at, end: sound.end })
       for (const part of page.parts) {
-        if (++parts > partsAtOnce) return { first, next: (yield* readAhead(sounding({ ...sound, start: at }), 0)).next }
+        if (++parts > partsAtOnce)
+          return { first, next: (yield* PieceStream.begin(sounding({ ...sound, start: at }))).next }
         const bytes =
           part._tag === "Silence"
             ? Effect.succeed(new Uint8Array(part.length))
@@ -192,6 +169,6 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     begin: (range) =>
       range.end - range.start <= atOnceBytes
         ? allAtOnce(range)
-        : readAhead(bytes(range), Math.min(range.end, Math.max(range.start, headerSize) + 1) - range.start)
+        : PieceStream.begin(pieces(range), Math.min(range.end, Math.max(range.start, headerSize) + 1) - range.start)
   }
 }

@@ -1,8 +1,8 @@
 /** Why a span of a conversation can't be played, and how long a damaged chunk stays rejected. */
 import { Clock, Duration, Effect, Schema, Stream } from "effect"
-import { BoundedMap } from "../BoundedMap.ts"
-import { type Chunk, ChunkUnreadable, type ReadError, type Recording } from "../Recording.ts"
-import type { PlaybackConfig } from "./PlaybackConfig.ts"
+import { BoundedMap } from "../../BoundedMap.ts"
+import { type Chunk, ChunkUnreadable, type ReadError, type Recording } from "../../Recording.ts"
+import type { PlaybackConfig } from "../PlaybackConfig.ts"
 
 const span = {
   conversation: Schema.String,

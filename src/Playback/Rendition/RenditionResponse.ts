@@ -1,11 +1,11 @@
 /** Answers a request for a rendition: preconditions and ranges (RFC 9110). The body is read from the store while it is sent. */
 import { Duration, Effect, Stream } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
-import { DbCaller } from "../Db.ts"
-import { Problem, RangeRequest, ResponseBody } from "../Http.ts"
-import { isWholeId, type Rendition } from "../Playback.ts"
-import { ReadBuffers } from "../Storage.ts"
-import { contentTypes } from "./AudioApi.ts"
+import { DbCaller } from "../../Db.ts"
+import { Problem, RangeRequest, ResponseBody } from "../../Http.ts"
+import { isWholeId, type Rendition } from "../../Playback.ts"
+import { ReadBuffers } from "../../Storage.ts"
+import { contentTypes } from "../AudioApi.ts"
 
 export function isoOf(unixSeconds: number): string {
   return new Date(Math.round(unixSeconds * 1000)).toISOString()

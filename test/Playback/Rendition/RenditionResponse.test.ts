@@ -1,9 +1,9 @@
 /** Requests for ranges (RFC 9110, section 14), with a key and by signed URLs. */
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
-import { pathOf, wavOf } from "./support/ServedAudio.ts"
-import { get, servedPlayback, signedPath, urlsOf } from "./support/ServedPlayback.ts"
+import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
+import { pathOf, wavOf } from "../support/ServedAudio.ts"
+import { get, servedPlayback, signedPath, urlsOf } from "../support/ServedPlayback.ts"
 
 const recording = new MemoryRecording()
 recording.put("talk", [{ start: t0 }, { start: t0 + 300 }])

@@ -1,20 +1,20 @@
-/** Opus conversations as Ogg: with their packets as they were recorded. */
+/** `src/Playback/Rendition/OggRendition.ts` of Opus conversations: their packets as they were recorded. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Timeline } from "../../src/Audio.ts"
-import { BulkheadConfig } from "../../src/Bulkhead.ts"
-import { Opus } from "../../src/Opus.ts"
-import { type Chunk, ChunkUnreadable, type RecordedFile } from "../../src/Recording.ts"
-import * as PacketRendition from "../../src/Playback/PacketRendition.ts"
-import * as OpusTone from "../Recording/support/OpusTone.ts"
-import { parse } from "../support/OggFiles.ts"
-import { findProgram } from "../support/Programs.ts"
-import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
-import { MemoryRecording, t0 } from "./support/MemoryRecording.ts"
-import { get, servedPlayback } from "./support/ServedPlayback.ts"
+import { Timeline } from "../../../src/Audio.ts"
+import { BulkheadConfig } from "../../../src/Bulkhead.ts"
+import { Opus } from "../../../src/Opus.ts"
+import * as OggRendition from "../../../src/Playback/Rendition/OggRendition.ts"
+import { type Chunk, ChunkUnreadable, type RecordedFile } from "../../../src/Recording.ts"
+import * as OpusTone from "../../Recording/support/OpusTone.ts"
+import { parse } from "../../support/OggFiles.ts"
+import { findProgram } from "../../support/Programs.ts"
+import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
+import { MemoryRecording, t0 } from "../support/MemoryRecording.ts"
+import { get, servedPlayback } from "../support/ServedPlayback.ts"
 
 const recording = new MemoryRecording()
 const { sampleRate } = OpusTone
@@ -97,7 +97,7 @@ layer(Layer.merge(servedPlayback(recording), codec))("an Opus conversation as Og
         version: "0",
         pieces: (_, end) => Effect.succeed({ pieces: [{ chunk, offset: 0, skip: 0, samples: chunk.samples }], end })
       }
-      const { begin } = PacketRendition.make({ packets: () => Effect.succeed(OpusTone.packets) }, file, '"etag"')
+      const { begin } = OggRendition.recorded({ packets: () => Effect.succeed(OpusTone.packets) }, file, '"etag"')
       const { first, next } = yield* begin({ start: 0, end: Infinity })
       const pages = [...first]
       for (let more = yield* next; more !== undefined; more = yield* next) pages.push(...more)

@@ -1,7 +1,7 @@
 /** Several audio files as one, one after another, without the time between them. */
 import { createHash } from "node:crypto"
 import { Effect } from "effect"
-import type { RecordedFile } from "../Recording.ts"
+import type { RecordedFile } from "../../Recording.ts"
 
 /** Samples `from` to `to` (exclusive) of an audio file. */
 interface Part {
