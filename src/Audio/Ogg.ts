@@ -11,10 +11,13 @@ export interface Page {
   readonly packets: ReadonlyArray<Uint8Array>
 }
 
+/** Samples a second of granule positions, whatever the sample rate (RFC 7845, section 4). */
+export const granuleRate = 48_000
+
 const fixedHeadSize = 27
 const flags = { first: 2, middle: 0, last: 4 } as const
 
-/** Of the CRC-32 with the polynomial 0x04c11db7, not reflected: four tables, to take four bytes at a time. */
+/** The CRC-32 of RFC 3533, with the polynomial 0x04c11db7, not reflected: four tables, to take four bytes at a time. */
 const table = new Uint32Array(4 * 256)
 for (let byte = 0; byte < 256; byte++) {
   let sum = byte << 24

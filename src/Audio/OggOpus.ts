@@ -3,19 +3,18 @@ import * as Ogg from "./Ogg.ts"
 import type { Summary } from "./Timeline.ts"
 import type { Range } from "./Wav.ts"
 
-/** Of 20 ms at 32 kb/s. */
+/** Bytes of a packet: 20 ms at 32 kb/s. */
 export const packetBytes = 80
 const packetsOfPage = 50
 const pagesOfBlock = 4
 export const packetsOfBlock = pagesOfBlock * packetsOfPage
 
-const granuleRate = 48_000
-const packetGranules = granuleRate / 50
+const packetGranules = Ogg.granuleRate / 50
 /** The look-ahead of libopus without SILK: 2.5 ms. */
 const preSkip = 120
 const headPages = 2
 
-const headsSize = Ogg.heads(0, granuleRate, preSkip).length
+const headsSize = Ogg.heads(0, Ogg.granuleRate, preSkip).length
 const sizeOf = (packets: number) => Ogg.pageSize(Array.from({ length: packets }, () => packetBytes))
 const fullPageSize = sizeOf(packetsOfPage)
 
@@ -27,7 +26,7 @@ export interface Layout {
 }
 
 export function layout({ sampleRate, samples }: Pick<Summary, "sampleRate" | "samples">): Layout {
-  const granules = preSkip + Math.round((samples * granuleRate) / sampleRate)
+  const granules = preSkip + Math.round((samples * Ogg.granuleRate) / sampleRate)
   const packets = Math.ceil(granules / packetGranules)
   const rest = packets % packetsOfPage
   const size = headsSize + Math.floor(packets / packetsOfPage) * fullPageSize + (rest > 0 ? sizeOf(rest) : 0)
@@ -61,7 +60,7 @@ export function blockIn(range: Range, id: string, file: Layout, block: number, e
     const packets = Array.from({ length: count }, (_, packet) =>
       encoded.subarray(at + packet * packetBytes, at + (packet + 1) * packetBytes)
     )
-    const granule = isLast ? file.granules : (index + 1) * granuleRate
+    const granule = isLast ? file.granules : (index + 1) * Ogg.granuleRate
     const position = isLast ? "last" : "middle"
     pages.push(Ogg.page({ serial, sequence: headPages + index, granule, position, packets }))
   }

@@ -2,11 +2,9 @@
 import * as Ogg from "./Ogg.ts"
 import * as OpusContainer from "./OpusContainer.ts"
 
-/** Positions are samples at 48 kHz. */
-const granuleRate = 48_000
-const granulesPerMilli = granuleRate / 1_000
+const granulesPerMilli = Ogg.granuleRate / 1_000
 
-/** No packet can be shorter: 2.5 ms. */
+/** Granules of the shortest packet: 2.5 ms. */
 const shortest = 120
 
 /** The look-ahead of the recorded streams is unknown; an encoder's is at least this. */
@@ -19,10 +17,10 @@ const silences = [3, 2, 1, 0].map((size) => ({
 }))
 
 /** Silence that is made at once: 24 hours of it take seconds. A multiple of the longest packet. */
-const fillGranules = 60 * granuleRate
+const fillGranules = 60 * Ogg.granuleRate
 
-/** Of a page: a second, and segments. */
-const pageGranules = granuleRate
+/** Bounds of a page: a second of audio, and the segments that its head can count. */
+const pageGranules = Ogg.granuleRate
 const pageSegments = 255
 
 const segmentsOf = ({ length }: Uint8Array): number => Math.floor(length / 255) + 1
@@ -44,13 +42,13 @@ export class OggStream {
 
   constructor(id: string, sampleRate: number, samples: number) {
     this.#serial = Ogg.serialOf(id)
-    this.#total = preSkip + Math.round((samples * granuleRate) / sampleRate)
+    this.#total = preSkip + Math.round((samples * Ogg.granuleRate) / sampleRate)
     this.#pages = [Ogg.heads(this.#serial, sampleRate, preSkip)]
   }
 
   /** Silence up to a second of the file or its end, of at most a minute. Returns whether it was reached. */
   fill(to: number): boolean {
-    const end = Math.min(this.#total, Math.round(to * granuleRate))
+    const end = Math.min(this.#total, Math.round(to * Ogg.granuleRate))
     this.#fill(Math.min(end, this.#at + fillGranules))
     return end - this.#at < shortest
   }
@@ -60,8 +58,8 @@ export class OggStream {
    * the last piece of a file may have grown.
    */
   add(packets: ReadonlyArray<Uint8Array>, begin: number, to: number): void {
-    const end = Math.min(this.#total, Math.round(to * granuleRate))
-    let at = Math.round(begin * granuleRate)
+    const end = Math.min(this.#total, Math.round(to * Ogg.granuleRate))
+    let at = Math.round(begin * Ogg.granuleRate)
     for (const packet of packets) {
       const granules = OpusContainer.milliseconds(packet) * granulesPerMilli
       if (at >= end) return

@@ -20,7 +20,7 @@ const exposed = [
 ]
 
 /** Headers that scripts can send. */
-const accepted = ["Authorization", "Range", "If-Range", "If-None-Match", "Content-Type"]
+const accepted = ["Authorization", "Range", "If-Range", "If-Match", "If-None-Match", "Content-Type"]
 
 /** Seconds for which a browser repeats no preflight of a URL. Chromium allows no more. */
 const maxAge = 7_200

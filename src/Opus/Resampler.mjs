@@ -5,7 +5,7 @@ const half = 16
 const taps = 2 * half
 /** Tabulated positions between two input samples. */
 const phases = 512
-/** Of the input's Nyquist frequency. */
+/** Share of the input's Nyquist frequency. The filter is a sinc in a Kaiser window of this `beta`. */
 const cutoff = 0.94
 const beta = 8
 

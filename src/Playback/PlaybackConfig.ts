@@ -29,7 +29,7 @@ const settings = {
     Settings.duration(
       "FOLLOW_INTERVAL",
       "250 millis",
-      "Time between two looks for new audio of a file that is followed; one look serves all its responses"
+      "Interval at which a file that is followed is polled for new audio, once for all its responses"
     )
   ),
   followGrace: Settings.constant(

@@ -67,17 +67,17 @@ const make = Effect.gen(function* () {
 
   return ConversationEnds.of({
     settle: Effect.gen(function* () {
-      const { rows: looked, token } = yield* claims.claim(Claims.maxClaimed)
-      const isLive = yield* Effect.forEach(looked, ({ columns: { conversation_id: conversation, uid } }) =>
+      const { rows: claimed, token } = yield* claims.claim(Claims.maxClaimed)
+      const isLive = yield* Effect.forEach(claimed, ({ columns: { conversation_id: conversation, uid } }) =>
         recording.isLive({ uid, conversation })
       )
-      const isOver = looked.map(({ columns }, n) => columns.is_quiet && isLive[n] !== true)
+      const isOver = claimed.map(({ columns }, n) => columns.is_quiet && isLive[n] !== true)
       yield* wait(
         token,
-        looked.filter((_, n) => isOver[n] !== true).map(({ id }) => id)
+        claimed.filter((_, n) => isOver[n] !== true).map(({ id }) => id)
       )
-      for (const { columns, id } of looked.filter((_, n) => isOver[n])) yield* end(id, token, columns)
-      return looked.length
+      for (const { columns, id } of claimed.filter((_, n) => isOver[n])) yield* end(id, token, columns)
+      return claimed.length
     })
   })
 })

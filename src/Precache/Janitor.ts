@@ -41,7 +41,7 @@ const loops = Layer.effectDiscard(
       retryAfter: pollEvery
     })
     yield* BackgroundLoop.fork(
-      Effect.map(settle, (looked) => (looked < maxClaimed ? settleEvery : Duration.zero)),
+      Effect.map(settle, (checked) => (checked < maxClaimed ? settleEvery : Duration.zero)),
       { failed: "ends of conversations could not be read", retryAfter: settleEvery }
     )
     yield* BackgroundLoop.every(sampleEvery, sample, "the backlog of artifacts could not be sampled")

@@ -19,10 +19,9 @@ const window = 8
 
 const contentTypes = { wav: "audio/wav", ogg: "audio/ogg; codecs=opus" } as const
 
-/** Until the audio of a conversation that is being recorded has been stored. */
+/** Time after which a file whose audio is not stored yet is checked again. */
 const recheckAfter = Duration.seconds(30)
 
-/** `silent`: it has no recorded audio. */
 export class EmptyAudio extends Schema.TaggedError<EmptyAudio>()("EmptyAudio", { file: Schema.String }) {
   override get message() {
     return `the audio file ${this.file} has no recorded audio`

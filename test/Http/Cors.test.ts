@@ -114,7 +114,7 @@ layer(served(routes, settings).pipe(Layer.provide(keys)))("with origins", (it) =
           "access-control-allow-methods": methods,
           "access-control-allow-origin": app,
           "access-control-expose-headers": exposed,
-          "access-control-allow-headers": "Authorization, Range, If-Range, If-None-Match, Content-Type",
+          "access-control-allow-headers": "Authorization, Range, If-Range, If-Match, If-None-Match, Content-Type",
           "access-control-max-age": "7200"
         })
       }

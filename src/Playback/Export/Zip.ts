@@ -153,7 +153,7 @@ export function sizeOf(heads: ReadonlyArray<EntryHead>, limit = limit32): number
   return offset + central + end(heads.length, central, offset, limit).length
 }
 
-/** Of an archive, only the names and checksums of its entries are in memory. */
+/** Only the names and checksums of the entries are in memory. */
 export function archive<E>(entries: ReadonlyArray<Entry<E>>, limit = limit32): Stream.Stream<Pieces, E> {
   return Stream.suspend(() => {
     const central: Array<Buffer> = []

@@ -76,9 +76,9 @@ const make = Effect.gen(function* () {
   const config = yield* PlaybackConfig
   const readiness = yield* Readiness
   const stopped = Effect.andThen(readiness.draining, Effect.fail(stopping))
-  // Who comes later follows anew.
+  // A later response opens the file again.
   const onOver = (name: FollowedFile.FileName) => Effect.suspend(() => RcMap.invalidate(files, name))
-  /** At most one for each response. */
+  /** Bounded by the responses: at most one file for each. */
   const files: Files = yield* RcMap.make({
     lookup: (name: FollowedFile.FileName) =>
       FollowedFile.make({ recording, playback, config, stopped, onOver }, name).pipe(

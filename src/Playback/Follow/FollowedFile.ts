@@ -1,4 +1,4 @@
-/** An audio file that grows. New audio is looked for and read once for all responses that follow it. */
+/** An audio file that grows. It is polled, and new audio is read, once for all responses that follow it. */
 import { Clock, Deferred, Duration, Effect, Exit, Option, type Scope, Stream } from "effect"
 import { Wav } from "../../Audio.ts"
 import * as BackgroundLoop from "../../BackgroundLoop.ts"
@@ -36,7 +36,7 @@ interface Growth {
   readonly bytes: Uint8Array
 }
 
-/** Growths that are kept for responses that are about to ask. Slower ones read theirs themselves, as all do longer ones. */
+/** The latest growths stay in memory, of up to `growthBytes` each. A slower response, and a longer growth, is read again. */
 const keptGrowths = 8
 const growthBytes = 128 * 1024
 
@@ -54,7 +54,7 @@ const growthOf = Effect.fnUntraced(function* (before: RecordedFile, now: Recorde
     first ??= page
     at = page.end
   }
-  // The version does not tell audio that was inserted behind the chunks that are stored.
+  // Audio that is inserted after the stored chunks does not change the version.
   return now.capturedSamples - captured === before.capturedSamples ? { first } : undefined
 })
 
@@ -90,9 +90,9 @@ export const make = Effect.fnUntraced(function* (
   let ended: Exit.Exit<undefined, FollowFailure> | undefined
   let news = Deferred.makeUnsafe<void>()
   const notify = () => {
-    const told = news
+    const awaited = news
     news = Deferred.makeUnsafe()
-    Deferred.doneUnsafe(told, Exit.void)
+    Deferred.doneUnsafe(awaited, Exit.void)
   }
   const end = (exit: Exit.Exit<undefined, FollowFailure>) =>
     Effect.sync(() => {
@@ -116,13 +116,13 @@ export const make = Effect.fnUntraced(function* (
     const span = { from: file.samples, to: now.samples }
     const { first } = growth
     const isShort = (span.to - span.from) * Wav.bytesPerSample <= growthBytes
-    // If it can't be read, each response tries, and says so.
+    // On a failure each response reads it itself, and fails with the reason.
     if (first !== undefined && first.end === span.to && isShort)
       yield* Effect.ignore(share({ ...now, pieces: () => Effect.succeed(first) }, span))
     file = now
   })
 
-  const look = Effect.gen(function* () {
+  const poll = Effect.gen(function* () {
     if (ended !== undefined) return
     const { end: durable, isGrowing } = yield* progress
     const now = yield* Clock.currentTimeMillis
@@ -147,7 +147,7 @@ export const make = Effect.fnUntraced(function* (
       )
     )
   )
-  yield* BackgroundLoop.fork(Effect.as(look, config.followInterval), {
+  yield* BackgroundLoop.fork(Effect.as(poll, config.followInterval), {
     failed: "new audio of a followed file can't be read",
     retryAfter
   })

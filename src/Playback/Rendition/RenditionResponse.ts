@@ -41,7 +41,7 @@ const fileName = (conversation: string, { file, format }: Pick<Rendition, "file"
   return `${conversation}-${isDated(conversation) ? stamp.slice(stamp.indexOf("T") + 1) : stamp}.${format}`
 }
 
-/** Of a response whose bytes are known only at the end. */
+/** Headers of a response whose bytes are known only at the end. */
 const unbuffered = { "cache-control": "private, no-store", "x-accel-buffering": "no" }
 
 const headersOf = (

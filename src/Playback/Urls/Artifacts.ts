@@ -1,12 +1,15 @@
 /** Merged audio files that clients download from the store. Precaching provides them; without it there are none. */
-import { Context, Effect } from "effect"
+import { Context, Effect, Schema } from "effect"
 import type { DbError } from "../../Db.ts"
+
+/** Why an audio file has no artifact, or can't be played. */
+export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
 
 /** `merged`: the store has it, with all of the audio. `failed`: the last attempt, which is or was repeated. */
 export type Artifact =
   | { readonly state: "merged"; readonly url: string | undefined }
   | { readonly state: "merging" }
-  | { readonly state: "failed"; readonly reason: "chunks_missing" | "merge_failed" | "empty_audio" }
+  | { readonly state: "failed"; readonly reason: typeof Reason.Type }
 
 export interface ArtifactsPage {
   readonly before?: string
@@ -15,8 +18,8 @@ export interface ArtifactsPage {
 
 export const Artifacts = Context.Reference<{
   /**
-   * Of a page of audio files in a format, by id. URLs need no key, live for an hour, and exist for the latest 100 merged files. A
-   * `before` is a `filesNext`.
+   * Artifacts of a page of audio files in a format, by id. URLs need no key, live for an hour, and exist for the latest 100 merged
+   * files. A `before` is a `filesNext`.
    */
   of(uid: string, conversation: string, page: ArtifactsPage): Effect.Effect<ReadonlyMap<string, Artifact>, DbError>
 }>("spillway/Playback/Artifacts", { defaultValue: () => ({ of: () => Effect.succeed(new Map()) }) })

@@ -6,8 +6,7 @@ import { Problem, strict } from "../../Http.ts"
 import { Id } from "../../Id.ts"
 import { Format } from "../AudioApi.ts"
 import { FilesCursor } from "../ConversationsApi.ts"
-
-const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
+import { Reason } from "./Artifacts.ts"
 
 /** `cached` audio has a `signed_url`, `unavailable` audio a `reason`. Audio is never `pending`: it is read while it is sent. */
 const access = {
@@ -17,7 +16,7 @@ const access = {
   content_type: Schema.optionalKey(Schema.String)
 }
 
-/** Of the file in the store, as WAV for PCM. `failed`: the last attempt to merge it. */
+/** The state of the file's artifact, as WAV for PCM. `failed`: the last attempt to merge it. */
 const ArtifactInfo = Schema.Struct({
   state: Schema.Literals(["merged", "merging", "failed"]),
   reason: Schema.optionalKey(Reason)
