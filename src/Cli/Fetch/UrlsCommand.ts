@@ -16,7 +16,12 @@ const access = {
   duration: Schema.Finite
 }
 
-const AudioFile = Schema.Struct({ id: Schema.String, ...access, started_at: Schema.String })
+const AudioFile = Schema.Struct({
+  id: Schema.String,
+  ...access,
+  artifact: Schema.optionalKey(Schema.Json),
+  started_at: Schema.String
+})
 
 const Whole = Schema.Struct({
   ...access,
@@ -31,7 +36,7 @@ const Page = Schema.Struct({
 })
 
 /** All audio files, the earliest first, read in pages; the conversation as a whole comes with the first page. */
-const read = Effect.fnUntraced(function* (target: Target.Server, id: string) {
+const read = Effect.fnUntraced(function* (target: Target.Server, id: string, format: string) {
   const all: Array<typeof AudioFile.Type> = []
   let whole: typeof Whole.Type | undefined
   let before: string | undefined
@@ -39,7 +44,7 @@ const read = Effect.fnUntraced(function* (target: Target.Server, id: string) {
     const page: typeof Page.Type = yield* Client.json(
       target,
       HttpClientRequest.get(`/v1/sync/audio/${encodeURIComponent(id)}/urls`, {
-        urlParams: before === undefined ? {} : { files_before: before }
+        urlParams: before === undefined ? { format } : { format, files_before: before }
       }),
       Page
     )
@@ -59,12 +64,16 @@ export const UrlsCommand = Command.make(
   "urls",
   {
     id: Argument.String("conversation").pipe(Argument.withDescription("Its id")),
+    format: Flag.Literals("format", ["wav", "pcm", "ogg"]).pipe(
+      Flag.withDescription("pcm: the samples without a header; ogg: Opus, an eighth of the bytes; default: wav"),
+      Flag.withDefault("wav")
+    ),
     json: Flag.Boolean("json").pipe(Flag.withDescription("Print them as JSON"), Flag.withDefault(false)),
     uid: Flags.user,
     ...Flags.server
   },
-  Effect.fnUntraced(function* ({ id, json, ...flags }) {
-    const found = yield* read(yield* Target.target(flags), id)
+  Effect.fnUntraced(function* ({ format, id, json, ...flags }) {
+    const found = yield* read(yield* Target.target(flags), id, format)
     if (json) return yield* Console.log(JSON.stringify(found, undefined, 2))
     const { audio_files: files, conversation_audio: whole } = found
     const rows = files.map((file) => [

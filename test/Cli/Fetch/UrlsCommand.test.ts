@@ -11,7 +11,7 @@ const pcm = Buffer.from(Array.from({ length: 64_000 }, (_, at) => (at * 31) % 25
 
 const play = async (url: string) => Buffer.from(await (await fetch(url)).arrayBuffer()).subarray(44)
 
-it("prints URLs that play without a key, as a table or as JSON", async () => {
+it("prints URLs that play without a key, in the format asked for, as a table or as JSON", async () => {
   const sent = { server: () => server, speed: 1_000 }
   for (const at of [start, start + 600]) await stream({ conversation: "c", start: at, sampleRate: 16_000, pcm }, sent)
 
@@ -41,6 +41,18 @@ it("prints URLs that play without a key, as a table or as JSON", async () => {
     ]
   )
   for (const row of rows) assert.strictEqual((await fetch(/http\S+$/.exec(row)?.[0] ?? "")).status, 200)
+
+  const ogg = JSON.parse((await run(server, "urls", "c", "--format", "ogg", "--json")).out)
+  const { content_type: type, signed_url: url } = ogg.conversation_audio
+  assert.strictEqual(type, "audio/ogg; codecs=opus")
+  assert.strictEqual(Buffer.from(await (await fetch(url)).arrayBuffer()).toString("latin1", 0, 4), "OggS")
+
+  assert.strictEqual((await run(server, "precache", "c", "--wait")).code, 0)
+  const merged = JSON.parse((await run(server, "urls", "c", "--json")).out)
+  assert.deepStrictEqual(
+    merged.audio_files.map(({ artifact }: { artifact: unknown }) => artifact),
+    [{ state: "merged" }, { state: "merged" }]
+  )
 
   const unknown = await run(server, "urls", "unknown")
   assert.strictEqual(unknown.code, 1)
