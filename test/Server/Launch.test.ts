@@ -204,6 +204,6 @@ it("loads no store client, decoder or documentation that it does not use", () =>
       packages.filter((name) => !name.startsWith("@effect/") && !name.startsWith("@node-rs/")),
       ["effect", "ws"]
     )
-    assert.isBelow(count, 700)
+    assert.isBelow(count, 750)
     assert.notMatch(server.output(), /httpApiScalar/)
   }))

@@ -1,55 +1,8 @@
-/** Verifies JWTs: signed by the issuer with RS256 or ES256, for this audience, in time, with the id of a user. */
-import { hash } from "node:crypto"
-import { Clock, Context, Effect, Layer, Metric, Option, Redacted, Schema } from "effect"
-import { errors, type JWTPayload, jwtVerify } from "jose"
-import { BoundedMap } from "../../BoundedMap.ts"
-import { Id } from "../../Id.ts"
-import { IssuerKeys, type IssuerUnavailable, type KeySet } from "./IssuerKeys.ts"
+/** JWTs as keys: verified if an issuer is configured. */
+import { Context, Effect, Layer, Option, type Redacted } from "effect"
+import type { IssuerUnavailable } from "./IssuerKeys.ts"
 import { JwtConfig } from "./JwtConfig.ts"
-
-/** Public-key algorithms only: a key of the set can then never be taken for a shared secret. */
-const algorithms = ["RS256", "ES256"]
-
-/** Seconds by which the clocks of the issuer and of this node are allowed to differ. */
-const clockSkew = 60
-
-/** How long a verified token is not verified again. Never beyond its `exp`. */
-const cacheMillis = 60_000
-
-/** Three parts in base64url. */
-const form = /^[\w-]+\.[\w-]+\.[\w-]*$/
-
-const Reason = Schema.Literals([
-  "malformed",
-  "algorithm",
-  "unknown-key",
-  "signature",
-  "expired",
-  "not-yet-valid",
-  "issuer",
-  "audience",
-  "claims",
-  "user"
-])
-
-const sentences: Readonly<Record<typeof Reason.Type, string>> = {
-  malformed: "The token is not a valid JWT.",
-  algorithm: "The token is not signed with RS256 or ES256.",
-  "unknown-key": "The token is signed with a key that the issuer does not publish.",
-  signature: "The signature of the token is not valid.",
-  expired: "The token has expired.",
-  "not-yet-valid": "The token is not valid yet.",
-  issuer: "The token is from another issuer.",
-  audience: "The token is for another audience.",
-  claims: "The token lacks a claim, or a claim is not valid.",
-  user: "The token has no valid user id."
-}
-
-export class JwtRejected extends Schema.TaggedError<JwtRejected>()("JwtRejected", { reason: Reason }) {
-  override get message() {
-    return sentences[this.reason]
-  }
-}
+import { JwtRejected } from "./JwtRejected.ts"
 
 export class Jwts extends Context.Service<
   Jwts,
@@ -61,102 +14,20 @@ export class Jwts extends Context.Service<
   }
 >()("spillway/Auth/Jwt/Jwts") {
   static readonly layer = Layer.unwrap(
-    Effect.map(JwtConfig, ({ jwksUrl }) =>
-      Option.match(jwksUrl, {
-        onNone: () => Layer.succeed(Jwts, { isJwt: () => false, verify: () => reject("malformed") }),
-        onSome: (url) => Layer.effect(Jwts, make).pipe(Layer.provide(IssuerKeys.layerOf(url)))
-      })
-    )
+    Effect.map(JwtConfig, ({ jwksUrl }) => Option.match(jwksUrl, { onNone: () => none, onSome: verifier }))
   )
 }
 
-const reject = (reason: typeof Reason.Type) => new JwtRejected({ reason })
-
-const ofClaims: Readonly<Record<string, typeof Reason.Type>> = {
-  nbf: "not-yet-valid",
-  iss: "issuer",
-  aud: "audience"
-}
-
-const reasonOf = (error: unknown): typeof Reason.Type => {
-  if (error instanceof errors.JWTExpired) return "expired"
-  if (error instanceof errors.JWTClaimValidationFailed)
-    return error.reason === "check_failed" ? (ofClaims[error.claim] ?? "claims") : "claims"
-  if (error instanceof errors.JOSEAlgNotAllowed) return "algorithm"
-  if (error instanceof errors.JWKSNoMatchingKey) return "unknown-key"
-  if (error instanceof errors.JWSSignatureVerificationFailed) return "signature"
-  const malformed = [errors.JWSInvalid, errors.JWTInvalid, errors.JOSENotSupported]
-  if (malformed.some((type) => error instanceof type)) return "malformed"
-  // Several keys fit a token that names none, or the key can't be used, for example an RSA key of less than 2048 bits.
-  return "unknown-key"
-}
-
-const rejections = Metric.counter("spillway_jwt_rejections_total", {
-  description: "JWTs that were not accepted",
-  incremental: true
+const none = Layer.succeed(Jwts, {
+  isJwt: () => false,
+  verify: () => new JwtRejected({ reason: "malformed" })
 })
 
-const decodeId = Schema.decodeUnknownOption(Id)
-
-interface Verified {
-  readonly uid: string
-  /** Unix milliseconds. */
-  readonly until: number
-}
-
-const make = Effect.gen(function* () {
-  const config = yield* JwtConfig
-  const issuer = yield* IssuerKeys
-  /** By the SHA-256 of the token. Only valid tokens are cached. */
-  const cache = new BoundedMap<Verified>(config.cacheEntries)
-  const expected = {
-    algorithms,
-    clockTolerance: clockSkew,
-    requiredClaims: ["exp"],
-    ...(Option.isSome(config.issuer) ? { issuer: config.issuer.value } : {}),
-    ...(Option.isSome(config.audience) ? { audience: config.audience.value } : {})
-  }
-
-  const check = (token: string, keys: KeySet, now: number) =>
-    Effect.tryPromise({
-      try: () => jwtVerify(token, keys, { ...expected, currentDate: new Date(now) }),
-      catch: (error) => reject(reasonOf(error))
-    })
-
-  const checkWithCurrent = (token: string, now: number) => {
-    const keys = issuer.current()
-    return keys === undefined ? reject("unknown-key") : check(token, keys, now)
-  }
-
-  const verified = Effect.fnUntraced(function* (token: string, now: number) {
-    const { payload } = yield* checkWithCurrent(token, now).pipe(
-      Effect.catchTag("JwtRejected", (rejected) =>
-        rejected.reason === "unknown-key"
-          ? Effect.flatMap(issuer.refreshed, (keys) => check(token, keys, now))
-          : rejected
-      )
+/** Loaded on demand, with its library. */
+const verifier = (url: string) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./JwtVerifier.ts")),
+      ({ layerKeys, make }) => Layer.effect(Jwts, make).pipe(Layer.provide(layerKeys(url)))
     )
-    return yield* userOf(payload)
-  })
-
-  const userOf = Effect.fnUntraced(function* (payload: JWTPayload) {
-    const uid = Object.hasOwn(payload, config.uidClaim) ? decodeId(payload[config.uidClaim]) : Option.none()
-    if (Option.isNone(uid)) return yield* reject("user")
-    return { uid: uid.value, expiresAt: (payload.exp ?? 0) * 1_000 }
-  })
-
-  const verify = Effect.fn("Jwts.verify")(function* (secret: Redacted.Redacted) {
-    const token = Redacted.value(secret)
-    const id = hash("sha256", token, "base64")
-    const now = yield* Clock.currentTimeMillis
-    const known = cache.get(id)
-    if (known !== undefined && now < known.until) return known.uid
-    const { expiresAt, uid } = yield* verified(token, now).pipe(
-      Effect.tapErrorTag("JwtRejected", ({ reason }) => Metric.update(Metric.withAttributes(rejections, { reason }), 1))
-    )
-    cache.set(id, { uid, until: Math.min(now + cacheMillis, expiresAt) })
-    return uid
-  })
-
-  return Jwts.of({ isJwt: (token) => form.test(token), verify })
-})
+  )
