@@ -57,7 +57,7 @@ it(
     const speak = (conversation: string, uid: string, seconds: number) =>
       stream(
         { conversation, start: 1_700_000_000, sampleRate: 16_000, pcm: Buffer.alloc(seconds * 32_000) },
-        { server: () => server, query: `&uid=${uid}` }
+        { server: () => server, uid }
       )
     const streaming = [speak("talk", "ada", 6), speak("lecture", "grace", 6)]
     const abort = new AbortController()

@@ -46,7 +46,7 @@ const use = async ({ key, url }: Target) => {
 it("are to play audio and read problems from a listed origin, and nothing from another one", async () => {
   await stream(
     { conversation: "c", start: 1_700_000_000, sampleRate: 16_000, pcm: Buffer.alloc(64_000, 1) },
-    { server: () => server, speed: 100, query: "?audio_timeline=2&ack=1" }
+    { server: () => server, speed: 100 }
   )
   const listed = await fetch(`${server.url}/v1/conversations/c`, { headers: { authorization: `Bearer ${server.key}` } })
   const { audio_files: files } = JSON.parse(await listed.text())

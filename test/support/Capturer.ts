@@ -39,7 +39,8 @@ export interface CapturerOptions {
   readonly frameSeconds?: number
   /** Factor of real time. */
   readonly speed?: number
-  readonly query?: string
+  /** The user to act for, with a key that may. */
+  readonly uid?: string
   readonly onAck?: (through: number) => void
 }
 
@@ -62,10 +63,10 @@ export const stream = async (recorded: Recorded, options: CapturerOptions): Prom
     }
     connections++
     acknowledged = await new Promise<number>((resolve) => {
-      const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?sample_rate=${sampleRate}&audio_timeline=2&ack=1&codec=${codec}`
-      const socket = new WebSocket(`${url}${options.query ?? ""}`, {
-        headers: { authorization: `Bearer ${server.key}` }
-      })
+      const user = options.uid === undefined ? "" : `&uid=${options.uid}`
+      const query = `sample_rate=${sampleRate}&audio_timeline=2&ack=1&codec=${codec}${user}`
+      const url = `${server.url.replace("http", "ws")}/v1/trigger/listen?${query}`
+      const socket = new WebSocket(url, { headers: { authorization: `Bearer ${server.key}` } })
       let done = acknowledged
       let timer: NodeJS.Timeout | undefined
       socket.on("open", () => {
