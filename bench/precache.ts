@@ -67,7 +67,9 @@ const mergeAll = async (
     return (performance.now() - began) / 1000
   }
   const waiting = ended()
-  while (!state.isDone) await Promise.race([meanwhile(), waiting])
+  waiting.catch(() => (state.isDone = true))
+  // To its end: what follows may block this process, which would be measured too.
+  while (!state.isDone) await meanwhile()
   return waiting
 }
 
