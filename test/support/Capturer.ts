@@ -39,7 +39,7 @@ export interface CapturerOptions {
   readonly frameSeconds?: number
   /** Factor of real time. */
   readonly speed?: number
-  /** The user to act for, with a key that may. */
+  /** The user to act for; the key needs the scope `service`. */
   readonly uid?: string
   readonly onAck?: (through: number) => void
 }
