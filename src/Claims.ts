@@ -75,11 +75,7 @@ export interface Failure {
   readonly error: string
 }
 
-export interface Claims<Columns> {
-  /** At most `limit` due rows without another lease. */
-  claim(limit: number): Effect.Effect<Claim<Columns>, DbError>
-  /** Returns how many of the rows were completed. */
-  complete(token: string, ids: ReadonlyArray<string>): Effect.Effect<number, DbError>
+export interface Leases {
   /** Rows are due again after their backoff, or dead after `maxAttempts`. */
   fail(
     token: string,
@@ -87,6 +83,13 @@ export interface Claims<Columns> {
   ): Effect.Effect<{ readonly retried: number; readonly dead: number }, DbError>
   /** Extends the lease from now, and returns the rows that still have it. */
   extend(token: string, ids: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, DbError>
+}
+
+export interface Claims<Columns> extends Leases {
+  /** At most `limit` due rows without another lease. */
+  claim(limit: number): Effect.Effect<Claim<Columns>, DbError>
+  /** Returns how many of the rows were completed. */
+  complete(token: string, ids: ReadonlyArray<string>): Effect.Effect<number, DbError>
   /** How long until the next row is due or the next lease ends; zero if that was in the past. None without such rows. */
   readonly nextDue: Effect.Effect<Option.Option<Duration.Duration>, DbError>
   /** A condition that holds for rows that no claim has passed. It skips dead index entries, and rows that were committed late. */
@@ -111,6 +114,44 @@ const decodeFound = Schema.decodeUnknownEffect(Schema.Array(Found))
 const decodeIds = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ id: Schema.String })))
 const decodeNext = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ millis: Schema.Finite })))
 const decodeFailed = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ dead: Schema.Boolean })))
+
+/** Leases of a table whose rows are claimed in another order. */
+export function leases(db: Db["Service"], { idType, name }: Pick<Table<never>, "name" | "idType">): Leases {
+  const fail = Effect.fnUntraced(function* (token: string, failures: ReadonlyArray<Failure>) {
+    if (failures.length === 0) return { retried: 0, dead: 0 }
+    const rows = yield* db.writeIdempotent(`${name}.fail`, (sql) =>
+      sql`
+        UPDATE ${sql(name)} AS t
+        SET attempts = t.attempts + 1, token = NULL, last_error = f.error,
+            due_at = CASE WHEN t.attempts + 1 < ${maxAttempts}
+              THEN now() + least(${longestBackoff}::interval, interval '1 second' * power(2, t.attempts)) END,
+            dead_at = CASE WHEN t.attempts + 1 >= ${maxAttempts} THEN now() END
+        FROM unnest(
+          ${failures.map(({ id }) => id)}::${sql.literal(idType)}[],
+          ${failures.map(({ error }) => storableError(error))}::text[]
+        ) AS f(id, error)
+        WHERE t.id = f.id AND t.id = ANY(${failures.map(({ id }) => id)}::${sql.literal(idType)}[]) AND t.token = ${token}::uuid
+        RETURNING t.dead_at IS NOT NULL AS dead`.pipe(
+        Effect.flatMap(decodeFailed),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
+    )
+    const dead = rows.filter((row) => row.dead).length
+    return { retried: rows.length - dead, dead }
+  })
+
+  const extend = Effect.fnUntraced(function* (token: string, ids: ReadonlyArray<string>) {
+    const rows = yield* db.writeIdempotent(`${name}.extend`, (sql) =>
+      sql`
+        UPDATE ${sql(name)} SET due_at = now() + ${secondsOf(lease)}::interval
+        WHERE id = ANY(${ids}::${sql.literal(idType)}[]) AND token = ${token}::uuid
+        RETURNING id::text AS id`.pipe(Effect.flatMap(decodeIds), Effect.catchTag("SchemaError", Effect.die))
+    )
+    return rows.map(({ id }) => id)
+  })
+
+  return { fail, extend }
+}
 
 export const make = Effect.fnUntraced(function* <Columns>(
   table: Table<Columns>
@@ -184,39 +225,6 @@ export const make = Effect.fnUntraced(function* <Columns>(
     return rows.length
   })
 
-  const fail = Effect.fnUntraced(function* (token: string, failures: ReadonlyArray<Failure>) {
-    if (failures.length === 0) return { retried: 0, dead: 0 }
-    const rows = yield* db.writeIdempotent(`${name}.fail`, (sql) =>
-      sql`
-        UPDATE ${sql(name)} AS t
-        SET attempts = t.attempts + 1, token = NULL, last_error = f.error,
-            due_at = CASE WHEN t.attempts + 1 < ${maxAttempts}
-              THEN now() + least(${longestBackoff}::interval, interval '1 second' * power(2, t.attempts)) END,
-            dead_at = CASE WHEN t.attempts + 1 >= ${maxAttempts} THEN now() END
-        FROM unnest(
-          ${failures.map(({ id }) => id)}::${sql.literal(idType)}[],
-          ${failures.map(({ error }) => storableError(error))}::text[]
-        ) AS f(id, error)
-        WHERE t.id = f.id AND t.id = ANY(${failures.map(({ id }) => id)}::${sql.literal(idType)}[]) AND t.token = ${token}::uuid
-        RETURNING t.dead_at IS NOT NULL AS dead`.pipe(
-        Effect.flatMap(decodeFailed),
-        Effect.catchTag("SchemaError", Effect.die)
-      )
-    )
-    const dead = rows.filter((row) => row.dead).length
-    return { retried: rows.length - dead, dead }
-  })
-
-  const extend = Effect.fnUntraced(function* (token: string, ids: ReadonlyArray<string>) {
-    const rows = yield* db.writeIdempotent(`${name}.extend`, (sql) =>
-      sql`
-        UPDATE ${sql(name)} SET due_at = now() + ${secondsOf(lease)}::interval
-        WHERE id = ANY(${ids}::${sql.literal(idType)}[]) AND token = ${token}::uuid
-        RETURNING id::text AS id`.pipe(Effect.flatMap(decodeIds), Effect.catchTag("SchemaError", Effect.die))
-    )
-    return rows.map(({ id }) => id)
-  })
-
   const nextDue = Effect.suspend(() =>
     db.read(`${name}.nextDue`, (sql) =>
       sql`
@@ -230,5 +238,5 @@ export const make = Effect.fnUntraced(function* <Columns>(
     Effect.map(([row]) => Option.map(Option.fromUndefinedOr(row), ({ millis }) => Duration.millis(Math.ceil(millis))))
   )
 
-  return { claim, complete, fail, extend, nextDue, isAhead }
+  return { claim, complete, ...leases(db, table), nextDue, isAhead }
 })

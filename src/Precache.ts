@@ -4,7 +4,8 @@ import { inBackground } from "./Bulkhead.ts"
 import * as Claims from "./Claims.ts"
 import type { DbError } from "./Db.ts"
 import * as DurationHistogram from "./DurationHistogram.ts"
-import { ArtifactRows, type ClaimedArtifact, type Format, maxFiles, type Reason } from "./Precache/ArtifactRows.ts"
+import type { ClaimedArtifact, Format } from "./Precache/ArtifactClaims.ts"
+import { ArtifactRows, maxFiles, type Reason } from "./Precache/ArtifactRows.ts"
 import * as ArtifactUrls from "./Precache/ArtifactUrls.ts"
 import { ConversationEnds } from "./Precache/ConversationEnds.ts"
 import * as Merge from "./Precache/Merge.ts"
@@ -17,7 +18,7 @@ export class Precache extends Context.Service<
   {
     /** Merges the latest 1,000 audio files of a conversation that are not merged yet. Returns how many it has; none without it. */
     request(uid: string, conversation: string, format: Format): Effect.Effect<Option.Option<number>, DbError>
-    /** Claims due artifacts and starts to make them; returns how many. Waits while this node makes as many as its bound. */
+    /** Takes the next user's turn and starts to make an artifact; 0 if no turn is due. Waits while this node makes as many as its bound. */
     readonly sweep: Effect.Effect<number, DbError>
     readonly idle: Effect.Effect<void>
     /** Waits until this node requests an artifact, at most `limit`. */
@@ -133,8 +134,10 @@ const make = Effect.gen(function* () {
   const sweep = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       yield* restore(slots.take(1))
-      const [claimed] = yield* restore(rows.claim(1)).pipe(Effect.onError(() => slots.release(1)))
-      if (claimed === undefined) return yield* Effect.as(slots.release(1), 0)
+      const turn = yield* restore(rows.claim).pipe(Effect.onError(() => slots.release(1)))
+      if (Option.isNone(turn)) return yield* Effect.as(slots.release(1), 0)
+      const { claimed } = turn.value
+      if (claimed === undefined) return yield* Effect.as(slots.release(1), 1)
       yield* count(1)
       yield* FiberSet.run(running, restore(runOne(claimed)), { propagateInterruption: false })
       return 1

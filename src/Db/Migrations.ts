@@ -22,6 +22,7 @@ import { objectOrder } from "./Migrations/0012_object_order.ts"
 import { retention } from "./Migrations/0013_retention.ts"
 import { urlSecret } from "./Migrations/0014_url_secret.ts"
 import { artifacts } from "./Migrations/0015_artifacts.ts"
+import { artifactTurns } from "./Migrations/0016_artifact_turns.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -39,7 +40,8 @@ export const migrations = {
   "0012_object_order": objectOrder,
   "0013_retention": retention,
   "0014_url_secret": urlSecret,
-  "0015_artifacts": artifacts
+  "0015_artifacts": artifacts,
+  "0016_artifact_turns": artifactTurns
 }
 
 const table = "spillway_migrations"

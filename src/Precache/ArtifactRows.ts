@@ -1,18 +1,13 @@
 /** The rows of artifacts: which are to be made, which exist, and why the last attempt failed. */
-import { Context, Duration, Effect, Layer, Schema, SchemaGetter } from "effect"
+import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
-import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
+import * as ArtifactClaims from "./ArtifactClaims.ts"
+import { type ClaimedArtifact, type Format, takeTurn, type Target, urlLifetime } from "./ArtifactClaims.ts"
 
 /** Audio files of a conversation that one request covers, the latest ones. */
 export const maxFiles = 1_000
-
-/** Between the due times of the files of one request, so that users take turns. */
-const stagger = Duration.millis(100)
-
-/** A URL lives this long, so an artifact that expires earlier is not handed out, and one that is replaced stays as long. */
-export const urlLifetime = Duration.hours(1)
 
 /** How long rows stay after their artifact has expired or was given up. */
 const rowsKept = Duration.days(3)
@@ -25,15 +20,6 @@ const maxCounted = 10_000
 
 export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
 export type Reason = typeof Reason.Type
-
-/** `ogg`: Opus in Ogg. */
-export const Format = Schema.Literals(["wav", "ogg"])
-export type Format = typeof Format.Type
-
-export interface Target {
-  readonly uid: string
-  readonly conversation: string
-}
 
 const Row = Schema.Struct({
   file: Schema.String,
@@ -48,70 +34,7 @@ const Row = Schema.Struct({
 export type ArtifactRow = typeof Row.Type
 const decodeArtifacts = Schema.decodeUnknownEffect(Schema.Array(Row))
 
-export interface ArtifactName extends Target {
-  /** The id of an audio file. */
-  readonly file: string
-  readonly format: Format
-}
-
-const Columns = Schema.Struct({
-  uid: Schema.String,
-  conversation: Schema.String,
-  file: Schema.String,
-  format: Format,
-  requested: Schema.Boolean,
-  key: Schema.UndefinedOr(Schema.String),
-  /** Of the artifact that exists; none if it expires soon. */
-  fingerprint: Schema.UndefinedOr(Schema.String)
-})
-
-export interface ClaimedArtifact extends ArtifactName {
-  readonly id: string
-  readonly token: string
-  readonly requested: boolean
-  readonly key: string | undefined
-  readonly fingerprint: string | undefined
-}
-
 const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
-const table: Claims.Table<typeof Columns.Type> = {
-  name: "artifacts",
-  idType: "bigint",
-  columns: [
-    "uid",
-    "conversation_id",
-    "file",
-    "format",
-    "requested",
-    "key",
-    `CASE WHEN expires_at > now() + interval '${secondsOf(urlLifetime)}' THEN fingerprint END AS fingerprint`
-  ],
-  schema: Schema.Struct({
-    uid: Schema.String,
-    conversation_id: Schema.String,
-    file: Schema.String,
-    format: Format,
-    requested: Schema.Boolean,
-    key: Schema.NullOr(Schema.String),
-    fingerprint: Schema.NullOr(Schema.String)
-  }).pipe(
-    Schema.decodeTo(Columns, {
-      decode: SchemaGetter.transform(({ conversation_id, fingerprint, key, ...row }) => ({
-        ...row,
-        conversation: conversation_id,
-        key: key ?? undefined,
-        fingerprint: fingerprint ?? undefined
-      })),
-      encode: SchemaGetter.transform(({ conversation, fingerprint, key, ...row }) => ({
-        ...row,
-        conversation_id: conversation,
-        key: key ?? null,
-        fingerprint: fingerprint ?? null
-      }))
-    })
-  )
-}
 
 export interface NewArtifact {
   readonly key: string
@@ -138,7 +61,7 @@ export class ArtifactRows extends Context.Service<
     ): Effect.Effect<number, DbError>
     /** Wants the latest audio files that end after a Unix second merged as WAV, if that reads no audio. */
     suggest(target: Target & { readonly from: number }): Effect.Effect<number, DbError>
-    claim(limit: number): Effect.Effect<ReadonlyArray<ClaimedArtifact>, DbError>
+    readonly claim: ArtifactClaims.ArtifactClaims["claim"]
     extend(claimed: ClaimedArtifact): Effect.Effect<void, DbError | LeaseEnded>
     /** The artifact that exists is what is wanted. */
     keep(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
@@ -167,7 +90,7 @@ export class ArtifactRows extends Context.Service<
 const make = Effect.gen(function* () {
   const db = yield* Db
   const deletion = yield* Deletion
-  const claims = yield* Claims.make(table)
+  const claims = yield* ArtifactClaims.make
 
   const isOwned = (sql: SqlClient.SqlClient, { id, token }: ClaimedArtifact) =>
     sql`id = ${id}::bigint AND token = ${token}::uuid`
@@ -178,13 +101,11 @@ const make = Effect.gen(function* () {
     requested: boolean,
     isWanted: (sql: SqlClient.SqlClient) => Statement.Fragment
   ) {
-    const rows = yield* db.writeIdempotent(
-      "ArtifactRows.want",
-      (sql) => sql`
+    return yield* db.transactionIdempotent("ArtifactRows.want", (sql) =>
+      Effect.gen(function* () {
+        const rows = yield* sql`
         INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
-        SELECT uid, conversation_id, id::text, ${format}, ${requested},
-               now() + (row_number() OVER (ORDER BY start_at) - 1) * ${secondsOf(stagger)}::interval
-        FROM (
+        SELECT uid, conversation_id, id::text, ${format}, ${requested}, now() FROM (
           SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted(sql)}
           ORDER BY start_at DESC, first_id DESC LIMIT ${maxFiles}
         ) AS f
@@ -195,8 +116,10 @@ const make = Effect.gen(function* () {
             reason = CASE WHEN a.due_at IS NULL THEN NULL ELSE a.reason END
         WHERE a.due_at IS NULL OR (excluded.requested AND NOT a.requested)
         RETURNING 1`
+        if (rows.length > 0) yield* takeTurn(sql, uid)
+        return rows.length
+      })
     )
-    return rows.length
   })
 
   const publish: ArtifactRows["Service"]["publish"] = (claimed, { bytes, expiresIn, fingerprint, key }) =>
@@ -230,8 +153,7 @@ const make = Effect.gen(function* () {
       ),
     request: ({ files, format, ...target }) => want(target, format, true, (sql) => sql`id = ANY(${files}::uuid[])`),
     suggest: ({ from, ...target }) => want(target, "wav", false, (sql) => sql`ends > ${String(from)}::float8`),
-    claim: (limit) =>
-      Effect.map(claims.claim(limit), ({ rows, token }) => rows.map(({ columns, id }) => ({ id, token, ...columns }))),
+    claim: claims.claim,
     extend: Effect.fnUntraced(function* ({ id, token }) {
       if ((yield* claims.extend(token, [id])).length === 0) return yield* new LeaseEnded({ id })
     }),

@@ -115,6 +115,7 @@ export const sweep = Effect.gen(function* () {
   const precache = yield* Precache
   const sql = yield* SqlClient.SqlClient
   yield* sql`update artifacts set due_at = now() where due_at is not null`
+  yield* sql`update artifact_turns set due_at = now()`
   while ((yield* precache.sweep) > 0);
   yield* precache.idle
 })

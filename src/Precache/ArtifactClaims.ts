@@ -1,0 +1,131 @@
+/**
+ * Claims of artifacts to be made, under the leases of `Claims`. Users take turns: a turn is a row of a user with waiting
+ * artifacts, and a claim takes the earliest due turn, one artifact of its user, and places the turn behind those of others.
+ * It reads three rows, however many wait. A turn is due a lease after its user's next artifact at the latest.
+ */
+import { Duration, Effect, Option, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import type { SqlClient } from "effect/sql"
+import * as Claims from "../Claims.ts"
+import { Db, type DbError } from "../Db.ts"
+
+/** `ogg`: Opus in Ogg. */
+export const Format = Schema.Literals(["wav", "ogg"])
+export type Format = typeof Format.Type
+
+/** A URL lives this long, so an artifact that expires earlier is not handed out, and one that is replaced stays as long. */
+export const urlLifetime = Duration.hours(1)
+
+export interface Target {
+  readonly uid: string
+  readonly conversation: string
+}
+
+export interface ArtifactName extends Target {
+  /** The id of an audio file. */
+  readonly file: string
+  readonly format: Format
+}
+
+export interface ClaimedArtifact extends ArtifactName {
+  readonly id: string
+  readonly token: string
+  readonly requested: boolean
+  readonly key: string | undefined
+  /** Of the artifact that exists; none if it expires soon. */
+  readonly fingerprint: string | undefined
+}
+
+export interface Turn {
+  /** None if the user has nothing due. */
+  readonly claimed: ClaimedArtifact | undefined
+}
+
+export interface ArtifactClaims {
+  /** The next turn; none if no turn is due. */
+  readonly claim: Effect.Effect<Option.Option<Turn>, DbError>
+  readonly extend: Claims.Leases["extend"]
+  readonly fail: Claims.Leases["fail"]
+}
+
+/** The user's turn is due now. Part of the transaction that makes an artifact due. */
+export function takeTurn(sql: SqlClient.SqlClient, uid: string) {
+  return sql`
+    INSERT INTO artifact_turns AS t (uid, due_at) VALUES (${uid}, now())
+    ON CONFLICT (uid) DO UPDATE SET due_at = least(t.due_at, excluded.due_at), token = NULL`
+}
+
+/** Between turns of a user whose due artifacts are locked. */
+const lockedPause = Duration.seconds(1)
+
+const turns: Claims.Table<{ readonly uid: string }> = {
+  name: "artifact_turns",
+  idType: "bigint",
+  columns: ["uid"],
+  schema: Schema.Struct({ uid: Schema.String })
+}
+
+const Row = Schema.Struct({
+  id: Schema.String,
+  conversation: Schema.String,
+  file: Schema.String,
+  format: Format,
+  requested: Schema.Boolean,
+  key: Schema.NullOr(Schema.String),
+  fingerprint: Schema.NullOr(Schema.String)
+})
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+
+const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
+
+export const make = Effect.gen(function* () {
+  const db = yield* Db
+  const claims = yield* Claims.make(turns)
+  const { extend, fail } = Claims.leases(db, { name: "artifacts", idType: "bigint" })
+
+  const take = Effect.fnUntraced(function* (uid: string, turn: { readonly id: string; readonly token: string }) {
+    const token = SecureRandom.uuidV4Unsafe()
+    const isOwn = (sql: SqlClient.SqlClient) => sql`id = ${turn.id}::bigint AND token = ${turn.token}::uuid`
+    const [row] = yield* db.write("ArtifactClaims.take", (sql) =>
+      sql`
+        WITH first AS (
+          SELECT id FROM artifacts WHERE uid = ${uid} AND due_at <= now() ORDER BY due_at, id LIMIT 1
+          FOR UPDATE SKIP LOCKED
+        ), taken AS (
+          UPDATE artifacts SET due_at = now() + ${secondsOf(Claims.lease)}::interval, token = ${token}::uuid
+          WHERE id = (SELECT id FROM first)
+          RETURNING id, due_at, conversation_id, file, format, requested, key,
+            CASE WHEN expires_at > now() + ${secondsOf(urlLifetime)}::interval THEN fingerprint END AS fingerprint
+        ), others AS (
+          SELECT due_at FROM artifacts
+          WHERE uid = ${uid} AND due_at IS NOT NULL AND id IS DISTINCT FROM (SELECT id FROM taken)
+          ORDER BY due_at, id LIMIT 1
+        ), next AS (
+          SELECT greatest(
+            least((SELECT due_at FROM others), (SELECT due_at FROM taken)),
+            now() + CASE WHEN EXISTS (SELECT FROM taken) THEN '0' ELSE ${secondsOf(lockedPause)} END::interval
+          ) AS due_at WHERE EXISTS (SELECT FROM others) OR EXISTS (SELECT FROM taken)
+        ), placed AS (
+          UPDATE artifact_turns SET due_at = next.due_at, token = NULL FROM next WHERE ${isOwn(sql)}
+        ), ended AS (
+          DELETE FROM artifact_turns WHERE ${isOwn(sql)} AND NOT EXISTS (SELECT FROM next)
+        )
+        SELECT id::text AS id, conversation_id AS conversation, file, format, requested, key, fingerprint FROM taken`.pipe(
+        Effect.flatMap(decodeRows),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
+    )
+    if (row === undefined) return undefined
+    const { fingerprint, key, ...rest } = row
+    return { ...rest, uid, token, key: key ?? undefined, fingerprint: fingerprint ?? undefined }
+  })
+
+  const claim = Effect.gen(function* () {
+    const { rows, token } = yield* claims.claim(1)
+    const [turn] = rows
+    if (turn === undefined) return Option.none()
+    return Option.some({ claimed: yield* take(turn.columns.uid, { id: turn.id, token }) })
+  })
+
+  return { claim, extend, fail } satisfies ArtifactClaims
+})
