@@ -21,7 +21,7 @@ export const extendEvery = Duration.seconds(4)
 export const maxAttempts = 20
 
 /** Bound of the backoff, which begins with a second and doubles. */
-const longestBackoff = "1 hour"
+export const longestBackoff = "1 hour"
 
 const maxErrorLength = 500
 

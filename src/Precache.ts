@@ -4,7 +4,7 @@ import { inBackground } from "./Bulkhead.ts"
 import * as Claims from "./Claims.ts"
 import type { DbError } from "./Db.ts"
 import * as DurationHistogram from "./DurationHistogram.ts"
-import type { ClaimedArtifact, Format } from "./Precache/ArtifactClaims.ts"
+import { type ClaimedArtifact, type Format, lapsedError } from "./Precache/ArtifactClaims.ts"
 import { ArtifactRows, maxFiles, type Reason } from "./Precache/ArtifactRows.ts"
 import * as ArtifactUrls from "./Precache/ArtifactUrls.ts"
 import { ConversationEnds } from "./Precache/ConversationEnds.ts"
@@ -59,6 +59,9 @@ const permits = Metric.gauge("spillway_precache_permits", {
 })
 const active = Metric.gauge("spillway_precache_active", { description: "Audio files that this node merges now" })
 
+/** Time in which an interrupted merge returns its claim. Without that it fails, when its lease ends. */
+const releaseLimit = Duration.seconds(2)
+
 const reasonOf = (failure: { readonly _tag: string }): Reason =>
   failure._tag === "AudioMissing" || failure._tag === "ObjectNotFound" ? "chunks_missing" : "merge_failed"
 
@@ -82,15 +85,22 @@ const make = Effect.gen(function* () {
       Effect.forever
     )
 
-  const fail = Effect.fnUntraced(function* (claimed: ClaimedArtifact, reason: Reason, error: string) {
-    const outcome = yield* rows.fail(claimed, reason, error)
-    const { conversation, file, uid } = claimed
+  const logFailure = (
+    { conversation, file, uid }: ClaimedArtifact,
+    outcome: "failed" | "dead",
+    reason: Reason,
+    error: string
+  ) => {
     const message =
       outcome === "dead"
         ? "the merge of an audio file has failed 20 times and is given up"
         : "the merge of an audio file has failed and is retried with backoff"
-    if (outcome !== "lost")
-      yield* Effect.annotateLogs(Effect.logWarning(message), { uid, conversation, file, reason, error })
+    return Effect.annotateLogs(Effect.logWarning(message), { uid, conversation, file, reason, error })
+  }
+
+  const fail = Effect.fnUntraced(function* (claimed: ClaimedArtifact, reason: Reason, error: string) {
+    const outcome = yield* rows.fail(claimed, reason, error)
+    if (outcome !== "lost") yield* logFailure(claimed, outcome, reason, error)
     return { outcome, bytes: 0 }
   })
 
@@ -116,6 +126,12 @@ const make = Effect.gen(function* () {
       return Metric.update(active, merging)
     })
 
+  const lapsed = (artifact: ClaimedArtifact, outcome: "failed" | "dead") =>
+    Effect.andThen(
+      logFailure(artifact, outcome, "merge_failed", lapsedError),
+      Metric.update(Metric.withAttributes(merges, { outcome }), 1)
+    )
+
   const runOne = (claimed: ClaimedArtifact) =>
     Effect.gen(function* () {
       const { bytes, outcome } = yield* outcomeOf(claimed)
@@ -123,6 +139,9 @@ const make = Effect.gen(function* () {
       yield* Metric.update(mergedBytes, bytes)
     }).pipe(
       DurationHistogram.track(mergeSeconds),
+      Effect.onInterrupt(() =>
+        rows.release(claimed).pipe(Effect.interruptible, Effect.timeoutOption(releaseLimit), Effect.ignore)
+      ),
       Effect.catchCause((cause) =>
         Effect.logWarning("the merge of an audio file is repeated after its lease", cause).pipe(
           Effect.annotateLogs({ uid: claimed.uid, conversation: claimed.conversation, file: claimed.file })
@@ -136,10 +155,13 @@ const make = Effect.gen(function* () {
       yield* restore(slots.take(1))
       const turn = yield* restore(rows.claim).pipe(Effect.onError(() => slots.release(1)))
       if (Option.isNone(turn)) return yield* Effect.as(slots.release(1), 0)
-      const { claimed } = turn.value
-      if (claimed === undefined) return yield* Effect.as(slots.release(1), 1)
+      if (turn.value?.outcome !== "claimed") {
+        yield* slots.release(1)
+        if (turn.value !== undefined) yield* lapsed(turn.value.artifact, turn.value.outcome)
+        return 1
+      }
       yield* count(1)
-      yield* FiberSet.run(running, restore(runOne(claimed)), { propagateInterruption: false })
+      yield* FiberSet.run(running, restore(runOne(turn.value.artifact)), { propagateInterruption: false })
       return 1
     })
   )

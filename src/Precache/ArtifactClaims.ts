@@ -36,14 +36,18 @@ export interface ClaimedArtifact extends ArtifactName {
   readonly fingerprint: string | undefined
 }
 
+/**
+ * A claim whose lease lapsed without a result has failed: its node was killed, perhaps by the merge. `failed`: it has just been
+ * found and is retried after its backoff, which is none after the first failure. `dead`: it is given up.
+ */
 export interface Turn {
-  /** None if the user has nothing due. */
-  readonly claimed: ClaimedArtifact | undefined
+  readonly artifact: ClaimedArtifact
+  readonly outcome: "claimed" | "failed" | "dead"
 }
 
 export interface ArtifactClaims {
-  /** The next turn; none if no turn is due. */
-  readonly claim: Effect.Effect<Option.Option<Turn>, DbError>
+  /** The next turn; none if no turn is due. Undefined if its user has nothing due. */
+  readonly claim: Effect.Effect<Option.Option<Turn | undefined>, DbError>
   readonly extend: Claims.Leases["extend"]
   readonly fail: Claims.Leases["fail"]
 }
@@ -57,6 +61,9 @@ export function takeTurn(sql: SqlClient.SqlClient, uid: string) {
 
 /** Between turns of a user whose due artifacts are locked. */
 const lockedPause = Duration.seconds(1)
+
+/** `last_error` of a claim whose lease has lapsed. */
+export const lapsedError = "the node that merged it has ended or was cut off"
 
 const turns: Claims.Table<{ readonly uid: string }> = {
   name: "artifact_turns",
@@ -72,7 +79,8 @@ const Row = Schema.Struct({
   format: Format,
   requested: Schema.Boolean,
   key: Schema.NullOr(Schema.String),
-  fingerprint: Schema.NullOr(Schema.String)
+  fingerprint: Schema.NullOr(Schema.String),
+  outcome: Schema.Literals(["claimed", "failed", "dead"])
 })
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
@@ -89,12 +97,25 @@ export const make = Effect.gen(function* () {
     const [row] = yield* db.write("ArtifactClaims.take", (sql) =>
       sql`
         WITH first AS (
-          SELECT id FROM artifacts WHERE uid = ${uid} AND due_at <= now() ORDER BY due_at, id LIMIT 1
+          SELECT id, token IS NOT NULL AS lapsed, attempts + (token IS NOT NULL)::int AS failures
+          FROM artifacts WHERE uid = ${uid} AND due_at <= now() ORDER BY due_at, id LIMIT 1
           FOR UPDATE SKIP LOCKED
+        ), judged AS (
+          SELECT *, CASE WHEN failures >= ${Claims.maxAttempts} THEN 'dead'
+                         WHEN lapsed AND failures > 1 THEN 'failed' ELSE 'claimed' END AS outcome
+          FROM first
         ), taken AS (
-          UPDATE artifacts SET due_at = now() + ${secondsOf(Claims.lease)}::interval, token = ${token}::uuid
-          WHERE id = (SELECT id FROM first)
-          RETURNING id, due_at, conversation_id, file, format, requested, key,
+          UPDATE artifacts AS a
+          SET attempts = failures, token = CASE outcome WHEN 'claimed' THEN ${token}::uuid END,
+              due_at = CASE outcome
+                WHEN 'claimed' THEN now() + ${secondsOf(Claims.lease)}::interval
+                WHEN 'failed' THEN now() + least(${Claims.longestBackoff}::interval, interval '1 second' * power(2, failures - 1))
+              END,
+              dead_at = CASE outcome WHEN 'dead' THEN now() END,
+              reason = CASE WHEN lapsed THEN 'merge_failed' ELSE reason END,
+              last_error = CASE WHEN lapsed THEN ${lapsedError} ELSE last_error END
+          FROM judged WHERE a.id = judged.id
+          RETURNING a.id, due_at, conversation_id, file, format, requested, key, outcome,
             CASE WHEN expires_at > now() + ${secondsOf(urlLifetime)}::interval THEN fingerprint END AS fingerprint
         ), others AS (
           SELECT due_at FROM artifacts
@@ -102,29 +123,31 @@ export const make = Effect.gen(function* () {
           ORDER BY due_at, id LIMIT 1
         ), next AS (
           SELECT greatest(
-            least((SELECT due_at FROM others), (SELECT due_at FROM taken)),
-            now() + CASE WHEN EXISTS (SELECT FROM taken) THEN '0' ELSE ${secondsOf(lockedPause)} END::interval
-          ) AS due_at WHERE EXISTS (SELECT FROM others) OR EXISTS (SELECT FROM taken)
+            due_at, now() + CASE WHEN EXISTS (SELECT FROM taken) THEN '0' ELSE ${secondsOf(lockedPause)} END::interval
+          ) AS due_at
+          FROM (SELECT least((SELECT due_at FROM others), (SELECT due_at FROM taken)) AS due_at) AS waiting
+          WHERE due_at IS NOT NULL
         ), placed AS (
           UPDATE artifact_turns SET due_at = next.due_at, token = NULL FROM next WHERE ${isOwn(sql)}
         ), ended AS (
           DELETE FROM artifact_turns WHERE ${isOwn(sql)} AND NOT EXISTS (SELECT FROM next)
         )
-        SELECT id::text AS id, conversation_id AS conversation, file, format, requested, key, fingerprint FROM taken`.pipe(
+        SELECT id::text AS id, conversation_id AS conversation, file, format, requested, key, fingerprint, outcome FROM taken`.pipe(
         Effect.flatMap(decodeRows),
         Effect.catchTag("SchemaError", Effect.die)
       )
     )
     if (row === undefined) return undefined
-    const { fingerprint, key, ...rest } = row
-    return { ...rest, uid, token, key: key ?? undefined, fingerprint: fingerprint ?? undefined }
+    const { fingerprint, key, outcome, ...rest } = row
+    const artifact = { ...rest, uid, token, key: key ?? undefined, fingerprint: fingerprint ?? undefined }
+    return { artifact, outcome } satisfies Turn
   })
 
   const claim = Effect.gen(function* () {
     const { rows, token } = yield* claims.claim(1)
     const [turn] = rows
     if (turn === undefined) return Option.none()
-    return Option.some({ claimed: yield* take(turn.columns.uid, { id: turn.id, token }) })
+    return Option.some(yield* take(turn.columns.uid, { id: turn.id, token }))
   })
 
   return { claim, extend, fail } satisfies ArtifactClaims

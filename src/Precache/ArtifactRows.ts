@@ -69,6 +69,8 @@ export class ArtifactRows extends Context.Service<
     publish(claimed: ClaimedArtifact, artifact: NewArtifact): Effect.Effect<void, DbError | LeaseEnded>
     /** Due again, without a failure. */
     postpone(claimed: ClaimedArtifact, after: Duration.Duration): Effect.Effect<void, DbError>
+    /** Due at once, without a failure. */
+    release(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
     /** Nothing is to be made, unless it was requested meanwhile. */
     forget(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
     /** Due again after the backoff, or dead after the last attempt. */
@@ -139,6 +141,15 @@ const make = Effect.gen(function* () {
       })
     )
 
+  const release: ArtifactRows["Service"]["release"] = (claimed) =>
+    db.transactionIdempotent("ArtifactRows.release", (sql) =>
+      Effect.gen(function* () {
+        const rows = yield* sql`
+          UPDATE artifacts SET due_at = now(), token = NULL WHERE ${isOwned(sql, claimed)} RETURNING 1`
+        if (rows.length > 0) yield* takeTurn(sql, claimed.uid)
+      })
+    )
+
   return ArtifactRows.of({
     list: (uid, conversation, format) =>
       db.read("ArtifactRows.list", (sql) =>
@@ -169,11 +180,12 @@ const make = Effect.gen(function* () {
         Effect.asVoid(sql`
           UPDATE artifacts SET due_at = now() + ${secondsOf(after)}::interval, token = NULL WHERE ${isOwned(sql, claimed)}`)
       ),
+    release,
     forget: (claimed) =>
-      db.writeIdempotent("ArtifactRows.forget", (sql) =>
+      db.transactionIdempotent("ArtifactRows.forget", (sql) =>
         Effect.andThen(
           sql`DELETE FROM artifacts WHERE ${isOwned(sql, claimed)} AND requested = ${claimed.requested}`,
-          sql`UPDATE artifacts SET due_at = now(), token = NULL WHERE ${isOwned(sql, claimed)}`
+          release(claimed)
         )
       ),
     fail: Effect.fnUntraced(function* (claimed, reason, error) {

@@ -1,9 +1,9 @@
 /** In which order waiting artifacts are claimed, on a real database. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Layer, References } from "effect"
+import { Deferred, Effect, type Layer, Ref, References } from "effect"
 import { SqlClient } from "effect/sql"
 import { Precache } from "../../src/Precache.ts"
-import { recordSeconds, world } from "./support/World.ts"
+import { Hooks, otherNode, recordSeconds, world } from "./support/World.ts"
 
 const inWorld = <A, E>(test: Effect.Effect<A, E, Layer.Success<ReturnType<typeof world>>>) =>
   test.pipe(Effect.provide(world()), Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
@@ -41,6 +41,70 @@ describe("claims of artifacts", () => {
         yield* recordSeconds(0, 1)
         yield* Precache.use((precache) => precache.request("u", "c", "wav"))
         assert.isAtMost(yield* sweepsUntilMerged, 4)
+      })
+    )
+  )
+
+  const failures = SqlClient.SqlClient.use(
+    (sql) => sql<{
+      readonly attempts: number
+      readonly reason: string | null
+      readonly wait: number | null
+      readonly made: boolean
+    }>`
+      select attempts, reason, round(extract(epoch from due_at - now()))::int as wait, key is not null as made from artifacts`
+  )
+
+  /** As a node leaves it that was killed during the merge, after so many failures. */
+  const leaveKilled = (attempts: number) =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`update artifacts set attempts = ${attempts}, token = gen_random_uuid(), due_at = now()`
+      yield* sql`update artifact_turns set due_at = now()`
+    })
+
+  it.live("repeat the merge of a killed node at once, then with backoff, and give it up after 20 of them", () =>
+    inWorld(
+      Effect.gen(function* () {
+        const { idle, request, sweep } = yield* Precache
+        yield* recordSeconds(0, 1)
+        yield* request("u", "c", "wav")
+        const afterKill = (attempts: number) =>
+          Effect.andThen(leaveKilled(attempts), sweep).pipe(Effect.andThen(idle), Effect.andThen(failures))
+        for (const [before, after, wait] of [
+          [1, 2, 2],
+          [18, 19, 3_600]
+        ] as const)
+          assert.deepStrictEqual(yield* afterKill(before), [
+            { attempts: after, reason: "merge_failed", wait, made: false }
+          ])
+        assert.deepStrictEqual(yield* afterKill(19), [
+          { attempts: 20, reason: "merge_failed", wait: null, made: false }
+        ])
+        yield* request("u", "c", "wav")
+        assert.deepStrictEqual(yield* afterKill(0), [{ attempts: 0, reason: null, wait: null, made: true }])
+      })
+    )
+  )
+
+  it.live("end with their node without a failure, and another one merges at once", () =>
+    inWorld(
+      Effect.gen(function* () {
+        const { making } = yield* Hooks
+        const { idle, request, sweep } = yield* Precache
+        yield* recordSeconds(0, 1)
+        yield* request("u", "c", "wav")
+        const reached = yield* Deferred.make<void>()
+        yield* Ref.set(making, () => Effect.andThen(Deferred.succeed(reached, undefined), Effect.never))
+        yield* Effect.gen(function* () {
+          yield* Precache.use((other) => other.sweep)
+          yield* Deferred.await(reached)
+        }).pipe(Effect.provide(otherNode))
+        assert.deepStrictEqual(yield* failures, [{ attempts: 0, reason: null, wait: 0, made: false }])
+        yield* Ref.set(making, (_key, making) => making)
+        yield* sweep
+        yield* idle
+        assert.deepStrictEqual(yield* failures, [{ attempts: 0, reason: null, wait: null, made: true }])
       })
     )
   )

@@ -84,6 +84,15 @@ export const world = ({ env = {}, isComposer = true, level = "standard" }: World
     )
   )
 
+/** Another node on the database and the store of the world. */
+export const otherNode = Layer.fresh(
+  Precache.layer.pipe(
+    Layer.provide(StorageBulkheads.layer.pipe(Layer.provide(BulkheadConfig.layer))),
+    Layer.provide(PrecacheConfig.layer),
+    Layer.provide(environment({}))
+  )
+)
+
 /** Records seconds `from` to `to` of a conversation of user `u`, and stores them. */
 export const recordSeconds = (from: number, to: number, conversation = "c") =>
   Effect.andThen(record((to - from) * 8_000, from * 8_000, conversation), idle)
