@@ -115,6 +115,8 @@ export class Storage extends Context.Service<
     readonly bucket: string
     /** The store itself composes: no bytes are read or written by this process. */
     readonly isComposer: boolean
+    /** Infinity where the store has no bound that is known. */
+    readonly freeBytes: Effect.Effect<number, StorageUnavailable | StorageRefused>
     /** Create-only, and durable when it returns. Putting the same bytes again succeeds. */
     put(object: NewObject): Effect.Effect<ObjectHead, ObjectConflict | StorageUnavailable | StorageRefused>
     /** A whole object is verified against its CRC32C while it streams. A range past the end is clipped. */

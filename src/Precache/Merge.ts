@@ -29,12 +29,25 @@ export class EmptyAudio extends Schema.TaggedError<EmptyAudio>()("EmptyAudio", {
   }
 }
 
+/** The disk of the store would have less free space than merges leave to recordings. */
+export class DiskReserved extends Schema.TaggedError<DiskReserved>()("DiskReserved", {
+  key: Schema.String,
+  bytes: Schema.Finite,
+  free: Schema.Finite,
+  reserve: Schema.Finite
+}) {
+  override get message() {
+    return `${this.bytes} bytes for ${this.key} would leave less than ${this.reserve} of the ${this.free} bytes that are free on the disk`
+  }
+}
+
 export type Failure =
   | Composition.Failure
   | AudioFileChanged
   | AudioMissing
   | AudioUnreadable
   | CodecFailed
+  | DiskReserved
   | EmptyAudio
   | LeaseEnded
   | Saturated
@@ -105,6 +118,21 @@ export const make = Effect.gen(function* () {
     return yield* composition.finish(target)
   })
 
+  /** Bytes of the merges that are being put. What they have written of them is counted twice. */
+  let promised = 0
+
+  const within = Effect.fnUntraced(function* <A, E>(key: string, bytes: number, put: Effect.Effect<A, E>) {
+    const free = (yield* storage.freeBytes) - promised
+    if (free - bytes < config.reserve) return yield* new DiskReserved({ key, bytes, free, reserve: config.reserve })
+    promised += bytes
+    return yield* Effect.ensuring(
+      put,
+      Effect.sync(() => {
+        promised -= bytes
+      })
+    )
+  })
+
   /** The failure of a read passes the store as an unavailability, and returns as itself. */
   const stream = Effect.fnUntraced(function* (
     rendition: Rendition,
@@ -126,9 +154,10 @@ export const make = Effect.gen(function* () {
         return new StorageUnavailable({ operation: "read", bucket: storage.bucket, key: target.key, cause })
       })
     )
-    return yield* storage
+    const put = storage
       .put({ ...target, body: { size, stream: bytes } })
       .pipe(Effect.mapError((error): StorageError | ReadFailure => failed ?? error))
+    return yield* within(target.key, size, put)
   })
 
   const made = Effect.fnUntraced(function* (

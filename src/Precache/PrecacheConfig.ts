@@ -18,6 +18,13 @@ const settings = {
     )
   ),
   timeToLive: Settings.constant(Settings.duration("PRECACHE_TTL", "3 days", "How long an artifact is stored.")),
+  reserve: Settings.constant(
+    Settings.bytes(
+      "PRECACHE_RESERVE",
+      "1 GiB",
+      "Free space on a disk that merges leave for the journal and new recordings. A merge that needs it has failed."
+    )
+  ),
   temporary: Settings.constant(
     Settings.duration("PRECACHE_TEMPORARY", "1 hour", "When the temporary objects of a killed merge are deleted.")
   ),

@@ -90,6 +90,7 @@ export const of = Effect.fnUntraced(function* (store: Store) {
   const measured: Store = {
     bucket: store.bucket,
     isComposer: store.isComposer,
+    freeBytes: store.freeBytes,
     put,
     get,
     read,

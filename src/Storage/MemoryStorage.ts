@@ -87,6 +87,7 @@ export function make(capacity: number): Storage["Service"] {
   return {
     bucket: "memory",
     isComposer: false,
+    freeBytes: Effect.succeed(Infinity),
     put: Effect.fn("MemoryStorage.put")((object) => put(at("put", object.key), object, collect(object))),
     get,
     read: (key, range) => Stream.mkUint8Array(get(key, range)),

@@ -208,6 +208,42 @@ describe("an artifact", () => {
     )
   )
 
+  it.live("is made only while the disk has more free space than is left to recordings", () =>
+    inWorld(
+      Effect.gen(function* () {
+        yield* recordSeconds(0, 1)
+        yield* recordSeconds(1_000, 1_001)
+        const { free, making } = yield* Hooks
+        const bytes = 44 + 2 * 8_000
+        yield* Ref.set(free, 1024 ** 3 + bytes - 1)
+        yield* request
+        yield* sweep
+        const outcomes = Effect.map(rows, (all) =>
+          all.map(({ attempts, key, reason }) => [attempts, key === null, reason])
+        )
+        const failed = [1, true, "merge_failed"]
+        assert.deepStrictEqual([yield* outcomes, yield* merged], [[failed, failed], []])
+        // Enough for one: the other one is begun while it is put.
+        yield* Ref.set(free, 1024 ** 3 + 2 * bytes - 1)
+        const [begun, ended] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        yield* Ref.set(making, (_key, making) =>
+          Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(ended)), Effect.andThen(making))
+        )
+        const sweeping = yield* Effect.forkChild(sweep)
+        yield* Deferred.await(begun)
+        const sql = yield* SqlClient.SqlClient
+        while ((yield* sql`select from artifacts where attempts = 2`).length === 0) yield* Effect.sleep("10 millis")
+        yield* Deferred.succeed(ended, undefined)
+        yield* Fiber.join(sweeping)
+        assert.deepStrictEqual((yield* outcomes).toSorted(), [
+          [0, false, null],
+          [2, true, "merge_failed"]
+        ])
+      }),
+      { isComposer: false }
+    )
+  )
+
   it.live("of a conversation that is purged meanwhile is not published, and its objects are deleted", () =>
     inWorld(
       Effect.gen(function* () {

@@ -47,6 +47,11 @@ export function discard(fd: number): void {
     fs.closeSync(fd)
   } catch {}
 }
+/** Free for this user on the file system of the path. */
+export function freeBytes(path: string) {
+  const found = call<fs.StatsFs>((done) => fs.statfs(path, done))
+  return Effect.map(found, ({ bavail, bsize }) => bavail * bsize)
+}
 export function link(from: string, to: string) {
   return call((done) => fs.link(from, to, (error) => done(error)))
 }

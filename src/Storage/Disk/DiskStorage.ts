@@ -106,6 +106,7 @@ const make = Effect.gen(function* () {
   return Storage.of({
     bucket: "disk",
     isComposer: false,
+    freeBytes: Effect.mapError(Disk.freeBytes(root), translate(at("measure the free space of", ""))),
     put: Effect.fn("DiskStorage.put")((object) => Writer.put(place, at("put", object.key), object)),
     get,
     read: (key, range) => Reader.read(files, at("get", key), range),

@@ -123,6 +123,7 @@ const make = Effect.fnUntraced(function* (name: string) {
   return Storage.of({
     bucket: name,
     isComposer: true,
+    freeBytes: Effect.succeed(Infinity),
     put: Effect.fn("GcsStorage.put")((object) => Writer.put(bucket, at("put", object.key), object)),
     get: (key, range) => Reader.get(bucket, at("get", key), range),
     read: (key, range) => Stream.mkUint8Array(Reader.get(bucket, at("get", key), range)),

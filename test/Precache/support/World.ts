@@ -24,6 +24,7 @@ export class Hooks extends Context.Service<
   {
     readonly making: Ref.Ref<(key: string, making: Making) => Making>
     readonly reads: Ref.Ref<ReadonlyArray<string>>
+    readonly free: Ref.Ref<number>
     readonly isComposer: boolean
   }
 >()("spillway/test/Precache/support/World/Hooks") {}
@@ -31,7 +32,7 @@ export class Hooks extends Context.Service<
 const storage = Layer.effect(
   Storage,
   Effect.gen(function* () {
-    const { isComposer, making, reads } = yield* Hooks
+    const { free, isComposer, making, reads } = yield* Hooks
     const store = MemoryStorage.make(64 * 1_024 * 1_024)
     const hooked = (key: string, making_: Making) =>
       key.startsWith("merged/") ? Effect.flatMap(Ref.get(making), (hook) => hook(key, making_)) : making_
@@ -41,6 +42,7 @@ const storage = Layer.effect(
     return Storage.of({
       ...store,
       isComposer,
+      freeBytes: Ref.get(free),
       put: (object) => as(hooked(object.key, store.put(object))),
       compose: (target, sources) => as(hooked(target.key, store.compose(target, sources))),
       get: (key, range) => Stream.unwrap(Effect.as(count(key), store.get(key, range))),
@@ -72,7 +74,8 @@ export const world = ({ env = {}, isComposer = true, level = "standard" }: World
               return {
                 isComposer,
                 making: yield* Ref.make((_key: string, making: Making) => making),
-                reads: yield* Ref.make<ReadonlyArray<string>>([])
+                reads: yield* Ref.make<ReadonlyArray<string>>([]),
+                free: yield* Ref.make(Infinity)
               }
             })
           )

@@ -236,6 +236,7 @@ describe("Orphans", () => {
 const virtualStore = (count: number, counts: { lists: number }) =>
   Layer.mock(Storage, {
     isComposer: false,
+    freeBytes: Effect.succeed(Infinity),
     bucket: "virtual",
     list: (_prefix, { after = "", limit = 1_000 } = {}) =>
       Effect.sync(() => {

@@ -35,6 +35,16 @@ it.effect("finds objects again after a restart", () =>
   })
 )
 
+it.effect("has the free space of its file system", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { bavail, bsize, blocks } = fs.statfsSync(dataDir)
+    const free = yield* using(dataDir, (storage) => storage.freeBytes)
+    // Other programs write meanwhile.
+    assert.closeTo(free, bavail * bsize, (blocks * bsize) / 50)
+  })
+)
+
 it.effect("leaves no unfinished file, whether a put succeeds, fails or conflicts", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
