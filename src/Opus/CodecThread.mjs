@@ -9,6 +9,9 @@ import * as Resampler from "./Resampler.mjs"
 // Not the native build: its threads share one buffer for their results, and crash the process when they end.
 const { Decoder, Encoder } = createRequire(import.meta.url)("@evan/opus/wasm/index.js")
 
+/** Bound of the library's buffer. No packet of one frame is longer than 1,275 bytes. */
+const maxPacketBytes = 8_192
+
 const decodeAll = (decoder, { lengths, packets, samples }) => {
   const pcm = new Uint8Array(samples * 2)
   let filled = 0
@@ -16,11 +19,13 @@ const decodeAll = (decoder, { lengths, packets, samples }) => {
   for (const length of lengths) {
     // An empty packet would be concealed as a lost one.
     if (length === 0) return { rejected: "a packet is empty" }
+    if (length > maxPacketBytes) return { rejected: `a packet has more than ${maxPacketBytes} bytes` }
     let decoded
-    // edge: the library throws at a packet that is not Opus.
+    // edge: the library throws libopus' errors. Anything else, such as a trap, leaves its memory unknown and ends the thread.
     try {
       decoded = decoder.decode(packets.subarray(at, at + length))
     } catch (cause) {
+      if (!cause.message.startsWith("opus: ")) throw cause
       return { rejected: cause.message }
     }
     at += length

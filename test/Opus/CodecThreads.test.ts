@@ -8,7 +8,7 @@ import { packets, samples, sampleRate } from "../Recording/support/OpusTone.ts"
 import { environment } from "../support/Settings.ts"
 
 const faulty = new URL("./support/FaultyThread.mjs", import.meta.url)
-const [dying, hanging] = [1, 2]
+const [dying, hanging, trapping] = [1, 2, 3]
 
 /** Decodes half a second `times` times. */
 const job = (most = samples, times = 1): CodecThreads.Job => {
@@ -53,6 +53,16 @@ it.effect("fails the job of a thread that dies, and starts another one for the n
       assert.include(String(failure), "the thread has exited")
       assert.strictEqual((yield* run("ada", job())).bytes?.length, samples * 2)
     }
+  }).pipe(Effect.provide(config()))
+)
+
+it.effect("ends a thread whose codec traps, instead of rejecting the packet", () =>
+  Effect.gen(function* () {
+    const { run } = yield* CodecThreads.make({ threads: 1, script: faulty })
+    const failure = yield* Effect.flip(run("ada", job(trapping)))
+    assert.strictEqual(failure._tag, "CodecFailed")
+    assert.include(String(failure), "unreachable")
+    assert.strictEqual((yield* run("ada", job())).bytes?.length, samples * 2)
   }).pipe(Effect.provide(config()))
 )
 
