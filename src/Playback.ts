@@ -93,7 +93,7 @@ export class Playback extends Context.Service<
         if (format !== "ogg") return Rendition.make(audio, file, format)
         const etag = Rendition.etagOf(file, format)
         return file.codec === "opus"
-          ? OggRendition.recorded(recording, file, etag)
+          ? OggRendition.recorded(audio, file, etag)
           : OggRendition.encoded({ uid, opus, blocks }, Rendition.make(audio, file, "pcm"), etag)
       }
 

@@ -28,7 +28,7 @@ export class AudioMissing extends Schema.TaggedError<AudioMissing>()("AudioMissi
   }
 }
 
-type Audio = Pick<Recording["Service"], "read" | "piece">
+type Audio = Pick<Recording["Service"], "read" | "piece" | "packets">
 type Range = Parameters<Audio["read"]>[1]
 
 interface PlayedAudio extends Audio {
@@ -52,7 +52,7 @@ const truncated = ({ conversation, key, uid }: Chunk, missing: number, { end, st
  * fail, because they would shift all later audio.
  */
 export function rejectDamaged(
-  { piece, read }: Audio,
+  { packets, piece, read }: Audio,
   { unreadableChunks, unreadableTime }: Pick<PlaybackConfig["Service"], "unreadableChunks" | "unreadableTime">
 ): PlayedAudio {
   const known = new BoundedMap<Known>(unreadableChunks)
@@ -85,6 +85,12 @@ export function rejectDamaged(
       Effect.map(Clock.currentTimeMillis, (now) =>
         [...known.values].flatMap(({ chunk, until }) =>
           chunk.uid === uid && chunk.conversation === conversation && now < until ? [chunk] : []
+        )
+      ),
+    packets: (chunk) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.tapError(packets(chunk), note(chunk, now)).pipe(
+          Effect.tap(() => Effect.sync(() => known.delete(chunk.id)))
         )
       ),
     piece: (chunk, range) =>

@@ -1,7 +1,9 @@
 /** URLs of the audio of a conversation. */
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { ChunkUnreadable } from "../../../src/Recording.ts"
 import { ObjectNotFound } from "../../../src/Storage.ts"
+import * as OpusTone from "../../Recording/support/OpusTone.ts"
 import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
 import { idOf, wavOf } from "../support/ServedAudio.ts"
 import { get, getSigned, servedPlayback, signedPath, urlsOf } from "../support/ServedPlayback.ts"
@@ -155,6 +157,25 @@ layer(servedPlayback(recording))("the URLs of a conversation", (it) => {
         recording.short.clear()
         assert.strictEqual((yield* getSigned(path)).status, 200)
       }
+    })
+  )
+
+  it.effect("say that the packets of a chunk could not be sent, until they are read again", () =>
+    Effect.gen(function* () {
+      recording.put("packets", [{ start: t0, samples: OpusTone.samples, codec: "opus" }])
+      recording.packets.set("ada-packets-0", OpusTone.packets)
+      const listed = Effect.map(urlsOf("packets", "?format=ogg"), ({ urls }) => urls.audio_files[0])
+      const path = signedPath((yield* listed)?.signed_url)
+      const place = { uid: "ada", conversation: "packets", key: "k" }
+      recording.instead.set(
+        "ada-packets-0",
+        Effect.fail(new ChunkUnreadable({ ...place, cause: new Error("damaged") }))
+      )
+      assert.strictEqual((yield* getSigned(path)).status, 500)
+      assert.strictEqual((yield* listed)?.reason, "chunks_missing")
+      recording.instead.clear()
+      assert.strictEqual((yield* getSigned(path)).status, 200)
+      assert.strictEqual((yield* listed)?.status, "cached")
     })
   )
 
