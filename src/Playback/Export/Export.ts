@@ -132,11 +132,11 @@ const make = Effect.gen(function* () {
     )
     const manifest = manifestOf(conversation, window, parts, names)
     const files = parts.map((part, index) => {
-      const file = Concatenation.concatenate(part.file.id, [part]) ?? part.file
-      const size = Wav.size(file, "wav")
-      const content = Stream.suspend(() =>
-        PieceStream.streamOf(playback.render(uid, file, "wav"), { start: 0, end: size })
-      )
+      const size = Wav.size({ samples: part.to - part.from }, "wav")
+      const content = Stream.suspend(() => {
+        const file = Concatenation.concatenate(part.file.id, [part]) ?? part.file
+        return PieceStream.streamOf(playback.render(uid, file, "wav"), { start: 0, end: size })
+      })
       return { name: names[index] ?? "", size, modified: startOf(part), content }
     })
     const description = {

@@ -39,10 +39,17 @@ const partAt = (parts: ReadonlyArray<Joined>, sample: number): Joined | undefine
   return parts[low - 1]
 }
 
+/**
+ * Audio that is inserted among live chunks leaves the version of its file, but not its `capturedSamples`. They are not known
+ * of a part of the file, so the version of the part changes also when the rest of the file grows.
+ */
+const contentOf = ({ file: { capturedSamples, lostSamples, samples, version }, from, to }: Part): string =>
+  from === 0 && to === samples ? version : `${version} ${capturedSamples} ${lostSamples}`
+
 /** The end of the last part is left out: it may be that of a file that grows. */
 const versionOf = (parts: ReadonlyArray<Joined>): string =>
   createHash("sha256")
-    .update(parts.map(({ file: { id, version }, from, offset }) => `${offset} ${id} ${version} ${from}`).join("\n"))
+    .update(parts.map((part) => `${part.offset} ${part.file.id} ${contentOf(part)} ${part.from}`).join("\n"))
     .digest("base64url")
 
 /**

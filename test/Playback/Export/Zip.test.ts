@@ -49,6 +49,18 @@ it.effect.prop(
   })
 )
 
+it("has its size by the names and sizes of its entries alone, so that no head is encoded", () => {
+  const heads = entriesOf([10, 20, 3_000], 7)
+  const blind = heads.map(({ name, size }) => ({
+    name,
+    size,
+    get modified(): number {
+      return assert.fail("a head is encoded")
+    }
+  }))
+  for (const limit of [15, undefined]) assert.strictEqual(Zip.sizeOf(blind, limit), Zip.sizeOf(heads, limit))
+})
+
 it.effect("is the same when it is read again", () =>
   Effect.gen(function* () {
     const zip = Zip.archive(entriesOf([10, 20], 7))

@@ -195,6 +195,23 @@ it.effect("keeps its version while its last file grows, and changes it with any 
   })
 )
 
+it("of a part of a file has another version when audio was inserted into the file, wherever", () => {
+  const gap = { samples: 4 * rate, capturedSamples: 2 * rate }
+  const etagOf = (from: number, to: number, more: Partial<RecordedFile>) => {
+    const part = Concatenation.concatenate("part", [{ file: file(0, { ...gap, ...more }), from, to }])
+    return Rendition.etagOf(part ?? assert.fail("no audio"), "wav")
+  }
+  for (const [from, to] of [
+    [0, 2 * rate],
+    [rate, 4 * rate],
+    [rate, 3 * rate]
+  ] as const) {
+    assert.strictEqual(etagOf(from, to, {}), etagOf(from, to, {}))
+    assert.notStrictEqual(etagOf(from, to, { capturedSamples: 3 * rate }), etagOf(from, to, {}))
+    assert.notStrictEqual(etagOf(from, to, { lostSamples: 1 }), etagOf(from, to, {}))
+  }
+})
+
 it("is no file without audio or with several sample rates", () => {
   assert.isUndefined(joined([]))
   assert.isUndefined(Concatenation.concatenate("all", [{ file: file(0), from: 5, to: 5 }]))
