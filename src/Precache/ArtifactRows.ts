@@ -55,7 +55,7 @@ export class ArtifactRows extends Context.Service<
   {
     /** Artifacts of the latest `maxFiles` audio files, made or not. */
     list(uid: string, conversation: string, format: Format): Effect.Effect<ReadonlyArray<ArtifactRow>, DbError>
-    /** Wants these audio files merged. Returns how many it newly wants. */
+    /** Wants these audio files merged, those in backoff at once. Returns how many it newly wants or hastens. */
     request(
       target: Target & { readonly files: ReadonlyArray<string>; readonly format: Format }
     ): Effect.Effect<number, DbError>
@@ -113,10 +113,12 @@ const make = Effect.gen(function* () {
         ) AS f
         ORDER BY start_at
         ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
-        SET due_at = coalesce(a.due_at, excluded.due_at), requested = a.requested OR excluded.requested,
+        SET due_at = CASE WHEN a.token IS NULL THEN least(a.due_at, excluded.due_at) ELSE a.due_at END,
+            requested = a.requested OR excluded.requested,
             attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL,
             reason = CASE WHEN a.due_at IS NULL THEN NULL ELSE a.reason END
-        WHERE a.due_at IS NULL OR (excluded.requested AND NOT a.requested)
+        WHERE a.due_at IS NULL
+              OR (excluded.requested AND (NOT a.requested OR (a.token IS NULL AND a.due_at > excluded.due_at)))
         RETURNING 1`
         if (rows.length > 0) yield* takeTurn(sql, uid)
         return rows.length

@@ -87,6 +87,30 @@ describe("claims of artifacts", () => {
     )
   )
 
+  it.live("return at once to a file in backoff that is requested, and leave one that is being merged", () =>
+    inWorld(
+      Effect.gen(function* () {
+        const { idle, request, sweep } = yield* Precache
+        const sql = yield* SqlClient.SqlClient
+        yield* recordSeconds(0, 1)
+        yield* request("u", "c", "wav")
+        const later = { attempts: 12, reason: "merge_failed", wait: 3_600, made: false }
+        const delay = sql`update artifacts set attempts = 12, reason = 'merge_failed', due_at = now() + interval '1 hour'`
+        yield* delay
+        yield* sql`update artifacts set token = gen_random_uuid()`
+        yield* request("u", "c", "wav")
+        assert.deepStrictEqual(yield* failures, [later])
+        yield* sql`update artifacts set token = null`
+        yield* sql`update artifact_turns set due_at = now() + interval '1 hour'`
+        yield* request("u", "c", "wav")
+        assert.deepStrictEqual(yield* failures, [{ ...later, wait: 0 }])
+        yield* sweep
+        yield* idle
+        assert.deepStrictEqual(yield* failures, [{ attempts: 0, reason: null, wait: null, made: true }])
+      })
+    )
+  )
+
   it.live("end with their node without a failure, and another one merges at once", () =>
     inWorld(
       Effect.gen(function* () {
