@@ -1,8 +1,11 @@
-/** Writes of all kinds while the server ends their sessions at random. */
+/** Writes of all kinds while the server ends their sessions at random. The writes pace the kills, on any machine. */
 import { assert } from "@effect/vitest"
-import { Duration, Effect, Fiber, Random } from "effect"
+import { Effect, Queue, Random } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Db } from "../../../src/Db.ts"
+
+/** Each kill follows so many confirmed writes at most. */
+const mostBetween = 6
 
 /** Nothing is applied twice, and nothing confirmed is lost. `sql` is another connection to the database, and ends sessions. */
 export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>
@@ -10,6 +13,11 @@ export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>
     yield* sql`CREATE TABLE promised (id int NOT NULL, kind text NOT NULL)`
     const kinds = ["write", "writeIdempotent", "transaction", "transactionIdempotent"] as const
     const confirmed = new Set<string>()
+    const confirmations = yield* Queue.unbounded<string>()
+    const confirm = (key: string) => {
+      confirmed.add(key)
+      Queue.offerUnsafe(confirmations, key)
+    }
     const write = (id: number) => {
       const kind = kinds[id % kinds.length] ?? "write"
       return db[kind](`Test.${kind}`, (sql) =>
@@ -19,7 +27,7 @@ export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>
               WHERE NOT EXISTS (SELECT FROM promised WHERE id = ${id}) RETURNING pg_sleep(0.001)::text`
           : sql`INSERT INTO promised VALUES (${id}, ${kind}) RETURNING pg_sleep(0.001)::text`
       ).pipe(
-        Effect.tap(() => Effect.sync(() => confirmed.add(`${id} ${kind}`))),
+        Effect.tap(() => Effect.sync(() => confirm(`${id} ${kind}`))),
         Effect.catchTag("DbUnavailable", (error) =>
           Effect.sync(() => {
             if (kind.endsWith("Idempotent")) assert.strictEqual(error.attempts, 6)
@@ -32,23 +40,16 @@ export const keepsPromises = (db: Db["Service"], sql: SqlClient.SqlClient) =>
       WHERE datname = current_database() AND application_name = 'spillway' AND pid <> pg_backend_pid()
       ORDER BY random() LIMIT 1`
     let kills = 0
-    const killer = yield* Effect.forkScoped(
-      Effect.forever(
-        Effect.andThen(
-          Effect.map(kill, (rows) => (kills += rows.length)),
-          Effect.flatMap(Random.nextBetween(2, 20), (n) => Effect.sleep(Duration.millis(n)))
-        )
-      )
+    const killer = Random.nextIntBetween(1, mostBetween).pipe(
+      Effect.flatMap((writes) => Queue.takeN(confirmations, writes)),
+      Effect.andThen(kill),
+      Effect.map((rows) => (kills += rows.length)),
+      Effect.repeat({ until: () => kills >= 40 })
     )
     let id = 0
     const next = Effect.suspend(() => write(id++))
-    // Until enough kills have hit, however fast the machine is.
     const writer = Effect.repeat(next, { while: () => kills < 40 || confirmed.size < 100 })
-    yield* Effect.all(
-      Array.from({ length: 16 }, () => writer),
-      { concurrency: "unbounded" }
-    )
-    yield* Fiber.interrupt(killer)
+    yield* Effect.all([killer, ...Array.from({ length: 16 }, () => writer)], { concurrency: "unbounded" })
     const stored = yield* sql<{ key: string; n: number }>`
       SELECT id || ' ' || kind AS key, count(*)::int AS n FROM promised GROUP BY id, kind`
     const doubled = stored.filter(({ n }) => n > 1)
