@@ -11,7 +11,7 @@ import { DbServer } from "../../src/Db/DbServer.ts"
 import { freePort } from "../support/FreePort.ts"
 import * as Postgres from "../support/Postgres.ts"
 import { exchange } from "../support/RawHttp.ts"
-import { spawnServer } from "../support/Server.ts"
+import { spawnServer, startEmpty } from "../support/Server.ts"
 import { testDirectory, testServer } from "../support/TestServer.ts"
 import { loadedOf, traceModules } from "../support/Tracer.ts"
 
@@ -151,7 +151,8 @@ it("exits with 0 on a signal while its modules load", () =>
 it("exits with 0 on a signal while its database is created, and creates it at the next start", () =>
   withDirectory(async (dataDir) => {
     assert.strictEqual(await stopDuring("The database is being created.", dataDir), 0)
-    const server = await testServer({}, dataDir)
+    const server = await startEmpty(dataDir)
+    onTestFinished(() => server.kill())
     assert.strictEqual(await server.stop(), 0)
   }))
 

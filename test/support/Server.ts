@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as Cluster from "./Cluster.ts"
 import { processEnvironment } from "./Settings.ts"
 
 export interface Server {
@@ -52,7 +53,7 @@ export const spawnServer = (dataDir: string, env: Readonly<Record<string, string
 }
 
 /** Returns when the server listens; fails with its output if it exits before. */
-export const startServer = async (dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Server> => {
+export const startEmpty = async (dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Server> => {
   const { child, output } = spawnServer(dataDir, env)
   const url = await new Promise<string>((resolve, reject) => {
     const look = () => {
@@ -76,6 +77,12 @@ export const startServer = async (dataDir: string, env: Readonly<Record<string, 
       return ended(child)
     }
   }
+}
+
+/** In a test run, a data directory without a database gets a copy of a migrated one. */
+export const startServer: typeof startEmpty = async (dataDir, env = {}) => {
+  if (env["DATABASE_URL"] === undefined) await Cluster.copyTo(dataDir)
+  return startEmpty(dataDir, env)
 }
 
 /** A directory that the embedded database's own user can reach. */

@@ -1,8 +1,9 @@
-/** What a whole test run shares, each when a test first asks for it: PostgreSQL, a browser, and a server for the page's tests. */
+/** What a whole test run shares, each when a test first asks for it: PostgreSQL, a cluster to copy, a browser, the page's server. */
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
+import * as Cluster from "./Cluster.ts"
 import { share } from "./OnDemand.ts"
 
 const prefix = "spillway-test-"
@@ -26,7 +27,9 @@ export default async (project: TestProject) => {
   const directory = join(tmpdir(), `${prefix}${process.pid}`)
   mkdirSync(directory, { mode: 0o711, recursive: true })
   const path = (name: string) => join(directory, name)
+  process.env[Cluster.variable] = path("cluster")
   const closing = await Promise.all([
+    share(path("cluster"), () => Cluster.start(path("cluster-data"))),
     share(path("postgres"), async () => (await import("./PostgresBroker.ts")).start(path("data"))),
     share(path("browser"), async () => (await import("./Browser.ts")).start(directory)),
     share(path("page"), async () => (await import("./PageServer.ts")).start(path("page-data")))
