@@ -30,8 +30,8 @@ export default defineConfig({
     maxWorkers: Math.min(availableParallelism() + 1, 12),
     sequence: { sequencer: ServersFirst },
     // For what hangs: on a busy machine a test may well take ten times as long as on a quiet one.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    teardownTimeout: 30_000
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 60_000
   }
 })

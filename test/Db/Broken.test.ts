@@ -144,7 +144,7 @@ layer(Postgres.layer, { excludeTestServices: true })("Db on a broken connection"
       )
       const timeout = Exit.fail(new DbTimeout({ operation: "Test.insert", limit: "statement" }))
       assert.deepStrictEqual(exits, [timeout, timeout])
-      assert.isBelow(Duration.toMillis(took), Duration.toMillis(limits.deadline) / 10)
+      assert.isBelow(Duration.toMillis(took), Duration.toMillis(limits.deadline) / 2)
       yield* Effect.all([inWrite.db.write("Test.insert", insert), inCommit.db.write("Test.insert", insert)], {
         concurrency: 2
       })

@@ -38,65 +38,61 @@ const tone = (seconds: number) => {
   return pcm
 }
 
-it(
-  "plays back every sample while it is recorded, once it is stored, and after a kill",
-  { timeout: 120_000 },
-  async () => {
-    const next = random(7)
-    const pcm = tone(8)
-    const recorded = { conversation: "live", start: 1_760_000_000.123, sampleRate: 16_000, pcm }
-    const wav = Buffer.concat([wavHeader(pcm.length), pcm])
-    const progress = { done: false }
-    let heardLive = 0
-    const streaming = stream(recorded, { server: () => server }).then(() => (progress.done = true))
-    while (!progress.done) {
-      const conversation = await (await get("/v1/conversations/live")).text()
-      const file = JSON.parse(conversation).audio_files?.[0]
-      if (file === undefined) {
-        await new Promise((resolve) => setTimeout(resolve, 20))
-        continue
-      }
-      const whole = await bytesOf(await get(`/v1/sync/audio/live/${file.id}`))
-      assert.isTrue(whole.subarray(44).equals(pcm.subarray(0, whole.length - 44)))
-      assert.strictEqual(whole.readUInt32LE(40), whole.length - 44)
-      if (whole.length < wav.length) heardLive = Math.max(heardLive, whole.length)
-      const from = Math.floor(next() * whole.length)
-      const part = await get(`/v1/sync/audio/live/${file.id}`, { range: `bytes=${from}-` })
-      assert.strictEqual(part.status, 206)
-      const heard = await bytesOf(part)
-      const inPcm = Math.max(0, from - 44)
-      const skip = Math.max(0, 44 - from)
-      assert.isTrue(heard.subarray(skip).equals(pcm.subarray(inPcm, inPcm + heard.length - skip)))
+it("plays back every sample while it is recorded, once it is stored, and after a kill", async () => {
+  const next = random(7)
+  const pcm = tone(8)
+  const recorded = { conversation: "live", start: 1_760_000_000.123, sampleRate: 16_000, pcm }
+  const wav = Buffer.concat([wavHeader(pcm.length), pcm])
+  const progress = { done: false }
+  let heardLive = 0
+  const streaming = stream(recorded, { server: () => server }).then(() => (progress.done = true))
+  while (!progress.done) {
+    const conversation = await (await get("/v1/conversations/live")).text()
+    const file = JSON.parse(conversation).audio_files?.[0]
+    if (file === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      continue
     }
-    await streaming
-    assert.isAbove(heardLive, 3 * 16_000 * 2)
-
-    const check = async () => {
-      const conversation = await json("/v1/conversations/live")
-      assert.deepStrictEqual((await json("/v1/conversations")).conversations, [conversation])
-      const { audio_files: files } = conversation
-      assert.strictEqual(files.length, 1)
-      assert.strictEqual(files[0].bytes, wav.length)
-      const path = `/v1/sync/audio/live/${files[0].id}`
-      assert.isTrue((await bytesOf(await get(path))).equals(wav))
-      for (let times = 0; times < 20; times++) {
-        const from = Math.floor(next() * wav.length)
-        const to = Math.min(wav.length - 1, from + Math.floor(next() * 200_000))
-        const part = await get(path, { range: `bytes=${from}-${to}` })
-        assert.strictEqual(part.headers.get("content-range"), `bytes ${from}-${to}/${wav.length}`)
-        assert.isTrue((await bytesOf(part)).equals(wav.subarray(from, to + 1)))
-      }
-      return files[0].id
-    }
-    const id = await check()
-    await server.kill()
-    server = await startServer(dataDir, env)
-    assert.strictEqual(await check(), id)
-    assert.strictEqual(await server.stop(), 0)
-    server = await startServer(dataDir, env)
-    assert.strictEqual(await check(), id)
+    const whole = await bytesOf(await get(`/v1/sync/audio/live/${file.id}`))
+    assert.isTrue(whole.subarray(44).equals(pcm.subarray(0, whole.length - 44)))
+    assert.strictEqual(whole.readUInt32LE(40), whole.length - 44)
+    if (whole.length < wav.length) heardLive = Math.max(heardLive, whole.length)
+    const from = Math.floor(next() * whole.length)
+    const part = await get(`/v1/sync/audio/live/${file.id}`, { range: `bytes=${from}-` })
+    assert.strictEqual(part.status, 206)
+    const heard = await bytesOf(part)
+    const inPcm = Math.max(0, from - 44)
+    const skip = Math.max(0, 44 - from)
+    assert.isTrue(heard.subarray(skip).equals(pcm.subarray(inPcm, inPcm + heard.length - skip)))
   }
-)
+  await streaming
+  assert.isAbove(heardLive, 3 * 16_000 * 2)
+
+  const check = async () => {
+    const conversation = await json("/v1/conversations/live")
+    assert.deepStrictEqual((await json("/v1/conversations")).conversations, [conversation])
+    const { audio_files: files } = conversation
+    assert.strictEqual(files.length, 1)
+    assert.strictEqual(files[0].bytes, wav.length)
+    const path = `/v1/sync/audio/live/${files[0].id}`
+    assert.isTrue((await bytesOf(await get(path))).equals(wav))
+    for (let times = 0; times < 20; times++) {
+      const from = Math.floor(next() * wav.length)
+      const to = Math.min(wav.length - 1, from + Math.floor(next() * 200_000))
+      const part = await get(path, { range: `bytes=${from}-${to}` })
+      assert.strictEqual(part.headers.get("content-range"), `bytes ${from}-${to}/${wav.length}`)
+      assert.isTrue((await bytesOf(part)).equals(wav.subarray(from, to + 1)))
+    }
+    return files[0].id
+  }
+  const id = await check()
+  await server.kill()
+  server = await startServer(dataDir, env)
+  assert.strictEqual(await check(), id)
+  assert.strictEqual(await server.stop(), 0)
+  server = await startServer(dataDir, env)
+  assert.strictEqual(await check(), id)
+})
 
 const wavHeader = (dataBytes: number) => {
   const header = Buffer.from(

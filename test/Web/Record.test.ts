@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { launch, microphone, microphoneHears } from "../support/Browser.ts"
 import { chunk, fmt, foundWith, refusedWith, riff } from "../support/WavFiles.ts"
-import { noted, open, spoken } from "./support/Chromium.ts"
+import { noted, open, patience, spoken } from "./support/Chromium.ts"
 import { drop, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
 import { match, noise, samplesOf, wav } from "./support/Sound.ts"
 import { sharedSuite } from "./support/Suite.ts"
@@ -92,7 +92,7 @@ it("sends all of the audio of irregular WAV files, and nothing else", async () =
   await drop(page, Object.fromEntries(found.map(({ bytes, file }) => [file, bytes])))
   for (const { audio, file, isUnfinished, missing } of found) {
     const card = page.locator(".job", { hasText: file })
-    await card.getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
+    await card.getByText("Stored", { exact: true }).waitFor({ timeout: patience })
     const words = (await card.textContent()) ?? ""
     assert.strictEqual(words.includes("header was never finished"), isUnfinished === true, file)
     assert.strictEqual(words.includes("The file is truncated"), missing !== undefined, file)
@@ -108,7 +108,7 @@ it("says that the channels of a WAV file are mixed to one", async () => {
   await drop(page, { "two.wav": riff([fmt({ channels: 2 }), chunk("data", noise(2, 16_000, 4))]) })
   const card = page.locator(".job", { hasText: "two.wav" })
   await card.getByText("Its 2 channels are mixed to one.", { exact: true }).waitFor()
-  await card.getByText("Stored", { exact: true }).waitFor({ timeout: 40_000 })
+  await card.getByText("Stored", { exact: true }).waitFor({ timeout: patience })
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -11,7 +11,7 @@ const run = (...args: ReadonlyArray<string>) => {
   const { status, stderr, stdout } = spawnSync(process.execPath, ["scripts/gcs-server.ts", ...args], {
     cwd: root,
     encoding: "utf8",
-    timeout: 20_000
+    timeout: 120_000
   })
   assert.notInclude(stderr, "    at ")
   return { status, stderr, stdout }

@@ -87,7 +87,7 @@ const urls = Effect.map(TlsServer, ({ password, port, ...server }) => ({
 }))
 
 describe.skipIf(isMissing)("DATABASE_URL", () => {
-  layer(layerTls, { excludeTestServices: true, timeout: "60 seconds" })("a connection to an external server", (it) => {
+  layer(layerTls, { excludeTestServices: true })("a connection to an external server", (it) => {
     it.effect("encrypts with ssl=true, without verifying the certificate", () =>
       Effect.gen(function* () {
         const { at } = yield* urls

@@ -23,10 +23,10 @@ export const dbOn = (server: DbServer["Service"], changes: Partial<DbConfig["Ser
     )
   ).pipe(Effect.map((context) => ({ db: Context.get(context, Db), sql: Context.get(context, PgClient.PgClient) })))
 
-/** Polls `look` until its result satisfies `wanted`, for at most a minute. */
+/** Polls `look` until its result satisfies `wanted`, for at most two minutes. */
 export const until = <A, E, R>(look: Effect.Effect<A, E, R>, wanted: (a: A) => boolean) =>
   look.pipe(
     Effect.repeat({ until: wanted, schedule: Schedule.spaced("5 millis") }),
-    Effect.timeout("1 minute"),
+    Effect.timeout("2 minutes"),
     Effect.orDie
   )

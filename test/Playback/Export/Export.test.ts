@@ -78,7 +78,7 @@ beforeAll(async () => {
   const recorded = { conversation: "source", start: 1_600_000_000, sampleRate: rate, pcm: chunk }
   await stream(recorded, { server: () => server })
   await fill()
-}, 120_000)
+})
 
 afterAll(async () => {
   await server.stop()

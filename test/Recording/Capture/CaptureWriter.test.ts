@@ -57,7 +57,7 @@ it.effect.prop(
         assert.strictEqual(kept.size, sent.size)
       })
     ),
-  { arbitrary: { runs: 60 } }
+  { arbitrary: { runs: 20 } }
 )
 
 it.effect("seals a chunk at exactly 60 s, and continues without a gap", () =>

@@ -24,7 +24,7 @@ import { ramp } from "../support/TestNode.ts"
 import * as StillClock from "../../support/StillClock.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
-const runs = 4
+const runs = 2
 
 const conversations = new Map<string, LiveConversation>()
 
@@ -169,7 +169,7 @@ const check = Effect.fnUntraced(function* (conversation: string, all: ReadonlyAr
   }
 })
 
-layer(world, { excludeTestServices: true, timeout: 120_000 })("the catalog", (it) => {
+layer(world, { excludeTestServices: true })("the catalog", (it) => {
   it.effect("lays out stored and live chunks together after every arrival", () =>
     Effect.gen(function* () {
       const index = yield* ChunkIndex

@@ -13,9 +13,9 @@ const world = ChunkIndex.layerWith({ gapSeconds, firstPage: 2, nextPage: 3, most
   Layer.provideMerge(Postgres.layer)
 )
 
-const runs = 20
+const runs = 10
 
-layer(world, { excludeTestServices: true, timeout: 120_000 })("the index of a conversation", (it) => {
+layer(world, { excludeTestServices: true })("the index of a conversation", (it) => {
   it.effect("equals the layout of all arrived chunks after every arrival", () =>
     Effect.gen(function* () {
       const index = yield* ChunkIndex

@@ -31,7 +31,7 @@ const heard = ({ rows }: ChunkPages.Page, { from, to }: ChunkPages.SampleRange) 
     .filter(({ placement: { at, heard } }) => at < to && at + heard > from)
     .map(({ chunk, placement: { at, heard, skip } }) => ({ id: chunk.id, at, heard, skip }))
 
-layer(world, { excludeTestServices: true, timeout: 120_000 })("the chunks of a range", (it) => {
+layer(world, { excludeTestServices: true })("the chunks of a range", (it) => {
   it.effect("are those of the index after every arrival", () =>
     Effect.gen(function* () {
       const [index, chunks] = [yield* ChunkIndex, yield* FileChunks]

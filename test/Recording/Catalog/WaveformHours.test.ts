@@ -74,7 +74,7 @@ const expected = (said: ReadonlyArray<Said>) => {
   return [...found].sort(([a], [b]) => a - b)
 }
 
-layer(world, { excludeTestServices: true, timeout: 60_000 })("the minutes of a conversation", (it) => {
+layer(world, { excludeTestServices: true })("the minutes of a conversation", (it) => {
   for (const extension of ["bin", "enc"])
     it.effect(`equal those of its chunks after every arrival, in any order (${extension})`, () =>
       Effect.gen(function* () {

@@ -106,7 +106,7 @@ it.effect.prop(
     Effect.scoped,
     Effect.provideService(References.MinimumLogLevel, "None")
   ),
-  { arbitrary: { runs: 60 } }
+  { arbitrary: { runs: 20 } }
 )
 
 it.live("evicts the oldest sealed audio when the journal is full, and records it as lost", () =>

@@ -156,7 +156,7 @@ it.effect.prop(
     assert.deepStrictEqual(yield* found(dataDir), expected(runs))
     assert.deepStrictEqual(yield* found(dataDir), expected(runs))
   }, Effect.scoped),
-  { arbitrary: { runs: 40 } }
+  { arbitrary: { runs: 20 } }
 )
 
 const damage = (kind: "cut" | "flip") =>
@@ -184,7 +184,7 @@ const damage = (kind: "cut" | "flip") =>
       assert.deepStrictEqual(yield* found(dataDir), expected(kept))
       assert.deepStrictEqual(yield* found(dataDir), expected(kept))
     }, Effect.scoped),
-    { arbitrary: { runs: 60 } }
+    { arbitrary: { runs: 25 } }
   )
 
 damage("cut")

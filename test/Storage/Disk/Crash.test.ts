@@ -11,7 +11,7 @@ import { seed } from "../../support/Seed.ts"
 import { diskStorage } from "../support/TestDisk.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
-const kills = 20
+const kills = 8
 
 /** Kills the putting process after `count` acknowledged puts; returns its output. */
 const killedAfter = (dataDir: string, take: string, count: number) =>

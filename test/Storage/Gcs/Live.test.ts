@@ -65,54 +65,50 @@ it("stores audio in the bucket despite faults, and plays it from there", async (
   assert.strictEqual(await server.stop(), 0)
 })
 
-it(
-  "plays through a stalled, damaged or unauthorized download, and reports rejections and missing objects",
-  { timeout: 120_000 },
-  async () => {
-    // As by default, a listener's timeout equals the stall timeout of one request.
-    const patience = { GCS_STALL_TIMEOUT: "4 seconds", FIRST_AUDIO_TIMEOUT: "4 seconds" }
-    // One chunk, so that it is read once.
-    const server = await startServer(dataDir, env({ ...patience, SPILLWAY_CHUNK_DURATION: "1 minute" }))
-    onTestFinished(() => server.kill())
-    const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
-    const pcm = noise(1)
-    await stream({ conversation: "ill", start: 1_760_000_000, sampleRate: 16_000, pcm }, { server: () => server })
-    const { audio_files: files } = JSON.parse(await (await get("/v1/conversations/ill")).text())
-    const hear = async () => {
-      const response = await get(`/v1/sync/audio/ill/${files[0].id}`)
-      const body = Buffer.from(await response.arrayBuffer())
-      const problem = response.status === 200 ? undefined : JSON.parse(body.toString())
-      return { status: response.status, type: problem?.type, isWhole: body.subarray(44).equals(pcm) }
-    }
-    const whole = { status: 200, type: undefined, isWhole: true }
-    for (const before = gcs.count("media"); gcs.count("media") === before;) assert.deepStrictEqual(await hear(), whole)
-    for (const fault of [
-      { kind: "stall" },
-      { kind: "stallDownload", after: 0 },
-      { kind: "stallDownload", after: 10_000 },
-      { kind: "corruptDownload" },
-      { kind: "status", status: 401 },
-      { kind: "status", status: 503 }
-    ] as const) {
-      const before = gcs.count("media")
-      gcs.faults.add({ operation: "media", fault })
-      assert.deepStrictEqual(await hear(), whole, JSON.stringify(fault))
-      assert.strictEqual(gcs.count("media") - before, 2, JSON.stringify(fault))
-    }
-    const refused = { status: 503, type: "urn:spillway:problem:storage-refused", isWhole: false }
-    gcs.faults.add({ operation: "media", fault: { kind: "status", status: 403 } })
-    assert.deepStrictEqual(await hear(), refused)
-    assert.deepStrictEqual(await hear(), whole)
-    const unreadable = { status: 500, type: "urn:spillway:problem:audio-unreadable", isWhole: false }
-    gcs.faults.add({ operation: "media", fault: { kind: "corruptDownload" }, times: 2 })
-    assert.deepStrictEqual(await hear(), unreadable)
-    const objects = gcs.objects.bucket(bucket)
-    for (const name of objects.keys()) if (name.includes("/ill/")) objects.delete(name)
-    const missing = { status: 404, type: "urn:spillway:problem:audio-missing", isWhole: false }
-    assert.deepStrictEqual(await hear(), missing)
-    assert.strictEqual(await server.stop(), 0)
+it("plays through a stalled, damaged or unauthorized download, and reports rejections and missing objects", async () => {
+  // As by default, a listener's timeout equals the stall timeout of one request.
+  const patience = { GCS_STALL_TIMEOUT: "4 seconds", FIRST_AUDIO_TIMEOUT: "4 seconds" }
+  // One chunk, so that it is read once.
+  const server = await startServer(dataDir, env({ ...patience, SPILLWAY_CHUNK_DURATION: "1 minute" }))
+  onTestFinished(() => server.kill())
+  const get = (path: string) => fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${server.key}` } })
+  const pcm = noise(1)
+  await stream({ conversation: "ill", start: 1_760_000_000, sampleRate: 16_000, pcm }, { server: () => server })
+  const { audio_files: files } = JSON.parse(await (await get("/v1/conversations/ill")).text())
+  const hear = async () => {
+    const response = await get(`/v1/sync/audio/ill/${files[0].id}`)
+    const body = Buffer.from(await response.arrayBuffer())
+    const problem = response.status === 200 ? undefined : JSON.parse(body.toString())
+    return { status: response.status, type: problem?.type, isWhole: body.subarray(44).equals(pcm) }
   }
-)
+  const whole = { status: 200, type: undefined, isWhole: true }
+  for (const before = gcs.count("media"); gcs.count("media") === before;) assert.deepStrictEqual(await hear(), whole)
+  for (const fault of [
+    { kind: "stall" },
+    { kind: "stallDownload", after: 0 },
+    { kind: "stallDownload", after: 10_000 },
+    { kind: "corruptDownload" },
+    { kind: "status", status: 401 },
+    { kind: "status", status: 503 }
+  ] as const) {
+    const before = gcs.count("media")
+    gcs.faults.add({ operation: "media", fault })
+    assert.deepStrictEqual(await hear(), whole, JSON.stringify(fault))
+    assert.strictEqual(gcs.count("media") - before, 2, JSON.stringify(fault))
+  }
+  const refused = { status: 503, type: "urn:spillway:problem:storage-refused", isWhole: false }
+  gcs.faults.add({ operation: "media", fault: { kind: "status", status: 403 } })
+  assert.deepStrictEqual(await hear(), refused)
+  assert.deepStrictEqual(await hear(), whole)
+  const unreadable = { status: 500, type: "urn:spillway:problem:audio-unreadable", isWhole: false }
+  gcs.faults.add({ operation: "media", fault: { kind: "corruptDownload" }, times: 2 })
+  assert.deepStrictEqual(await hear(), unreadable)
+  const objects = gcs.objects.bucket(bucket)
+  for (const name of objects.keys()) if (name.includes("/ill/")) objects.delete(name)
+  const missing = { status: 404, type: "urn:spillway:problem:audio-missing", isWhole: false }
+  assert.deepStrictEqual(await hear(), missing)
+  assert.strictEqual(await server.stop(), 0)
+})
 
 const end = async (more: Readonly<Record<string, string>>) => {
   const { child, output } = spawnServer(dataDir, env(more))
