@@ -1,9 +1,35 @@
-/** Tests: every file in its own process, so that no test sees another file's sockets, timers or environment. */
-import { readFileSync } from "node:fs"
+/** Tests: files that start processes have one of their own each, all others share some, which have loaded the modules. */
+import { existsSync, globSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
+
+const root = import.meta.dirname
+const files = globSync("test/**/*.test.ts", { cwd: root })
+
+/** What ends with its process at the latest, and what all files of a process would share: its metrics, among others. */
+const ownsProcess = new RegExp(
+  [
+    /"node:(child_process|worker_threads)"/,
+    /\bMetric\b|\bdeleted_by_node\b/,
+    /\bprocess\.(on|once|emit|chdir|umask|memoryUsage)\(|\bprocess\.env\[.*\] \??\??=[^=]/
+  ]
+    .map(({ source }) => source)
+    .join("|")
+)
+
+/** The files of `test` that a file imports, itself included. */
+const importsOf = (file: string, found = new Map<string, string>()): ReadonlyMap<string, string> => {
+  if (found.has(file) || !file.startsWith("test/") || !existsSync(join(root, file))) return found
+  const text = readFileSync(join(root, file), "utf8")
+  found.set(file, text)
+  for (const [, path = ""] of text.matchAll(/(?:from |import\(|import )"(\.\.?\/[^"*]+\.ts)"/g))
+    importsOf(join(dirname(file), path), found)
+  return found
+}
+
+const isolated = files.filter((file) => [...importsOf(file).values()].some((text) => ownsProcess.test(text)))
 
 /** Files that start servers take the longest, and mostly wait: they go first, so that none of them is left for the end. */
 class ServersFirst extends BaseSequencer {
@@ -21,7 +47,13 @@ process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, ".cache/compiled
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: [
+      { extends: true, test: { name: "processes", include: isolated } },
+      {
+        extends: true,
+        test: { name: "files", include: files.filter((file) => !isolated.includes(file)), isolate: false }
+      }
+    ],
     globalSetup: ["test/support/globalSetup.ts"],
     setupFiles: ["test/support/Seed.ts"],
     pool: "forks",

@@ -78,7 +78,7 @@ layer(servedPlayback(recording))("an export", (it) => {
         files.map(({ content, name }) => [name, (content.length - 44) / 2])
       )
     }),
-    { arbitrary: { runs: 60 } }
+    { arbitrary: { runs: 30 } }
   )
 
   it.effect("in parts that meet has every sample once", () =>

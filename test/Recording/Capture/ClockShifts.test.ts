@@ -196,5 +196,5 @@ it.effect.prop(
         assertHeard(Buffer.from(heard.buffer), unique(count - 1, 1))
       })
     ),
-  { arbitrary: { runs: 60 } }
+  { arbitrary: { runs: 20 } }
 )

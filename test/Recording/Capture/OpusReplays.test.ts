@@ -211,5 +211,5 @@ it.effect.prop(
         }
       })
     ),
-  { arbitrary: { runs: 40 } }
+  { arbitrary: { runs: 20 } }
 )

@@ -177,5 +177,5 @@ it.effect.prop(
         assertHeard((yield* playback(node)).audio, unique(sent, 1))
       })
     ),
-  { arbitrary: { runs: 60 } }
+  { arbitrary: { runs: 20 } }
 )

@@ -17,7 +17,7 @@ const world = Layer.merge(
   FileChunks.layer
 ).pipe(Layer.provideMerge(Postgres.layer))
 
-const runs = 8
+const runs = 3
 const rangesPerFile = 6
 
 const filesOf = Effect.fnUntraced(function* (conversation: string) {
