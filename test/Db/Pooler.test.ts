@@ -16,7 +16,8 @@ import * as PostgresChild from "../../src/Db/Postgres/Child.ts"
 import { NodeConfig } from "../../src/NodeConfig.ts"
 import { stream } from "../support/Capturer.ts"
 import { findProgram } from "../support/Programs.ts"
-import { dataDirectory, startServer } from "../support/Server.ts"
+import { startServer } from "../support/Server.ts"
+import { testDirectory } from "../support/TestServer.ts"
 import { configWith } from "./support/Fixture.ts"
 import { keepsPromises } from "./support/Kills.ts"
 import { freePort } from "../support/FreePort.ts"
@@ -77,7 +78,7 @@ describe.skipIf(program === undefined || isMissing)("Behind pgbouncer", () => {
     it.effect("records, plays and recovers after a kill, with a real server (transaction)", () =>
       Effect.gen(function* () {
         const { other, url } = yield* pgbouncer("transaction")
-        const dataDir = dataDirectory()
+        const dataDir = testDirectory()
         const env = { DATABASE_URL: url, SPILLWAY_CHUNK_DURATION: "1 second", SPILLWAY_COMMIT_INTERVAL: "50 millis" }
         const begin = Effect.acquireRelease(
           Effect.promise(() => startServer(dataDir, env)),

@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   assert.strictEqual(await server.stop(), 0)
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
 })
 
 const get = (path: string) =>

@@ -17,7 +17,7 @@ const shared = Effect.map(DbServer, ({ login }) => {
 })
 
 const directory = Effect.acquireRelease(Effect.sync(dataDirectory), (dataDir) =>
-  Effect.sync(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
+  Effect.sync(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 }))
 )
 
 const server = (dataDir: string, env: Readonly<Record<string, string>>) =>

@@ -212,6 +212,6 @@ export const crash = async (options: CrashOptions): Promise<CrashReport> => {
     }
   } finally {
     await server?.kill()
-    Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+    Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }

@@ -6,7 +6,7 @@ import { dataDirectory, type Server, startServer } from "./Server.ts"
 
 type Env = Readonly<Record<string, string>>
 
-const remove = (dataDir: string) => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+const remove = (dataDir: string) => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
 
 /** A data directory for one test. */
 export const testDirectory = (): string => {

@@ -14,7 +14,7 @@ import { processEnvironment } from "../../support/Settings.ts"
 const cli = Path.join(import.meta.dirname, "../../../src/Cli.ts")
 const dataDir = dataDirectory()
 const report = Path.join(Path.dirname(dataDir), "report.jsonl")
-afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
+afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 }))
 
 const start = (...args: ReadonlyArray<string>) => {
   const env = { ...process.env, SPILLWAY_DATA_DIR: dataDir, ...processEnvironment({ ORPHAN_AGE: "1 millis" }) }

@@ -15,7 +15,7 @@ import { processEnvironment } from "../../support/Settings.ts"
 
 const cli = Path.join(import.meta.dirname, "../../../src/Cli.ts")
 const dataDir = dataDirectory()
-afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true }))
+afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 }))
 
 const runWith = (more: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>) =>
   new Promise<{ readonly code: number; readonly out: string; readonly err: string }>((resolve) => {

@@ -25,7 +25,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await server.stop()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
 })
 
 const rate = 8_000

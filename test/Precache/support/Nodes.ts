@@ -54,7 +54,8 @@ export class Nodes {
   async stop() {
     await Promise.all(this.servers.map((server) => server.kill()))
     await this.gcs.stop()
-    for (const directory of this.#directories) Fs.rmSync(Path.dirname(directory), { recursive: true, force: true })
+    for (const directory of this.#directories)
+      Fs.rmSync(Path.dirname(directory), { recursive: true, force: true, maxRetries: 20 })
   }
 
   query<Row extends object>(text: string): Promise<ReadonlyArray<Row>> {

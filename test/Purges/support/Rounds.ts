@@ -315,6 +315,6 @@ export const purgeRounds = async (
     await Promise.all(nodes().map((server) => server.kill()))
     await gcs.stop()
     for (const directory of Object.values(directories))
-      Fs.rmSync(Path.dirname(directory), { recursive: true, force: true })
+      Fs.rmSync(Path.dirname(directory), { recursive: true, force: true, maxRetries: 20 })
   }
 }

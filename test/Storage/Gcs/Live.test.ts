@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await gcs.stop()
   await limited.stop()
-  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+  Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
 })
 
 const env = (more: Readonly<Record<string, string>> = {}) => ({

@@ -100,7 +100,7 @@ export const ownSuite = (settings: Readonly<Record<string, string>> = pageSettin
       () => startOwn(dataDir, settings),
       async (server) => {
         await server?.kill()
-        Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true })
+        Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
       }
     ),
     { dataDir }
