@@ -12,10 +12,10 @@ import * as Rendition from "./Playback/Rendition/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform/Waveform.ts"
 import { type Chunk, type Conversation, type RecordedFile, Recording } from "./Recording.ts"
 
-export { type Artifact, Artifacts, type ArtifactsPage } from "./Playback/Urls/Artifacts.ts"
+export { type Artifact, Artifacts, type ArtifactsPage, Reason } from "./Playback/Urls/Artifacts.ts"
 export { AudioMissing, AudioUnreadable } from "./Playback/Rendition/AudioUnreadable.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
-export { etagOf } from "./Playback/Rendition/Rendition.ts"
+export { contentTypes, etagOf } from "./Playback/Rendition/Rendition.ts"
 export type { Pieces } from "./Playback/Rendition/PieceStream.ts"
 export type { Rendition, RenditionFailure } from "./Playback/Rendition/Rendition.ts"
 

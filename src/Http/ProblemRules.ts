@@ -40,6 +40,8 @@ function ofFramework(error: unknown): Problem | undefined {
 
 const builtIn: ReadonlyArray<Rule> = [(error) => (error instanceof Problem ? error : undefined), ofFramework]
 
+type Response = HttpServerResponse.HttpServerResponse
+
 export class ProblemRules extends Context.Service<
   ProblemRules,
   {
@@ -48,6 +50,8 @@ export class ProblemRules extends Context.Service<
     of(cause: Cause.Cause<unknown>): Effect.Effect<Problem>
     /** Replaces each failure of a handler by its problem. Interruption stays interruption. */
     answer<A, E, R>(handler: Effect.Effect<A, E, R>): Effect.Effect<A, Problem, R>
+    /** As `answer`, for handlers of raw requests: the problem is a response with its own headers. */
+    respond<E, R>(handler: Effect.Effect<Response, E, R>): Effect.Effect<Response, never, R>
   }
 >()("spillway/Http/ProblemRules") {
   static readonly layer = Layer.sync(ProblemRules, () => {
@@ -69,15 +73,18 @@ export class ProblemRules extends Context.Service<
       return problem
     })
 
+    const answer: ProblemRules["Service"]["answer"] = (handler) =>
+      Effect.catchCause(handler, (cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(isInterrupt)))
+          : Effect.flatMap(Effect.tap(of(cause), keepHeaders), Effect.fail)
+      )
+
     return ProblemRules.of({
       add: (more) => Effect.sync(() => void rules.push(...more)),
       of,
-      answer: (handler) =>
-        Effect.catchCause(handler, (cause) =>
-          Cause.hasInterruptsOnly(cause)
-            ? Effect.failCause(Cause.fromReasons(cause.reasons.filter(isInterrupt)))
-            : Effect.flatMap(Effect.tap(of(cause), keepHeaders), Effect.fail)
-        )
+      answer,
+      respond: (handler) => Effect.catch(answer(handler), (problem) => Effect.succeed(problem.response))
     })
   })
 

@@ -3,15 +3,9 @@ import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
+import { contentTypes } from "./Rendition/Rendition.ts"
 
 export const Format = Schema.Literals(["wav", "pcm", "ogg"])
-
-export const contentTypes = {
-  wav: "audio/wav",
-  pcm: "application/octet-stream",
-  ogg: "audio/ogg; codecs=opus",
-  zip: "application/zip"
-} as const
 
 /** Headers of conditional and range requests. */
 export const conditions = {

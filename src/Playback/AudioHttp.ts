@@ -83,11 +83,7 @@ const group = HttpApiBuilder.group(
           if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
           return yield* RenditionResponse.respond(request, conversation, rendition.value, firstAudio)
         }).pipe(Effect.provideService(DbCaller, callerOf(uid)))
-      }).pipe(
-        problems.answer,
-        // Sent as a response, because documented errors are encoded without headers.
-        Effect.catchTag("Problem", (problem) => Effect.succeed(problem.response))
-      )
+      }).pipe(problems.respond)
     )
   })
 )

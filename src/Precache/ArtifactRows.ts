@@ -3,6 +3,7 @@ import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
+import { Reason } from "../Playback.ts"
 import * as ArtifactClaims from "./ArtifactClaims.ts"
 import { type ClaimedArtifact, type Format, takeTurn, type Target, urlLifetime } from "./ArtifactClaims.ts"
 
@@ -17,9 +18,6 @@ const pruned = 500
 
 /** Rows are counted up to this number. */
 const maxCounted = 10_000
-
-export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
-export type Reason = typeof Reason.Type
 
 const Row = Schema.Struct({
   file: Schema.String,
@@ -106,20 +104,20 @@ const make = Effect.gen(function* () {
     return yield* db.transactionIdempotent("ArtifactRows.want", (sql) =>
       Effect.gen(function* () {
         const rows = yield* sql`
-        INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
-        SELECT uid, conversation_id, id::text, ${format}, ${requested}, now() FROM (
-          SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted(sql)}
-          ORDER BY start_at DESC, first_id DESC LIMIT ${maxFiles}
-        ) AS f
-        ORDER BY start_at
-        ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
-        SET due_at = CASE WHEN a.token IS NULL THEN least(a.due_at, excluded.due_at) ELSE a.due_at END,
-            requested = a.requested OR excluded.requested,
-            attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL,
-            reason = CASE WHEN a.due_at IS NULL THEN NULL ELSE a.reason END
-        WHERE a.due_at IS NULL
-              OR (excluded.requested AND (NOT a.requested OR (a.token IS NULL AND a.due_at > excluded.due_at)))
-        RETURNING 1`
+          INSERT INTO artifacts AS a (uid, conversation_id, file, format, requested, due_at)
+          SELECT uid, conversation_id, id::text, ${format}, ${requested}, now() FROM (
+            SELECT * FROM audio_files WHERE uid = ${uid} AND conversation_id = ${conversation} AND ${isWanted(sql)}
+            ORDER BY start_at DESC, first_id DESC LIMIT ${maxFiles}
+          ) AS f
+          ORDER BY start_at
+          ON CONFLICT (uid, conversation_id, file, format) DO UPDATE
+          SET due_at = CASE WHEN a.token IS NULL THEN least(a.due_at, excluded.due_at) ELSE a.due_at END,
+              requested = a.requested OR excluded.requested,
+              attempts = CASE WHEN a.due_at IS NULL THEN 0 ELSE a.attempts END, dead_at = NULL,
+              reason = CASE WHEN a.due_at IS NULL THEN NULL ELSE a.reason END
+          WHERE a.due_at IS NULL
+                OR (excluded.requested AND (NOT a.requested OR (a.token IS NULL AND a.due_at > excluded.due_at)))
+          RETURNING 1`
         if (rows.length > 0) yield* takeTurn(sql, uid)
         return rows.length
       })

@@ -5,7 +5,7 @@ import { Wav } from "../Audio.ts"
 import { type Saturated, StorageBulkheads } from "../Bulkhead.ts"
 import type { DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
-import { type AudioMissing, type AudioUnreadable, etagOf, Playback, type Rendition } from "../Playback.ts"
+import { type AudioMissing, type AudioUnreadable, contentTypes, etagOf, Playback, type Rendition } from "../Playback.ts"
 import type { CodecFailed } from "../Opus.ts"
 import type { AudioFileChanged } from "../Recording.ts"
 import { type ObjectHead, Storage, type StorageError, StorageUnavailable } from "../Storage.ts"
@@ -17,8 +17,6 @@ import { PrecacheConfig } from "./PrecacheConfig.ts"
 
 /** Chunks that are read at once; the others are read when the first of these have been written. */
 const window = 8
-
-const contentTypes = { wav: "audio/wav", ogg: "audio/ogg; codecs=opus" } as const
 
 /** Time after which a file whose audio is not stored yet is checked again. */
 const recheckAfter = Duration.seconds(30)

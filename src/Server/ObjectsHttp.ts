@@ -80,11 +80,6 @@ export const layer = HttpRouter.use(
       return respond(request, storage, head)
     })
 
-    yield* router.add("*", `${path}*`, (request) =>
-      serve(request).pipe(
-        problems.answer,
-        Effect.catchTag("Problem", (problem) => Effect.succeed(problem.response))
-      )
-    )
+    yield* router.add("*", `${path}*`, (request) => serve(request).pipe(problems.respond))
   })
 ).pipe(Layer.provide(ObjectUrls.layer))

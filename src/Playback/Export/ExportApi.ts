@@ -4,7 +4,8 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Problem, strict } from "../../Http.ts"
 import { Id } from "../../Id.ts"
 import { Instant } from "../../Instant.ts"
-import { conditions, contentTypes } from "../AudioApi.ts"
+import { conditions } from "../AudioApi.ts"
+import { contentTypes } from "../Rendition/Rendition.ts"
 
 const decodeInstant = Schema.decodeUnknownResult(Instant)
 

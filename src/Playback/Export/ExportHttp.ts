@@ -52,10 +52,7 @@ const group = HttpApiBuilder.group(
           if (Option.isNone(found)) return yield* Problem.notFound("There is no conversation with this id.")
           return yield* RenditionResponse.respond(request, id, found.value, firstAudio, "attachment")
         }).pipe(inBackground, Effect.provideService(DbCaller, callerOf(uid)))
-      }).pipe(
-        problems.answer,
-        Effect.catchTag("Problem", (problem) => Effect.succeed(problem.response))
-      )
+      }).pipe(problems.respond)
     )
   })
 )

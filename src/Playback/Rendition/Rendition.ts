@@ -26,9 +26,16 @@ export type RenditionFailure =
 /** `ogg`: Opus in Ogg. */
 export type Format = Wav.Format | "ogg"
 
+export const contentTypes = {
+  wav: "audio/wav",
+  pcm: "application/octet-stream",
+  ogg: "audio/ogg; codecs=opus",
+  zip: "application/zip"
+} as const
+
 export interface Rendition<E = RenditionFailure, ETag extends string | undefined = string> {
   readonly file: RecordedFile
-  readonly format: Format | "zip"
+  readonly format: keyof typeof contentTypes
   /** Undefined if it is known only at the end; then only `0` to `Infinity` can be read. */
   readonly size: number | undefined
   /** With quotes. Undefined if the bytes are known only at the end. */

@@ -5,7 +5,7 @@ import { DbCaller } from "../../Db.ts"
 import { Problem, RangeRequest, ResponseBody } from "../../Http.ts"
 import { isWholeId, type Rendition } from "../../Playback.ts"
 import { ReadBuffers } from "../../Storage.ts"
-import { contentTypes } from "../AudioApi.ts"
+import { contentTypes } from "./Rendition.ts"
 
 export function isoOf(unixSeconds: number): string {
   return new Date(Math.round(unixSeconds * 1000)).toISOString()

@@ -4,12 +4,13 @@ import type { DbError } from "../../Db.ts"
 
 /** Why an audio file has no artifact, or can't be played. */
 export const Reason = Schema.Literals(["chunks_missing", "merge_failed", "empty_audio"])
+export type Reason = typeof Reason.Type
 
 /** `merged`: the store has it, with all of the audio. `failed`: the last attempt, which is or was repeated. */
 export type Artifact =
   | { readonly state: "merged"; readonly url: string | undefined }
   | { readonly state: "merging" }
-  | { readonly state: "failed"; readonly reason: typeof Reason.Type }
+  | { readonly state: "failed"; readonly reason: Reason }
 
 export interface ArtifactsPage {
   readonly before?: string

@@ -4,16 +4,16 @@ import type { DbError } from "../../Db.ts"
 import { Playback, wholeId } from "../../Playback.ts"
 import { PublicUrl } from "../../PublicUrl.ts"
 import type { AudioFileHead, Conversation } from "../../Recording.ts"
-import { type Artifact, Artifacts } from "./Artifacts.ts"
+import { type Artifact, Artifacts, type Reason } from "./Artifacts.ts"
 import { AudioTokens, type Claim } from "./AudioTokens.ts"
 
 /** The path of this server's URLs; the rest is the token. */
 export const path = "/v1/audio/"
 
 /** Why no audio can be heard: a chunk is missing or damaged, or all audio was lost. */
-type Reason = "chunks_missing" | "empty_audio"
+type Inaudible = Exclude<Reason, "merge_failed">
 
-type Access = { readonly url: string } | { readonly reason: Reason }
+type Access = { readonly url: string } | { readonly reason: Inaudible }
 
 export interface ConversationUrls {
   readonly files: ReadonlyArray<{
@@ -89,7 +89,7 @@ const make = Effect.gen(function* () {
       const conversation = found.value
       const { files, filesNext } = conversation
       const isUnreadable = unreadableIn(yield* playback.unreadable(uid, id))
-      const reasonOf = (parts: ReadonlyArray<AudioFileHead>): Reason | undefined =>
+      const reasonOf = (parts: ReadonlyArray<AudioFileHead>): Inaudible | undefined =>
         parts.some(isUnreadable)
           ? "chunks_missing"
           : parts.every(({ capturedSamples }) => capturedSamples === 0)

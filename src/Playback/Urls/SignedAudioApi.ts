@@ -2,7 +2,8 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Problem, strict } from "../../Http.ts"
-import { conditions, contentTypes } from "../AudioApi.ts"
+import { conditions } from "../AudioApi.ts"
+import { contentTypes } from "../Rendition/Rendition.ts"
 
 export class SignedAudioGroup extends HttpApiGroup.make("signed audio")
   .add(

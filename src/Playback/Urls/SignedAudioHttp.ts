@@ -48,11 +48,7 @@ const group = HttpApiBuilder.group(
         // The request's scope closes when the response has been sent.
         yield* seats.take(uid)
         return yield* Effect.provideService(play(request, claim.value), DbCaller, callerOf(uid))
-      }).pipe(
-        problems.answer,
-        // Sent as a response, because documented errors are encoded without headers.
-        Effect.catchTag("Problem", (problem) => Effect.succeed(problem.response))
-      )
+      }).pipe(problems.respond)
     )
   })
 )

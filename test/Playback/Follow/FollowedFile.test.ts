@@ -17,11 +17,32 @@ const node = (recording: MemoryRecording, draining: Effect.Effect<void> = Effect
     Layer.provide(Settings.environment({}))
   )
 
-/** A conversation of seconds of audio, which is live. */
-const live = (seconds: number, more: Parameters<MemoryRecording["put"]>[1] = []) => {
-  const chunks = Array.from({ length: seconds }, (_, index) => ({ start: t0 + index, samples: rate }))
-  return { chunks: [...chunks, ...more] }
-}
+type Chunks = Parameters<MemoryRecording["put"]>[1]
+
+/** Seconds of audio. */
+const live = (seconds: number, more: Chunks = []): Chunks => [
+  ...Array.from({ length: seconds }, (_, index) => ({ start: t0 + index, samples: rate })),
+  ...more
+]
+
+/** On a node that records a conversation, a second of it so far. */
+const onNode = <A, E>(
+  test: (talk: {
+    readonly recording: MemoryRecording
+    record(chunks: Chunks): void
+    end(chunks: Chunks): void
+  }) => Effect.Effect<A, E, Follow>,
+  { begun = live(1), draining }: { readonly begun?: Chunks; readonly draining?: Effect.Effect<void> } = {}
+) =>
+  Effect.suspend(() => {
+    const recording = new MemoryRecording()
+    const record = (chunks: Chunks) => recording.put("talk", chunks, { live: true })
+    record(begun)
+    return Effect.provide(
+      test({ recording, record, end: (chunks) => recording.put("talk", chunks) }),
+      node(recording, draining)
+    )
+  })
 
 /** Follows in a scope of its own. */
 const follow = Effect.fnUntraced(function* (from = 0) {
@@ -43,160 +64,150 @@ const follow = Effect.fnUntraced(function* (from = 0) {
 })
 
 it.effect("takes one snapshot for each growth, however many follow", () =>
-  Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
-    yield* Effect.gen(function* () {
+  onNode(
+    Effect.fnUntraced(function* ({ recording, record, end }) {
       const all = yield* Effect.forEach(Array.from({ length: 200 }), () => follow())
       assert.strictEqual(recording.snapshots, 1)
       const fibers = yield* Effect.forEach(all, ({ rest }) => Effect.forkChild(rest))
       const before = recording.bytesRead
       for (let seconds = 2; seconds <= 5; seconds++) {
-        recording.put("talk", live(seconds).chunks, { live: true })
+        record(live(seconds))
         yield* TestClock.adjust("1 second")
       }
       assert.strictEqual(recording.snapshots, 5)
       // Each second is read once for all.
       assert.strictEqual(recording.bytesRead - before, 4 * rate * 2)
-      recording.put("talk", live(5).chunks)
+      end(live(5))
       yield* TestClock.adjust("11 seconds")
       const whole = MemoryRecording.pcm({ start: t0, samples: 5 * rate })
       for (const fiber of fibers) assert.isTrue((yield* Fiber.join(fiber)).equals(whole))
       yield* Effect.forEach(all, ({ close }) => close)
       // The last response has ended.
-      recording.put("talk", live(7).chunks, { live: true })
+      record(live(7))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(recording.snapshots, 5)
-    }).pipe(Effect.provide(node(recording)))
-  })
+    })
+  )
 )
 
 it.effect("continues when a device reconnects in time, and ends when none does", () =>
-  Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
-    yield* Effect.gen(function* () {
+  onNode(
+    Effect.fnUntraced(function* ({ record, end }) {
       const { rest } = yield* follow()
       const fiber = yield* Effect.forkChild(rest)
-      recording.put("talk", live(1).chunks)
+      end(live(1))
       yield* TestClock.adjust("9 seconds")
-      recording.put("talk", live(2).chunks, { live: true })
+      record(live(2))
       yield* TestClock.adjust("1 minute")
-      recording.put("talk", live(3).chunks)
+      end(live(3))
       yield* TestClock.adjust("9 seconds")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual((yield* Fiber.join(fiber)).length, 3 * rate * 2)
       const after = yield* follow()
       assert.strictEqual((yield* after.rest).length, 3 * rate * 2)
-    }).pipe(Effect.provide(node(recording)))
-  })
+    })
+  )
 )
 
 it.effect("ends when a later audio file has begun, after all audio of its own", () =>
-  Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
-    yield* Effect.gen(function* () {
+  onNode(
+    Effect.fnUntraced(function* ({ record }) {
       const { rest } = yield* follow()
       const fiber = yield* Effect.forkChild(rest)
-      recording.put("talk", live(2, [{ start: t0 + 100, samples: rate }]).chunks, { live: true })
+      record(live(2, [{ start: t0 + 100, samples: rate }]))
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(fiber)).length, 2 * rate * 2)
-    }).pipe(Effect.provide(node(recording)))
-  })
+    })
+  )
 )
 
 it.effect("fails when audio is inserted before what was sent, or what was sent is lost", () =>
   Effect.gen(function* () {
     const gap = [{ start: t0 + 3, samples: rate }]
     const changes = {
-      inserted: live(2, [...gap, { start: t0 + 4, samples: rate }]).chunks,
-      lost: [...live(1).chunks, { start: t0 + 3, samples: rate, state: "lost" as const }, { start: t0 + 4 }],
+      inserted: live(2, [...gap, { start: t0 + 4, samples: rate }]),
+      lost: [...live(1), { start: t0 + 3, samples: rate, state: "lost" as const }, { start: t0 + 4 }],
       gone: [{ start: t0 + 200 }]
     }
     for (const [name, chunks] of Object.entries(changes)) {
-      const recording = new MemoryRecording()
-      recording.put("talk", live(1, gap).chunks, { live: true })
-      yield* Effect.gen(function* () {
-        const [one, other] = [yield* follow(), yield* follow()]
-        const fibers = yield* Effect.forEach([one, other], ({ rest }) => Effect.forkChild(rest))
-        recording.put("talk", chunks, { live: true })
-        yield* TestClock.adjust("1 second")
-        for (const fiber of fibers) {
-          const failure = yield* Effect.flip(Fiber.join(fiber))
-          assert.strictEqual(failure._tag, "AudioFileChanged", name)
-        }
-        assert.strictEqual(one.heard().length, 4 * rate * 2)
-      }).pipe(Effect.provide(node(recording)))
+      yield* onNode(
+        Effect.fnUntraced(function* ({ record }) {
+          const [one, other] = [yield* follow(), yield* follow()]
+          const fibers = yield* Effect.forEach([one, other], ({ rest }) => Effect.forkChild(rest))
+          record(chunks)
+          yield* TestClock.adjust("1 second")
+          for (const fiber of fibers) {
+            const failure = yield* Effect.flip(Fiber.join(fiber))
+            assert.strictEqual(failure._tag, "AudioFileChanged", name)
+          }
+          assert.strictEqual(one.heard().length, 4 * rate * 2)
+        }),
+        { begun: live(1, gap) }
+      )
     }
   })
 )
 
 it.effect("fails when what was sent was stored anew, although as much audio was added as is new", () =>
-  Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
-    yield* Effect.gen(function* () {
+  onNode(
+    Effect.fnUntraced(function* ({ recording, record }) {
       const { heard, rest } = yield* follow()
       const fiber = yield* Effect.forkChild(rest)
       recording.version = "1"
-      recording.put("talk", live(2).chunks, { live: true })
+      record(live(2))
       yield* TestClock.adjust("1 second")
       const failure = yield* Effect.flip(Fiber.join(fiber))
       assert.deepStrictEqual([failure._tag, heard().length], ["AudioFileChanged", rate * 2])
-    }).pipe(Effect.provide(node(recording)))
-  })
+    })
+  )
 )
 
 it.effect("lets a slow reader have everything, without keeping it in memory", () =>
-  Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
-    yield* Effect.gen(function* () {
+  onNode(
+    Effect.fnUntraced(function* ({ record, end }) {
       const slow = yield* follow()
       for (let seconds = 2; seconds <= 60; seconds++) {
-        recording.put("talk", live(seconds).chunks, { live: true })
+        record(live(seconds))
         yield* TestClock.adjust("1 second")
       }
-      recording.put("talk", live(60).chunks)
+      end(live(60))
       yield* TestClock.adjust("11 seconds")
       const whole = MemoryRecording.pcm({ start: t0, samples: 60 * rate })
       assert.isTrue((yield* slow.rest).equals(whole))
-    }).pipe(Effect.provide(node(recording)))
-  })
+    })
+  )
 )
 
 it.effect("looks again when the database was down", () =>
-  Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
-    yield* Effect.gen(function* () {
+  onNode(
+    Effect.fnUntraced(function* ({ recording, record, end }) {
       const { rest } = yield* follow()
       const fiber = yield* Effect.forkChild(rest)
       recording.databaseDown = true
-      recording.put("talk", live(2).chunks, { live: true })
+      record(live(2))
       yield* TestClock.adjust("1 second")
       recording.databaseDown = false
       yield* TestClock.adjust("10 seconds")
-      recording.put("talk", live(2).chunks)
+      end(live(2))
       yield* TestClock.adjust("11 seconds")
       assert.strictEqual((yield* Fiber.join(fiber)).length, 2 * rate * 2)
-    }).pipe(Effect.provide(node(recording)))
-  })
+    })
+  )
 )
 
 it.effect("fails when the node stops", () =>
   Effect.gen(function* () {
-    const recording = new MemoryRecording()
-    recording.put("talk", live(1).chunks, { live: true })
     const stop = yield* Deferred.make<void>()
-    yield* Effect.gen(function* () {
-      const { rest } = yield* follow()
-      const fiber = yield* Effect.forkChild(rest)
-      yield* Effect.yieldNow
-      yield* Deferred.succeed(stop, undefined)
-      assert.strictEqual((yield* Effect.flip(Fiber.join(fiber)))._tag, "Problem")
-    }).pipe(Effect.provide(node(recording, Deferred.await(stop))))
+    yield* onNode(
+      Effect.fnUntraced(function* () {
+        const { rest } = yield* follow()
+        const fiber = yield* Effect.forkChild(rest)
+        yield* Effect.yieldNow
+        yield* Deferred.succeed(stop, undefined)
+        assert.strictEqual((yield* Effect.flip(Fiber.join(fiber)))._tag, "Problem")
+      }),
+      { draining: Deferred.await(stop) }
+    )
   })
 )
