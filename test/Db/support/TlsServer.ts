@@ -11,6 +11,7 @@ import { DbConfig } from "../../../src/Db/DbConfig.ts"
 import * as PostgresBinaries from "../../../src/Db/Postgres/Binaries.ts"
 import * as PostgresChild from "../../../src/Db/Postgres/Child.ts"
 import * as PostgresCluster from "../../../src/Db/Postgres/Cluster.ts"
+import * as Cluster from "../../support/Cluster.ts"
 import { findProgram } from "../../support/Programs.ts"
 import { freePort } from "../../support/FreePort.ts"
 
@@ -80,6 +81,7 @@ const make = Effect.gen(function* () {
   )
   Fs.chmodSync(directory, 0o711)
   const binaries = yield* PostgresBinaries.find
+  yield* Effect.promise(() => Cluster.copyTo(Path.join(directory, "node")))
   const cluster = yield* PostgresCluster.prepare(binaries, Path.join(directory, "node"), false)
   makeCertificates(directory, cluster.user)
   Fs.writeFileSync(Path.join(directory, "access.conf"), access)
