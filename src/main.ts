@@ -20,7 +20,7 @@ import { Readiness } from "./Readiness.ts"
 import { Authentication, Jwts } from "./Auth.ts"
 import { launch } from "./Server/Launch.ts"
 import * as PrecacheJanitor from "./Precache/Janitor.ts"
-import { Sockets } from "./Pusher/Sockets.ts"
+import * as Pusher from "./Pusher.ts"
 import { Recording } from "./Recording.ts"
 import * as Routes from "./Server/Routes.ts"
 import * as Settings from "./Settings.ts"
@@ -28,10 +28,10 @@ import * as ConfiguredStorage from "./Server/ConfiguredStorage.ts"
 import * as UsedSecrets from "./Encryption/UsedSecrets.ts"
 import * as Telemetry from "./Telemetry.ts"
 
-const program = Layer.mergeAll(Announcement.layer, Sockets.layerDrain, Janitor.layer).pipe(
+const program = Layer.mergeAll(Announcement.layer, Pusher.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
   Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer]),
-  Layer.provide([Authentication.layer, PrecacheJanitor.layer, Sockets.layer, AdminKey.layer, Checks.layer]),
+  Layer.provide([Authentication.layer, PrecacheJanitor.layer, Pusher.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Jwts.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
   Layer.provide([Database.layer, ConfiguredStorage.layer]),

@@ -14,6 +14,8 @@ export interface KeySources {
   readonly query?: boolean
   /** The WebSocket subprotocol `bearer.<key>`. The server must select another offered subprotocol, or none. */
   readonly subprotocol?: boolean
+  /** The password of `Authorization: Basic`, for clients that are given nothing but a URL. */
+  readonly basic?: boolean
 }
 
 export class Authentication extends Context.Service<
@@ -55,6 +57,7 @@ export class Authentication extends Context.Service<
         const query = new URLSearchParams(request.url.split("?")[1] ?? "")
         const token =
           bearer(request.headers["authorization"]) ??
+          (sources.basic === true ? password(request.headers["authorization"]) : undefined) ??
           (sources.query === true ? query.get("access_token") : null) ??
           (sources.subprotocol === true ? offered(request.headers["sec-websocket-protocol"]) : undefined)
         if (token === null || token === undefined || token === "") {
@@ -99,6 +102,13 @@ const issuerUnavailable = (retryAfter: Duration.Duration) =>
   )
 
 const bearer = (header: string | undefined): string | undefined => /^bearer +(\S+) *$/i.exec(header ?? "")?.[1]
+
+const password = (header: string | undefined): string | undefined => {
+  const credentials = /^basic +(\S+) *$/i.exec(header ?? "")?.[1]
+  return credentials === undefined
+    ? undefined
+    : /^[^:]*:(.*)$/s.exec(Buffer.from(credentials, "base64").toString("utf8"))?.[1]
+}
 
 const offered = (header: string | undefined): string | undefined =>
   (header ?? "")

@@ -42,7 +42,7 @@ const settings = {
     Settings.duration(
       "CLI_FAST_FRAME",
       "1 second",
-      "`stream --fast`: audio in one message; a server accepts messages up to its SPILLWAY_FRAME_BYTES."
+      "`stream --fast`: audio in one message; a server accepts up to 10 MiB."
     )
   ),
   patience: Settings.duration(

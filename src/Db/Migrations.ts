@@ -23,6 +23,7 @@ import { retention } from "./Migrations/0013_retention.ts"
 import { urlSecret } from "./Migrations/0014_url_secret.ts"
 import { artifacts } from "./Migrations/0015_artifacts.ts"
 import { artifactTurns } from "./Migrations/0016_artifact_turns.ts"
+import { recentConversations } from "./Migrations/0017_recent_conversations.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -41,7 +42,8 @@ export const migrations = {
   "0013_retention": retention,
   "0014_url_secret": urlSecret,
   "0015_artifacts": artifacts,
-  "0016_artifact_turns": artifactTurns
+  "0016_artifact_turns": artifactTurns,
+  "0017_recent_conversations": recentConversations
 }
 
 const table = "spillway_migrations"

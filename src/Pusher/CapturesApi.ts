@@ -13,6 +13,7 @@ export const CaptureInfo = Schema.Struct({
   conversation: Schema.NullOr(Schema.String),
   sample_rate: Schema.Int,
   codec: Span.Codec,
+  client_kind: Schema.String,
   opened_at: Schema.DateTimeUtcFromString,
   bytes: Schema.Int,
   bytes_per_second: Schema.Finite,

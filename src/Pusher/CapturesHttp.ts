@@ -18,6 +18,7 @@ const capture = (stats: CaptureStats): typeof CaptureInfo.Type => ({
   conversation: stats.conversation ?? null,
   sample_rate: stats.sampleRate,
   codec: stats.codec,
+  client_kind: stats.clientKind,
   opened_at: DateTime.fromDateUnsafe(stats.openedAt),
   bytes: stats.bytes,
   bytes_per_second: Math.round(stats.bytesPerSecond),

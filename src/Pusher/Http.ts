@@ -1,6 +1,6 @@
 /** The route of the capture socket. Uses `ws` directly, because Effect's `Socket` costs twice as much per message. */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Duration, Effect, Layer, Option } from "effect"
+import { Duration, Effect, FiberSet, Layer, Option } from "effect"
 import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
@@ -9,8 +9,10 @@ import { Problem, ProblemRules, Upgrades } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
 import { Authentication } from "../Auth.ts"
 import { Recording } from "../Recording.ts"
+import { MessageHandlers } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
+import { RecentConversations } from "./RecentConversations.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
 
@@ -44,7 +46,10 @@ const closeWhenRejected = Effect.withFiber((fiber) => {
   return Effect.void
 })
 
-const keySources = { query: true, subprotocol: true }
+const keySources = { query: true, subprotocol: true, basic: true }
+
+/** Opcode and start of an audio message. */
+const audioHead = 12
 
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
@@ -52,6 +57,8 @@ const make = Effect.gen(function* () {
   const problems = yield* ProblemRules
   const recording = yield* Recording
   const sockets = yield* Sockets
+  const recents = yield* RecentConversations
+  const handlers = yield* MessageHandlers
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
   const upgrades = yield* Upgrades
@@ -61,7 +68,7 @@ const make = Effect.gen(function* () {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
-    maxPayload: config.frameBytes,
+    maxPayload: config.audioBytes + audioHead,
     // Never selects `bearer.`, which would echo the key.
     handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false
   })
@@ -123,14 +130,35 @@ const make = Effect.gen(function* () {
     }
     if (Option.isSome(noSeat)) return yield* refuse(Protocol.closeCodes.later, retryReason(noSeat.value))
     if (Option.isNone(query)) return yield* refuse(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
-    const { acks, codec, exact, sampleRate } = query.value
-    const session = new Session(socket, { ...limits, acks, codec }, sockets.received, () => performance.now())
+    const { acks, clientKind, codec, exact, sampleRate } = query.value
+    const fork = yield* FiberSet.makeRuntime<never>()
+    const source = { uid, clientKind }
+    const slow = Effect.sync(() => session.close(Protocol.closeCodes.later, "Retry-After: 5; a message took too long"))
+    const session: Session = new Session(
+      socket,
+      { ...limits, uid, acks, codec },
+      {
+        now: () => performance.now(),
+        received: sockets.received,
+        handler: handlers.get,
+        fed: (conversation) => recents.note(source, conversation),
+        findRecent: (found) =>
+          void fork(Effect.map(recents.find(source), (recent) => found(Option.getOrUndefined(recent)))),
+        admit: (admitted) => {
+          const turn = Effect.callback<void>((resume) => admitted(() => resume(Effect.void)))
+          const bounded = Effect.timeoutOrElse(turn, { duration: config.largeMessageTimeout, orElse: () => slow })
+          fork(Effect.catchTag(sockets.largeMessages.run(uid)(bounded), "Saturated", () => slow))
+        }
+      }
+    )
+    incoming.socket.on("data", ({ length }: Buffer) => session.arrived(length))
     yield* sockets.watch(session)
     const capture = yield* recording.open({
       uid,
       sampleRate,
       codec,
       exact,
+      clientKind,
       onAck: (ack) => session.onAck(ack),
       onRoom: () => session.onRoom(),
       onFailure: (failure) => session.onFailure(failure),

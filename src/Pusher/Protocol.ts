@@ -2,8 +2,26 @@
 import { Option, Schema } from "effect"
 import { OpusPacket, Span } from "../Audio.ts"
 import { Id } from "../Id.ts"
+import type { Acknowledgement } from "../Recording.ts"
 
-export const opcodes = { heartbeat: 100, audio: 101, conversation: 103, timeline: 202, ack: 203, notice: 204 } as const
+export const opcodes = {
+  heartbeat: 100,
+  audio: 101,
+  transcript: 102,
+  conversation: 103,
+  finish: 104,
+  speakerSample: 105,
+  finished: 201,
+  timeline: 202,
+  ack: 203,
+  notice: 204
+} as const
+
+/** Messages with JSON, each handled by the module that registers for its opcode. */
+export type JsonOpcode = typeof opcodes.transcript | typeof opcodes.finish | typeof opcodes.speakerSample
+
+const isJson = (opcode: number): opcode is JsonOpcode =>
+  opcode === opcodes.transcript || opcode === opcodes.finish || opcode === opcodes.speakerSample
 
 /** Close codes of RFC 6455. */
 export const closeCodes = {
@@ -19,6 +37,8 @@ export type Inbound =
   /** `start`: Unix seconds of the first sample. `audio` is a view of the message. */
   | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
   | { readonly _tag: "Conversation"; readonly id: string }
+  /** `text` is a view of the message. */
+  | { readonly _tag: "Json"; readonly opcode: JsonOpcode; readonly text: Buffer }
   | { readonly _tag: "Malformed"; readonly reason: string }
 
 /** Year 2286. Object names have ten digits before the point. */
@@ -56,10 +76,11 @@ export function decode(message: Buffer, codec: Span.Codec): Inbound {
   if (opcode === opcodes.heartbeat) {
     return message.length === 4 ? heartbeat : malformed("a heartbeat (100) has nothing after its opcode")
   }
+  if (isJson(opcode)) return { _tag: "Json", opcode, text: message.subarray(4) }
   return malformed(`unknown opcode ${opcode}`)
 }
 
-const withJson = (opcode: number, json: unknown): Buffer => {
+export function withJson(opcode: number, json: unknown): Buffer {
   const text = Buffer.from(JSON.stringify(json))
   const message = Buffer.allocUnsafe(4 + text.length)
   message.writeUInt32LE(opcode, 0)
@@ -69,11 +90,14 @@ const withJson = (opcode: number, json: unknown): Buffer => {
 
 export const timeline: Buffer = withJson(opcodes.timeline, { type: "audio_timeline_ack", version: 2 })
 
-export function ack(ack: { readonly conversation: string; readonly through: number; readonly bytes: number }): Buffer {
-  return withJson(opcodes.ack, { conversation_id: ack.conversation, through: ack.through, bytes: ack.bytes })
+/** Without audio that is stored, `stored` is left out. */
+export function ack({ bytes, conversation, stored, through }: Acknowledgement): Buffer {
+  return withJson(opcodes.ack, { conversation_id: conversation, through, bytes, stored })
 }
 
-export function notice(type: "draining" | "limit" | "deleted", detail: string): Buffer {
+export type NoticeType = "draining" | "limit" | "deleted" | "lost"
+
+export function notice(type: NoticeType, detail: string): Buffer {
   return withJson(opcodes.notice, { type, detail })
 }
 
@@ -88,6 +112,9 @@ export function clockNotice(shift: number): Buffer {
 
 const flag = (on: string) => Schema.optionalKey(Schema.Literals([on, "0"]))
 
+/** What an app says it is, such as `omi_backend`. */
+const ClientKind = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/))
+
 /** The query of the upgrade. Other parameters are ignored. */
 export const Query = Schema.Struct({
   sample_rate: Schema.optionalKey(
@@ -95,8 +122,11 @@ export const Query = Schema.Struct({
   ),
   codec: Schema.optionalKey(Span.Codec),
   audio_timeline: flag("2"),
-  ack: flag("1")
+  ack: Schema.optionalKey(Schema.Literals(["1", "store", "0"])),
+  client_kind: Schema.optionalKey(ClientKind)
 })
+
+const acks = { "1": "disk", store: "store", "0": "none" } as const
 
 const decodeQuery = Schema.decodeUnknownOption(Query)
 
@@ -104,7 +134,9 @@ interface CaptureQuery {
   readonly sampleRate: number
   readonly codec: Span.Codec
   readonly exact: boolean
-  readonly acks: boolean
+  /** Which acknowledgements are sent: of audio on this node's disk, of audio in the object store, or none. */
+  readonly acks: "disk" | "store" | "none"
+  readonly clientKind: string
 }
 
 /** None if the query is invalid. */
@@ -114,11 +146,12 @@ export function query(url: string): Option.Option<CaptureQuery> {
       sampleRate: query.sample_rate ?? 16_000,
       codec: query.codec ?? "pcm16",
       exact: query.audio_timeline === "2",
-      acks: query.ack === "1"
+      acks: acks[query.ack ?? "0"],
+      clientKind: query.client_kind ?? ""
     })),
     Option.filter(({ codec, sampleRate }) => codec !== "opus" || OpusPacket.sampleRates.includes(sampleRate))
   )
 }
 
 export const queryHelp =
-  "sample_rate 8000-48000, codec pcm16 or opus (8000, 12000, 16000, 24000, 48000), audio_timeline 2, ack 1"
+  "sample_rate 8000-48000, codec pcm16 or opus (8, 12, 16, 24, 48 kHz), audio_timeline 2, ack 1|store, client_kind"

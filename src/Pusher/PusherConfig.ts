@@ -3,10 +3,19 @@ import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
 const settings = {
-  frameBytes: Settings.bytes(
-    "SPILLWAY_FRAME_BYTES",
-    "1 MiB",
-    "Largest WebSocket message; a larger one closes the socket (1009). Raise it for devices that send more audio at once."
+  audioBytes: Settings.constant(
+    Settings.bytes(
+      "AUDIO_BYTES",
+      "10 MiB",
+      "Audio in one message; a larger one closes the socket (1009). omi's backend sends its backlog in messages of this size."
+    )
+  ),
+  largeMessageTimeout: Settings.constant(
+    Settings.duration(
+      "LARGE_MESSAGE_TIMEOUT",
+      "60 seconds",
+      "Time in which a message of more than 128 KiB arrives and is written; a slower one closes the socket (1013)"
+    )
   ),
   framesPerSecond: Settings.constant(
     Settings.integer(

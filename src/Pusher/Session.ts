@@ -2,6 +2,7 @@
 import type { WebSocket } from "ws"
 import type { Span } from "../Audio.ts"
 import type { Acknowledgement, Capture, CaptureFailure } from "../Recording.ts"
+import type { MessageHandlers, Sender } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 
 /** Burst of the message rate limit, in seconds of the rate. */
@@ -12,70 +13,142 @@ const maxUnsentBytes = 64 * 1024
 /** Least interval between two clock notices. */
 const shiftMillis = 1_000
 
+/** Audio before the first 103, in bytes. More closes the socket. */
+const maxHeldBytes = 64 * 1024
+
+/** Interval at which a socket says that it feeds its conversation. */
+const fedMillis = 60_000
+
+/** A message of which more than this has arrived waits for its turn: the rest would need as much memory. */
+const largeBytes = 128 * 1024
+
+/** A longer text of a JSON message is ignored, because parsing it would hold up all captures. */
+const maxTextBytes = 1024 * 1024
+
 export interface SessionOptions {
+  readonly uid: string
   readonly framesPerSecond: number
   readonly receiveTimeoutMillis: number
-  readonly acks: boolean
+  readonly acks: "disk" | "store" | "none"
   readonly codec: Span.Codec
 }
 
-/** Totals of all sockets of the node. */
+/** What a session asks of its node. */
+export interface SessionHost {
+  readonly now: () => number
+  readonly received: ReceivedTotals
+  readonly handler: MessageHandlers["Service"]["get"]
+  /** The socket feeds the conversation. */
+  readonly fed: (conversation: string) => void
+  /** Calls `found` later with the conversation to continue, if there is one. */
+  readonly findRecent: (found: (conversation: string | undefined) => void) => void
+  /** Calls `admitted` when a large message may be read, with what ends its turn. */
+  readonly admit: (admitted: (done: () => void) => void) => void
+}
+
+/** Totals of all sockets of the node. `ignored`: JSON messages that could not be used. */
 export interface ReceivedTotals {
   frames: number
   bytes: number
+  ignored: number
 }
 
 export class Session {
   readonly #socket: WebSocket
   readonly #options: SessionOptions
-  readonly #received: ReceivedTotals
-  readonly #now: () => number
+  readonly #host: SessionHost
+  readonly #sender: Sender
   #capture: Capture | undefined
+  #conversation: string | undefined
+  #fedAt = 0
   #receivedAt: number
   #credit: number
   #creditAt: number
   /** Time of the last clock notice, and a later shift that has not been sent. */
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
+  /** Audio from before the first 103. */
+  #held: Array<{ readonly start: number; readonly audio: Uint8Array }> = []
+  #heldBytes = 0
+  #isSearching = false
+  #wasSearched = false
+  /** Why the socket is not read: the capture is full, or a large message waits for its turn. */
+  #isFull = false
+  #isWaiting = false
+  /** Bytes since the last whole message. */
+  #partial = 0
+  #endTurn: (() => void) | undefined
+  /** What `stored` said last of the selected conversation. */
+  #storedSent: number | undefined
 
-  constructor(socket: WebSocket, options: SessionOptions, received: ReceivedTotals, now: () => number) {
+  constructor(socket: WebSocket, options: SessionOptions, host: SessionHost) {
     this.#socket = socket
     this.#options = options
-    this.#received = received
-    this.#now = now
-    this.#receivedAt = now()
+    this.#host = host
+    this.#receivedAt = host.now()
     this.#creditAt = this.#receivedAt
     this.#credit = options.framesPerSecond * rateWindow
+    this.#sender = {
+      uid: options.uid,
+      conversation: () => this.#conversation,
+      send: (message) => this.#send(message)
+    }
   }
 
   start(capture: Capture): void {
     this.#capture = capture
     this.#socket.on("message", (data, isBinary) => {
+      this.#partial = 0
       if (!isBinary) this.close(Protocol.closeCodes.badFrame, "messages are binary")
       else if (Buffer.isBuffer(data)) this.#receive(data)
+      if (!this.#isFull) this.#finishTurn()
+    })
+  }
+
+  /** Bytes have arrived, and their messages were received. */
+  arrived(bytes: number): void {
+    this.#partial += bytes
+    if (this.#partial <= largeBytes || this.#isWaiting || this.#endTurn !== undefined) return
+    this.#isWaiting = true
+    this.#pauseOrResume()
+    this.#host.admit((done) => {
+      this.#isWaiting = false
+      this.#endTurn = done
+      this.#receivedAt = this.#host.now()
+      this.#pauseOrResume()
     })
   }
 
   /** Stops reading frames. Audio that was read stays in the capture. */
   stop(): void {
     this.#capture = undefined
+    this.#finishTurn()
   }
 
   /** Called periodically. Closes a socket that received nothing within the timeout, and sends due pings and notices. */
   check(ping: boolean): void {
-    if (this.#now() - this.#receivedAt >= this.#options.receiveTimeoutMillis) {
+    const isLate = this.#host.now() - this.#receivedAt >= this.#options.receiveTimeoutMillis
+    if (isLate && !this.#isWaiting) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
     } else this.#sendShift()
     if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
   }
 
   onAck(ack: Acknowledgement): void {
-    if (this.#options.acks && this.#socket.bufferedAmount <= maxUnsentBytes) this.#send(Protocol.ack(ack))
+    const { acks } = this.#options
+    if (acks === "none" || this.#socket.bufferedAmount > maxUnsentBytes) return
+    if (acks === "disk") return this.#send(Protocol.ack(ack))
+    const { conversation, stored } = ack
+    if (stored === undefined || (conversation === this.#conversation && stored === this.#storedSent)) return
+    if (conversation === this.#conversation) this.#storedSent = stored
+    this.#send(Protocol.ack({ ...ack, through: stored }))
   }
 
   onRoom(): void {
-    this.#receivedAt = this.#now()
-    if (this.#socket.isPaused) this.#socket.resume()
+    this.#receivedAt = this.#host.now()
+    this.#isFull = false
+    this.#finishTurn()
+    this.#pauseOrResume()
   }
 
   /** Sent at most once a second, because a stopped clock shifts each frame differently. */
@@ -101,21 +174,35 @@ export class Session {
     } else this.close(Protocol.closeCodes.internal, "the audio could not be written")
   }
 
-  notice(type: "draining" | "limit" | "deleted", detail: string): void {
-    if (this.#options.acks) this.#send(Protocol.notice(type, detail))
+  notice(type: Protocol.NoticeType, detail: string): void {
+    if (this.#options.acks !== "none") this.#send(Protocol.notice(type, detail))
   }
 
   close(code: number, reason: string): void {
     this.#capture = undefined
-    if (this.#socket.isPaused) this.#socket.resume()
+    this.#isFull = false
+    this.#isWaiting = false
+    this.#finishTurn()
+    this.#pauseOrResume()
     this.#socket.close(code, reason)
   }
 
+  #pauseOrResume(): void {
+    const isPaused = this.#isFull || this.#isWaiting
+    if (isPaused) this.#socket.pause()
+    else if (this.#socket.isPaused) this.#socket.resume()
+  }
+
+  #finishTurn(): void {
+    this.#endTurn?.()
+    this.#endTurn = undefined
+  }
+
   #sendShift(): void {
-    if (this.#unsentShift === undefined || !this.#options.acks) return
-    if (this.#now() - this.#shiftSentAt < shiftMillis) return
+    if (this.#unsentShift === undefined || this.#options.acks === "none") return
+    if (this.#host.now() - this.#shiftSentAt < shiftMillis) return
     this.#send(Protocol.clockNotice(this.#unsentShift))
-    this.#shiftSentAt = this.#now()
+    this.#shiftSentAt = this.#host.now()
     this.#unsentShift = undefined
   }
 
@@ -126,29 +213,78 @@ export class Session {
   #receive(message: Buffer): void {
     const capture = this.#capture
     if (capture === undefined) return
-    this.#receivedAt = this.#now()
-    this.#received.frames++
+    const { received } = this.#host
+    this.#receivedAt = this.#host.now()
+    received.frames++
     if (!this.#isWithinRate()) return this.close(Protocol.closeCodes.policy, "too many messages a second")
     const inbound = Protocol.decode(message, this.#options.codec)
     switch (inbound._tag) {
-      case "Audio": {
-        this.#received.bytes += inbound.audio.length
-        if (inbound.audio.length === 0) return
-        const answer = capture.append(inbound.start, inbound.audio)
-        // A socket that is being closed is read to the end, for the answer to its close frame.
-        if (answer === "full" && this.#capture !== undefined) this.#socket.pause()
-        else if (answer === "refused")
-          this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
+      case "Audio":
+        received.bytes += inbound.audio.length
+        if (inbound.audio.length > 0) this.#append(capture, inbound.start, inbound.audio)
+        return
+      case "Conversation":
+        return this.#select(capture, inbound.id)
+      case "Json": {
+        const isUsed =
+          inbound.text.length <= maxTextBytes && this.#host.handler(inbound.opcode)?.(this.#sender, inbound.text)
+        if (isUsed !== true) received.ignored++
         return
       }
-      case "Conversation":
-        this.#socket.pause()
-        return capture.switchTo(inbound.id)
       case "Malformed":
         return this.close(Protocol.closeCodes.badFrame, inbound.reason)
       case "Heartbeat":
         return
     }
+  }
+
+  #append(capture: Capture, start: number, audio: Uint8Array): void {
+    const answer = capture.append(start, audio)
+    if (answer === "refused") return this.#hold(start, audio)
+    if (this.#conversation !== undefined && this.#receivedAt - this.#fedAt > fedMillis) this.#feed(this.#conversation)
+    // A socket that is being closed is read to the end, for the answer to its close frame.
+    if (answer === "ok" || this.#capture === undefined) return
+    this.#isFull = true
+    this.#pauseOrResume()
+  }
+
+  /** Feeds the conversation, with the audio from before it was selected. */
+  #select(capture: Capture, conversation: string): void {
+    this.#isFull = true
+    this.#pauseOrResume()
+    capture.switchTo(conversation)
+    this.#storedSent = undefined
+    this.#feed(conversation)
+    for (const { audio, start } of this.#held.splice(0)) capture.append(start, audio)
+    this.#heldBytes = 0
+  }
+
+  #feed(conversation: string): void {
+    this.#conversation = conversation
+    this.#fedAt = this.#receivedAt
+    this.#host.fed(conversation)
+  }
+
+  /** Keeps audio until its conversation is known. */
+  #hold(start: number, audio: Uint8Array): void {
+    if (this.#heldBytes + audio.length > maxHeldBytes && this.#wasSearched)
+      return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
+    this.#held.push({ start, audio: Uint8Array.from(audio) })
+    this.#heldBytes += audio.length
+    if (this.#isSearching || this.#wasSearched) return
+    this.#isSearching = true
+    this.#isFull = true
+    this.#pauseOrResume()
+    this.#host.findRecent((recent) => {
+      this.#isSearching = false
+      this.#wasSearched = true
+      const capture = this.#capture
+      if (capture === undefined || this.#conversation !== undefined) return
+      if (recent !== undefined) return this.#select(capture, recent)
+      if (this.#heldBytes > maxHeldBytes)
+        return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
+      this.onRoom()
+    })
   }
 
   #isWithinRate(): boolean {

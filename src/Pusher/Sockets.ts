@@ -1,7 +1,7 @@
 /** The capture sockets of the node: their limits, timeouts and drain. */
 import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
-import { type NoSeat, Seats } from "../Bulkhead.ts"
+import { Bulkhead, BulkheadConfig, type NoSeat, Seats } from "../Bulkhead.ts"
 import { Readiness } from "../Readiness.ts"
 import { Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
@@ -12,6 +12,8 @@ export class Sockets extends Context.Service<
   {
     /** Takes a seat for a capture of the user until the scope closes. */
     takeSeat(uid: string): Effect.Effect<void, NoSeat, Scope.Scope>
+    /** Large messages are read a few at a time, in turns of their users, so that memory does not follow the sockets. */
+    readonly largeMessages: Bulkhead.Bulkhead
     /** Pings the session, and closes it when it times out, until the scope closes. */
     watch(session: Session): Effect.Effect<void, never, Scope.Scope>
     /** Totals that the sessions update. */
@@ -39,6 +41,9 @@ export class Sockets extends Context.Service<
   )
 }
 
+/** Large messages of the node that are read at a time, each of at most `frameBytes`. */
+const largeMessages = 12
+
 const framesTotal = Metric.counter("spillway_frames_total", {
   description: "Messages received on capture sockets",
   incremental: true
@@ -47,11 +52,16 @@ const audioBytes = Metric.counter("spillway_audio_bytes_total", {
   description: "Bytes of audio received",
   incremental: true
 })
+const ignoredTotal = Metric.counter("spillway_messages_ignored_total", {
+  description: "JSON messages of capture sockets that could not be used",
+  incremental: true
+})
 
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
+  const bulkheads = yield* BulkheadConfig
   const sessions = new Set<Session>()
-  const received: ReceivedTotals = { frames: 0, bytes: 0 }
+  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0 }
   const empty = yield* Latch.make(true)
   const { capturesPerNode, capturesPerUser } = PusherConfig.settings
   const seats = yield* Seats.make("captures", {
@@ -67,14 +77,22 @@ const make = Effect.gen(function* () {
     const ping = now - pingedAt >= pingMillis
     if (ping) pingedAt = now
     for (const session of sessions) session.check(ping)
-    const { bytes, frames } = received
-    received.frames = 0
-    received.bytes = 0
+    const { bytes, frames, ignored } = received
+    Object.assign(received, { frames: 0, bytes: 0, ignored: 0 })
+    yield* Metric.update(ignoredTotal, ignored)
     yield* Metric.update(framesTotal, frames)
     yield* Metric.update(audioBytes, bytes)
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
 
   return Sockets.of({
+    largeMessages: yield* Bulkhead.make({
+      name: "large messages",
+      permits: largeMessages,
+      maxWaiting: config.capturesPerNode,
+      maxWaitingPerKey: config.capturesPerUser,
+      retryAfter: bulkheads.retryAfter,
+      warnEvery: bulkheads.warnEvery
+    }),
     // Finalizers run in reverse order: the seat is released before the count is read.
     takeSeat: (uid) =>
       Effect.gen(function* () {

@@ -44,8 +44,8 @@ const settings = {
   captureBacklog: Settings.constant(
     Settings.bytes(
       "CAPTURE_BACKLOG",
-      "2 MiB",
-      "What may arrive between a full buffer and the socket's pause; beyond it the capture is closed"
+      "12 MiB",
+      "What may arrive between a full buffer and the socket's pause, one message of the largest size included; beyond it the capture is closed"
     )
   ),
   chunkDuration: Settings.duration(

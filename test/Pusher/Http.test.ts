@@ -9,7 +9,7 @@ import { exchange } from "../support/RawHttp.ts"
 import { fileServer } from "../support/TestServer.ts"
 
 const server = fileServer({
-  SPILLWAY_FRAME_BYTES: "100 kB",
+  AUDIO_BYTES: "100 kB",
   FRAMES_PER_SECOND: "50",
   JOURNAL_CHUNKS_PER_USER: "10",
   SEGMENT_BYTES: "300 KiB",
@@ -71,7 +71,9 @@ it("closes with 1008 on a bad query", async () => {
     "?codec=mp3",
     "?codec=opus&sample_rate=44100",
     "?audio_timeline=3",
-    "?ack=yes"
+    "?ack=yes",
+    "?client_kind=",
+    "?client_kind=a%20b"
   ]) {
     assert.strictEqual(await closeCodeAfter(query), 1008, query)
   }
@@ -86,7 +88,7 @@ it("closes with 1003 on a message that is not of the protocol", async () => {
     [frame(103)],
     [frame(103, Buffer.from("../etc"))],
     [frame(103, Buffer.alloc(129, "a"))],
-    [audioFrame(1, Buffer.alloc(2))],
+    [audioFrame(1, Buffer.alloc(3))],
     [switchTo("c"), audioFrame(1, Buffer.alloc(3))],
     [switchTo("c"), audioFrame(Number.NaN, Buffer.alloc(2))],
     [switchTo("c"), audioFrame(-1, Buffer.alloc(2))],
@@ -101,7 +103,7 @@ it("closes with 1003 on a message that is not of the protocol", async () => {
 })
 
 it("closes with 1009 on a message over the limit, and with 1008 on too many of them", async () => {
-  assert.strictEqual(await closeCodeAfter("", switchTo("c"), audioFrame(1, Buffer.alloc(100_000))), 1009)
+  assert.strictEqual(await closeCodeAfter("", switchTo("c"), audioFrame(1, Buffer.alloc(100_002))), 1009)
   const flood = Array.from({ length: 600 }, () => frame(100))
   assert.strictEqual(await closeCodeAfter("", ...flood), 1008)
 })

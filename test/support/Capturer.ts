@@ -30,7 +30,9 @@ export const audioFrame = (start: number, pcm: Uint8Array) => {
 }
 
 /** `through` of the last 203, per conversation. */
-export const readAck = (message: Buffer): { conversation_id: string; through: number; bytes: number } | undefined =>
+export const readAck = (
+  message: Buffer
+): { conversation_id: string; through: number; bytes: number; stored?: number } | undefined =>
   message.readUInt32LE(0) === 203 ? JSON.parse(message.toString("utf8", 4)) : undefined
 
 export interface CapturerOptions {

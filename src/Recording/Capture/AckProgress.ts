@@ -1,16 +1,36 @@
-/** A capture's progress: audio received, handed to the journal, fsynced and acknowledged; and the rate of what it receives. */
+/** A capture's progress: audio received, handed to the journal, fsynced, stored and acknowledged; and the rate of what it receives. */
 import type { Acknowledgement } from "./Capture.ts"
+import { StoredProgress } from "./StoredProgress.ts"
 
 /** Minimum time between acknowledgements: two commits, less their timer's jitter. A full second would often take three. */
 const ackMillis = 900
 
+/** Conversations that the capture has left and that are not stored yet. At the bound the first one is not reported any more. */
+const maxLeft = 16
+
+interface Entered {
+  readonly id: string
+  /** See `LiveConversation`. */
+  readonly unstoredFrom: number
+}
+
+/** What was acknowledged of a conversation that the capture has left. */
+interface Left {
+  readonly conversation: Entered
+  readonly stored: StoredProgress
+  acked: Acknowledgement
+}
+
 export class AckProgress {
   readonly #now: () => number
   readonly #onAck: (ack: Acknowledgement) => void
-  #conversation: string | undefined
+  #conversation: Entered | undefined
+  #stored = new StoredProgress()
+  #left: Array<Left> = []
   #received = { through: 0, bytes: 0 }
   #drained = { through: 0, bytes: 0 }
   #acked = { through: 0, bytes: 0 }
+  #ackedStored: number | undefined
   #ackedAt = 0
   /** Final acknowledgements of conversations that the capture has left; not rate-limited. */
   #owed: Array<Acknowledgement> = []
@@ -34,17 +54,22 @@ export class AckProgress {
     return since === 0 ? 0 : Math.max(0, this.#now() - since) / 1000
   }
 
-  enter(conversation: string): void {
+  enter(conversation: Entered): void {
     this.#conversation = conversation
+    this.#stored = new StoredProgress()
+    this.#ackedStored = undefined
     this.#received = { through: 0, bytes: 0 }
     this.#drained = { through: 0, bytes: 0 }
     this.#acked = { through: 0, bytes: 0 }
   }
 
   leave(): void {
-    if (this.#conversation !== undefined && this.#received.bytes > this.#acked.bytes) {
-      this.#owed.push({ conversation: this.#conversation, ...this.#received })
-    }
+    if (this.#conversation === undefined) return
+    const stored = this.#ackedStored
+    const acked = { conversation: this.#conversation.id, ...this.#received, stored }
+    if (this.#received.bytes > this.#acked.bytes) this.#owed.push(acked)
+    if (this.#received.bytes > 0) this.#left.push({ conversation: this.#conversation, stored: this.#stored, acked })
+    if (this.#left.length > maxLeft) this.#left.shift()
     this.#conversation = undefined
   }
 
@@ -58,8 +83,12 @@ export class AckProgress {
     if (this.#undrainedSince === 0) this.#undrainedSince = this.#now()
   }
 
-  /** Placed or recognized as a replay up to Unix second `through`, which may decrease if the audio `isDisplaced` from its timestamps. */
-  placed(through: number, bytes: number, isDisplaced: boolean): void {
+  /**
+   * Placed, or recognized as a replay, at Unix seconds `from` to `to`. Its timestamps end at `through`, which may decrease if the
+   * audio `isDisplaced` from them.
+   */
+  placed(from: number, to: number, through: number, bytes: number, isDisplaced: boolean): void {
+    this.#stored.placed(from, to, through)
     this.#received.through = isDisplaced ? through : Math.max(this.#received.through, through)
     this.#received.bytes += bytes
   }
@@ -84,12 +113,33 @@ export class AckProgress {
     this.#ackedAt = now
     this.#acked = this.#drained
     this.#unackedSince = 0
-    this.#onAck({ conversation: this.#conversation, ...this.#acked })
+    this.#send(this.#conversation)
     return false
+  }
+
+  /** Called once a second: acknowledges what was stored since the last acknowledgement. */
+  reportStored(): void {
+    this.#left = this.#left.filter((left) => {
+      const { acked, conversation } = left
+      const stored = left.stored.through(conversation.unstoredFrom)
+      if (stored !== acked.stored) this.#onAck((left.acked = { ...acked, stored }))
+      return stored === undefined || stored < acked.through
+    })
+    const conversation = this.#conversation
+    if (conversation === undefined || this.#acked.bytes === 0 || this.#now() - this.#ackedAt < ackMillis) return
+    if (this.#stored.through(conversation.unstoredFrom) === this.#ackedStored) return
+    this.#ackedAt = this.#now()
+    this.#send(conversation)
+  }
+
+  #send({ id, unstoredFrom }: Entered): void {
+    this.#ackedStored = this.#stored.through(unstoredFrom)
+    this.#onAck({ conversation: id, ...this.#acked, stored: this.#ackedStored })
   }
 
   forget(): void {
     this.#conversation = undefined
+    this.#left = []
     this.#owed = []
     this.#owedDrained = []
   }

@@ -13,20 +13,26 @@ export type CaptureFailure =
   /** The conversation is deleted, and what was acknowledged with it. */
   | { readonly _tag: "Purged" }
 
-/** Audio up to Unix second `through`, by its timestamps, is fsynced. `bytes` counts all audio of this capture in the conversation, replays included. */
+/**
+ * Audio up to Unix second `through`, by its timestamps, is fsynced, and up to `stored` in the object store. `bytes` counts all
+ * audio of this capture in the conversation, replays included.
+ */
 export interface Acknowledgement {
   readonly conversation: string
   readonly through: number
   readonly bytes: number
+  readonly stored: number | undefined
 }
 
 export interface CaptureOptions {
   readonly uid: string
   readonly sampleRate: number
   readonly codec: Span.Codec
+  /** What the app says it is. */
+  readonly clientKind?: string
   /** Timestamps are exact: gaps over 1 ms are real. Otherwise frames are contiguous unless the timestamp jumps by over 2 s. */
   readonly exact: boolean
-  /** Called at most once a second, and at the end of each conversation. */
+  /** Called at most once a second for a conversation, and at the end of each conversation. */
   readonly onAck: (ack: Acknowledgement) => void
   /** There is room again after `append` returned `full`, or after `switchTo`. */
   readonly onRoom: () => void

@@ -92,6 +92,10 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#chunks.sealIfOld()
   }
 
+  reportStored(): void {
+    this.#progress.reportStored()
+  }
+
   get conversation(): LiveConversation | undefined {
     return this.#conversation
   }
@@ -139,7 +143,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#conversation = conversation
     this.#replayCheck = new ReplayCheck(this.bitstream, this.options.exact)
     this.#reportedShift = 0
-    this.#progress.enter(conversation.id)
+    this.#progress.enter(conversation)
     this.#resume()
   }
 
@@ -255,15 +259,17 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
       const bytes = this.bitstream.bytesOf(rest, step.samples)
       done += bytes
       doneSamples += step.samples
-      const through = from + step.samples / this.options.sampleRate
+      const seconds = step.samples / this.options.sampleRate
+      const through = from + seconds
       if (step._tag === "New") {
         if (step.at >= conversation.end - Timeline.toleranceSeconds) conversation.clockShift = step.shift
         this.#write(conversation, step, bytes === rest.length ? rest : rest.subarray(0, bytes))
-        this.#progress.placed(through, bytes, step.isDisplaced)
+        this.#progress.placed(step.at, step.at + seconds, through, bytes, step.isDisplaced)
         if (step.shift !== this.#reportedShift) this.#reportShift(step.shift)
       } else {
-        this.#progress.placed(through, bytes, false)
-        this.#host.replayed(step.samples / this.options.sampleRate)
+        const at = this.#replayCheck.positionOf(from, conversation.end)
+        this.#progress.placed(at, at + seconds, through, bytes, false)
+        this.#host.replayed(seconds)
       }
     }
     return audio.length

@@ -24,6 +24,7 @@ export interface CaptureStats {
   readonly conversation: string | undefined
   readonly sampleRate: number
   readonly codec: Span.Codec
+  readonly clientKind: string
   readonly openedAt: Date
   readonly bytes: number
   readonly bytesPerSecond: number
@@ -174,7 +175,7 @@ const make = Effect.gen(function* () {
     markUrgent: journal.markUrgent,
     enter: (capture, id) => {
       const conversation = live.ensure(capture.options.uid, id)
-      conversation.writers.add(capture)
+      conversation.enter(capture)
       fork(
         takeOver(conversation, capture).pipe(
           Effect.andThen(Effect.suspend(() => (conversation.loaded ? Effect.void : loadNow(conversation)))),
@@ -240,6 +241,7 @@ const make = Effect.gen(function* () {
   yield* Effect.sync(() => {
     for (const capture of captures.keys()) {
       capture.sealIfOld()
+      capture.reportStored()
       capture.rate.measure(clock.currentTimeMillisUnsafe())
     }
   }).pipe(logDefect, Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
@@ -257,6 +259,7 @@ const make = Effect.gen(function* () {
     conversation: capture.conversation?.id,
     sampleRate: capture.options.sampleRate,
     codec: capture.options.codec,
+    clientKind: capture.options.clientKind ?? "",
     openedAt: new Date(capture.openedAt),
     bytes: capture.rate.received,
     bytesPerSecond: capture.rate.perSecond,

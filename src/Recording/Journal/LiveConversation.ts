@@ -34,6 +34,10 @@ export class LiveConversation {
   clockShift = 0
   /** Unix second at which audio released from the journal ends. */
   #storedEnd = -Infinity
+  /** Unix second from which audio was given up while its captures were open. */
+  #lostFrom = Infinity
+  /** What `unstoredFrom` returns; undefined if chunks have come or gone. */
+  #unstoredFrom: number | undefined
   /** All chunks ever opened, stored or not. */
   chunkCount = 0
   /** The stored state is known. */
@@ -86,12 +90,33 @@ export class LiveConversation {
     return end
   }
 
+  /** Unix second up to which all audio is in the store, with its row; infinite if all of it is. */
+  get unstoredFrom(): number {
+    if (!this.loaded) return -Infinity
+    this.#unstoredFrom ??= [...this.#chunks.values()].reduce((from, { start }) => Math.min(from, start), this.#lostFrom)
+    return this.#unstoredFrom
+  }
+
+  /** The chunk is given up, so that the audio before it is all that can be reported as stored. */
+  lose({ start }: JournalChunk): void {
+    this.#lostFrom = Math.min(this.#lostFrom, start)
+    this.#unstoredFrom = undefined
+  }
+
+  /** A capture enters, which sends again what is not stored. */
+  enter(writer: ConversationWriter): void {
+    this.writers.add(writer)
+    this.#lostFrom = Infinity
+    this.#unstoredFrom = undefined
+  }
+
   chunk(id: string): JournalChunk | undefined {
     return this.#chunks.get(id)
   }
 
   addChunk(chunk: JournalChunk): void {
     this.#chunks.set(uuidText(chunk.id), chunk)
+    this.#unstoredFrom = undefined
     this.chunkCount++
     this.usage.chunks++
     this.#extend(chunk)
@@ -99,6 +124,7 @@ export class LiveConversation {
 
   removeChunk(chunk: JournalChunk): void {
     if (!this.#chunks.delete(uuidText(chunk.id))) return
+    this.#unstoredFrom = undefined
     this.usage.chunks--
     if (chunk.durable > 0 && !this.hasPurged(chunk)) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)
   }

@@ -27,6 +27,7 @@ const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
 /** Children first, so that no statement cascades to many rows. */
 const tables = [
   { name: "artifacts", column: "conversation_id" },
+  { name: "recent_conversations", column: "conversation_id" },
   { name: "conversation_ends", column: "conversation_id" },
   { name: "audio_files", column: "conversation_id" },
   { name: "chunks", column: "conversation_id" },
@@ -89,6 +90,7 @@ const make = Effect.gen(function* () {
           let left = batch - hidden.length
           const deleted = {
             artifacts: 0,
+            recent_conversations: 0,
             conversation_ends: 0,
             audio_files: 0,
             chunks: 0,

@@ -36,6 +36,7 @@ export const make = Effect.gen(function* () {
         return false
       }
       isOutageLogged = false
+      live.get(chunk.uid, chunk.conversation)?.lose(chunk)
       yield* live.release(chunk)
       yield* Metric.update(lostSeconds, seconds)
       yield* Effect.logError(

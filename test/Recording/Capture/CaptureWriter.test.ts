@@ -145,7 +145,9 @@ it.effect("acknowledges synced audio at most once a second, and the end of a con
       capture.append(epoch, ramp(800))
       assert.deepStrictEqual(heard.acks, [])
       yield* journal.commit
-      assert.deepStrictEqual(heard.acks.splice(0), [{ conversation: "a", through: epoch + 0.1, bytes: 1600 }])
+      assert.deepStrictEqual(heard.acks.splice(0), [
+        { conversation: "a", through: epoch + 0.1, bytes: 1600, stored: undefined }
+      ])
       capture.append(epoch + 0.1, ramp(800))
       yield* journal.commit
       assert.deepStrictEqual(heard.acks, [])
@@ -155,12 +157,16 @@ it.effect("acknowledges synced audio at most once a second, and the end of a con
       // A second later, less the jitter of a timer.
       node.now = 10_995
       yield* journal.commit
-      assert.deepStrictEqual(heard.acks.splice(0), [{ conversation: "a", through: epoch + 0.1 + 0.1, bytes: 3200 }])
+      assert.deepStrictEqual(heard.acks.splice(0), [
+        { conversation: "a", through: epoch + 0.1 + 0.1, bytes: 3200, stored: undefined }
+      ])
       capture.append(epoch + 0.2, ramp(800))
       capture.switchTo("b")
       capture.append(epoch, ramp(8))
       yield* journal.commit
-      assert.deepStrictEqual(heard.acks, [{ conversation: "a", through: epoch + 0.2 + 0.1, bytes: 4800 }])
+      assert.deepStrictEqual(heard.acks, [
+        { conversation: "a", through: epoch + 0.2 + 0.1, bytes: 4800, stored: undefined }
+      ])
     })
   )
 )
@@ -179,7 +185,9 @@ it.effect("acknowledges a replay only when the original is durable, whichever ca
       assert.strictEqual(first.capture.waitingBytes, 0)
       assert.strictEqual(node.replayed, 0.1)
       yield* journal.commit
-      assert.deepStrictEqual(second.heard.acks, [{ conversation: "c", through: epoch + 0.1, bytes: 1600 }])
+      assert.deepStrictEqual(second.heard.acks, [
+        { conversation: "c", through: epoch + 0.1, bytes: 1600, stored: undefined }
+      ])
       assert.strictEqual((yield* stored(node, "c")).length, 1)
     })
   )
@@ -277,7 +285,12 @@ it.effect("ends when the received audio is in the journal and sealed", () =>
         node.sealed.map((chunk) => [chunk.state, chunk.durable]),
         [["waiting", 180_000]]
       )
-      assert.deepStrictEqual(heard.acks.at(-1), { conversation: "c", through: epoch + 11.25, bytes: 180_000 })
+      assert.deepStrictEqual(heard.acks.at(-1), {
+        conversation: "c",
+        through: epoch + 11.25,
+        bytes: 180_000,
+        stored: undefined
+      })
       yield* journal.commit
     })
   )

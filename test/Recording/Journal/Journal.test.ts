@@ -61,7 +61,9 @@ it.effect("fails every capture of a commit that dies, and loses no audio acknowl
         second.capture.switchTo("acked")
         second.capture.append(epoch, ramp(8000))
         yield* journal.commit
-        assert.deepStrictEqual(second.heard.acks, [{ conversation: "acked", through: epoch + 1, bytes: 16_000 }])
+        assert.deepStrictEqual(second.heard.acks, [
+          { conversation: "acked", through: epoch + 1, bytes: 16_000, stored: undefined }
+        ])
         const copy = Path.join(dataDir, "copy")
         Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
         const recovered = yield* Effect.flatMap(Journal, (found) =>

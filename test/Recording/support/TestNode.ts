@@ -1,5 +1,6 @@
 /** A node's ingest without database and sockets: a real journal in a temporary directory, and captures on it. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import type { Acknowledgement } from "../../../src/Recording.ts"
 import { Effect, Exit, Layer, References, Stream } from "effect"
 import { OpusPacket, type Span } from "../../../src/Audio.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
@@ -67,7 +68,7 @@ const recordedIn = (journal: Journal["Service"], conversation: LiveConversation)
   )
 
 export interface Heard {
-  readonly acks: Array<{ readonly conversation: string; readonly through: number; readonly bytes: number }>
+  readonly acks: Array<Acknowledgement>
   readonly failures: Array<string>
   readonly shifts: Array<number>
   rooms: number

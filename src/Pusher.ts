@@ -1,0 +1,12 @@
+/** The capture sockets of a node, and the handlers of their messages. */
+import { Layer } from "effect"
+import { MessageHandlers } from "./Pusher/MessageHandlers.ts"
+import { RecentConversations } from "./Pusher/RecentConversations.ts"
+import { Sockets } from "./Pusher/Sockets.ts"
+
+export { MessageHandlers } from "./Pusher/MessageHandlers.ts"
+
+export const layer = Layer.mergeAll(Sockets.layer, MessageHandlers.layer, RecentConversations.layer)
+
+/** See `Sockets.layerDrain`. */
+export const layerDrain = Sockets.layerDrain

@@ -1,0 +1,31 @@
+/** Handlers of the JSON messages of capture sockets. A module registers for its opcode. */
+import { Context, Effect, Layer } from "effect"
+import type { JsonOpcode } from "./Protocol.ts"
+
+/** The socket that a message came from. */
+export interface Sender {
+  readonly uid: string
+  /** The conversation that the socket feeds. */
+  readonly conversation: () => string | undefined
+  /** Without effect once the socket is closed. */
+  readonly send: (message: Buffer) => void
+}
+
+/** Called in the socket's message event, so it returns at once, and bounds what it starts. False if the text can't be used. */
+export type Handler = (sender: Sender, text: Buffer) => boolean
+
+export class MessageHandlers extends Context.Service<
+  MessageHandlers,
+  {
+    add(opcode: JsonOpcode, handler: Handler): Effect.Effect<void>
+    readonly get: (opcode: JsonOpcode) => Handler | undefined
+  }
+>()("spillway/Pusher/MessageHandlers") {
+  static readonly layer = Layer.sync(MessageHandlers, () => {
+    const handlers = new Map<JsonOpcode, Handler>()
+    return MessageHandlers.of({
+      add: (opcode, handler) => Effect.sync(() => void handlers.set(opcode, handler)),
+      get: (opcode) => handlers.get(opcode)
+    })
+  })
+}
