@@ -121,24 +121,26 @@ const compare = async (server: Server, dataDir: string, pcm: Buffer, count: numb
   const conversations = Array.from({ length: count }, (_, i) => `merged-${i}`)
   for (const conversation of conversations) await record(server, conversation, pcm)
 
-  const megabytes = (count * pcm.length) / 1e6
+  const [alone, beside] = [conversations.slice(0, count / 2), conversations.slice(count / 2)]
+  const megabytes = (alone.length * pcm.length) / 1e6
+  const seconds = await mergeAll(server, alone, "streamed", () => pause(20))
   const quiet: Array<number> = []
   for (let i = 0; i < samples; i++) quiet.push(await firstByte(listened))
   const busy: Array<number> = []
-  const seconds = await mergeAll(
+  const besideSeconds = await mergeAll(
     server,
-    conversations,
+    beside,
     "streamed",
     async () => void busy.push(await firstByte(listened))
   )
 
   const { list, pcm: parts } = writeParts(directory, "part", pcm)
   const merged = path.join(directory, "merged.wav")
-  const ffmpegSeconds = conversations.reduce(
+  const ffmpegSeconds = alone.reduce(
     (sum) => sum + time("ffmpeg", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", list, "-c", "copy", merged),
     0
   )
-  const catSeconds = conversations.reduce((sum) => sum + time("sh", "-c", `cat ${parts.join(" ")} > ${merged}.pcm`), 0)
+  const catSeconds = alone.reduce((sum) => sum + time("sh", "-c", `cat ${parts.join(" ")} > ${merged}.pcm`), 0)
 
   const nginx = await startNginx(merged)
   const keys = path.join(directory, "keys.json")
@@ -157,8 +159,9 @@ const compare = async (server: Server, dataDir: string, pcm: Buffer, count: numb
   const inBucket = await composed(pcm)
 
   const [quietP95, busyP95] = [quantile(quiet, 0.95), quantile(busy, 0.95)]
-  console.log(`merged ${count} audio files of ${pcm.length / (sampleRate * 120)} minutes, MB/s:`)
+  console.log(`merged ${alone.length} audio files of ${pcm.length / (sampleRate * 120)} minutes, MB/s:`)
   console.log(`  spillway ${round(megabytes / seconds, 0)}, of which each is synced to disk`)
+  console.log(`           ${round(megabytes / besideSeconds, 0)} beside a listener`)
   console.log(`  ffmpeg   ${round(megabytes / ffmpegSeconds, 0)}`)
   console.log(`  cat      ${round(megabytes / catSeconds, 0)}`)
   console.log(`a listener's first byte, ms: ${round(quietP95)} at p95, ${round(busyP95)} while these were merged`)
@@ -175,6 +178,8 @@ const compare = async (server: Server, dataDir: string, pcm: Buffer, count: numb
       // A listener's first byte at p95, as a multiple of that without merges.
       listenerBusyVsQuiet: round(busyP95 / quietP95),
       busyListeners: busy.length,
+      // How much longer the merges took beside the listener.
+      mergesBesideVsAlone: round(besideSeconds / seconds),
       nginxFirstByteMs: nginx === undefined ? null : round(median(served)),
       mergeFirstByteMs: round(median(mergedFirst)),
       firstByteMs: round(median(quiet))
@@ -188,7 +193,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const dataDir = dataDirectory()
   const server = await startServer(dataDir, environment)
   try {
-    await (quick ? compare(server, dataDir, speech(5), 6, 100) : compare(server, dataDir, speech(20), 12, 400))
+    await (quick ? compare(server, dataDir, speech(5), 12, 100) : compare(server, dataDir, speech(20), 24, 400))
   } finally {
     stopPeers()
     await server.kill()

@@ -1,11 +1,37 @@
 /** Bounds on concurrent reads from the object store, and on writes to it and deletions. The key is the uid. */
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Semaphore } from "effect"
 import * as Bulkhead from "./Bulkhead.ts"
 import { BulkheadConfig } from "./BulkheadConfig.ts"
 import { Priority } from "./Priority.ts"
 
 /** Permits of listeners' reads for each permit of background reads; at least one of these. */
 const listenersShare = 4
+
+/** Milliseconds after a listener's read in which background reads run one at a time, with pauses. */
+const yieldingMillis = 1_000
+
+/** Longest pause after a background read; it is as long as the read. */
+const maxPause = Duration.millis(10)
+
+/** Leaves the processors, the disk and the network to listeners: permits of their own do not. */
+const yielding = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const turn = yield* Semaphore.make(1)
+  let listenedAt = -Infinity
+  const paced = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.flatMap(Effect.timed(effect), ([duration, result]) =>
+      Effect.as(Effect.sleep(Duration.min(duration, maxPause)), result)
+    )
+  return {
+    note: () => {
+      listenedAt = clock.currentTimeMillisUnsafe()
+    },
+    run: <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.suspend(() =>
+        clock.currentTimeMillisUnsafe() - listenedAt < yieldingMillis ? turn.withPermits(1)(paced(effect)) : effect
+      )
+  }
+})
 
 export class StorageBulkheads extends Context.Service<
   StorageBulkheads,
@@ -30,12 +56,15 @@ export class StorageBulkheads extends Context.Service<
         })
       const interactive = yield* make("storage.read", config.storageRead)
       const background = yield* make("storage.read.background", Math.ceil(config.storageRead / listenersShare))
+      const { note, run } = yield* yielding
       return StorageBulkheads.of({
         read: {
           run: (key) => (effect) =>
-            Effect.withFiber((fiber) =>
-              (fiber.getRef(Priority) === "background" ? background : interactive).run(key)(effect)
-            )
+            Effect.withFiber((fiber) => {
+              if (fiber.getRef(Priority) === "background") return background.run(key)(run(effect))
+              note()
+              return interactive.run(key)(effect)
+            })
         },
         write: yield* make("storage.write", config.storageWrite)
       })
