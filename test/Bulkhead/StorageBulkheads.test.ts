@@ -110,3 +110,33 @@ it.effect("names the bulkhead of the background in its rejections, and rejects a
     yield* Fiber.interrupt(stuck)
   }).pipe(Effect.provide(sized(4)))
 )
+
+it.effect("reads in the background one at a time, with pauses, until a second after a listener's read", () =>
+  Effect.gen(function* () {
+    const { read } = yield* StorageBulkheads
+    let running = 0
+    let most = 0
+    let done = 0
+    const job = Effect.gen(function* () {
+      most = Math.max(most, ++running)
+      yield* Effect.sleep(4)
+      running--
+      done++
+    })
+    const jobs = (count: number) =>
+      Effect.forEach(Array.from({ length: count }), (_, i) => read.run(`u${i}`)(job), { concurrency: "unbounded" }).pipe(
+        inBackground,
+        Effect.forkChild
+      )
+    yield* read.run("listener")(Effect.void)
+    const yielding = yield* jobs(4)
+    yield* TestClock.adjust(27)
+    assert.deepStrictEqual([most, done], [1, 3])
+    yield* TestClock.adjust(1_000)
+    yield* Fiber.join(yielding)
+    const alone = yield* jobs(4)
+    yield* TestClock.adjust(4)
+    assert.deepStrictEqual([most, done], [4, 8])
+    yield* Fiber.join(alone)
+  }).pipe(Effect.provide(sized(16)))
+)
