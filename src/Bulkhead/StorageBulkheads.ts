@@ -10,8 +10,9 @@ const listenersShare = 4
 /** Milliseconds after a listener's read in which background reads run one at a time, with pauses. */
 const yieldingMillis = 1_000
 
-/** Longest pause after a background read; it is as long as the read. */
-const maxPause = Duration.millis(10)
+/** Pause after a background read, as a multiple of it, and its bound. */
+const pauses = 3
+const maxPause = Duration.millis(30)
 
 /** Leaves the processors, the disk and the network to listeners: permits of their own do not. */
 const yielding = Effect.gen(function* () {
@@ -20,7 +21,7 @@ const yielding = Effect.gen(function* () {
   let listenedAt = -Infinity
   const paced = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.flatMap(Effect.timed(effect), ([duration, result]) =>
-      Effect.as(Effect.sleep(Duration.min(duration, maxPause)), result)
+      Effect.as(Effect.sleep(Duration.min(Duration.times(duration, pauses), maxPause)), result)
     )
   return {
     note: () => {
