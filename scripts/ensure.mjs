@@ -292,17 +292,20 @@ const install = async () => {
   fs.renameSync(temporary, stampFile)
 }
 
-/** Sources of the page outside its folder, by the path in its imports. */
-const sharedWithPage = ["../../WavReader.ts"]
+/** Folders and files in `src` that the page is bundled from. */
+const pageSources = ["Web/Page", "Client", "Client.ts", "WavReader.ts"]
+
+const filesIn = (place) => {
+  if (!fs.statSync(place).isDirectory()) return [place]
+  const names = fs.readdirSync(place, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  return names.map((entry) => path.join(entry.parentPath ?? entry.path, entry.name)).sort()
+}
 
 /** Hash of the page's sources and of the script that bundles them. */
 const pageStamp = (script) => {
   const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script))
-  const folder = path.join(root, "src", "Web", "Page")
-  const names = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  const files = names.map((entry) => path.relative(folder, path.join(entry.parentPath ?? entry.path, entry.name)))
-  for (const name of [...files.sort(), ...sharedWithPage]) {
-    hash.update(`\n${name}\n`).update(fs.readFileSync(path.join(folder, name)))
+  for (const file of pageSources.flatMap((source) => filesIn(path.join(root, "src", source)))) {
+    hash.update(`\n${path.relative(root, file)}\n`).update(fs.readFileSync(file))
   }
   return hash.digest("hex")
 }

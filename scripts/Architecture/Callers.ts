@@ -1,5 +1,5 @@
 /** The rule that code has a caller: every export of src is imported by src, or used in its own file. */
-import { inSource, type Rule, whole } from "./Rule.ts"
+import { inSource, publishedFace, type Rule, whole } from "./Rule.ts"
 import type { Source } from "./Source.ts"
 
 /**
@@ -37,7 +37,8 @@ const isUsedInside = ({ comments, text }: Source, name: string): boolean => {
 const caller: Rule = {
   name: "caller",
   check: (source, all) => {
-    if (!inSource(source.path)) return []
+    // Others call what is published.
+    if (!inSource(source.path) || source.path === publishedFace) return []
     const files = [...all.values()].filter(({ path }) => inSource(path))
     return source.exports
       .filter((name) => !isUsedInside(source, name) && !isImported(source, name, files))

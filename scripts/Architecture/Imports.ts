@@ -31,12 +31,11 @@ const sourceOnly: Rule = {
 const pageAlone: Rule = {
   name: "page-alone",
   check: (source) => {
-    if (sharedWithPage.includes(source.path))
-      return source.imports.map(({ line }) => ({
-        path: source.path,
-        line,
-        message: "what the page shares imports nothing"
-      }))
+    const module = moduleOf(source.path)
+    if (sharedWithPage.includes(`src/${module}.ts`))
+      return source.imports
+        .filter(({ target }) => target === undefined || moduleOf(target) !== module)
+        .map(({ line }) => ({ path: source.path, line, message: "what the page shares imports only its own parts" }))
     if (!inPage(source.path)) return []
     return eachImport((_, target) =>
       inPage(target) || sharedWithPage.includes(target)

@@ -28,8 +28,16 @@ export const inSource = (path: string): boolean => path.startsWith("src/")
 /** Code that runs in browsers. */
 export const inPage = (path: string): boolean => path.startsWith("src/Web/Page/")
 
-/** Files that the page shares with the server; they import nothing. `scripts/ensure.mjs` has the same list. */
-export const sharedWithPage = ["src/WavReader.ts"]
+/** Modules that run in browsers too; they import only their own parts. `scripts/ensure.mjs` bundles them. */
+export const sharedWithPage = ["src/Client.ts", "src/WavReader.ts"]
+
+/** The client, which is published and may use only what all platforms have. */
+export const publishedFace = "src/Client.ts"
+
+const inClient = (path: string): boolean => path === publishedFace || path.startsWith("src/Client/")
+
+/** Code whose promises, timers and clock are the browser's. */
+export const inBrowser = (path: string): boolean => inPage(path) || inClient(path)
 
 /** Numbered steps of the database's schema. */
 export const isMigration = (path: string): boolean => path.startsWith("src/Db/Migrations/")

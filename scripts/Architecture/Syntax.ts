@@ -1,5 +1,5 @@
 /** Rules on syntax that is forbidden, or allowed only where a foreign library is wrapped, with the reason beside it. */
-import { at, inPage, inSource, isTest, type Rule } from "./Rule.ts"
+import { at, inBrowser, inSource, isTest, type Rule } from "./Rule.ts"
 import { chain, child, type Node, type Source, textOf, walk } from "./Source.ts"
 
 /** A line comment with this prefix gives the reason for the escape on its line or in the next statement. */
@@ -82,7 +82,7 @@ const reasoned = (source: Source): ((node: Node, above: ReadonlyArray<Node>) => 
   }
 }
 
-/** Escapes in the page: only unchecked types. Promises, timers and the clock are the browser's platform. */
+/** Escapes in code of browsers: only unchecked types. Promises, timers and the clock are the platform. */
 const beliefs = ["any", "as", "<type>", "!", "!:"]
 
 const noEscape: Rule = {
@@ -92,7 +92,7 @@ const noEscape: Rule = {
     const isReasoned = reasoned(source)
     return [...walk(source.root)].flatMap(([node, above]) => {
       const what = escapes(node)
-      return what === undefined || (inPage(source.path) && !beliefs.includes(what)) || isReasoned(node, above)
+      return what === undefined || (inBrowser(source.path) && !beliefs.includes(what)) || isReasoned(node, above)
         ? []
         : [at(source, node.start, `\`${what}\` needs its reason above it: \`// ${marker} …\``)]
     })

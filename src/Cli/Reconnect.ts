@@ -2,9 +2,23 @@
 import { Duration, Effect, Random, Schema } from "effect"
 import type { CliConfig } from "./CliConfig.ts"
 import type { Unreachable } from "./Client.ts"
-import { Disconnected } from "./Connection.ts"
 import { Screen } from "./Screen.ts"
 import type { ErrorResponse } from "./ErrorResponse.ts"
+
+/** The connection failed or ended, and a new one can work, not before `retryAfter`. */
+export class Disconnected extends Schema.TaggedError<Disconnected>()("Disconnected", {
+  reason: Schema.String,
+  retryAfter: Schema.optionalKey(Schema.Duration)
+}) {
+  override get message() {
+    return this.reason
+  }
+
+  /** Converts a transient refusal; a permanent one stays as it is. */
+  static by(refusal: ErrorResponse): Disconnected | ErrorResponse {
+    return refusal.isTransient ? new Disconnected({ reason: refusal.message, retryAfter: refusal.retryAfter }) : refusal
+  }
+}
 
 /** No further tries. `reason` is that of the last one, `because` says why it was the last. */
 export class GaveUp extends Schema.TaggedError<GaveUp>()("GaveUp", { reason: Schema.String, because: Schema.String }) {

@@ -107,6 +107,29 @@ const cases: ReadonlyArray<Case> = [
     good: { "src/WavReader.ts": file("export const read = 1") }
   },
   {
+    rule: "page-alone",
+    promise: "refuses imports in the client, but those of its own parts",
+    bad: {
+      "src/Client/Sender.ts": file('import { x } from "../Audio.ts"'),
+      "src/Audio.ts": file("export const x = 1")
+    },
+    where: "src/Client/Sender.ts:2",
+    good: {
+      "src/Client.ts": file('export { Sender } from "./Client/Sender.ts"'),
+      "src/Client/Sender.ts": file("export class Sender {}"),
+      "src/Web/Page/A.ts": file('import { Sender } from "../../Client.ts"\nnew Sender()')
+    }
+  },
+  {
+    rule: "no-escape",
+    promise: "allows promises and timers in the client, but no type assertions",
+    bad: { "src/Client/Sender.ts": file("export const Sender = text as string") },
+    where: "src/Client/Sender.ts:2",
+    good: {
+      "src/Client/Sender.ts": file("export const Sender = async () => { await new Promise((r) => setTimeout(r, 1)) }")
+    }
+  },
+  {
     rule: "file-length",
     promise: "refuses 401 lines of code, without counting comments and blank lines",
     bad: { "src/A.ts": file(lines(401)) },

@@ -15,6 +15,8 @@ const project = () => {
     "scripts/ensure.mjs",
     "scripts/Web.ts",
     "src/Web/Page",
+    "src/Client",
+    "src/Client.ts",
     "src/WavReader.ts",
     "package-lock.json",
     "tsconfig.json"
@@ -46,9 +48,13 @@ it("builds the page at the first start, and again only when a source has changed
   assert.strictEqual(ensure().status, 0)
   const second = current()
   assert.notStrictEqual(second, first)
-  edit("../../WavReader.ts", (text) => `${text}\nexport const more = 1\n`)
-  assert.strictEqual(ensure().status, 0)
-  assert.isFalse([first, second].includes(current()))
+  const seen = [first, second]
+  for (const shared of ["WavReader.ts", "Client.ts", "Client/Messages.ts"]) {
+    edit(`../../${shared}`, (text) => `${text}\nexport const more = 1\n`)
+    assert.strictEqual(ensure().status, 0)
+    assert.isFalse(seen.includes(current()), shared)
+    seen.push(current())
+  }
   assert.deepStrictEqual(fs.readdirSync(path.join(folder, ".cache/web")).toSorted(), [current(), "current"].toSorted())
 })
 

@@ -3,7 +3,6 @@ import { Effect, Option, Stream } from "effect"
 import { HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { CliConfig } from "../CliConfig.ts"
 import * as Client from "../Client.ts"
-import { Disconnected } from "../Connection.ts"
 import type { Destination } from "./Destination.ts"
 import * as Reconnect from "../Reconnect.ts"
 import { Screen } from "../Screen.ts"
@@ -56,19 +55,19 @@ export const run = Effect.fnUntraced(function* (options: Options) {
   const aborted = Effect.suspend(() => {
     const { seconds } = options
     const clock = seconds === undefined ? "" : ` (${Format.clock(seconds * Math.min(1, bytes / whole))})`
-    return new Disconnected({ reason: `The server cut the response at byte ${bytes}${clock}` })
+    return new Reconnect.Disconnected({ reason: `The server cut the response at byte ${bytes}${clock}` })
   })
-  const silent = new Disconnected({ reason: "The server went silent" })
+  const silent = new Reconnect.Disconnected({ reason: "The server went silent" })
 
   const attempt = Effect.gen(function* () {
     const response = yield* Client.send(options.target, ask(options, { bytes, etag })).pipe(
       Effect.catchTag("Unreachable", (error) =>
-        error.isAborted === true ? aborted : new Disconnected({ reason: error.message })
+        error.isAborted === true ? aborted : new Reconnect.Disconnected({ reason: error.message })
       ),
       Effect.timeoutOrElse({ duration: config.patience, orElse: () => silent })
     )
     if (response.status !== 200 && response.status !== 206) {
-      return yield* Effect.flip(Effect.map(Client.errorOf(response), Disconnected.by))
+      return yield* Effect.flip(Effect.map(Client.errorOf(response), Reconnect.Disconnected.by))
     }
     // Status 200 means another version, or a server without ranges.
     if (response.status === 200) {

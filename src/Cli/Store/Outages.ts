@@ -3,7 +3,6 @@ import { Effect } from "effect"
 import { DbBusy, type DbError, DbTimeout, DbUnavailable } from "../../Db.ts"
 import { StorageUnavailable } from "../../Storage.ts"
 import type { CliConfig } from "../CliConfig.ts"
-import { Disconnected } from "../Connection.ts"
 import * as Reconnect from "../Reconnect.ts"
 
 type Transient = StorageUnavailable | DbError
@@ -26,7 +25,7 @@ export function waitOut<A, E, R>(
   config: CliConfig["Service"]
 ) {
   return Reconnect.reconnecting(
-    Effect.catchIf(work, isTransient, (error) => new Disconnected({ reason: reasonOf(error) })),
+    Effect.catchIf(work, isTransient, (error) => new Reconnect.Disconnected({ reason: reasonOf(error) })),
     Effect.sync(progress),
     config
   )

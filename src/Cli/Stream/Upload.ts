@@ -1,14 +1,24 @@
-/** Streams a WAV file until its last sample is acknowledged. A new connection resumes at the first unacknowledged sample. */
-import { Clock, Duration, Effect, Queue, Redacted } from "effect"
+/** Streams a WAV file until its last sample is acknowledged, over as many connections as that takes. */
+import { Clock, Duration, Effect, Queue, Redacted, Schema } from "effect"
+import { WebSocket } from "ws"
+import { CaptureClient, type End, type State, type Status } from "../../Client.ts"
 import { CliConfig } from "../CliConfig.ts"
-import { Disconnected, open } from "../Connection.ts"
-import * as Frames from "./Frames.ts"
-import * as Reconnect from "../Reconnect.ts"
+import { ErrorResponse } from "../ErrorResponse.ts"
 import { Screen } from "../Screen.ts"
 import type { Wav } from "./Wav.ts"
 
 /** Audio per message at real-time pace, as a device sends it. */
 const realtimeFrameSeconds = 0.1
+
+/** The server has not acknowledged all of the audio, and no further try is made. */
+export class StreamFailed extends Schema.TaggedError<StreamFailed>()("StreamFailed", { reason: Schema.String }) {
+  override get message() {
+    return this.reason
+  }
+}
+
+const failureOf = ({ httpStatus, reason }: End): ErrorResponse | StreamFailed =>
+  httpStatus === 401 ? ErrorResponse.of(httpStatus, "", undefined) : new StreamFailed({ reason })
 
 export interface Job {
   readonly wav: Pick<Wav, "extent" | "read" | "release" | "sampleRate">
@@ -22,27 +32,56 @@ export interface Job {
   readonly notBefore?: number
 }
 
-const endpoint = ({ url, wav }: Job) =>
-  `${url.replace(/^http/, "ws").replace(/\/$/, "")}/v1/trigger/listen?sample_rate=${wav.sampleRate}&audio_timeline=2&ack=1`
-
 const seconds = (n: number) => `${n.toFixed(1)} s`
+
+/** Pauses that wait to be printed; of more, the oldest is not. */
+const maxUnprinted = 16
 
 export const run = Effect.fnUntraced(function* (job: Job) {
   const config = yield* CliConfig
   const screen = yield* Screen
-  const { conversation, key, realtime, wav } = job
+  const { conversation, key, realtime, url, wav } = job
   const { sampleRate } = wav
   const frameSamples = Math.round(sampleRate * (realtime ? realtimeFrameSeconds : Duration.toSeconds(config.fastFrame)))
   const window = Math.max(frameSamples, Math.floor(Duration.toSeconds(config.maxUnacknowledged) * sampleRate))
   const beganAt = (yield* Clock.currentTimeMillis) / 1000
   /** Unix seconds of sample 0, the same for all connections: sample i is at `startedAt + i / sampleRate`. */
   const startedAt = Math.max(beganAt, job.notBefore ?? 0)
-  const news = yield* Queue.sliding<void>(1)
-  let acknowledged = 0
-  let sent = 0
-  let reached = 0
+  const changes = yield* Queue.sliding<void>(1)
+  const pauses = yield* Queue.sliding<Status>(maxUnprinted)
+
+  const client = yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      let shown: State = "connecting"
+      const client = new CaptureClient({
+        url,
+        key: Redacted.value(key),
+        conversation,
+        sampleRate,
+        WebSocket,
+        bufferBytes: window * 2,
+        socketBytes: config.maxBuffered,
+        messagesPerSecond: config.framesPerSecond,
+        patienceMillis: Duration.toMillis(config.patience),
+        backoffMillis: Duration.toMillis(config.backoff),
+        maxBackoffMillis: Duration.toMillis(config.maxBackoff),
+        maxRetryAfterMillis: Duration.toMillis(config.maxRetryAfter),
+        tries: config.tries,
+        onChange: () => {
+          const { state } = client.status
+          if (state === "waiting" && state !== shown) Queue.offerUnsafe(pauses, client.status)
+          shown = state
+          Queue.offerUnsafe(changes, undefined)
+        }
+      })
+      return client
+    }),
+    (client) => Effect.promise(() => client.close({ deadlineMillis: 0 }))
+  )
 
   const show = Effect.suspend(() => {
+    const { accepted, acknowledged: bytes, unsent } = client.totals
+    const [sent, acknowledged] = [(accepted - unsent) / 2, bytes / 2]
     const all = wav.extent()?.samples
     const of = all === undefined ? "" : ` of ${seconds(all / sampleRate)}`
     return screen.progress(
@@ -50,62 +89,36 @@ export const run = Effect.fnUntraced(function* (job: Job) {
       `sent ${seconds(sent / sampleRate)}, acknowledged ${seconds(acknowledged / sampleRate)}${of}`
     )
   })
-
-  const onReceived = (received: Frames.Received) => {
-    if (received._tag === "Ack" && received.conversation === conversation) {
-      const through = Math.round((received.through - startedAt) * sampleRate)
-      acknowledged = Math.min(reached, Math.max(acknowledged, through))
-      wav.release(acknowledged)
-      Queue.offerUnsafe(news, undefined)
+  const printPauses = Effect.gen(function* () {
+    for (const { attempt, reason, retryMillis } of yield* Queue.clear(pauses)) {
+      const wait = Duration.format(Duration.millis(retryMillis))
+      yield* screen.print(`${reason} Reconnecting in ${wait} (${attempt} of ${config.tries}).`)
     }
-  }
-
-  const silent = () => new Disconnected({ reason: `No acknowledgement for ${Duration.format(config.patience)}` })
-  const acknowledgement = Queue.take(news).pipe(
-    Effect.timeoutOrElse({ duration: config.patience, orElse: silent }),
-    Effect.andThen(show)
-  )
-
-  const until = Effect.fnUntraced(function* (met: () => boolean) {
-    while (!met()) yield* acknowledgement
   })
+  yield* Queue.take(changes).pipe(Effect.andThen(printPauses), Effect.andThen(show), Effect.forever, Effect.forkScoped)
 
-  /** Unix seconds at which a frame is sent: after its last sample in real time, else at the server's message rate. */
-  const due = (frame: { readonly to: number; readonly index: number; readonly openedAt: number }) =>
-    realtime ? beganAt + frame.to / sampleRate : frame.openedAt + frame.index / config.framesPerSecond
-
-  const attempt = Effect.gen(function* () {
-    const { maxBuffered, patience } = config
-    const connection = yield* open({ url: endpoint(job), key, maxBuffered, patience, onReceived })
-    const sending = Effect.gen(function* () {
-      yield* connection.send(Frames.conversation(conversation))
-      const openedAt = (yield* Clock.currentTimeMillis) / 1000
-      sent = acknowledged
-      for (let index = 0; ; index++) {
-        yield* until(() => sent - acknowledged < window)
-        // The previous connection's last acknowledgement can arrive after this one opened.
-        const from = Math.max(sent, acknowledged)
-        const pcm = yield* wav.read(from, from + frameSamples)
-        // An acknowledgement during the read released these samples.
-        if (acknowledged > from) continue
-        if (pcm.length === 0) break
-        const to = from + pcm.length / 2
-        const wait = due({ to, index, openedAt }) - (yield* Clock.currentTimeMillis) / 1000
-        if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
-        reached = Math.max(reached, to)
-        yield* connection.send(Frames.audio(startedAt + from / sampleRate, pcm))
-        sent = to
-        yield* show
-      }
-      yield* until(() => acknowledged >= reached)
-    })
-    yield* Effect.raceFirst(sending, connection.ended)
-  }).pipe(Effect.scoped)
-
-  yield* Reconnect.reconnecting(
-    attempt,
-    Effect.sync(() => acknowledged),
-    config
+  let reached = 0
+  const sending = Effect.gen(function* () {
+    while (true) {
+      const pcm = yield* wav.read(reached, reached + frameSamples)
+      if (pcm.length === 0) break
+      const to = reached + pcm.length / 2
+      const wait = realtime ? beganAt + to / sampleRate - (yield* Clock.currentTimeMillis) / 1000 : 0
+      if (wait > 0) yield* Effect.sleep(Duration.seconds(wait))
+      if (!(yield* Effect.promise(() => client.ready(pcm.length)))) return yield* Effect.promise(() => client.ended)
+      client.send(startedAt + reached / sampleRate, pcm)
+      reached = to
+      wav.release(reached)
+      yield* show
+    }
+    return yield* Effect.promise(() => client.close({ deadlineMillis: Infinity }))
+  })
+  const end = yield* Effect.raceFirst(
+    sending,
+    Effect.promise(() => client.ended)
   )
+  yield* printPauses
+  yield* show
+  if (end.cause !== "complete") return yield* failureOf(end)
   return { seconds: reached / sampleRate }
-})
+}, Effect.scoped)

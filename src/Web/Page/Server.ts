@@ -35,7 +35,7 @@ export const connectionBroke = new Unreachable(
   "The connection to the server broke. This page reconnects automatically."
 )
 
-const silent = new Unreachable("The server does not answer. Is it running? This page retries automatically.")
+export const silent = new Unreachable("The server does not answer. Is it running? This page retries automatically.")
 
 /** Longest time for a complete response. */
 const patienceMillis = 10_000

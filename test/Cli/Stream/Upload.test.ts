@@ -116,7 +116,7 @@ it.live("never sends more than the bound on unacknowledged audio", () =>
     const error = yield* Effect.flip(
       upload(url, { env: { CLI_MAX_UNACKNOWLEDGED: "2 seconds", SPILLWAY_CLI_TRIES: "0" } })
     )
-    assert.strictEqual(error._tag, "GaveUp")
+    assert.strictEqual(error.message, "No acknowledgement for 0.3 s.")
     assert.strictEqual(seen.acknowledged, RATE)
     assert.strictEqual(seen.mostPending, 2 * RATE)
   })
@@ -126,7 +126,7 @@ it.live("does not end while the last frame is unacknowledged", () =>
   Effect.gen(function* () {
     const { url } = yield* fakeServer({ ackAtMost: samples - 1 })
     const error = yield* Effect.flip(upload(url, { env: { SPILLWAY_CLI_TRIES: "2" } }))
-    assert.match(error.message, /^No acknowledgement for 300ms\. Gave up after 2 tries without progress\.$/)
+    assert.match(error.message, /^No acknowledgement for 0\.3 s\. Gave up after 2 tries without progress\.$/)
   })
 )
 
@@ -207,7 +207,7 @@ it.live("fails at once when Retry-After is too long", () =>
   Effect.gen(function* () {
     const { seen, url } = yield* fakeServer({ refuse: [{ ...full, status: 503, retryAfter: 3600 }] })
     const { message } = yield* Effect.flip(upload(url, { env: { CLI_MAX_RETRY_AFTER: "1 minute" } }))
-    assert.match(message, /^The server answers 503: .* End one\. The server asks to retry in 1h\.$/)
+    assert.match(message, /^The server answers 503: .* End one\. The server asks to retry in 3600 s\.$/)
     assert.strictEqual(seen.upgrades.length, 1)
   })
 )
@@ -215,6 +215,6 @@ it.live("fails at once when Retry-After is too long", () =>
 it.live("reports a rejection without a reason by its status", () =>
   Effect.gen(function* () {
     const { url } = yield* fakeServer({ refuse: [{ status: 404 }] })
-    assert.strictEqual((yield* Effect.flip(upload(url))).message, "The server answers 404: no reason given")
+    assert.strictEqual((yield* Effect.flip(upload(url))).message, "The server answers 404: no reason given.")
   })
 )

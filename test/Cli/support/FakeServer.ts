@@ -62,9 +62,14 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
   let frames = 0
   let pending: Array<{ readonly at: number; readonly pcm: Buffer }> = []
   socket.send(withJson(202, { type: "audio_timeline_ack", version: 2 }))
+  /** Bytes of the conversation that this connection has received, up to the last one that is acknowledged. */
+  let received = 0
+  let bytes = 0
   const acknowledge = () => {
     for (const { at, pcm } of pending) {
+      received += pcm.length
       if (at + pcm.length / 2 > (behaviour.ackAtMost ?? Infinity)) continue
+      bytes = received
       const end = at * 2 + pcm.length
       if (seen.stored.length < end) seen.stored = Buffer.concat([seen.stored, Buffer.alloc(end - seen.stored.length)])
       pcm.copy(seen.stored, at * 2)
@@ -72,8 +77,7 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
     }
     pending = []
     const through = (state.first ?? 0) + seen.acknowledged / rate
-    if (seen.acknowledged > 0)
-      socket.send(withJson(203, { conversation_id: conversation, through, bytes: seen.acknowledged * 2 }))
+    if (bytes > 0) socket.send(withJson(203, { conversation_id: conversation, through, bytes }))
   }
   let unsaid: NodeJS.Immediate | undefined
   socket.on("message", (data) => {
@@ -132,6 +136,19 @@ const refuse = (socket: Duplex, { problem, retryAfter, status }: Refusal) => {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`)
 }
 
+const isKnown = ({ headers }: IncomingMessage) => headers.authorization === "Bearer k"
+
+const again = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  { refuse: refusals = [] }: Behaviour,
+  seen: Seen
+) => {
+  const refusal = refusals[Math.min(seen.upgrades.length, refusals.length) - 1]
+  if (refusal === undefined) return response.writeHead(isKnown(request) ? 426 : 401).end()
+  return refuse(request.socket, refusal)
+}
+
 /** Lives as long as the scope. */
 export const fakeServer = (behaviour: Behaviour) =>
   Effect.acquireRelease(
@@ -149,6 +166,8 @@ export const fakeServer = (behaviour: Behaviour) =>
       const state: { first?: number } = {}
       const sockets = new WebSocketServer({ noServer: true })
       const server = createServer((request, response) => {
+        // An upgrade that was refused, asked again without the upgrade.
+        if (request.url?.startsWith("/v1/trigger/listen")) return again(request, response, behaviour, seen)
         if (request.url?.startsWith("/v1/sync/audio/c/")) return download(request, response, behaviour, seen)
         response.writeHead(404, { "content-type": "application/problem+json" }).end(`{"title":"There is nothing here"}`)
       })
@@ -157,11 +176,7 @@ export const fakeServer = (behaviour: Behaviour) =>
         seen.upgrades.push(performance.now())
         if (refusal !== undefined) return refuse(socket, refusal)
         const query = new URL(request.url ?? "", "ws://x").searchParams
-        if (
-          request.headers.authorization !== "Bearer k" ||
-          query.get("audio_timeline") !== "2" ||
-          query.get("ack") !== "1"
-        ) {
+        if (!isKnown(request) || query.get("audio_timeline") !== "2" || query.get("ack") !== "1") {
           return socket.end("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
         }
         seen.connections++

@@ -34,7 +34,8 @@ suite("Callers", [
       "src/B.ts": file(
         'import { Name, type Part } from "./A.ts"\nconst { lazy } = await import("./A/Lazy.ts")\nName.parse(lazy)'
       ),
-      "src/A/Lazy.ts": file("export const lazy = 1")
+      "src/A/Lazy.ts": file("export const lazy = 1"),
+      "src/Client.ts": file('export type { Published } from "./Client/Published.ts"')
     }
   }
 ])

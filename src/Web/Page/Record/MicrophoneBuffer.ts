@@ -57,13 +57,6 @@ export class MicrophoneBuffer implements Source {
     return anchor === undefined ? 0 : anchor.time + (sample - anchor.sample) / this.sampleRate
   }
 
-  sampleAt(time: number): number {
-    const anchor = this.#anchors.findLast((each) => each.time <= time + 0.001) ?? this.#anchors[0]
-    if (anchor === undefined) return 0
-    const sample = anchor.sample + Math.round((time - anchor.time) * this.sampleRate)
-    return Math.max(0, Math.min(this.breakAfter(anchor.sample), this.end, sample))
-  }
-
   breakAfter(from: number): number {
     return this.#anchors.find(({ sample }) => sample > from)?.sample ?? Infinity
   }

@@ -6,8 +6,6 @@ export interface Source {
   readonly ended: boolean
   /** Converts a sample to Unix seconds. */
   timeOf(sample: number): number
-  /** Converts Unix seconds to a sample. */
-  sampleAt(time: number): number
   /** First sample after `from` that follows a gap in time, or Infinity. */
   breakAfter(from: number): number
   /** PCM16 of samples that are not released. */

@@ -55,10 +55,6 @@ export class WavFile implements Source {
     return this.start + sample / this.sampleRate
   }
 
-  sampleAt(time: number): number {
-    return Math.max(0, Math.min(this.end, Math.round((time - this.start) * this.sampleRate)))
-  }
-
   breakAfter(): number {
     return Infinity
   }

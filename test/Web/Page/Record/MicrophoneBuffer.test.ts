@@ -13,7 +13,7 @@ const passes = (next: () => number): number => {
   return kind < 0.3 ? pieceSeconds + next() * 3 : pieceSeconds + (next() - 0.5) * 0.05
 }
 
-it("gives every sample a later time than the one before, and finds it by that time, however the clock is set", () => {
+it("gives every sample a later time than the one before, however the clock is set", () => {
   for (let seed = first; seed < first + 200; seed++) {
     const next = random(seed)
     const rate = [8_000, 11_025, 44_100, 48_000][seed % 4] ?? 0
@@ -27,12 +27,9 @@ it("gives every sample a later time than the one before, and finds it by that ti
       const first = buffer.end - samples
       const place = `seed ${seed}, piece ${piece}`
       if (first > acknowledged) assert.isAbove(buffer.timeOf(first), buffer.timeOf(first - 1), place)
-      const sample = acknowledged + Math.floor(next() * (buffer.end - acknowledged))
-      assert.strictEqual(buffer.sampleAt(buffer.timeOf(sample)), sample, place)
       if (next() > 0.3) continue
       const to = Math.min(buffer.end, buffer.breakAfter(acknowledged), acknowledged + Math.floor(next() * 3 * rate))
       if (to <= acknowledged) continue
-      assert.strictEqual(buffer.sampleAt(buffer.timeOf(to - 1) + 1 / rate), to, place)
       acknowledged = to
       buffer.release(acknowledged)
     }
