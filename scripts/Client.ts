@@ -19,7 +19,9 @@ const types = (to: string) => {
   const { status, stdout } = spawnSync(compiler, args, { cwd: root, encoding: "utf8" })
   if (status !== 0) throw new Error(stdout)
   // A declaration names the JavaScript beside it.
-  for (const name of fs.readdirSync(to, { recursive: true, encoding: "utf8" }).filter((each) => each.endsWith(".d.ts"))) {
+  for (const name of fs
+    .readdirSync(to, { recursive: true, encoding: "utf8" })
+    .filter((each) => each.endsWith(".d.ts"))) {
     const file = path.join(to, name)
     fs.writeFileSync(file, fs.readFileSync(file, "utf8").replaceAll(/(from "\.[^"]*)\.ts"/g, '$1.js"'))
   }

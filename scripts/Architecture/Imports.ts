@@ -32,7 +32,7 @@ const pageAlone: Rule = {
   name: "page-alone",
   check: (source) => {
     const module = moduleOf(source.path)
-    if (sharedWithPage.includes(`src/${module}.ts`))
+    if (inSource(source.path) && sharedWithPage.includes(`src/${module}.ts`))
       return source.imports
         .filter(({ target }) => target === undefined || moduleOf(target) !== module)
         .map(({ line }) => ({ path: source.path, line, message: "what the page shares imports only its own parts" }))

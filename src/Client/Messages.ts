@@ -66,7 +66,10 @@ export function parseRecord(text: string): Record<string, unknown> {
 }
 
 const numberOf = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined)
-export const textOf = (value: unknown): string => (typeof value === "string" ? value : "")
+
+export function textOf(value: unknown): string {
+  return typeof value === "string" ? value : ""
+}
 
 /** Undefined for all other messages, so that newer servers can add some. */
 export function decode(data: ArrayBuffer): Received | undefined {

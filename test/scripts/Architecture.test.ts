@@ -117,6 +117,7 @@ const cases: ReadonlyArray<Case> = [
     good: {
       "src/Client.ts": file('export { Sender } from "./Client/Sender.ts"'),
       "src/Client/Sender.ts": file("export class Sender {}"),
+      "test/Client/Sender.test.ts": file('import { Sender } from "../../src/Client.ts"\nimport "./support/Sender.ts"'),
       "src/Web/Page/A.ts": file('import { Sender } from "../../Client.ts"\nnew Sender()')
     }
   },
