@@ -13,7 +13,7 @@ import * as Messages from "./Messages.ts"
 import { type Packet, PacketBuffer } from "./PacketBuffer.ts"
 import { isClosed, isOpen, open, type WebSocketLike } from "./WebSocketLike.ts"
 
-/** The server's bound of a message is 1 MiB. */
+/** The server accepts ten times as much, but lets messages over 128 KiB wait for their turn. */
 const maxAudioBytes = 1024 * 1024 - Messages.audioHead
 const tickMillis = 100
 /** The server closes a socket that is silent for 300 seconds. */
@@ -22,7 +22,6 @@ const heartbeatMillis = 30_000
 const drainMillis = 10_000
 /** A connection that lives this long with nothing due is progress. */
 const steadyMillis = 10_000
-/** Time for the server to answer a close. */
 const goodbyeMillis = 1_000
 const goingAway = 1001
 const broken = 1006
@@ -45,7 +44,6 @@ const joined = (codec: Messages.Codec, pieces: ReadonlyArray<ArrayBufferView>): 
   return made
 }
 
-/** A connection that has not ended. */
 interface Connection {
   readonly socket: WebSocketLike
   readonly end: (ending: Ending.Ending) => void
@@ -121,8 +119,8 @@ export class CaptureClient {
   }
 
   /**
-   * Accepts audio: samples, or one Opus packet, or a list of either without gaps. `start`: Unix seconds of the first
-   * sample. Audio that starts where the audio before it ends continues it to the sample. Returns false if it does not fit, or the client has ended.
+   * Accepts samples, an Opus packet, or a list of either without gaps. `start`: Unix seconds of the first sample.
+   * Returns false if it does not fit, or the client has ended.
    */
   send(start: number, audio: ArrayBufferView | ReadonlyArray<ArrayBufferView>): boolean {
     const { codec, whenFull } = this.#options
@@ -214,7 +212,6 @@ export class CaptureClient {
     }
   }
 
-  /** Why there is no further attempt; undefined if there is one. */
   #gaveUp(attempt: number, retryAfterMillis: number): string | undefined {
     const { maxRetryAfterMillis, tries } = this.#options
     if (retryAfterMillis > maxRetryAfterMillis) return ` The server asks to retry in ${seconds(retryAfterMillis)}.`
@@ -222,15 +219,14 @@ export class CaptureClient {
     return tries === 0 ? "" : ` Gave up after ${tries === 1 ? "1 try" : `${tries} tries`} without progress.`
   }
 
-  #pauseAfter(attempt: number, { closeCode, retryAfterMillis }: Ending.Ending): number {
+  #pauseAfter(attempt: number, { isHandover, retryAfterMillis }: Ending.Ending): number {
     const { backoffMillis, maxBackoffMillis } = this.#options
-    // Another node takes over at once. A node that drains again is no progress.
-    if (closeCode === goingAway && attempt === 1) return 0
+    // At once, but not to a node that drains again.
+    if (isHandover && attempt === 1) return 0
     const backoff = Math.min(maxBackoffMillis, backoffMillis * 2 ** (attempt - 1))
     return Math.round(Math.max(retryAfterMillis, backoff * (0.8 + 0.4 * Math.random())))
   }
 
-  /** Connects, and returns when the connection has ended or was refused. */
   async #attempt(): Promise<Ending.Ending & { readonly isSteady: boolean }> {
     const { key } = this.#options
     const canRenew = typeof key === "function"
@@ -261,7 +257,6 @@ export class CaptureClient {
     })
   }
 
-  /** Returns when the connection has ended. */
   #connect(key: string): Promise<{ readonly connection: Connection; readonly ending: Ending.Ending }> {
     const socket = open(this.#url, key, this.#options.WebSocket)
     socket.binaryType = "arraybuffer"
@@ -285,7 +280,10 @@ export class CaptureClient {
             const terminating = setTimeout(() => socket.terminate?.(), goodbyeMillis)
             socket.addEventListener("close", () => clearTimeout(terminating))
           }
-          resolve({ connection, ending: connection.isDraining ? { ...ending, closeCode: goingAway } : ending })
+          resolve({
+            connection,
+            ending: connection.isDraining ? { ...ending, closeCode: goingAway, isHandover: true } : ending
+          })
         }
       }
       this.#connection = connection
@@ -297,7 +295,6 @@ export class CaptureClient {
       socket.addEventListener("close", ({ code = broken, reason = "" }) =>
         connection.end(Ending.ofClose(code, reason, canRenew))
       )
-      // A close follows each error.
       socket.addEventListener("error", () => {})
     })
   }
@@ -339,10 +336,12 @@ export class CaptureClient {
     connection.credit--
   }
 
-  /** Sends what the rate and the socket's buffer allow. */
   #pump(): void {
     const connection = this.#connection
     if (connection === undefined || !connection.isOpened || connection.isDraining) return
+    if (this.#buffer.isBlocked && !this.#buffer.isInFlight) {
+      return connection.end({ ...Ending.ended("The conversation is selected again.", broken), isHandover: true })
+    }
     const { messagesPerSecond, socketBytes } = this.#options
     const now = performance.now()
     const earned = ((now - connection.creditAt) / 1000) * messagesPerSecond

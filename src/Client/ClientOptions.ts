@@ -11,7 +11,6 @@ export interface Status {
   readonly reason: string
   /** Reconnections in a row without progress. */
   readonly attempt: number
-  /** Pause before the next connection. */
   readonly retryMillis: number
   /** Close code of the last connection; undefined if it never opened. */
   readonly closeCode: number | undefined
@@ -32,9 +31,7 @@ export interface Totals {
   readonly unacknowledged: number
   /** Not handed to the current connection. */
   readonly unsent: number
-  /** Dropped by `whenFull: "drop-oldest"`. */
   readonly dropped: number
-  /** Messages that did not fit. */
   readonly rejectedMessages: number
 }
 
@@ -44,9 +41,7 @@ export interface ClientOptions {
   /** An access key or a JWT. A function is called before each connection, so that it can renew the key. */
   readonly key: string | (() => string | Promise<string>)
   readonly conversation: string
-  /** Default 16000. */
   readonly sampleRate?: number
-  /** Default `pcm16`. */
   readonly codec?: Codec
   /** Another user, for a key with the scope `service`. */
   readonly uid?: string
@@ -64,7 +59,6 @@ export interface ClientOptions {
   readonly patienceMillis?: number
   /** Pause before the first reconnection, doubled for each further one; default 250 ms. */
   readonly backoffMillis?: number
-  /** Default 10 s. */
   readonly maxBackoffMillis?: number
   /** Longest pause that the server may ask for, default 10 minutes. */
   readonly maxRetryAfterMillis?: number

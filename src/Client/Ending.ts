@@ -2,19 +2,24 @@
 import * as Messages from "./Messages.ts"
 
 export interface Ending {
-  /** A sentence. */
   readonly reason: string
   /** Another connection would end in the same way. */
   readonly isFinal: boolean
-  /** Shortest pause that the server asks for. */
+  /** Another connection is due at once. */
+  readonly isHandover: boolean
   readonly retryAfterMillis: number
   /** Close code of the socket; undefined if it never opened. */
   readonly closeCode: number | undefined
-  /** Status of the HTTP response; undefined without one. */
   readonly httpStatus: number | undefined
 }
 
-const transient = { isFinal: false, retryAfterMillis: 0, closeCode: undefined, httpStatus: undefined }
+const transient = {
+  isFinal: false,
+  isHandover: false,
+  retryAfterMillis: 0,
+  closeCode: undefined,
+  httpStatus: undefined
+}
 
 const sentence = (text: string) => (text.endsWith(".") ? text : `${text}.`)
 
@@ -25,10 +30,8 @@ const finalCodes = [1002, 1003, 1007, 1008, 1009]
 const isPace = (reason: string) => /^(too many messages a second|more was sent than can be buffered)$/.test(reason)
 const isKey = (reason: string) => reason === "the key is no longer valid"
 
-/** Close reason of a server at capacity. */
 const later = /^Retry-After: (\d{1,9}); (.+)$/
 
-/** A connection that this client ends. */
 export function ended(reason: string, closeCode?: number): Ending {
   return { ...transient, reason, closeCode }
 }
@@ -42,6 +45,7 @@ export function ofClose(code: number, said: string, canRenew: boolean): Ending {
     ...transient,
     reason: code === 1006 ? "The connection broke." : `The server closed the connection (${words}).`,
     isFinal: !isTransient,
+    isHandover: code === 1001,
     retryAfterMillis: Number(seconds ?? 0) * 1000,
     closeCode: code
   }

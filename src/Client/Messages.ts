@@ -7,11 +7,10 @@ export type Codec = "pcm16" | "opus"
 
 export interface Acknowledgement {
   readonly conversation: string
-  /** Unix second up to which the audio is on the server's disk. */
+  /** Unix seconds: the audio before is on the server's disk, and before `stored`, where that is defined, in its store. */
   readonly through: number
   /** Audio bytes that this covers, counted from the last selection of the conversation on the connection. */
   readonly bytes: number
-  /** Unix second up to which the audio is in the object store; undefined until the server reports it. */
   readonly stored: number | undefined
 }
 
@@ -27,7 +26,6 @@ export type Received =
   | { readonly kind: "acknowledgement"; readonly acknowledgement: Acknowledgement }
   | { readonly kind: "notice"; readonly notice: Notice }
 
-/** Bytes before the audio of a message. */
 export const audioHead = 12
 
 const message = (opcode: number, bytes: number): Uint8Array<ArrayBuffer> => {
@@ -38,7 +36,6 @@ const message = (opcode: number, bytes: number): Uint8Array<ArrayBuffer> => {
 
 export const heartbeat: Uint8Array<ArrayBuffer> = message(opcodes.heartbeat, 4)
 
-/** Selects the conversation of the following audio. */
 export function conversation(id: string): Uint8Array<ArrayBuffer> {
   const name = new TextEncoder().encode(id)
   const made = message(opcodes.conversation, 4 + name.length)

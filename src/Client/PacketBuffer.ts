@@ -1,7 +1,6 @@
 /** Bounded buffer of the audio that the server has not acknowledged, in the order in which it was accepted. */
 import * as Messages from "./Messages.ts"
 
-/** Audio of one message. */
 export interface Packet {
   readonly conversation: string
   /** Unix seconds of the first sample. */
@@ -30,7 +29,6 @@ export interface Outgoing {
 }
 
 export class PacketBuffer {
-  /** Audio bytes, at most. */
   readonly capacity: number
   accepted = 0
   acknowledged = 0
@@ -40,7 +38,6 @@ export class PacketBuffer {
   /** Entries that this connection has sent; the others follow them. */
   #sent = 0
   #selections: Array<Selection> = []
-  #acknowledging = 0
 
   constructor(capacity: number) {
     this.capacity = capacity
@@ -54,7 +51,6 @@ export class PacketBuffer {
     return this.#sent > 0
   }
 
-  /** Conversation of the oldest packet. */
   get conversation(): string | undefined {
     return this.#entries[0]?.conversation
   }
@@ -95,18 +91,22 @@ export class PacketBuffer {
     this.#sent = 0
     this.unsent = this.unacknowledged
     this.#selections = []
-    this.#acknowledging = 0
   }
 
-  /** Records that the connection selects a conversation. */
   select(conversation: string): void {
     this.#selections.push({ conversation, bytes: 0 })
+  }
+
+  /** The next packet's conversation was left on this connection: its acknowledgements could not be told apart. */
+  get isBlocked(): boolean {
+    const conversation = this.#entries[this.#sent]?.conversation
+    return this.#selections.slice(0, -1).some((each) => each.conversation === conversation)
   }
 
   /** Returns the next packet to send, and counts it as sent. */
   next(): Outgoing | undefined {
     const entry = this.#entries[this.#sent]
-    if (entry === undefined) return undefined
+    if (entry === undefined || this.isBlocked) return undefined
     const isSelected = this.#selections.at(-1)?.conversation === entry.conversation
     if (!isSelected) this.select(entry.conversation)
     const selection = this.#selections.at(-1)
@@ -118,15 +118,12 @@ export class PacketBuffer {
   }
 
   /**
-   * Releases the first `bytes` of a selection. The server acknowledges selections in order. Returns false if it has
-   * passed over audio of an earlier one, which this connection then never acknowledges.
+   * Releases the first `bytes` of a conversation. Returns false if the server has passed over audio of an earlier one,
+   * which this connection then never acknowledges.
    */
   acknowledge(conversation: string, bytes: number): boolean {
-    const at = this.#selections.findIndex(
-      (each, index) => index >= this.#acknowledging && each.conversation === conversation
-    )
+    const at = this.#selections.findIndex((each) => each.conversation === conversation)
     if (at === -1) return true
-    this.#acknowledging = at
     const sent = this.#entries.splice(0, this.#sent)
     const left = sent.filter((entry) => entry.selection !== at || entry.end > bytes)
     this.#entries.unshift(...left)

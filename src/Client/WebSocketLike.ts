@@ -25,7 +25,6 @@ export type WebSocketConstructor = new (
   options: { headers: Record<string, string>; perMessageDeflate: boolean }
 ) => WebSocketLike
 
-/** Values of `readyState`. */
 export const [isOpen, isClosed] = [1, 3]
 
 /** Selected by the server, which never repeats the key. */

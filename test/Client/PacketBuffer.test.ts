@@ -6,42 +6,49 @@ import { seed as first } from "../support/Seed.ts"
 
 const capacity = 1_000
 
-/** A server that stores what it receives and acknowledges some of it, in order. */
+interface Received {
+  readonly conversation: string
+  readonly bytes: number
+  readonly ids: ReadonlyArray<number>
+}
+
+/** A server that acknowledges some of what it receives, in order, and repeats acknowledgements of earlier conversations. */
 class Server {
-  readonly stored = new Set<number>()
-  #selections: Array<{ readonly conversation: string; readonly received: Array<number> }> = []
-  #owed: Array<{ conversation: string; bytes: number; ids: ReadonlyArray<number> }> = []
+  readonly acknowledged = new Set<number>()
+  #conversation = ""
+  #received: Array<Received> = []
+  #due: Array<Received> = []
+  #said: Array<Received> = []
 
   select(conversation: string) {
-    this.#selections.push({ conversation, received: [] })
+    this.#conversation = conversation
+    this.#received = []
   }
 
-  /** Every packet has its number in its first two bytes. */
+  /** The first two bytes of a packet are its number. */
   receive(message: Uint8Array) {
-    const current = this.#selections.at(-1)
-    if (current === undefined) throw new Error("audio before a conversation")
     const audio = message.subarray(12)
-    current.received.push(new DataView(audio.buffer, audio.byteOffset).getUint16(0, true))
-    const bytes =
-      (this.#owed.at(-1)?.conversation === current.conversation ? (this.#owed.at(-1)?.bytes ?? 0) : 0) + audio.length
-    this.#owed.push({ conversation: current.conversation, bytes, ids: [...current.received] })
+    const { bytes, ids } = this.#received.at(-1) ?? { bytes: 0, ids: [] }
+    const id = new DataView(audio.buffer, audio.byteOffset).getUint16(0, true)
+    const all = { conversation: this.#conversation, bytes: bytes + audio.length, ids: [...ids, id] }
+    this.#received.push(all)
+    this.#due.push(all)
   }
 
-  acknowledge(next: () => number) {
-    const count = 1 + Math.floor(next() * this.#owed.length)
-    const covered = this.#owed.slice(0, count)
-    const last = covered.at(-1)
-    if (last === undefined) return undefined
+  acknowledge(next: () => number): ReadonlyArray<Received> {
+    const said = this.#said[Math.floor(next() * this.#said.length)]
+    if (next() < 0.3) return said === undefined ? [] : [said]
+    const covered = this.#due.splice(0, 1 + Math.floor(next() * this.#due.length))
     // The end of each conversation is acknowledged.
-    const due = covered.filter((each, at) => each === last || covered[at + 1]?.conversation !== each.conversation)
-    for (const { ids } of due) for (const id of ids) this.stored.add(id)
-    this.#owed.splice(0, count - 1)
+    const due = covered.filter((each, at) => covered[at + 1]?.conversation !== each.conversation)
+    for (const { ids } of due) for (const id of ids) this.acknowledged.add(id)
+    this.#said.push(...due)
     return due
   }
 
   reset() {
-    this.#selections = []
-    this.#owed = []
+    this.#due = []
+    this.#said = []
   }
 }
 
@@ -67,7 +74,9 @@ it("keeps every packet until it is acknowledged, in order, within its bound", ()
         if (outgoing.selects !== undefined) server.select(outgoing.selects)
         server.receive(outgoing.message)
       } else if (kind < 0.95) {
-        for (const { bytes, conversation } of server.acknowledge(next) ?? []) buffer.acknowledge(conversation, bytes)
+        for (const { bytes, conversation } of server.acknowledge(next)) {
+          assert.isTrue(buffer.acknowledge(conversation, bytes))
+        }
       } else {
         buffer.reset()
         server.reset()
@@ -76,7 +85,7 @@ it("keeps every packet until it is acknowledged, in order, within its bound", ()
       const place = `seed ${seed}, step ${step}`
       assert.deepStrictEqual(
         kept,
-        accepted.filter((id) => !server.stored.has(id)),
+        accepted.filter((id) => !server.acknowledged.has(id)),
         place
       )
       assert.isAtMost(buffer.unacknowledged, capacity, place)
@@ -85,6 +94,17 @@ it("keeps every packet until it is acknowledged, in order, within its bound", ()
       assert.isAtMost(buffer.unsent, sizes, place)
     }
   }
+})
+
+it("does not return to a conversation on the same connection, whose acknowledgements could be those before", () => {
+  const buffer = new PacketBuffer(capacity)
+  for (const [at, conversation] of ["a", "b", "a"].entries()) buffer.push(conversation, at, packet())
+  assert.deepStrictEqual([buffer.next()?.selects, buffer.next()?.selects, buffer.next()], ["a", "b", undefined])
+  assert.isTrue(buffer.isBlocked)
+  assert.deepStrictEqual([buffer.acknowledge("a", 10), buffer.acknowledge("b", 10)], [true, true])
+  assert.deepStrictEqual([buffer.isInFlight, buffer.unacknowledged], [false, 10])
+  buffer.reset()
+  assert.strictEqual(buffer.next()?.selects, "a")
 })
 
 const packet = () => new Uint8Array(10)

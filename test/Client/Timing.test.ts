@@ -194,3 +194,24 @@ it("connects anew when the server has left a conversation without acknowledging 
   FakeSocket.last.receive(203, { conversation_id: "talk", through: start, bytes: 2 })
   assert.strictEqual((await client.close()).cause, "complete")
 })
+
+it("returns to a conversation on another connection, at once, when the audio before is acknowledged", async () => {
+  const client = await connect()
+  for (const [conversation, bytes] of [
+    ["talk", 2],
+    ["other", 4],
+    ["talk", 6]
+  ] as const) {
+    client.switchTo(conversation)
+    client.send(start, new Uint8Array(bytes))
+  }
+  assert.deepStrictEqual(FakeSocket.last.opcodes, [103, 101, 103, 101])
+  FakeSocket.last.receive(203, { conversation_id: "talk", through: start, bytes: 2 })
+  FakeSocket.last.receive(203, { conversation_id: "other", through: start, bytes: 4 })
+  await vi.advanceTimersByTimeAsync(1)
+  assert.strictEqual(FakeSocket.opened.length, 2)
+  FakeSocket.last.open()
+  assert.deepStrictEqual(FakeSocket.last.opcodes, [103, 101])
+  FakeSocket.last.receive(203, { conversation_id: "talk", through: start, bytes: 6 })
+  assert.strictEqual((await client.close()).cause, "complete")
+})

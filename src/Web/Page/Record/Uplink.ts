@@ -17,8 +17,8 @@ export interface Progress {
   readonly reason: string
 }
 
-/** Samples in the longest message, well below the server's bound of 1 MiB. */
-const maxFrameSamples = 128 * 1024
+/** Samples in the longest message: longer ones wait for their turn at the server. */
+const maxFrameSamples = 60 * 1024
 const maxFrameSeconds = 4
 const minFrameSeconds = 0.1
 /** Bound of what the client holds, and a new connection sends twice; the rest stays in the source. */
