@@ -3,12 +3,14 @@
  * The server is pinned to one core; its PostgreSQL and the load have the other. Uploads go to the disk store. With `--cold` the
  * page cache loses the journal once a second, so that chunks are read back from the disk.
  */
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { dataDirectory, startServer } from "../test/support/Server.ts"
+import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
 import { keepCold, type Waits, watchLoop } from "./ingest/Loop.ts"
+import { cpuSeconds, median, pause, rssMB } from "./playback/Listening.ts"
 
 interface Level {
   readonly captures: number
@@ -21,47 +23,8 @@ interface Level {
   readonly live: Waits
 }
 
-const serverCore = "0"
-const otherCore = "1"
-const ticksPerSecond = 100
 /** Seconds over which RSS is sampled: it varies by the uploads in progress. */
 const rssSamples = 20
-
-const pin = (pid: number, core: string) => execFileSync("taskset", ["-apc", core, String(pid)], { stdio: "ignore" })
-
-const descendants = (pid: number): ReadonlyArray<number> =>
-  fs
-    .readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-    .split(" ")
-    .flatMap((text) => (text === "" ? [] : [Number(text), ...descendants(Number(text))]))
-
-/** CPU seconds of user and system. */
-const cpuOf = (pid: number) => {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
-}
-
-const rssOf = (pid: number) => {
-  const kilobytes = /VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]
-  return Number(kilobytes ?? 0) / 1024
-}
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
-
-const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
-
-const runLoad = (options: LoadOptions) =>
-  new Promise<LoadResult>((resolve, reject) => {
-    const script = path.join(import.meta.dirname, "ingest/Load.ts")
-    const child = spawn("taskset", ["-c", otherCore, process.execPath, script, JSON.stringify(options)], {
-      stdio: ["ignore", "pipe", "inherit"]
-    })
-    let output = ""
-    child.stdout.on("data", (data: Buffer) => (output += data.toString()))
-    child.once("exit", (code) =>
-      code === 0 ? resolve(JSON.parse(output)) : reject(new Error(`the load ended with ${code}`))
-    )
-  })
 
 /** One level on a running server: CPU over the steady part, RSS as the median of its last seconds. */
 const measure = async (
@@ -70,21 +33,21 @@ const measure = async (
   target: { readonly port: number; readonly key: string },
   storedChunks: () => Promise<number>
 ): Promise<Omit<Level, "live">> => {
-  const baseMB = rssOf(pid)
+  const baseMB = rssMB(pid)
   const running = runLoad({ ...shape, ...target })
   await pause(shape.rampSeconds * 1000)
-  const [cpuBefore, began] = [cpuOf(pid), performance.now()]
+  const [cpuBefore, began] = [cpuSeconds(pid), performance.now()]
   const samples = Math.min(rssSamples, shape.seconds - 1)
   await pause((shape.seconds - samples) * 1000 - 500)
   const rss: Array<number> = []
   while (rss.length < samples) {
     await pause(1_000)
-    rss.push(rssOf(pid))
+    rss.push(rssMB(pid))
   }
-  const cpu = (cpuOf(pid) - cpuBefore) / ((performance.now() - began) / 1000)
-  const rssMB = median(rss)
+  const cpu = (cpuSeconds(pid) - cpuBefore) / ((performance.now() - began) / 1000)
+  const level = median(rss)
   const load = await running
-  return { captures: shape.captures, cpu, rssMB, baseMB, load, storedChunks: await storedChunks() }
+  return { captures: shape.captures, cpu, rssMB: level, baseMB, load, storedChunks: await storedChunks() }
 }
 
 const ours = async (

@@ -22,6 +22,16 @@ export interface NodeState {
   readonly troubles: ReadonlyArray<{ readonly name: string; readonly count: number }>
   readonly failing: ReadonlyArray<FailedCheck>
   readonly memory: { readonly rss: number; readonly heap: number; readonly external: number }
+  readonly store: StoreUse
+}
+
+/** Use of the object store since the start, and what it was for. `classA`, `classB`: operations, as stores bill them. */
+export interface StoreUse {
+  readonly classA: number
+  readonly classB: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+  readonly audioSeconds: number
 }
 
 export interface CapturesSnapshot {
@@ -118,6 +128,21 @@ const precache = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): ReadonlyArray
   return [{ name: "precache", unit: "count", used: used ?? 0, limit: valueOf(permits), waiting: queued ?? 0 }]
 }
 
+const storeUse = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): StoreUse => {
+  const sumOf = (name: string, ofClass?: string) =>
+    metrics.reduce((sum, metric) => {
+      const isMeant = metric.id === `spillway_${name}_total` && metric.attributes?.["class"] === ofClass
+      return isMeant ? sum + valueOf(metric) : sum
+    }, 0)
+  return {
+    classA: sumOf("storage_operations", "a"),
+    classB: sumOf("storage_operations", "b"),
+    readBytes: sumOf("storage_read_bytes"),
+    writtenBytes: sumOf("storage_written_bytes"),
+    audioSeconds: sumOf("upload_audio_seconds")
+  }
+}
+
 /** Order of the captures that are shown: deferred chunks, then queued ones, then lags. */
 const severity = ({ ackLag, deferred, queued, uploadLag }: CaptureStats): number =>
   deferred * 1000 + queued * 10 + ackLag + uploadLag / 60
@@ -156,6 +181,7 @@ const make = Effect.gen(function* () {
       ],
       troubles: countTroubles(metrics),
       failing: [...failing, ...degraded],
+      store: storeUse(metrics),
       memory: { rss: memory.rss, heap: memory.heapUsed, external: memory.external }
     }
     cached = { at, captures, node }

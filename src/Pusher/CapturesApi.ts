@@ -32,14 +32,21 @@ const Bound = Schema.Struct({
   waiting: Schema.Finite
 }).annotate({ identifier: "Bound" })
 
-/** `troubles`: counts since the start. `failing`: failed and degraded checks. */
+/** `troubles` and `store`: counts since the start, `store` by the classes of operations that object stores bill. `failing`: failed and degraded checks. */
 const NodeInfo = Schema.Struct({
   captures: Schema.Int,
   bytes_per_second: Schema.Finite,
   bounds: Schema.Array(Bound),
   troubles: Schema.Array(Schema.Struct({ name: Schema.String, count: Schema.Finite })),
   failing: Schema.Array(Schema.Struct({ name: Schema.String, reason: Schema.String })),
-  memory: Schema.Struct({ rss: Schema.Int, heap: Schema.Int, external: Schema.Int })
+  memory: Schema.Struct({ rss: Schema.Int, heap: Schema.Int, external: Schema.Int }),
+  store: Schema.Struct({
+    class_a: Schema.Int,
+    class_b: Schema.Int,
+    read_bytes: Schema.Finite,
+    written_bytes: Schema.Finite,
+    audio_seconds: Schema.Finite
+  })
 }).annotate({ identifier: "Node" })
 
 /** `node` is null for keys without the scope `admin` or `service`. `total` can exceed the number of `captures`. */

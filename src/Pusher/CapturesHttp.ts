@@ -29,13 +29,20 @@ const capture = (stats: CaptureStats): typeof CaptureInfo.Type => ({
   deferred: stats.deferred
 })
 
-const nodeInfo = ({ bounds, bytesPerSecond, captures, failing, memory, troubles }: NodeState) => ({
+const nodeInfo = ({ bounds, bytesPerSecond, captures, failing, memory, store, troubles }: NodeState) => ({
   captures,
   bytes_per_second: Math.round(bytesPerSecond),
   bounds,
   troubles,
   failing,
-  memory
+  memory,
+  store: {
+    class_a: store.classA,
+    class_b: store.classB,
+    read_bytes: store.readBytes,
+    written_bytes: store.writtenBytes,
+    audio_seconds: thousandths(store.audioSeconds)
+  }
 })
 
 const info = ({ at, captures, node, total }: CapturesSnapshot): typeof CapturesInfo.Type => ({

@@ -13,6 +13,12 @@ const outcomes = {
   StorageRefused: "refused"
 } as const
 
+/** As stores bill them. */
+const classOf = (operation: string): "a" | "b" | "free" => {
+  if (operation === "get" || operation === "head") return "b"
+  return operation === "remove" || operation === "removeMany" || operation === "signedUrl" ? "free" : "a"
+}
+
 const outcomeOf = (exit: Exit.Exit<unknown, StorageError>): string => {
   if (Exit.isSuccess(exit)) return "ok"
   return Option.match(Exit.findErrorOption(exit), {
@@ -27,6 +33,12 @@ export const of = Effect.fnUntraced(function* (store: Store) {
   /** By operation and outcome. Both are constants in the source, which bounds the map. */
   const timers = new Map<string, typeof StorageMetrics.duration>()
 
+  const counters = {
+    a: Metric.withAttributes(StorageMetrics.operations, { class: "a" }),
+    b: Metric.withAttributes(StorageMetrics.operations, { class: "b" }),
+    free: Metric.withAttributes(StorageMetrics.operations, { class: "free" })
+  }
+
   const timerOf = (operation: string, outcome: string) => {
     const name = `${operation} ${outcome}`
     const known = timers.get(name)
@@ -37,8 +49,10 @@ export const of = Effect.fnUntraced(function* (store: Store) {
   }
 
   const now = () => Number(clock.monotonicTimeNanosUnsafe())
-  const end = (operation: string, exit: Exit.Exit<unknown, StorageError>, nanos: number) =>
+  const end = (operation: string, exit: Exit.Exit<unknown, StorageError>, nanos: number) => {
+    counters[classOf(operation)].updateUnsafe(1, context)
     timerOf(operation, outcomeOf(exit)).updateUnsafe(nanos / 1e9, context)
+  }
 
   const measure = <A, E extends StorageError>(operation: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {

@@ -10,6 +10,11 @@ const counter = (name: string, description: string) => Metric.counter(name, { de
 
 export const readBytes = counter("spillway_storage_read_bytes_total", "Bytes read from the object store")
 export const writtenBytes = counter("spillway_storage_written_bytes_total", "Bytes written to the object store")
+/** By what stores charge for: `a` writes and lists, `b` reads, `free` deletions. Retries are not included. */
+export const operations = counter(
+  "spillway_storage_operations_total",
+  "Operations on the object store by class: a (writes, compositions, lists), b (reads), free (deletions)"
+)
 export const retries = counter("spillway_storage_retries_total", "Requests to the object store that were retried")
 export const damaged = counter(
   "spillway_storage_integrity_failures_total",

@@ -124,10 +124,9 @@ it.effect("reads in the background one at a time, with pauses, until a second af
       done++
     })
     const jobs = (count: number) =>
-      Effect.forEach(Array.from({ length: count }), (_, i) => read.run(`u${i}`)(job), { concurrency: "unbounded" }).pipe(
-        inBackground,
-        Effect.forkChild
-      )
+      Effect.forEach(Array.from({ length: count }), (_, i) => read.run(`u${i}`)(job), {
+        concurrency: "unbounded"
+      }).pipe(inBackground, Effect.forkChild)
     yield* read.run("listener")(Effect.void)
     const yielding = yield* jobs(4)
     yield* TestClock.adjust(27)

@@ -45,6 +45,9 @@ const uploadLimit = Metric.gauge("spillway_upload_limit", {
   description: "Limit of concurrent uploads; reduced while journal commits are late"
 })
 const storedChunks = Metric.counter("spillway_upload_chunks_total", { description: "Chunks stored", incremental: true })
+const storedSeconds = Metric.counter("spillway_upload_audio_seconds_total", {
+  description: "Seconds of audio stored"
+})
 const failedUploads = Metric.counter("spillway_upload_failed_total", {
   description: "Failed uploads; a later sweep retries them",
   incremental: true
@@ -127,6 +130,7 @@ const make = Effect.gen(function* () {
         rows.insertStored(chunk, stored).pipe(
           Effect.andThen(Effect.sync(() => uploaded++)),
           Effect.andThen(Metric.update(storedChunks, 1)),
+          Effect.andThen(Metric.update(storedSeconds, chunk.durableSamples / chunk.sampleRate)),
           Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored)))
         )
       )

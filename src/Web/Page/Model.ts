@@ -83,7 +83,14 @@ const node = Json.record({
   bounds: Json.list(bound),
   troubles: Json.list(Json.record({ name: Json.text, count: Json.number })),
   failing: Json.list(Json.record({ name: Json.text, reason: Json.text })),
-  memory: Json.record({ rss: Json.number, heap: Json.number, external: Json.number })
+  memory: Json.record({ rss: Json.number, heap: Json.number, external: Json.number }),
+  store: Json.record({
+    class_a: Json.number,
+    class_b: Json.number,
+    read_bytes: Json.number,
+    written_bytes: Json.number,
+    audio_seconds: Json.number
+  })
 })
 export type Node = Json.Decoded<typeof node>
 

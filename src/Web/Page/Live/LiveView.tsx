@@ -3,7 +3,7 @@ import { DeletionsPanel } from "../Deletions/DeletionsPanel.tsx"
 import { slowUploadSeconds, type Trouble, troublesOf } from "./Alarm.ts"
 import { Charts, nearlyFull, rate, seconds, slowAckSeconds } from "./Charts.tsx"
 import { historySeconds, live, type Moment } from "./Live.ts"
-import type { Bound, Capture } from "../Model.ts"
+import type { Bound, Capture, Node } from "../Model.ts"
 import { useStore } from "../Store.ts"
 import { bytes, count, time } from "../Format.ts"
 
@@ -141,6 +141,47 @@ const Bounds = ({ bounds }: { readonly bounds: ReadonlyArray<Bound> }) => (
   </section>
 )
 
+/** What a store charges for, by the hour of audio, so that nodes and chunk lengths can be compared. */
+const StoreUse = ({ store }: { readonly store: Node["store"] }) => {
+  const { audio_seconds: seconds, class_a: writes, class_b: reads, read_bytes: read, written_bytes: written } = store
+  const hours = seconds / 3600
+  const perHour = (value: number) => (hours > 0 ? (value / hours).toFixed(1) : "–")
+  const rows = [
+    { name: "Writes and lists (class A)", total: count(writes), hourly: perHour(writes) },
+    { name: "Reads (class B)", total: count(reads), hourly: perHour(reads) },
+    { name: "Written", total: bytes(written), hourly: hours > 0 ? bytes(written / hours) : "–" },
+    { name: "Read", total: bytes(read), hourly: hours > 0 ? bytes(read / hours) : "–" }
+  ]
+  return (
+    <section class="card" aria-labelledby="store-title">
+      <h3 id="store-title">Object store</h3>
+      <table class="bounds">
+        <caption>Since the start, with {hours.toFixed(1)} hours of audio stored</caption>
+        <thead>
+          <tr>
+            <th scope="col">Use</th>
+            <th scope="col" class="number">
+              Total
+            </th>
+            <th scope="col" class="number">
+              For an hour of audio
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ hourly, name, total }) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td class="number">{total}</td>
+              <td class="number">{hourly}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  )
+}
+
 /** Tells when the page has less history than the charts span. */
 const since = ([first]: ReadonlyArray<Moment>, last: Moment | undefined): string =>
   first === undefined || last === undefined || last.at - first.at > historySeconds - 60
@@ -175,6 +216,7 @@ export function LiveView() {
           ) : (
             <>
               <Bounds bounds={now.node.bounds} />
+              <StoreUse store={now.node.store} />
               <DeletionsPanel />
             </>
           )}

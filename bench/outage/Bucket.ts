@@ -1,0 +1,25 @@
+/**
+ * A bucket that can fail, as a process of its own. Standard input takes a line with its state: `work`, `refuse` (503) or
+ * `hang`. It checks what is uploaded and keeps no bytes. Prints its port.
+ */
+import { createInterface } from "node:readline"
+import { GcsServer } from "../../test/support/gcs/Server.ts"
+
+const bucket = "bench"
+const server = await GcsServer.start({ buckets: [bucket], needsToken: false, writesPerSecond: Infinity })
+
+const forgetMillis = 1_000
+const nothing = Buffer.alloc(0)
+setInterval(() => {
+  const objects = server.objects.bucket(bucket)
+  for (const [name, object] of objects) if (object.bytes.length > 0) objects.set(name, { ...object, bytes: nothing })
+  server.seen.splice(0)
+}, forgetMillis)
+
+createInterface({ input: process.stdin }).on("line", (state) => {
+  server.faults.clear()
+  if (state === "refuse") server.faults.add({ times: Infinity, fault: { kind: "status", status: 503 } })
+  if (state === "hang") server.faults.add({ times: Infinity, fault: { kind: "stall" } })
+})
+
+console.log(JSON.stringify({ port: Number(new URL(server.url).port) }))
