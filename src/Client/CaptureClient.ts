@@ -23,6 +23,8 @@ const drainMillis = 10_000
 /** A connection that lives this long with nothing due is progress. */
 const steadyMillis = 10_000
 const goodbyeMillis = 1_000
+/** A longer timer fires at once. */
+const maxTimerMillis = 2 ** 31 - 1
 const goingAway = 1001
 const broken = 1006
 
@@ -164,7 +166,7 @@ export class CaptureClient {
     if (this.#buffer.unacknowledged === 0) this.#finish("complete")
     else if (deadlineMillis <= 0) this.#finish("deadline")
     else if (deadlineMillis < Infinity) {
-      const timer = setTimeout(() => this.#finish("deadline"), deadlineMillis)
+      const timer = setTimeout(() => this.#finish("deadline"), Math.min(maxTimerMillis, deadlineMillis))
       void this.ended.then(() => clearTimeout(timer))
     }
     return this.ended
@@ -203,7 +205,8 @@ export class CaptureClient {
       attempt = this.#buffer.acknowledged > before || isSteady ? 1 : attempt + 1
       const { closeCode, httpStatus, reason } = ending
       const status = { reason, attempt, closeCode, httpStatus }
-      if (ending.isFinal) return this.#finish("refused", status)
+      const isRefused = ending.isFinal && (httpStatus === undefined || !this.#options.retryRefusals)
+      if (isRefused) return this.#finish("refused", status)
       const because = this.#gaveUp(attempt, ending.retryAfterMillis)
       if (because !== undefined) return this.#finish("gave-up", { ...status, reason: `${reason}${because}` })
       const retryMillis = this.#pauseAfter(attempt, ending)
@@ -224,7 +227,8 @@ export class CaptureClient {
     // At once, but not to a node that drains again.
     if (isHandover && attempt === 1) return 0
     const backoff = Math.min(maxBackoffMillis, backoffMillis * 2 ** (attempt - 1))
-    return Math.round(Math.max(retryAfterMillis, backoff * (0.8 + 0.4 * Math.random())))
+    const pause = Math.round(Math.max(retryAfterMillis, backoff * (0.8 + 0.4 * Math.random())))
+    return Math.min(maxTimerMillis, pause)
   }
 
   async #attempt(): Promise<Ending.Ending & { readonly isSteady: boolean }> {

@@ -64,6 +64,8 @@ export interface ClientOptions {
   readonly maxRetryAfterMillis?: number
   /** Reconnections in a row without progress, default Infinity. */
   readonly tries?: number
+  /** Retries whatever the status of a response, because a proxy can answer for a server that restarts. Default false. */
+  readonly retryRefusals?: boolean
   /** Called after each change of `status` or `totals`. */
   readonly onChange?: () => void
   readonly onAcknowledgement?: (acknowledgement: Acknowledgement) => void
@@ -82,6 +84,7 @@ type Optional =
   | "maxBackoffMillis"
   | "maxRetryAfterMillis"
   | "tries"
+  | "retryRefusals"
 
 export type Resolved = ClientOptions & Required<Pick<ClientOptions, Optional>>
 
@@ -96,7 +99,8 @@ const defaults: Required<Pick<ClientOptions, Optional>> = {
   backoffMillis: 250,
   maxBackoffMillis: 10_000,
   maxRetryAfterMillis: 10 * 60_000,
-  tries: Infinity
+  tries: Infinity,
+  retryRefusals: false
 }
 
 export function resolve(options: ClientOptions): Resolved {

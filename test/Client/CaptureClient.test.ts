@@ -131,6 +131,10 @@ it("ends with the audio that is left when its key is not valid, and resumes with
   assert.isTrue(Buffer.concat(wrong.client.unacknowledged().map(({ audio }) => audio)).equals(pcm))
   assert.strictEqual(wrong.client.unacknowledged()[1]?.start, start + 0.1)
 
+  const patient = openSender({ url: here.url, key: "wrong" }, { retryRefusals: true })
+  await patient.when(({ status }) => status.state === "waiting" && status.attempt === 2)
+  assert.strictEqual(patient.client.status.httpStatus, 401)
+
   const keys = [await userOf("renew"), await userOf("renew")]
   let asked = 0
   const { client, when } = openSender(

@@ -132,6 +132,14 @@ it("does not hurry back to a node that drains each connection", async () => {
   assert.isAtLeast(client.status.retryMillis, 160)
 })
 
+it("waits as long as a timer can, where the server asks for more", async () => {
+  const client = await connect({ maxRetryAfterMillis: Infinity })
+  FakeSocket.last.closeWith(1013, "Retry-After: 999999999; the node is full")
+  await vi.advanceTimersByTimeAsync(1_000)
+  assert.deepStrictEqual([client.status.retryMillis, FakeSocket.opened.length], [2 ** 31 - 1, 1])
+  void client.close({ deadlineMillis: 0 })
+})
+
 it("leaves a draining node that does not close, sends it nothing more, and takes its last acknowledgement", async () => {
   const client = await connect()
   client.send(start, new Uint8Array(2))

@@ -67,6 +67,8 @@ export class Uplink {
       sampleRate,
       bufferBytes: Math.min(windowBytes, 2 * windowSeconds * sampleRate),
       maxBackoffMillis,
+      maxRetryAfterMillis: Infinity,
+      retryRefusals: true,
       onChange: () => this.#onChange(client)
     })
     this.#client = client
