@@ -72,6 +72,7 @@ const troubles: Readonly<Record<string, string>> = {
   spillway_upload_failed_total: "uploads failed",
   spillway_lost_seconds_total: "seconds lost",
   spillway_bulkhead_rejected_total: "operations rejected",
+  spillway_relay_dropped_total: "relayed messages dropped",
   spillway_journal_torn_segments_total: "torn journal segments"
 }
 

@@ -12,6 +12,7 @@ import { Recording } from "../Recording.ts"
 import { MessageHandlers } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
+import { Relay } from "./Relay.ts"
 import { RecentConversations } from "./RecentConversations.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
@@ -59,6 +60,7 @@ const make = Effect.gen(function* () {
   const sockets = yield* Sockets
   const recents = yield* RecentConversations
   const handlers = yield* MessageHandlers
+  const relay = yield* Relay
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
   const upgrades = yield* Upgrades
@@ -133,6 +135,7 @@ const make = Effect.gen(function* () {
     const { acks, clientKind, codec, exact, sampleRate } = query.value
     const fork = yield* FiberSet.makeRuntime<never>()
     const source = { uid, clientKind }
+    const relayed = yield* relay.open({ uid, sampleRate, onAnswer: (message) => session.answer(message) })
     const slow = Effect.sync(() => session.close(Protocol.closeCodes.later, "Retry-After: 5; a message took too long"))
     const session: Session = new Session(
       socket,
@@ -141,6 +144,7 @@ const make = Effect.gen(function* () {
         now: () => performance.now(),
         received: sockets.received,
         handler: handlers.get,
+        relay: Option.getOrUndefined(relayed),
         fed: (conversation) => recents.note(source, conversation),
         findRecent: (found) =>
           void fork(Effect.map(recents.find(source), (recent) => found(Option.getOrUndefined(recent)))),

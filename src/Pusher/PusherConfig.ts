@@ -2,7 +2,18 @@
 import { Context } from "effect"
 import * as Settings from "../Settings.ts"
 
+const isPusherUrl = (text: string): boolean => {
+  const url = URL.parse(text)
+  return url !== null && /^(?:https?|wss?):$/.test(url.protocol) && url.search === "" && url.hash === ""
+}
+
 const settings = {
+  upstream: Settings.optionalSecret(
+    "SPILLWAY_UPSTREAM_PUSHER",
+    "an address such as `https://pusher.example.org`, which may contain a user and a password",
+    isPusherUrl,
+    "omi's own pusher. Set it to put this server in front of that one: transcripts, finishes and speaker samples of captures (102, 104, 105) are also sent there, and its answers (201) are passed back."
+  ),
   audioBytes: Settings.constant(
     Settings.bytes(
       "AUDIO_BYTES",

@@ -42,6 +42,8 @@ export interface SessionHost {
   readonly fed: (conversation: string) => void
   /** Calls `found` later with the conversation to continue, if there is one. */
   readonly findRecent: (found: (conversation: string | undefined) => void) => void
+  /** Takes the JSON messages, too, and answers them in place of their handlers. */
+  readonly relay: ((message: Buffer) => void) | undefined
   /** Calls `admitted` when a large message may be read, with what ends its turn. */
   readonly admit: (admitted: (done: () => void) => void) => void
 }
@@ -91,7 +93,9 @@ export class Session {
     this.#sender = {
       uid: options.uid,
       conversation: () => this.#conversation,
-      send: (message) => this.#send(message)
+      send: (message) => {
+        if (host.relay === undefined || message.readUInt32LE(0) !== Protocol.opcodes.finished) this.#send(message)
+      }
     }
   }
 
@@ -149,6 +153,11 @@ export class Session {
     this.#isFull = false
     this.#finishTurn()
     this.#pauseOrResume()
+  }
+
+  /** Passes on an answer of the upstream pusher. */
+  answer(message: Buffer): void {
+    this.#send(message)
   }
 
   /** Sent at most once a second, because a stopped clock shifts each frame differently. */
@@ -226,8 +235,9 @@ export class Session {
       case "Conversation":
         return this.#select(capture, inbound.id)
       case "Json": {
-        const isUsed =
-          inbound.text.length <= maxTextBytes && this.#host.handler(inbound.opcode)?.(this.#sender, inbound.text)
+        const isShort = inbound.text.length <= maxTextBytes
+        if (isShort) this.#host.relay?.(message)
+        const isUsed = isShort && this.#host.handler(inbound.opcode)?.(this.#sender, inbound.text)
         if (isUsed !== true) received.ignored++
         return
       }

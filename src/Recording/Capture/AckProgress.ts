@@ -14,7 +14,7 @@ interface Entered {
   readonly unstoredFrom: number
 }
 
-/** What was acknowledged of a conversation that the capture has left. */
+/** A conversation that the capture has left, and its last acknowledgement. */
 interface Left {
   readonly conversation: Entered
   readonly stored: StoredProgress
@@ -26,6 +26,7 @@ export class AckProgress {
   readonly #onAck: (ack: Acknowledgement) => void
   #conversation: Entered | undefined
   #stored = new StoredProgress()
+  /** All of their audio is acknowledged. */
   #left: Array<Left> = []
   #received = { through: 0, bytes: 0 }
   #drained = { through: 0, bytes: 0 }
@@ -33,8 +34,8 @@ export class AckProgress {
   #ackedStored: number | undefined
   #ackedAt = 0
   /** Final acknowledgements of conversations that the capture has left; not rate-limited. */
-  #owed: Array<Acknowledgement> = []
-  #owedDrained: Array<Acknowledgement> = []
+  #owed: Array<Left> = []
+  #owedDrained: Array<Left> = []
   /** Clock milliseconds at which the oldest undrained and the oldest unacknowledged audio arrived; 0 if there is none. */
   #undrainedSince = 0
   #unackedSince = 0
@@ -56,7 +57,11 @@ export class AckProgress {
 
   enter(conversation: Entered): void {
     this.#conversation = conversation
-    this.#stored = new StoredProgress()
+    const left = [...this.#left, ...this.#owedDrained, ...this.#owed].find(
+      ({ acked }) => acked.conversation === conversation.id
+    )
+    this.#left = this.#left.filter((each) => each !== left)
+    this.#stored = left?.stored ?? new StoredProgress()
     this.#ackedStored = undefined
     this.#received = { through: 0, bytes: 0 }
     this.#drained = { through: 0, bytes: 0 }
@@ -67,10 +72,10 @@ export class AckProgress {
     if (this.#conversation === undefined) return
     const stored = this.#ackedStored
     const acked = { conversation: this.#conversation.id, ...this.#received, stored }
-    if (this.#received.bytes > this.#acked.bytes) this.#owed.push(acked)
-    if (this.#received.bytes > 0) this.#left.push({ conversation: this.#conversation, stored: this.#stored, acked })
-    if (this.#left.length > maxLeft) this.#left.shift()
+    const left = { conversation: this.#conversation, stored: this.#stored, acked }
     this.#conversation = undefined
+    if (this.#received.bytes > this.#acked.bytes) this.#owed.push(left)
+    else if (this.#received.bytes > 0) this.#follow(left)
   }
 
   /** Leaves a conversation without a final acknowledgement: the client sends the rest again. */
@@ -103,7 +108,10 @@ export class AckProgress {
 
   /** The commit is fsynced. Returns whether an acknowledgement is held back by the rate limit. */
   durable(): boolean {
-    for (const owed of this.#owedDrained.splice(0)) this.#onAck(owed)
+    for (const owed of this.#owedDrained.splice(0)) {
+      this.#onAck(owed.acked)
+      this.#follow(owed)
+    }
     if (this.#conversation === undefined || this.#drained.bytes === this.#acked.bytes) {
       this.#unackedSince = 0
       return false
@@ -130,6 +138,13 @@ export class AckProgress {
     if (this.#stored.through(conversation.unstoredFrom) === this.#ackedStored) return
     this.#ackedAt = this.#now()
     this.#send(conversation)
+  }
+
+  /** Reports what is stored of a conversation that the capture has left, unless it has entered it again. */
+  #follow(left: Left): void {
+    if (this.#stored === left.stored && this.#conversation !== undefined) return
+    this.#left.push(left)
+    if (this.#left.length > maxLeft) this.#left.shift()
   }
 
   #send({ id, unstoredFrom }: Entered): void {
