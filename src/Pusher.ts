@@ -1,13 +1,24 @@
-/** The capture sockets of a node, and the handlers of their messages. */
+/** The capture sockets of a node, and what becomes of their messages. */
 import { Layer } from "effect"
+import { LiveSinks } from "./Pusher/LiveSinks.ts"
 import { MessageHandlers } from "./Pusher/MessageHandlers.ts"
 import { RecentConversations } from "./Pusher/RecentConversations.ts"
 import { Relay } from "./Pusher/Relay.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
+import { ViewerSeats } from "./Pusher/ViewerSeats.ts"
 
+export { LiveSinks } from "./Pusher/LiveSinks.ts"
+export type { LiveTranscript, Segment } from "./Pusher/LiveTranscript.ts"
 export { MessageHandlers } from "./Pusher/MessageHandlers.ts"
+export { ViewerSeats } from "./Pusher/ViewerSeats.ts"
 
-export const layer = Layer.mergeAll(Sockets.layer, MessageHandlers.layer, RecentConversations.layer, Relay.layer)
+export const layer = Layer.mergeAll(
+  Sockets.layer,
+  RecentConversations.layer,
+  Relay.layer,
+  ViewerSeats.layer,
+  LiveSinks.layer.pipe(Layer.provideMerge(MessageHandlers.layer))
+)
 
 /** See `Sockets.layerDrain`. */
 export const layerDrain = Sockets.layerDrain

@@ -30,6 +30,7 @@ export { filesBefore } from "./Recording/Catalog/Catalog.ts"
 export type { Conversation, WaveformSpan, WaveformData } from "./Recording/Catalog/Catalog.ts"
 export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recording/Catalog/RecordedFile.ts"
 export { Erasure, maxSummed, type Target }
+export * as Fence from "./Recording/Purge/Fence.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 
 /** `end`: Unix second at which the durable audio ends, as far as this node knows. */

@@ -5,7 +5,7 @@
 import { ServerResponse } from "node:http"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Cause, Effect, Exit } from "effect"
-import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpEffect, type HttpServerRequest, HttpServerResponse } from "effect/http"
 
 /** Sent together. */
 export type Pieces = ReadonlyArray<Uint8Array>
@@ -107,3 +107,14 @@ export const send = Effect.fnUntraced(function* <E>(
   yield* Effect.exit(Effect.onExit(all, cut(response)))
   return sent
 })
+
+/** For streams of events: disables buffering in proxies, and closes the connection with the stream, so that a stop does not wait for it. */
+export const unbuffered = HttpEffect.appendPreResponseHandler((_request, response) =>
+  Effect.succeed(
+    HttpServerResponse.setHeaders(response, {
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+      connection: "close"
+    })
+  )
+)

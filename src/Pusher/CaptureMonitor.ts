@@ -1,10 +1,11 @@
 /** The state of the open captures and of the node's bounds. Sampled on request, at most twice a second. */
 import { Clock, Context, Effect, Layer, Metric, Stream } from "effect"
 import type { Scope } from "effect"
-import { type NoSeat, Seats } from "../Bulkhead.ts"
+import type { NoSeat } from "../Bulkhead.ts"
 import { type FailedCheck, Readiness } from "../Readiness.ts"
 import { type CaptureStats, Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
+import { ViewerSeats } from "./ViewerSeats.ts"
 
 export interface Bound {
   readonly name: string
@@ -71,6 +72,7 @@ const troubles: Readonly<Record<string, string>> = {
   spillway_upload_deferred_total: "chunks deferred",
   spillway_upload_failed_total: "uploads failed",
   spillway_lost_seconds_total: "seconds lost",
+  spillway_live_dropped_segments_total: "transcript segments dropped",
   spillway_bulkhead_rejected_total: "operations rejected",
   spillway_relay_dropped_total: "relayed messages dropped",
   spillway_journal_torn_segments_total: "torn journal segments"
@@ -153,11 +155,7 @@ const make = Effect.gen(function* () {
   const recording = yield* Recording
   const readiness = yield* Readiness
   const clock = yield* Clock.Clock
-  const { viewers, viewersPerUser } = PusherConfig.settings
-  const seats = yield* Seats.make("live views", {
-    node: { limit: config.viewers, setting: viewers.env },
-    user: { limit: config.viewersPerUser, setting: viewersPerUser.env }
-  })
+  const seats = yield* ViewerSeats
   let cached:
     | { readonly at: number; readonly captures: ReadonlyArray<CaptureStats>; readonly node: NodeState }
     | undefined

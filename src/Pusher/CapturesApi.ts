@@ -6,7 +6,7 @@ import { Problem, strict } from "../Http.ts"
 import { Authorization } from "../Auth.ts"
 import { Id } from "../Id.ts"
 
-/** Lags are seconds; `queued` and `deferred` count chunks. */
+/** Lags are seconds; `queued` and `deferred` count chunks, `dropped_segments` those of transcripts. */
 export const CaptureInfo = Schema.Struct({
   id: Schema.Int,
   uid: Schema.String,
@@ -21,7 +21,8 @@ export const CaptureInfo = Schema.Struct({
   ack_lag: Schema.Finite,
   upload_lag: Schema.Finite,
   queued: Schema.Int,
-  deferred: Schema.Int
+  deferred: Schema.Int,
+  dropped_segments: Schema.Int
 }).annotate({ identifier: "Capture" })
 
 const Bound = Schema.Struct({

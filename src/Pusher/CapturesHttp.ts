@@ -1,9 +1,7 @@
 /** `/v1/captures`. */
 import { DateTime, Effect, Layer, Stream } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
-import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { ProblemRules } from "../Http.ts"
+import { ProblemRules, ResponseBody } from "../Http.ts"
 import { Principal } from "../Auth.ts"
 import type { CaptureStats } from "../Recording.ts"
 import { CaptureMonitor, type CapturesSnapshot, type NodeState, type View } from "./CaptureMonitor.ts"
@@ -26,7 +24,8 @@ const capture = (stats: CaptureStats): typeof CaptureInfo.Type => ({
   ack_lag: thousandths(stats.ackLag),
   upload_lag: thousandths(stats.uploadLag),
   queued: stats.queued,
-  deferred: stats.deferred
+  deferred: stats.deferred,
+  dropped_segments: stats.droppedSegments
 })
 
 const nodeInfo = ({ bounds, bytesPerSecond, captures, failing, memory, store, troubles }: NodeState) => ({
@@ -58,16 +57,6 @@ const viewOf = (by: Principal["Service"], uid: string | undefined): View => {
   return { uid: everything ? uid : by.uid, node: everything }
 }
 
-/** Disables buffering in proxies, and closes the connection with the stream so that a stop does not wait for it. */
-const unbuffered = (_: HttpServerRequest.HttpServerRequest, response: HttpServerResponse.HttpServerResponse) =>
-  Effect.succeed(
-    HttpServerResponse.setHeaders(response, {
-      "cache-control": "no-store",
-      "x-accel-buffering": "no",
-      connection: "close"
-    })
-  )
-
 const group = HttpApiBuilder.group(
   CapturesApi,
   "captures",
@@ -83,7 +72,7 @@ const group = HttpApiBuilder.group(
       events: ({ query: { uid } }) =>
         answer(Effect.flatMap(Principal, (by) => captures.events(viewOf(by, uid), by.uid))).pipe(
           Effect.map(Stream.map(info)),
-          Effect.tap(HttpEffect.appendPreResponseHandler(unbuffered))
+          Effect.tap(ResponseBody.unbuffered)
         )
     })
   })

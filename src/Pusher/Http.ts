@@ -163,6 +163,7 @@ const make = Effect.gen(function* () {
       codec,
       exact,
       clientKind,
+      droppedSegments: () => session.droppedSegments,
       onAck: (ack) => session.onAck(ack),
       onRoom: () => session.onRoom(),
       onFailure: (failure) => session.onFailure(failure),

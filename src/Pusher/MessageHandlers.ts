@@ -9,6 +9,8 @@ export interface Sender {
   readonly conversation: () => string | undefined
   /** Without effect once the socket is closed. */
   readonly send: (message: Buffer) => void
+  /** Segments of its transcripts that were dropped, for the statistics. */
+  dropped: number
 }
 
 /** Called in the socket's message event, so it returns at once, and bounds what it starts. False if the text can't be used. */

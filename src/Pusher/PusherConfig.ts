@@ -79,7 +79,7 @@ const settings = {
     "SPILLWAY_CAPTURE_VIEWERS",
     100,
     { min: 1, max: 100_000 },
-    "Live views (`/v1/captures/events`) of this node; the next one is answered 503. Raise it when more people watch the page."
+    "Live views (`/v1/captures/events`, `/transcript/events`) of this node; the next one is answered 503. Raise it when more people watch the page."
   ),
   viewersPerUser: Settings.integer(
     "SPILLWAY_CAPTURE_VIEWERS_PER_USER",

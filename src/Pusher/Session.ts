@@ -95,8 +95,13 @@ export class Session {
       conversation: () => this.#conversation,
       send: (message) => {
         if (host.relay === undefined || message.readUInt32LE(0) !== Protocol.opcodes.finished) this.#send(message)
-      }
+      },
+      dropped: 0
     }
+  }
+
+  get droppedSegments(): number {
+    return this.#sender.dropped
   }
 
   start(capture: Capture): void {

@@ -30,6 +30,8 @@ export interface CaptureOptions {
   readonly codec: Span.Codec
   /** What the app says it is. */
   readonly clientKind?: string
+  /** Segments of its transcripts that were dropped, for the statistics. */
+  readonly droppedSegments?: () => number
   /** Timestamps are exact: gaps over 1 ms are real. Otherwise frames are contiguous unless the timestamp jumps by over 2 s. */
   readonly exact: boolean
   /** Called at most once a second for a conversation, and at the end of each conversation. */

@@ -35,6 +35,8 @@ export interface CaptureStats {
   readonly uploadLag: number
   readonly queued: number
   readonly deferred: number
+  /** Segments of transcripts. */
+  readonly droppedSegments: number
 }
 
 export class Captures extends Context.Service<
@@ -267,7 +269,8 @@ const make = Effect.gen(function* () {
     ackLag: capture.ackLag,
     uploadLag: uploadLag(capture.conversation),
     queued: Queue.sizeUnsafe(lane.chunks),
-    deferred: capture.deferred
+    deferred: capture.deferred,
+    droppedSegments: capture.options.droppedSegments?.() ?? 0
   })
 
   return Captures.of({

@@ -30,7 +30,11 @@ export function now(sql: Sql) {
 }
 
 /** A condition: a purge deletes what was recorded with this `knownAt`. */
-export function isPurged(sql: Sql, { conversation, uid }: Name, knownAt: number | ReturnType<typeof now>) {
+export function isPurged(
+  sql: Sql,
+  { conversation, uid }: Name | { readonly uid: Statement.Fragment; readonly conversation: Statement.Fragment },
+  knownAt: number | Statement.Fragment
+) {
   const millis = typeof knownAt === "number" ? sql`${String(knownAt)}::float8` : knownAt
   return sql`exists (
     select from purges p
@@ -60,6 +64,13 @@ const lockSpace = 7_310
  */
 export function lockCreation(sql: Sql, uid: string) {
   return sql`select pg_advisory_xact_lock_shared(${lockSpace}, hashtext(${uid}))`
+}
+
+/** As `lockCreation` for several users, always in the same order, so that no two transactions wait for each other. */
+export function lockCreations(sql: Sql, uids: ReadonlyArray<string>) {
+  return sql`
+    select pg_advisory_xact_lock_shared(${lockSpace}, hash)
+    from (select distinct hashtext(u) as hash from unnest(${uids}::text[]) as u order by hash) as hashes`
 }
 
 /** Waits for the transactions that create conversations of the user. Later ones see the purge. */
