@@ -24,6 +24,7 @@ import { urlSecret } from "./Migrations/0014_url_secret.ts"
 import { artifacts } from "./Migrations/0015_artifacts.ts"
 import { artifactTurns } from "./Migrations/0016_artifact_turns.ts"
 import { recentConversations } from "./Migrations/0017_recent_conversations.ts"
+import { transcripts } from "./Migrations/0018_transcripts.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -43,7 +44,8 @@ export const migrations = {
   "0014_url_secret": urlSecret,
   "0015_artifacts": artifacts,
   "0016_artifact_turns": artifactTurns,
-  "0017_recent_conversations": recentConversations
+  "0017_recent_conversations": recentConversations,
+  "0018_transcripts": transcripts
 }
 
 const table = "spillway_migrations"

@@ -12,6 +12,7 @@ import { WaveformGroup } from "../Playback/Waveform/WaveformApi.ts"
 import { PrecacheGroup } from "../Precache/Api.ts"
 import { PurgesGroup } from "../Purges/Api.ts"
 import { CapturesGroup } from "../Pusher/CapturesApi.ts"
+import { TranscriptsGroup } from "../Transcripts/Api.ts"
 import { UsersGroup } from "../Users/Api.ts"
 
 const query = (name: string, description: string) => ({
@@ -53,6 +54,7 @@ const listen = {
 export class Api extends HttpApi.make("spillway")
   .add(ConversationsGroup)
   .add(WaveformGroup)
+  .add(TranscriptsGroup)
   .add(ExportGroup)
   .add(CapturesGroup)
   .add(AudioGroup)

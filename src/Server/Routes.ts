@@ -13,6 +13,8 @@ import { UrlSecret } from "../Playback/Urls/UrlSecret.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
 import * as ObjectsHttp from "./ObjectsHttp.ts"
+import { Transcripts } from "../Transcripts.ts"
+import * as TranscriptsHttp from "../Transcripts/Http.ts"
 import * as UsersHttp from "../Users/Http.ts"
 import * as WebHttp from "../Web/Http.ts"
 
@@ -21,6 +23,7 @@ export const layer = Layer.mergeAll(
   CapturesHttp.layer,
   PlaybackHttp.layer.pipe(Layer.provide(UrlSecret.layer)),
   PrecacheHttp.layer,
+  TranscriptsHttp.layer.pipe(Layer.provide(Transcripts.layer)),
   ObjectsHttp.layer,
   KeysHttp.layer,
   DeletionsHttp.layer,
