@@ -16,6 +16,7 @@ import { Screen } from "./Cli/Screen.ts"
 import * as StoreCommands from "./Cli/Store/StoreCommands.ts"
 import { StreamCommand } from "./Cli/Stream/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
+import { TranscriptCommand } from "./Cli/Fetch/TranscriptCommand.ts"
 import { UrlsCommand } from "./Cli/Fetch/UrlsCommand.ts"
 import * as Configuration from "./Server/Configuration.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
@@ -50,6 +51,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(FetchCommand, connected),
     Command.provide(ExportCommand, connected),
     Command.provide(UrlsCommand, connected),
+    Command.provide(TranscriptCommand, connected),
     Command.provide(PrecacheCommand, connected),
     Command.provide(DeleteCommands.DeleteCommand, connected),
     Command.provide(DeleteCommands.PurgeCommand, connected),
