@@ -21,6 +21,17 @@ export function optional<A>(decoder: Decoder<A>): Decoder<A | undefined> {
   return (value, at) => (value === undefined ? undefined : decoder(value, at))
 }
 
+/** Undefined unless the value has the type: for fields that devices choose. */
+export function lenient<A>(decoder: Decoder<A>): Decoder<A | undefined> {
+  return (value, at) => {
+    try {
+      return decoder(value, at)
+    } catch {
+      return undefined
+    }
+  }
+}
+
 export function list<A>(decoder: Decoder<A>): Decoder<ReadonlyArray<A>> {
   return (value, at) =>
     Array.isArray(value) ? value.map((item: unknown, index) => decoder(item, `${at}[${index}]`)) : wrong(at, "a list")

@@ -43,6 +43,18 @@ export type FileWaveform = Json.Decoded<typeof fileWaveform>
 
 export const waveform = Json.record({ live: Json.flag, audio_files: Json.list(fileWaveform) })
 
+const segment = Json.record({
+  id: Json.text,
+  start: Json.number,
+  end: Json.lenient(Json.number),
+  text: Json.lenient(Json.text),
+  speaker: Json.lenient(Json.text),
+  is_user: Json.lenient(Json.flag)
+})
+export type Segment = Json.Decoded<typeof segment>
+
+export const transcript = Json.record({ segments: Json.list(segment), next: Json.nullable(Json.text) })
+
 const access = { signed_url: Json.optional(Json.text), reason: Json.optional(Json.text) }
 const artifact = Json.record({ state: Json.text, reason: Json.optional(Json.text) })
 export const audioUrls = Json.record({
@@ -64,7 +76,8 @@ const capture = Json.record({
   ack_lag: Json.number,
   upload_lag: Json.number,
   queued: Json.number,
-  deferred: Json.number
+  deferred: Json.number,
+  dropped_segments: Json.number
 })
 export type Capture = Json.Decoded<typeof capture>
 

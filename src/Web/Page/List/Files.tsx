@@ -5,6 +5,7 @@ import { FileRow } from "./FileRow.tsx"
 import { remember } from "./KnownFiles.ts"
 import { MergedCopies } from "./MergedCopies.tsx"
 import * as Model from "../Model.ts"
+import { Transcript } from "../Play/Transcript.tsx"
 import { useWaveforms } from "../Play/Waveforms.ts"
 import { fetchJson, messageFor } from "../Server.ts"
 import { titleOf } from "./Title.ts"
@@ -105,6 +106,7 @@ export function Files({ conversation }: { readonly conversation: Model.Conversat
           isLast={file.id === files.at(-1)?.id}
         />
       ))}
+      <Transcript conversation={conversation} files={files} place={place} />
       {files.length > 1 && (
         <div class="row whole">
           <p class="hint">All of them as one file:</p>

@@ -9,11 +9,18 @@ import { bytes, count, time } from "../Format.ts"
 
 const manyQueued = 5
 
-const wrongWith = ({ ack_lag, deferred, queued, upload_lag }: Capture): ReadonlyArray<string> => [
+const wrongWith = ({
+  ack_lag,
+  deferred,
+  dropped_segments: dropped,
+  queued,
+  upload_lag
+}: Capture): ReadonlyArray<string> => [
   ...(deferred > 0 ? [`${count(deferred)} chunks deferred`] : []),
   ...(ack_lag > slowAckSeconds ? ["acknowledged late"] : []),
   ...(upload_lag > slowUploadSeconds ? ["the store is behind"] : []),
-  ...(queued > manyQueued ? ["chunks wait"] : [])
+  ...(queued > manyQueued ? ["chunks wait"] : []),
+  ...(dropped > 0 ? [`${count(dropped)} transcript segments dropped`] : [])
 ]
 
 const Troubles = ({ troubles }: { readonly troubles: ReadonlyArray<Trouble> }) => {

@@ -15,7 +15,7 @@ const pointsPerSecond = 10
 const liveMillis = 1_500
 
 /** Hidden tabs and elements outside the viewport don't fetch. */
-const isSeen = (element: Element | null): boolean => {
+export function isSeen(element: Element | null): boolean {
   if (element === null || document.hidden) return false
   const { bottom, top, width } = element.getBoundingClientRect()
   return width > 0 && bottom > 0 && top < window.innerHeight
