@@ -4,12 +4,16 @@ import type { Scope } from "effect"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
 import { LiveQueue, type Queued } from "./LiveQueue.ts"
 import { decode, type LiveTranscript } from "./LiveTranscript.ts"
-import { MessageHandlers } from "./MessageHandlers.ts"
+import { MessageHandlers, type Sender } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 
 const drainEvery = Duration.seconds(1)
 
 const retryAfter = Duration.seconds(1)
+
+/** Bytes of transcripts of a capture that are decoded in a second, and at once. More is ignored: 1 MiB holds all captures up for 14 ms. */
+const bytesPerSecond = 512 * 1024
+const burstBytes = 4 * 1024 * 1024
 
 /** Time for what is left when the scope of a sink closes. */
 const flushTimeout = Duration.seconds(5)
@@ -50,15 +54,26 @@ const make = Effect.gen(function* () {
   const handlers = yield* MessageHandlers
   const clock = yield* Clock.Clock
   const queues = new Set<LiveQueue>()
+  const credits = new WeakMap<Sender, { readonly bytes: number; readonly at: number }>()
   let rejected = 0
+
+  /** Takes the bytes from the credit of the capture, if it has as many. */
+  const spend = (sender: Sender, bytes: number, now: number): boolean => {
+    const { at, bytes: left } = credits.get(sender) ?? { at: now, bytes: burstBytes }
+    const credit = Math.min(burstBytes, left + ((now - at) / 1_000) * bytesPerSecond)
+    if (bytes > credit) return false
+    credits.set(sender, { bytes: credit - bytes, at: now })
+    return true
+  }
 
   yield* handlers.add(Protocol.opcodes.transcript, (sender, text) => {
     if (queues.size === 0) return true
+    const receivedAt = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    if (!spend(sender, text.length, receivedAt)) return false
     const decoded = decode(text, sender.conversation())
     if (Option.isNone(decoded)) return false
     const { chars, conversation, segments } = decoded.value
     rejected += decoded.value.rejected
-    const receivedAt = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     const message = { uid: sender.uid, conversation, segments, chars, receivedAt }
     if (segments.length > 0) for (const queue of queues) queue.offer(sender, message)
     return true

@@ -78,6 +78,24 @@ it.effect("drops only the message that the sink dies of", () =>
   }).pipe(Effect.provide(world))
 )
 
+it.effect("decodes a bounded number of bytes of a capture in a second", () =>
+  Effect.gen(function* () {
+    const { add, say } = yield* started
+    const eve = sender("eve")
+    yield* add
+    const large = "x".repeat(1024 * 1024 - 100)
+    assert.deepStrictEqual(
+      Array.from({ length: 6 }, () => say(large, eve)),
+      [true, true, true, true, false, false]
+    )
+    assert.isTrue(say(large))
+    yield* TestClock.adjust("1 second")
+    assert.isFalse(say(large, eve))
+    yield* TestClock.adjust("2 seconds")
+    assert.deepStrictEqual([say(large, eve), say(large, eve)], [true, false])
+  }).pipe(Effect.provide(world))
+)
+
 it.effect("delivers what is left when the scope of the sink closes", () =>
   Effect.gen(function* () {
     const { add, received, say, scope } = yield* started
