@@ -80,6 +80,7 @@ export class Session {
   /** Bytes since the last whole message. */
   #partial = 0
   #endTurn: (() => void) | undefined
+  #hasStopped = false
   /** What `stored` said last of the selected conversation. */
   #storedSent: number | undefined
 
@@ -121,6 +122,7 @@ export class Session {
     this.#isWaiting = true
     this.#pauseOrResume()
     this.#host.admit((done) => {
+      if (this.#hasStopped) return done()
       this.#isWaiting = false
       this.#endTurn = done
       this.#receivedAt = this.#host.now()
@@ -130,6 +132,7 @@ export class Session {
 
   /** Stops reading frames. Audio that was read stays in the capture. */
   stop(): void {
+    this.#hasStopped = true
     this.#capture = undefined
     this.#finishTurn()
   }
