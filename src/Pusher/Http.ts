@@ -167,6 +167,7 @@ const make = Effect.gen(function* () {
       onAck: (ack) => session.onAck(ack),
       onRoom: () => session.onRoom(),
       onFailure: (failure) => session.onFailure(failure),
+      onLost: (lost) => session.onLost(lost),
       onShift: (seconds) => session.onShift(seconds)
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))

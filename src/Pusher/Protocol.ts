@@ -95,10 +95,21 @@ export function ack({ bytes, conversation, stored, through }: Acknowledgement): 
   return withJson(opcodes.ack, { conversation_id: conversation, through, bytes, stored })
 }
 
-export type NoticeType = "draining" | "limit" | "deleted" | "lost"
+export type NoticeType = "draining" | "limit" | "deleted"
 
 export function notice(type: NoticeType, detail: string): Buffer {
   return withJson(opcodes.notice, { type, detail })
+}
+
+/** Acknowledged audio from Unix second `start` was given up. */
+export function lostNotice(lost: { readonly conversation: string; readonly start: number; readonly seconds: number }) {
+  return withJson(opcodes.notice, {
+    type: "lost",
+    conversation_id: lost.conversation,
+    start: lost.start,
+    seconds: lost.seconds,
+    detail: "the node had no room for this audio, although it was acknowledged: send it again if you still have it"
+  })
 }
 
 /** Audio was placed `shift` seconds later than its timestamps. */

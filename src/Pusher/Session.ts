@@ -163,6 +163,10 @@ export class Session {
     this.#pauseOrResume()
   }
 
+  onLost(lost: Parameters<typeof Protocol.lostNotice>[0]): void {
+    if (this.#options.acks !== "none") this.#send(Protocol.lostNotice(lost))
+  }
+
   /** Passes on an answer of the upstream pusher. */
   answer(message: Buffer): void {
     this.#send(message)

@@ -39,6 +39,8 @@ export interface CaptureOptions {
   /** There is room again after `append` returned `full`, or after `switchTo`. */
   readonly onRoom: () => void
   readonly onFailure: (failure: CaptureFailure) => void
+  /** The node had no room for acknowledged audio from Unix second `start`, as the conversation has it. */
+  readonly onLost?: (lost: { readonly conversation: string; readonly start: number; readonly seconds: number }) => void
   /** New audio has timestamps in recorded time and is placed `seconds` later. Called once for each shift. */
   readonly onShift?: (seconds: number) => void
 }

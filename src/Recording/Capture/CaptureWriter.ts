@@ -128,6 +128,10 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#fail({ _tag: "NotWritten", cause: new Error("audio was received for a time that is stored already") })
   }
 
+  lost(start: number, seconds: number): void {
+    if (this.#conversation !== undefined) this.options.onLost?.({ conversation: this.#conversation.id, start, seconds })
+  }
+
   purged(): void {
     this.#fail({ _tag: "Purged" })
     this.#endIfClosing()

@@ -14,6 +14,8 @@ export interface ConversationWriter {
   readonly supersede: (done: () => void) => void
   /** The stored state has become known after the writer started. `isOverlapping`: some of its audio overlaps stored audio. */
   readonly loaded: (isOverlapping: boolean) => void
+  /** Acknowledged audio was given up, which the client may still have: Unix second and seconds. */
+  readonly lost: (start: number, seconds: number) => void
   /** The conversation is purged: all audio that is not written is discarded. */
   readonly purged: () => void
 }
@@ -98,9 +100,10 @@ export class LiveConversation {
   }
 
   /** The chunk is given up, so that the audio before it is all that can be reported as stored. */
-  lose({ start }: JournalChunk): void {
+  lose({ durableSamples, sampleRate, start }: JournalChunk): void {
     this.#lostFrom = Math.min(this.#lostFrom, start)
     this.#unstoredFrom = undefined
+    this.writer?.lost(start, durableSamples / sampleRate)
   }
 
   /** A capture enters, which sends again what is not stored. */

@@ -8,7 +8,14 @@ import { journalIn } from "../support/TestNode.ts"
 
 const writer = (conversation: LiveConversation | undefined) => {
   const ended: Array<string> = []
-  return { conversation, ended, supersede: () => {}, loaded: () => {}, purged: () => void ended.push("purged") }
+  return {
+    conversation,
+    ended,
+    supersede: () => {},
+    loaded: () => {},
+    lost: () => {},
+    purged: () => void ended.push("purged")
+  }
 }
 
 it("ends all writers that a purge has caught, also one that another supersedes, but not one that enters later", () => {
