@@ -1,5 +1,8 @@
 /** The captures of a real server, as an operator and as a user see them. */
 import { assert, beforeAll, it } from "@effect/vitest"
+import * as Json from "../../src/Web/Page/Json.ts"
+import { troublesOf } from "../../src/Web/Page/Live/Alarm.ts"
+import { capturesSnapshot } from "../../src/Web/Page/Model.ts"
 import { stream } from "../support/Capturer.ts"
 import { fileServer } from "../support/TestServer.ts"
 
@@ -135,4 +138,22 @@ it("rejects a view over the bound of the user or the node, and accepts one when 
 it("needs a key", async () => {
   assert.strictEqual((await ask("captures", "spw_no")).status, 401)
   assert.strictEqual((await ask("captures/events", "spw_no")).status, 401)
+})
+
+it("counts nothing that the page has no advice for", async () => {
+  const found = Json.parse(capturesSnapshot, await (await ask("captures", server.key)).text())
+  assert.isNotNull(found.node)
+  if (found.node === null) return
+  const troubles = found.node.troubles.map(({ name }) => ({ name, count: 1 }))
+  const state = {
+    state: "connected",
+    message: "",
+    now: { ...found, node: { ...found.node, troubles } },
+    history: []
+  } as const
+  assert.deepStrictEqual(
+    troublesOf(state).filter(({ advice }) => advice === ""),
+    []
+  )
+  assert.lengthOf(troublesOf(state), troubles.length)
 })

@@ -26,6 +26,8 @@ const advice: Readonly<Record<string, string>> = {
   "operations rejected": "A bound below was full. If this repeats, raise it or run another node.",
   "transcript segments dropped":
     "The database is slow or unreachable, or a device sends more than 50 transcript messages a second. Audio is not affected.",
+  "relayed messages dropped":
+    "The upstream pusher is down, slow or refusing. Audio is not affected. Check SPILLWAY_UPSTREAM_PUSHER and that server.",
   "merges given up":
     "Audio files could not be merged for download. They still play, but for what is missing. The log has the reason.",
   "merges failed": "They are retried automatically; the audio plays meanwhile. The server's log has the reason.",
