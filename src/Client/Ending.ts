@@ -26,8 +26,9 @@ const sentence = (text: string) => (text.endsWith(".") ? text : `${text}.`)
 /** RFC 6455: protocol error (1002), not understood (1003, 1007), policy violation (1008), too large (1009). */
 const finalCodes = [1002, 1003, 1007, 1008, 1009]
 
-/** Limits of the rate and of the server's buffer count per connection. */
-const isPace = (reason: string) => /^(too many messages a second|more was sent than can be buffered)$/.test(reason)
+/** Limits of rates and of the server's buffer, which a later connection meets. */
+const isPace = (reason: string) =>
+  /^(too many messages a second|too many conversations a minute|more was sent than can be buffered)$/.test(reason)
 const isKey = (reason: string) => reason === "the key is no longer valid"
 
 const later = /^Retry-After: (\d{1,9}); (.+)$/

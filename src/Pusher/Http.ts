@@ -145,6 +145,7 @@ const make = Effect.gen(function* () {
         received: sockets.received,
         handler: handlers.get,
         relay: Option.getOrUndefined(relayed),
+        maySelect: () => sockets.maySelect(uid),
         fed: (conversation) => recents.note(source, conversation),
         findRecent: (found) =>
           void fork(Effect.map(recents.find(source), (recent) => found(Option.getOrUndefined(recent)))),

@@ -36,6 +36,14 @@ const settings = {
       "Messages of one capture in a second, on average over ten; more close the socket (1008)"
     )
   ),
+  conversationsPerMinute: Settings.constant(
+    Settings.integer(
+      "CONVERSATIONS_PER_MINUTE",
+      120,
+      { min: 1, max: 100_000 },
+      "Conversations that one user selects (103) in a minute, on average over five; one more closes its socket (1008). Each has a row, with audio or without."
+    )
+  ),
   receiveTimeout: Settings.constant(
     Settings.duration("RECEIVE_TIMEOUT", "300 seconds", "Silence after which a capture socket is closed (1011)")
   ),

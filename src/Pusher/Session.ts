@@ -38,6 +38,8 @@ export interface SessionHost {
   readonly now: () => number
   readonly received: ReceivedTotals
   readonly handler: MessageHandlers["Service"]["get"]
+  /** Counts a selected conversation of the user; false if there are too many. */
+  readonly maySelect: () => boolean
   /** The socket feeds the conversation. */
   readonly fed: (conversation: string) => void
   /** Calls `found` later with the conversation to continue, if there is one. */
@@ -237,7 +239,7 @@ export class Session {
     const { received } = this.#host
     this.#receivedAt = this.#host.now()
     received.frames++
-    if (!this.#isWithinRate()) return this.close(Protocol.closeCodes.policy, "too many messages a second")
+    if (!this.#isCounted()) return
     const inbound = Protocol.decode(message, this.#options.codec)
     switch (inbound._tag) {
       case "Audio":
@@ -245,7 +247,9 @@ export class Session {
         if (inbound.audio.length > 0) this.#append(capture, inbound.start, inbound.audio)
         return
       case "Conversation":
-        return this.#select(capture, inbound.id)
+        if (this.#host.maySelect()) return this.#select(capture, inbound.id)
+        this.notice("limit", "the user selects too many conversations a minute")
+        return this.close(Protocol.closeCodes.policy, "too many conversations a minute")
       case "Json": {
         const isShort = inbound.text.length <= maxTextBytes
         if (isShort) this.#host.relay?.(message)
@@ -309,11 +313,16 @@ export class Session {
     })
   }
 
-  #isWithinRate(): boolean {
+  /** Counts a message. Closes the socket, and returns false, if there are too many. */
+  #isCounted(): boolean {
+    if (this.#capture === undefined) return false
+    const now = this.#host.now()
     const { framesPerSecond } = this.#options
-    const earned = ((this.#receivedAt - this.#creditAt) / 1000) * framesPerSecond
+    const earned = ((now - this.#creditAt) / 1000) * framesPerSecond
     this.#credit = Math.min(framesPerSecond * rateWindow, this.#credit + earned) - 1
-    this.#creditAt = this.#receivedAt
-    return this.#credit >= 0
+    this.#creditAt = now
+    if (this.#credit >= 0) return true
+    this.close(Protocol.closeCodes.policy, "too many messages a second")
+    return false
   }
 }

@@ -2,6 +2,7 @@
 import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
 import { Bulkhead, BulkheadConfig, type NoSeat, Seats } from "../Bulkhead.ts"
+import { BoundedMap } from "../BoundedMap.ts"
 import { Readiness } from "../Readiness.ts"
 import { Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
@@ -12,6 +13,8 @@ export class Sockets extends Context.Service<
   {
     /** Takes a seat for a capture of the user until the scope closes. */
     takeSeat(uid: string): Effect.Effect<void, NoSeat, Scope.Scope>
+    /** Counts a conversation that the user selects; false if the user has selected too many. */
+    readonly maySelect: (uid: string) => boolean
     /** Large messages are read a few at a time, in turns of their users, so that memory does not follow the sockets. */
     readonly largeMessages: Bulkhead.Bulkhead
     /** Pings the session, and closes it when it times out, until the scope closes. */
@@ -44,6 +47,12 @@ export class Sockets extends Context.Service<
 /** Large messages of the node that are read at a time, each of at most `frameBytes`. */
 const largeMessages = 12
 
+/** Minutes of `conversationsPerMinute` that a user may select at once. */
+const selectionMinutes = 5
+
+/** Users whose selections are counted. At the bound, the one who selected longest ago may select as many again. */
+const maxSelecting = 10_000
+
 const framesTotal = Metric.counter("spillway_frames_total", {
   description: "Messages received on capture sockets",
   incremental: true
@@ -54,6 +63,11 @@ const audioBytes = Metric.counter("spillway_audio_bytes_total", {
 })
 const ignoredTotal = Metric.counter("spillway_messages_ignored_total", {
   description: "JSON messages of capture sockets that could not be used",
+  incremental: true
+})
+
+const rejectedSelections = Metric.counter("spillway_conversations_rejected_total", {
+  description: "Captures that were closed because their user selected too many conversations a minute",
   incremental: true
 })
 
@@ -70,6 +84,19 @@ const make = Effect.gen(function* () {
   })
 
   const clock = yield* Clock.Clock
+  const context = yield* Effect.context()
+  const selecting = new BoundedMap<{ readonly credit: number; readonly at: number }>(maxSelecting)
+  const perMinute = config.conversationsPerMinute
+  const maySelect = (uid: string) => {
+    const at = clock.currentTimeMillisUnsafe()
+    const most = perMinute * selectionMinutes
+    const before = selecting.get(uid) ?? { credit: most, at }
+    const credit = Math.min(most, before.credit + (Math.max(0, at - before.at) / 60_000) * perMinute)
+    selecting.set(uid, { credit: Math.max(0, credit - 1), at })
+    if (credit < 1) rejectedSelections.updateUnsafe(1, context)
+    return credit >= 1
+  }
+
   const pingMillis = Duration.toMillis(config.pingInterval)
   let pingedAt = clock.currentTimeMillisUnsafe()
   yield* Effect.gen(function* () {
@@ -85,6 +112,7 @@ const make = Effect.gen(function* () {
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
 
   return Sockets.of({
+    maySelect,
     largeMessages: yield* Bulkhead.make({
       name: "large messages",
       permits: largeMessages,

@@ -85,6 +85,7 @@ const fakeSession = (next: Next, node: Node) => {
       return text.length > 2
     },
     relay: next() < 0.5 ? undefined : () => {},
+    maySelect: () => next() < 0.99,
     fed: (conversation) => expectThat(conversation.length > 0, "a conversation has an id"),
     findRecent: (found) => searches.push(() => found(next() < 0.5 ? "recent" : undefined)),
     admit: (admitted) =>
