@@ -1,3 +1,3 @@
 /** Encryption at rest: encrypted records of 64 KiB under a key for each user, derived from the master secrets. */
-export { DecryptionFailed, Protection } from "./Encryption/Protection.ts"
+export { DecryptionFailed, Level, Protection } from "./Encryption/Protection.ts"
 export * as EncryptedRecords from "./Encryption/EncryptedRecords.ts"

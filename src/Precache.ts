@@ -25,6 +25,7 @@ export class Precache extends Context.Service<
     waitForRequest(limit: Duration.Duration): Effect.Effect<void>
     /** Requests what was recorded in conversations that have ended; returns how many it has checked. */
     readonly settle: ConversationEnds["Service"]["settle"]
+    readonly end: ConversationEnds["Service"]["end"]
     readonly prune: ArtifactRows["Service"]["prune"]
     readonly backlog: ArtifactRows["Service"]["backlog"]
   }
@@ -67,6 +68,7 @@ const reasonOf = (failure: { readonly _tag: string }): Reason =>
 
 const make = Effect.gen(function* () {
   const rows = yield* ArtifactRows
+  const ends = yield* ConversationEnds
   const recording = yield* Recording
   const config = yield* PrecacheConfig
   const merge = yield* Merge.make
@@ -187,7 +189,9 @@ const make = Effect.gen(function* () {
     sweep,
     idle: FiberSet.awaitEmpty(running),
     waitForRequest: (limit) => Effect.asVoid(Effect.timeoutOption(Queue.take(requested), limit)),
-    settle: (yield* ConversationEnds).settle,
+    settle: ends.settle,
+    end: (uid, conversation) =>
+      Effect.andThen(ends.end(uid, conversation), Effect.asVoid(Queue.offer(requested, undefined))),
     prune: rows.prune,
     backlog: rows.backlog
   })

@@ -6,10 +6,12 @@ import { RecentConversations } from "./Pusher/RecentConversations.ts"
 import { Relay } from "./Pusher/Relay.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
 import { ViewerSeats } from "./Pusher/ViewerSeats.ts"
+import { ActiveUsers } from "./Users.ts"
 
 export { LiveSinks } from "./Pusher/LiveSinks.ts"
 export type { LiveTranscript, Segment } from "./Pusher/LiveTranscript.ts"
-export { MessageHandlers } from "./Pusher/MessageHandlers.ts"
+export { MessageHandlers, type Sender } from "./Pusher/MessageHandlers.ts"
+export * as Protocol from "./Pusher/Protocol.ts"
 export { ViewerSeats } from "./Pusher/ViewerSeats.ts"
 
 export const layer = Layer.mergeAll(
@@ -17,6 +19,7 @@ export const layer = Layer.mergeAll(
   RecentConversations.layer,
   Relay.layer,
   ViewerSeats.layer,
+  ActiveUsers.layer,
   LiveSinks.layer.pipe(Layer.provideMerge(MessageHandlers.layer))
 )
 

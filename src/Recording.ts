@@ -19,7 +19,7 @@ import { RecordingConfig } from "./Recording/RecordingConfig.ts"
 import { StoredAudio } from "./Recording/Read/StoredAudio.ts"
 import { Uploads } from "./Recording/Upload/Uploads.ts"
 
-export type { CaptureStats } from "./Recording/Capture/Captures.ts"
+export type { CaptureStats, ConversationName } from "./Recording/Capture/Captures.ts"
 export type { ReadError } from "./Recording/Read/ChunkAudio.ts"
 export type { Acknowledgement, Capture, CaptureFailure, CaptureOptions } from "./Recording/Capture/Capture.ts"
 export type { Chunk } from "./Recording/Chunk.ts"
@@ -62,6 +62,10 @@ export class Recording extends Context.Service<
     packets(chunk: Chunk): Effect.Effect<ReadonlyArray<Uint8Array>, ReadError>
     /** Ends captures of purged conversations on this node, and releases what the journal has of them. */
     readonly endPurged: PurgeWatch["Service"]["check"]
+    readonly seal: Captures["Service"]["seal"]
+    readonly flush: Captures["Service"]["flush"]
+    /** Marks the conversation as finished now. False if there is none, or it is deleted. Joins a transaction. */
+    readonly finish: ConversationRows["Service"]["finish"]
     /** Whether this node records the conversation, or one of the user, or has audio of it in its journal. */
     isLive(target: Target): Effect.Effect<boolean>
     readonly journal: () => JournalStats
@@ -97,6 +101,7 @@ const make = Effect.gen(function* () {
   const uploads = yield* Uploads
   const live = yield* LiveConversations
   const purges = yield* PurgeWatch
+  const { finish } = yield* ConversationRows
 
   return Recording.of({
     open: captures.open,
@@ -115,6 +120,9 @@ const make = Effect.gen(function* () {
     piece: (chunk, range) => audio.piece(chunk, range.start, range.end),
     packets: audio.packets,
     endPurged: purges.check,
+    seal: captures.seal,
+    flush: captures.flush,
+    finish,
     isLive: ({ conversation, uid }) =>
       Effect.sync(() =>
         [...(conversation === undefined ? live.of(uid) : [live.get(uid, conversation)])].some(

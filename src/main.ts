@@ -10,14 +10,15 @@ import * as Database from "./Db/Database.ts"
 import * as AdminKey from "./Auth/AdminKey.ts"
 import * as Announcement from "./Server/Announcement.ts"
 import * as Checks from "./Server/Checks.ts"
-import * as Keys from "./Auth/Keys.ts"
 import { Deletion } from "./Deletion.ts"
 import * as Janitor from "./Deletion/Janitor.ts"
+import * as Finalization from "./Finalization/Janitor.ts"
 import * as PurgesJanitor from "./Purges/Janitor.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
 import { Authentication, Jwts } from "./Auth.ts"
+import * as Keys from "./Auth/Keys.ts"
 import { launch } from "./Server/Launch.ts"
 import * as PrecacheJanitor from "./Precache/Janitor.ts"
 import * as Pusher from "./Pusher.ts"
@@ -30,7 +31,7 @@ import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Pusher.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
-  Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer]),
+  Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer, Finalization.layer]),
   Layer.provide([Authentication.layer, PrecacheJanitor.layer, Pusher.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Jwts.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),
@@ -41,5 +42,4 @@ const program = Layer.mergeAll(Announcement.layer, Pusher.layerDrain, Janitor.la
   Layer.provide(Configuration.layer),
   Layer.provide([NodeServices.layer, Settings.layerEnvironment])
 )
-
 launch(program satisfies Layer.Layer<never, unknown>)

@@ -25,6 +25,8 @@ import { artifacts } from "./Migrations/0015_artifacts.ts"
 import { artifactTurns } from "./Migrations/0016_artifact_turns.ts"
 import { recentConversations } from "./Migrations/0017_recent_conversations.ts"
 import { transcripts } from "./Migrations/0018_transcripts.ts"
+import { userConsent } from "./Migrations/0019_user_consent.ts"
+import { finalizations } from "./Migrations/0020_finalizations.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -45,7 +47,9 @@ export const migrations = {
   "0015_artifacts": artifacts,
   "0016_artifact_turns": artifactTurns,
   "0017_recent_conversations": recentConversations,
-  "0018_transcripts": transcripts
+  "0018_transcripts": transcripts,
+  "0019_user_consent": userConsent,
+  "0020_finalizations": finalizations
 }
 
 const table = "spillway_migrations"

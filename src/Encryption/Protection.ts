@@ -5,6 +5,10 @@ import * as Cipher from "./Cipher.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as EncryptedRecords from "./EncryptedRecords.ts"
 
+/** `enhanced`: encrypted before it is stored. */
+export const Level = Schema.Literals(["standard", "enhanced"])
+export type Level = typeof Level.Type
+
 /** The bytes were not encrypted for this user: modified, damaged, truncated, or encrypted with an unknown secret. */
 export class DecryptionFailed extends Schema.TaggedError<DecryptionFailed>()("DecryptionFailed", {
   uid: Schema.String,
@@ -18,18 +22,22 @@ export class DecryptionFailed extends Schema.TaggedError<DecryptionFailed>()("De
 export class Protection extends Context.Service<
   Protection,
   {
-    /** The level of new audio. */
-    readonly level: "standard" | "enhanced"
+    /** The server's level, of transcripts and of users without a setting. */
+    readonly level: Level
+    /** The level of the user's new audio: as the user's settings say, or else the server's. */
+    levelOf(uid: string): Effect.Effect<Level, DbError>
+    /** False without a master secret. */
+    readonly isAvailable: boolean
     /** The bytes to store; different on each call. Fails only while the first use of the secret cannot be recorded. */
     encrypt(uid: string, audio: Uint8Array): Effect.Effect<Uint8Array, DbError>
     /** The audio of whole records. Each record is authenticated; a missing one is not detected, so compare the length. */
     decrypt(uid: string, encrypted: Uint8Array): Effect.Effect<Uint8Array, DecryptionFailed>
   }
 >()("spillway/Encryption/Protection") {
-  /** Does not record which secrets are used. */
+  /** Does not record which secrets are used, and has no settings of users. */
   static readonly layer = Layer.effect(
     Protection,
-    Effect.suspend(() => make({ isRecorded: () => true, record: () => Effect.void }))
+    Effect.suspend(() => make({ isRecorded: () => true, record: () => Effect.void }, () => Effect.succeedNone))
   )
 }
 
@@ -42,7 +50,10 @@ export interface SecretUsage {
 const leastEncrypted = EncryptedRecords.encryptedSize(1)
 const tooShort = `it is shorter than any encrypted audio, ${leastEncrypted} bytes`
 
-export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretUsage) {
+export const make = Effect.fnUntraced(function* (
+  { isRecorded, record }: SecretUsage,
+  ownLevel: (uid: string) => Effect.Effect<Option.Option<Level>, DbError>
+) {
   const config = yield* ProtectionConfig
   const known = secrets(config)
   const reason =
@@ -64,6 +75,8 @@ export const make = Effect.fnUntraced(function* ({ isRecorded, record }: SecretU
 
   return Protection.of({
     level: config.level,
+    levelOf: (uid) => Effect.map(ownLevel(uid), (own) => Option.getOrElse(own, () => config.level)),
+    isAvailable: known.length > 0,
     encrypt: (uid, audio) => {
       const encrypted = Effect.suspend(() => {
         const [key] = keys.of(uid)

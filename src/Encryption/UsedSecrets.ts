@@ -1,7 +1,7 @@
 /** The secrets in use, recorded in the database that all nodes share. Startup warns about a missing one. */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import { Db } from "../Db.ts"
-import { Protection } from "../Encryption.ts"
+import { Level, Protection } from "../Encryption.ts"
 import * as EncryptionProtection from "./Protection.ts"
 import { ProtectionConfig, secrets } from "./ProtectionConfig.ts"
 import * as Cipher from "./Cipher.ts"
@@ -13,6 +13,8 @@ const missing = (count: number) =>
 
 const remedy =
   "append the old ones to the setting, after the one for new audio; audio that they encrypted is unreadable until then"
+
+const decodeLevels = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ level: Level })))
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -26,18 +28,25 @@ const make = Effect.gen(function* () {
   const gone = [...used].filter((fingerprint) => !known.has(fingerprint)).length
   if (gone > 0) yield* Effect.logWarning(`${missing(gone)}: ${remedy}`)
 
-  return yield* EncryptionProtection.make({
-    isRecorded: (fingerprint) => used.has(fingerprint),
-    record: (fingerprint) =>
-      Effect.andThen(
-        db.writeIdempotent(
-          "UsedSecrets.record",
-          (sql) => sql`INSERT INTO secrets (fingerprint) VALUES (${fingerprint}) ON CONFLICT DO NOTHING`
-        ),
-        Effect.sync(() => used.add(fingerprint))
+  const record = (fingerprint: string) =>
+    Effect.andThen(
+      db.writeIdempotent(
+        "UsedSecrets.record",
+        (sql) => sql`INSERT INTO secrets (fingerprint) VALUES (${fingerprint}) ON CONFLICT DO NOTHING`
+      ),
+      Effect.sync(() => used.add(fingerprint))
+    )
+  const ownLevel = (uid: string) =>
+    db.read("UsedSecrets.ownLevel", (sql) =>
+      sql`SELECT protection AS level FROM user_settings WHERE uid = ${uid} AND protection IS NOT NULL`.pipe(
+        Effect.flatMap(decodeLevels),
+        Effect.map(([own]) => Option.fromUndefinedOr(own?.level)),
+        Effect.catchTag("SchemaError", Effect.die)
       )
-  })
+    )
+  const usage = { isRecorded: (fingerprint: string) => used.has(fingerprint), record }
+  return yield* EncryptionProtection.make(usage, ownLevel)
 })
 
-/** `Protection` that takes a record of each secret, durably, before anything is encrypted with it. */
+/** `Protection` of the levels that users have set. It takes a record of each secret, durably, before anything is encrypted with it. */
 export const layer = Layer.effect(Protection, make)

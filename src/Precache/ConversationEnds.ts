@@ -12,6 +12,8 @@ export class ConversationEnds extends Context.Service<
   {
     /** Requests the audio of conversations that have ended, a bounded number; returns how many it has checked. */
     readonly settle: Effect.Effect<number, DbError>
+    /** The conversation has ended now: requests what `settle` would. Joins a transaction. */
+    end(uid: string, conversation: string): Effect.Effect<void, DbError>
   }
 >()("spillway/Precache/ConversationEnds") {
   static readonly layer = Layer.effect(
@@ -33,6 +35,8 @@ const table: Claims.Table<typeof Columns.Type> = {
   columns: ["uid", "conversation_id", "from_start", "is_quiet"],
   schema: Columns
 }
+
+const decodeEnded = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ from: Schema.Finite })))
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -66,6 +70,18 @@ const make = Effect.gen(function* () {
     )
 
   return ConversationEnds.of({
+    end: (uid, conversation) =>
+      db.transactionIdempotent("ConversationEnds.endNow", (sql) =>
+        Effect.gen(function* () {
+          const ended = yield* sql`
+            DELETE FROM conversation_ends WHERE uid = ${uid} AND conversation_id = ${conversation}
+            RETURNING from_start AS "from"`.pipe(
+            Effect.flatMap(decodeEnded),
+            Effect.catchTag("SchemaError", Effect.die)
+          )
+          for (const { from } of isWanted ? ended : []) yield* rows.suggest({ uid, conversation, from })
+        })
+      ),
     settle: Effect.gen(function* () {
       const { rows: claimed, token } = yield* claims.claim(Claims.maxClaimed)
       const isLive = yield* Effect.forEach(claimed, ({ columns: { conversation_id: conversation, uid } }) =>

@@ -9,6 +9,7 @@ import { Problem, ProblemRules, Upgrades } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
 import { Authentication } from "../Auth.ts"
 import { Recording } from "../Recording.ts"
+import { ActiveUsers } from "../Users.ts"
 import { MessageHandlers } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
@@ -30,6 +31,8 @@ const badHandshake = (reason: string) =>
 /** Sent in a close frame: a backend that counts rejected upgrades as failures would stop connecting for all of its users. */
 const retryReason = ({ limit, of, setting }: NoSeat) =>
   `Retry-After: 5; the ${of} has ${limit} captures, as many as ${setting} allows`
+
+const unreadSettings = "Retry-After: 5; the user's settings can't be read"
 
 const awaitClose = (socket: WebSocket) =>
   Effect.callback<void>((resume) => {
@@ -61,6 +64,7 @@ const make = Effect.gen(function* () {
   const recents = yield* RecentConversations
   const handlers = yield* MessageHandlers
   const relay = yield* Relay
+  const users = yield* ActiveUsers
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
   const upgrades = yield* Upgrades
@@ -74,6 +78,7 @@ const make = Effect.gen(function* () {
     // Never selects `bearer.`, which would echo the key.
     handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false
   })
+  /** The socket is paused: what arrives before there is a listener would be lost. */
   const upgrade = (request: IncomingMessage, head: Buffer) =>
     Effect.callback<WebSocket, Problem>((resume) => {
       if (request.socket.destroyed) return resume(Effect.interrupt)
@@ -81,7 +86,10 @@ const make = Effect.gen(function* () {
       const reject = (error: Error) => resume(Effect.fail(badHandshake(error.message)))
       // Emitted before `handleUpgrade` returns or never.
       server.once("wsClientError", reject)
-      server.handleUpgrade(request, request.socket, head, (socket) => resume(Effect.succeed(socket)))
+      server.handleUpgrade(request, request.socket, head, (socket) => {
+        socket.pause()
+        resume(Effect.succeed(socket))
+      })
       server.off("wsClientError", reject)
     })
 
@@ -127,12 +135,20 @@ const make = Effect.gen(function* () {
     socket.on("error", () => {})
     const closed = Effect.as(awaitClose(socket), HttpServerResponse.empty())
     const refuse = (code: number, reason: string) => {
+      socket.resume()
       socket.close(code, reason)
       return closed
     }
     if (Option.isSome(noSeat)) return yield* refuse(Protocol.closeCodes.later, retryReason(noSeat.value))
     if (Option.isNone(query)) return yield* refuse(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
     const { acks, clientKind, codec, exact, sampleRate } = query.value
+    if (exact) socket.send(Protocol.timeline)
+    const user = yield* Effect.raceAllFirst([
+      Effect.timeoutOption(users.enter(uid), config.settingsTimeout),
+      Effect.as(Effect.raceFirst(closed, readiness.draining), undefined)
+    ])
+    if (user === undefined) return HttpServerResponse.empty()
+    if (Option.isNone(user)) return yield* refuse(Protocol.closeCodes.later, unreadSettings)
     const fork = yield* FiberSet.makeRuntime<never>()
     const source = { uid, clientKind }
     const relayed = yield* relay.open({ uid, sampleRate, onAnswer: (message) => session.answer(message) })
@@ -146,6 +162,7 @@ const make = Effect.gen(function* () {
         handler: handlers.get,
         relay: Option.getOrUndefined(relayed),
         maySelect: () => sockets.maySelect(uid),
+        storesAudio: () => user.value.storesAudio,
         fed: (conversation) => recents.note(source, conversation),
         findRecent: (found) =>
           void fork(Effect.map(recents.find(source), (recent) => found(Option.getOrUndefined(recent)))),
@@ -172,7 +189,6 @@ const make = Effect.gen(function* () {
       onShift: (seconds) => session.onShift(seconds)
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
-    if (exact) socket.send(Protocol.timeline)
     session.start(capture)
     const revoked = untilRevoked(request).pipe(
       Effect.andThen(Effect.sync(() => session.close(Protocol.closeCodes.policy, "the key is no longer valid"))),

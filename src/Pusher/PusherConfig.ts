@@ -57,6 +57,13 @@ const settings = {
       "Time between two checks of an open capture's key. A capture whose key was revoked or has expired is closed (1008)."
     )
   ),
+  settingsTimeout: Settings.constant(
+    Settings.duration(
+      "USER_SETTINGS_TIMEOUT",
+      "10 seconds",
+      "Time for the settings of a capture's user to be read before its socket is read; then the socket is closed (1013)"
+    )
+  ),
   drainTimeout: Settings.constant(
     Settings.duration(
       "CAPTURE_DRAIN_TIMEOUT",

@@ -40,6 +40,8 @@ export interface SessionHost {
   readonly handler: MessageHandlers["Service"]["get"]
   /** Counts a selected conversation of the user; false if there are too many. */
   readonly maySelect: () => boolean
+  /** As the user's settings say now. */
+  readonly storesAudio: () => boolean
   /** The socket feeds the conversation. */
   readonly fed: (conversation: string) => void
   /** Calls `found` later with the conversation to continue, if there is one. */
@@ -50,11 +52,12 @@ export interface SessionHost {
   readonly admit: (admitted: (done: () => void) => void) => void
 }
 
-/** Totals of all sockets of the node. `ignored`: JSON messages that could not be used. */
+/** Totals of all sockets of the node. `ignored`: JSON messages that could not be used. `unstored`: bytes that users don't store. */
 export interface ReceivedTotals {
   frames: number
   bytes: number
   ignored: number
+  unstored: number
 }
 
 export class Session {
@@ -79,6 +82,8 @@ export class Session {
   /** Why the socket is not read: the capture is full, or a large message waits for its turn. */
   #isFull = false
   #isWaiting = false
+  /** The client has the notice that its audio is not stored. */
+  #saidUnstored = false
   /** Bytes since the last whole message. */
   #partial = 0
   #endTurn: (() => void) | undefined
@@ -115,6 +120,7 @@ export class Session {
       else if (Buffer.isBuffer(data)) this.#receive(data)
       if (!this.#isFull) this.#finishTurn()
     })
+    this.#pauseOrResume()
   }
 
   /** Bytes have arrived, and their messages were received. */
@@ -265,6 +271,8 @@ export class Session {
   }
 
   #append(capture: Capture, start: number, audio: Uint8Array): void {
+    if (!this.#host.storesAudio()) return this.#discard(audio)
+    this.#saidUnstored = false
     const answer = capture.append(start, audio)
     if (answer === "refused") return this.#hold(start, audio)
     if (this.#conversation !== undefined && this.#receivedAt - this.#fedAt > fedMillis) this.#feed(this.#conversation)
@@ -274,6 +282,14 @@ export class Session {
     this.#pauseOrResume()
   }
 
+  /** Audio of a user who has not agreed to its storage. */
+  #discard(audio: Uint8Array): void {
+    this.#host.received.unstored += audio.length
+    if (this.#saidUnstored) return
+    this.#saidUnstored = true
+    this.notice("limit", "the user's settings say that audio is not stored")
+  }
+
   /** Feeds the conversation, with the audio from before it was selected. */
   #select(capture: Capture, conversation: string): void {
     this.#isFull = true
@@ -281,7 +297,11 @@ export class Session {
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
-    for (const { audio, start } of this.#held.splice(0)) capture.append(start, audio)
+    const stores = this.#host.storesAudio()
+    for (const { audio, start } of this.#held.splice(0)) {
+      if (stores) capture.append(start, audio)
+      else this.#discard(audio)
+    }
     this.#heldBytes = 0
   }
 

@@ -71,11 +71,16 @@ const rejectedSelections = Metric.counter("spillway_conversations_rejected_total
   incremental: true
 })
 
+const unstoredBytes = Metric.counter("spillway_audio_unstored_bytes_total", {
+  description: "Bytes of audio that were received and not stored, as their users' settings say",
+  incremental: true
+})
+
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const bulkheads = yield* BulkheadConfig
   const sessions = new Set<Session>()
-  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0 }
+  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0 }
   const empty = yield* Latch.make(true)
   const { capturesPerNode, capturesPerUser } = PusherConfig.settings
   const seats = yield* Seats.make("captures", {
@@ -104,8 +109,9 @@ const make = Effect.gen(function* () {
     const ping = now - pingedAt >= pingMillis
     if (ping) pingedAt = now
     for (const session of sessions) session.check(ping)
-    const { bytes, frames, ignored } = received
-    Object.assign(received, { frames: 0, bytes: 0, ignored: 0 })
+    const { bytes, frames, ignored, unstored } = received
+    Object.assign(received, { frames: 0, bytes: 0, ignored: 0, unstored: 0 })
+    yield* Metric.update(unstoredBytes, unstored)
     yield* Metric.update(ignoredTotal, ignored)
     yield* Metric.update(framesTotal, frames)
     yield* Metric.update(audioBytes, bytes)

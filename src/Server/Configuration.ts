@@ -18,6 +18,7 @@ import * as Settings from "../Settings.ts"
 import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
 import { StorageConfig } from "../Storage/StorageConfig.ts"
+import { UsersConfig } from "../Users/UsersConfig.ts"
 import { TelemetryConfig } from "../Telemetry/TelemetryConfig.ts"
 
 export const groups = [
@@ -30,6 +31,7 @@ export const groups = [
   StorageConfig,
   GcsConfig,
   ProtectionConfig,
+  UsersConfig,
   BulkheadConfig,
   RecordingConfig,
   PusherConfig,

@@ -89,27 +89,27 @@ it("deletes conversations that ended long ago by the server's clock, and keeps t
 it("keeps a user's own setting, which an account's deletion removes", async () => {
   const { key } = (await call("POST", "/v1/keys", { uid: "ada" })).body
   const settings = "/v1/users/ada/settings"
-  assert.deepStrictEqual((await call("GET", settings, undefined, key)).body, { retention_days: null })
+  const unset = { store_audio: null, protection: null, retention_days: null }
+  assert.deepStrictEqual((await call("GET", settings, undefined, key)).body, unset)
   for (const retention_days of [7, 0, null, 36_500]) {
     assert.deepStrictEqual(await call("PUT", settings, { retention_days }, key), {
       status: 200,
-      body: { retention_days }
+      body: { ...unset, retention_days }
     })
-    assert.deepStrictEqual((await call("GET", settings)).body, { retention_days })
+    assert.deepStrictEqual((await call("GET", settings)).body, { ...unset, retention_days })
   }
   for (const body of [
-    {},
     { retention_days: -1 },
     { retention_days: 36_501 },
     { retention_days: 1.5 },
     { retention_days: "7" }
   ])
     assert.strictEqual((await call("PUT", settings, body, key)).status, 400, JSON.stringify(body))
-  assert.strictEqual((await call("PUT", settings, { retention_days: 7, store_audio: false }, key)).status, 400)
+  assert.strictEqual((await call("PUT", settings, { retention_days: 7, days: 7 }, key)).status, 400)
   assert.strictEqual((await call("GET", "/v1/users/admin/settings", undefined, key)).status, 403)
   assert.strictEqual((await call("PUT", "/v1/users/admin/settings", { retention_days: 7 }, key)).status, 403)
   assert.strictEqual((await call("GET", "/v1/users/a%20b/settings")).status, 400)
-  assert.deepStrictEqual((await call("GET", settings)).body, { retention_days: 36_500 })
+  assert.deepStrictEqual((await call("GET", settings)).body, { ...unset, retention_days: 36_500 })
 
   assert.strictEqual((await call("DELETE", "/v1/users/ada")).status, 202)
   await query((sql) =>
@@ -118,5 +118,5 @@ it("keeps a user's own setting, which an account's deletion removes", async () =
       schedule: Schedule.spaced("100 millis")
     })
   )
-  assert.deepStrictEqual((await call("GET", settings)).body, { retention_days: null })
+  assert.deepStrictEqual((await call("GET", settings)).body, unset)
 })

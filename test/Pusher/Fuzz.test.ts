@@ -75,7 +75,7 @@ interface Node {
 
 const fakeSession = (next: Next, node: Node) => {
   const socket = new FakeSocket()
-  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0 }
+  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0 }
   const searches: Array<() => void> = []
   const host: SessionHost = {
     now: () => node.time,
@@ -86,6 +86,7 @@ const fakeSession = (next: Next, node: Node) => {
     },
     relay: next() < 0.5 ? undefined : () => {},
     maySelect: () => next() < 0.99,
+    storesAudio: () => next() < 0.9,
     fed: (conversation) => expectThat(conversation.length > 0, "a conversation has an id"),
     findRecent: (found) => searches.push(() => found(next() < 0.5 ? "recent" : undefined)),
     admit: (admitted) =>

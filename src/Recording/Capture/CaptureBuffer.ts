@@ -103,10 +103,14 @@ export class CaptureBuffer {
 type Waiting =
   | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
   | { readonly _tag: "Switch"; readonly conversation: string }
+  | { readonly _tag: "Seal" }
 
-const sizeOf = (item: Waiting) => (item._tag === "Audio" ? item.audio.length : item.conversation.length)
+const sizeOf = (item: Waiting) => {
+  if (item._tag === "Audio") return item.audio.length
+  return item._tag === "Switch" ? item.conversation.length : 1
+}
 
-/** Audio and conversation switches that a capture can't process yet, in order. */
+/** Audio, conversation switches and seals that a capture can't process yet, in order. */
 export class Backlog {
   #items: Array<Waiting> = []
   #bytes = 0
@@ -117,6 +121,14 @@ export class Backlog {
 
   get length(): number {
     return this.#items.length
+  }
+
+  get hasSeal(): boolean {
+    return this.#items.some(({ _tag }) => _tag === "Seal")
+  }
+
+  get last(): Waiting | undefined {
+    return this.#items.at(-1)
   }
 
   get first(): Waiting | undefined {

@@ -92,6 +92,16 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     this.#chunks.sealIfOld()
   }
 
+  seal(): void {
+    if (this.#failure !== undefined || this.#closing || this.#backlog.last?._tag === "Seal") return
+    this.#backlog.push({ _tag: "Seal" })
+    this.#wait()
+  }
+
+  get isSealing(): boolean {
+    return this.#backlog.hasSeal
+  }
+
   reportStored(): void {
     this.#progress.reportStored()
   }
@@ -211,6 +221,12 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
         this.#leave()
         this.#waiting = "entering"
         this.#host.enter(this, item.conversation)
+        continue
+      }
+      if (item._tag === "Seal") {
+        this.#backlog.shift()
+        this.#chunks.seal()
+        this.#host.markUrgent(this)
         continue
       }
       const { room } = this.#buffer

@@ -1,5 +1,18 @@
 /** The open captures of this node, connected to the journal, the uploads and the database. */
-import { type Cause, Clock, Context, Duration, Effect, Exit, Layer, Metric, Queue, Random, Schedule } from "effect"
+import {
+  type Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  Metric,
+  Option,
+  Queue,
+  Random,
+  Schedule
+} from "effect"
 import type { Scope } from "effect"
 import type { Span } from "../../Audio.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
@@ -8,6 +21,7 @@ import { ConversationRows } from "../Catalog/ConversationRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import type { CaptureHost } from "./CaptureHost.ts"
 import { CaptureWriter } from "./CaptureWriter.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import * as ChunkId from "../Journal/ChunkId.ts"
@@ -39,11 +53,20 @@ export interface CaptureStats {
   readonly droppedSegments: number
 }
 
+export interface ConversationName {
+  readonly uid: string
+  readonly conversation: string
+}
+
 export class Captures extends Context.Service<
   Captures,
   {
     /** The capture ends with the scope: its chunk is sealed and what was appended is made durable. */
     open(options: CaptureOptions): Effect.Effect<Capture, never, Scope.Scope>
+    /** Seals what this node has received of the conversation by now, and commits it. */
+    seal(name: ConversationName): Effect.Effect<void>
+    /** Seals, and waits until all of that is stored or given up; false after `limit`. */
+    flush(name: ConversationName, limit: Duration.Duration): Effect.Effect<boolean>
     readonly list: () => ReadonlyArray<CaptureStats>
   }
 >()("spillway/Recording/Capture/Captures") {
@@ -76,8 +99,17 @@ interface OpenCapture {
 /** Minimum time between two log lines about one capture's audio. */
 const logIntervalMillis = 60_000
 
+/** Interval at which a flush checks whether chunks are stored. */
+const flushEvery = Duration.millis(50)
+
 /** Smallest fraction of a full chunk for a capture's first one; a smaller object is not worth its overhead. */
 const leastShare = 0.1
+
+const until = (holds: () => boolean) =>
+  Effect.sync(holds).pipe(Effect.repeat({ until: (held) => held, schedule: Schedule.spaced(flushEvery) }))
+
+/** Not uploaded yet, because it was recovered or its queue was full. One that has failed waits for its sweep. */
+const isUntried = ({ dueRound, state }: JournalChunk) => state === "waiting" && dueRound === 0
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig
@@ -273,7 +305,25 @@ const make = Effect.gen(function* () {
     droppedSegments: capture.options.droppedSegments?.() ?? 0
   })
 
+  const writersOf = ({ conversation, uid }: ConversationName) => [...(live.get(uid, conversation)?.writers ?? [])]
+  const seal = (name: ConversationName) =>
+    Effect.sync(() => {
+      for (const writer of writersOf(name)) writer.seal()
+    })
+  const stored = Effect.fnUntraced(function* (name: ConversationName) {
+    yield* seal(name)
+    yield* until(() => writersOf(name).every(({ isSealing }) => !isSealing))
+    const chunks = [...(live.get(name.uid, name.conversation)?.chunks ?? [])]
+    const lane = uploads.lane(name.uid)
+    for (const chunk of chunks.filter(isUntried)) uploads.offer(lane, chunk)
+    yield* until(() => chunks.every(({ state }) => state === "released"))
+  })
+
   return Captures.of({
+    seal,
+    flush: Effect.fn("Captures.flush")((name, limit) =>
+      Effect.map(Effect.timeoutOption(stored(name), limit), Option.isSome)
+    ),
     open: (options) =>
       Effect.acquireRelease(
         Effect.gen(function* () {

@@ -61,6 +61,8 @@ export class ConversationRows extends Context.Service<
   {
     /** Creates the row if it is missing, unless a purge runs. The conversation ends today at the earliest. */
     ensure(uid: string, id: string): Effect.Effect<void, DbError>
+    /** Marks it as finished now; false if it does not exist or a purge runs. */
+    finish(name: { readonly uid: string; readonly conversation: string }): Effect.Effect<boolean, DbError>
     find(uid: string, id: string, files: Files): Effect.Effect<Option.Option<ConversationRow>, DbError>
     /**
      * Conversations with stored or lost audio, and those among `live`. Newest first by `createdAt`: creation of the row, or
@@ -148,6 +150,16 @@ const make = Effect.gen(function* () {
             where conversations.ended_on < excluded.ended_on`
         )
       )
+    }),
+    finish: Effect.fn("ConversationRows.finish")(function* (name) {
+      const rows = yield* db.writeIdempotent(
+        "ConversationRows.finish",
+        (sql) => sql`
+          update conversations set finished_at = now()
+          where uid = ${name.uid} and id = ${name.conversation} and not ${Fence.isPurged(sql, name, Fence.now(sql))}
+          returning 1`
+      )
+      return rows.length > 0
     }),
     find: Effect.fn("ConversationRows.find")(function* (uid, id, files) {
       const row = yield* db

@@ -12,6 +12,9 @@ export interface ConversationWriter {
   readonly conversation: LiveConversation | undefined
   /** Another writer takes over. `done` is called when all received audio is written or discarded. */
   readonly supersede: (done: () => void) => void
+  /** Seals the chunk of what it has received by now, and commits it at once. `isSealing` until then. */
+  readonly seal: () => void
+  readonly isSealing: boolean
   /** The stored state has become known after the writer started. `isOverlapping`: some of its audio overlaps stored audio. */
   readonly loaded: (isOverlapping: boolean) => void
   /** Acknowledged audio was given up, which the client may still have: Unix second and seconds. */

@@ -26,6 +26,7 @@ const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
 
 /** Children first, so that no statement cascades to many rows. */
 const tables = [
+  { name: "finalizations", column: "conversation_id" },
   { name: "artifacts", column: "conversation_id" },
   { name: "recent_conversations", column: "conversation_id" },
   { name: "conversation_ends", column: "conversation_id" },
@@ -91,6 +92,7 @@ const make = Effect.gen(function* () {
             returning 1`
           let left = batch - hidden.length
           const deleted = {
+            finalizations: 0,
             artifacts: 0,
             recent_conversations: 0,
             conversation_ends: 0,

@@ -25,7 +25,6 @@ export const make = Effect.gen(function* () {
   const { write: storageWrite } = yield* StorageBulkheads
   const journal = yield* Journal
   const opus = yield* Opus
-  const isEncrypted = protection.level === "enhanced"
   const buffers: Array<ArrayBuffer> = []
   const takeBuffer = (bytes: number): ArrayBuffer => {
     const index = buffers.findIndex(({ byteLength }) => byteLength >= bytes)
@@ -122,14 +121,15 @@ export const make = Effect.gen(function* () {
   const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
     const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
     const plain = Bitstream.of(chunk.codec, chunk.sampleRate).object(audio)
-    const body = isEncrypted ? yield* protection.encrypt(chunk.uid, plain) : plain
+    const level = yield* protection.levelOf(chunk.uid)
+    const body = level === "enhanced" ? yield* protection.encrypt(chunk.uid, plain) : plain
     chunk.mayBeStored = true
     const object = { ...(yield* put(chunk, plain, body)), peaks: yield* peaksFor(chunk, audio) }
     returnBuffer(audio.buffer)
     return object
   })
 
-  const find = Effect.fnUntraced(function* (chunk: JournalChunk) {
+  const findOne = Effect.fnUntraced(function* (chunk: JournalChunk, isEncrypted: boolean) {
     let plain: Uint8Array | undefined
     for (let attempt = chunk.nameAttempts; attempt < chunk.nameAttempts + namesAtOnce; attempt++) {
       const name = objectKey(chunk, attempt)
@@ -138,15 +138,22 @@ export const make = Effect.gen(function* () {
         storageWrite.run(chunk.uid),
         Effect.catchTag("ObjectNotFound", () => Effect.succeed(undefined))
       )
-      if (head === undefined) return undefined
+      if (head === undefined) return []
       plain ??= Bitstream.of(chunk.codec, chunk.sampleRate).object(yield* journal.read(chunk, 0, chunk.durable))
       const isSame = isEncrypted
         ? (yield* existing(chunk, key, plain)) !== undefined
         : head.size === plain.length && head.crc32c === crc32c(plain)
-      if (isSame) return { key, generation: head.generation }
+      if (isSame) return [{ key, generation: head.generation }]
     }
-    return undefined
+    return []
   })
+
+  /** Several if the user's level has changed between uploads of the chunk. */
+  const find = (chunk: JournalChunk) =>
+    Effect.map(
+      Effect.forEach([false, true], (isEncrypted) => findOne(chunk, isEncrypted)),
+      (found) => found.flat()
+    )
 
   return { store, find }
 })

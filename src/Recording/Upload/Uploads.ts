@@ -138,8 +138,8 @@ const make = Effect.gen(function* () {
 
   /** The purge may have ended between an earlier put of the object and its row, and nothing else finds the object. */
   const unstore = Effect.fnUntraced(function* (chunk: JournalChunk) {
-    const found = yield* chunkObject.find(chunk)
-    if (found !== undefined) yield* storageWrite.run(chunk.uid)(purges.removeObject(chunk, found))
+    for (const found of yield* chunkObject.find(chunk))
+      yield* storageWrite.run(chunk.uid)(purges.removeObject(chunk, found))
   })
 
   const upload = Effect.fnUntraced(function* (chunk: JournalChunk) {

@@ -51,6 +51,41 @@ export class Nodes {
     return server
   }
 
+  /** Starts a node that was killed, with what it has on disk. */
+  async restart(server: Server): Promise<Server> {
+    const at = this.servers.indexOf(server)
+    const again = await startServer(this.#directories[at] ?? "", this.#env)
+    this.servers[at] = again
+    return again
+  }
+
+  get dataDirs(): ReadonlyArray<string> {
+    return this.#directories
+  }
+
+  /** Runs a statement in a transaction that stays open until the release. */
+  async hold(text: string): Promise<{ readonly release: () => Promise<void> }> {
+    const [held, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const ended = Effect.gen({ self: this }, function* () {
+      const sql = yield* PgClient.makeClient(this.#login)
+      const hold = Effect.andThen(
+        sql.unsafe(text),
+        Effect.promise(() => {
+          held.resolve()
+          return released.promise
+        })
+      )
+      yield* sql.withTransaction(hold)
+    }).pipe(Effect.scoped, Effect.provide(Reactivity.layer), Effect.runPromise)
+    await Promise.race([held.promise, ended])
+    return {
+      release: () => {
+        released.resolve()
+        return ended
+      }
+    }
+  }
+
   async stop() {
     await Promise.all(this.servers.map((server) => server.kill()))
     await this.gcs.stop()

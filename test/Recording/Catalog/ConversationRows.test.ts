@@ -82,7 +82,10 @@ it.live("a conversation that a capture enters ends today at the earliest, for al
     assert.isTrue(yield* isCurrent("c"))
   }).pipe(
     Effect.provide(
-      ChunkRows.layer.pipe(Layer.provide(Layer.mock(Protection, { level: "standard" })), Layer.provideMerge(world))
+      ChunkRows.layer.pipe(
+        Layer.provide(Layer.mock(Protection, { level: "standard", isAvailable: false })),
+        Layer.provideMerge(world)
+      )
     )
   )
 )

@@ -8,13 +8,17 @@ import { journalIn } from "../support/TestNode.ts"
 
 const writer = (conversation: LiveConversation | undefined) => {
   const ended: Array<string> = []
+  const nothing = () => {}
+  const purged = () => void ended.push("purged")
   return {
     conversation,
     ended,
-    supersede: () => {},
-    loaded: () => {},
-    lost: () => {},
-    purged: () => void ended.push("purged")
+    supersede: nothing,
+    seal: nothing,
+    isSealing: false,
+    loaded: nothing,
+    lost: nothing,
+    purged
   }
 }
 
