@@ -34,6 +34,12 @@ const retryReason = ({ limit, of, setting }: NoSeat) =>
 
 const unreadSettings = "Retry-After: 5; the user's settings can't be read"
 
+/** Without the message, which can quote the text: users' keys for providers are in it. */
+const placeOf = (cause: unknown): string =>
+  cause instanceof Error
+    ? [cause.name, ...(cause.stack ?? "").split("\n").filter((line) => line.startsWith("    at "))].join("\n")
+    : "what was thrown is no error"
+
 const awaitClose = (socket: WebSocket) =>
   Effect.callback<void>((resume) => {
     if (socket.readyState === socket.CLOSED) return resume(Effect.void)
@@ -164,8 +170,14 @@ const make = Effect.gen(function* () {
         maySelect: () => sockets.maySelect(uid),
         storesAudio: () => user.value.storesAudio,
         fed: (conversation) => recents.note(source, conversation),
-        findRecent: (found) =>
-          void fork(Effect.map(recents.find(source), (recent) => found(Option.getOrUndefined(recent)))),
+        died: (cause) =>
+          void fork(Effect.logError("a message of a capture socket could not be handled", placeOf(cause))),
+        findRecent: (found) => {
+          const recent = Effect.catchCause(recents.find(source), (cause) =>
+            Effect.as(Effect.logError("the latest conversation of an app could not be found", cause), Option.none())
+          )
+          fork(Effect.map(recent, (id) => found(Option.getOrUndefined(id))))
+        },
         admit: (admitted) => {
           const turn = Effect.callback<void>((resume) => admitted(() => resume(Effect.void)))
           const bounded = Effect.timeoutOrElse(turn, { duration: config.largeMessageTimeout, orElse: () => slow })

@@ -7,7 +7,7 @@ import * as BackgroundLoop from "../BackgroundLoop.ts"
 import { BoundedMap } from "../BoundedMap.ts"
 import { Db } from "../Db.ts"
 
-/** How long a conversation is continued after its last audio (CONTRACT: omi's backend reconnects within minutes). */
+/** How long a conversation is continued after its last audio (omi's backend reconnects within minutes). */
 const recentFor = Duration.minutes(10)
 
 /** Delay of a row, in which conversations of several sockets share a statement. */

@@ -23,7 +23,7 @@ import { WebSocket } from "ws"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 
-/** Messages of a capture that wait for the upstream (CONTRACT: 50). At the bound the oldest is dropped and counted. */
+/** Messages of a capture that wait for the upstream. At the bound the oldest is dropped and counted. */
 const maxWaiting = 50
 
 /** Bytes of all waiting messages of the node. At the bound a message is dropped and counted. */

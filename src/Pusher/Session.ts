@@ -48,6 +48,8 @@ export interface SessionHost {
   readonly findRecent: (found: (conversation: string | undefined) => void) => void
   /** Takes the JSON messages, too, and answers them in place of their handlers. */
   readonly relay: ((message: Buffer) => void) | undefined
+  /** A handler of JSON messages, or the relay, has thrown. */
+  readonly died: (cause: unknown) => void
   /** Calls `admitted` when a large message may be read, with what ends its turn. */
   readonly admit: (admitted: (done: () => void) => void) => void
 }
@@ -258,15 +260,24 @@ export class Session {
         return this.close(Protocol.closeCodes.policy, "too many conversations a minute")
       case "Json": {
         const isShort = inbound.text.length <= maxTextBytes
-        if (isShort) this.#host.relay?.(message)
-        const isUsed = isShort && this.#host.handler(inbound.opcode)?.(this.#sender, inbound.text)
-        if (isUsed !== true) received.ignored++
+        if (!isShort || !this.#handle(inbound.opcode, inbound.text, message)) received.ignored++
         return
       }
       case "Malformed":
         return this.close(Protocol.closeCodes.badFrame, inbound.reason)
       case "Heartbeat":
         return
+    }
+  }
+
+  #handle(opcode: Protocol.JsonOpcode, text: Buffer, message: Buffer): boolean {
+    // edge: called in the socket's event, where what is thrown would end the process, and so every capture.
+    try {
+      this.#host.relay?.(message)
+      return this.#host.handler(opcode)?.(this.#sender, text) === true
+    } catch (cause) {
+      this.#host.died(cause)
+      return false
     }
   }
 

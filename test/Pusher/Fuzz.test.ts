@@ -81,10 +81,12 @@ const fakeSession = (next: Next, node: Node) => {
     now: () => node.time,
     received,
     handler: () => (sender, text) => {
+      if (next() < 0.01) throw new Error("a defect of a handler")
       if (next() < 0.3) sender.send(Protocol.withJson(pick(next, [201, 204]), { of: sender.conversation() ?? null }))
       return text.length > 2
     },
     relay: next() < 0.5 ? undefined : () => {},
+    died: (cause) => expectThat(cause instanceof Error, "a defect has its cause"),
     maySelect: () => next() < 0.99,
     storesAudio: () => next() < 0.9,
     fed: (conversation) => expectThat(conversation.length > 0, "a conversation has an id"),
