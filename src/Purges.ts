@@ -39,8 +39,8 @@ export class Purges extends Context.Service<
     cancel(id: string): Effect.Effect<boolean, DbError>
     /** None if the user has neither keys nor conversations. */
     account(uid: string): Effect.Effect<Option.Option<Account>, DbError>
-    /** Claims a due purge and starts it; false if there is none. `idle` waits for the running ones. */
-    readonly sweep: Effect.Effect<boolean, DbError>
+    /** Claims a due purge and starts it; 0 if there is none. `idle` waits for the running ones. */
+    readonly sweep: Effect.Effect<number, DbError>
     readonly idle: Effect.Effect<void>
     /** Waits until this node requests a purge, at most `limit`. */
     waitForRequest(limit: Duration.Duration): Effect.Effect<void>
@@ -118,7 +118,7 @@ const make = Effect.gen(function* () {
       const claimed = yield* restore(rows.claim).pipe(Effect.onError(() => slots.release(1)))
       if (Option.isNone(claimed)) {
         yield* slots.release(1)
-        return false
+        return 0
       }
       yield* restore(runOne(claimed.value)).pipe(
         Effect.catchCause((cause) =>
@@ -129,7 +129,7 @@ const make = Effect.gen(function* () {
         Effect.ensuring(slots.release(1)),
         FiberSet.run(running, { propagateInterruption: false })
       )
-      return true
+      return 1
     })
   )
 

@@ -46,7 +46,33 @@ describe("A background loop", () => {
         logged.map(({ level, message }) => [level, Array.isArray(message) ? message[0] : message]),
         [
           ["Warn", "the work failed"],
-          ["Error", "the work failed"]
+          ["Error", "the work failed"],
+          ["Info", "the work failed; it works again after 2 failures"]
+        ]
+      )
+    }).pipe(Effect.provide(collect(logged)))
+  })
+
+  it.effect("logs an outage once, a defect in it, and its end", () => {
+    const logged: Array<Logged> = []
+    return Effect.gen(function* () {
+      let rounds = 0
+      const outcomeOf = (round: number) => {
+        if (round === 500) return Effect.die("a bug")
+        return round < 1_000 ? Effect.fail("unavailable") : Effect.void
+      }
+      const work = Effect.suspend(() => outcomeOf(rounds++))
+      yield* BackgroundLoop.every(Duration.seconds(1), work, "the work failed")
+      yield* TestClock.adjust("1002 seconds")
+      yield* TestClock.adjust("1 second")
+      assert.isAbove(rounds, 1_002)
+      const shown = logged.filter(({ level }) => level !== "Debug")
+      assert.deepStrictEqual(
+        shown.map(({ level, message }) => [level, Array.isArray(message) ? message[0] : message]),
+        [
+          ["Warn", "the work failed"],
+          ["Error", "the work failed"],
+          ["Info", "the work failed; it works again after 1000 failures"]
         ]
       )
     }).pipe(Effect.provide(collect(logged)))

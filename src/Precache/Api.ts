@@ -4,7 +4,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api
 import { Authorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
-import { Format } from "./ArtifactClaims.ts"
+import { Format } from "./ArtifactRows.ts"
 
 /** `audio_file_count`: the files that are merged or being merged, the latest 1,000 of the conversation. */
 export const Started = Schema.Struct({

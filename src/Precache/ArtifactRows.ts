@@ -4,20 +4,47 @@ import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
 import { Reason } from "../Playback.ts"
-import * as ArtifactClaims from "./ArtifactClaims.ts"
-import { type ClaimedArtifact, type Format, takeTurn, type Target, urlLifetime } from "./ArtifactClaims.ts"
+import * as FairClaims from "../FairClaims.ts"
 
 /** Audio files of a conversation that one request covers, the latest ones. */
 export const maxFiles = 1_000
 
-/** How long rows stay after their artifact has expired or was given up. */
-const rowsKept = Duration.days(3)
+/** `ogg`: Opus in Ogg. */
+export const Format = Schema.Literals(["wav", "ogg"])
+export type Format = typeof Format.Type
 
-/** Rows that are removed at once. */
-const pruned = 500
+/** A URL lives this long, so an artifact that expires earlier is not handed out, and one that is replaced stays as long. */
+export const urlLifetime = Duration.hours(1)
 
-/** Rows are counted up to this number. */
-const maxCounted = 10_000
+interface Target {
+  readonly uid: string
+  readonly conversation: string
+}
+
+const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
+
+/** `file`: the id of an audio file. `key`, `fingerprint`: of the artifact that exists; no fingerprint if it expires soon. */
+const Columns = Schema.Struct({
+  conversation: Schema.String,
+  file: Schema.String,
+  format: Format,
+  requested: Schema.Boolean,
+  key: Schema.NullOr(Schema.String),
+  fingerprint: Schema.NullOr(Schema.String)
+})
+
+export interface ClaimedArtifact extends FairClaims.Claimed, Schema.Schema.Type<typeof Columns> {}
+
+const jobs: FairClaims.Jobs<typeof Columns.Type> = {
+  name: "artifacts",
+  turns: "artifact_turns",
+  columns: (sql) => sql`
+    conversation_id as conversation, file, format, requested, key,
+    case when expires_at > now() + ${secondsOf(urlLifetime)}::interval then fingerprint end as fingerprint`,
+  schema: Columns,
+  ended: "expires_at",
+  lapsed: { error: "the node that merged it has ended or was cut off", reason: "merge_failed" }
+}
 
 const Row = Schema.Struct({
   file: Schema.String,
@@ -32,8 +59,6 @@ const Row = Schema.Struct({
 export type ArtifactRow = typeof Row.Type
 const decodeArtifacts = Schema.decodeUnknownEffect(Schema.Array(Row))
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 export interface NewArtifact {
   readonly key: string
   readonly fingerprint: string
@@ -41,16 +66,9 @@ export interface NewArtifact {
   readonly expiresIn: Duration.Duration
 }
 
-/** The claim's token is not the row's: the lease has ended, or the conversation is being purged. */
-export class LeaseEnded extends Schema.TaggedError<LeaseEnded>()("LeaseEnded", { id: Schema.String }) {
-  override get message() {
-    return `the lease of artifact ${this.id} has ended`
-  }
-}
-
 export class ArtifactRows extends Context.Service<
   ArtifactRows,
-  {
+  Omit<FairClaims.FairClaims<typeof Columns.Type>, "fail"> & {
     /** Artifacts of the latest `maxFiles` audio files, made or not. */
     list(uid: string, conversation: string, format: Format): Effect.Effect<ReadonlyArray<ArtifactRow>, DbError>
     /** Wants these audio files merged, those in backoff at once. Returns how many it newly wants or hastens. */
@@ -59,26 +77,16 @@ export class ArtifactRows extends Context.Service<
     ): Effect.Effect<number, DbError>
     /** Wants the latest audio files that end after a Unix second merged as WAV, if that reads no audio. */
     suggest(target: Target & { readonly from: number }): Effect.Effect<number, DbError>
-    readonly claim: ArtifactClaims.ArtifactClaims["claim"]
-    extend(claimed: ClaimedArtifact): Effect.Effect<void, DbError | LeaseEnded>
     /** The artifact that exists is what is wanted. */
     keep(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
     /** Idempotent. The replaced artifact is deleted when its URLs have expired. Fails without the lease. */
-    publish(claimed: ClaimedArtifact, artifact: NewArtifact): Effect.Effect<void, DbError | LeaseEnded>
-    /** Due again, without a failure. */
-    postpone(claimed: ClaimedArtifact, after: Duration.Duration): Effect.Effect<void, DbError>
-    /** Due at once, without a failure. */
-    release(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
+    publish(claimed: ClaimedArtifact, artifact: NewArtifact): Effect.Effect<void, DbError | FairClaims.LeaseEnded>
     /** Nothing is to be made, unless it was requested meanwhile. */
     forget(claimed: ClaimedArtifact): Effect.Effect<void, DbError>
     /** Due again after the backoff, or dead after the last attempt. */
     fail(claimed: ClaimedArtifact, reason: Reason, error: string): Effect.Effect<"failed" | "dead" | "lost", DbError>
     /** Dead at once: another attempt would fail for the same reason. */
     giveUp(claimed: ClaimedArtifact, reason: Reason): Effect.Effect<void, DbError>
-    /** Removes a bounded number of old rows. */
-    readonly prune: Effect.Effect<void, DbError>
-    /** Artifacts to be made, and artifacts that were given up, each counted to 10,000. */
-    readonly backlog: Effect.Effect<{ readonly waiting: number; readonly dead: number }, DbError>
   }
 >()("spillway/Precache/ArtifactRows") {
   static readonly layer = Layer.effect(
@@ -90,10 +98,7 @@ export class ArtifactRows extends Context.Service<
 const make = Effect.gen(function* () {
   const db = yield* Db
   const deletion = yield* Deletion
-  const claims = yield* ArtifactClaims.make
-
-  const isOwned = (sql: SqlClient.SqlClient, { id, token }: ClaimedArtifact) =>
-    sql`id = ${id}::bigint AND token = ${token}::uuid`
+  const turns = yield* FairClaims.make(jobs)
 
   const want = Effect.fnUntraced(function* (
     { conversation, uid }: Target,
@@ -118,7 +123,7 @@ const make = Effect.gen(function* () {
           WHERE a.due_at IS NULL
                 OR (excluded.requested AND (NOT a.requested OR (a.token IS NULL AND a.due_at > excluded.due_at)))
           RETURNING 1`
-        if (rows.length > 0) yield* takeTurn(sql, uid)
+        if (rows.length > 0) yield* FairClaims.takeTurn(sql, jobs, uid)
         return rows.length
       })
     )
@@ -132,25 +137,17 @@ const make = Effect.gen(function* () {
           SET due_at = NULL, token = NULL, attempts = 0, last_error = NULL, dead_at = NULL, reason = NULL,
               requested = false, key = ${key}, fingerprint = ${fingerprint}, bytes = ${String(bytes)}::bigint,
               expires_at = now() + ${secondsOf(expiresIn)}::interval
-          WHERE ${isOwned(sql, claimed)} OR (id = ${claimed.id}::bigint AND key = ${key})
+          WHERE ${FairClaims.isOwned(sql, claimed)} OR (id = ${claimed.id}::bigint AND key = ${key})
           RETURNING 1`
-        if (rows.length === 0) return yield* new LeaseEnded({ id: claimed.id })
-        if (claimed.key === undefined) return
+        if (rows.length === 0) return yield* new FairClaims.LeaseEnded({ table: jobs.name, id: claimed.id })
+        if (claimed.key === null) return
         const replaced = { key: claimed.key, generation: anyGeneration, uid: claimed.uid }
         yield* deletion.schedule([replaced], { after: urlLifetime })
       })
     )
 
-  const release: ArtifactRows["Service"]["release"] = (claimed) =>
-    db.transactionIdempotent("ArtifactRows.release", (sql) =>
-      Effect.gen(function* () {
-        const rows = yield* sql`
-          UPDATE artifacts SET due_at = now(), token = NULL WHERE ${isOwned(sql, claimed)} RETURNING 1`
-        if (rows.length > 0) yield* takeTurn(sql, claimed.uid)
-      })
-    )
-
   return ArtifactRows.of({
+    ...turns,
     list: (uid, conversation, format) =>
       db.read("ArtifactRows.list", (sql) =>
         sql`
@@ -164,62 +161,32 @@ const make = Effect.gen(function* () {
       ),
     request: ({ files, format, ...target }) => want(target, format, true, (sql) => sql`id = ANY(${files}::uuid[])`),
     suggest: ({ from, ...target }) => want(target, "wav", false, (sql) => sql`ends > ${String(from)}::float8`),
-    claim: claims.claim,
-    extend: Effect.fnUntraced(function* ({ id, token }) {
-      if ((yield* claims.extend(token, [id])).length === 0) return yield* new LeaseEnded({ id })
-    }),
     keep: (claimed) =>
       db.writeIdempotent("ArtifactRows.keep", (sql) =>
         Effect.asVoid(sql`
           UPDATE artifacts SET due_at = NULL, token = NULL, attempts = 0, last_error = NULL, reason = NULL, requested = false
-          WHERE ${isOwned(sql, claimed)}`)
+          WHERE ${FairClaims.isOwned(sql, claimed)}`)
       ),
     publish,
-    postpone: (claimed, after) =>
-      db.writeIdempotent("ArtifactRows.postpone", (sql) =>
-        Effect.asVoid(sql`
-          UPDATE artifacts SET due_at = now() + ${secondsOf(after)}::interval, token = NULL WHERE ${isOwned(sql, claimed)}`)
-      ),
-    release,
     forget: (claimed) =>
       db.transactionIdempotent("ArtifactRows.forget", (sql) =>
         Effect.andThen(
-          sql`DELETE FROM artifacts WHERE ${isOwned(sql, claimed)} AND requested = ${claimed.requested}`,
-          release(claimed)
+          sql`DELETE FROM artifacts WHERE ${FairClaims.isOwned(sql, claimed)} AND requested = ${claimed.requested}`,
+          turns.release(claimed)
         )
       ),
     fail: Effect.fnUntraced(function* (claimed, reason, error) {
-      const { id, token } = claimed
       yield* db.writeIdempotent(
         "ArtifactRows.fail",
-        (sql) => sql`UPDATE artifacts SET reason = ${reason} WHERE ${isOwned(sql, claimed)}`
+        (sql) => sql`UPDATE artifacts SET reason = ${reason} WHERE ${FairClaims.isOwned(sql, claimed)}`
       )
-      const { dead, retried } = yield* claims.fail(token, [{ id, error }])
-      if (dead + retried === 0) return "lost"
-      return dead > 0 ? "dead" : "failed"
+      return yield* turns.fail(claimed, error)
     }),
     giveUp: (claimed, reason) =>
       db.writeIdempotent("ArtifactRows.giveUp", (sql) =>
         Effect.asVoid(sql`
           UPDATE artifacts SET due_at = NULL, token = NULL, dead_at = now(), reason = ${reason}
-          WHERE ${isOwned(sql, claimed)}`)
-      ),
-    prune: db.writeIdempotent("ArtifactRows.prune", (sql) =>
-      Effect.asVoid(sql`
-        DELETE FROM artifacts WHERE id IN (
-          SELECT id FROM artifacts
-          WHERE due_at IS NULL AND greatest(expires_at, dead_at) < now() - ${secondsOf(rowsKept)}::interval
-          ORDER BY greatest(expires_at, dead_at), id LIMIT ${pruned}
-        )`)
-    ),
-    backlog: db
-      .read(
-        "ArtifactRows.backlog",
-        (sql) => sql<{ readonly waiting: number; readonly dead: number }>`
-          SELECT
-            (SELECT count(*)::int FROM (SELECT FROM artifacts WHERE due_at IS NOT NULL LIMIT ${maxCounted}) AS d) AS waiting,
-            (SELECT count(*)::int FROM (SELECT FROM artifacts WHERE dead_at IS NOT NULL LIMIT ${maxCounted}) AS d) AS dead`
+          WHERE ${FairClaims.isOwned(sql, claimed)}`)
       )
-      .pipe(Effect.map(([row]) => row ?? { waiting: 0, dead: 0 }))
   })
 })

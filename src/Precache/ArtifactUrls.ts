@@ -3,8 +3,8 @@ import { Effect, Layer, Option } from "effect"
 import { type Artifact, Artifacts, type ArtifactsPage, etagOf } from "../Playback.ts"
 import { type RecordedFile, Recording } from "../Recording.ts"
 import { Storage } from "../Storage.ts"
-import { urlLifetime } from "./ArtifactClaims.ts"
-import { ArtifactRows, type ArtifactRow, maxFiles } from "./ArtifactRows.ts"
+
+import { ArtifactRows, type ArtifactRow, maxFiles, urlLifetime } from "./ArtifactRows.ts"
 
 /** Files of one conversation whose URL is signed, the latest ones; others are downloaded from this server. */
 const maxSigned = 100

@@ -1,16 +1,10 @@
-/** Runs purges when they are due, requests those of retention, removes old rows, and samples the backlog. */
+/** Runs purges when they are due, and requests those of retention. */
 import { Duration, Effect, Layer, Metric } from "effect"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
+import * as Janitor from "../Janitor.ts"
 import { Purges } from "../Purges.ts"
 import { Retention, type Swept } from "./Retention/Retention.ts"
 import { RetentionConfig } from "./Retention/RetentionConfig.ts"
-
-/** Longest wait: purges that become due or that other nodes request start by then. Also the pause after a failure. */
-const pollEvery = Duration.seconds(2)
-
-const sampleEvery = Duration.seconds(15)
-
-const pruneEvery = Duration.seconds(15)
 
 /** Pause of retention between two pages of users. */
 const nextUsers = Duration.seconds(1)
@@ -37,26 +31,7 @@ const retention = Layer.effectDiscard(
 ).pipe(Layer.provide(Retention.layer))
 
 const purges = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const { backlog, prune, sweep, waitForRequest } = yield* Purges
-
-    const sweepOrWait = Effect.gen(function* () {
-      if (!(yield* sweep)) yield* waitForRequest(pollEvery)
-      return Duration.zero
-    })
-    const sample = Effect.gen(function* () {
-      const counts = yield* backlog
-      yield* Metric.update(unfinished, counts.unfinished)
-      yield* Metric.update(dead, counts.dead)
-    })
-
-    yield* BackgroundLoop.fork(sweepOrWait, {
-      failed: "a sweep of purges failed and is repeated",
-      retryAfter: pollEvery
-    })
-    yield* BackgroundLoop.every(sampleEvery, sample, "the backlog of purges could not be sampled")
-    yield* BackgroundLoop.every(pruneEvery, prune, "old rows of purges could not be removed")
-  })
+  Purges.use((purges) => Janitor.fork(purges, { subject: "purges", waiting: unfinished, dead }))
 )
 
 /** With the service itself. */

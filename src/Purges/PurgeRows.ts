@@ -72,7 +72,7 @@ export class PurgeRows extends Context.Service<
     /** Removes a bounded number of rows that finished long ago. */
     readonly prune: Effect.Effect<void, DbError>
     /** Each counted to 10,000. */
-    readonly backlog: Effect.Effect<{ readonly unfinished: number; readonly dead: number }, DbError>
+    readonly backlog: Effect.Effect<{ readonly waiting: number; readonly dead: number }, DbError>
   }
 >()("spillway/Purges/PurgeRows") {
   static readonly layer = Layer.effect(
@@ -254,10 +254,10 @@ const make = Effect.gen(function* () {
     backlog: db
       .read(
         "PurgeRows.backlog",
-        (sql) => sql<{ readonly unfinished: number; readonly dead: number }>`
-          select (select count(*)::int from (select from purges where due_at is not null limit ${maxCounted}) as d) as unfinished,
+        (sql) => sql<{ readonly waiting: number; readonly dead: number }>`
+          select (select count(*)::int from (select from purges where due_at is not null limit ${maxCounted}) as d) as waiting,
                  (select count(*)::int from (select from purges where dead_at is not null limit ${maxCounted}) as d) as dead`
       )
-      .pipe(Effect.map(([row]) => row ?? { unfinished: 0, dead: 0 }))
+      .pipe(Effect.map(([row]) => row ?? { waiting: 0, dead: 0 }))
   })
 })

@@ -1,4 +1,4 @@
-/** In which order waiting artifacts are claimed, on a real database. */
+/** `src/FairClaims.ts` with artifacts, on a real database: the order of claims, and claims of nodes that end. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, type Layer, Ref, References } from "effect"
 import { SqlClient } from "effect/sql"
