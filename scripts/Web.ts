@@ -1,12 +1,13 @@
 /**
  * Bundles the page into `.cache/web`: `node scripts/Web.ts STAMP`. `scripts/ensure.mjs` runs it when the page's
- * sources have changed. A run that fails leaves the previous bundle.
+ * sources have changed.
  */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as zlib from "node:zlib"
 import * as esbuild from "esbuild"
+import { replace } from "./Bundled.ts"
 
 const root = path.join(import.meta.dirname, "..")
 const sources = path.join(root, "src/Web/Page")
@@ -61,7 +62,6 @@ export const build = async (): Promise<ReadonlyArray<Built>> => {
 
 /** Writes each file, and its brotli and gzip versions. */
 const write = (folder: string, built: ReadonlyArray<Built>) => {
-  fs.mkdirSync(folder, { recursive: true })
   const files = built.map(({ bytes, url }) => {
     const file = url === "/" ? "Page.html" : path.basename(url)
     fs.writeFileSync(path.join(folder, file), bytes)
@@ -72,20 +72,4 @@ const write = (folder: string, built: ReadonlyArray<Built>) => {
   fs.writeFileSync(path.join(folder, "manifest.json"), JSON.stringify(files))
 }
 
-if (import.meta.main) {
-  const stamp = process.argv[2] ?? ""
-  const cache = path.join(root, ".cache/web")
-  const name = `${hash(new TextEncoder().encode(stamp))}-${process.pid}`
-  try {
-    write(path.join(cache, name), await build())
-    const current = path.join(cache, `current.${process.pid}`)
-    fs.writeFileSync(current, `${name}\n${stamp}`)
-    fs.renameSync(current, path.join(cache, "current"))
-    for (const old of fs.readdirSync(cache)) {
-      if (old !== name && old !== "current") fs.rmSync(path.join(cache, old), { recursive: true, force: true })
-    }
-  } catch (cause) {
-    console.error(`The page could not be bundled: ${cause instanceof Error ? cause.message : String(cause)}`)
-    process.exitCode = 1
-  }
-}
+if (import.meta.main) await replace("web", "The page", async (folder) => write(folder, await build()))

@@ -1,6 +1,6 @@
 /**
  * Makes sure that the dependencies of package-lock.json are installed, that npm's scripts run on Node 22.19 or newer, and
- * that the page is bundled. Runs on any Node from 18 on, without dependencies. With nothing to do it reads a few files.
+ * that the page and the server are bundled. Runs on any Node from 18 on, without dependencies. With nothing to do it reads a few files.
  *
  * `ensure.mjs PROGRAM ARGUMENTS` then runs the program in this process, so that a signal finds it in every phase, with its
  * compiled modules cached. Where this Node is too old, it runs in a child.
@@ -292,35 +292,52 @@ const install = async () => {
   fs.renameSync(temporary, stampFile)
 }
 
-/** Folders and files in `src` that the page is bundled from. */
-const pageSources = ["Web/Page", "Client", "Client.ts", "WavReader.ts"]
+/** What is bundled into a folder of `.cache`, and of which folders and files in `src`. */
+const page = { name: "web", script: "Web.ts", sources: ["Web/Page", "Client", "Client.ts", "WavReader.ts"] }
+const programs = { name: "server", script: "Bundle.ts", sources: ["."], except: path.join(root, "src", "Web", "Page") }
 
-const filesIn = (place) => {
+/** The programs of that bundle. */
+const bundled = { [server]: "main.js", "src/Cli.ts": "Cli.js" }
+
+const filesIn = (place, except) => {
   if (!fs.statSync(place).isDirectory()) return [place]
   const names = fs.readdirSync(place, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  return names.map((entry) => path.join(entry.parentPath ?? entry.path, entry.name)).sort()
+  const files = names.map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
+  return files.filter((file) => except === undefined || !file.startsWith(except)).sort()
 }
 
-/** Hash of the page's sources and of the script that bundles them. */
-const pageStamp = (script) => {
-  const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script))
-  for (const file of pageSources.flatMap((source) => filesIn(path.join(root, "src", source)))) {
+/** Hash of the sources, of their place, and of the script that bundles them. */
+const bundleStamp = (script, { sources, except }) => {
+  const hash = createHash("sha256").update(lockText()).update(fs.readFileSync(script)).update(root)
+  for (const file of sources.flatMap((source) => filesIn(path.join(root, "src", source), except))) {
     hash.update(`\n${path.relative(root, file)}\n`).update(fs.readFileSync(file))
   }
   return hash.digest("hex")
 }
 
+/** The folder and the stamp of a bundle. */
+const currentBundle = (name) => readText(path.join(root, ".cache", name, "current"))?.split("\n") ?? []
+
 /** Bundles in a recent Node. Two processes at once both bundle; the last one wins. */
-const bundlePage = async () => {
-  const script = path.join(root, "scripts", "Web.ts")
+const bundle = async ({ name, script: file, ...what }) => {
+  const script = path.join(root, "scripts", file)
   if (!fs.existsSync(script)) return
-  const stamp = pageStamp(script)
-  if (readText(path.join(root, ".cache", "web", "current"))?.split("\n")[1] === stamp) return
+  const stamp = bundleStamp(script, what)
+  if (currentBundle(name)[1] === stamp) return
   const child = spawn(nodeForProgram(), [script, stamp], { stdio: ["ignore", "ignore", "inherit"] })
   working.add(child)
   const code = await new Promise((resolve) => child.once("error", resolve).once("close", resolve))
   working.delete(child)
-  if (code !== 0) throw new Failure("The page could not be bundled; the reason is above.")
+  if (code !== 0) throw new Failure("The sources could not be bundled; the reason is above.")
+}
+
+/** Its bundle, or itself where there is none. */
+const programFile = () => {
+  const [folder] = currentBundle(programs.name)
+  const file = bundled[program]
+  return folder === undefined || file === undefined
+    ? path.join(root, program)
+    : path.join(root, ".cache", programs.name, folder, file)
 }
 
 const nodeForProgram = () => (fs.existsSync(pinnedNode) ? pinnedNode : process.execPath)
@@ -328,12 +345,12 @@ const nodeForProgram = () => (fs.existsSync(pinnedNode) ? pinnedNode : process.e
 const runHere = async () => {
   process.argv.splice(1, 2, path.join(root, program))
   module.enableCompileCache?.(compiled)
-  await import(pathToFileURL(path.join(root, program)).href)
+  await import(pathToFileURL(programFile()).href)
 }
 
 const runElsewhere = (node) =>
   new Promise((resolve, reject) => {
-    const child = spawn(node, [...process.execArgv, path.join(root, program), ...programArguments], {
+    const child = spawn(node, [...process.execArgv, programFile(), ...programArguments], {
       stdio: "inherit",
       env: { NODE_COMPILE_CACHE: compiled, ...process.env }
     })
@@ -352,7 +369,7 @@ const main = async () => {
   for (const signal of signals) process.on(signal, interrupted)
   if (readText(stampFile) !== stampOf(lockText())) await locked(install)
   checkNode()
-  await bundlePage()
+  await Promise.all([page, programs].map(bundle))
   if (program !== undefined) await run()
 }
 

@@ -8,8 +8,8 @@ import { chunk, fmt, foundWith, riff } from "../support/WavFiles.ts"
 import { processEnvironment } from "../support/Settings.ts"
 import { freePort } from "../support/FreePort.ts"
 import { dataDirectory, type Server, startServer } from "../support/Server.ts"
+import { cli } from "./support/Command.ts"
 
-const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
 const dataDir = dataDirectory()
 const wav = Path.join(Path.dirname(dataDir), "in.wav")
 const SECONDS = 10
@@ -38,7 +38,7 @@ const start = (
   meddle: (child: ChildProcess) => void = () => {},
   stdin: "ignore" | "pipe" = "ignore"
 ) => {
-  const child: ChildProcess = spawn(process.execPath, [cli, ...args], {
+  const child: ChildProcess = spawn(process.execPath, [...cli, ...args], {
     env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir, ...processEnvironment(env) },
     stdio: [stdin, "pipe", "pipe"]
   })
@@ -145,9 +145,9 @@ describe("the command line", () => {
     const audio = Buffer.alloc(32_000, "Spillway")
     const { bytes = Buffer.alloc(0) } = foundWith(audio)["from a writer to a pipe: sox"] ?? {}
     Fs.writeFileSync(source, bytes)
-    const script = `mkfifo "$4" && cat "$1" | "$2" "$3" stream /dev/stdin --fast --conversation by-stdin &&
-      { cat "$1" > "$4" & } && "$2" "$3" stream "$4" --fast --conversation by-name`
-    const shell = spawn("sh", ["-ec", script, "sh", source, process.execPath, cli, pipe], {
+    const script = `mkfifo "$5" && cat "$1" | "$2" "$3" "$4" stream /dev/stdin --fast --conversation by-stdin &&
+      { cat "$1" > "$5" & } && "$2" "$3" "$4" stream "$5" --fast --conversation by-name`
+    const shell = spawn("sh", ["-ec", script, "sh", source, process.execPath, ...cli, pipe], {
       env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_DATA_DIR: dataDir },
       stdio: ["ignore", "ignore", "pipe"]
     })

@@ -1,19 +1,18 @@
 /** `spillway delete` and `spillway purge` as processes, against a real server. */
 import { spawn, spawnSync } from "node:child_process"
-import * as Path from "node:path"
 import { assert, it } from "@effect/vitest"
 import { streamAt } from "../support/Capturer.ts"
 import { findProgram } from "../support/Programs.ts"
 import { processEnvironment } from "../support/Settings.ts"
 import { fileServer } from "../support/TestServer.ts"
+import { cli } from "./support/Command.ts"
 
-const cli = Path.join(import.meta.dirname, "../../src/Cli.ts")
 const server = fileServer()
 
 /** `answer`: a line of standard input; without it, there is no input. */
 const run = (args: ReadonlyArray<string>, key: string, answer?: string) =>
   new Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>((resolve) => {
-    const child = spawn(process.execPath, [cli, ...args], {
+    const child = spawn(process.execPath, [...cli, ...args], {
       env: { ...process.env, ...processEnvironment({ SPILLWAY_URL: server.url, SPILLWAY_KEY: key }) },
       stdio: ["pipe", "pipe", "pipe"]
     })

@@ -14,6 +14,7 @@ const project = () => {
   for (const file of [
     "scripts/ensure.mjs",
     "scripts/Web.ts",
+    "scripts/Bundled.ts",
     "src/Web/Page",
     "src/Client",
     "src/Client.ts",

@@ -10,15 +10,15 @@ import { ramp } from "../../Recording/support/TestNode.ts"
 import { diskStorage } from "../../Storage/support/TestDisk.ts"
 import { dataDirectory } from "../../support/Server.ts"
 import { processEnvironment } from "../../support/Settings.ts"
+import { cli } from "../support/Command.ts"
 
-const cli = Path.join(import.meta.dirname, "../../../src/Cli.ts")
 const dataDir = dataDirectory()
 const report = Path.join(Path.dirname(dataDir), "report.jsonl")
 afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 }))
 
 const start = (...args: ReadonlyArray<string>) => {
   const env = { ...process.env, SPILLWAY_DATA_DIR: dataDir, ...processEnvironment({ ORPHAN_AGE: "1 millis" }) }
-  const child = spawn(process.execPath, [cli, ...args], { env, stdio: ["ignore", "pipe", "pipe"] })
+  const child = spawn(process.execPath, [...cli, ...args], { env, stdio: ["ignore", "pipe", "pipe"] })
   let text = ""
   child.stdout.setEncoding("utf8").on("data", (more: string) => (text += more))
   child.stderr.setEncoding("utf8").on("data", (more: string) => (text += more))

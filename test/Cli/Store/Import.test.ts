@@ -12,15 +12,15 @@ import { diskStorage } from "../../Storage/support/TestDisk.ts"
 import { GcsServer } from "../../support/gcs/Server.ts"
 import { dataDirectory, startServer } from "../../support/Server.ts"
 import { processEnvironment } from "../../support/Settings.ts"
+import { cli } from "../support/Command.ts"
 
-const cli = Path.join(import.meta.dirname, "../../../src/Cli.ts")
 const dataDir = dataDirectory()
 afterAll(() => Fs.rmSync(Path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 }))
 
 const runWith = (more: Readonly<Record<string, string>>, ...args: ReadonlyArray<string>) =>
   new Promise<{ readonly code: number; readonly out: string; readonly err: string }>((resolve) => {
     const env = { ...process.env, SPILLWAY_DATA_DIR: dataDir, ...processEnvironment(more) }
-    const child = execFile(process.execPath, [cli, "import", ...args], { env }, (_error, out, err) =>
+    const child = execFile(process.execPath, [...cli, "import", ...args], { env }, (_error, out, err) =>
       resolve({ code: child.exitCode ?? -1, out, err })
     )
   })

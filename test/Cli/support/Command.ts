@@ -2,7 +2,10 @@
 import { spawn } from "node:child_process"
 import * as Path from "node:path"
 
-const cli = Path.join(import.meta.dirname, "../../../src/Cli.ts")
+const root = Path.join(import.meta.dirname, "../../..")
+
+/** The arguments of Node for the command, as in `npm run spillway`. */
+export const cli = [Path.join(root, "scripts/ensure.mjs"), "src/Cli.ts"]
 
 export interface Ended {
   readonly code: number | null
@@ -16,7 +19,7 @@ export const run = (
   ...args: ReadonlyArray<string>
 ): Promise<Ended> =>
   new Promise((resolve) => {
-    const child = spawn(process.execPath, [cli, ...args], {
+    const child = spawn(process.execPath, [...cli, ...args], {
       env: { ...process.env, SPILLWAY_URL: server.url, SPILLWAY_KEY: server.key },
       stdio: ["ignore", "pipe", "pipe"]
     })
