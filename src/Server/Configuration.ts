@@ -19,6 +19,7 @@ import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
 import { StorageConfig } from "../Storage/StorageConfig.ts"
 import { UsersConfig } from "../Users/UsersConfig.ts"
+import { WebhooksConfig } from "../Webhooks/WebhooksConfig.ts"
 import { TelemetryConfig } from "../Telemetry/TelemetryConfig.ts"
 
 export const groups = [
@@ -32,6 +33,7 @@ export const groups = [
   GcsConfig,
   ProtectionConfig,
   UsersConfig,
+  WebhooksConfig,
   BulkheadConfig,
   RecordingConfig,
   PusherConfig,
