@@ -1,6 +1,6 @@
 /** The route of the capture socket. Uses `ws` directly, because Effect's `Socket` costs twice as much per message. */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Duration, Effect, FiberSet, Layer, Option } from "effect"
+import { Duration, Effect, Fiber, FiberSet, Layer, Option } from "effect"
 import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { IncomingMessage } from "node:http"
 import { type WebSocket, WebSocketServer } from "ws"
@@ -43,7 +43,9 @@ const placeOf = (cause: unknown): string =>
 const awaitClose = (socket: WebSocket) =>
   Effect.callback<void>((resume) => {
     if (socket.readyState === socket.CLOSED) return resume(Effect.void)
-    socket.once("close", () => resume(Effect.void))
+    const onClose = () => resume(Effect.void)
+    socket.once("close", onClose)
+    return Effect.sync(() => socket.off("close", onClose))
   })
 
 const path = "/v1/trigger/listen"
@@ -88,11 +90,13 @@ const make = Effect.gen(function* () {
   const upgrade = (request: IncomingMessage, head: Buffer) =>
     Effect.callback<WebSocket, Problem>((resume) => {
       if (request.socket.destroyed) return resume(Effect.interrupt)
-      request.socket.once("close", () => resume(Effect.interrupt))
+      const onClose = () => resume(Effect.interrupt)
+      request.socket.once("close", onClose)
       const reject = (error: Error) => resume(Effect.fail(badHandshake(error.message)))
       // Emitted before `handleUpgrade` returns or never.
       server.once("wsClientError", reject)
       server.handleUpgrade(request, request.socket, head, (socket) => {
+        request.socket.off("close", onClose)
         socket.pause()
         resume(Effect.succeed(socket))
       })
@@ -115,15 +119,14 @@ const make = Effect.gen(function* () {
     receiveTimeoutMillis: Duration.toMillis(config.receiveTimeout)
   }
 
-  /** Checks the key of a request at an interval; returns when it is no longer valid. */
-  const untilRevoked = (request: HttpServerRequest.HttpServerRequest) =>
-    authenticate(request, keySources).pipe(
-      Effect.as(true),
-      // An unavailable database does not revoke a key.
-      Effect.catch((error) => Effect.succeed(!(error instanceof Problem && error.status === 401))),
-      Effect.delay(config.keyCheckInterval),
-      Effect.repeat({ while: (valid) => valid })
-    )
+  /** An unavailable database does not revoke a key. */
+  const isRevoked = (request: HttpServerRequest.HttpServerRequest) =>
+    Effect.match(authenticate(request, keySources), {
+      onFailure: (error) => error instanceof Problem && error.status === 401,
+      onSuccess: () => false
+    })
+
+  const fork = yield* FiberSet.makeRuntime<never>()
 
   const listen = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
@@ -155,8 +158,8 @@ const make = Effect.gen(function* () {
     ])
     if (user === undefined) return HttpServerResponse.empty()
     if (Option.isNone(user)) return yield* refuse(Protocol.closeCodes.later, unreadSettings)
-    const fork = yield* FiberSet.makeRuntime<never>()
     const source = { uid, clientKind }
+    let reading: Fiber.Fiber<void> | undefined
     const relayed = yield* relay.open({ uid, sampleRate, onAnswer: (message) => session.answer(message) })
     const slow = Effect.sync(() => session.close(Protocol.closeCodes.later, "Retry-After: 5; a message took too long"))
     const session: Session = new Session(
@@ -181,12 +184,11 @@ const make = Effect.gen(function* () {
         admit: (admitted) => {
           const turn = Effect.callback<void>((resume) => admitted(() => resume(Effect.void)))
           const bounded = Effect.timeoutOrElse(turn, { duration: config.largeMessageTimeout, orElse: () => slow })
-          fork(Effect.catchTag(sockets.largeMessages.run(uid)(bounded), "Saturated", () => slow))
+          reading = fork(Effect.catchTag(sockets.largeMessages.run(uid)(bounded), "Saturated", () => slow))
         }
       }
     )
-    incoming.socket.on("data", ({ length }: Buffer) => session.arrived(length))
-    yield* sockets.watch(session)
+    incoming.socket.on("data", (bytes: Buffer) => session.arrived(bytes))
     const capture = yield* recording.open({
       uid,
       sampleRate,
@@ -200,20 +202,14 @@ const make = Effect.gen(function* () {
       onLost: (lost) => session.onLost(lost),
       onShift: (seconds) => session.onShift(seconds)
     })
-    yield* Effect.addFinalizer(() => Effect.sync(() => session.stop()))
-    session.start(capture)
-    const revoked = untilRevoked(request).pipe(
-      Effect.andThen(Effect.sync(() => session.close(Protocol.closeCodes.policy, "the key is no longer valid"))),
-      Effect.andThen(closed)
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        session.stop()
+        return reading === undefined ? Effect.void : Fiber.interrupt(reading)
+      })
     )
-    yield* Effect.raceAllFirst([
-      closed,
-      revoked,
-      Effect.andThen(
-        readiness.draining,
-        Effect.sync(() => session.notice("draining", "the server is stopping; received audio is being written"))
-      )
-    ])
+    session.start(capture)
+    yield* sockets.watch(session, socket, isRevoked(request))
     return HttpServerResponse.empty()
   }).pipe(Effect.scoped, problems.answer)
 

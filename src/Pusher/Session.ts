@@ -25,6 +25,20 @@ const largeBytes = 128 * 1024
 /** A longer text of a JSON message is ignored, because parsing it would hold up all captures. */
 const maxTextBytes = 1024 * 1024
 
+/** Bytes before the payload of a client's frame: its opcode, length and mask. */
+const headBytes = (payload: number) => (payload < 126 ? 6 : payload < 65_536 ? 8 : 14)
+
+/**
+ * Frees what a message was received with, unless it holds more than that message: `ws` keeps what follows, and the payload of a
+ * ping until it is answered. Left to the garbage collector, what all captures send within a second piles up.
+ */
+const free = ({ buffer, byteOffset, length }: Buffer, message: Buffer): void => {
+  const head = headBytes(message.length)
+  const isAll =
+    message.buffer === buffer && message.byteOffset === byteOffset + head && message.length === length - head
+  if (isAll && buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0)
+}
+
 export interface SessionOptions {
   readonly uid: string
   readonly framesPerSecond: number
@@ -88,6 +102,8 @@ export class Session {
   #saidUnstored = false
   /** Bytes since the last whole message. */
   #partial = 0
+  /** The last message of what is being received. */
+  #message: Buffer | undefined
   #endTurn: (() => void) | undefined
   #hasStopped = false
   /** What `stored` said last of the selected conversation. */
@@ -119,15 +135,20 @@ export class Session {
     this.#socket.on("message", (data, isBinary) => {
       this.#partial = 0
       if (!isBinary) this.close(Protocol.closeCodes.badFrame, "messages are binary")
-      else if (Buffer.isBuffer(data)) this.#receive(data)
+      else if (Buffer.isBuffer(data)) {
+        this.#receive(data)
+        this.#message = data
+      }
       if (!this.#isFull) this.#finishTurn()
     })
     this.#pauseOrResume()
   }
 
-  /** Bytes have arrived, and their messages were received. */
-  arrived(bytes: number): void {
-    this.#partial += bytes
+  /** Bytes have arrived, and their messages were received: nothing uses those any more. */
+  arrived(bytes: Buffer): void {
+    this.#partial += bytes.length
+    if (this.#message !== undefined) free(bytes, this.#message)
+    this.#message = undefined
     if (this.#partial <= largeBytes || this.#isWaiting || this.#endTurn !== undefined) return
     this.#isWaiting = true
     this.#pauseOrResume()

@@ -1,11 +1,13 @@
 /** The capture sockets of the node: their limits, timeouts and drain. */
 import { Clock, Context, Duration, Effect, Latch, Layer, Metric, Schedule } from "effect"
 import type { Scope } from "effect"
+import type { WebSocket } from "ws"
 import { Bulkhead, BulkheadConfig, type NoSeat, Seats } from "../Bulkhead.ts"
 import { BoundedMap } from "../BoundedMap.ts"
 import { Readiness } from "../Readiness.ts"
 import { Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
+import * as Protocol from "./Protocol.ts"
 import type { ReceivedTotals, Session } from "./Session.ts"
 
 export class Sockets extends Context.Service<
@@ -17,8 +19,11 @@ export class Sockets extends Context.Service<
     readonly maySelect: (uid: string) => boolean
     /** Large messages are read a few at a time, in turns of their users, so that memory does not follow the sockets. */
     readonly largeMessages: Bulkhead.Bulkhead
-    /** Pings the session, and closes it when it times out, until the scope closes. */
-    watch(session: Session): Effect.Effect<void, never, Scope.Scope>
+    /**
+     * Pings the session, and closes it when it times out or `isRevoked`, which is run once per `keyCheckInterval`. Completes when
+     * the socket has closed, or the node drains.
+     */
+    watch(session: Session, socket: WebSocket, isRevoked: Effect.Effect<boolean>): Effect.Effect<void>
     /** Totals that the sessions update. */
     readonly received: ReceivedTotals
     /** Completes when there is no capture. */
@@ -46,6 +51,9 @@ export class Sockets extends Context.Service<
 
 /** Large messages of the node that are read at a time, each of at most `frameBytes`. */
 const largeMessages = 12
+
+/** Keys that are checked at a time; the others wait. */
+const keyChecks = 16
 
 /** Minutes of `conversationsPerMinute` that a user may select at once. */
 const selectionMinutes = 5
@@ -76,10 +84,21 @@ const unstoredBytes = Metric.counter("spillway_audio_unstored_bytes_total", {
   incremental: true
 })
 
+/** One loop serves all sockets, because a fiber for each of their timers and signals costs more than the socket. */
+interface Watched {
+  readonly session: Session
+  readonly isRevoked: Effect.Effect<boolean>
+  /** Clock milliseconds. */
+  keyCheckedAt: number
+  readonly end: () => void
+}
+
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const bulkheads = yield* BulkheadConfig
-  const sessions = new Set<Session>()
+  const { draining } = yield* Readiness
+  const watched = new Set<Watched>()
+  let isDraining = false
   const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0 }
   const empty = yield* Latch.make(true)
   const { capturesPerNode, capturesPerUser } = PusherConfig.settings
@@ -108,7 +127,7 @@ const make = Effect.gen(function* () {
     const now = clock.currentTimeMillisUnsafe()
     const ping = now - pingedAt >= pingMillis
     if (ping) pingedAt = now
-    for (const session of sessions) session.check(ping)
+    for (const { session } of watched) session.check(ping)
     const { bytes, frames, ignored, unstored } = received
     Object.assign(received, { frames: 0, bytes: 0, ignored: 0, unstored: 0 })
     yield* Metric.update(unstoredBytes, unstored)
@@ -116,6 +135,40 @@ const make = Effect.gen(function* () {
     yield* Metric.update(framesTotal, frames)
     yield* Metric.update(audioBytes, bytes)
   }).pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped)
+
+  const keyCheckMillis = Duration.toMillis(config.keyCheckInterval)
+  yield* Effect.suspend(() => {
+    const now = clock.currentTimeMillisUnsafe()
+    const due = [...watched].filter(({ keyCheckedAt }) => now - keyCheckedAt >= keyCheckMillis)
+    return Effect.forEach(
+      due,
+      (each) => {
+        each.keyCheckedAt = now
+        return Effect.map(each.isRevoked, (isRevoked) => {
+          if (isRevoked) each.session.close(Protocol.closeCodes.policy, "the key is no longer valid")
+        })
+      },
+      { concurrency: keyChecks, discard: true }
+    )
+  }).pipe(
+    Effect.catchCause((cause) => Effect.logError("the keys of capture sockets could not be checked", cause)),
+    Effect.repeat(Schedule.spaced("1 second")),
+    Effect.forkScoped
+  )
+
+  const drain = ({ end, session }: Watched) => {
+    session.notice("draining", "the server is stopping; received audio is being written")
+    end()
+  }
+  yield* draining.pipe(
+    Effect.andThen(
+      Effect.sync(() => {
+        isDraining = true
+        for (const each of watched) drain(each)
+      })
+    ),
+    Effect.forkScoped
+  )
 
   return Sockets.of({
     maySelect,
@@ -134,11 +187,23 @@ const make = Effect.gen(function* () {
         yield* seats.take(uid)
         yield* empty.close
       }),
-    watch: (session) =>
-      Effect.acquireRelease(
-        Effect.sync(() => sessions.add(session)),
-        () => Effect.sync(() => sessions.delete(session))
-      ),
+    watch: (session, socket, isRevoked) =>
+      Effect.callback<void>((resume) => {
+        const leave = () => {
+          watched.delete(each)
+          socket.off("close", end)
+        }
+        const end = () => {
+          leave()
+          resume(Effect.void)
+        }
+        const each: Watched = { session, isRevoked, keyCheckedAt: clock.currentTimeMillisUnsafe(), end }
+        watched.add(each)
+        socket.once("close", end)
+        if (isDraining) drain(each)
+        else if (socket.readyState === socket.CLOSED) end()
+        return Effect.sync(leave)
+      }),
     received,
     idle: empty.await
   })

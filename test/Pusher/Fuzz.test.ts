@@ -123,7 +123,7 @@ const fakeSession = (next: Next, node: Node) => {
 const something = (next: Next, node: Node, { searches, session, socket }: ReturnType<typeof fakeSession>) => {
   switch (below(next, 12)) {
     case 0:
-      return session.arrived(below(next, 200_000))
+      return session.arrived(Buffer.allocUnsafe(below(next, 200_000)))
     case 1:
       return node.turns.shift()?.()
     case 2:

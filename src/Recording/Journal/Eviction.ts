@@ -1,6 +1,7 @@
 /** Frees segments while the journal exceeds its budget: audio of the largest users is discarded, that of others is moved. */
 import { Effect } from "effect"
-import type { JournalChunk, RecordExtent } from "./JournalChunk.ts"
+import type { RecordExtent } from "./Extents.ts"
+import type { JournalChunk } from "./JournalChunk.ts"
 import { writeRecord } from "./JournalRecord.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
@@ -46,14 +47,14 @@ const mostHeld = (chunks: Iterable<JournalChunk>): ReadonlySet<JournalChunk> => 
   return most
 }
 
-const bytesIn = (segment: Segment, chunk: JournalChunk) =>
-  chunk.extents.reduce((sum, extent) => (extent.segment === segment ? sum + extent.length : sum), 0)
-
 /** Selects the first of `candidates` with at most half to move; none when too much is open or being uploaded. */
 const selectVictims = (segments: ReadonlyArray<Segment>, candidates: ReadonlyArray<Segment>): Victims | undefined => {
   const most = mostHeld(new Set(segments.flatMap(({ live }) => [...live])))
   for (const segment of candidates) {
-    const moved = [...segment.live].reduce((sum, chunk) => (most.has(chunk) ? sum : sum + bytesIn(segment, chunk)), 0)
+    const moved = [...segment.live].reduce(
+      (sum, chunk) => (most.has(chunk) ? sum : sum + chunk.extents.bytesIn(segment)),
+      0
+    )
     if (moved * 2 > segment.size) continue
     return { segment, lost: [...segment.live].filter((chunk) => most.has(chunk)).sort((a, b) => a.start - b.start) }
   }
@@ -68,7 +69,8 @@ const moveLiveExtents = Effect.fnUntraced(function* (from: Segment, to: Segment)
   const moved: Array<{ readonly chunk: JournalChunk; readonly index: number; readonly extent: RecordExtent }> = []
   for (const chunk of from.live) {
     let { sample } = chunk.origin
-    for (const [index, extent] of chunk.extents.entries()) {
+    let index = 0
+    for (const extent of chunk.extents) {
       if (extent.segment === from) {
         const audio = Buffer.allocUnsafe(extent.length)
         if ((yield* from.read(audio, extent.position)) < extent.length) return yield* from.tooShort
@@ -79,12 +81,13 @@ const moveLiveExtents = Effect.fnUntraced(function* (from: Segment, to: Segment)
         moved.push({ chunk, index, extent: { ...extent, segment: to, position } })
       }
       sample += extent.samples
+      index++
     }
   }
   if (moved.length > 0) yield* to.sync
   for (const { chunk, extent, index } of moved) {
     if (chunk.state === "released") continue
-    chunk.extents[index] = extent
+    chunk.extents.replace(index, extent)
     to.live.add(chunk)
   }
   from.live.clear()

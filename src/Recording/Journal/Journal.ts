@@ -18,7 +18,8 @@ import { NodeConfig } from "../../NodeConfig.ts"
 import * as Startup from "../../Startup.ts"
 import { Batch } from "./Batch.ts"
 import { emptyRecord, maxHeadBytes } from "./JournalRecord.ts"
-import type { JournalChunk, RecordExtent } from "./JournalChunk.ts"
+import type { RecordExtent } from "./Extents.ts"
+import type { JournalChunk } from "./JournalChunk.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import * as Recovery from "./Recovery.ts"
 import * as Eviction from "./Eviction.ts"
@@ -194,7 +195,7 @@ const make = Effect.gen(function* () {
       yield* Metric.update(writtenBytes, batch.bytes.length)
     }
     if (written.length > 0 || failing) yield* current.sync
-    for (const { chunk, ...extent } of written) chunk.addExtent(extent)
+    for (const each of written) each.chunk.addExtent(each)
   })
 
   const errorOf = (cause: Cause.Cause<JournalError>) =>
@@ -242,8 +243,7 @@ const make = Effect.gen(function* () {
         const hadFailed = failing
         failing = Exit.isFailure(exit)
         if (Exit.isFailure(exit)) {
-          for (const { chunk, segment } of written)
-            if (!chunk.extents.some((extent) => extent.segment === segment)) segment.live.delete(chunk)
+          for (const { chunk, segment } of written) if (!chunk.extents.isIn(segment)) segment.live.delete(chunk)
           // Logged once per outage; every commit probes again.
           const log = hadFailed ? Effect.logDebug : Effect.logError
           const message = `${errorOf(exit.cause).message}; captures are closed until it can, so check the disk`

@@ -3,18 +3,7 @@ import { Peaks, type Span } from "../../Audio.ts"
 import { type Chunk, objectKey } from "../Chunk.ts"
 import * as ChunkId from "./ChunkId.ts"
 import { type ChunkHead, encodeHead } from "./JournalRecord.ts"
-import type { Segment } from "./Segment.ts"
-
-export interface Extent {
-  readonly segment: Segment
-  /** Byte offset of the audio in the segment. */
-  readonly position: number
-  readonly length: number
-}
-
-export interface RecordExtent extends Extent {
-  readonly samples: number
-}
+import { type Extent, Extents, type RecordExtent } from "./Extents.ts"
 
 /**
  * `open`: a capture appends. `sealing`: closed, not completely durable. `waiting`: durable, not queued. `queued`,
@@ -34,7 +23,7 @@ export class JournalChunk {
   /** The chunk named in the records, and the sample of it at which this one begins. Differs only after a hole. */
   readonly origin: { readonly id: Uint8Array; readonly start: number; readonly sample: number }
   /** In order, contiguous from 0; `durable` bytes in total. */
-  readonly extents: Array<RecordExtent> = []
+  readonly extents = new Extents()
   /** Covers audio written by this process only. */
   readonly peaks: Peaks.Peaks
   /** The last result of `toChunk`, and its `nameAttempts`. */

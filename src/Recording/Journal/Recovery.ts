@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import { Bitstream } from "../../Audio.ts"
 import * as Crypto from "node:crypto"
 import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, readRecord } from "./JournalRecord.ts"
-import { JournalChunk, type RecordExtent } from "./JournalChunk.ts"
+import type { RecordExtent } from "./Extents.ts"
+import { JournalChunk } from "./JournalChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
 
 export interface Recovered {

@@ -5,7 +5,7 @@
  */
 import { Effect, Schedule } from "effect"
 import { Worker } from "node:worker_threads"
-import type { Extent } from "./JournalChunk.ts"
+import type { Extent } from "./Extents.ts"
 import { JournalError } from "./Segment.ts"
 
 /** Bound of the threads, of 17 MB each. One reads hundreds of chunks a second from the page cache; slow disks need more. */
