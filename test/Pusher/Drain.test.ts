@@ -22,6 +22,9 @@ it("closes captures with 1001, and waits neither for a client that keeps sending
     for (let ahead = 0; ahead < 40; ahead++) send()
   }
   const silent = await open("silent")
+  silent.socket.send(switchTo("quiet"))
+  silent.socket.send(audioFrame(start, audio))
+  await silent.acknowledged(1)
   // Reads no more, so that it never answers a closing handshake.
   silent.socket.pause()
   await Promise.all(senders.map(({ acknowledged }) => acknowledged(1)))
