@@ -109,8 +109,9 @@ export class Playback extends Context.Service<
           return Option.some(yield* waveforms(found.value, points))
         }),
         unreadable: audio.unreadable,
-        open: Effect.fnUntraced(function* (uid, id, fileId, format, near) {
-          const samples = near === undefined || format === "ogg" ? undefined : Wav.samplesAround(near)
+        open: Effect.fnUntracedEager(function* (uid, id, fileId, format, near) {
+          const isUnplaced = near === undefined || (format === "ogg" && near.end > 0)
+          const samples = isUnplaced ? undefined : Wav.samplesAround(near)
           return Option.map(yield* recording.file(uid, id, fileId, samples), (file) => render(uid, file, format))
         }),
         openWhole: Effect.fnUntraced(function* (uid, id, format) {

@@ -34,12 +34,12 @@ export class Authentication extends Context.Service<
       const keys = yield* Keys
       const jwts = yield* Jwts
 
-      const ofKey = Effect.fnUntraced(function* (secret: Redacted.Redacted) {
-        const key = yield* keys.find(secret)
-        if (Option.isNone(key)) return yield* Problem.unauthorized("The key is unknown, expired or revoked.")
-        const { id: keyId, scopes, uid } = key.value
-        return { uid, scopes, keyId }
-      })
+      const ofKey = (secret: Redacted.Redacted) =>
+        Effect.flatMapEager(keys.find(secret), (key) => {
+          if (Option.isNone(key)) return Problem.unauthorized("The key is unknown, expired or revoked.")
+          const { id: keyId, scopes, uid } = key.value
+          return Effect.succeed({ uid, scopes, keyId })
+        })
 
       const ofJwt = (token: Redacted.Redacted) =>
         jwts.verify(token).pipe(
@@ -50,11 +50,11 @@ export class Authentication extends Context.Service<
           })
         )
 
-      const authenticate = Effect.fnUntraced(function* (
+      const authenticate = Effect.fnUntracedEager(function* (
         request: HttpServerRequest.HttpServerRequest,
         sources: KeySources = {}
       ) {
-        const query = new URLSearchParams(request.url.split("?")[1] ?? "")
+        const query = new URLSearchParams(request.url.split("?")[1])
         const token =
           bearer(request.headers["authorization"]) ??
           (sources.basic === true ? password(request.headers["authorization"]) : undefined) ??

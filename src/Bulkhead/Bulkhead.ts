@@ -99,11 +99,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     if (free > 0 && queue.size() > 0) fiber.currentDispatcher.scheduleTask(handOver, 0)
   }
 
-  const release = Effect.withFiber((fiber) => {
+  const release = (fiber: AnyFiber) => {
     free++
     scheduleHandOver(fiber)
-    return Effect.void
-  })
+  }
 
   /** Ends with a permit. Interruption at any point leaks neither a waiter nor a permit. */
   const wait = (fiber: AnyFiber, key: string) =>
@@ -116,15 +115,17 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       scheduleHandOver(fiber)
       return Effect.suspend(() => {
         if (queue.remove(key, waiter)) waitedMillis += clock.currentTimeMillisUnsafe() - waiter.since
-        return waiter.hasPermit ? release : Effect.void
+        if (waiter.hasPermit) release(fiber)
+        return Effect.void
       })
     })
 
-  const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: HeldPermits | undefined) => {
+  const withPermit = <A, E, R>(work: Effect.Effect<A, E, R>, outer: HeldPermits | undefined, fiber: AnyFiber) => {
     const held: HeldPermits = { of: queue, outer, isReleased: false }
-    return Effect.onExit(Effect.provideService(work, HeldPermits, held), () => {
+    return Effect.onExitPrimitive(Effect.provideService(work, HeldPermits, held), () => {
       held.isReleased = true
-      return release
+      release(fiber)
+      return undefined
     })
   }
 
@@ -135,9 +136,9 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         if (isHeldPermit(outer, queue)) return Effect.die(new NestedRun({ bulkhead: name }))
         if (free > 0 && queue.size() === 0) {
           free--
-          return withPermit(restore(effect), outer)
+          return withPermit(restore(effect), outer, fiber)
         }
-        return Effect.flatMap(restore(wait(fiber, key)), () => withPermit(restore(effect), outer))
+        return Effect.flatMap(restore(wait(fiber, key)), () => withPermit(restore(effect), outer, fiber))
       })
     )
 

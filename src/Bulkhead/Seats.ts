@@ -46,13 +46,13 @@ const counted = (seats: string, { node, user }: Limits) => {
       return Effect.void
     })
 
-  const leave = (uid: string) =>
-    Effect.sync(() => {
-      const left = (perUser.get(uid) ?? 1) - 1
-      if (left > 0) perUser.set(uid, left)
-      else perUser.delete(uid)
-      taken--
-    })
+  const leave = (uid: string) => {
+    const left = (perUser.get(uid) ?? 1) - 1
+    if (left > 0) perUser.set(uid, left)
+    else perUser.delete(uid)
+    taken--
+    return Effect.void
+  }
 
   return {
     take: (uid: string) => Effect.acquireRelease(sit(uid), () => leave(uid)),

@@ -3,7 +3,8 @@ import { Duration, Effect, Random, type Scope } from "effect"
 import type { SqlError } from "effect/sql"
 import { DbBusy, DbCaller, DbTimeout, DbUnavailable } from "../Db.ts"
 import type { DbError } from "../Db.ts"
-import { attempt, makeDeadlines } from "./Attempt.ts"
+import * as Deadlines from "../Deadlines.ts"
+import { attempt } from "./Attempt.ts"
 import type { DbConfig } from "./DbConfig.ts"
 import type { Observer } from "./DbMetrics.ts"
 import * as Fault from "./Fault.ts"
@@ -68,7 +69,7 @@ export const make = Effect.fnUntraced(function* (
   observer: Observer
 ): Effect.fn.Return<Policy, never, Scope.Scope> {
   const shares = divide(limits.pool)
-  const deadlines = yield* makeDeadlines
+  const deadlines = yield* Deadlines.make
   const statement = Duration.toMillis(limits.statementTimeout)
   const total = Duration.toMillis(limits.deadline)
   const inside = { request: 0, ingest: 0, health: 0 }

@@ -47,14 +47,13 @@ const write = (
   const onTaken = (error?: Error | null) => settle(error === undefined || error === null)
   if (result === undefined) {
     response.once("close", onClose)
+    const last = pieces.at(-1)
     response.cork()
-    pieces.forEach((piece, index) => {
-      if (isLast || index < pieces.length - 1) response.write(piece)
-      else response.write(piece, onTaken)
-    })
-    if (isLast) response.end(onTaken)
+    for (const piece of pieces.slice(0, -1)) response.write(piece)
+    if (isLast) response.end(last, onTaken)
+    else if (last !== undefined) response.write(last, onTaken)
     response.uncork()
-    if (pieces.length === 0 && !isLast) {
+    if (last === undefined && !isLast) {
       response.flushHeaders()
       settle(true)
     }
@@ -66,45 +65,50 @@ const write = (
 }
 
 /** The connection of a response that fails or is interrupted is closed, so that its body is not taken for complete. */
-const cut = (response: ServerResponse) => (exit: Exit.Exit<unknown, unknown>) =>
-  Effect.suspend(() => {
-    if (!response.writableEnded) response.destroy()
-    return Exit.isFailure(exit) && Cause.hasDies(exit.cause)
-      ? Effect.logError("A response was cut", exit.cause)
-      : Effect.void
-  })
+const cut = (response: ServerResponse, exit: Exit.Exit<unknown, unknown>) => {
+  if (!response.writableEnded) response.destroy()
+  return Exit.isFailure(exit) && Cause.hasDies(exit.cause)
+    ? Effect.logError("A response was cut", exit.cause)
+    : undefined
+}
+
+const sendAll = Effect.fnUntracedEager(function* <E>(
+  response: ServerResponse,
+  { headers, length, status }: Head,
+  { first, next, onSent }: ResponseBody<E>
+) {
+  response.writeHead(status, length === undefined ? headers : { ...headers, "content-length": length })
+  let left = length ?? Infinity
+  // Bounds how long a reader takes, not how long the next piece does.
+  const timeout = response.socket?.timeout ?? 0
+  const onEmpty = () => length === undefined && response.setTimeout(0)
+  for (let pieces = first; ;) {
+    left -= lengthOf(pieces)
+    if (length === undefined) response.setTimeout(timeout)
+    const written = write(response, pieces, left === 0, onEmpty)
+    const following = left === 0 ? undefined : yield* Effect.exit(next)
+    if (!(yield* written)) return
+    pieces.forEach(onSent)
+    if (following === undefined) return
+    const more = yield* following
+    if (more === undefined && length === undefined) return void (yield* write(response, [], true))
+    if (more === undefined || left < 0) return yield* Effect.die(new Error(`the body is not of ${length} bytes`))
+    pieces = more
+  }
+})
 
 /** Returns when the system has taken the response, with what ends the request; a response that fails is cut. */
 export const send = Effect.fnUntraced(function* <E>(
   request: HttpServerRequest.HttpServerRequest,
-  { headers, length, status }: Head,
-  { first, next, onSent }: ResponseBody<E>
+  head: Head,
+  body: ResponseBody<E>
 ) {
   const response = NodeHttpServerRequest.toServerResponse(request)
   if (!(response instanceof ServerResponse)) return yield* Effect.die(new Error("not a response of HTTP/1.1"))
-  const sent = HttpServerResponse.empty({ status })
+  const sent = HttpServerResponse.empty({ status: head.status })
   if (response.destroyed) return sent
-  const all = Effect.gen(function* () {
-    response.writeHead(status, length === undefined ? headers : { ...headers, "content-length": length })
-    let left = length ?? Infinity
-    // Bounds how long a reader takes, not how long the next piece does.
-    const timeout = response.socket?.timeout ?? 0
-    const onEmpty = () => length === undefined && response.setTimeout(0)
-    for (let pieces = first; ;) {
-      left -= lengthOf(pieces)
-      if (length === undefined) response.setTimeout(timeout)
-      const written = write(response, pieces, left === 0, onEmpty)
-      const following = left === 0 ? undefined : yield* Effect.exit(next)
-      if (!(yield* written)) return
-      pieces.forEach(onSent)
-      if (following === undefined) return
-      const more = yield* following
-      if (more === undefined && length === undefined) return yield* write(response, [], true)
-      if (more === undefined || left < 0) return yield* Effect.die(new Error(`the body is not of ${length} bytes`))
-      pieces = more
-    }
-  })
-  yield* Effect.exit(Effect.onExit(all, cut(response)))
+  const all = Effect.suspend(() => sendAll(response, head, body))
+  yield* Effect.exit(Effect.onExitPrimitive(all, (exit) => cut(response, exit)))
   return sent
 })
 

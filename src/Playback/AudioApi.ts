@@ -1,6 +1,6 @@
 /** The contract of `/v1/sync/audio`. */
 import { Schema } from "effect"
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 import { contentTypes } from "./Rendition/Rendition.ts"
@@ -15,18 +15,26 @@ export const conditions = {
   "if-none-match": Schema.optionalKey(Schema.String)
 }
 
+export const AudioApi = {
+  play: {
+    path: "/v1/sync/audio/:conversation/:file",
+    params: Schema.Struct({ conversation: Id, file: Schema.String }),
+    query: Schema.Struct({
+      format: Schema.optionalKey(Format),
+      follow: Schema.optionalKey(Schema.Literals(["0", "1"])),
+      from: Schema.optionalKey(Schema.FiniteFromString),
+      access_token: Schema.optionalKey(Schema.String),
+      uid: Schema.optionalKey(Id)
+    })
+  }
+} as const
+
 /** Without `Authorization`, because the key is also accepted as `?access_token=`: media elements can't send headers. */
 export class AudioGroup extends HttpApiGroup.make("audio")
   .add(
-    HttpApiEndpoint.get("play", "/:conversation/:file", {
-      params: { conversation: Id, file: Schema.String },
-      query: {
-        format: Schema.optionalKey(Format),
-        follow: Schema.optionalKey(Schema.Literals(["0", "1"])),
-        from: Schema.optionalKey(Schema.FiniteFromString),
-        access_token: Schema.optionalKey(Schema.String),
-        uid: Schema.optionalKey(Id)
-      },
+    HttpApiEndpoint.get("play", AudioApi.play.path, {
+      params: AudioApi.play.params,
+      query: AudioApi.play.query,
       headers: conditions,
       success: [
         HttpApiSchema.StreamUint8Array({ contentType: [contentTypes.wav, contentTypes.pcm, contentTypes.ogg] }),
@@ -40,11 +48,8 @@ export class AudioGroup extends HttpApiGroup.make("audio")
         "With `follow=1` the response has no length, and continues with what is recorded until the file ends. It begins `from` seconds after the start of the file; a negative number counts from the end of the audio that is durable. `Range` is then ignored."
       )
   )
-  .prefix("/v1/sync/audio")
   .annotateMerge(strict)
   .annotate(
     OpenApi.Description,
     "Audio. Requires a key, as `Authorization: Bearer` or `?access_token=`. An audio file of a live conversation contains the audio that is durable so far."
   ) {}
-
-export class AudioApi extends HttpApi.make("spillway-audio").add(AudioGroup) {}

@@ -1,14 +1,14 @@
 /** `/v1/sync/audio`. */
 import { Effect, Layer, Option } from "effect"
-import { HttpApiBuilder } from "effect/http-api"
 import { callerOf, DbCaller } from "../Db.ts"
-import { Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
+import { Problem, ProblemRules, RawRoute, rule } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
-import { AudioMissing, AudioUnreadable, Playback, PlaybackConfig, type Rendition } from "../Playback.ts"
+import { AudioMissing, AudioUnreadable, Playback } from "../Playback.ts"
 import { CodecFailed } from "../Opus.ts"
 import { AudioFileChanged } from "../Recording.ts"
-import { AudioApi } from "./AudioApi.ts"
+import { AudioApi, type Format } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
+import { FirstAudio } from "./FirstAudio.ts"
 import { ListenerSeats } from "./ListenerSeats.ts"
 import * as RenditionResponse from "./Rendition/RenditionResponse.ts"
 
@@ -52,45 +52,49 @@ const fileChanged = rule(AudioFileChanged, ({ conversation }) =>
   )
 )
 
-const group = HttpApiBuilder.group(
-  AudioApi,
-  "audio",
-  Effect.fn(function* (handlers) {
+type Request = RawRoute.PartsOf<typeof AudioApi.play>
+
+const route = RawRoute.layer(
+  AudioApi.play,
+  Effect.gen(function* () {
     const { authenticate } = yield* Authentication
     const playback = yield* Playback
     const follow = yield* Follow
-    const problems = yield* ProblemRules
     const seats = yield* ListenerSeats
-    const { firstAudio } = yield* PlaybackConfig
-    return handlers.handleRaw("play", ({ params: { conversation, file }, query, request }) =>
-      Effect.gen(function* () {
-        const { follow: followed, format = "wav", from } = query
-        const { uid } = yield* authenticate(request, { query: true })
-        // The request's scope closes when the response has been sent.
-        yield* seats.take(uid)
-        return yield* Effect.gen(function* () {
-          const { headers, method } = request
-          const near = method === "GET" ? RangeRequest.expectedRange(headers["range"]) : undefined
-          const isFollowed = followed === "1"
-          if (from !== undefined && !isFollowed) return yield* Problem.badRequest("`from` requires `follow=1`.")
-          const openFollowed = (format: Exclude<Rendition["format"], "zip">) =>
-            format === "ogg"
-              ? Problem.badRequest("`follow=1` sends `wav` or `pcm`, not `ogg`.")
-              : follow.open({ uid, conversation, id: file }, format, from ?? 0)
-          const rendition = isFollowed
-            ? yield* openFollowed(format)
-            : yield* playback.open(uid, conversation, file, format, near)
-          if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
-          return yield* RenditionResponse.respond(request, conversation, rendition.value, firstAudio)
-        }).pipe(Effect.provideService(DbCaller, callerOf(uid)))
-      }).pipe(problems.respond)
-    )
+    const firstAudio = yield* FirstAudio
+
+    const openFollowed = (name: Parameters<typeof follow.open>[0], format: typeof Format.Type, from = 0) =>
+      format === "ogg"
+        ? Problem.badRequest("`follow=1` sends `wav` or `pcm`, not `ogg`.")
+        : follow.open(name, format, from)
+
+    const send = Effect.fnUntracedEager(function* ({ params, query, request }: Request, uid: string) {
+      const { conversation, file } = params
+      const { follow: followed, format = "wav", from } = query
+      const isFollowed = followed === "1"
+      if (from !== undefined && !isFollowed) return yield* Problem.badRequest("`from` requires `follow=1`.")
+      const rendition = isFollowed
+        ? yield* openFollowed({ uid, conversation, id: file }, format, from)
+        : yield* playback.open(uid, conversation, file, format, RenditionResponse.expectedRange(request))
+      if (Option.isNone(rendition)) return yield* Problem.notFound("There is no such audio file.")
+      return yield* RenditionResponse.respond(request, conversation, rendition.value, firstAudio)
+    })
+
+    return Effect.fnUntracedEager(function* (parts: Request) {
+      const { uid } = yield* authenticate(parts.request, { query: true })
+      // The request's scope closes when the response has been sent.
+      yield* seats.take(uid)
+      return yield* Effect.provideService(
+        Effect.suspend(() => send(parts, uid)),
+        DbCaller,
+        callerOf(uid)
+      )
+    })
   })
 )
 
-export const layer = HttpApiBuilder.layer(AudioApi).pipe(
-  Layer.provide(group),
-  Layer.provide(ListenerSeats.layer),
+export const layer = route.pipe(
+  Layer.provide([ListenerSeats.layer, FirstAudio.layer]),
   Layer.provide(Follow.layer),
   Layer.merge(ProblemRules.layerOf(unreadable, missing, fileChanged, codecFailed))
 )

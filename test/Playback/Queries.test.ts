@@ -113,6 +113,12 @@ it.live(
           const audio = Math.max(0, 44 - range.start)
           assert.isTrue(heard.subarray(audio).equals(ramp(8000).subarray(range.start + audio - 44, range.end - 44)))
         }
+        for (const format of ["wav", "ogg"] as const) {
+          queries = []
+          reads = 0
+          yield* playback.open("ada", "c", id, format, { start: 0, end: 0 })
+          assert.deepStrictEqual([queries, reads], [[], 0])
+        }
         advance(1_001)
         queries = []
         yield* playback.open("ada", "c", id, "wav", { start: 0, end: 1000 })

@@ -5,7 +5,7 @@ import { Authentication } from "../../Auth.ts"
 import { inBackground } from "../../Bulkhead.ts"
 import { callerOf, DbCaller } from "../../Db.ts"
 import { Problem, ProblemRules, rule } from "../../Http.ts"
-import { PlaybackConfig } from "../../Playback.ts"
+import { FirstAudio } from "../FirstAudio.ts"
 import { ListenerSeats } from "../ListenerSeats.ts"
 import * as RenditionResponse from "../Rendition/RenditionResponse.ts"
 import { Export, NothingToExport, SeveralSampleRates, TooManyFiles } from "./Export.ts"
@@ -38,7 +38,7 @@ const group = HttpApiBuilder.group(
     const { authenticate } = yield* Authentication
     const exports = yield* Export
     const problems = yield* ProblemRules
-    const { firstAudio } = yield* PlaybackConfig
+    const firstAudio = yield* FirstAudio
     const seats = yield* ListenerSeats
     return handlers.handleRaw("export", ({ params: { id }, query, request }) =>
       Effect.gen(function* () {
@@ -59,6 +59,6 @@ const group = HttpApiBuilder.group(
 
 export const layer = HttpApiBuilder.layer(ExportApi).pipe(
   Layer.provide(group),
-  Layer.provide([Export.layer, ListenerSeats.layer]),
+  Layer.provide([Export.layer, ListenerSeats.layer, FirstAudio.layer]),
   Layer.merge(ProblemRules.layerOf(tooManyFiles, nothing, severalRates))
 )

@@ -64,11 +64,11 @@ export function rejectDamaged(
     const isWhole = start === 0 && end === samples * 2
     return found !== undefined && !isWhole && now < found.until ? found.error : undefined
   }
-  const note = (chunk: Chunk, now: number) => (error: ReadError) =>
-    Effect.sync(() => {
-      if (error._tag === "ChunkUnreadable") add(chunk, error, now)
-      if (error._tag === "ObjectNotFound") add(chunk, undefined, now)
-    })
+  const noteNow = (chunk: Chunk, error: ReadError, now: number) => {
+    if (error._tag === "ChunkUnreadable") add(chunk, error, now)
+    if (error._tag === "ObjectNotFound") add(chunk, undefined, now)
+  }
+  const note = (chunk: Chunk, now: number) => (error: ReadError) => Effect.sync(() => noteNow(chunk, error, now))
   /** What is missing of a chunk is its end. */
   const sound = ({ id, samples }: Chunk, { end }: Range) =>
     Effect.sync(() => (end === samples * 2 ? known.delete(id) : false))
@@ -94,11 +94,17 @@ export function rejectDamaged(
         )
       ),
     piece: (chunk, range) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      Effect.clockWith((clock) => {
+        const now = clock.currentTimeMillisUnsafe()
         const error = rejected(chunk, range, now)
         if (error !== undefined) return Effect.fail(error)
-        const bytes = Effect.tapError(piece(chunk, range), note(chunk, now))
-        return Effect.tap(bytes, ({ length }) => exact(chunk, range, length, now))
+        return Effect.matchEffect(piece(chunk, range), {
+          onFailure: (error) => {
+            noteNow(chunk, error, now)
+            return Effect.fail(error)
+          },
+          onSuccess: (bytes) => Effect.mapEager(exact(chunk, range, bytes.length, now), () => bytes)
+        })
       }),
     read: (chunk, range) =>
       Stream.unwrap(

@@ -82,17 +82,21 @@ const readOf = ({ read }: Audio, chunk: Chunk, range: Wav.Range) => {
   )
 }
 
+const explain = Effect.fnUntraced(function* (
+  chunk: Chunk,
+  error: ReadError
+): Effect.fn.Return<never, RenditionFailure> {
+  const { missing, unreadable } = failures(chunk)
+  yield* logUnreadable(chunk)(error)
+  if (error._tag === "ChunkUnreadable") return yield* unreadable(error)
+  if (error._tag === "ObjectNotFound") return yield* missing(error)
+  return yield* Effect.fail(error)
+})
+
 /** Logs a chunk that can't be read, and says which audio it is. */
 export function explained(chunk: Chunk) {
-  const { missing, unreadable } = failures(chunk)
   return <A>(read: Effect.Effect<A, ReadError>): Effect.Effect<A, RenditionFailure> =>
-    read.pipe(
-      Effect.tapError(logUnreadable(chunk)),
-      Effect.catchTags({
-        ChunkUnreadable: (cause) => Effect.fail(unreadable(cause)),
-        ObjectNotFound: (cause) => Effect.fail(missing(cause))
-      })
-    )
+    Effect.catch(read, (error) => explain(chunk, error))
 }
 
 /** Strong entity tag with quotes (RFC 9110, section 8.8.3): what the bytes depend on. */
@@ -118,15 +122,52 @@ const partsAtOnce = 16
 
 const noMore = Effect.succeed(undefined)
 
+interface Source {
+  readonly split: (range: Wav.Range) => ReturnType<typeof Wav.split>
+  /** The parts of a page, and where it ends. */
+  readonly readParts: (
+    range: Wav.Range
+  ) => Effect.Effect<{ readonly until: number; readonly parts: ReadonlyArray<Wav.Part<Chunk>> }, RenditionFailure>
+  readonly pieceOf: (part: Wav.Part<Chunk>) => Effect.Effect<Uint8Array, RenditionFailure>
+  readonly sounding: (range: Wav.Range) => Stream.Stream<PieceStream.Pieces, RenditionFailure>
+}
+
+/** Small ranges, whose pages are known, take one step for each read. */
+const allAtOnce = Effect.fnUntracedEager(function* (
+  { pieceOf, readParts, sounding, split }: Source,
+  range: Wav.Range
+): Effect.fn.Return<PieceStream.Begun<RenditionFailure>, RenditionFailure, Scope.Scope> {
+  const { header, sound } = split(range)
+  const first: Array<Uint8Array> = header.length > 0 ? [header] : []
+  let count = 0
+  for (let at = sound.start; at < sound.end;) {
+    const { parts, until } = yield* readParts({ start: at, end: sound.end })
+    for (const part of parts) {
+      if (++count > partsAtOnce)
+        return { first, next: (yield* PieceStream.begin(sounding({ ...sound, start: at }))).next }
+      const read = yield* Effect.result(pieceOf(part))
+      if (Result.isSuccess(read)) first.push(read.success)
+      // What comes before is heard.
+      else if (at > sound.start) return { first, next: Effect.fail(read.failure) }
+      else return yield* Effect.fail(read.failure)
+      at += read.success.length
+    }
+    at = until
+  }
+  return { first, next: noMore }
+})
+
 export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rendition {
   const size = Wav.size(file, format)
   const headerSize = size - Wav.size(file, "pcm")
   const pageAt = (at: number, end: number) => {
     const first = Math.floor(at / Wav.bytesPerSample)
-    return Effect.tapError(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), logChange)
+    return Effect.catchEager(file.pieces(first, Math.ceil(end / Wav.bytesPerSample)), (error) =>
+      Effect.andThen(logChange(error), Effect.fail(error))
+    )
   }
   const readParts = (range: Wav.Range) =>
-    Effect.map(pageAt(range.start, range.end), (page) => {
+    Effect.mapEager(pageAt(range.start, range.end), (page) => {
       const until = Math.min(range.end, page.end * Wav.bytesPerSample)
       return { until, parts: [...Wav.partsOf(page.pieces, { start: range.start, end: until })] }
     })
@@ -144,30 +185,11 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     const audible = parts.sound.start < parts.sound.end ? sounding(parts.sound) : Stream.empty
     return parts.header.length > 0 ? Stream.concat(Stream.succeed([parts.header]), audible) : audible
   }
-  const allAtOnce = Effect.fnUntraced(function* (range: Wav.Range) {
-    const { header, sound } = Wav.split(file, format, range)
-    const first: Array<Uint8Array> = header.length > 0 ? [header] : []
-    let parts = 0
-    for (let at = sound.start; at < sound.end;) {
-      const page = yield* readParts({ start: at, end: sound.end })
-      for (const part of page.parts) {
-        if (++parts > partsAtOnce)
-          return { first, next: (yield* PieceStream.begin(sounding({ ...sound, start: at }))).next }
-        const bytes =
-          part._tag === "Silence"
-            ? Effect.succeed(new Uint8Array(part.length))
-            : explained(part.chunk)(audio.piece(part.chunk, part))
-        const read = yield* Effect.result(bytes)
-        if (Result.isSuccess(read)) first.push(read.success)
-        // What comes before is heard.
-        else if (at > sound.start) return { first, next: Effect.fail(read.failure) }
-        else return yield* Effect.fail(read.failure)
-        at += read.success.length
-      }
-      at = page.until
-    }
-    return { first, next: noMore }
-  })
+  const pieceOf = (part: Wav.Part<Chunk>) =>
+    part._tag === "Silence"
+      ? Effect.succeed(new Uint8Array(part.length))
+      : explained(part.chunk)(audio.piece(part.chunk, part))
+  const source = { split: (range: Wav.Range) => Wav.split(file, format, range), readParts, pieceOf, sounding }
   return {
     file,
     format,
@@ -175,7 +197,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     etag: etagOf(file, format),
     begin: (range) =>
       range.end - range.start <= atOnceBytes
-        ? allAtOnce(range)
+        ? allAtOnce(source, range)
         : PieceStream.begin(pieces(range), Math.min(range.end, Math.max(range.start, headerSize) + 1) - range.start)
   }
 }

@@ -1,10 +1,12 @@
 /** Answers a request for a rendition: preconditions and ranges (RFC 9110). The body is read from the store while it is sent. */
-import { Duration, Effect, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { Wav } from "../../Audio.ts"
 import { DbCaller } from "../../Db.ts"
 import { Problem, RangeRequest, ResponseBody } from "../../Http.ts"
 import { isWholeId, type Rendition } from "../../Playback.ts"
 import { ReadBuffers } from "../../Storage.ts"
+import type { FirstAudio } from "../FirstAudio.ts"
 import { contentTypes } from "./Rendition.ts"
 
 export function isoOf(unixSeconds: number): string {
@@ -15,14 +17,6 @@ export function isoOf(unixSeconds: number): string {
 export function stampOf(unixSeconds: number): string {
   return `${isoOf(unixSeconds).slice(0, 19).replaceAll(/[-:]/g, "")}Z`
 }
-
-const late = (conversation: string, waited: Duration.Duration) =>
-  Problem.unavailable(
-    "audio-late",
-    "The audio could not be read in time",
-    `No audio of ${conversation} was read within ${Duration.format(waited)}. Try again later.`,
-    5
-  )
 
 const changed = new Problem({
   status: 412,
@@ -60,12 +54,21 @@ const headersOf = (
   }
 }
 
-/** Sends the response head after the first read, so that a failure gets an error status. Fails after `timeout`. */
+const whileStreaming = <A, E, R>(next: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(DbCaller, (caller) => Effect.provideService(next, DbCaller, { ...caller, isStreaming: true }))
+
+/** The bytes that are read first: none for a response without a body. Undefined if they depend on the size of the file. */
+export function expectedRange({ headers, method }: HttpServerRequest.HttpServerRequest): Wav.Range | undefined {
+  const isBare = method === "HEAD" || headers["if-none-match"] !== undefined
+  return isBare ? { start: 0, end: 0 } : RangeRequest.expectedRange(headers["range"])
+}
+
+/** Sends the response head after the first read, so that a failure gets an error status. */
 export const respond = Effect.fnUntraced(function* <E>(
   request: HttpServerRequest.HttpServerRequest,
   conversation: string,
   rendition: Rendition<E, string | undefined>,
-  timeout: Duration.Duration,
+  firstAudio: FirstAudio["Service"],
   disposition: "inline" | "attachment" = "inline"
 ) {
   const { begin, etag, format, size } = rendition
@@ -87,20 +90,12 @@ export const respond = Effect.fnUntraced(function* <E>(
       ...(size === undefined ? {} : { contentLength: size }),
       headers
     })
-  const { first, next } = yield* Effect.timeoutOrElse(begin(range), {
-    duration: timeout,
-    orElse: () => Effect.fail(late(conversation, timeout))
-  })
+  const { first, next } = yield* firstAudio.within(conversation, begin(range))
   const ofRange = requested === "whole" ? {} : { "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
   const head = {
     status: requested === "whole" ? 200 : 206,
     headers: { "content-type": contentType, ...headers, ...ofRange },
     length: size === undefined ? undefined : range.end - range.start
   }
-  const streaming = { ...(yield* DbCaller), isStreaming: true }
-  return yield* Effect.provideService(
-    ResponseBody.send(request, head, { first, next, onSent: ReadBuffers.giveBack }),
-    DbCaller,
-    streaming
-  )
+  return yield* ResponseBody.send(request, head, { first, next: whileStreaming(next), onSent: ReadBuffers.giveBack })
 })

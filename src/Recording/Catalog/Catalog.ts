@@ -295,7 +295,7 @@ const make = Effect.gen(function* () {
   })
 
   /** As `snapshotOf`, in one query, for a conversation without live chunks. */
-  const storedSnapshot = Effect.fnUntraced(function* (name: Name, id: string, near: SampleRange | undefined) {
+  const storedSnapshot = Effect.fnUntracedEager(function* (name: Name, id: string, near: SampleRange | undefined) {
     // Samples are positions to within one: the database rounds the start of the file.
     const wide = near === undefined ? undefined : { from: near.from - 1, to: near.to + 1 }
     const found = Option.getOrUndefined(yield* fileChunks.open(name, id, wide))
@@ -399,7 +399,7 @@ const make = Effect.gen(function* () {
       if (snapshot === undefined) return Option.none()
       return Option.some({ file: opened({ uid, conversation }, snapshot), isLast: snapshot.isLast })
     }),
-    file: Effect.fnUntraced(function* (uid, conversation, id, near) {
+    file: Effect.fnUntracedEager(function* (uid, conversation, id, near) {
       const name = { uid, conversation }
       const isLive = durableChunks(recorded(uid, conversation)).length > 0
       const snapshot: FileSnapshot | undefined = isLive

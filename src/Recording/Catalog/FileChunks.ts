@@ -99,7 +99,7 @@ const make = Effect.gen(function* () {
         .pipe(Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die))
       return { revision: row.revision ?? undefined, rows: rowsOf(name, row.rows, from) }
     }),
-    open: Effect.fnUntraced(function* (name, id, near) {
+    open: Effect.fnUntracedEager(function* (name, id, near) {
       const { conversation, uid } = name
       const read = near === undefined ? undefined : pages.readFor(name, id, near)
       const range = read?.range

@@ -92,48 +92,62 @@ const pieceOf = (origin: number, { chunk, placement: { at, heard, skip } }: Plac
   samples: heard
 })
 
-/** `now` reads the current state of the file; `page` reads rows of the index. */
-export function make(
-  name: Name,
-  opened: FileSnapshot,
-  now: Effect.Effect<FileSnapshot | undefined, DbError>,
-  page: (state: FileState, range: SampleRange) => Effect.Effect<Page, DbError>
-): RecordedFile {
-  const head = headOf(opened.id, opened.state)
-  const version = versionOf(opened)
-  const origin = Placement.positionOf(head.start, head.sampleRate)
-  const changed = Effect.suspend(() => new AudioFileChanged({ ...name, file: opened.id }))
-  let first: FileSnapshot | undefined = opened
+interface Opened {
+  readonly name: Name
+  readonly head: AudioFileHead
+  readonly version: string
+  readonly origin: number
+  /** Reads the current state of the file. */
+  readonly now: Effect.Effect<FileSnapshot | undefined, DbError>
+  /** Reads rows of the index. */
+  readonly page: (state: FileState, range: SampleRange) => Effect.Effect<Page, DbError>
+  /** Serves the first read. */
+  snapshot: FileSnapshot | undefined
+}
 
-  const read = Effect.fnUntraced(function* (
-    from: number,
-    to: number
-  ): Effect.fn.Return<PiecePage, DbError | AudioFileChanged> {
-    const range = { from: origin + from, to: origin + to }
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      const snapshot: FileSnapshot | undefined = first ?? (yield* now)
-      first = undefined
-      if (snapshot === undefined || snapshot.state.start !== head.start || versionOf(snapshot) !== version)
-        return yield* changed
-      const { near, revision, state, view } = snapshot
-      const stored = view.isAppended(state)
-        ? { revision, rows: [] }
-        : near !== undefined && hasRange(near, origin, range)
-          ? near.page
-          : yield* page(state, range)
-      if (stored.revision !== revision) continue
-      const last = stored.rows.at(-1)
-      const isPart = isFull(stored) && last !== undefined
-      const end = isPart ? Math.min(range.to, last.placement.at + last.placement.heard) : range.to
-      const rows = stored.rows.filter(({ chunk }) => !view.isSuperseded(chunk))
-      const all = [...rows, ...view.placed(state, range.from, end)].sort((a, b) => a.placement.at - b.placement.at)
-      const rest = all[pageSize + 1]
-      return {
-        pieces: all.slice(0, pageSize + 1).map((placed) => pieceOf(origin, placed)),
-        end: (rest === undefined ? end : rest.placement.at) - origin
-      }
-    }
-    return yield* changed
-  })
-  return { ...head, version, pieces: read }
+const piecesOf = ({ state, view }: FileSnapshot, stored: Page, range: SampleRange, origin: number): PiecePage => {
+  const last = stored.rows.at(-1)
+  const isPart = isFull(stored) && last !== undefined
+  const end = isPart ? Math.min(range.to, last.placement.at + last.placement.heard) : range.to
+  const rows = stored.rows.filter(({ chunk }) => !view.isSuperseded(chunk))
+  const all = [...rows, ...view.placed(state, range.from, end)].sort((a, b) => a.placement.at - b.placement.at)
+  const rest = all[pageSize + 1]
+  return {
+    pieces: all.slice(0, pageSize + 1).map((placed) => pieceOf(origin, placed)),
+    end: (rest === undefined ? end : rest.placement.at) - origin
+  }
+}
+
+const read = Effect.fnUntracedEager(function* (
+  file: Opened,
+  from: number,
+  to: number
+): Effect.fn.Return<PiecePage, DbError | AudioFileChanged> {
+  const { head, name, now, origin, page, version } = file
+  const changed = () => new AudioFileChanged({ ...name, file: head.id })
+  const range = { from: origin + from, to: origin + to }
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const snapshot: FileSnapshot | undefined = file.snapshot ?? (yield* now)
+    const isOpened = file.snapshot !== undefined
+    file.snapshot = undefined
+    if (snapshot === undefined) return yield* changed()
+    const { near, revision, state, view } = snapshot
+    if (!isOpened && (state.start !== head.start || versionOf(snapshot) !== version)) return yield* changed()
+    const stored = view.isAppended(state)
+      ? { revision, rows: [] }
+      : near !== undefined && hasRange(near, origin, range)
+        ? near.page
+        : yield* page(state, range)
+    if (stored.revision === revision) return piecesOf(snapshot, stored, range, origin)
+  }
+  return yield* changed()
+})
+
+/** `now` reads the current state of the file; `page` reads rows of the index. */
+export function make(name: Name, snapshot: FileSnapshot, now: Opened["now"], page: Opened["page"]): RecordedFile {
+  const head = headOf(snapshot.id, snapshot.state)
+  const version = versionOf(snapshot)
+  const origin = Placement.positionOf(head.start, head.sampleRate)
+  const file: Opened = { name, head, version, origin, now, page, snapshot }
+  return { ...head, version, pieces: (from, to) => read(file, from, to) }
 }

@@ -128,6 +128,11 @@ export function readInto(fd: number, buffer: Uint8Array, position: number): Effe
   return length === 0 ? Effect.succeed(buffer) : fill(0)
 }
 
+/** Fills the buffer from `position` in one read. The descriptor stays open until `done`. */
+export function readOnce(fd: number, buffer: Uint8Array, position: number, done: (isFilled: boolean) => void): void {
+  fs.read(fd, buffer, 0, buffer.length, position, (error, count) => done(error === null && count === buffer.length))
+}
+
 /** Appends all bytes; in one call unless the write is partial. */
 export function append(fd: number, parts: ReadonlyArray<Uint8Array>): Effect.Effect<void, DiskFault> {
   return Effect.flatMap(

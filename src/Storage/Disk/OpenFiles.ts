@@ -1,20 +1,24 @@
 /**
- * Objects that were opened at most a second ago, so that ranges one after another need one read each. The bytes of a file never
- * change, and a file without a name is removed or replaced.
+ * Objects that were opened lately, so that a range needs one read. The bytes of a file never change, and the system notes in its
+ * properties when a name of it is removed or replaced, also by another process.
  */
 import * as fs from "node:fs"
 import type { ObjectHead } from "../../Storage.ts"
 
-/** Milliseconds after which another process's removal of a file that has a second name is seen. */
-const maxAge = 1_000
+/** Milliseconds after which a file is opened again: on a network file system, changes by other machines are seen then. */
+const maxAge = 10_000
 
 /** Descriptors that are kept. At the bound the one that was opened first is closed. */
 const maxFiles = 256
+
+/** What changes when a name of a file is added, removed or replaced. */
+type Names = Pick<fs.Stats, "nlink" | "ctimeMs">
 
 export interface OpenFile {
   readonly fd: number
   readonly head: ObjectHead
   readonly openedAt: number
+  readonly names: Names
   readers: number
   isKept: boolean
 }
@@ -29,6 +33,12 @@ export interface OpenFiles {
   readonly forget: (key: string) => void
   readonly closeOld: () => void
   readonly closeAll: () => void
+}
+
+/** Whether the file has the names that it was opened by. */
+const isNamed = ({ fd, names }: OpenFile): boolean => {
+  const { ctimeMs, nlink } = fs.fstatSync(fd)
+  return nlink > 0 && nlink === names.nlink && ctimeMs === names.ctimeMs
 }
 
 /** `now`: monotonic milliseconds. `close` is called once for each descriptor, when nothing reads from it. */
@@ -47,7 +57,7 @@ export function make(now: () => number, close: (fd: number) => void, bound = max
     take: (key) => {
       const file = files.get(key)
       if (file === undefined) return undefined
-      if (now() - file.openedAt > maxAge || fs.fstatSync(file.fd).nlink === 0) {
+      if (now() - file.openedAt > maxAge || !isNamed(file)) {
         drop(file)
         return undefined
       }
@@ -56,7 +66,7 @@ export function make(now: () => number, close: (fd: number) => void, bound = max
     },
     add: (fd, head) => {
       drop(files.get(head.key))
-      const file = { fd, head, openedAt: now(), readers: 1, isKept: true }
+      const file = { fd, head, openedAt: now(), names: fs.fstatSync(fd), readers: 1, isKept: true }
       files.set(head.key, file)
       const [oldest] = files.size > bound ? files.values() : []
       drop(oldest)
