@@ -22,10 +22,10 @@ export class DecryptionFailed extends Schema.TaggedError<DecryptionFailed>()("De
 export class Protection extends Context.Service<
   Protection,
   {
-    /** The server's level, of transcripts and of users without a setting. */
-    readonly level: Level
-    /** The level of the user's new audio: as the user's settings say, or else the server's. */
+    /** The level of what is new of the user: as the user's settings say, or else the server's. */
     levelOf(uid: string): Effect.Effect<Level, DbError>
+    /** The same of several users, whose number the caller bounds. */
+    levelsOf(uids: ReadonlyArray<string>): Effect.Effect<ReadonlyMap<string, Level>, DbError>
     /** False without a master secret. */
     readonly isAvailable: boolean
     /** The bytes to store; different on each call. Fails only while the first use of the secret cannot be recorded. */
@@ -37,7 +37,7 @@ export class Protection extends Context.Service<
   /** Does not record which secrets are used, and has no settings of users. */
   static readonly layer = Layer.effect(
     Protection,
-    Effect.suspend(() => make({ isRecorded: () => true, record: () => Effect.void }, () => Effect.succeedNone))
+    Effect.suspend(() => make({ isRecorded: () => true, record: () => Effect.void }, () => Effect.succeed(new Map())))
   )
 }
 
@@ -52,7 +52,7 @@ const tooShort = `it is shorter than any encrypted audio, ${leastEncrypted} byte
 
 export const make = Effect.fnUntraced(function* (
   { isRecorded, record }: SecretUsage,
-  ownLevel: (uid: string) => Effect.Effect<Option.Option<Level>, DbError>
+  ownLevels: (uids: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, Level>, DbError>
 ) {
   const config = yield* ProtectionConfig
   const known = secrets(config)
@@ -74,8 +74,9 @@ export const make = Effect.fnUntraced(function* (
     })
 
   return Protection.of({
-    level: config.level,
-    levelOf: (uid) => Effect.map(ownLevel(uid), (own) => Option.getOrElse(own, () => config.level)),
+    levelOf: (uid) => Effect.map(ownLevels([uid]), (own) => own.get(uid) ?? config.level),
+    levelsOf: (uids) =>
+      Effect.map(ownLevels(uids), (own) => new Map(uids.map((uid) => [uid, own.get(uid) ?? config.level]))),
     isAvailable: known.length > 0,
     encrypt: (uid, audio) => {
       const encrypted = Effect.suspend(() => {

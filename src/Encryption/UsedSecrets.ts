@@ -1,5 +1,5 @@
 /** The secrets in use, recorded in the database that all nodes share. Startup warns about a missing one. */
-import { Effect, Layer, Option, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { Db } from "../Db.ts"
 import { Level, Protection } from "../Encryption.ts"
 import * as EncryptionProtection from "./Protection.ts"
@@ -14,7 +14,7 @@ const missing = (count: number) =>
 const remedy =
   "append the old ones to the setting, after the one for new audio; audio that they encrypted is unreadable until then"
 
-const decodeLevels = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ level: Level })))
+const decodeLevels = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ uid: Schema.String, level: Level })))
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -36,16 +36,18 @@ const make = Effect.gen(function* () {
       ),
       Effect.sync(() => used.add(fingerprint))
     )
-  const ownLevel = (uid: string) =>
-    db.read("UsedSecrets.ownLevel", (sql) =>
-      sql`SELECT protection AS level FROM user_settings WHERE uid = ${uid} AND protection IS NOT NULL`.pipe(
+  const ownLevels = (uids: ReadonlyArray<string>) =>
+    db.read("UsedSecrets.ownLevels", (sql) =>
+      sql`
+        SELECT uid, protection AS level FROM user_settings
+        WHERE uid = ANY(${uids}::text[]) AND protection IS NOT NULL`.pipe(
         Effect.flatMap(decodeLevels),
-        Effect.map(([own]) => Option.fromUndefinedOr(own?.level)),
+        Effect.map((own) => new Map(own.map(({ level, uid }) => [uid, level]))),
         Effect.catchTag("SchemaError", Effect.die)
       )
     )
   const usage = { isRecorded: (fingerprint: string) => used.has(fingerprint), record }
-  return yield* EncryptionProtection.make(usage, ownLevel)
+  return yield* EncryptionProtection.make(usage, ownLevels)
 })
 
 /** `Protection` of the levels that users have set. It takes a record of each secret, durably, before anything is encrypted with it. */

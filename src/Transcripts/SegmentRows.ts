@@ -41,6 +41,11 @@ export class SegmentRows extends Context.Service<
       name: Name,
       page: { readonly from: number; readonly after: Place | undefined; readonly limit: number }
     ): Effect.Effect<ReadonlyArray<StoredSegment>, DbError | DecryptionFailed>
+    /** Those of the ids that are stored, by start. */
+    find(
+      name: Name,
+      ids: ReadonlyArray<string>
+    ): Effect.Effect<ReadonlyArray<StoredSegment>, DbError | DecryptionFailed>
     /** Those that changed after `since`, by revision. */
     changes(
       name: Name,
@@ -84,6 +89,12 @@ interface Given extends Pusher.Segment, Name {
   readonly receivedAt: number
 }
 
+interface Body {
+  /** JSON, or its ciphertext in base64. */
+  readonly body: string
+  readonly is_sealed: boolean
+}
+
 interface Touched extends Name {
   count: number
   receivedAt: number
@@ -123,12 +134,19 @@ const make = Effect.gen(function* () {
   const db = yield* Db
   const protection = yield* Protection
   const clock = yield* Clock.Clock
-  const isSealed = protection.level === "enhanced"
 
-  const bodyOf = ({ json, uid }: Given): Effect.Effect<string, DbError> =>
-    isSealed
-      ? Effect.map(protection.encrypt(uid, Buffer.from(json)), (sealed) => Buffer.from(sealed).toString("base64"))
-      : Effect.succeed(json)
+  /** As the settings of the segments' users say. */
+  const bodiesOf = Effect.fnUntraced(function* (given: ReadonlyArray<Given>) {
+    const levels = yield* protection.levelsOf([...new Set(given.map(({ uid }) => uid))])
+    return yield* Effect.forEach(given, ({ json, uid }): Effect.Effect<Body, DbError> =>
+      levels.get(uid) === "enhanced"
+        ? Effect.map(protection.encrypt(uid, Buffer.from(json)), (sealed) => ({
+            body: Buffer.from(sealed).toString("base64"),
+            is_sealed: true
+          }))
+        : Effect.succeed({ body: json, is_sealed: false })
+    )
+  })
 
   /** Creates what is missing, and locks the transcripts until the transaction ends. Those of purged conversations are left out. */
   const lock = Effect.fnUntraced(function* (sql: Sql, touched: ReadonlyArray<Touched>, now: number) {
@@ -162,11 +180,11 @@ const make = Effect.gen(function* () {
           where k.uid = r.uid and k.conversation_id = r.conversation and k.id = r.id limit 1
         ) is null as is_over
         from json_to_recordset(${JSON.stringify(rows)}::json)
-          as r(uid text, conversation text, start float8, id text, revision bigint, body text, is_full boolean, age float8)
+          as r(uid text, conversation text, start float8, id text, revision bigint, body text, is_sealed boolean, is_full boolean, age float8)
       ), written as (
         insert into transcript_segments as s (uid, conversation_id, start_at, id, revision, segment, sealed)
         select uid, conversation, start, id, revision,
-               ${isSealed ? sql`null, decode(body, 'base64')` : sql`body, null::bytea`}
+               case when not is_sealed then body end, case when is_sealed then decode(body, 'base64') end
         from given where not is_purged and not is_over order by uid, conversation, id
         on conflict (uid, conversation_id, id) do update
         set start_at = excluded.start_at, revision = excluded.revision, segment = excluded.segment, sealed = excluded.sealed
@@ -207,7 +225,7 @@ const make = Effect.gen(function* () {
     write: Effect.fn("SegmentRows.write")(function* (messages) {
       const given = latestOf(messages)
       const touched = touchedBy(given)
-      const bodies = yield* Effect.forEach(given, bodyOf)
+      const bodies = yield* bodiesOf(given)
       return yield* db.transactionIdempotent(
         "SegmentRows.write",
         Effect.fnUntraced(function* (sql) {
@@ -221,7 +239,7 @@ const make = Effect.gen(function* () {
             const revision = (last.get(key) ?? 0) + 1
             last.set(key, revision)
             const isFull = head.segments >= maxSegments
-            return [{ ...segment, revision, body: bodies[index], is_full: isFull, age: now - receivedAt }]
+            return [{ ...segment, revision, ...bodies[index], is_full: isFull, age: now - receivedAt }]
           })
           const lost = given.length - rows.length
           if (rows.length === 0) return { changed: 0, deleted: lost, full: 0 }
@@ -249,6 +267,12 @@ const make = Effect.gen(function* () {
           after === undefined ? sql`` : sql`and (start_at, id) > (${String(after.start)}::float8, ${after.id})`
         return sql`and start_at >= ${String(from)}::float8 ${later} order by start_at, id limit ${limit}`
       }),
+    find: (name, ids) =>
+      read(
+        "SegmentRows.find",
+        name,
+        (sql) => sql`and id = any(${ids}::text[]) order by start_at, id limit ${ids.length}`
+      ),
     changes: (name, { limit, since }) =>
       read(
         "SegmentRows.changes",

@@ -5,6 +5,7 @@ import { SqlClient } from "effect/sql"
 import { Db } from "../../src/Db.ts"
 import { Protection } from "../../src/Encryption.ts"
 import { ProtectionConfig } from "../../src/Encryption/ProtectionConfig.ts"
+import * as UsedSecrets from "../../src/Encryption/UsedSecrets.ts"
 import type { LiveTranscript } from "../../src/Pusher/LiveTranscript.ts"
 import { Erasure } from "../../src/Recording.ts"
 import { maxSegments, SegmentRows } from "../../src/Transcripts/SegmentRows.ts"
@@ -220,3 +221,42 @@ it.live("A transcript is encrypted in the database when audio is", () =>
     assert.deepStrictEqual(textsOf(yield* rows.changes(name, { since: 0, limit: 5 })), said)
   }).pipe(Effect.provide(worldOf({ SPILLWAY_PROTECTION: "enhanced", SPILLWAY_MASTER_SECRETS: secret })))
 )
+
+const ofUsers = (level: string) =>
+  SegmentRows.layer.pipe(
+    Layer.fresh,
+    Layer.provideMerge(Layer.fresh(UsedSecrets.layer)),
+    Layer.provide(Layer.fresh(ProtectionConfig.layer)),
+    Layer.provide(
+      ConfigProvider.layer(ConfigProvider.fromUnknown({ SPILLWAY_PROTECTION: level, SPILLWAY_MASTER_SECRETS: secret }))
+    ),
+    Layer.provideMerge(Postgres.layer)
+  )
+
+for (const [level, encrypted] of [
+  ["standard", ["enh"]],
+  ["enhanced", ["any", "enh"]]
+] as const)
+  it.live(`The transcripts of one batch are encrypted as their users want it, where the server says ${level}`, () =>
+    Effect.gen(function* () {
+      const [rows, sql] = [yield* SegmentRows, yield* SqlClient.SqlClient]
+      yield* sql`insert into user_settings (uid, protection) values ('enh', 'enhanced'), ('std', 'standard')`
+      const said = [{ id: "a", start: 1, text: "confidential" }]
+      const users = ["any", "enh", "std"]
+      yield* rows.write(users.map((uid) => message(uid, "c", said)))
+      const stored = yield* sql<{ readonly uid: string; readonly isSealed: boolean }>`
+        select uid, segment is null and sealed is not null as "isSealed" from transcript_segments order by uid`
+      assert.deepStrictEqual(
+        stored.filter(({ isSealed }) => isSealed).map(({ uid }) => uid),
+        [...encrypted]
+      )
+      for (const uid of users)
+        assert.deepStrictEqual(textsOf(yield* rows.page({ uid, conversation: "c" }, everything)), said)
+      // A change of the setting applies to what is received from then on.
+      yield* sql`update user_settings set protection = 'standard' where uid = 'enh'`
+      yield* rows.write([message("enh", "c", said)])
+      const [row] = yield* sql<{ readonly segment: string }>`select segment from transcript_segments where uid = 'enh'`
+      assert.include(row?.segment, "confidential")
+      assert.deepStrictEqual(textsOf(yield* rows.page({ uid: "enh", conversation: "c" }, everything)), said)
+    }).pipe(Effect.provide(ofUsers(level)))
+  )

@@ -82,10 +82,7 @@ it.live("a conversation that a capture enters ends today at the earliest, for al
     assert.isTrue(yield* isCurrent("c"))
   }).pipe(
     Effect.provide(
-      ChunkRows.layer.pipe(
-        Layer.provide(Layer.mock(Protection, { level: "standard", isAvailable: false })),
-        Layer.provideMerge(world)
-      )
+      ChunkRows.layer.pipe(Layer.provide(Layer.mock(Protection, { isAvailable: false })), Layer.provideMerge(world))
     )
   )
 )
