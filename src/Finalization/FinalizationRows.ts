@@ -20,8 +20,11 @@ export interface ClaimedJob extends JobRequest, FairClaims.Claimed {}
 export const Outcome = Schema.Literals(["finished", "conversation_not_found"])
 export type Outcome = typeof Outcome.Type
 
-/** `stale`: a later generation exists. `leased`: it is being done, or is about to be. `failing`: it failed and is retried. */
-export type JobState = Outcome | "dead" | "stale" | "leased" | "failing" | "gone"
+/**
+ * `stale`: a later generation exists. `leased`: it is being done, or is about to be. `failing`: it failed and is retried.
+ * `conflicting`: it is retried because its last attempt lost its lease, and so could not record how it ended.
+ */
+export type JobState = Outcome | "dead" | "stale" | "leased" | "failing" | "conflicting" | "gone"
 
 /** Waiting jobs of a user; one more is refused. */
 const maxWaiting = 10_000
@@ -62,7 +65,8 @@ const State = Schema.Struct({
   generation: Schema.NullOr(Schema.Finite),
   outcome: Schema.NullOr(Outcome),
   isDead: Schema.Boolean,
-  attempts: Schema.NullOr(Schema.Int)
+  attempts: Schema.NullOr(Schema.Int),
+  hasLapsed: Schema.NullOr(Schema.Boolean)
 })
 const decodeStates = Schema.decodeUnknownEffect(Schema.Array(State))
 
@@ -71,7 +75,8 @@ const stateOf = (state: typeof State.Type, asked: number): JobState => {
   if (state.generation > asked) return "stale"
   if (state.outcome !== null) return state.outcome
   if (state.isDead) return "dead"
-  return (state.attempts ?? 0) > 0 ? "failing" : "leased"
+  if ((state.attempts ?? 0) === 0) return "leased"
+  return state.hasLapsed === true ? "conflicting" : "failing"
 }
 
 const make = Effect.gen(function* () {
@@ -119,7 +124,8 @@ const make = Effect.gen(function* () {
       const wanted = requests.map(({ conversation, job, uid }, n) => ({ n, uid, conversation, job }))
       const rows = yield* db.read("FinalizationRows.states", (sql) =>
         sql`
-          SELECT w.n, f.generation::float8 AS generation, f.outcome, f.dead_at IS NOT NULL AS "isDead", f.attempts
+          SELECT w.n, f.generation::float8 AS generation, f.outcome, f.dead_at IS NOT NULL AS "isDead", f.attempts,
+                 f.last_error = ${jobs.lapsed.error} AS "hasLapsed"
           FROM json_to_recordset(${JSON.stringify(wanted)}::json) AS w(n int, uid text, conversation text, job text)
           LEFT JOIN finalizations f ON f.uid = w.uid AND f.conversation_id = w.conversation AND f.job = w.job
           ORDER BY w.n`.pipe(Effect.flatMap(decodeStates), Effect.catchTag("SchemaError", Effect.die))

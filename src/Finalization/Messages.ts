@@ -5,6 +5,7 @@ import { Bulkhead, BulkheadConfig } from "../Bulkhead.ts"
 import { DbCaller, ingestCaller } from "../Db.ts"
 import { Finalization, type JobRequest, type JobState } from "../Finalization.ts"
 import { Id } from "../Id.ts"
+import { FinalizationConfig } from "./FinalizationConfig.ts"
 import * as Pusher from "../Pusher.ts"
 
 /** A longer text is ignored. The users' keys for providers, which are not read, take some hundred bytes. */
@@ -23,9 +24,6 @@ const maxAskedPerUser = 1_000
 
 /** Requests in one query; the next ones follow in the next query. */
 const maxRead = 1_000
-
-/** An answer is due within 120 s: omi's backend asks again then. */
-const answerWithin = Duration.seconds(105)
 
 /** Time for a request to be made durable. */
 const acceptLimit = Duration.seconds(60)
@@ -89,8 +87,15 @@ const answerTo = ({ generation, knowsGenerations }: Asked, state: JobState): Ans
         : { fenced: true }
     case "leased":
     case "failing":
+    case "conflicting":
       return undefined
   }
+}
+
+/** Of a job that goes on when its answer is due. The request can be repeated. */
+const lateAnswerTo = (state: JobState): Answer => {
+  if (state === "leased") return { error: "job_leased" }
+  return state === "conflicting" ? { error: "job_completion_conflict" } : failed
 }
 
 const labelOf = (answer: Answer) => {
@@ -102,6 +107,7 @@ const make = Effect.gen(function* () {
   const finalization = yield* Finalization
   const handlers = yield* Pusher.MessageHandlers
   const bulkheads = yield* BulkheadConfig
+  const { answerWithin } = yield* FinalizationConfig
   const clock = yield* Clock.Clock
   const fork = yield* FiberSet.makeRuntime<never>()
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -170,7 +176,7 @@ const make = Effect.gen(function* () {
         const state = states[n] ?? "gone"
         const answer = answerTo(each, state)
         if (answer !== undefined) yield* settle(each, answer)
-        else if (now() >= each.until) yield* settle(each, state === "failing" ? failed : { error: "job_leased" })
+        else if (now() >= each.until) yield* settle(each, lateAnswerTo(state))
         else {
           asked.delete(each)
           asked.add(each)

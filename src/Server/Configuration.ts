@@ -4,6 +4,7 @@ import { BulkheadConfig } from "../Bulkhead/BulkheadConfig.ts"
 import { CliConfig } from "../Cli/CliConfig.ts"
 import { DbConfig } from "../Db/DbConfig.ts"
 import * as ConnectionUrl from "../Db/External/ConnectionUrl.ts"
+import { FinalizationConfig } from "../Finalization/FinalizationConfig.ts"
 import { HttpConfig } from "../Http/HttpConfig.ts"
 import { JwtConfig } from "../Auth/Jwt/JwtConfig.ts"
 import { KeysConfig } from "../Auth/KeysConfig.ts"
@@ -40,6 +41,7 @@ export const groups = [
   PlaybackConfig,
   PrecacheConfig,
   RetentionConfig,
+  FinalizationConfig,
   TelemetryConfig
 ] as const
 

@@ -73,7 +73,7 @@ layer(FinalizationRows.layer.pipe(Layer.provideMerge(Postgres.layer)), { exclude
         const late = yield* Effect.exit(rows.complete(before, Effect.die(new Error("it does not run"))))
         assert.isTrue(Exit.isFailure(late) && !Exit.hasDies(late))
         assert.strictEqual(yield* rows.fail(before, "late"), "lost")
-        assert.strictEqual(yield* stateOf(job("ada")), "failing")
+        assert.strictEqual(yield* stateOf(job("ada")), "conflicting")
         assert.strictEqual(yield* rows.complete(after, Effect.succeed("finished")), "finished")
         assert.strictEqual(yield* stateOf(job("ada")), "finished")
         yield* lapse

@@ -257,3 +257,59 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("104", (it) => {
     })
   )
 })
+
+/** Answers are due soon, and a conversation has ended when nothing was stored for a second. */
+const soon = World.layer({
+  SPILLWAY_CHUNK_DURATION: "60 seconds",
+  FINALIZATION_ANSWER: "2 seconds",
+  PRECACHE_QUIET: "1 second"
+}).pipe(Layer.provide(Postgres.layerServer))
+
+layer(soon, { excludeTestServices: true, timeout: 180_000 })("104 of a job that goes on", (it) => {
+  it.effect("says at its deadline whether the job is being done, failed, or lost its lease before it could end", () =>
+    test(async (nodes) => {
+      const socket = await open(first(nodes), "slow")
+      const jobs = {
+        done: [`0, null`, { error: "job_leased" }],
+        failed: [`1, 'no store'`, { error: "processing_failed" }],
+        cut: [`1, 'the node that ran it has ended or was cut off'`, { error: "job_completion_conflict" }]
+      } as const
+      for (const [job, [state, answer]] of Object.entries(jobs)) {
+        await nodes.query(
+          `insert into finalizations (uid, conversation_id, job, generation, due_at, token, attempts, last_error)
+           values ('slow', 'talk', '${job}', 1, now() + interval '1 hour', gen_random_uuid(), ${state})`
+        )
+        assert.deepStrictEqual(await ask(socket, finish("talk", { finalization_job_id: job })), {
+          conversation_id: "talk",
+          ...answer
+        })
+      }
+      socket.socket.close()
+    })
+  )
+
+  it.effect(
+    "finishes a conversation to which the audio in the journal of another node is added when it is stored",
+    () =>
+      test(async (nodes) => {
+        const [recording, asking] = [await open(first(nodes), "two"), await open(second(nodes), "two")]
+        await record(recording, "talk")
+        assert.deepInclude(await ask(asking, finish("talk")), { success: true })
+        assert.lengthOf(nodes.keys("chunks/two/talk/"), 0)
+        const { captured_duration, finished_at } = await conversationOf(second(nodes), "talk", "two")
+        assert.isString(finished_at)
+        assert.strictEqual(captured_duration, 0)
+        recording.socket.close()
+        const found = await until(
+          () => conversationOf(second(nodes), "talk", "two"),
+          (conversation) => conversation["captured_duration"] === 2
+        )
+        assert.strictEqual(found["finished_at"], finished_at)
+        await until(
+          () => nodes.keys("merged/two/talk/"),
+          (keys) => keys.length === 1
+        )
+        asking.socket.close()
+      })
+  )
+})
