@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { launch, microphone, microphoneHears } from "../support/Browser.ts"
 import { chunk, fmt, foundWith, refusedWith, riff } from "../support/WavFiles.ts"
 import { noted, open, patience, spoken } from "./support/Chromium.ts"
-import { drop, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
+import { api, drop, job, kept, name, reach, record, seconds, stop, stored } from "./support/RecordPanel.ts"
 import { match, noise, samplesOf, wav } from "./support/Sound.ts"
 import { sharedSuite } from "./support/Suite.ts"
 
@@ -43,6 +43,21 @@ it("keeps and plays the microphone's audio to the sample, also while it records"
   assert.isAtLeast(from, 0)
   const there = recorded.slice(from, from + heard.length)
   assert.isTrue(Buffer.from(heard.buffer).equals(Buffer.from(there.buffer)))
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("says that the user's settings keep audio from being stored, until they no longer do", async () => {
+  const { broken, context, page } = await here.open()
+  const store = (value: boolean) => api(here.server, `/v1/users/private-cloud-sync?value=${value}`, { method: "POST" })
+  await store(false)
+  await record(page)
+  const notice = job(page).getByText("The server says: the user's settings say that audio is not stored.")
+  await notice.waitFor({ timeout: patience })
+  assert.strictEqual(await seconds(page, "onDisk"), 0)
+  await store(true)
+  await reach(page, "onDisk", 0.5)
+  await notice.waitFor({ state: "detached", timeout: patience })
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -1,7 +1,7 @@
 /** Streams a WAV file until its last sample is acknowledged, over as many connections as that takes. */
 import { Clock, Duration, Effect, Queue, Redacted, Schema } from "effect"
 import { WebSocket } from "ws"
-import { CaptureClient, type End, type State, type Status } from "../../Client.ts"
+import { CaptureClient, type End, type Notice, type State, type Status } from "../../Client.ts"
 import { CliConfig } from "../CliConfig.ts"
 import { ErrorResponse } from "../ErrorResponse.ts"
 import { Screen } from "../Screen.ts"
@@ -34,7 +34,7 @@ export interface Job {
 
 const seconds = (n: number) => `${n.toFixed(1)} s`
 
-/** Pauses that wait to be printed; of more, the oldest is not. */
+/** Pauses, and notices, that wait to be printed; of more, the oldest is not. */
 const maxUnprinted = 16
 
 export const run = Effect.fnUntraced(function* (job: Job) {
@@ -49,6 +49,7 @@ export const run = Effect.fnUntraced(function* (job: Job) {
   const startedAt = Math.max(beganAt, job.notBefore ?? 0)
   const changes = yield* Queue.sliding<void>(1)
   const pauses = yield* Queue.sliding<Status>(maxUnprinted)
+  const notices = yield* Queue.sliding<Notice>(maxUnprinted)
 
   const client = yield* Effect.acquireRelease(
     Effect.sync(() => {
@@ -67,6 +68,10 @@ export const run = Effect.fnUntraced(function* (job: Job) {
         maxBackoffMillis: Duration.toMillis(config.maxBackoff),
         maxRetryAfterMillis: Duration.toMillis(config.maxRetryAfter),
         tries: config.tries,
+        onNotice: (notice) => {
+          Queue.offerUnsafe(notices, notice)
+          Queue.offerUnsafe(changes, undefined)
+        },
         onChange: () => {
           const { state } = client.status
           if (state === "waiting" && state !== shown) Queue.offerUnsafe(pauses, client.status)
@@ -89,13 +94,19 @@ export const run = Effect.fnUntraced(function* (job: Job) {
       `sent ${seconds(sent / sampleRate)}, acknowledged ${seconds(acknowledged / sampleRate)}${of}`
     )
   })
-  const printPauses = Effect.gen(function* () {
+  const printMessages = Effect.gen(function* () {
+    for (const { detail, type } of yield* Queue.clear(notices)) yield* screen.print(`Notice (${type}): ${detail}.`)
     for (const { attempt, reason, retryMillis } of yield* Queue.clear(pauses)) {
       const wait = Duration.format(Duration.millis(retryMillis))
       yield* screen.print(`${reason} Reconnecting in ${wait} (${attempt} of ${config.tries}).`)
     }
   })
-  yield* Queue.take(changes).pipe(Effect.andThen(printPauses), Effect.andThen(show), Effect.forever, Effect.forkScoped)
+  yield* Queue.take(changes).pipe(
+    Effect.andThen(printMessages),
+    Effect.andThen(show),
+    Effect.forever,
+    Effect.forkScoped
+  )
 
   let reached = 0
   const sending = Effect.gen(function* () {
@@ -117,7 +128,7 @@ export const run = Effect.fnUntraced(function* (job: Job) {
     sending,
     Effect.promise(() => client.ended)
   )
-  yield* printPauses
+  yield* printMessages
   yield* show
   if (end.cause !== "complete") return yield* failureOf(end)
   return { seconds: reached / sampleRate }

@@ -72,6 +72,16 @@ for (const behaviour of patterns) {
   )
 }
 
+it.live("prints what the server says of the audio", () =>
+  Effect.gen(function* () {
+    const said: Array<string> = []
+    const detail = "the user's settings say that audio is not stored"
+    const { url } = yield* fakeServer({ notice: { type: "limit", detail } })
+    yield* upload(url, { said })
+    assert.deepStrictEqual(said, [`Notice (limit): ${detail}.`])
+  })
+)
+
 it.live("sends audio of unknown length to its end, and rereads no released audio", () =>
   Effect.gen(function* () {
     let released = 0

@@ -18,6 +18,8 @@ export interface Behaviour {
   readonly orderly?: boolean
   /** Frames that one acknowledgement covers. */
   readonly ackEvery?: number
+  /** Sent with the first audio of each connection, as a 204. */
+  readonly notice?: { readonly type: string; readonly detail: string }
   /** Samples beyond which nothing is acknowledged. */
   readonly ackAtMost?: number
   /** Closes every socket with this code after its first audio. */
@@ -89,6 +91,7 @@ const capture = (socket: WebSocket, rate: number, behaviour: Behaviour, seen: Se
     if (behaviour.closeWith !== undefined) return socket.close(behaviour.closeWith, "as told")
     const { closeOnce } = behaviour
     if (closeOnce !== undefined && seen.connections === 1) return socket.close(closeOnce.code ?? 1008, closeOnce.reason)
+    if (frames === 0 && behaviour.notice !== undefined) socket.send(withJson(204, behaviour.notice))
     const start = data.readDoubleLE(4)
     const pcm = Buffer.from(data.subarray(12))
     state.first ??= start

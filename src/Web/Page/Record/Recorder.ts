@@ -98,12 +98,12 @@ const follow = async (state: Store<Sending>): Promise<void> => {
 const mirror = (state: Store<Sending>, uplink: Uplink, rate: number): ((note: string) => void) => {
   let note = ""
   const show = () => {
-    const { acknowledged, reason, sent, state: link } = uplink.progress.value
+    const { acknowledged, notice, reason, sent, state: link } = uplink.progress.value
     state.update({
       link,
       sent: Math.max(sent, acknowledged) / rate,
       onDisk: acknowledged / rate,
-      message: [note, link === "connected" || link === "done" ? "" : reason]
+      message: [note, notice, link === "connected" || link === "done" ? "" : reason]
         .filter((message) => message !== "")
         .join(" ")
     })

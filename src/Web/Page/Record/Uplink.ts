@@ -15,6 +15,8 @@ export interface Progress {
   readonly acknowledged: number
   /** Why the link waits or has failed. */
   readonly reason: string
+  /** Why the server does not acknowledge what it receives; empty once it does. */
+  readonly notice: string
 }
 
 /** Samples in the longest message: longer ones wait for their turn at the server. */
@@ -35,12 +37,15 @@ const reasonOf = ({ closeCode, httpStatus, reason }: Status): string => {
 }
 
 export class Uplink {
-  readonly progress = new Store<Progress>({ state: "connecting", sent: 0, acknowledged: 0, reason: "" })
+  readonly progress = new Store<Progress>({ state: "connecting", sent: 0, acknowledged: 0, reason: "", notice: "" })
   readonly #conversation: string
   readonly #source: Source
   #client: CaptureClient | undefined
   #key: string | undefined
   #isStopped = false
+  #notice = ""
+  /** Bytes that were acknowledged when the notice came. */
+  #noticedAt = 0
   #wake: () => void = () => {}
 
   constructor(conversation: string, source: Source) {
@@ -69,6 +74,9 @@ export class Uplink {
       maxBackoffMillis,
       maxRetryAfterMillis: Infinity,
       retryRefusals: true,
+      onNotice: ({ detail, type }) => {
+        if (type === "limit") this.#onLimit(client, detail)
+      },
       onChange: () => this.#onChange(client)
     })
     this.#client = client
@@ -92,7 +100,14 @@ export class Uplink {
   #tell(state: LinkState, reason: string): void {
     if (this.#isStopped) return
     const { accepted, acknowledged, unsent } = this.#client?.totals ?? { accepted: 0, acknowledged: 0, unsent: 0 }
-    this.progress.set({ state, reason, sent: (accepted - unsent) / 2, acknowledged: acknowledged / 2 })
+    if (acknowledged > this.#noticedAt) this.#notice = ""
+    this.progress.set({
+      state,
+      reason,
+      notice: this.#notice,
+      sent: (accepted - unsent) / 2,
+      acknowledged: acknowledged / 2
+    })
   }
 
   #onChange(client: CaptureClient): void {
@@ -102,6 +117,12 @@ export class Uplink {
     if (state === "waiting" && httpStatus === 401) rejectKey(this.#key)
     if (session.value.key === undefined && state !== "connected") this.#needKey()
     else if (state !== "closed" && state !== "failed") this.#tell(state, reasonOf(status))
+  }
+
+  #onLimit(client: CaptureClient, detail: string): void {
+    this.#notice = `The server says: ${detail}.`
+    this.#noticedAt = client.totals.acknowledged
+    this.#onChange(client)
   }
 
   #needKey(): void {
