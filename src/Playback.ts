@@ -10,10 +10,11 @@ import { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 import * as OggRendition from "./Playback/Rendition/OggRendition.ts"
 import * as Rendition from "./Playback/Rendition/Rendition.ts"
 import { type Waveforms, waveforms } from "./Playback/Waveform/Waveform.ts"
-import { type Chunk, type Conversation, type RecordedFile, Recording } from "./Recording.ts"
+import { type Chunk, type Conversation, filesBefore, type RecordedFile, Recording } from "./Recording.ts"
 
 export { type Artifact, Artifacts, type ArtifactsPage, Reason } from "./Playback/Urls/Artifacts.ts"
 export { AudioMissing, AudioUnreadable } from "./Playback/Rendition/AudioUnreadable.ts"
+export { ListenerSeats } from "./Playback/ListenerSeats.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"
 export { contentTypes, etagOf } from "./Playback/Rendition/Rendition.ts"
 export type { Pieces } from "./Playback/Rendition/PieceStream.ts"
@@ -76,6 +77,16 @@ export class Playback extends Context.Service<
       conversation: string,
       format: Rendition.Format
     ): Effect.Effect<Option.Option<Rendition.Rendition>, DbError>
+    /**
+     * The audio of several times, given in order as Unix seconds, one after another. It is of one sample rate, that of the first
+     * time with audio, and of the latest 1,000 audio files that begin before the end. None if there is no audio.
+     */
+    excerpt(
+      uid: string,
+      conversation: string,
+      times: ReadonlyArray<{ readonly from: number; readonly to: number }>,
+      format: Wav.Format
+    ): Effect.Effect<Option.Option<Rendition.Rendition>, DbError>
     /** A file that is open. */
     readonly render: (uid: string, file: RecordedFile, format: Rendition.Format) => Rendition.Rendition
   }
@@ -123,6 +134,22 @@ export class Playback extends Context.Service<
           )
           if (whole === undefined) return Option.none()
           return Option.some(render(uid, whole, format))
+        }),
+        excerpt: Effect.fn("Playback.excerpt")(function* (uid, id, times, format) {
+          const before = filesBefore(times.at(-1)?.to ?? 0)
+          const found = Option.getOrUndefined(yield* recording.files(uid, id, { before, files: maxFilesOfOne }))
+          const parts = times.flatMap(({ from, to }) =>
+            (found?.files ?? []).flatMap((file): ReadonlyArray<Concatenation.Part> => {
+              const part = { file, from: Concatenation.sampleAt(file, from), to: Concatenation.sampleAt(file, to) }
+              return part.from < part.to ? [part] : []
+            })
+          )
+          const sampleRate = parts[0]?.file.sampleRate
+          const whole = Concatenation.concatenate(
+            "excerpt",
+            parts.filter(({ file }) => file.sampleRate === sampleRate)
+          )
+          return Option.map(Option.fromUndefinedOr(whole), (file) => Rendition.make(audio, file, format))
         }),
         render
       })

@@ -5,6 +5,9 @@ import type { Duration, Stream } from "effect"
 export * as Crc32c from "./Storage/Crc32c.ts"
 export * as ReadBuffers from "./Storage/ReadBuffers.ts"
 
+/** First segments of the keys of chunks, artifacts and staged uploads. The keys of speaker samples begin with a uid. */
+export const roots: ReadonlyArray<string> = ["chunks", "merged", "syncing"]
+
 const place = ({
   bucket,
   key,

@@ -40,6 +40,12 @@ export class Transcripts extends Context.Service<
       conversation: string,
       page: { readonly from: number; readonly after: Place | undefined; readonly limit: number }
     ): Effect.Effect<Option.Option<TranscriptPage>, DbError | DecryptionFailed>
+    /** Those of the segments' ids that are stored, by start. The caller bounds them. */
+    segments(
+      uid: string,
+      conversation: string,
+      ids: ReadonlyArray<string>
+    ): Effect.Effect<ReadonlyArray<StoredSegment>, DbError | DecryptionFailed>
     /**
      * What changes after the revision `since`, or from now on. The first event is sent at once, and one without segments every
      * 15 seconds. Ends when the node drains or the database fails. Takes a seat of the user `by`. None as in `page`.
@@ -104,6 +110,7 @@ const make = Effect.gen(function* () {
       const segments = found.slice(0, limit)
       return Option.some({ segments, next: found.length > limit ? segments.at(-1) : undefined, revision })
     }),
+    segments: (uid, conversation, ids) => rows.find({ uid, conversation }, ids),
     events: Effect.fn("Transcripts.events")(function* (uid, conversation, { by, since }) {
       yield* seats.take(by)
       const revision = Option.getOrUndefined(yield* revisionOf(uid, conversation))

@@ -4,6 +4,7 @@ import { Db, type DbError } from "./Db.ts"
 import { Level } from "./Encryption.ts"
 
 export { ActiveUsers } from "./Users/ActiveUsers.ts"
+export { UsersConfig } from "./Users/UsersConfig.ts"
 
 /** None: the server's default. */
 export interface UserSettings {

@@ -12,8 +12,7 @@ import * as Announcement from "./Server/Announcement.ts"
 import * as Checks from "./Server/Checks.ts"
 import { Deletion } from "./Deletion.ts"
 import * as Janitor from "./Deletion/Janitor.ts"
-import * as Finalization from "./Finalization/Janitor.ts"
-import * as PurgesJanitor from "./Purges/Janitor.ts"
+import * as Janitors from "./Server/Janitors.ts"
 import * as PublicAddress from "./Server/PublicAddress.ts"
 import * as Server from "./Http/Server.ts"
 import { Readiness } from "./Readiness.ts"
@@ -31,7 +30,7 @@ import * as Telemetry from "./Telemetry.ts"
 
 const program = Layer.mergeAll(Announcement.layer, Pusher.layerDrain, Janitor.layer).pipe(
   Layer.provideMerge(Server.serve(Routes.layer)),
-  Layer.provide([Authentication.layerAuthorization, PurgesJanitor.layer, Finalization.layer]),
+  Layer.provide([Authentication.layerAuthorization, Janitors.layer]),
   Layer.provide([Authentication.layer, PrecacheJanitor.layer, Pusher.layer, AdminKey.layer, Checks.layer]),
   Layer.provide([Keys.layer, Jwts.layer, Recording.layer, Deletion.layer, CommonProblems.layer]),
   Layer.provide([StorageBulkheads.layer, UsedSecrets.layer, ConfiguredStorage.layerLog]),

@@ -12,7 +12,6 @@ const text = fs.readFileSync(path.join(root, "src/main.ts"), "utf8")
 /** Layers that provide no service to others, so that types do not require them; they have their own tests. */
 const actors = [
   "Server.serve(Routes.layer)",
-  "Finalization.layer",
   "Checks.layer",
   "ConfiguredStorage.layerLog",
   "Configuration.layerWarnings",

@@ -27,6 +27,7 @@ import { recentConversations } from "./Migrations/0017_recent_conversations.ts"
 import { transcripts } from "./Migrations/0018_transcripts.ts"
 import { userConsent } from "./Migrations/0019_user_consent.ts"
 import { finalizations } from "./Migrations/0020_finalizations.ts"
+import { speakerSamples } from "./Migrations/0021_speaker_samples.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -49,7 +50,8 @@ export const migrations = {
   "0017_recent_conversations": recentConversations,
   "0018_transcripts": transcripts,
   "0019_user_consent": userConsent,
-  "0020_finalizations": finalizations
+  "0020_finalizations": finalizations,
+  "0021_speaker_samples": speakerSamples
 }
 
 const table = "spillway_migrations"

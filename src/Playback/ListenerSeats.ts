@@ -1,7 +1,7 @@
 /** Seats of responses with audio. All routes that send audio share them. */
 import { Context, Effect, Layer } from "effect"
 import { Seats } from "../Bulkhead.ts"
-import { PlaybackConfig } from "../Playback.ts"
+import { PlaybackConfig } from "./PlaybackConfig.ts"
 
 export class ListenerSeats extends Context.Service<ListenerSeats, Seats.Seats>()("spillway/Playback/ListenerSeats") {
   static readonly layer = Layer.effect(

@@ -2,6 +2,7 @@
 import { Clock, Duration, Effect, Exit, Metric, Option, Semaphore } from "effect"
 import { StorageBulkheads } from "../Bulkhead.ts"
 import * as Claims from "../Claims.ts"
+import { Erasure } from "../Recording.ts"
 import { type ObjectHead, Storage } from "../Storage.ts"
 import { type ClaimedPurge, PurgeRows } from "./PurgeRows.ts"
 
@@ -30,6 +31,7 @@ export interface Emptied {
 
 export const make = Effect.gen(function* () {
   const rows = yield* PurgeRows
+  const erasure = yield* Erasure
   const storage = yield* Storage
   const storageWrite = (yield* StorageBulkheads).write
   const clock = yield* Clock.Clock
@@ -37,16 +39,33 @@ export const make = Effect.gen(function* () {
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
   /** None after `until`: where the store hangs, a page takes no longer than the time slice and one removal. */
-  const remove = ({ generation, key }: ObjectHead, uid: string, until: number) =>
+  const remove = ({ generation, key }: Pick<ObjectHead, "key"> & Partial<ObjectHead>, uid: string, until: number) =>
     permits.withPermits(1)(
       Effect.suspend(() =>
         now() >= until
           ? Effect.succeedNone
           : storage
-              .remove(key, { generation })
+              .remove(key, generation === undefined ? {} : { generation })
               .pipe(storageWrite.run(uid), Effect.timeout(removeTimeout), Effect.exit, Effect.asSome)
       )
     )
+
+  const removeAll = Effect.fnUntraced(function* <O extends Pick<ObjectHead, "key"> & Partial<ObjectHead>>(
+    { uid }: ClaimedPurge,
+    objects: ReadonlyArray<O>,
+    until: number
+  ) {
+    const results = yield* Effect.forEach(objects, (object) => remove(object, uid, until), { concurrency })
+    const isRemoved = results.map(Option.exists(Exit.isSuccess))
+    const failed = results
+      .filter(Option.isSome)
+      .map(({ value }) => value)
+      .filter(Exit.isFailure)
+    const removed = objects.filter((_, n) => isRemoved[n])
+    yield* Metric.update(purgedObjects, removed.length)
+    const reason = failed[0] === undefined ? undefined : Claims.errorOf(failed[0].cause)
+    return { removed, failed: failed.length, reason }
+  })
 
   /** The generation spares an object that is recorded under the same key after the purge. */
   const removePage = Effect.fnUntraced(function* (
@@ -56,17 +75,27 @@ export const make = Effect.gen(function* () {
   ) {
     // The lease holds after the listing, so the purge was not done before its end: it has nothing that was recorded later.
     yield* rows.extend(purge)
-    const results = yield* Effect.forEach(objects, (object) => remove(object, purge.uid, until), { concurrency })
-    const isRemoved = results.map(Option.exists(Exit.isSuccess))
-    const failed = results
-      .filter(Option.isSome)
-      .map(({ value }) => value)
-      .filter(Exit.isFailure)
-    const removed = objects.filter((_, n) => isRemoved[n])
+    const { failed, reason, removed } = yield* removeAll(purge, objects, until)
     const bytes = removed.reduce((sum, { size }) => sum + size, 0)
     yield* rows.record(purge, Effect.succeed([undefined, { objects: removed.length, bytes }] as const))
-    yield* Metric.update(purgedObjects, removed.length)
-    return { failed: failed.length, reason: failed[0] === undefined ? undefined : Claims.errorOf(failed[0].cause) }
+    return { failed, reason }
+  })
+
+  /** The objects of speaker samples of a conversation, whose keys are those of their persons, and then their rows. */
+  const emptySamples = Effect.fnUntraced(function* (purge: ClaimedPurge, until: number) {
+    let found = 0
+    while (now() < until) {
+      const samples = yield* erasure.samples(purge, pageSize)
+      if (samples.length === 0) break
+      found += samples.length
+      yield* rows.extend(purge)
+      const { failed, reason, removed } = yield* removeAll(purge, samples, until)
+      const bytes = removed.reduce((sum, { size }) => sum + size, 0)
+      const counts = { objects: removed.length, bytes }
+      yield* rows.record(purge, Effect.as(erasure.eraseSamples(removed), [undefined, counts] as const))
+      if (failed > 0) return { found, failed, reason } satisfies Emptied
+    }
+    return { found, failed: 0, reason: undefined } satisfies Emptied
   })
 
   /** A page, or none if the store refuses to list a damaged object, which is removed instead. */
@@ -108,5 +137,5 @@ export const make = Effect.gen(function* () {
     return emptied
   })
 
-  return { empty }
+  return { empty, emptySamples }
 })

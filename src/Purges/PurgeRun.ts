@@ -95,16 +95,20 @@ export const make = Effect.gen(function* () {
     yield* eraseRows(purge, until)
     let found = 0
     let left: ObjectsLeft | undefined
+    const count = (emptied: PurgeObjects.Emptied, place: string) => {
+      found += emptied.found
+      if (emptied.failed === 0) return
+      left = new ObjectsLeft({
+        objects: emptied.failed + (left?.objects ?? 0),
+        prefixes: [...(left?.prefixes ?? []), place],
+        reason: left === undefined ? emptied.reason : left.reason
+      })
+    }
+    if (purge.conversation !== undefined)
+      count(yield* objects.emptySamples(purge, until), `${purge.uid}/people_profiles/`)
     for (const prefix of Prefixes.of(purge)) {
       yield* eraseTombstones(purge, prefix)
-      const emptied = yield* empty(purge, prefix, until)
-      found += emptied.found
-      if (emptied.failed > 0)
-        left = new ObjectsLeft({
-          objects: emptied.failed + (left?.objects ?? 0),
-          prefixes: [...(left?.prefixes ?? []), prefix],
-          reason: left === undefined ? emptied.reason : left.reason
-        })
+      count(yield* empty(purge, prefix, until), prefix)
       if (now() >= until) break
     }
     const isEnded = now() >= until

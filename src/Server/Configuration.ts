@@ -15,6 +15,7 @@ import { PrecacheConfig } from "../Precache/PrecacheConfig.ts"
 import { PusherConfig } from "../Pusher/PusherConfig.ts"
 import { RecordingConfig } from "../Recording/RecordingConfig.ts"
 import { RetentionConfig } from "../Purges/Retention/RetentionConfig.ts"
+import { SpeakerSamplesConfig } from "../SpeakerSamples/SpeakerSamplesConfig.ts"
 import * as Settings from "../Settings.ts"
 import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
@@ -42,6 +43,7 @@ export const groups = [
   PrecacheConfig,
   RetentionConfig,
   FinalizationConfig,
+  SpeakerSamplesConfig,
   TelemetryConfig
 ] as const
 

@@ -1,7 +1,7 @@
 /** Composition: all routes. */
 import { Layer } from "effect"
-import { Api } from "./Api.ts"
-import * as Docs from "./DocsHttp.ts"
+import { Api } from "./Docs/Api.ts"
+import * as Docs from "./Docs/DocsHttp.ts"
 import * as Health from "./HealthHttp.ts"
 import * as KeysHttp from "../Auth/KeysHttp.ts"
 import * as Metrics from "./MetricsHttp.ts"
@@ -13,7 +13,7 @@ import { UrlSecret } from "../Playback/Urls/UrlSecret.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
 import * as ObjectsHttp from "./ObjectsHttp.ts"
-import { Transcripts } from "../Transcripts.ts"
+import * as SpeakerSamplesHttp from "../SpeakerSamples/Http.ts"
 import * as TranscriptsHttp from "../Transcripts/Http.ts"
 import * as UsersHttp from "../Users/Http.ts"
 import * as WebHttp from "../Web/Http.ts"
@@ -23,12 +23,13 @@ export const layer = Layer.mergeAll(
   CapturesHttp.layer,
   PlaybackHttp.layer.pipe(Layer.provide(UrlSecret.layer)),
   PrecacheHttp.layer,
-  TranscriptsHttp.layer.pipe(Layer.provide(Transcripts.layer)),
+  TranscriptsHttp.layer,
   ObjectsHttp.layer,
   KeysHttp.layer,
   DeletionsHttp.layer,
   PurgesHttp.layer,
   UsersHttp.layer,
+  SpeakerSamplesHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

@@ -58,17 +58,10 @@ export class Export extends Context.Service<
   )
 }
 
-type Part = Parameters<typeof Concatenation.concatenate>[1][number]
+type Part = Concatenation.Part
 
 /** At least the bytes of an archive before its first audio, besides the manifest. */
 const headBytes = 1_024
-
-/** A Unix second lies within a thousandth of a sample of the one that is meant. */
-const tolerance = 1e-3
-
-/** The first sample at or after a Unix second. */
-const sampleAt = ({ sampleRate, samples, start }: Part["file"], seconds: number): number =>
-  Math.min(samples, Math.max(0, Math.ceil((seconds - start) * sampleRate - tolerance)))
 
 const startOf = ({ file, from }: Part): number => file.start + from / file.sampleRate
 
@@ -114,7 +107,7 @@ const make = Effect.gen(function* () {
       )
       if (page === undefined) return undefined
       for (const file of page.files.toReversed()) {
-        const part = { file, from: sampleAt(file, from), to: sampleAt(file, to) }
+        const part = { file, from: Concatenation.sampleAt(file, from), to: Concatenation.sampleAt(file, to) }
         if (part.from < part.to) parts.push(part)
       }
       if (parts.length > limit) return yield* new TooManyFiles({ conversation, limit, format })

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import type { RecordedFile } from "../../Recording.ts"
 
 /** Samples `from` to `to` (exclusive) of an audio file. */
-interface Part {
+export interface Part {
   readonly file: RecordedFile
   readonly from: number
   readonly to: number
@@ -27,6 +27,14 @@ const within = ({ from, to }: Part, pieces: Pieces, shift: number): Pieces =>
     if (samples <= 0) return []
     return [{ ...piece, offset: begin + shift, skip: piece.skip + begin - piece.offset, samples }]
   })
+
+/** A Unix second lies within a thousandth of a sample of the one that is meant. */
+const tolerance = 1e-3
+
+/** The first sample at or after a Unix second. */
+export function sampleAt({ sampleRate, samples, start }: RecordedFile, seconds: number): number {
+  return Math.min(samples, Math.max(0, Math.ceil((seconds - start) * sampleRate - tolerance)))
+}
 
 /** The part with a sample. */
 const partAt = (parts: ReadonlyArray<Joined>, sample: number): Joined | undefined => {

@@ -26,6 +26,7 @@ const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
 
 /** Children first, so that no statement cascades to many rows. */
 const tables = [
+  { name: "speaker_samples", column: "conversation_id" },
   { name: "finalizations", column: "conversation_id" },
   { name: "artifacts", column: "conversation_id" },
   { name: "recent_conversations", column: "conversation_id" },
@@ -45,12 +46,20 @@ export interface Erased {
   readonly isDone: boolean
 }
 
+const Sample = Schema.Struct({ id: Schema.String, key: Schema.String, size: Schema.Int })
+export type Sample = typeof Sample.Type
+const decodeSamples = Schema.decodeUnknownEffect(Schema.Array(Sample))
+
 export class Erasure extends Context.Service<
   Erasure,
   {
     summary(target: Target): Effect.Effect<Summary, DbError>
     /** Waits for transactions that began before the purge and create conversations, whose rows `eraseBatch` would not see. */
     awaitCreations(uid: string): Effect.Effect<void, DbError>
+    /** Speaker samples of the conversation that have an object. */
+    samples(target: Target, limit: number): Effect.Effect<ReadonlyArray<Sample>, DbError>
+    /** Deletes the rows of speaker samples. Joins a transaction. */
+    eraseSamples(samples: ReadonlyArray<Pick<Sample, "id">>): Effect.Effect<void, DbError>
     /** Deletes a bounded number of rows. Lists and playback have none of the audio after the first batch. Joins a transaction. */
     eraseBatch(target: Target): Effect.Effect<Erased, DbError>
   }
@@ -79,6 +88,19 @@ const make = Effect.gen(function* () {
       return summary
     }),
     awaitCreations: (uid) => db.write("Erasure.awaitCreations", (sql) => Fence.awaitCreations(sql, uid)),
+    samples: ({ conversation, uid }, limit) =>
+      db.read("Erasure.samples", (sql) =>
+        sql`
+          select id::text as id, key, coalesce(bytes, 0) as size from speaker_samples
+          where uid = ${uid} and conversation_id = ${conversation ?? ""} and key is not null limit ${limit}`.pipe(
+          Effect.flatMap(decodeSamples),
+          Effect.catchTag("SchemaError", Effect.die)
+        )
+      ),
+    eraseSamples: (samples) =>
+      db.writeIdempotent("Erasure.eraseSamples", (sql) =>
+        Effect.asVoid(sql`delete from speaker_samples where id = any(${samples.map(({ id }) => id)}::bigint[])`)
+      ),
     eraseBatch: Effect.fn("Erasure.eraseBatch")(function* ({ conversation, uid }) {
       return yield* db.transaction(
         "Erasure.eraseBatch",
@@ -92,6 +114,7 @@ const make = Effect.gen(function* () {
             returning 1`
           let left = batch - hidden.length
           const deleted = {
+            speaker_samples: 0,
             finalizations: 0,
             artifacts: 0,
             recent_conversations: 0,
@@ -105,9 +128,11 @@ const make = Effect.gen(function* () {
           }
           for (const { column, name } of tables) {
             if (left <= 0) return { ...deleted, isDone: false }
+            // Those with an object are erased after it. Those of an account are found by the prefix of their keys.
+            const isErased = name === "speaker_samples" && conversation !== undefined ? sql`key is null` : sql`true`
             const rows = yield* sql`
               delete from ${sql(name)}
-              where ctid = any(array(select ctid from ${sql(name)} where ${ofTarget(column)} limit ${left}))
+              where ctid = any(array(select ctid from ${sql(name)} where ${ofTarget(column)} and ${isErased} limit ${left}))
               returning 1`
             deleted[name] = rows.length
             left -= rows.length

@@ -131,9 +131,9 @@ const nodes = (count: number, env: Readonly<Record<string, string>>) =>
     return made
   })
 
-/** Two nodes, for all tests of a file. */
+/** Nodes for all tests of a file. */
 export class World extends Context.Service<World, Nodes>()("spillway/test/Precache/support/Nodes/World") {
-  static readonly layer = (env: Readonly<Record<string, string>>) => Layer.effect(World, nodes(2, env))
+  static readonly layer = (env: Readonly<Record<string, string>>, count = 2) => Layer.effect(World, nodes(count, env))
 }
 
 export const call = async (server: Pick<Server, "url" | "key">, method: string, path: string): Promise<Answer> => {

@@ -1,19 +1,20 @@
 /** Composition: the HTTP contracts of all modules, for `/openapi.json` and `/docs`. */
 import { Predicate } from "effect"
 import { HttpApi, OpenApi } from "effect/http-api"
-import { KeysGroup } from "../Auth/KeysApi.ts"
-import { AdminGroup as DeletionsGroup } from "../Deletion/AdminApi.ts"
-import { AudioGroup } from "../Playback/AudioApi.ts"
-import { ConversationsGroup } from "../Playback/ConversationsApi.ts"
-import { ExportGroup } from "../Playback/Export/ExportApi.ts"
-import { SignedAudioGroup } from "../Playback/Urls/SignedAudioApi.ts"
-import { UrlsGroup } from "../Playback/Urls/UrlsApi.ts"
-import { WaveformGroup } from "../Playback/Waveform/WaveformApi.ts"
-import { PrecacheGroup } from "../Precache/Api.ts"
-import { PurgesGroup } from "../Purges/Api.ts"
-import { CapturesGroup } from "../Pusher/CapturesApi.ts"
-import { TranscriptsGroup } from "../Transcripts/Api.ts"
-import { UsersGroup } from "../Users/Api.ts"
+import { KeysGroup } from "../../Auth/KeysApi.ts"
+import { AdminGroup as DeletionsGroup } from "../../Deletion/AdminApi.ts"
+import { AudioGroup } from "../../Playback/AudioApi.ts"
+import { ConversationsGroup } from "../../Playback/ConversationsApi.ts"
+import { ExportGroup } from "../../Playback/Export/ExportApi.ts"
+import { SignedAudioGroup } from "../../Playback/Urls/SignedAudioApi.ts"
+import { UrlsGroup } from "../../Playback/Urls/UrlsApi.ts"
+import { WaveformGroup } from "../../Playback/Waveform/WaveformApi.ts"
+import { PrecacheGroup } from "../../Precache/Api.ts"
+import { PurgesGroup } from "../../Purges/Api.ts"
+import { CapturesGroup } from "../../Pusher/CapturesApi.ts"
+import { SpeakerSamplesGroup } from "../../SpeakerSamples/Api.ts"
+import { TranscriptsGroup } from "../../Transcripts/Api.ts"
+import { UsersGroup } from "../../Users/Api.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -65,6 +66,7 @@ export class Api extends HttpApi.make("spillway")
   .add(DeletionsGroup)
   .add(PurgesGroup)
   .add(UsersGroup)
+  .add(SpeakerSamplesGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",

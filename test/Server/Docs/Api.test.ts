@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { Context, Option } from "effect"
 import { HttpApi } from "effect/http-api"
-import { Api } from "../../src/Server/Api.ts"
+import { Api } from "../../../src/Server/Docs/Api.ts"
 
 const options = (annotations: Context.Context<never>) => [
   Context.getOption(annotations, HttpApi.ParamsParseOptions),

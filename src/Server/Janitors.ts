@@ -1,0 +1,12 @@
+/** Composition: the modules that work in the background on what captures send, with the services that routes share with them. */
+import { Layer } from "effect"
+import * as Finalization from "../Finalization/Janitor.ts"
+import * as Purges from "../Purges/Janitor.ts"
+import * as SpeakerSamples from "../SpeakerSamples/Janitor.ts"
+import { Transcripts } from "../Transcripts.ts"
+
+export const layer = Layer.mergeAll(
+  Purges.layer,
+  Finalization.layer,
+  SpeakerSamples.layer.pipe(Layer.provideMerge(Transcripts.layer))
+)
