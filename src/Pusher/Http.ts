@@ -82,6 +82,8 @@ const make = Effect.gen(function* () {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    // The session answers pings, as far as the peer reads.
+    autoPong: false,
     maxPayload: config.audioBytes + audioHead,
     // Never selects `bearer.`, which would echo the key.
     handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false

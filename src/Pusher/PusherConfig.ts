@@ -33,7 +33,7 @@ const settings = {
       "FRAMES_PER_SECOND",
       200,
       { min: 1, max: 100_000 },
-      "Messages of one capture in a second, on average over ten; more close the socket (1008)"
+      "Messages of one capture in a second, on average over ten, pings and pongs included; more close the socket (1008)"
     )
   ),
   conversationsPerMinute: Settings.constant(
@@ -48,7 +48,11 @@ const settings = {
     Settings.duration("RECEIVE_TIMEOUT", "300 seconds", "Silence after which a capture socket is closed (1011)")
   ),
   pingInterval: Settings.constant(
-    Settings.duration("PING_INTERVAL", "30 seconds", "Time between two pings of a capture socket")
+    Settings.duration(
+      "PING_INTERVAL",
+      "30 seconds",
+      "Time between two pings of a capture socket. If nothing arrives after two of them, the next one cuts the connection."
+    )
   ),
   keyCheckInterval: Settings.constant(
     Settings.duration(

@@ -16,6 +16,9 @@ const shiftMillis = 1_000
 /** Audio before the first 103, in bytes. More closes the socket. */
 const maxHeldBytes = 64 * 1024
 
+/** Pings in a row that a peer may leave unanswered; at the next one its connection is cut. */
+const maxUnanswered = 2
+
 /** Interval at which a socket says that it feeds its conversation. */
 const fedMillis = 60_000
 
@@ -68,12 +71,16 @@ export interface SessionHost {
   readonly admit: (admitted: (done: () => void) => void) => void
 }
 
-/** Totals of all sockets of the node. `ignored`: JSON messages that could not be used. `unstored`: bytes that users don't store. */
+/**
+ * Totals of all sockets of the node. `ignored`: JSON messages that could not be used. `unstored`: bytes that users don't store.
+ * `unresponsive`: connections that were cut because they answered no ping.
+ */
 export interface ReceivedTotals {
   frames: number
   bytes: number
   ignored: number
   unstored: number
+  unresponsive: number
 }
 
 export class Session {
@@ -104,6 +111,8 @@ export class Session {
   #partial = 0
   /** The last message of what is being received. */
   #message: Buffer | undefined
+  /** Pings since which nothing has arrived. */
+  #unanswered = 0
   #endTurn: (() => void) | undefined
   #hasStopped = false
   /** What `stored` said last of the selected conversation. */
@@ -141,11 +150,18 @@ export class Session {
       }
       if (!this.#isFull) this.#finishTurn()
     })
+    // Control frames take part in the rate of messages. A peer that doesn't read gets no more pongs.
+    this.#socket.on("ping", (data: Buffer) => {
+      const isReadable = this.#isCounted() && this.#socket.bufferedAmount <= maxUnsentBytes
+      if (isReadable && this.#socket.readyState === this.#socket.OPEN) this.#socket.pong(Uint8Array.from(data))
+    })
+    this.#socket.on("pong", () => void this.#isCounted())
     this.#pauseOrResume()
   }
 
   /** Bytes have arrived, and their messages were received: nothing uses those any more. */
   arrived(bytes: Buffer): void {
+    this.#unanswered = 0
     this.#partial += bytes.length
     if (this.#message !== undefined) free(bytes, this.#message)
     this.#message = undefined
@@ -168,13 +184,24 @@ export class Session {
     this.#finishTurn()
   }
 
-  /** Called periodically. Closes a socket that received nothing within the timeout, and sends due pings and notices. */
+  /** Called periodically. Ends a socket that received nothing for too long, and sends due pings and notices. */
   check(ping: boolean): void {
     const isLate = this.#host.now() - this.#receivedAt >= this.#options.receiveTimeoutMillis
     if (isLate && !this.#isWaiting) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
     } else this.#sendShift()
-    if (ping && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
+    if (ping) this.#ping()
+  }
+
+  #ping(): void {
+    // A socket that is not read can't have answered.
+    if (this.#isFull || this.#isWaiting) this.#unanswered = 0
+    if (this.#unanswered === maxUnanswered) {
+      this.#host.received.unresponsive++
+      return this.#socket.terminate()
+    }
+    this.#unanswered++
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping()
   }
 
   onAck(ack: Acknowledgement): void {

@@ -79,6 +79,11 @@ const rejectedSelections = Metric.counter("spillway_conversations_rejected_total
   incremental: true
 })
 
+const unresponsiveTotal = Metric.counter("spillway_captures_unresponsive_total", {
+  description: "Captures whose connection was cut because nothing arrived after two pings",
+  incremental: true
+})
+
 const unstoredBytes = Metric.counter("spillway_audio_unstored_bytes_total", {
   description: "Bytes of audio that were received and not stored, as their users' settings say",
   incremental: true
@@ -99,7 +104,7 @@ const make = Effect.gen(function* () {
   const { draining } = yield* Readiness
   const watched = new Set<Watched>()
   let isDraining = false
-  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0 }
+  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 }
   const empty = yield* Latch.make(true)
   const { capturesPerNode, capturesPerUser } = PusherConfig.settings
   const seats = yield* Seats.make("captures", {
@@ -128,8 +133,9 @@ const make = Effect.gen(function* () {
     const ping = now - pingedAt >= pingMillis
     if (ping) pingedAt = now
     for (const { session } of watched) session.check(ping)
-    const { bytes, frames, ignored, unstored } = received
-    Object.assign(received, { frames: 0, bytes: 0, ignored: 0, unstored: 0 })
+    const { bytes, frames, ignored, unresponsive, unstored } = received
+    Object.assign(received, { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 })
+    yield* Metric.update(unresponsiveTotal, unresponsive)
     yield* Metric.update(unstoredBytes, unstored)
     yield* Metric.update(ignoredTotal, ignored)
     yield* Metric.update(framesTotal, frames)

@@ -9,6 +9,10 @@ const gauge = (name: string, description: string) => Metric.gauge(name, { descri
 const rss = gauge("process_resident_memory_bytes", "Resident memory of the process")
 const heap = gauge("nodejs_heap_size_used_bytes", "JavaScript heap in use")
 const external = gauge("nodejs_external_memory_bytes", "Memory of buffers outside the JavaScript heap")
+const resources = gauge(
+  "nodejs_active_resources",
+  "Sockets, timers, requests and others that keep the event loop alive"
+)
 const started = gauge("process_start_time_seconds", "Unix time at which the process started")
 const lagMean = gauge("nodejs_eventloop_lag_mean_seconds", "Mean delay of the event loop since the last scrape")
 const lagP99 = gauge(
@@ -48,6 +52,7 @@ export const layer = HttpRouter.use(
       const used = (system + user) / 1e6 - cpuSeconds
       cpuSeconds += used
       yield* Metric.update(cpu, used)
+      yield* Metric.update(resources, process.getActiveResourcesInfo().length)
       yield* Metric.update(started, performance.timeOrigin / 1000)
       yield* Metric.update(lagMean, delay(lag.mean))
       yield* Metric.update(lagP99, delay(lag.percentile(99)))

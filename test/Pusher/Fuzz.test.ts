@@ -60,6 +60,12 @@ class FakeSocket extends EventEmitter {
   ping() {
     expectThat(this.readyState === this.OPEN, "an open socket is pinged")
   }
+  pong() {
+    expectThat(this.readyState === this.OPEN && this.bufferedAmount <= 64 * 1024, "pings of who reads are answered")
+  }
+  terminate() {
+    this.readyState = 3
+  }
   send(message: Buffer) {
     expectThat(message.readUInt32LE(0) > 200, "what is sent has an opcode of the server")
     this.sent++
@@ -75,7 +81,7 @@ interface Node {
 
 const fakeSession = (next: Next, node: Node) => {
   const socket = new FakeSocket()
-  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0 }
+  const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 }
   const searches: Array<() => void> = []
   const host: SessionHost = {
     now: () => node.time,
@@ -141,6 +147,7 @@ const something = (next: Next, node: Node, { searches, session, socket }: Return
       node.time += next() < 0.002 ? 301_000 : below(next, 500)
       return session.check(next() < 0.5)
     case 8:
+      if (next() < 0.5) return socket.emit(pick(next, ["ping", "pong"]), Buffer.alloc(below(next, 126)))
       return next() < 0.01 ? session.answer(Protocol.withJson(201, {})) : undefined
     default:
       return session.onRoom()

@@ -99,6 +99,34 @@ it("closes a peer that answers pings only, and frees the seat of one that answer
   await ended
 })
 
+it("cuts a peer that answers no ping long before its silence is too long", async () => {
+  const unresponsive = () => metric(/^spillway_captures_unresponsive_total(?:\{[^}]*\})? (\d+)/m)
+  const before = await unresponsive()
+  const { ended, socket } = await raw(handshake("half-open"))
+  socket.pause()
+  await until(async () => (await unresponsive()) > before)
+  await until(async () => (await seatsTaken()) === 0)
+  socket.resume()
+  await ended
+})
+
+it("closes a peer that floods it with pings or pongs with 1008", async () => {
+  for (const kind of ["ping", "pong"] as const) {
+    const { closed, socket } = await open(`uid=${kind}s`)
+    for (let count = 0; count < 5_000 && socket.readyState === socket.OPEN; count++) socket[kind](Buffer.alloc(125))
+    assert.deepStrictEqual(await closed, { code: 1008, reason: "too many messages a second" })
+  }
+})
+
+it("answers pings with what they hold", async () => {
+  const { closed, socket } = await open("uid=pinger")
+  const pong = new Promise<Buffer>((resolve) => socket.once("pong", resolve))
+  socket.ping("here")
+  assert.strictEqual((await pong).toString(), "here")
+  socket.close()
+  await closed
+})
+
 it("closes a user who selects a thousand conversations in a minute with 1008, and no other user", async () => {
   const { closed, messages, socket } = await open("uid=many&ack=1")
   for (let count = 0; count < 1_000; count++) socket.send(switchTo(`many-${count}`))

@@ -1,4 +1,4 @@
-/** What a session does with the memory that its messages arrive in: `src/Pusher/Session.ts`. */
+/** What a session does with the memory that its messages arrive in, and with pings: `src/Pusher/Session.ts`. */
 import { EventEmitter } from "node:events"
 import { assert, it } from "@effect/vitest"
 import type { WebSocket } from "ws"
@@ -8,11 +8,24 @@ import { audioFrame } from "../support/Capturer.ts"
 class FakeSocket extends EventEmitter {
   readonly isPaused = false
   readonly pause = () => {}
+  readonly OPEN = 1
+  readyState = 1
+  bufferedAmount = 0
+  readonly sent: Array<string> = []
+  ping() {
+    this.sent.push("ping")
+  }
+  pong() {
+    this.sent.push("pong")
+  }
+  terminate() {
+    this.sent.push("cut")
+  }
 }
 
 const host: SessionHost = {
   now: () => 0,
-  received: { frames: 0, bytes: 0, ignored: 0, unstored: 0 },
+  received: { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 },
   handler: () => undefined,
   relay: undefined,
   died: () => {},
@@ -36,7 +49,7 @@ const sessionOf = () => {
     },
     switchTo: () => {}
   })
-  return { session, recorded, receive: (message: Buffer) => socket.emit("message", message, true) }
+  return { session, socket, recorded, receive: (message: Buffer) => socket.emit("message", message, true) }
 }
 
 /** Bytes as the system returns them: alone in their memory. */
@@ -104,4 +117,23 @@ it("frees nothing twice when bytes without a message follow", () => {
   const next = framed(1_600)
   session.arrived(next.bytes)
   assert.strictEqual(next.bytes.length, next.message.length + 8)
+})
+
+it("cuts a peer that sends nothing after two pings, and none that sends any bytes", () => {
+  const { session, socket } = sessionOf()
+  for (let ping = 0; ping < 4; ping++) {
+    session.check(true)
+    session.arrived(Buffer.of(0x8a))
+  }
+  assert.deepStrictEqual(socket.sent, ["ping", "ping", "ping", "ping"])
+  for (let ping = 0; ping < 3; ping++) session.check(true)
+  assert.deepStrictEqual(socket.sent.slice(4), ["ping", "ping", "cut"])
+})
+
+it("answers pings while the peer reads the answers", () => {
+  const { socket } = sessionOf()
+  socket.emit("ping", Buffer.of(1))
+  socket.bufferedAmount = 65 * 1024
+  socket.emit("ping", Buffer.of(1))
+  assert.deepStrictEqual(socket.sent, ["pong"])
 })

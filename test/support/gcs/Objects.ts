@@ -1,7 +1,8 @@
-/** Buckets and their objects, in memory, with Google's preconditions and limits. */
+/** Buckets and their objects, in memory or also on disk, with Google's preconditions and limits. */
 import { crc32c } from "@node-rs/crc32"
 import { createHash } from "node:crypto"
 import { ApiError, invalid, notFound } from "./ApiError.ts"
+import * as ObjectFiles from "./ObjectFiles.ts"
 
 export interface StoredObject {
   readonly bucket: string
@@ -77,15 +78,17 @@ const checkMetadata = (metadata: Readonly<Record<string, unknown>>) => {
 const present = (metadata: Attributes["metadata"]): Record<string, string> =>
   Object.fromEntries(Object.entries(metadata ?? {}).flatMap(([name, value]) => (value === null ? [] : [[name, value]])))
 
-/** `writesPerSecond`: limit of writes to one name. */
+/** `writesPerSecond`: limit of writes to one name. With a directory, a change is in a file before it is answered. */
 export class Objects {
   readonly #buckets = new Map<string, Map<string, StoredObject>>()
   readonly #written = new Map<string, number>()
   readonly #writesPerSecond: number
+  readonly #directory: string | undefined
   #generation = BigInt(Date.now()) * 1_000n
 
-  constructor(writesPerSecond: number) {
+  constructor(writesPerSecond: number, directory?: string) {
     this.#writesPerSecond = writesPerSecond
+    this.#directory = directory
   }
 
   get buckets(): ReadonlyArray<string> {
@@ -95,7 +98,8 @@ export class Objects {
   createBucket(name: string) {
     if (!/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(name)) throw invalid(`Invalid bucket name: '${name}'`)
     if (this.#buckets.has(name)) throw new ApiError(409, "Your previous request to create the named bucket succeeded.")
-    this.#buckets.set(name, new Map())
+    const objects = this.#directory === undefined ? [] : ObjectFiles.load(this.#directory, name)
+    this.#buckets.set(name, new Map(objects.map((object) => [object.name, object])))
   }
 
   removeBucket(name: string) {
@@ -162,8 +166,7 @@ export class Objects {
       updated: now,
       componentCount
     }
-    objects.set(name, object)
-    return object
+    return this.#set(object)
   }
 
   /** PATCH merges, and null takes away; PUT replaces. */
@@ -184,13 +187,19 @@ export class Objects {
       metadata: present(metadata),
       updated: new Date()
     }
-    this.bucket(bucket).set(name, changed)
-    return changed
+    return this.#set(changed)
   }
 
   remove(bucket: string, name: string, query: URLSearchParams) {
     check(query, this.get(bucket, name, query))
+    if (this.#directory !== undefined) ObjectFiles.remove(this.#directory, bucket, name)
     this.bucket(bucket).delete(name)
+  }
+
+  #set(object: StoredObject): StoredObject {
+    if (this.#directory !== undefined) ObjectFiles.save(this.#directory, object)
+    this.bucket(object.bucket).set(object.name, object)
+    return object
   }
 
   #limit(bucket: string, name: string) {

@@ -1,4 +1,4 @@
-/** An in-memory server of Google Cloud Storage's JSON API, as strict as Google, with injected faults. */
+/** A server of Google Cloud Storage's JSON API, in memory unless it has a directory, as strict as Google, with injected faults. */
 import { Schema } from "effect"
 import * as http from "node:http"
 import type { Socket } from "node:net"
@@ -33,6 +33,8 @@ export interface Options {
   readonly needsToken?: boolean
   /** Limit of writes to one name; 1 by default. */
   readonly writesPerSecond?: number
+  /** Where objects survive the end of this process. */
+  readonly directory?: string
   /** Permissions of the account; all by default. */
   readonly permissions?: ReadonlyArray<string>
 }
@@ -129,7 +131,7 @@ export class GcsServer {
   readonly #server: http.Server
 
   private constructor(options: Options) {
-    this.objects = new Objects(options.writesPerSecond ?? 1)
+    this.objects = new Objects(options.writesPerSecond ?? 1, options.directory)
     for (const bucket of options.buckets ?? []) this.objects.createBucket(bucket)
     this.#store = {
       objects: this.objects,
