@@ -17,9 +17,11 @@ export interface Server {
 }
 
 const root = Path.join(import.meta.dirname, "../..")
-/** The command of `npm start`. */
-const command = /node (--.*)$/.exec(JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).scripts.start)
-const [...nodeArguments] = (command?.[1] ?? "src/main.ts").split(" ")
+/** The command of `npm start`: its environment, and the arguments of Node. */
+const command = /env (\w+)=(\w+) node (--.*)$/.exec(
+  JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).scripts.start
+)
+const [, variable = "", value = "", nodeArguments = "src/main.ts"] = command ?? []
 
 const ended = (child: ChildProcess) =>
   new Promise<number | null>((resolve) => {
@@ -33,10 +35,11 @@ process.once("exit", () => {
 })
 
 export const spawnServer = (dataDir: string, env: Readonly<Record<string, string>> = {}) => {
-  const child = spawn(process.execPath, nodeArguments, {
+  const child = spawn(process.execPath, nodeArguments.split(" "), {
     cwd: root,
     env: {
       ...process.env,
+      [variable]: value,
       SPILLWAY_DATA_DIR: dataDir,
       SPILLWAY_PORT: "0",
       SPILLWAY_LOG_FORMAT: "json",
