@@ -1,5 +1,5 @@
 /** Deadlines of many operations on one timer, so that an operation that ends in time creates no timer. */
-import { Clock, type Context, Duration, Effect, Fiber, type Scope } from "effect"
+import { Clock, Duration, Effect, Fiber, type Scope } from "effect"
 
 export interface Deadline {
   /** Monotonic milliseconds. */
@@ -57,35 +57,3 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
     drop: (deadline) => void pending.delete(deadline)
   }
 })
-
-/**
- * As `Effect.timeoutOrElse`, but without a timer of its own, and the caller gets the error at once: the effect is interrupted,
- * and ends on its own. An interrupted caller waits until it has ended.
- */
-export function within<A, E, R, E2>(
-  { add, drop, now }: Deadlines,
-  effect: Effect.Effect<A, E, R>,
-  duration: Duration.Duration,
-  onLate: () => E2
-): Effect.Effect<A, E | E2, R> {
-  return Effect.contextWith((context: Context.Context<R>) =>
-    Effect.callback<A, E | E2>((resume) => {
-      const work = Effect.runForkWith(context)(effect)
-      const exit = work.pollUnsafe()
-      if (exit !== undefined) return resume(exit)
-      const deadline = {
-        at: now() + Duration.toMillis(duration),
-        expire: () => {
-          resume(Effect.fail(onLate()))
-          work.interruptUnsafe()
-        }
-      }
-      add(deadline)
-      work.addObserver((exit) => {
-        drop(deadline)
-        resume(exit)
-      })
-      return Effect.suspend(() => Fiber.interrupt(work))
-    })
-  )
-}

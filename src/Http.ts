@@ -1,4 +1,5 @@
 /** The HTTP server: problems, range requests, upgrades. */
+export * as Expiry from "./Http/Expiry.ts"
 export * as ResponseBody from "./Http/ResponseBody.ts"
 export { Problem, strict } from "./Http/Problem.ts"
 export { ProblemRules, rule } from "./Http/ProblemRules.ts"

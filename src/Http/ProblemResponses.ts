@@ -2,6 +2,7 @@
 import { Cause, Effect } from "effect"
 import type { Types } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as Expiry from "./Expiry.ts"
 import { Methods } from "./Methods.ts"
 import { Problem } from "./Problem.ts"
 import { ProblemRules } from "./ProblemRules.ts"
@@ -40,6 +41,8 @@ export const layer = HttpRouter.middleware(
     const { allowed } = yield* Methods
 
     const recover = Effect.fnUntraced(function* (cause: Cause.Cause<Types.unhandled>) {
+      const expired = Expiry.problemOf(cause)
+      if (expired !== undefined) return (yield* problems.of(Cause.fail(expired))).response
       if (Cause.hasInterruptsOnly(cause) || cause.reasons.some(isResponse)) return yield* Effect.failCause(cause)
       if (isRouteNotFound(cause)) {
         const methods = allowed((yield* HttpServerRequest.HttpServerRequest).url)
