@@ -23,10 +23,7 @@ const routes = HttpRouter.use(
       return router.add("GET", path, Effect.andThen(counted, Effect.as(answer, HttpServerResponse.text("heard"))))
     }
     yield* add("/never", Effect.never)
-    yield* add(
-      "/handled",
-      Effect.catchCause(Effect.never, () => Effect.void)
-    )
+    yield* add("/handled", Effect.ignoreCause(Effect.never))
     yield* add("/at-once", Effect.void, Effect.sleep("700 millis"))
     yield* add("/in-time", Effect.sleep("100 millis"), Effect.sleep("700 millis"))
   })

@@ -124,7 +124,7 @@ it("knows no conversation from its deletion on, by a key and by a signed URL, an
   const { job_id: job } = await json("/v1/conversations/deleted", { method: "DELETE" })
   while ((await json(`/v1/deletions/${job}`)).status !== "done") await new Promise((resolve) => setTimeout(resolve, 50))
   assert.deepStrictEqual([await statusOf(path), await statusOf(signed, "")], [404, 403])
-  const other = Buffer.from(pcm).reverse()
+  const other = Buffer.from(pcm.toReversed())
   await hear(await record("deleted", other), other)
 })
 
