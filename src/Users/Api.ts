@@ -19,7 +19,7 @@ const UserSettings = Schema.Struct({
   retention_days: Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maxRetentionDays })))
 }).annotate({ identifier: "UserSettings" })
 
-const Changes = Schema.Struct({
+export const Changes = Schema.Struct({
   store_audio: Schema.optionalKey(UserSettings.fields.store_audio),
   protection: Schema.optionalKey(UserSettings.fields.protection),
   retention_days: Schema.optionalKey(UserSettings.fields.retention_days)
@@ -30,6 +30,9 @@ const uid = Schema.optionalKey(Id)
 
 /** The path and the form of omi's app. */
 const cloudSync = "/v1/users/private-cloud-sync"
+
+/** For clients that have a key, and don't know its user. */
+const own = "/v1/users/settings"
 
 export class UsersGroup extends HttpApiGroup.make("users")
   .add(
@@ -43,6 +46,16 @@ export class UsersGroup extends HttpApiGroup.make("users")
       success: UserSettings,
       error: Problem.documented(409)
     }).annotate(OpenApi.Summary, "Change the settings of a user"),
+    HttpApiEndpoint.get("ownSettings", own, { query: { uid }, success: UserSettings }).annotate(
+      OpenApi.Summary,
+      "The settings of the key's user"
+    ),
+    HttpApiEndpoint.put("putOwnSettings", own, {
+      query: { uid },
+      payload: Changes,
+      success: UserSettings,
+      error: Problem.documented(409)
+    }).annotate(OpenApi.Summary, "Change the settings of the key's user"),
     HttpApiEndpoint.get("cloudSync", cloudSync, {
       query: { uid },
       success: Schema.Struct({ private_cloud_sync_enabled: Schema.Boolean })

@@ -5,7 +5,7 @@ import { authorizeFor, Principal } from "../Auth.ts"
 import { Protection } from "../Encryption.ts"
 import { Problem, ProblemRules } from "../Http.ts"
 import { Users } from "../Users.ts"
-import { UsersApi } from "./Api.ts"
+import { type Changes, UsersApi } from "./Api.ts"
 import { UsersConfig } from "./UsersConfig.ts"
 
 const noSecret = () =>
@@ -29,22 +29,27 @@ const group = HttpApiBuilder.group(
         protection: Option.getOrNull(settings.protection),
         retention_days: Option.getOrNull(settings.retentionDays)
       }))
+    const change = Effect.fnUntraced(function* (uid: string, payload: typeof Changes.Type) {
+      const { protection, retention_days: days, store_audio: store } = payload
+      if (protection === "enhanced" && !isAvailable) return yield* noSecret()
+      const changes = {
+        ...(store === undefined ? {} : { storeAudio: Option.fromNullishOr(store) }),
+        ...(protection === undefined ? {} : { protection: Option.fromNullishOr(protection) }),
+        ...(days === undefined ? {} : { retentionDays: Option.fromNullishOr(days) })
+      }
+      yield* answer(users.putSettings(uid, changes))
+      return yield* settingsOf(uid)
+    })
     return handlers.handleAll({
+      ownSettings: () => Effect.flatMap(Principal, ({ uid }) => settingsOf(uid)),
+      putOwnSettings: ({ payload }) => Effect.flatMap(Principal, ({ uid }) => change(uid, payload)),
       settings: Effect.fnUntraced(function* ({ params: { uid } }) {
         yield* authorizeFor(uid)
         return yield* settingsOf(uid)
       }),
       putSettings: Effect.fnUntraced(function* ({ params: { uid }, payload }) {
         yield* authorizeFor(uid)
-        const { protection, retention_days: days, store_audio: store } = payload
-        if (protection === "enhanced" && !isAvailable) return yield* noSecret()
-        const changes = {
-          ...(store === undefined ? {} : { storeAudio: Option.fromNullishOr(store) }),
-          ...(protection === undefined ? {} : { protection: Option.fromNullishOr(protection) }),
-          ...(days === undefined ? {} : { retentionDays: Option.fromNullishOr(days) })
-        }
-        yield* answer(users.putSettings(uid, changes))
-        return yield* settingsOf(uid)
+        return yield* change(uid, payload)
       }),
       cloudSync: Effect.fnUntraced(function* () {
         const { uid } = yield* Principal

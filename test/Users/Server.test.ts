@@ -187,6 +187,16 @@ it("stores only audio of users who have opted in where the server says so", asyn
   first.socket.close()
 })
 
+it("reads and changes the settings of the key's user without its name", async () => {
+  const path = "/v1/users/settings?uid=nameless"
+  const unset = { store_audio: null, protection: null, retention_days: null }
+  assert.deepStrictEqual(await call("GET", path), { status: 200, body: unset })
+  const changed = { ...unset, retention_days: 7 }
+  assert.deepStrictEqual(await call("PUT", path, { retention_days: 7 }), { status: 200, body: changed })
+  assert.deepStrictEqual((await call("GET", "/v1/users/nameless/settings")).body, changed)
+  assert.deepStrictEqual((await call("GET", "/v1/users/settings")).body, unset)
+})
+
 it("answers omi's app as omi does", async () => {
   const path = "/v1/users/private-cloud-sync"
   assert.deepStrictEqual(await call("GET", `${path}?uid=app`), {

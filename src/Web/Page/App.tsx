@@ -12,16 +12,18 @@ import { RecordingNow } from "./Record/RecordingNow.tsx"
 import { RecordPanel } from "./Record/RecordPanel.tsx"
 import * as Removals from "./List/Removals.tsx"
 import { signOut, session } from "./Session.ts"
+import { SettingsView } from "./Settings/SettingsView.tsx"
 import { useSelected, useStore } from "./Store.ts"
 
-type View = "recordings" | "live"
+const views = ["recordings", "live", "settings"] as const
+type View = (typeof views)[number]
 
-const viewOf = (): View => (location.hash === "#live" ? "live" : "recordings")
+const viewOf = (): View => views.find((view) => location.hash === `#${view}`) ?? "recordings"
 
 /** The view that the URL's fragment names. Each view keeps its scroll position. */
 const useView = (): View => {
   const [view, show] = useState(viewOf)
-  const places = useRef<Record<View, number>>({ recordings: 0, live: 0 })
+  const places = useRef<Record<View, number>>({ recordings: 0, live: 0, settings: 0 })
   const shown = useRef(view)
   useEffect(() => {
     history.scrollRestoration = "manual"
@@ -119,6 +121,9 @@ export function App() {
           <a href="#live" aria-current={view === "live" ? "page" : undefined}>
             Live view
           </a>
+          <a href="#settings" aria-current={view === "settings" ? "page" : undefined}>
+            Settings
+          </a>
           <a href="docs">API</a>
         </nav>
         <RecordingNow />
@@ -136,6 +141,7 @@ export function App() {
           {key !== undefined && <Conversations />}
         </div>
         {view === "live" && key !== undefined && <LiveView />}
+        {view === "settings" && key !== undefined && <SettingsView />}
       </main>
       <footer class="dock">
         {key !== undefined && <ConnectionBanner />}

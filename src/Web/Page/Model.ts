@@ -140,6 +140,14 @@ export const deletions = Json.record({
   next: Json.nullable(Json.text)
 })
 
+/** Null: as the server's settings say. */
+export const userSettings = Json.record({
+  store_audio: Json.nullable(Json.flag),
+  protection: Json.nullable(Json.text),
+  retention_days: Json.nullable(Json.number)
+})
+export type UserSettings = Json.Decoded<typeof userSettings>
+
 const givenUp = Json.record({
   job_id: Json.text,
   uid: Json.text,

@@ -55,16 +55,23 @@ const instead = (error: Unreachable) => (cause: unknown) => {
 
 interface Request {
   readonly signal: AbortSignal
-  readonly method?: "POST" | "DELETE"
+  readonly method?: "POST" | "PUT" | "DELETE"
+  /** Sent as JSON. */
+  readonly json?: unknown
   readonly headers?: Record<string, string>
   readonly allowed?: ReadonlyArray<number>
 }
 
 /** No timeout: `signal` ends the request. Throws `Refused` unless the status is 2xx or in `allowed`. */
-export async function send(path: string, { allowed, headers: more, method, signal }: Request): Promise<Response> {
+export async function send(path: string, { allowed, headers: more, json, method, signal }: Request): Promise<Response> {
   const { key } = session.value
-  const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
-  const init = { method: method ?? "GET", headers, cache: "no-store", signal } as const
+  const headers = {
+    ...more,
+    ...(json === undefined ? {} : { "content-type": "application/json" }),
+    ...(key === undefined ? {} : { authorization: `Bearer ${key}` })
+  }
+  const body = json === undefined ? {} : { body: JSON.stringify(json) }
+  const init = { method: method ?? "GET", headers, ...body, cache: "no-store", signal } as const
   const response = await fetch(urlOf(path), init).catch(instead(silent))
   if (response.ok) acceptKey(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
@@ -93,8 +100,14 @@ export async function fetchJson<A>(decoder: Json.Decoder<A>, path: string, signa
 }
 
 /** As `fetchJson`, for a request that changes something. */
-export async function changeJson<A>(decoder: Json.Decoder<A>, method: "POST" | "DELETE", path: string): Promise<A> {
-  return Json.parse(decoder, await askFor(path, (response) => response.text(), { method }))
+export async function changeJson<A>(
+  decoder: Json.Decoder<A>,
+  method: "POST" | "PUT" | "DELETE",
+  path: string,
+  json?: unknown
+): Promise<A> {
+  const request = json === undefined ? { method } : { method, json }
+  return Json.parse(decoder, await askFor(path, (response) => response.text(), request))
 }
 
 /** For requests whose response has no body, or none that matters. */
