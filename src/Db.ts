@@ -54,6 +54,21 @@ export function callerOf(uid: string): DbCaller {
   return { kind: "request", uid }
 }
 
+/** What runs when the current transaction has committed. Undefined outside of a transaction. */
+export const CommitTasks = Context.Reference<Set<() => void> | undefined>("spillway/Db/CommitTasks", {
+  defaultValue: () => undefined
+})
+
+/** Runs `task` once the transaction has committed, or now outside of one. A node that is killed in between does not run it. */
+export function afterCommit(task: () => void): Effect.Effect<void> {
+  return Effect.withFiber((fiber) => {
+    const tasks = fiber.getRef(CommitTasks)
+    if (tasks === undefined) task()
+    else tasks.add(task)
+    return Effect.void
+  })
+}
+
 type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>
 
 /**

@@ -8,6 +8,7 @@ import type { Purge } from "./Purges/Purge.ts"
 import { type ClaimedPurge, PurgeRows } from "./Purges/PurgeRows.ts"
 import { Erasure, Recording, type Target } from "./Recording.ts"
 import { Users } from "./Users.ts"
+import { EndpointErasure } from "./Webhooks.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "./Storage.ts"
 
 export type { Purge } from "./Purges/Purge.ts"
@@ -53,7 +54,9 @@ export class Purges extends Context.Service<
     Purges,
     Effect.suspend(() => make)
   )
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide([PurgeRows.layer, Erasure.layer, Users.layer]))
+  static readonly layer = this.layerNoDeps.pipe(
+    Layer.provide([PurgeRows.layer, Erasure.layer, Users.layer, EndpointErasure.layer])
+  )
 }
 
 const outcomes = Metric.counter("spillway_purges_total", {
@@ -68,6 +71,7 @@ const make = Effect.gen(function* () {
   const erasure = yield* Erasure
   const storage = yield* Storage
   const keys = yield* Keys
+  const endpoints = yield* EndpointErasure
   const run = yield* PurgeRun.make
   const slots = yield* Semaphore.make(maxRunning)
   const running = yield* FiberSet.make<void>()
@@ -83,7 +87,7 @@ const make = Effect.gen(function* () {
   const exists = Effect.fnUntraced(function* (target: Target) {
     if (yield* recording.isLive(target)) return true
     if (target.conversation !== undefined) return (yield* erasure.summary(target)).conversations > 0
-    if (Option.isSome(yield* accountOf(target.uid))) return true
+    if (Option.isSome(yield* accountOf(target.uid)) || (yield* endpoints.has(target.uid))) return true
     const pages = yield* Effect.forEach(Prefixes.of(target), (prefix) => storage.list(prefix, { limit: 1 }))
     return pages.some(({ objects }) => objects.length > 0)
   })

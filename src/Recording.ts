@@ -30,6 +30,7 @@ export { filesBefore } from "./Recording/Catalog/Catalog.ts"
 export type { Conversation, WaveformSpan, WaveformData } from "./Recording/Catalog/Catalog.ts"
 export { AudioFileChanged, type AudioFileHead, type RecordedFile } from "./Recording/Catalog/RecordedFile.ts"
 export { Erasure, maxSummed, type Target }
+export * as ConversationEvents from "./Recording/ConversationEvents.ts"
 export * as Fence from "./Recording/Purge/Fence.ts"
 export { RecordingConfig } from "./Recording/RecordingConfig.ts"
 

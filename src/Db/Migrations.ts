@@ -28,6 +28,7 @@ import { transcripts } from "./Migrations/0018_transcripts.ts"
 import { userConsent } from "./Migrations/0019_user_consent.ts"
 import { finalizations } from "./Migrations/0020_finalizations.ts"
 import { speakerSamples } from "./Migrations/0021_speaker_samples.ts"
+import { webhooks } from "./Migrations/0022_webhooks.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -51,7 +52,8 @@ export const migrations = {
   "0018_transcripts": transcripts,
   "0019_user_consent": userConsent,
   "0020_finalizations": finalizations,
-  "0021_speaker_samples": speakerSamples
+  "0021_speaker_samples": speakerSamples,
+  "0022_webhooks": webhooks
 }
 
 const table = "spillway_migrations"

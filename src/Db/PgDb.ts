@@ -4,7 +4,7 @@ import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlError } from "effect/sql"
-import { Db } from "../Db.ts"
+import { CommitTasks, Db } from "../Db.ts"
 import { DbConfig } from "./DbConfig.ts"
 import * as DbMetrics from "./DbMetrics.ts"
 import { DbServer } from "./DbServer.ts"
@@ -70,6 +70,7 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => {
         // Until COMMIT is sent, a broken connection means that the server rolls back.
         let committing = false
+        const tasks = new Set<() => void>()
         const whole = Effect.suspend(() => {
           committing = false
           return wrap(
@@ -79,7 +80,17 @@ const make = Effect.gen(function* () {
             })
           )
         })
-        return run({ name, isRepeatable: () => isRepeatable || !committing }, whole)
+        const outermost = Effect.tap(Effect.provideService(whole, CommitTasks, tasks), () => {
+          for (const task of tasks) task()
+          return Effect.void
+        })
+        // An operation that joins a transaction leaves its tasks to it.
+        return Effect.withFiber((fiber) =>
+          run(
+            { name, isRepeatable: () => isRepeatable || !committing },
+            fiber.getRef(CommitTasks) === undefined ? outermost : whole
+          )
+        )
       })
 
   // Behind a pooler, limits apply to one transaction, so each statement gets its own.

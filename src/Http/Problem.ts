@@ -132,6 +132,11 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     })
   }
 
+  /** The request is well-formed, but asks for what is not allowed; `errors` name the rules. */
+  static unprocessable(code: string, title: string, detail: string, errors: ReadonlyArray<Mistake>) {
+    return make(422, code, title, detail, { errors })
+  }
+
   /** `retryAfter` in seconds. */
   static tooMany(code: string, title: string, detail: string, retryAfter = 1) {
     return make(429, code, title, detail, { headers: { "retry-after": String(retryAfter) } })

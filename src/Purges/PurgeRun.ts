@@ -6,6 +6,7 @@ import type { DbError } from "../Db.ts"
 import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
 import { Users } from "../Users.ts"
+import { EndpointErasure } from "../Webhooks.ts"
 import * as Prefixes from "./Prefixes.ts"
 import type { Counts } from "./Purge.ts"
 import * as PurgeObjects from "./PurgeObjects.ts"
@@ -48,6 +49,7 @@ export const make = Effect.gen(function* () {
   const deletion = yield* Deletion
   const keys = yield* Keys
   const users = yield* Users
+  const endpoints = yield* EndpointErasure
   const objects = yield* PurgeObjects.make
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -76,9 +78,13 @@ export const make = Effect.gen(function* () {
     yield* Effect.repeat(batch, { while: (removed) => removed === tombstonesAtOnce })
   })
 
-  const removeAccount = Effect.fnUntraced(function* (purge: ClaimedPurge) {
+  /** Returns how many of its keys and webhooks it has removed, with what these left behind. */
+  const removeAccount = Effect.fnUntraced(function* (purge: ClaimedPurge, until: number) {
     if (purge.conversation !== undefined) return 0
     yield* users.removeSettings(purge.uid)
+    yield* endpoints.removeOf(purge.uid)
+    const erased = yield* Effect.repeat(endpoints.erase(purge.uid), { while: (erased) => erased > 0 && now() < until })
+    if (erased > 0) return erased
     return yield* recordCount(purge, "keys", keys.removeOf(purge.uid))
   })
 
@@ -114,7 +120,7 @@ export const make = Effect.gen(function* () {
     const isEnded = now() >= until
     if (isEnded && left === undefined) return Option.some(Duration.zero)
     yield* rows.setLeft(purge, left?.objects ?? 0)
-    const removed = isEnded ? 0 : yield* removeAccount(purge)
+    const removed = isEnded ? 0 : yield* removeAccount(purge, until)
     if (left !== undefined) return yield* left
     if (removed > 0) return Option.some(keysSettleTime)
     return found === 0 ? Option.none<Duration.Duration>() : Option.some(provePause)

@@ -1,12 +1,14 @@
-/** Composition: the modules that work in the background on what captures send, with the services that routes share with them. */
+/** Composition: the modules that work in the background, with the services that routes share with them. */
 import { Layer } from "effect"
 import * as Finalization from "../Finalization/Janitor.ts"
 import * as Purges from "../Purges/Janitor.ts"
 import * as SpeakerSamples from "../SpeakerSamples/Janitor.ts"
 import { Transcripts } from "../Transcripts.ts"
+import * as Webhooks from "../Webhooks/Janitor.ts"
 
 export const layer = Layer.mergeAll(
   Purges.layer,
   Finalization.layer,
+  Webhooks.layer,
   SpeakerSamples.layer.pipe(Layer.provideMerge(Transcripts.layer))
 )

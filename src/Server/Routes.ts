@@ -17,6 +17,7 @@ import * as SpeakerSamplesHttp from "../SpeakerSamples/Http.ts"
 import * as TranscriptsHttp from "../Transcripts/Http.ts"
 import * as UsersHttp from "../Users/Http.ts"
 import * as WebHttp from "../Web/Http.ts"
+import * as WebhooksHttp from "../Webhooks/Http.ts"
 
 export const layer = Layer.mergeAll(
   PusherHttp.layer,
@@ -30,6 +31,7 @@ export const layer = Layer.mergeAll(
   PurgesHttp.layer,
   UsersHttp.layer,
   SpeakerSamplesHttp.layer,
+  WebhooksHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

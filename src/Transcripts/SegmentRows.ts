@@ -3,8 +3,10 @@ import { Clock, Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlClient, SqlSchema, type Statement } from "effect/sql"
 import { Db, type DbError } from "../Db.ts"
 import { type DecryptionFailed, Protection } from "../Encryption.ts"
+import { Events } from "../Events.ts"
 import type * as Pusher from "../Pusher.ts"
-import { Fence } from "../Recording.ts"
+import { ConversationEvents, Fence } from "../Recording.ts"
+import * as TranscriptEvents from "./TranscriptEvents.ts"
 
 /** Segments of a conversation. At the bound, known segments change, and new ones are rejected. */
 export const maxSegments = 100_000
@@ -56,7 +58,7 @@ export class SegmentRows extends Context.Service<
   static readonly layer = Layer.effect(
     SegmentRows,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(Events.layer))
 }
 
 const Row = Schema.Struct({
@@ -77,8 +79,17 @@ const decodeHeads = Schema.decodeUnknownEffect(
     })
   )
 )
+const Place = Schema.Struct({ uid: Schema.String, conversation: Schema.String, id: Schema.String })
 const decodeWritten = Schema.decodeUnknownEffect(
-  Schema.Tuple([Schema.Struct({ changed: Schema.Int, deleted: Schema.Int, full: Schema.Int })])
+  Schema.Tuple([
+    Schema.Struct({
+      changed: Schema.Int,
+      deleted: Schema.Int,
+      full: Schema.Int,
+      /** Null if nothing has changed, or without a subscription. */
+      places: Schema.NullOr(Schema.Array(Place))
+    })
+  ])
 )
 
 type Sql = SqlClient.SqlClient
@@ -132,6 +143,7 @@ const columns = (sql: Sql) => sql`id, start_at as start, revision::float8 as rev
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const events = yield* Events
   const protection = yield* Protection
   const clock = yield* Clock.Clock
 
@@ -156,10 +168,11 @@ const make = Effect.gen(function* () {
       sql,
       touched.map(({ uid }) => uid)
     )
-    yield* sql`
+    const created = yield* sql<Name>`
       insert into conversations (uid, id)
       select r.uid, r.conversation from ${rows} where not ${isPurged(sql)} order by r.uid, r.conversation
-      on conflict (uid, id) do nothing`
+      on conflict (uid, id) do nothing returning uid, id as conversation`
+    yield* events.append(sql, yield* Effect.forEach(created, ConversationEvents.created))
     return yield* sql`
       insert into transcripts (uid, conversation_id, revision)
       select r.uid, r.conversation, r.count from ${rows}
@@ -172,7 +185,8 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const put = (sql: Sql, rows: ReadonlyArray<object>) =>
+  /** Returns the segments that have changed if `isReported`. */
+  const put = (sql: Sql, rows: ReadonlyArray<object>, isReported: boolean) =>
     sql`
       with given as materialized (
         select r.*, ${isPurged(sql)} as is_purged, r.is_full and (
@@ -189,7 +203,7 @@ const make = Effect.gen(function* () {
         on conflict (uid, conversation_id, id) do update
         set start_at = excluded.start_at, revision = excluded.revision, segment = excluded.segment, sealed = excluded.sealed
         where (s.segment, s.sealed) is distinct from (excluded.segment, excluded.sealed)
-        returning uid, conversation_id, xmax = 0 as is_new
+        returning uid, conversation_id, id, xmax = 0 as is_new
       ), counted as (
         update transcripts t set segments = t.segments + n.added
         from (
@@ -198,7 +212,11 @@ const make = Effect.gen(function* () {
         where t.uid = n.uid and t.conversation_id = n.conversation_id
       )
       select (select count(*)::int from written) as changed, count(*) filter (where is_purged)::int as deleted,
-             count(*) filter (where is_over and not is_purged)::int as full
+             count(*) filter (where is_over and not is_purged)::int as full,
+             (
+               select json_agg(json_build_object('uid', uid, 'conversation', conversation_id, 'id', id))
+               from written where ${isReported}
+             ) as places
       from given`.pipe(Effect.flatMap(decodeWritten), Effect.catchTag("SchemaError", Effect.die))
 
   const opened = Effect.fnUntraced(function* (uid: string, { segment, sealed, ...row }: typeof Row.Type) {
@@ -243,7 +261,13 @@ const make = Effect.gen(function* () {
           })
           const lost = given.length - rows.length
           if (rows.length === 0) return { changed: 0, deleted: lost, full: 0 }
-          const [written] = yield* put(sql, rows)
+          const uids = [...touched.values()].map(({ uid }) => uid)
+          const subscribed = yield* events.subscribed(sql, TranscriptEvents.segmentsType.name, uids)
+          const [{ places, ...written }] = yield* put(sql, rows, subscribed.size > 0)
+          const reported = (places ?? []).filter(({ uid }) => subscribed.has(uid))
+          const isSealed = (uid: string) =>
+            bodies.some(({ is_sealed }, index) => is_sealed && given[index]?.uid === uid)
+          yield* events.append(sql, yield* TranscriptEvents.segments(protection, { given, places: reported, isSealed }))
           return { ...written, deleted: written.deleted + lost }
         })
       )

@@ -1,6 +1,6 @@
 /** Connections of webhooks: at most 64, at most 8 of a host, kept alive between requests. */
 import type { LookupFunction } from "node:net"
-import { Client } from "@effect/platform-node/Undici"
+import Undici, { type Client } from "@effect/platform-node/Undici"
 import { Duration } from "effect"
 import * as TargetUrl from "./TargetUrl.ts"
 
@@ -44,7 +44,7 @@ export class Connections {
     const host = TargetUrl.hostOf(url)
     if ((this.#open.get(host) ?? 0) >= maxOpenPerHost) this.#closeIdle((each) => each.host === host)
     if (this.#total >= maxOpen) this.#closeIdle(() => true)
-    const client = new Client(url.origin, {
+    const client = new Undici.Client(url.origin, {
       allowH2: false,
       pipelining: 1,
       // The caller limits the whole request.

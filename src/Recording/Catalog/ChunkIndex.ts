@@ -6,6 +6,8 @@ import { Context, Effect, Layer } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
 import { Span, Timeline } from "../../Audio.ts"
 import { Db, type DbError } from "../../Db.ts"
+import { Events } from "../../Events.ts"
+import * as ConversationEvents from "../ConversationEvents.ts"
 import * as Fence from "../Purge/Fence.ts"
 import { type Bounds, computeChanges, type FileChange, type IndexChange } from "./IndexChange.ts"
 import * as IndexRows from "./IndexRows.ts"
@@ -56,7 +58,7 @@ export class ChunkIndex extends Context.Service<
     Layer.effect(
       ChunkIndex,
       Effect.suspend(() => make(bounds))
-    )
+    ).pipe(Layer.provide(Events.layer))
   static readonly layer = this.layerWith({
     gapSeconds: Timeline.fileGapSeconds,
     firstPage: 16,
@@ -76,7 +78,12 @@ const dayOf = (sql: Sql, at: Statement.Fragment) => sql`(least(now(), ${at}) at 
  * Creates the conversation's row if it is missing, and locks it. A purge that starts after the check of the locked row waits
  * for this transaction when it deletes the row.
  */
-const lock = Effect.fnUntraced(function* (sql: Sql, name: Name, { createdAt, knownAt = 0 }: InsertOptions) {
+const lock = Effect.fnUntraced(function* (
+  sql: Sql,
+  events: Events["Service"],
+  name: Name,
+  { createdAt, knownAt = 0 }: InsertOptions
+) {
   const { conversation, uid } = name
   const locked = sql<{ readonly purged: boolean }>`
     select ${Fence.isPurged(sql, name, knownAt)} as purged from conversations
@@ -85,11 +92,14 @@ const lock = Effect.fnUntraced(function* (sql: Sql, name: Name, { createdAt, kno
   if (known[0] !== undefined) return known[0].purged
   yield* Fence.lockCreation(sql, uid)
   const began = createdAt === undefined ? sql`now()` : sql`to_timestamp(${String(createdAt)}::float8)`
-  yield* sql`
+  const [written] = yield* sql<{ readonly isNew: boolean }>`
     insert into conversations (uid, id, created_at, ended_on)
     values (${uid}, ${conversation}, ${began}, ${dayOf(sql, began)})
     on conflict (uid, id) do update set created_at = excluded.created_at
-    where excluded.created_at < conversations.created_at and ${createdAt !== undefined}`
+    where excluded.created_at < conversations.created_at and ${createdAt !== undefined}
+    returning xmax = 0 as "isNew"`
+  if (written?.isNew === true && createdAt === undefined)
+    yield* events.append(sql, [yield* ConversationEvents.created(name)])
   return (yield* locked)[0]?.purged ?? false
 })
 
@@ -251,12 +261,13 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
 
 const make = Effect.fnUntraced(function* (bounds: Bounds) {
   const db = yield* Db
+  const events = yield* Events
   return ChunkIndex.of({
     insert: Effect.fn("ChunkIndex.insert")(function* (name, additions, options = {}) {
       return yield* db.transactionIdempotent(
         "ChunkIndex.insert",
         Effect.fnUntraced(function* (sql) {
-          if (yield* lock(sql, name, options)) return yield* new Fence.Purged(name)
+          if (yield* lock(sql, events, name, options)) return yield* new Fence.Purged(name)
           const rows = IndexRows.indexRows(sql, name)
           let added = 0
           const write = (change: IndexChange<NewChunk>) => {

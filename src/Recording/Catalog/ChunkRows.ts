@@ -3,9 +3,11 @@ import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlSchema } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import { type DecryptionFailed, Protection } from "../../Encryption.ts"
+import { Events } from "../../Events.ts"
 import type { Chunk, ObjectChecksum } from "../Chunk.ts"
 import { ChunkIndex } from "./ChunkIndex.ts"
 import type { NewChunk } from "./ChunkIndex.ts"
+import * as ConversationEvents from "../ConversationEvents.ts"
 import * as Fence from "../Purge/Fence.ts"
 import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
@@ -73,7 +75,7 @@ export class ChunkRows extends Context.Service<
   static readonly layer = Layer.effect(
     ChunkRows,
     Effect.suspend(() => make)
-  ).pipe(Layer.provide(ChunkIndex.layer))
+  ).pipe(Layer.provide([ChunkIndex.layer, Events.layer]))
 }
 
 /** Chunks in one query of `existing`. */
@@ -95,6 +97,7 @@ const initialPage = (): { readonly start: number; readonly id: string } | undefi
 const make = Effect.gen(function* () {
   const db = yield* Db
   const index = yield* ChunkIndex
+  const events = yield* Events
   const protection = yield* Protection
 
   const insert = Effect.fnUntraced(function* (chunk: JournalChunk, object: StoredObject | undefined) {
@@ -112,7 +115,9 @@ const make = Effect.gen(function* () {
       clockShift,
       ...atRest
     }
-    yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition], { knownAt: chunk.knownAt })
+    return yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition], {
+      knownAt: chunk.knownAt
+    })
   })
 
   const peaksPage = (name: Name, from: Key, isNext: boolean, to: Key) =>
@@ -158,7 +163,11 @@ const make = Effect.gen(function* () {
       yield* insert(chunk, object)
     }),
     insertLost: Effect.fn("ChunkRows.insertLost")(function* (chunk) {
-      yield* insert(chunk, undefined)
+      const duration = chunk.durableSamples / chunk.sampleRate
+      const lost = yield* ConversationEvents.lost(chunk, { start: chunk.start, duration })
+      yield* db.transactionIdempotent("ChunkRows.insertLost", (sql) =>
+        Effect.flatMap(insert(chunk, undefined), (added) => (added > 0 ? events.append(sql, [lost]) : Effect.void))
+      )
     }),
     isReferenced: Effect.fn("ChunkRows.isReferenced")(function* ({ conversation, start, uid }, key) {
       const rows = yield* db.read(

@@ -2,7 +2,9 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlClient, type SqlError, SqlSchema, type Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
+import { Events } from "../../Events.ts"
 import type { Chunk } from "../Chunk.ts"
+import * as ConversationEvents from "../ConversationEvents.ts"
 import * as Fence from "../Purge/Fence.ts"
 import {
   FileColumns,
@@ -85,7 +87,7 @@ export class ConversationRows extends Context.Service<
   static readonly layer = Layer.effect(
     ConversationRows,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(Events.layer))
 }
 
 type Sql = SqlClient.SqlClient
@@ -138,28 +140,37 @@ const rowOf = (uid: string, { began, ended, files, tail, tailFile, ...row }: typ
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const events = yield* Events
   return ConversationRows.of({
     ensure: Effect.fn("ConversationRows.ensure")(function* (uid, id) {
-      yield* db.transactionIdempotent("ConversationRows.ensure", (sql) =>
-        Effect.andThen(
-          Fence.lockCreation(sql, uid),
-          sql`
+      yield* db.transactionIdempotent(
+        "ConversationRows.ensure",
+        Effect.fnUntraced(function* (sql) {
+          yield* Fence.lockCreation(sql, uid)
+          const [written] = yield* sql<{ readonly isNew: boolean }>`
             insert into conversations (uid, id)
             select ${uid}, ${id} where not ${Fence.isPurged(sql, { uid, conversation: id }, Fence.now(sql))}
             on conflict (uid, id) do update set ended_on = excluded.ended_on
-            where conversations.ended_on < excluded.ended_on`
-        )
+            where conversations.ended_on < excluded.ended_on
+            returning xmax = 0 as "isNew"`
+          if (written?.isNew === true)
+            yield* events.append(sql, [yield* ConversationEvents.created({ uid, conversation: id })])
+        })
       )
     }),
     finish: Effect.fn("ConversationRows.finish")(function* (name) {
-      const rows = yield* db.writeIdempotent(
+      const finished = yield* ConversationEvents.finished(name)
+      return yield* db.transactionIdempotent(
         "ConversationRows.finish",
-        (sql) => sql`
-          update conversations set finished_at = now()
-          where uid = ${name.uid} and id = ${name.conversation} and not ${Fence.isPurged(sql, name, Fence.now(sql))}
-          returning 1`
+        Effect.fnUntraced(function* (sql) {
+          const rows = yield* sql`
+            update conversations set finished_at = now()
+            where uid = ${name.uid} and id = ${name.conversation} and not ${Fence.isPurged(sql, name, Fence.now(sql))}
+            returning 1`
+          if (rows.length > 0) yield* events.append(sql, [finished])
+          return rows.length > 0
+        })
       )
-      return rows.length > 0
     }),
     find: Effect.fn("ConversationRows.find")(function* (uid, id, files) {
       const row = yield* db

@@ -1,6 +1,8 @@
 /** Deletes the rows of recorded audio, for a purge. */
 import { Context, Effect, Layer, Schema } from "effect"
 import { Db, type DbError } from "../../Db.ts"
+import { Events } from "../../Events.ts"
+import * as ConversationEvents from "../ConversationEvents.ts"
 import * as Fence from "./Fence.ts"
 
 /** A conversation, or all that a user has. */
@@ -26,6 +28,7 @@ const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
 
 /** Children first, so that no statement cascades to many rows. */
 const tables = [
+  { name: "events", column: "conversation_id" },
   { name: "speaker_samples", column: "conversation_id" },
   { name: "finalizations", column: "conversation_id" },
   { name: "artifacts", column: "conversation_id" },
@@ -67,11 +70,12 @@ export class Erasure extends Context.Service<
   static readonly layer = Layer.effect(
     Erasure,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(Events.layer))
 }
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const events = yield* Events
 
   return Erasure.of({
     summary: Effect.fn("Erasure.summary")(function* ({ conversation, uid }) {
@@ -115,6 +119,7 @@ const make = Effect.gen(function* () {
           let left = batch - hidden.length
           const deleted = {
             speaker_samples: 0,
+            events: 0,
             finalizations: 0,
             artifacts: 0,
             recent_conversations: 0,
@@ -130,10 +135,15 @@ const make = Effect.gen(function* () {
             if (left <= 0) return { ...deleted, isDone: false }
             // Those with an object are erased after it. Those of an account are found by the prefix of their keys.
             const isErased = name === "speaker_samples" && conversation !== undefined ? sql`key is null` : sql`true`
-            const rows = yield* sql`
+            const rows = yield* sql<{ readonly id: string }>`
               delete from ${sql(name)}
               where ctid = any(array(select ctid from ${sql(name)} where ${ofTarget(column)} and ${isErased} limit ${left}))
-              returning 1`
+              returning ${name === "conversations" ? sql`id` : sql`1`}`
+            if (name === "conversations")
+              yield* events.append(
+                sql,
+                yield* Effect.forEach(rows, ({ id }) => ConversationEvents.deleted({ uid, conversation: id }))
+              )
             deleted[name] = rows.length
             left -= rows.length
           }

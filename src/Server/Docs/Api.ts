@@ -15,6 +15,8 @@ import { CapturesGroup } from "../../Pusher/CapturesApi.ts"
 import { SpeakerSamplesGroup } from "../../SpeakerSamples/Api.ts"
 import { TranscriptsGroup } from "../../Transcripts/Api.ts"
 import { UsersGroup } from "../../Users/Api.ts"
+import { DeliveriesGroup as WebhookDeliveriesGroup, eventsSection } from "../../Webhooks/Deliveries/Api.ts"
+import { EndpointsGroup } from "../../Webhooks/Endpoints/Api.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -67,6 +69,8 @@ export class Api extends HttpApi.make("spillway")
   .add(PurgesGroup)
   .add(UsersGroup)
   .add(SpeakerSamplesGroup)
+  .add(EndpointsGroup)
+  .add(WebhookDeliveriesGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",
@@ -75,7 +79,8 @@ export class Api extends HttpApi.make("spillway")
         "Self-hosted backend for live audio: stores every acknowledged second, plays back any moment at once.",
       transform: (document) => ({
         ...document,
-        paths: { ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}), "/v1/trigger/listen": listen }
+        paths: { ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}), "/v1/trigger/listen": listen },
+        webhooks: eventsSection()
       })
     })
   ) {}
