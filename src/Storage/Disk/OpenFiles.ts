@@ -5,8 +5,11 @@
 import * as fs from "node:fs"
 import type { ObjectHead } from "../../Storage.ts"
 
-/** Milliseconds after which a file is opened again: on a network file system, changes by other machines are seen then. */
-const maxAge = 10_000
+/**
+ * Milliseconds after which a file is opened again: on a network file system, changes by other machines are seen then. A listener
+ * plays a chunk for a minute.
+ */
+const maxAge = 60_000
 
 /** Descriptors that are kept. At the bound the one that was opened first is closed. */
 const maxFiles = 256
