@@ -1,18 +1,22 @@
 /**
- * Captures that one server process on one core sustains, next to a raw `ws` server that only counts bytes, in the same run.
- * The server is pinned to one core; its PostgreSQL and the load have the other. Uploads go to the disk store. With `--cold` the
- * page cache loses the journal once a second, so that chunks are read back from the disk.
+ * Captures that one server process on one core sustains, next to peers in the same run: a raw `ws` server that only counts bytes,
+ * a model of omi's pusher, and `@durable-streams/server` with the same frames as appends. The server is pinned to one core; its
+ * PostgreSQL and the load have the other. Uploads go to the disk store. With `--cold` the page cache loses the journal once a
+ * second, so that chunks are read back from the disk. Numbers are levels of captures; `--seconds=N` shortens each.
  */
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import { dataDirectory, startServer } from "../test/support/Server.ts"
+import { draw } from "./ingest/Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
 import { keepCold, type Waits, watchLoop } from "./ingest/Loop.ts"
 import { cpuSeconds, median, pause, rssMB } from "./playback/Listening.ts"
 
 interface Level {
+  readonly server: string
   readonly captures: number
   readonly cpu: number
   readonly rssMB: number
@@ -23,6 +27,8 @@ interface Level {
   readonly live: Waits
 }
 
+type Shape = Omit<LoadOptions, "port" | "key" | "protocol">
+
 /** Seconds over which RSS is sampled: it varies by the uploads in progress. */
 const rssSamples = 20
 
@@ -32,7 +38,7 @@ const measure = async (
   shape: Omit<LoadOptions, "port" | "key">,
   target: { readonly port: number; readonly key: string },
   storedChunks: () => Promise<number>
-): Promise<Omit<Level, "live">> => {
+): Promise<Omit<Level, "server" | "live">> => {
   const baseMB = rssMB(pid)
   const running = runLoad({ ...shape, ...target })
   await pause(shape.rampSeconds * 1000)
@@ -69,93 +75,183 @@ const ours = async (
       return Number(/^spillway_upload_chunks_total (\S+)/m.exec(text)?.[1] ?? 0)
     })
     await warm()
-    return { ...level, live: await waits() }
+    return { ...level, server: "spillway", live: await waits() }
   } finally {
     await server.kill()
     fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
   }
 }
 
-const raw = async (shape: Omit<LoadOptions, "port" | "key">): Promise<Level> => {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, "ingest/RawServer.ts")], {
+interface Peer {
+  readonly name: string
+  readonly script: string
+  readonly protocol: LoadOptions["protocol"]
+  readonly acknowledges: boolean
+}
+
+const peers: ReadonlyArray<Peer> = [
+  { name: "raw ws", script: "RawServer.ts", protocol: "capture", acknowledges: false },
+  { name: "omi loop", script: "SeedServer.ts", protocol: "capture", acknowledges: false },
+  { name: "streams", script: "StreamsServer.ts", protocol: "appends", acknowledges: true }
+]
+
+const none = { p50: Number.NaN, p99: Number.NaN, max: Number.NaN }
+
+const ofPeer = async ({ acknowledges, name, protocol, script }: Peer, shape: Shape, chunk: number): Promise<Level> => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "spillway-peer-"))
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, "ingest", script), directory, String(chunk)], {
     stdio: ["ignore", "pipe", "inherit"]
   })
   try {
-    const port = await new Promise<number>((resolve) =>
-      child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
-    )
+    const port = await new Promise<number>((resolve, reject) => {
+      let output = ""
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        output += text
+        const found = /\{"port":(\d+)\}/.exec(output)?.[1]
+        if (found !== undefined) resolve(Number(found))
+      })
+      child.once("exit", (code) => reject(new Error(`${name} ended with ${code}`)))
+    })
     const pid = child.pid ?? 0
     pin(pid, serverCore)
-    return { ...(await measure(pid, shape, { port, key: "none" }, async () => 0)), live: { p50: 0, p99: 0, max: 0 } }
+    const level = await measure(pid, { ...shape, protocol }, { port, key: "none" }, async () => 0)
+    const load = acknowledges ? level.load : { ...level.load, ackMillis: { ...none, count: 0 }, acknowledgedBytes: 0 }
+    return { ...level, server: name, load, live: none }
   } finally {
     child.kill("SIGKILL")
+    fs.rmSync(directory, { recursive: true, force: true })
   }
 }
 
-const row = (name: string, level: Level) =>
+const millis = (value: number) => (Number.isNaN(value) ? "" : value.toFixed(0))
+
+const rssPerCaptureKB = ({ baseMB, captures, rssMB }: Level) => ((rssMB - baseMB) * 1024) / captures
+
+const row = (level: Level) =>
   [
-    name.padEnd(9),
+    level.server.padEnd(9),
     String(level.captures).padStart(8),
     `${(level.cpu * 100).toFixed(0)} %`.padStart(7),
-    (((level.rssMB - level.baseMB) * 1024) / level.captures).toFixed(0).padStart(11),
-    level.load.ackMillis.p50.toFixed(0).padStart(8),
-    level.load.ackMillis.p99.toFixed(0).padStart(8),
+    rssPerCaptureKB(level).toFixed(0).padStart(11),
+    millis(level.load.ackMillis.p50).padStart(8),
+    millis(level.load.ackMillis.p99).padStart(8),
     String(level.load.broken).padStart(7),
     ((level.load.sentBytes - level.load.acknowledgedBytes) / 1024).toFixed(0).padStart(12),
     String(level.storedChunks).padStart(7),
-    level.live.p99.toFixed(0).padStart(8),
-    level.live.max.toFixed(0).padStart(8),
+    millis(level.live.p99).padStart(8),
+    millis(level.live.max).padStart(8),
     `${((level.load.lateFrames / Math.max(1, level.load.frames)) * 100).toFixed(1)} %`.padStart(7)
   ].join(" ")
 
-/** No failures, and everything acknowledged in time. */
+/** No failures, and everything acknowledged in time. A server without acknowledgements only has to stay connected. */
 const sustained = ({ load }: Level) =>
-  load.broken === 0 && load.sentBytes === load.acknowledgedBytes && load.ackMillis.p99 <= 2_000
+  load.broken === 0 &&
+  (Number.isNaN(load.ackMillis.p99) || (load.sentBytes === load.acknowledgedBytes && load.ackMillis.p99 <= 2_000))
+
+const figuresOf = (level: Level) => ({
+  server: level.server,
+  captures: level.captures,
+  sustained: sustained(level),
+  cpu: Number(level.cpu.toFixed(3)),
+  rssMB: Math.round(level.rssMB),
+  rssPerCaptureKB: Math.round(rssPerCaptureKB(level)),
+  ackP50Ms: Number(level.load.ackMillis.p50.toFixed(0)),
+  ackP99Ms: Number(level.load.ackMillis.p99.toFixed(0)),
+  broken: level.load.broken,
+  lateFrames: level.load.lateFrames,
+  storedChunks: level.storedChunks,
+  liveP99Ms: Number(level.live.p99.toFixed(0)),
+  liveMaxMs: Number(level.live.max.toFixed(0))
+})
+
+type Figures = ReturnType<typeof figuresOf>
+
+/** The first line says where, when and of what the figures are. */
+const csvOf = (figures: ReadonlyArray<Figures>) => {
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim()
+  const load = os.loadavg().map((value) => value.toFixed(1))
+  const machine = `${os.cpus().length} x ${os.cpus()[0]?.model ?? ""}, Node ${process.version}`
+  const columns = Object.keys(figures[0] ?? {})
+  const lines = figures.map((each) =>
+    Object.values(each)
+      .map((value) => (Number.isNaN(value) ? "" : String(value)))
+      .join()
+  )
+  return [
+    `# ${new Date().toISOString()}, commit ${commit}, ${machine}, load average ${load.join(" ")}`,
+    columns.join(),
+    ...lines,
+    ""
+  ].join("\n")
+}
+
+const curvesOf = (figures: ReadonlyArray<Figures>, of: (each: Figures) => number) =>
+  [...new Set(figures.map(({ server }) => server))].map((name) => ({
+    name,
+    points: figures.flatMap((each) => (each.server === name ? [{ x: each.captures, y: of(each) }] : []))
+  }))
+
+const writeResults = (figures: ReadonlyArray<Figures>) => {
+  const results = path.join(import.meta.dirname, "results")
+  fs.mkdirSync(results, { recursive: true })
+  const write = (name: string, text: string) => fs.writeFileSync(path.join(results, name), text)
+  write("ingest.csv", csvOf(figures))
+  const x = "captures, of which each sends 16 kHz PCM16 in frames of 100 ms"
+  const rss = curvesOf(figures, ({ rssMB }) => rssMB)
+  write("ingest-rss.svg", draw({ title: "Resident memory", x, y: "MB", curves: rss }))
+  const acks = curvesOf(figures, ({ ackP99Ms }) => ackP99Ms).filter(({ points }) => points.some(({ y }) => y >= 0))
+  write("ingest-ack.svg", draw({ title: "99th percentile of acknowledgements", x, y: "ms", curves: acks }))
+}
 
 export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const quick = args.includes("--quick")
   const given = args.filter((arg) => /^\d+$/.test(arg)).map(Number)
+  const seconds = args.flatMap((arg) => /^--seconds=(\d+)$/.exec(arg)?.[1] ?? []).map(Number)[0]
   const levels = given.length > 0 ? given : quick ? [200] : [1_000, 1_500, 2_000, 2_500]
-  const shape = { sampleRate: 16_000, frameMillis: 100, rampSeconds: quick ? 3 : 20, seconds: quick ? 12 : 70 }
-  // A quick run is shorter than a chunk: smaller ones, so that uploads are part of it.
-  const env = { SPILLWAY_CAPTURES: "10000", ...(quick ? { SPILLWAY_CHUNK_DURATION: "5 seconds" } : {}) }
+  const isShort = quick || seconds !== undefined
+  const shape = {
+    sampleRate: 16_000,
+    frameMillis: 100,
+    rampSeconds: quick ? 3 : isShort ? 10 : 20,
+    seconds: seconds ?? (quick ? 12 : 70)
+  }
+  // A short run is shorter than a chunk: smaller ones, so that uploads are part of it.
+  const chunkSeconds = isShort ? 5 : 60
+  const env = { SPILLWAY_CAPTURES: "10000", ...(isShort ? { SPILLWAY_CHUNK_DURATION: `${chunkSeconds} seconds` } : {}) }
   console.log(
     "server    captures     CPU KB/capture  ack p50  ack p99  broken  unacked KB  chunks live p99 live max    late\n" +
       "                            above base       ms       ms          at the end  stored       ms       ms  frames"
   )
-  const results: Array<{ ours: Level; raw: Level }> = []
-  for (const captures of levels) {
-    const peer = await raw({ ...shape, captures })
-    console.log(row("raw ws", peer))
-    const level = await ours({ ...shape, captures }, env, args.includes("--cold"))
-    console.log(row("spillway", level))
-    results.push({ ours: level, raw: peer })
-    if (!sustained(level)) break
+  const results: Array<Level> = []
+  const add = (level: Level) => {
+    console.log(row(level))
+    results.push(level)
   }
-  const best = results.findLast((result) => sustained(result.ours))
-  const figures = best ?? results.at(-1)
+  const hasFailed = (name: string) => results.some((level) => level.server === name && !sustained(level))
+  for (const captures of levels) {
+    for (const peer of peers) if (!hasFailed(peer.name)) add(await ofPeer(peer, { ...shape, captures }, chunkSeconds))
+    const shapeOfOurs = { ...shape, captures, protocol: "capture" as const }
+    add(await ours(shapeOfOurs, env, args.includes("--cold")))
+    if (hasFailed("spillway")) break
+  }
+  const of = (name: string) => results.filter(({ server }) => server === name)
+  const best = of("spillway").findLast(sustained)
+  const figures = best ?? of("spillway").at(-1)
   if (figures === undefined) return
+  if (!quick) writeResults(results.map(figuresOf))
+  const ratios = of("spillway").flatMap((level) =>
+    of("raw ws").flatMap((raw) => (raw.captures === level.captures ? [raw.cpu / level.cpu] : []))
+  )
   console.log(
     JSON.stringify({
       bench: "ingest",
-      captures: best?.ours.captures ?? 0,
-      cpu: Number(figures.ours.cpu.toFixed(3)),
-      rssPerCaptureKB: Math.round(((figures.ours.rssMB - figures.ours.baseMB) * 1024) / figures.ours.captures),
-      ackP99Ms: Math.round(figures.ours.load.ackMillis.p99),
+      captures: best?.captures ?? 0,
+      cpu: Number(figures.cpu.toFixed(3)),
+      rssPerCaptureKB: Math.round(rssPerCaptureKB(figures)),
+      ackP99Ms: Math.round(figures.load.ackMillis.p99),
       // At the same load the ratio of CPU times is the ratio of what one core would carry.
-      vsRawWs: Number(median(results.map((result) => result.raw.cpu / result.ours.cpu)).toFixed(3)),
-      levels: results.map(({ ours, raw }) => ({
-        captures: ours.captures,
-        sustained: sustained(ours),
-        cpu: ours.cpu,
-        rawCpu: raw.cpu,
-        ackP50Ms: ours.load.ackMillis.p50,
-        ackP99Ms: ours.load.ackMillis.p99,
-        storedChunks: ours.storedChunks,
-        liveP99Ms: ours.live.p99,
-        liveMaxMs: ours.live.max,
-        lateFrames: ours.load.lateFrames
-      }))
+      vsRawWs: Number(median(ratios).toFixed(3)),
+      levels: results.map(figuresOf)
     })
   )
 }

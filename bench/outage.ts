@@ -73,6 +73,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     pin(server.pid, serverCore)
     const rampSeconds = quick ? 5 : 20
     const load = runLoad({
+      protocol: "capture",
       port: Number(new URL(server.url).port),
       key: server.key,
       captures,

@@ -6,6 +6,8 @@ import { createHash, randomBytes } from "node:crypto"
 import { connect, type Socket } from "node:net"
 
 export interface LoadOptions {
+  /** Messages of a WebSocket, or of a stream of `@durable-streams/server` as one append each. */
+  readonly protocol: "capture" | "appends"
   readonly port: number
   readonly key: string
   readonly captures: number
@@ -41,9 +43,11 @@ interface Client {
   acknowledged: number
   received: Buffer
   open: boolean
+  readonly frameHead: Buffer
 }
 
 const now = () => performance.now()
+const empty = Buffer.alloc(0)
 
 /** Frames whose time is recorded: more than a minute. */
 const sentTimes = 1024
@@ -64,11 +68,19 @@ const conversation = (id: string) => {
   return Buffer.concat([Buffer.from([0x82, 0x80 | body.length, 0, 0, 0, 0]), body])
 }
 
+const contentType = "application/octet-stream"
+
+/** A request of the streams' protocol: `PUT` creates a stream, `POST` appends. Requests of one connection are answered in order. */
+const request = (method: "PUT" | "POST", stream: string, length: number) =>
+  Buffer.from(
+    `${method} /v1/stream/${stream} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${contentType}\r\nContent-Length: ${length}\r\n\r\n`
+  )
+
 const percentile = (sorted: ReadonlyArray<number>, share: number) =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 
 export const load = async (options: LoadOptions): Promise<LoadResult> => {
-  const { captures, frameMillis, key, port, rampSeconds, sampleRate, seconds } = options
+  const { captures, frameMillis, key, port, protocol, rampSeconds, sampleRate, seconds } = options
   const audio = randomBytes((sampleRate * 2 * frameMillis) / 1000)
   const frameHead = head(12 + audio.length)
   const clients: Array<Client> = []
@@ -81,11 +93,21 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
   let ending = false
   const run = randomBytes(4).toString("hex")
 
-  const onAck = (client: Client, ack: { readonly through: number; readonly bytes: number }) => {
+  const onAck = (client: Client, ack: { readonly bytes: number }) => {
     client.acknowledged = ack.bytes
     // A frame may be written in parts: its acknowledgement is the one that covers its end.
     const frame = Math.ceil(ack.bytes / audio.length)
     latencies.push(now() - (client.sentAt[(frame - 1) % sentTimes] ?? 0))
+  }
+
+  /** An append's response has no body. */
+  const onResponses = (client: Client, data: Buffer) => {
+    client.received = client.received.length === 0 ? data : Buffer.concat([client.received, data])
+    for (let end = client.received.indexOf("\r\n\r\n"); end !== -1; end = client.received.indexOf("\r\n\r\n")) {
+      if (!client.received.toString("latin1", 0, 12).startsWith("HTTP/1.1 20")) return client.socket.destroy()
+      onAck(client, { bytes: client.acknowledged + audio.length })
+      client.received = client.received.subarray(end + 4)
+    }
   }
 
   const onData = (client: Client, data: Buffer) => {
@@ -110,6 +132,28 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
     socket.on("close", () => {
       if (!ending) broken++
     })
+    const name = `bench-${run}-${index}`
+    const begin = (received: Buffer) => {
+      const client: Client = {
+        socket,
+        start: Date.now() / 1000,
+        startedAt: now(),
+        sent: 0,
+        sentAt: new Float64Array(sentTimes),
+        acknowledged: 0,
+        received,
+        open: true,
+        frameHead: protocol === "appends" ? request("POST", name, 12 + audio.length) : frameHead
+      }
+      clients.push(client)
+      socket.on("data", (data) => (protocol === "appends" ? onResponses : onData)(client, data))
+      socket.on("close", () => (client.open = false))
+    }
+    if (protocol === "appends") {
+      socket.write(request("PUT", name, 0))
+      socket.once("data", (data) => (data.toString().startsWith("HTTP/1.1 201") ? begin(empty) : socket.destroy()))
+      return
+    }
     const nonce = randomBytes(16).toString("base64")
     socket.write(
       `GET /v1/trigger/listen?sample_rate=${sampleRate}&audio_timeline=2&ack=1&uid=bench-${index} HTTP/1.1\r\n` +
@@ -124,31 +168,20 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
       const accept = createHash("sha1").update(`${nonce}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64")
       if (!greeting.startsWith("HTTP/1.1 101") || !greeting.includes(accept)) return socket.destroy()
       socket.off("data", greet)
-      socket.write(conversation(`bench-${run}-${index}`))
-      const client: Client = {
-        socket,
-        start: Date.now() / 1000,
-        startedAt: now(),
-        sent: 0,
-        sentAt: new Float64Array(sentTimes),
-        acknowledged: 0,
-        received: Buffer.from(greeting.slice(end + 4), "latin1"),
-        open: true
-      }
-      clients.push(client)
-      socket.on("data", (data) => onData(client, data))
-      socket.on("close", () => (client.open = false))
+      socket.write(conversation(name))
+      begin(Buffer.from(greeting.slice(end + 4), "latin1"))
     }
     socket.on("data", greet)
   }
 
   const sendDue = (client: Client, at: number) => {
     while (client.open && client.startedAt + client.sent * frameMillis <= at) {
-      const message = Buffer.allocUnsafe(frameHead.length + 12 + audio.length)
-      message.set(frameHead, 0)
-      message.writeUInt32LE(101, 8)
-      message.writeDoubleLE(client.start + (client.sent * frameMillis) / 1000, 12)
-      message.set(audio, 20)
+      const at101 = client.frameHead.length
+      const message = Buffer.allocUnsafe(at101 + 12 + audio.length)
+      message.set(client.frameHead, 0)
+      message.writeUInt32LE(101, at101)
+      message.writeDoubleLE(client.start + (client.sent * frameMillis) / 1000, at101 + 4)
+      message.set(audio, at101 + 12)
       client.sentAt[client.sent % sentTimes] = now()
       client.socket.write(message)
       if (at - (client.startedAt + client.sent * frameMillis) > 100) lateFrames++
