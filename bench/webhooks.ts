@@ -16,6 +16,7 @@ import * as Events from "../src/Events.ts"
 import { Webhooks } from "../src/Webhooks.ts"
 import * as Janitor from "../src/Webhooks/Janitor.ts"
 import { EndpointRows } from "../src/Webhooks/Endpoints/EndpointRows.ts"
+import * as Pusher from "../src/Pusher.ts"
 import { WebhooksConfig } from "../src/Webhooks/WebhooksConfig.ts"
 import * as ScratchDatabase from "../test/support/ScratchDatabase.ts"
 import { environment } from "../test/support/Settings.ts"
@@ -260,6 +261,7 @@ const layer = Layer.mergeAll(Janitor.layer, Webhooks.layer, Events.Events.layer,
       Layer.provide(settings)
     )
   ),
+  Layer.provide(Pusher.LiveAudio.layer),
   Layer.provideMerge(ScratchDatabase.layerOn(EmbeddedPostgres.layer))
 )
 

@@ -1,6 +1,7 @@
 /** The capture sockets of a node, and what becomes of their messages. */
 import { Layer } from "effect"
-import { LiveSinks } from "./Pusher/LiveSinks.ts"
+import { LiveAudio } from "./Pusher/Live/Audio.ts"
+import { LiveSinks } from "./Pusher/Live/Sinks.ts"
 import { MessageHandlers } from "./Pusher/MessageHandlers.ts"
 import { RecentConversations } from "./Pusher/RecentConversations.ts"
 import { Relay } from "./Pusher/Relay.ts"
@@ -8,8 +9,9 @@ import { Sockets } from "./Pusher/Sockets.ts"
 import { ViewerSeats } from "./Pusher/ViewerSeats.ts"
 import { ActiveUsers } from "./Users.ts"
 
-export { LiveSinks } from "./Pusher/LiveSinks.ts"
-export type { LiveTranscript, Segment } from "./Pusher/LiveTranscript.ts"
+export { type AudioPiece, type AudioTap, LiveAudio } from "./Pusher/Live/Audio.ts"
+export { LiveSinks } from "./Pusher/Live/Sinks.ts"
+export type { LiveTranscript, Segment } from "./Pusher/Live/Transcript.ts"
 export { MessageHandlers, type Sender } from "./Pusher/MessageHandlers.ts"
 export * as Protocol from "./Pusher/Protocol.ts"
 export { ViewerSeats } from "./Pusher/ViewerSeats.ts"
@@ -20,6 +22,7 @@ export const layer = Layer.mergeAll(
   Relay.layer,
   ViewerSeats.layer,
   ActiveUsers.layer,
+  LiveAudio.layer,
   LiveSinks.layer.pipe(Layer.provideMerge(MessageHandlers.layer))
 )
 

@@ -10,6 +10,7 @@ import { Readiness } from "../Readiness.ts"
 import { Authentication } from "../Auth.ts"
 import { Recording } from "../Recording.ts"
 import { ActiveUsers } from "../Users.ts"
+import { LiveAudio } from "./Live/Audio.ts"
 import { MessageHandlers } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 import { PusherConfig } from "./PusherConfig.ts"
@@ -72,6 +73,7 @@ const make = Effect.gen(function* () {
   const recents = yield* RecentConversations
   const handlers = yield* MessageHandlers
   const relay = yield* Relay
+  const liveAudio = yield* LiveAudio
   const users = yield* ActiveUsers
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
@@ -174,6 +176,7 @@ const make = Effect.gen(function* () {
         relay: Option.getOrUndefined(relayed),
         maySelect: () => sockets.maySelect(uid),
         storesAudio: () => user.value.storesAudio,
+        audio: liveAudio.open({ uid, sampleRate, codec }),
         fed: (conversation) => recents.note(source, conversation),
         died: (cause) =>
           void fork(Effect.logError("a message of a capture socket could not be handled", placeOf(cause))),

@@ -2,6 +2,7 @@
 import type { WebSocket } from "ws"
 import type { Span } from "../Audio.ts"
 import type { Acknowledgement, Capture, CaptureFailure } from "../Recording.ts"
+import type { AudioTap } from "./Live/Audio.ts"
 import type { MessageHandlers, Sender } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
 
@@ -59,6 +60,8 @@ export interface SessionHost {
   readonly maySelect: () => boolean
   /** As the user's settings say now. */
   readonly storesAudio: () => boolean
+  /** Takes all audio of conversations, stored or not. */
+  readonly audio: Pick<AudioTap, "append" | "flush">
   /** The socket feeds the conversation. */
   readonly fed: (conversation: string) => void
   /** Calls `found` later with the conversation to continue, if there is one. */
@@ -181,6 +184,7 @@ export class Session {
   stop(): void {
     this.#hasStopped = true
     this.#capture = undefined
+    if (this.#conversation !== undefined) this.#host.audio.flush(this.#conversation)
     this.#finishTurn()
   }
 
@@ -330,6 +334,7 @@ export class Session {
   }
 
   #append(capture: Capture, start: number, audio: Uint8Array): void {
+    if (this.#conversation !== undefined) this.#host.audio.append(this.#conversation, audio)
     if (!this.#host.storesAudio()) return this.#discard(audio)
     this.#saidUnstored = false
     const answer = capture.append(start, audio)
@@ -353,11 +358,13 @@ export class Session {
   #select(capture: Capture, conversation: string): void {
     this.#isFull = true
     this.#pauseOrResume()
+    if (this.#conversation !== undefined) this.#host.audio.flush(this.#conversation)
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
     const stores = this.#host.storesAudio()
     for (const { audio, start } of this.#held.splice(0)) {
+      this.#host.audio.append(conversation, audio)
       if (stores) capture.append(start, audio)
       else this.#discard(audio)
     }

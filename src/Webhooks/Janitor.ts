@@ -1,11 +1,14 @@
-/** Delivers events when they are due, finds what a killed node has left, removes what is old, and samples the backlog. */
+/** Sends live audio, delivers events when they are due, finds what a killed node has left, removes what is old, and samples the backlog. */
 import { Duration, Effect, Layer, Metric } from "effect"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
 import { DbCaller, ingestCaller } from "../Db.ts"
 import { EndpointErasure, type Lane, Webhooks } from "../Webhooks.ts"
+import * as AudioFanout from "./Audio/AudioFanout.ts"
+import { Breakers } from "./Breakers.ts"
 import { DeliveryRows } from "./Deliveries/DeliveryRows.ts"
 import { extendEvery } from "./Deliveries/TurnRows.ts"
 import { EndpointRows } from "./Endpoints/EndpointRows.ts"
+import { WebhookClient } from "./WebhookClient.ts"
 
 /** Longest wait: retries that are due and turns that other nodes leave are found by then. Also the pause after a failure. */
 const pollEvery = Duration.seconds(1)
@@ -64,8 +67,9 @@ const loops = Layer.effectDiscard(
   })
 )
 
-export const layer = loops.pipe(
+export const layer = Layer.merge(loops, AudioFanout.layer).pipe(
   Layer.provide([Webhooks.layer, DeliveryRows.layer, EndpointRows.layer, EndpointErasure.layer]),
+  Layer.provide([Breakers.layer, WebhookClient.layer]),
   // Requests of users do not delay deliveries.
   Layer.provide(Layer.succeed(DbCaller, ingestCaller))
 )

@@ -30,6 +30,7 @@ const host: SessionHost = {
   relay: undefined,
   died: () => {},
   maySelect: () => true,
+  audio: { append: () => {}, flush: () => {} },
   storesAudio: () => true,
   fed: () => {},
   findRecent: () => {},

@@ -1,6 +1,5 @@
 /** Sends one event to an endpoint, and judges what came back. */
-import { Clock, Duration, Effect, Exit, Random, Schema } from "effect"
-import { CircuitBreaker } from "effect/persistence"
+import { Clock, Duration, Effect, Random, Schema } from "effect"
 import { Protection } from "../../Encryption.ts"
 import { Breakers } from "../Breakers.ts"
 import { type Response, SendFailed, WebhookClient } from "../WebhookClient.ts"
@@ -35,15 +34,6 @@ const headOf = (headers: Readonly<Record<string, string>>) =>
     .map(([name, value]) => `${name}: ${value}`)
     .join("\n")
 
-const isBroken = (exit: Exit.Exit<Response, unknown>): CircuitBreaker.Outcome => {
-  if (Exit.isFailure(exit)) {
-    const isSent = exit.cause.reasons.some((reason) => reason._tag === "Fail" && reason.error instanceof SendFailed)
-    return isSent ? CircuitBreaker.failure() : CircuitBreaker.ignored
-  }
-  const { status } = exit.value
-  return status >= 500 || status === 408 || status === 429 ? CircuitBreaker.failure() : CircuitBreaker.success
-}
-
 export const make = Effect.gen(function* () {
   const client = yield* WebhookClient
   const breakers = yield* Breakers
@@ -70,14 +60,16 @@ export const make = Effect.gen(function* () {
       ...Signature.headersOf({ ...message, timestamp }, liveSecrets(held, at))
     }
     const request = { url: turn.url, headers: { ...held.headers, ...headers }, body: message.body, limit: requestLimit }
-    const sent = yield* breakers.execute(client.post(request), { key: turn.endpoint, classify: isBroken }).pipe(
-      Effect.catchTag("SendFailed", Effect.succeed),
-      Effect.catchTag(["HostBusy", "Saturated"], () => new Postponed({ isBusy: true, millis: 0 })),
-      Effect.catchTag("CircuitBreakerError", ({ reason }) => {
-        const millis = reason._tag === "CircuitOpen" ? Duration.toMillis(reason.retryAfter) : 1_000
-        return new Postponed({ isBusy: false, millis })
-      })
-    )
+    const sent = yield* breakers
+      .execute(client.post(request), { key: turn.endpoint, classify: Breakers.classify })
+      .pipe(
+        Effect.catchTag("SendFailed", Effect.succeed),
+        Effect.catchTag(["HostBusy", "Saturated"], () => new Postponed({ isBusy: true, millis: 0 })),
+        Effect.catchTag("CircuitBreakerError", ({ reason }) => {
+          const millis = reason._tag === "CircuitOpen" ? Duration.toMillis(reason.retryAfter) : 1_000
+          return new Postponed({ isBusy: false, millis })
+        })
+      )
     const own = Object.fromEntries(Object.keys(held.headers).map((name) => [name, "(set)"]))
     // What is after the path can be a secret of the receiver, as its own headers are.
     const head = `POST ${turn.url.replace(/[?#].*$/s, "")}\n${headOf({ ...own, ...headers })}`

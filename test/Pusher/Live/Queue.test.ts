@@ -1,8 +1,8 @@
 /** The sliding queues of live transcripts: their bounds, and the turns of users. */
 import { assert, it } from "@effect/vitest"
-import { LiveQueue, maxMessages } from "../../src/Pusher/LiveQueue.ts"
-import type { LiveTranscript } from "../../src/Pusher/LiveTranscript.ts"
-import type { Sender } from "../../src/Pusher/MessageHandlers.ts"
+import { LiveQueue, maxMessages } from "../../../src/Pusher/Live/Queue.ts"
+import type { LiveTranscript } from "../../../src/Pusher/Live/Transcript.ts"
+import type { Sender } from "../../../src/Pusher/MessageHandlers.ts"
 
 const sender = (uid: string): Sender => ({ uid, conversation: () => "c", send: () => {}, dropped: 0 })
 

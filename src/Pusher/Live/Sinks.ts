@@ -1,11 +1,11 @@
 /** Live transcripts on their way from the capture sockets to those that use them. Buffered only where a sink is registered. */
 import { Cause, Clock, Context, Duration, Effect, Layer, Metric, Option } from "effect"
 import type { Scope } from "effect"
-import * as BackgroundLoop from "../BackgroundLoop.ts"
-import { LiveQueue, type Queued } from "./LiveQueue.ts"
-import { decode, type LiveTranscript } from "./LiveTranscript.ts"
-import { MessageHandlers, type Sender } from "./MessageHandlers.ts"
-import * as Protocol from "./Protocol.ts"
+import * as BackgroundLoop from "../../BackgroundLoop.ts"
+import { LiveQueue, type Queued } from "./Queue.ts"
+import { decode, type LiveTranscript } from "./Transcript.ts"
+import { MessageHandlers, type Sender } from "../MessageHandlers.ts"
+import * as Protocol from "../Protocol.ts"
 
 const drainEvery = Duration.seconds(1)
 
@@ -31,7 +31,7 @@ export class LiveSinks extends Context.Service<
     /** Delivers to the sink each second until the scope closes, and then what is left. While a delivery fails, queues slide. */
     add<E>(sink: LiveSink<E>): Effect.Effect<void, never, Scope.Scope>
   }
->()("spillway/Pusher/LiveSinks") {
+>()("spillway/Pusher/Live/Sinks/LiveSinks") {
   static readonly layer = Layer.effect(
     LiveSinks,
     Effect.suspend(() => make)

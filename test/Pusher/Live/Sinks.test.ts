@@ -2,9 +2,9 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { LiveSinks } from "../../src/Pusher/LiveSinks.ts"
-import { MessageHandlers, type Sender } from "../../src/Pusher/MessageHandlers.ts"
-import * as Protocol from "../../src/Pusher/Protocol.ts"
+import { LiveSinks } from "../../../src/Pusher/Live/Sinks.ts"
+import { MessageHandlers, type Sender } from "../../../src/Pusher/MessageHandlers.ts"
+import * as Protocol from "../../../src/Pusher/Protocol.ts"
 
 const world = LiveSinks.layer.pipe(Layer.provideMerge(MessageHandlers.layer), Layer.fresh)
 

@@ -1,7 +1,7 @@
 /** The transcript message (102): its segments, and the conversation that they belong to. */
 import { createHash } from "node:crypto"
 import { Option, Predicate, Schema } from "effect"
-import { Id } from "../Id.ts"
+import { Id } from "../../Id.ts"
 
 /** Segments of a message. A message with more is ignored. */
 export const maxSegments = 1_000

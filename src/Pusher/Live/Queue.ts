@@ -1,8 +1,8 @@
 /** What a sink has yet to receive: a sliding queue for each capture, drained in turns of the users. */
 import { Effect, Exit, Option, Queue } from "effect"
-import { FairQueue } from "../Bulkhead.ts"
-import type { LiveTranscript } from "./LiveTranscript.ts"
-import type { Sender } from "./MessageHandlers.ts"
+import { FairQueue } from "../../Bulkhead.ts"
+import type { LiveTranscript } from "./Transcript.ts"
+import type { Sender } from "../MessageHandlers.ts"
 
 /** Messages of a capture. One more displaces the oldest. */
 export const maxMessages = 50

@@ -1,7 +1,7 @@
 /** What the server takes from a transcript message, and to which conversation it belongs. */
 import { assert, it } from "@effect/vitest"
 import { Option } from "effect"
-import { decode, maxSegmentChars, maxSegments } from "../../src/Pusher/LiveTranscript.ts"
+import { decode, maxSegmentChars, maxSegments } from "../../../src/Pusher/Live/Transcript.ts"
 
 const message = (body: unknown) => Buffer.from(JSON.stringify(body))
 const decoded = (body: unknown, current?: string) => Option.getOrUndefined(decode(message(body), current))
