@@ -1,6 +1,6 @@
 /** Connections of webhooks: at most 64, at most 8 of a host, kept alive between requests. */
 import type { LookupFunction } from "node:net"
-import Undici, { type Client } from "@effect/platform-node/Undici"
+import type * as Undici from "undici"
 import { Duration } from "effect"
 import * as TargetUrl from "./TargetUrl.ts"
 
@@ -13,7 +13,7 @@ export const maxOpenPerHost = 8
 const connectLimit = Duration.seconds(2)
 
 export interface Connection {
-  readonly client: Client
+  readonly client: Undici.Client
   readonly origin: string
   readonly host: string
 }
@@ -35,7 +35,7 @@ export class Connections {
   }
 
   /** An idle connection or a new one. The caller has bounded its requests, in all and for each host. */
-  take(url: URL): Connection {
+  take(url: URL, { Client }: Pick<typeof Undici, "Client">): Connection {
     const idle = this.#oldestIdle(({ origin }) => origin === url.origin)
     if (idle !== undefined) {
       this.#idle.delete(idle)
@@ -44,7 +44,7 @@ export class Connections {
     const host = TargetUrl.hostOf(url)
     if ((this.#open.get(host) ?? 0) >= maxOpenPerHost) this.#closeIdle((each) => each.host === host)
     if (this.#total >= maxOpen) this.#closeIdle(() => true)
-    const client = new Undici.Client(url.origin, {
+    const client = new Client(url.origin, {
       allowH2: false,
       pipelining: 1,
       // The caller limits the whole request.

@@ -1,5 +1,6 @@
 /** Sends the requests of webhooks: bounded in number, time and size, to addresses that may be reached, without redirects. */
 import type { LookupFunction } from "node:net"
+import type * as Undici from "undici"
 import { Cause, Clock, Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
 import { Bulkhead, type Saturated } from "../Bulkhead.ts"
 import * as Addresses from "./Addresses.ts"
@@ -126,9 +127,12 @@ const make = Effect.gen(function* () {
   /** Requests under way or waiting, by host. At most as many hosts as requests. */
   const requests = new Map<string, number>()
 
-  const exchange = (url: URL, { body, headers }: Request) =>
+  /** Loaded for the first request. */
+  const undici = yield* Effect.cached(Effect.promise(() => import("undici")))
+
+  const exchange = (loaded: Pick<typeof Undici, "Client">, url: URL, { body, headers }: Request) =>
     Effect.callback<Response, SendFailed>((resume) => {
-      const connection = connections.take(url)
+      const connection = connections.take(url, loaded)
       const began = clock.monotonicTimeNanosUnsafe()
       const pieces: Array<Buffer> = []
       let [size, status, isEnded] = [0, 0, false]
@@ -199,10 +203,13 @@ const make = Effect.gen(function* () {
       if (underWay >= maxOpenPerHost) return yield* new HostBusy({ host })
       requests.set(host, underWay + 1)
       const seconds = Duration.toSeconds(request.limit)
-      const limited = Effect.timeoutOrElse(exchange(url, request), {
-        duration: request.limit,
-        orElse: () => new SendFailed({ reason: `no complete response within ${seconds} seconds`, isRefused: false })
-      })
+      const limited = Effect.timeoutOrElse(
+        Effect.flatMap(undici, (loaded) => exchange(loaded, url, request)),
+        {
+          duration: request.limit,
+          orElse: () => new SendFailed({ reason: `no complete response within ${seconds} seconds`, isRefused: false })
+        }
+      )
       return yield* Effect.ensuring(
         bulkhead.run(host)(limited),
         Effect.sync(() => leave(host))
