@@ -27,7 +27,10 @@ const sourcePaths: esbuild.Plugin = {
     })
 }
 
-await replace("server", "The server", async (folder) => {
+/** A running server loads parts of its bundle later, so its folder stays while newer ones are built. */
+const kept = 8
+
+await replace("server", { kept, what: "The server" }, async (folder) => {
   await esbuild.build({
     absWorkingDir: root,
     entryPoints: ["src/main.ts", "src/Cli.ts", "src/Settings.ts"],

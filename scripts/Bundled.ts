@@ -1,4 +1,4 @@
-/** Folders in `.cache` that hold a bundle: replaced as a whole, so that a build that fails leaves the previous one. */
+/** Folders in `.cache` that hold bundles: built as a whole, so that a build that fails leaves the previous one. */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -7,9 +7,13 @@ const root = path.join(import.meta.dirname, "..")
 
 /**
  * Builds into a new folder, and names it and the stamp in the file `current`. Two builds at once both build; the last one
- * is current.
+ * is current. The newest `kept` folders stay.
  */
-export const replace = async (name: string, what: string, build: (folder: string) => Promise<void>): Promise<void> => {
+export const replace = async (
+  name: string,
+  { kept, what }: { readonly kept: number; readonly what: string },
+  build: (folder: string) => Promise<void>
+): Promise<void> => {
   const stamp = process.argv[2] ?? ""
   const cache = path.join(root, ".cache", name)
   const built = `${createHash("sha256").update(stamp).digest("base64url").slice(0, 10)}-${process.pid}`
@@ -19,8 +23,11 @@ export const replace = async (name: string, what: string, build: (folder: string
     const current = path.join(cache, `current.${process.pid}`)
     fs.writeFileSync(current, `${built}\n${stamp}`)
     fs.renameSync(current, path.join(cache, "current"))
-    for (const old of fs.readdirSync(cache)) {
-      if (old !== built && old !== "current") fs.rmSync(path.join(cache, old), { recursive: true, force: true })
+    const folders = fs.readdirSync(cache, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    const builtAt = (folder: string) => fs.statSync(path.join(cache, folder), { throwIfNoEntry: false })?.mtimeMs ?? 0
+    const others = folders.map((folder) => folder.name).filter((folder) => folder !== built)
+    for (const old of others.toSorted((a, b) => builtAt(b) - builtAt(a)).slice(kept - 1)) {
+      fs.rmSync(path.join(cache, old), { recursive: true, force: true })
     }
   } catch (cause) {
     console.error(`${what} could not be bundled: ${cause instanceof Error ? cause.message : String(cause)}`)

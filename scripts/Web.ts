@@ -72,4 +72,5 @@ const write = (folder: string, built: ReadonlyArray<Built>) => {
   fs.writeFileSync(path.join(folder, "manifest.json"), JSON.stringify(files))
 }
 
-if (import.meta.main) await replace("web", "The page", async (folder) => write(folder, await build()))
+if (import.meta.main)
+  await replace("web", { kept: 1, what: "The page" }, async (folder) => write(folder, await build()))
