@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Cluster from "./Cluster.ts"
+import { runDirectory } from "./RunDirectory.ts"
 import { processEnvironment } from "./Settings.ts"
 
 export interface Server {
@@ -90,7 +91,7 @@ export const startServer: typeof startEmpty = async (dataDir, env = {}) => {
 
 /** A directory that the embedded database's own user can reach. */
 export const dataDirectory = (): string => {
-  const directory = Fs.mkdtempSync("/tmp/spillway-e2e-")
+  const directory = Fs.mkdtempSync(Path.join(runDirectory(), "spillway-e2e-"))
   Fs.chmodSync(directory, 0o755)
   return Path.join(directory, "data")
 }

@@ -1,18 +1,18 @@
 /** What a whole test run shares, each when a test first asks for it: PostgreSQL, a cluster to copy, a browser, the page's server. */
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
 import * as Cluster from "./Cluster.ts"
 import { share } from "./OnDemand.ts"
+import { enter, parent } from "./RunDirectory.ts"
 
 const prefix = "spillway-test-"
 
 /** What this user's runs that were killed have left. */
 const sweep = () => {
-  for (const name of readdirSync(tmpdir())) {
+  for (const name of readdirSync(parent)) {
     const pid = new RegExp(`^${prefix}(\\d+)$`).exec(name)?.[1]
-    const path = join(tmpdir(), name)
+    const path = join(parent, name)
     if (pid === undefined || statSync(path, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue
     try {
       process.kill(Number(pid), 0)
@@ -24,9 +24,10 @@ const sweep = () => {
 
 export default async (project: TestProject) => {
   sweep()
-  const directory = join(tmpdir(), `${prefix}${process.pid}`)
+  const directory = join(parent, `${prefix}${process.pid}`)
   mkdirSync(directory, { mode: 0o711, recursive: true })
   const path = (name: string) => join(directory, name)
+  enter(directory)
   process.env[Cluster.variable] = path("cluster")
   const closing = await Promise.all([
     share(path("cluster"), () => Cluster.start(path("cluster-data"))),

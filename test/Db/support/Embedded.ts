@@ -2,7 +2,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { NodeServices } from "@effect/platform-node"
@@ -13,10 +12,11 @@ import * as Database from "../../../src/Db/Database.ts"
 import { DatabaseUnusable } from "../../../src/Db/DatabaseUnusable.ts"
 import * as EmbeddedPostgres from "../../../src/Db/Postgres/EmbeddedPostgres.ts"
 import { NodeConfig } from "../../../src/NodeConfig.ts"
+import { runDirectory } from "../../support/RunDirectory.ts"
 import { configWith, until } from "./Fixture.ts"
 import { childrenOf } from "./Processes.ts"
 
-const root = mkdtempSync(join(tmpdir(), "spillway-embedded-"))
+const root = mkdtempSync(join(runDirectory(), "spillway-embedded-"))
 chmodSync(root, 0o711)
 export const children = new Set<ChildProcess>()
 

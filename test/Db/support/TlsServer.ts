@@ -1,7 +1,6 @@
 /** A PostgreSQL with TLS and a certificate authority of its own, on a TCP port of this machine. */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
-import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
@@ -13,6 +12,7 @@ import * as PostgresChild from "../../../src/Db/Postgres/Child.ts"
 import * as PostgresCluster from "../../../src/Db/Postgres/Cluster.ts"
 import * as Cluster from "../../support/Cluster.ts"
 import { findProgram } from "../../support/Programs.ts"
+import { runDirectory } from "../../support/RunDirectory.ts"
 import { freePort } from "../../support/FreePort.ts"
 
 export class TlsServer extends Context.Service<
@@ -76,7 +76,7 @@ host all all 127.0.0.1/32 scram-sha-256
 
 const make = Effect.gen(function* () {
   const directory = yield* Effect.acquireRelease(
-    Effect.sync(() => Fs.mkdtempSync(Path.join(tmpdir(), "spillway-tls-"))),
+    Effect.sync(() => Fs.mkdtempSync(Path.join(runDirectory(), "spillway-tls-"))),
     (made) => Effect.sync(() => Fs.rmSync(made, { recursive: true, force: true }))
   )
   Fs.chmodSync(directory, 0o711)
