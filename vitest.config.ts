@@ -1,4 +1,4 @@
-/** Tests: files that start processes have one of their own each, all others share some, which have loaded the modules. */
+/** Tests: files that change their process have one of their own each, all others share some, which have loaded the modules. */
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { dirname, join } from "node:path"
@@ -8,16 +8,17 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
 const root = import.meta.dirname
 const files = globSync("test/**/*.test.ts", { cwd: root })
 
-/** What ends with its process at the latest, and what all files of a process would share: its metrics, among others. */
+/** What all files of a process would share: its metrics, among others. */
 const ownsProcess = new RegExp(
   [
-    /"node:(child_process|worker_threads)"/,
-    /\bMetric\b|\bdeleted_by_node\b/,
-    /\bprocess\.(on|once|emit|chdir|umask|memoryUsage)\(|\bprocess\.env\[.*\] \??\??=[^=]/
+    /"node:worker_threads"|\bMetric\b|\bdeleted_by_node\b/,
+    /\bprocess\.(on|once|emit|chdir|umask|memoryUsage)\((?!"exit")|\bprocess\.env\[.*\] \??\??=[^=]/
   ]
     .map(({ source }) => source)
     .join("|")
 )
+/** In a module that several files load, it runs after the first of them alone. */
+const endsFile = /^afterAll\(/m
 
 /** The files of `test` that a file imports, itself included. */
 const importsOf = (file: string, found = new Map<string, string>()): ReadonlyMap<string, string> => {
@@ -29,7 +30,9 @@ const importsOf = (file: string, found = new Map<string, string>()): ReadonlyMap
   return found
 }
 
-const isolated = files.filter((file) => [...importsOf(file).values()].some((text) => ownsProcess.test(text)))
+const isolated = files.filter((file) =>
+  [...importsOf(file)].some(([path, text]) => ownsProcess.test(text) || (path !== file && endsFile.test(text)))
+)
 
 /** Files that start servers take the longest, and mostly wait: they go first, so that none of them is left for the end. */
 class ServersFirst extends BaseSequencer {

@@ -2,7 +2,7 @@
 import { statfsSync } from "node:fs"
 
 /** Names the directory. Scripts and benches have none. */
-const variable = "TEST_DIRECTORY"
+export const variable = "TEST_DIRECTORY"
 
 /** Several times what the servers of a run have at once. */
 const room = 4 * 2 ** 30
@@ -21,8 +21,6 @@ const hasRoom = (directory: string) => {
  * a PostgreSQL has 600.
  */
 export const parent = hasRoom("/dev/shm") ? "/dev/shm" : "/tmp"
-
-export const enter = (directory: string) => void (process.env[variable] = directory)
 
 /** Its path is short enough for PostgreSQL's socket. */
 export const runDirectory = () => process.env[variable] ?? "/tmp"

@@ -4,15 +4,15 @@ import { join } from "node:path"
 import type { TestProject } from "vitest/node"
 import * as Cluster from "./Cluster.ts"
 import { share } from "./OnDemand.ts"
-import { enter, parent } from "./RunDirectory.ts"
+import * as RunDirectory from "./RunDirectory.ts"
 
 const prefix = "spillway-test-"
 
 /** What this user's runs that were killed have left. */
 const sweep = () => {
-  for (const name of readdirSync(parent)) {
+  for (const name of readdirSync(RunDirectory.parent)) {
     const pid = new RegExp(`^${prefix}(\\d+)$`).exec(name)?.[1]
-    const path = join(parent, name)
+    const path = join(RunDirectory.parent, name)
     if (pid === undefined || statSync(path, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue
     try {
       process.kill(Number(pid), 0)
@@ -24,10 +24,10 @@ const sweep = () => {
 
 export default async (project: TestProject) => {
   sweep()
-  const directory = join(parent, `${prefix}${process.pid}`)
+  const directory = join(RunDirectory.parent, `${prefix}${process.pid}`)
   mkdirSync(directory, { mode: 0o711, recursive: true })
   const path = (name: string) => join(directory, name)
-  enter(directory)
+  process.env[RunDirectory.variable] = directory
   process.env[Cluster.variable] = path("cluster")
   const closing = await Promise.all([
     share(path("cluster"), () => Cluster.start(path("cluster-data"))),

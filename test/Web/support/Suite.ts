@@ -1,4 +1,5 @@
 /** The shared browser with its microphone, and a server, for the tests of a file. */
+import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, beforeAll, beforeEach } from "@effect/vitest"
@@ -47,7 +48,7 @@ export const sharedSuite = () => {
   const start = async (): Promise<Place> => {
     const shared: Place = JSON.parse(await ask(inject("pageBroker")))
     admin = shared
-    const { key } = await keyOf(shared, `file-${process.pid}-${Math.floor(performance.timeOrigin)}`)
+    const { key } = await keyOf(shared, `file-${randomUUID()}`)
     return { url: shared.url, key }
   }
   const here = suite(start, async () => {})
