@@ -19,14 +19,17 @@ export { EndpointErasure }
  */
 const maxRunning = { healthy: 48, failing: 16 } as const
 
+/** Turns that one sweep takes; another one follows at once. */
+const maxTaken = 16
+
 export class Webhooks extends Context.Service<
   Webhooks,
   {
-    /** Takes due turns and starts them, as many as are free. Returns how many. */
+    /** Takes due turns and starts them, at most 16 and as many as are free. Returns how many. */
     sweep(lane: Lane): Effect.Effect<number, DbError>
     /** Waits until a turn may be due or one is free, at most `limit`. */
     waitForTurn(lane: Lane, limit: Duration.Duration): Effect.Effect<void>
-    /** Waits, at most `limit`, until this node commits events, and makes the turns of their endpoints due. */
+    /** Waits, at most `limit`, until this node commits events. Starts the turns of their endpoints, or makes them due. */
     wakeAppended(limit: Duration.Duration): Effect.Effect<void, DbError>
     /** Extends the leases of the running turns. */
     readonly extendLeases: Effect.Effect<void, DbError>
@@ -56,6 +59,16 @@ const make = Effect.gen(function* () {
   const fibers = yield* FiberSet.make<void>()
   const running = { healthy: new Set<Turn>(), failing: new Set<Turn>() }
 
+  /** Turns that are being taken. */
+  const reserved = { healthy: 0, failing: 0 }
+  /** Turns may be waiting for one that ends. */
+  const isFull = { healthy: false, failing: false }
+  const reserve = (lane: Lane, most: number) => {
+    const count = Math.max(0, Math.min(most, maxRunning[lane] - running[lane].size - reserved[lane]))
+    reserved[lane] += count
+    return count
+  }
+
   const runOne = (lane: Lane, turn: Turn) =>
     run(turn, () => running[lane].has(turn)).pipe(
       Effect.catchDefect((defect) =>
@@ -66,33 +79,64 @@ const make = Effect.gen(function* () {
       ),
       Effect.ensuring(
         Effect.sync(() => {
-          const wasFull = running[lane].size >= maxRunning[lane]
           running[lane].delete(turn)
-          if (wasFull) signal(new Set([lane]))
+          if (isFull[lane]) signal(new Set([lane]))
         })
       )
     )
+
+  const start = (
+    lane: Lane,
+    turn: Turn,
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) => {
+    running[lane].add(turn)
+    return FiberSet.run(fibers, restore(runOne(lane, turn)), { propagateInterruption: false })
+  }
 
   return Webhooks.of({
     sweep: (lane) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
-          const free = maxRunning[lane] - running[lane].size
-          if (free <= 0) return 0
-          const turns = yield* restore(rows.take(lane, free))
-          for (const turn of turns) {
-            running[lane].add(turn)
-            yield* FiberSet.run(fibers, restore(runOne(lane, turn)), { propagateInterruption: false })
+          const limit = reserve(lane, maxTaken)
+          isFull[lane] = limit === 0
+          if (limit === 0) return 0
+          const turns = yield* Effect.ensuring(
+            restore(rows.take(lane, limit)),
+            Effect.sync(() => (reserved[lane] -= limit))
+          )
+          for (const turn of turns) yield* start(lane, turn, restore)
+          if (turns.length === limit) {
+            isFull[lane] = true
+            signal(new Set([lane]))
           }
           return turns.length
         })
       ),
     waitForTurn: (lane, limit) => Effect.asVoid(Effect.timeoutOption(Queue.take(signals[lane]), limit)),
-    wakeAppended: Effect.fnUntraced(function* (limit) {
-      const endpoints = yield* events.takeAppended(limit)
-      if (endpoints.length > 0)
-        signal(yield* Effect.onError(rows.wake(endpoints), () => Effect.sync(() => events.wake(endpoints))))
-    }),
+    wakeAppended: (limit) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const endpoints = yield* restore(events.takeAppended(limit))
+          if (endpoints.length === 0) return
+          // Those that wait already come first.
+          const limits = {
+            healthy: isFull.healthy ? 0 : reserve("healthy", maxRunning.healthy),
+            failing: isFull.failing ? 0 : reserve("failing", maxRunning.failing)
+          }
+          const { due, turns } = yield* restore(rows.wake(endpoints, limits)).pipe(
+            Effect.onError(() => Effect.sync(() => events.wake(endpoints))),
+            Effect.ensuring(
+              Effect.sync(() => {
+                reserved.healthy -= limits.healthy
+                reserved.failing -= limits.failing
+              })
+            )
+          )
+          for (const turn of turns) yield* start(turn.failures > 0 ? "failing" : "healthy", turn, restore)
+          signal(due)
+        })
+      ),
     extendLeases: Effect.suspend(() => {
       const turns = [...running.healthy, ...running.failing]
       if (turns.length === 0) return Effect.void

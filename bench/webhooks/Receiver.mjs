@@ -1,4 +1,4 @@
-/** The receiving process: answers 204, or never on `/hang`, and reports when each numbered event arrived first. */
+/** The receiving process: answers 204, after 50 ms on `/slow` and never on `/hang`, and reports when each numbered event arrived first. */
 import { createServer } from "node:http"
 
 const hosts = Number(process.argv[2])
@@ -16,8 +16,9 @@ const handle = (request, response) => {
   request.on("end", () => {
     if (request.url === "/hang") return
     const found = /"n":(\d+)/.exec(pieces.length === 1 ? pieces[0].toString() : Buffer.concat(pieces).toString())
-    arrived.push([Number(found?.[1] ?? -1), at])
-    response.writeHead(204).end()
+    if (found !== null) arrived.push([Number(found[1]), at])
+    if (request.url === "/slow") setTimeout(() => response.writeHead(204).end(), 50)
+    else response.writeHead(204).end()
   })
 }
 

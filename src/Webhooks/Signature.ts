@@ -1,5 +1,13 @@
 /** Signatures of webhooks, as Standard Webhooks 1.0 defines them: `v1` (HMAC-SHA256) and `v1a` (Ed25519). */
-import { createHmac, createPrivateKey, generateKeyPairSync, randomBytes, sign as signWith } from "node:crypto"
+import {
+  createHmac,
+  createPrivateKey,
+  createSecretKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign as signWith
+} from "node:crypto"
 import { Redacted } from "effect"
 
 /** `v1`: the receiver has the secret too. `v1a`: the receiver has the public key. */
@@ -35,12 +43,25 @@ export function publicKeyOf(secret: Redacted.Redacted): string | undefined {
   return `whpk_${keyBytes(Redacted.value(secret)).subarray(32).toString("base64")}`
 }
 
-const signOnce = (secret: string, content: Buffer): string => {
-  const key = keyBytes(secret)
-  if (!secret.startsWith(prefixes.v1a)) return `v1,${createHmac("sha256", key).update(content).digest("base64")}`
-  const der = Buffer.concat([privateHead, key.subarray(0, 32)])
-  const privateKey = createPrivateKey({ key: der, format: "der", type: "pkcs8" })
-  return `v1a,${signWith(null, content, privateKey).toString("base64")}`
+/** As long as the secrets exist: making a key takes longer than signing. */
+const keys = new WeakMap<Redacted.Redacted, KeyObject>()
+
+const keyOf = (secret: Redacted.Redacted, scheme: Scheme): KeyObject => {
+  const known = keys.get(secret)
+  if (known !== undefined) return known
+  const bytes = keyBytes(Redacted.value(secret))
+  const der = () => Buffer.concat([privateHead, bytes.subarray(0, 32)])
+  const key = scheme === "v1" ? createSecretKey(bytes) : createPrivateKey({ key: der(), format: "der", type: "pkcs8" })
+  keys.set(secret, key)
+  return key
+}
+
+const signOnce = (secret: Redacted.Redacted, content: Buffer): string => {
+  const scheme = schemeOf(secret)
+  const key = keyOf(secret, scheme)
+  return scheme === "v1"
+    ? `v1,${createHmac("sha256", key).update(content).digest("base64")}`
+    : `v1a,${signWith(null, content, key).toString("base64")}`
 }
 
 export interface Message {
@@ -59,6 +80,6 @@ export function headersOf(
   return {
     "webhook-id": id,
     "webhook-timestamp": String(timestamp),
-    "webhook-signature": secrets.map((secret) => signOnce(Redacted.value(secret), content)).join(" ")
+    "webhook-signature": secrets.map((secret) => signOnce(secret, content)).join(" ")
   }
 }

@@ -2,9 +2,12 @@
 import type { LookupFunction } from "node:net"
 import type * as Undici from "undici"
 import { Cause, Clock, Context, Duration, Effect, Exit, Layer, Option, Schema } from "effect"
+import { BoundedMap } from "../BoundedMap.ts"
 import { Bulkhead, type Saturated } from "../Bulkhead.ts"
+import * as Deadlines from "../Deadlines.ts"
 import * as Addresses from "./Addresses.ts"
 import { Connections, maxOpen, maxOpenPerHost } from "./Connections.ts"
+import { HostSlots } from "./HostSlots.ts"
 import * as TargetUrl from "./TargetUrl.ts"
 import { WebhooksConfig } from "./WebhooksConfig.ts"
 
@@ -14,8 +17,18 @@ export const maxResponseBytes = 64 * 1024
 /** Requests that wait for a connection. One more is rejected. */
 const maxWaiting = 1_000
 
-export interface Request {
+/** URLs that were parsed. One more forgets the one that was used longest ago. */
+const maxParsed = 1_000
+
+/** `key`: requests of different keys to a host wait in turn. */
+export interface Target {
   readonly url: string
+  readonly key: string
+  /** Longest wait for one of the host's slots. */
+  readonly patience: Duration.Duration
+}
+
+export interface Request {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
   /** For the whole request, once it has a connection. */
@@ -41,19 +54,22 @@ export class SendFailed extends Schema.TaggedError<SendFailed>()("SendFailed", {
   }
 }
 
-/** The host has 8 requests already, so this one was not sent. */
+/** The host had 8 requests for the time of the caller's patience, so this one was not sent. */
 export class HostBusy extends Schema.TaggedError<HostBusy>()("HostBusy", { host: Schema.String }) {
   override get message() {
     return `${this.host} already has ${maxOpenPerHost} requests`
   }
 }
 
+export type Post = (request: Request) => Effect.Effect<Response, SendFailed | Saturated>
+
 export class WebhookClient extends Context.Service<
   WebhookClient,
   {
     /** For a URL that is being saved. A host that can't be resolved just now is accepted, because each connection is checked. */
     check(url: string): Effect.Effect<URL, TargetUrl.UrlRefused>
-    post(request: Request): Effect.Effect<Response, SendFailed | HostBusy | Saturated>
+    /** `use` runs with one of the host's 8 slots, and may post one request at a time. */
+    withHost<A, E, R>(target: Target, use: (post: Post) => Effect.Effect<A, E, R>): Effect.Effect<A, E | HostBusy, R>
   }
 >()("spillway/Webhooks/WebhookClient") {
   static readonly layer = Layer.effect(
@@ -124,13 +140,14 @@ const make = Effect.gen(function* () {
     Effect.sync(() => new Connections(lookup)),
     (open) => Effect.sync(() => open.closeIdle())
   )
-  /** Requests under way or waiting, by host. At most as many hosts as requests. */
-  const requests = new Map<string, number>()
+  const slots = new HostSlots(maxOpenPerHost)
+  const deadlines = yield* Deadlines.make
+  const parsed = new BoundedMap<URL>(maxParsed)
 
   /** Loaded for the first request. */
   const undici = yield* Effect.cached(Effect.promise(() => import("undici")))
 
-  const exchange = (loaded: Pick<typeof Undici, "Client">, url: URL, { body, headers }: Request) =>
+  const exchange = (loaded: Pick<typeof Undici, "Client">, url: URL, { body, headers, limit }: Request) =>
     Effect.callback<Response, SendFailed>((resume) => {
       const connection = connections.take(url, loaded)
       const began = clock.monotonicTimeNanosUnsafe()
@@ -141,8 +158,14 @@ const make = Effect.gen(function* () {
       const end = (isReusable: boolean, result: () => Effect.Effect<Response, SendFailed>) => {
         if (isEnded) return
         isEnded = true
+        deadlines.drop(deadline)
         connections.release(connection, isReusable)
         resume(result())
+      }
+      const deadline = {
+        at: deadlines.now() + Duration.toMillis(limit),
+        expire: () =>
+          end(false, () => failed(new Error(`no complete response within ${Duration.toSeconds(limit)} seconds`)))
       }
       const respond = (isReusable: boolean) =>
         end(isReusable, () =>
@@ -154,6 +177,7 @@ const make = Effect.gen(function* () {
           })
         )
 
+      deadlines.add(deadline)
       connection.client.dispatch(
         { path: url.pathname + url.search, method: "POST", headers, body },
         {
@@ -176,14 +200,45 @@ const make = Effect.gen(function* () {
       return Effect.sync(() => {
         if (!isEnded) connections.release(connection, false)
         isEnded = true
+        deadlines.drop(deadline)
       })
     })
 
-  const leave = (host: string) => {
-    const left = (requests.get(host) ?? 1) - 1
-    if (left === 0) requests.delete(host)
-    else requests.set(host, left)
+  const parse = (text: string) => {
+    const known = parsed.get(text)
+    if (known !== undefined) {
+      parsed.set(text, known)
+      return Effect.succeed(known)
+    }
+    return TargetUrl.parse(text, rules).pipe(
+      Effect.tap((url) => Effect.sync(() => parsed.set(text, url))),
+      Effect.mapError(failed)
+    )
   }
+
+  /** Ends with a slot. Interruption at any point leaks neither a waiter nor a slot. */
+  const waitForSlot = (host: string, { key, patience }: Target) =>
+    Effect.callback<void, HostBusy>((resume) => {
+      let hasSlot = false
+      const reject = () => resume(new HostBusy({ host }))
+      const leave = slots.wait(host, key, () => {
+        hasSlot = true
+        deadlines.drop(deadline)
+        resume(Effect.void)
+      })
+      const expire = () => {
+        leave?.()
+        reject()
+      }
+      const deadline = { at: deadlines.now() + Duration.toMillis(patience), expire }
+      if (leave === undefined || Duration.isZero(patience)) return expire()
+      deadlines.add(deadline)
+      return Effect.sync(() => {
+        deadlines.drop(deadline)
+        leave()
+        if (hasSlot) slots.release(host)
+      })
+    })
 
   return WebhookClient.of({
     check: Effect.fn("WebhookClient.check")(function* (text) {
@@ -196,24 +251,26 @@ const make = Effect.gen(function* () {
       )
       return url
     }),
-    post: Effect.fn("WebhookClient.post")(function* (request) {
-      const url = yield* Effect.mapError(TargetUrl.parse(request.url, rules), failed)
-      const host = TargetUrl.hostOf(url)
-      const underWay = requests.get(host) ?? 0
-      if (underWay >= maxOpenPerHost) return yield* new HostBusy({ host })
-      requests.set(host, underWay + 1)
-      const seconds = Duration.toSeconds(request.limit)
-      const limited = Effect.timeoutOrElse(
-        Effect.flatMap(undici, (loaded) => exchange(loaded, url, request)),
-        {
-          duration: request.limit,
-          orElse: () => new SendFailed({ reason: `no complete response within ${seconds} seconds`, isRefused: false })
+    withHost: (target, use) =>
+      Effect.matchEffect(parse(target.url), {
+        onFailure: (error) => use(() => error),
+        onSuccess: (url) => {
+          const host = TargetUrl.hostOf(url)
+          const post: Post = (request) =>
+            bulkhead.run(host)(Effect.flatMap(undici, (loaded) => exchange(loaded, url, request)))
+          const used = Effect.onExitPrimitive(
+            Effect.suspend(() => use(post)),
+            () => {
+              slots.release(host)
+              return undefined
+            }
+          )
+          return Effect.uninterruptibleMask((restore) =>
+            Effect.suspend(() =>
+              slots.tryTake(host) ? restore(used) : Effect.andThen(restore(waitForSlot(host, target)), restore(used))
+            )
+          )
         }
-      )
-      return yield* Effect.ensuring(
-        bulkhead.run(host)(limited),
-        Effect.sync(() => leave(host))
-      )
-    })
+      })
   })
 })

@@ -38,14 +38,21 @@ const portOf = (server: Net.Server): number => {
 
 const serve = (handle: Http.RequestListener) => Effect.map(listening(Http.createServer(handle)), portOf)
 
-const post = (url: string, more: { readonly body?: string; readonly limit?: Duration.Duration } = {}) =>
-  WebhookClient.use((webhooks) =>
-    webhooks.post({
-      url,
-      headers: { "webhook-id": "m1" },
-      body: Buffer.from(more.body ?? "{}"),
-      limit: more.limit ?? Duration.seconds(20)
-    })
+interface More {
+  readonly body?: string
+  readonly limit?: Duration.Duration
+  readonly key?: string
+  readonly patience?: Duration.Duration
+}
+
+const post = (
+  url: string,
+  { body = "{}", key = "k", limit = Duration.seconds(20), patience = Duration.zero }: More = {}
+) =>
+  WebhookClient.use(({ withHost }) =>
+    withHost({ url, key, patience }, (send) =>
+      send({ headers: { "webhook-id": "m1" }, body: Buffer.from(body), limit })
+    )
   )
 
 describe("a request", () => {
@@ -193,6 +200,35 @@ describe("bounds", () => {
       while (waiting.length < 9) yield* Effect.sleep("5 millis")
       for (const response of waiting) response.end()
       assert.strictEqual((yield* Fiber.join(third)).status, 200)
+    }).pipe(Effect.provide(client()))
+  )
+
+  it.live("lets requests wait for a host, those of each key in turn, and no longer than their patience", () =>
+    Effect.gen(function* () {
+      const waiting: Array<Http.ServerResponse> = []
+      const bodies: Array<string> = []
+      const port = yield* serve((request, response) => {
+        waiting.push(response)
+        request.setEncoding("utf8").on("data", (text: string) => bodies.push(text))
+      })
+      const url = `http://127.0.0.1:${port}/`
+      const send = (key: string, body: string) =>
+        Effect.forkChild(post(url, { key, body, patience: Duration.seconds(10) }), { startImmediately: true })
+      const held = yield* Effect.forEach(Array.from({ length: 8 }), () => send("a", "held"))
+      const more = [yield* send("a", "a1"), yield* send("a", "a2"), yield* send("a", "a3"), yield* send("b", "b1")]
+      const impatient = yield* Effect.flip(post(url, { key: "c", patience: Duration.millis(50) }))
+      assert.strictEqual(impatient._tag, "HostBusy")
+      while (waiting.length < 8) yield* Effect.sleep("5 millis")
+      // One that is interrupted while it waits takes no slot.
+      const [a1] = more
+      if (a1 !== undefined) yield* Fiber.interrupt(a1)
+      for (let next = 8; next < 11; next++) {
+        waiting[next - 8]?.end()
+        while (bodies.length <= next) yield* Effect.sleep("5 millis")
+      }
+      assert.deepStrictEqual(bodies.slice(8), ["a2", "b1", "a3"])
+      for (const response of waiting) response.end()
+      yield* Fiber.joinAll([...held, ...more.slice(1)])
     }).pipe(Effect.provide(client()))
   )
 

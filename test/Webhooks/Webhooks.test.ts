@@ -1,6 +1,6 @@
 /** `src/Webhooks.ts`: deliveries on a real database, to real HTTP servers. */
 import { assert, layer } from "@effect/vitest"
-import { Duration, Effect, Redacted } from "effect"
+import { Duration, Effect, Fiber, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { Webhook } from "standardwebhooks"
 import { Webhooks } from "../../src/Webhooks.ts"
@@ -234,7 +234,7 @@ layer(World.layer, { excludeTestServices: true })("Webhooks", (it) => {
       const receiver = yield* startReceiver()
       yield* World.endpoint("ada", receiver.url)
       const ids = yield* World.append("ada", [1, 2])
-      yield* webhooks.wakeAppended(Duration.zero)
+      yield* World.wake
       const [taken] = yield* turns.take("healthy", 10)
       assert.lengthOf(taken?.deliveries ?? [], 2)
       assert.deepStrictEqual(yield* turns.take("healthy", 10), [])
@@ -243,22 +243,7 @@ layer(World.layer, { excludeTestServices: true })("Webhooks", (it) => {
       assert.sameMembers(receiver.ids(), ids)
       // The result of the former lease comes too late.
       yield* turns.complete(
-        (taken?.deliveries ?? []).map(({ event }) => ({
-          endpoint: taken?.endpoint ?? "",
-          token: taken?.token ?? "",
-          event,
-          state: "dead",
-          due: null,
-          attempts: 1,
-          made: 9,
-          at: 0,
-          millis: 1,
-          request: null,
-          status: 500,
-          head: null,
-          body: null,
-          error: "late"
-        })),
+        World.delivered(taken).map((result) => ({ ...result, state: "dead", made: 9 })),
         []
       )
       assert.deepStrictEqual(yield* states, ["delivered", "delivered"])
@@ -277,17 +262,56 @@ layer(World.layer, { excludeTestServices: true })("Webhooks", (it) => {
     Effect.gen(function* () {
       yield* World.clear
       const turns = yield* TurnRows
-      const webhooks = yield* Webhooks
       yield* World.endpoint("ada", "http://127.0.0.1:9/hook")
       yield* World.append("ada", [1])
-      yield* webhooks.wakeAppended(Duration.zero)
+      yield* World.wake
       const [taken] = yield* turns.take("healthy", 10)
       yield* World.append("ada", [2])
-      yield* webhooks.wakeAppended(Duration.zero)
-      const { endpoint, token } = taken ?? { endpoint: "", token: "" }
-      yield* turns.complete([], [{ endpoint, token, failures: 0, since: null, pause: 0 }])
+      yield* World.wake
+      yield* turns.complete([], World.released(taken))
       const [next] = yield* turns.take("healthy", 10)
       assert.lengthOf(next?.deliveries ?? [], 2)
+    })
+  )
+
+  it.effect("take no turn that ends meanwhile, because its deliveries would be sent again", () =>
+    Effect.gen(function* () {
+      yield* World.clear
+      const sql = yield* SqlClient.SqlClient
+      const turns = yield* TurnRows
+      const { endpoint } = yield* World.endpoint("ada", "http://127.0.0.1:9/hook")
+      yield* World.append("ada", [1])
+      yield* World.wake
+      const [taken] = yield* turns.take("healthy", 10)
+      const ending = yield* World.uncommitted(turns.complete(World.delivered(taken), World.released(taken)))
+      yield* World.append("ada", [2])
+      const waking = yield* Effect.forkChild(turns.wake([endpoint.id], { healthy: 10, failing: 10 }))
+      yield* Effect.repeat(
+        sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        { until: ({ length }) => length > 0 }
+      )
+      yield* ending.commit
+      const { due, turns: woken } = yield* Fiber.join(waking)
+      assert.deepStrictEqual([woken, [...due]], [[], ["healthy"]])
+      const [next] = yield* turns.take("healthy", 10)
+      assert.lengthOf(next?.deliveries ?? [], 1)
+      assert.notStrictEqual(next?.deliveries[0]?.event, taken?.deliveries[0]?.event)
+    })
+  )
+
+  it.effect("deliver an event of a long transaction after later events, which did not wait for it", () =>
+    Effect.gen(function* () {
+      yield* World.clear
+      const receiver = yield* startReceiver()
+      yield* World.endpoint("ada", receiver.url)
+      const long = yield* World.uncommitted(World.append("ada", [1]))
+      const later = yield* World.append("ada", [2])
+      yield* World.round
+      assert.deepStrictEqual(receiver.ids(), later)
+      const early = yield* long.commit
+      yield* World.round
+      assert.deepStrictEqual(receiver.ids(), [...later, ...early])
+      assert.isTrue((early[0] ?? "") < (later[0] ?? ""))
     })
   )
 
@@ -330,7 +354,7 @@ layer(World.layer, { excludeTestServices: true })("Webhooks", (it) => {
         yield* sql`analyze webhook_deliveries, events`
         yield* sql`update webhook_turns set due_at = now() where endpoint_id = ${endpoint.id}::uuid`
         yield* World.append("ada", [1])
-        yield* Webhooks.use(({ wakeAppended }) => wakeAppended(Duration.zero))
+        yield* World.wake
         const taken = yield* turns.take("healthy", 10)
         assert.sameMembers(
           taken.map(({ deliveries }) => deliveries.length),

@@ -80,8 +80,13 @@ const make = Effect.gen(function* () {
       "user-agent": "spillway",
       ...Signature.headersOf(message, liveSecrets(held, now))
     }
-    const request = { url: urlOf(endpoint, piece), headers, body: piece.audio, limit: requestLimit }
-    return yield* breakers.execute(client.post(request), { key: endpoint.id, classify: Breakers.classify })
+    const target = { url: urlOf(endpoint, piece), key: endpoint.id, patience: Duration.zero }
+    return yield* client.withHost(target, (post) =>
+      breakers.execute(post({ headers, body: piece.audio, limit: requestLimit }), {
+        key: endpoint.id,
+        classify: Breakers.classify
+      })
+    )
   })
 
   const outcomeOf = (exit: Exit.Exit<{ readonly status: number }, { readonly _tag: string }>) => {

@@ -2,7 +2,7 @@
 import { Clock, Duration, Effect, Random, Schema } from "effect"
 import { Protection } from "../../Encryption.ts"
 import { Breakers } from "../Breakers.ts"
-import { type Response, SendFailed, WebhookClient } from "../WebhookClient.ts"
+import { type Post, type Response, SendFailed } from "../WebhookClient.ts"
 import { type Credentials, liveSecrets } from "../Endpoints/Endpoint.ts"
 import * as Ids from "../Ids.ts"
 import * as Signature from "../Signature.ts"
@@ -12,11 +12,11 @@ import type { DueDelivery, Result, Turn } from "./TurnRows.ts"
 /** Time of a whole request. */
 const requestLimit = Duration.seconds(30)
 
-/** Nothing was sent. `isBusy`: its host has as many requests as its bound. Otherwise the breaker is open for so long. */
-export class Postponed extends Schema.TaggedError<Postponed>()("Postponed", {
-  isBusy: Schema.Boolean,
-  millis: Schema.Finite
-}) {}
+/** When there are more requests than the bounds allow, the next one is sent this much later. */
+const saturatedPause = Duration.seconds(1)
+
+/** Nothing was sent: there are too many requests, or the breaker is open, for so long. */
+export class Postponed extends Schema.TaggedError<Postponed>()("Postponed", { millis: Schema.Finite }) {}
 
 export interface Sent {
   readonly result: Result
@@ -35,7 +35,6 @@ const headOf = (headers: Readonly<Record<string, string>>) =>
     .join("\n")
 
 export const make = Effect.gen(function* () {
-  const client = yield* WebhookClient
   const breakers = yield* Breakers
   const protection = yield* Protection
   const clock = yield* Clock.Clock
@@ -47,7 +46,8 @@ export const make = Effect.gen(function* () {
     return Effect.catchTag(protection.decrypt(owner, sealed), "DecryptionFailed", () => Effect.succeed(undefined))
   }
 
-  const post = Effect.fnUntraced(function* (
+  const postSigned = Effect.fnUntraced(function* (
+    post: Post,
     turn: Pick<Turn, "endpoint" | "url">,
     held: Credentials,
     message: { readonly id: string; readonly body: Uint8Array }
@@ -59,17 +59,15 @@ export const make = Effect.gen(function* () {
       "user-agent": "spillway",
       ...Signature.headersOf({ ...message, timestamp }, liveSecrets(held, at))
     }
-    const request = { url: turn.url, headers: { ...held.headers, ...headers }, body: message.body, limit: requestLimit }
-    const sent = yield* breakers
-      .execute(client.post(request), { key: turn.endpoint, classify: Breakers.classify })
-      .pipe(
-        Effect.catchTag("SendFailed", Effect.succeed),
-        Effect.catchTag(["HostBusy", "Saturated"], () => new Postponed({ isBusy: true, millis: 0 })),
-        Effect.catchTag("CircuitBreakerError", ({ reason }) => {
-          const millis = reason._tag === "CircuitOpen" ? Duration.toMillis(reason.retryAfter) : 1_000
-          return new Postponed({ isBusy: false, millis })
-        })
-      )
+    const request = { headers: { ...held.headers, ...headers }, body: message.body, limit: requestLimit }
+    const sent = yield* breakers.execute(post(request), { key: turn.endpoint, classify: Breakers.classify }).pipe(
+      Effect.catchTag("SendFailed", Effect.succeed),
+      Effect.catchTag("Saturated", () => new Postponed({ millis: Duration.toMillis(saturatedPause) })),
+      Effect.catchTag("CircuitBreakerError", ({ reason }) => {
+        const millis = reason._tag === "CircuitOpen" ? Duration.toMillis(reason.retryAfter) : 1_000
+        return new Postponed({ millis })
+      })
+    )
     const own = Object.fromEntries(Object.keys(held.headers).map((name) => [name, "(set)"]))
     // What is after the path can be a secret of the receiver, as its own headers are.
     const head = `POST ${turn.url.replace(/[?#].*$/s, "")}\n${headOf({ ...own, ...headers })}`
@@ -99,8 +97,9 @@ export const make = Effect.gen(function* () {
   })
 
   return {
-    post,
+    post: postSigned,
     send: Effect.fnUntraced(function* (
+      post: Post,
       turn: Turn,
       held: Credentials,
       delivery: DueDelivery
@@ -109,7 +108,7 @@ export const make = Effect.gen(function* () {
       if (delivery.isExpired) return unsent(turn, delivery, "the event is stale, and was not sent")
       const body = yield* payloadOf(delivery)
       if (body === undefined) return unsent(turn, delivery, "the event can't be decrypted")
-      const { at, head, millis, sent } = yield* post(turn, held, { id: Ids.eventId(delivery.event), body })
+      const { at, head, millis, sent } = yield* postSigned(post, turn, held, { id: Ids.eventId(delivery.event), body })
       const response = sent instanceof SendFailed ? undefined : sent
       const answer =
         response === undefined ? undefined : { status: response.status, retryAfter: response.headers["retry-after"] }

@@ -35,6 +35,9 @@ export type Lane = "healthy" | "failing"
 
 const Row = Schema.Struct({
   endpoint: Schema.String,
+  isTaken: Schema.Boolean,
+  /** Waits for a turn. */
+  isDue: Schema.Boolean,
   failures: Schema.Int,
   failingSince: Schema.NullOr(Schema.Finite),
   uid: Schema.NullOr(Schema.String),
@@ -54,6 +57,8 @@ const Row = Schema.Struct({
   sealed: Schema.NullOr(Schema.Uint8Array)
 })
 const decode = Schema.decodeUnknownEffect(Schema.Array(Row))
+const decoded = <E>(rows: Effect.Effect<unknown, E>) =>
+  rows.pipe(Effect.flatMap(decode), Effect.catchTag("SchemaError", Effect.die))
 
 export interface DueDelivery {
   readonly event: string
@@ -109,13 +114,23 @@ export interface Release extends Pick<Turn, "endpoint" | "token" | "failures"> {
   readonly pause: number
 }
 
+export type Limits = Readonly<Record<Lane, number>>
+
+export interface Woken {
+  readonly turns: ReadonlyArray<Turn>
+  readonly due: ReadonlySet<Lane>
+}
+
 export class TurnRows extends Context.Service<
   TurnRows,
   {
     /** At most `limit` due turns, each with the deliveries that are due. */
     take(lane: Lane, limit: number): Effect.Effect<ReadonlyArray<Turn>, DbError>
-    /** Deliveries of these endpoints may have become due. Returns the lanes of turns that are due. */
-    wake(endpoints: ReadonlyArray<string>): Effect.Effect<ReadonlySet<Lane>, DbError>
+    /**
+     * Deliveries of these endpoints may have become due. Takes the turns of those that no node serves and that did not wait
+     * before, as many of each lane as `limits`; makes the others due, and returns their lanes.
+     */
+    wake(endpoints: ReadonlyArray<string>, limits: Limits): Effect.Effect<Woken, DbError>
     /**
      * Records results and ends turns, in one statement. Those of a turn whose lease has ended have no effect. Returns the lanes
      * of turns that are due again.
@@ -143,17 +158,17 @@ interface Moved {
   readonly isDue: boolean
 }
 
-const lanesOf = <E>(rows: Effect.Effect<ReadonlyArray<Moved>, E>) =>
-  Effect.map(rows, (moved) => {
-    const due = moved.filter(({ isDue }) => isDue)
-    return new Set(due.map(({ isFailing }): Lane => (isFailing ? "failing" : "healthy")))
-  })
+const lanesOf = (moved: ReadonlyArray<Moved>): ReadonlySet<Lane> => {
+  const due = moved.filter(({ isDue }) => isDue)
+  return new Set(due.map(({ isFailing }) => (isFailing ? "failing" : "healthy")))
+}
 
 const millisOf = (duration: Duration.Duration) => `${Duration.toMillis(duration)} milliseconds`
 
 const turnsOf = (token: string, rows: ReadonlyArray<typeof Row.Type>): ReadonlyArray<Turn> => {
   const turns = new Map<string, Turn & { readonly deliveries: Array<DueDelivery> }>()
   for (const row of rows) {
+    if (!row.isTaken) continue
     const turn = turns.get(row.endpoint) ?? {
       endpoint: row.endpoint,
       token,
@@ -183,24 +198,15 @@ const turnsOf = (token: string, rows: ReadonlyArray<typeof Row.Type>): ReadonlyA
   return [...turns.values()]
 }
 
-const takeDue = (sql: Sql, lane: Lane, limit: number, token: string) => sql`
-  with due as (
-    select endpoint_id from webhook_turns
-    where (failures > 0) = ${lane === "failing"} and due_at <= now()
-    order by due_at limit ${limit} for update skip locked
-  ), taken as (
-    update webhook_turns t
-    set due_at = now() + ${millisOf(lease)}::interval, token = ${token}::uuid, is_woken = false
-    from due where t.endpoint_id = due.endpoint_id
-    returning t.endpoint_id, t.failures, t.failing_since
-  )
-  select t.endpoint_id::text as endpoint, t.failures,
+/** The turns of `moved` with their endpoints; taken ones with a batch of what is due. */
+const turnsWithDeliveries = (sql: Sql) => sql`
+  select t.endpoint_id::text as endpoint, t.failures, t.is_taken as "isTaken", t.is_due as "isDue",
          (extract(epoch from t.failing_since) * 1e3)::float8 as "failingSince",
          e.uid, e.url, e.rate, e.secrets, e.sealed as "sealedSecrets",
          e.is_enabled and e.disabled_at is not null and e.disabled_reason = 'failing' as "isProbe",
          w.event_id::text as event, w.type, w.attempts, w.attempts_made as made, w.is_erased as "isErased",
          w.is_expired as "isExpired", w.owner, w.body, w.sealed
-  from taken t
+  from moved t
   join webhook_endpoints e on e.id = t.endpoint_id
   left join lateral (
     select * from (
@@ -214,8 +220,51 @@ const takeDue = (sql: Sql, lane: Lane, limit: number, token: string) => sql`
       left join events v on v.id = d.event_id
     ) as b
     where bytes_before < ${maxBatchBytes}
-  ) as w on ${isActive(sql, sql`e`)}
+  ) as w on t.is_taken and ${isActive(sql, sql`e`)}
   order by t.endpoint_id, w.due_at, w.event_id`
+
+// A lock is of the latest version of a row, but deliveries are read as they were when the statement began. A turn that has
+// ended in between, which `xmin` tells, is not taken: its deliveries would be sent again.
+
+const takeDue = (sql: Sql, lane: Lane, limit: number, token: string) => sql`
+  with due as materialized (
+    select endpoint_id, xmin as version from webhook_turns
+    where (failures > 0) = ${lane === "failing"} and due_at <= now()
+    order by due_at limit ${limit} for update skip locked
+  ), moved as (
+    update webhook_turns t
+    set due_at = now() + ${millisOf(lease)}::interval, token = ${token}::uuid, is_woken = false
+    from due join webhook_turns seen on seen.endpoint_id = due.endpoint_id and seen.xmin = due.version
+    where t.endpoint_id = due.endpoint_id
+    returning t.endpoint_id, t.failures, t.failing_since, true as is_taken, false as is_due
+  )
+  ${turnsWithDeliveries(sql)}`
+
+const wake = (sql: Sql, endpoints: ReadonlyArray<string>, limits: Limits, token: string) => sql`
+  with woken as materialized (
+    select t.endpoint_id, t.xmin as version, t.failures > 0 as is_failing, t.token,
+           coalesce(t.due_at > now(), true) and coalesce(t.paused_until <= now(), true) as is_idle
+    from webhook_turns t join webhook_endpoints e on e.id = t.endpoint_id
+    where t.endpoint_id = any(${endpoints}::uuid[]) and ${isActive(sql, sql`e`)}
+    order by t.endpoint_id for update of t
+  ), ranked as materialized (
+    select w.*, row_number() over (partition by is_failing order by w.endpoint_id) as place
+    from woken w join webhook_turns seen on seen.endpoint_id = w.endpoint_id and seen.xmin = w.version
+    where (w.token is null and is_idle) or w.token = ${token}::uuid
+  ), taken as materialized (
+    select endpoint_id from ranked where place <= case when is_failing then ${limits.failing} else ${limits.healthy} end
+  ), moved as (
+    update webhook_turns t
+    set token = case when k.endpoint_id is null then t.token else ${token}::uuid end,
+        is_woken = k.endpoint_id is null and t.token is not null,
+        due_at = case when k.endpoint_id is not null then now() + ${millisOf(lease)}::interval
+                      when t.token is null then least(t.due_at, greatest(now(), t.paused_until)) else t.due_at end
+    from woken w left join taken k on k.endpoint_id = w.endpoint_id
+    where t.endpoint_id = w.endpoint_id
+    returning t.endpoint_id, t.failures, t.failing_since, k.endpoint_id is not null as is_taken,
+              t.token is null and t.due_at <= now() as is_due
+  )
+  ${turnsWithDeliveries(sql)}`
 
 const complete = (sql: Sql, results: ReadonlyArray<Result>, releases: ReadonlyArray<Release>) => sql<Moved>`
   with r as materialized (
@@ -277,27 +326,20 @@ const make = Effect.gen(function* () {
   return TurnRows.of({
     take: Effect.fnUntraced(function* (lane, limit) {
       const token = SecureRandom.uuidV4Unsafe()
-      const rows = yield* db.write("TurnRows.take", (sql) =>
-        takeDue(sql, lane, limit, token).pipe(Effect.flatMap(decode), Effect.catchTag("SchemaError", Effect.die))
-      )
+      const rows = yield* db.write("TurnRows.take", (sql) => decoded(takeDue(sql, lane, limit, token)))
       return turnsOf(token, rows)
     }),
-    wake: (endpoints) =>
-      db.writeIdempotent("TurnRows.wake", (sql) =>
-        lanesOf(sql<Moved>`
-          with woken as materialized (
-            select t.endpoint_id from webhook_turns t join webhook_endpoints e on e.id = t.endpoint_id
-            where t.endpoint_id = any(${endpoints}::uuid[]) and ${isActive(sql, sql`e`)}
-            order by t.endpoint_id for update of t
-          )
-          update webhook_turns t
-          set is_woken = t.token is not null,
-              due_at = case when t.token is null then least(t.due_at, greatest(now(), t.paused_until)) else t.due_at end
-          from woken where t.endpoint_id = woken.endpoint_id
-          returning t.failures > 0 as "isFailing", t.token is null and t.due_at <= now() as "isDue"`)
-      ),
+    wake: Effect.fnUntraced(function* (endpoints, limits) {
+      const token = SecureRandom.uuidV4Unsafe()
+      const rows = yield* db.writeIdempotent("TurnRows.wake", (sql) => decoded(wake(sql, endpoints, limits, token)))
+      const due = lanesOf(rows.map(({ failures, isDue }) => ({ isFailing: failures > 0, isDue })))
+      return { turns: turnsOf(token, rows), due }
+    }),
     complete: (results, releases) =>
-      db.writeIdempotent("TurnRows.complete", (sql) => lanesOf(complete(sql, results, releases))),
+      Effect.map(
+        db.writeIdempotent("TurnRows.complete", (sql) => complete(sql, results, releases)),
+        lanesOf
+      ),
     extend: Effect.fnUntraced(function* (turns) {
       const rows = yield* db.writeIdempotent(
         "TurnRows.extend",

@@ -9,6 +9,7 @@ import * as Ids from "../Ids.ts"
 import type { Completions } from "./Completions.ts"
 import { Disabling, testEvent } from "./Disabling.ts"
 import * as Sender from "./Sender.ts"
+import { type Post, WebhookClient } from "../WebhookClient.ts"
 import type { DueDelivery, Turn } from "./TurnRows.ts"
 
 /** No request begins later in a turn; the rest of the batch waits for the next one. */
@@ -25,10 +26,7 @@ const failingLimit = Duration.days(3)
 /** Pause of an endpoint whose secret can't be decrypted. */
 const unreadablePause = Duration.minutes(5)
 
-/** Between tries at a host that has as many requests as its bound. */
-const busyWait = Duration.millis(20)
-
-/** After this time at a busy host, the turn ends, and the endpoint has none for as long. */
+/** After waiting for a busy host for this time, the turn ends, and the endpoint has none for as long. */
 const busyLimit = Duration.seconds(1)
 
 const attemptsTotal = Metric.counter("spillway_webhook_attempts_total", {
@@ -41,7 +39,13 @@ const attemptSeconds = DurationHistogram.make(
   "Duration of an attempt to deliver an event, until its response"
 )
 
-const outcomes = { delivered: "delivered", pending: "retried", dead: "dead", expired: "expired" } as const
+const attemptsOf = (outcome: string) => Metric.withAttributes(attemptsTotal, { outcome })
+const attempts = {
+  delivered: attemptsOf("delivered"),
+  pending: attemptsOf("retried"),
+  dead: attemptsOf("dead"),
+  expired: attemptsOf("expired")
+}
 
 /** What a turn knows of its endpoint; changed by each result. */
 interface Progress {
@@ -57,11 +61,18 @@ interface Progress {
 }
 
 export const make = Effect.fnUntraced(function* (completions: Completions) {
+  const client = yield* WebhookClient
   const sender = yield* Sender.make
   const disabling = yield* Disabling
   const credentials = yield* makeCredentials
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
+  const context = yield* Effect.context<never>()
+
+  const withHost = <A, E>({ endpoint, url }: Turn, use: (post: Post) => Effect.Effect<A, E>) =>
+    client
+      .withHost({ url, key: endpoint, patience: busyLimit }, use)
+      .pipe(Effect.catchTag("HostBusy", () => new Sender.Postponed({ millis: Duration.toMillis(busyLimit) })))
 
   const note = (progress: Progress, { isFailure, isGone, result }: Sender.Sent) => {
     if (isFailure === undefined) return
@@ -105,31 +116,24 @@ export const make = Effect.fnUntraced(function* (completions: Completions) {
     }: { readonly isHeld: () => boolean; readonly slots: Semaphore.Semaphore; readonly until: number }
   ) {
     const isOver = () => progress.isStopped || now() >= until || !isHeld()
-    const setWidth = (width: number) => {
-      progress.width = Math.max(1, Math.min(maxOpenPerHost, width))
-      return slots.resize(progress.width)
-    }
     if (!isOver()) yield* pace(turn, progress)
-    const giveUpAt = now() + Duration.toMillis(busyLimit)
-    while (!isOver()) {
-      const sent = yield* Effect.result(sender.send(turn, held, delivery))
-      if (Result.isSuccess(sent)) {
-        const { isFailure, result } = sent.success
-        note(progress, sent.success)
-        yield* setWidth(isFailure === true ? 1 : 2 * progress.width)
-        yield* Metric.update(Metric.withAttributes(attemptsTotal, { outcome: outcomes[result.state] }), 1)
-        if (isFailure !== undefined) yield* Metric.update(attemptSeconds, result.millis / 1e3)
-        return yield* completions.add({ result })
-      }
-      const { isBusy, millis } = sent.failure
-      if (isBusy && now() < giveUpAt) {
-        yield* setWidth(progress.width / 2)
-        yield* Effect.sleep(busyWait)
-      } else {
-        progress.isStopped = true
-        progress.pause = Math.max(progress.pause, isBusy ? Duration.toMillis(busyLimit) : millis)
-      }
+    if (isOver()) return
+    // The turn may have ended while it waited for its host.
+    const send = (post: Post) => (isOver() ? Effect.undefined : sender.send(post, turn, held, delivery))
+    const sent = yield* Effect.result(withHost(turn, send))
+    if (Result.isFailure(sent)) {
+      progress.isStopped = true
+      progress.pause = Math.max(progress.pause, sent.failure.millis)
+      return
     }
+    if (sent.success === undefined) return
+    const { isFailure, result } = sent.success
+    note(progress, sent.success)
+    progress.width = isFailure === true ? 1 : Math.min(maxOpenPerHost, 2 * progress.width)
+    yield* slots.resize(progress.width)
+    attempts[result.state].updateUnsafe(1, context)
+    if (isFailure !== undefined) attemptSeconds.updateUnsafe(result.millis / 1e3, context)
+    yield* completions.add({ result })
   })
 
   const probe = Effect.fnUntraced(function* (turn: Turn, held: Credentials) {
@@ -139,7 +143,7 @@ export const make = Effect.fnUntraced(function* (completions: Completions) {
       data: { endpoint_id: Ids.endpointId(endpoint), uid: uid ?? null }
     })
     const message = { id: Ids.eventId(SecureRandom.uuidV7Unsafe()), body: Buffer.from(event.body) }
-    const isAnswered = yield* sender.post(turn, held, message).pipe(
+    const isAnswered = yield* withHost(turn, (post) => sender.post(post, turn, held, message)).pipe(
       Effect.map(({ sent }) => "status" in sent && sent.status >= 200 && sent.status < 300),
       Effect.catchTag("Postponed", () => Effect.succeed(false))
     )

@@ -1,5 +1,6 @@
 /** Endpoints: what their owners may read of them, and the credentials that requests are sent with. */
 import { Effect, Redacted, Schema } from "effect"
+import { BoundedMap } from "../../BoundedMap.ts"
 import type { DbError } from "../../Db.ts"
 import { type DecryptionFailed, Protection } from "../../Encryption.ts"
 
@@ -55,9 +56,14 @@ const decode = Schema.decodeEffect(StoredCredentials)
 /** Endpoints of all users are encrypted as if they belonged to this one. */
 const globalOwner = "admin"
 
+/** Decoded credentials in memory. One more forgets the ones of the endpoint that was used longest ago. */
+const maxRead = 1_000
+
 /** Encrypts the credentials if there is a master secret. */
 export const makeCredentials = Effect.gen(function* () {
   const protection = yield* Protection
+  /** By the contents of the row. */
+  const read = new BoundedMap<Credentials>(maxRead)
   return {
     toRow: Effect.fnUntraced(function* (
       uid: string | undefined,
@@ -70,14 +76,20 @@ export const makeCredentials = Effect.gen(function* () {
     }),
     fromRow: Effect.fnUntraced(function* (
       uid: string | undefined,
-      row: CredentialColumns
+      { sealed, secrets }: CredentialColumns
     ): Effect.fn.Return<Credentials, DecryptionFailed> {
-      const text =
-        row.sealed === null
-          ? (row.secrets ?? "")
-          : Buffer.from(yield* protection.decrypt(uid ?? globalOwner, row.sealed)).toString()
-      const { headers, secrets } = yield* Effect.orDie(decode(text))
-      return { headers, secrets: secrets.map(({ secret, ...rest }) => ({ ...rest, secret: Redacted.make(secret) })) }
+      const key = sealed === null ? (secrets ?? "") : `${uid ?? ""}\0${Buffer.from(sealed).toString("latin1")}`
+      const known = read.get(key)
+      if (known !== undefined) {
+        read.set(key, known)
+        return known
+      }
+      const text = sealed === null ? key : Buffer.from(yield* protection.decrypt(uid ?? globalOwner, sealed)).toString()
+      const decoded = yield* Effect.orDie(decode(text))
+      const made = decoded.secrets.map(({ secret, ...rest }) => ({ ...rest, secret: Redacted.make(secret) }))
+      const credentials = { headers: decoded.headers, secrets: made }
+      read.set(key, credentials)
+      return credentials
     })
   }
 })

@@ -1,5 +1,5 @@
 /** Webhooks on a real database, with endpoints on this machine. */
-import { Duration, Effect, Layer, Schema } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { Db } from "../../../src/Db.ts"
 import { Protection } from "../../../src/Encryption.ts"
@@ -7,7 +7,7 @@ import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
 import * as Events from "../../../src/Events.ts"
 import { EndpointErasure, Webhooks } from "../../../src/Webhooks.ts"
 import { DeliveryRows } from "../../../src/Webhooks/Deliveries/DeliveryRows.ts"
-import { TurnRows } from "../../../src/Webhooks/Deliveries/TurnRows.ts"
+import { type Release, type Result, type Turn, TurnRows } from "../../../src/Webhooks/Deliveries/TurnRows.ts"
 import { EndpointRows, type Fields } from "../../../src/Webhooks/Endpoints/EndpointRows.ts"
 import { WebhooksConfig } from "../../../src/Webhooks/WebhooksConfig.ts"
 import * as Postgres from "../../support/Postgres.ts"
@@ -68,10 +68,60 @@ export const append = (uid: string, numbers: ReadonlyArray<number>, type = said)
     return made.map(({ id }) => `evt_${id.replaceAll("-", "")}`)
   })
 
+/** The turns of endpoints with new events are due; none is taken. */
+export const wake = Effect.gen(function* () {
+  const events = yield* Events.Events
+  const turns = yield* TurnRows
+  return yield* turns.wake(yield* events.takeAppended(Duration.zero), { healthy: 0, failing: 0 })
+})
+
+/** Runs `work` in a transaction that is open until `commit`, which returns its result. */
+export const uncommitted = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
+  const db = yield* Db
+  const work = Effect.provideContext(effect, yield* Effect.context<R>())
+  const [done, end] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+  const fiber = yield* db
+    .transaction("test.uncommitted", () =>
+      work.pipe(
+        Effect.tap(() => Deferred.succeed(done, undefined)),
+        Effect.tap(() => Deferred.await(end))
+      )
+    )
+    .pipe(Effect.forkChild)
+  yield* Effect.raceFirst(Deferred.await(done), Fiber.join(fiber))
+  return { commit: Effect.andThen(Deferred.succeed(end, undefined), Fiber.join(fiber)) }
+})
+
+/** What a node records of a turn whose deliveries were answered with 200. */
+export const delivered = (turn: Turn | undefined): ReadonlyArray<Result> =>
+  turn === undefined
+    ? []
+    : turn.deliveries.map(({ event }) => ({
+        endpoint: turn.endpoint,
+        token: turn.token,
+        event,
+        state: "delivered",
+        due: null,
+        attempts: 1,
+        made: 1,
+        at: 0,
+        millis: 1,
+        request: null,
+        status: 200,
+        head: null,
+        body: null,
+        error: null
+      }))
+
+/** The end of a turn without failures. */
+export const released = (turn: Turn | undefined): ReadonlyArray<Release> =>
+  turn === undefined ? [] : [{ endpoint: turn.endpoint, token: turn.token, failures: 0, since: null, pause: 0 }]
+
 /** One round: what was appended and what is due is attempted. */
 export const round = Effect.gen(function* () {
   const { idle, sweep, wakeAppended } = yield* Webhooks
   yield* wakeAppended(Duration.zero)
+  yield* idle
   while ((yield* sweep("healthy")) + (yield* sweep("failing")) > 0) yield* idle
 })
 
