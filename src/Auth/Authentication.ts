@@ -1,10 +1,10 @@
 /** Authenticates requests by an access key or a JWT. Below, a key is either one. */
-import { Context, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Context, Duration, Effect, Exit, Layer, Option, Redacted } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Authorization } from "./Authorization.ts"
 import { Jwts } from "./Jwt/Jwts.ts"
-import { Keys } from "./Keys.ts"
+import { type Key, Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
 import { Problem, ProblemRules } from "../Http.ts"
 
@@ -26,6 +26,8 @@ export class Authentication extends Context.Service<
       request: HttpServerRequest.HttpServerRequest,
       sources?: KeySources
     ): Effect.Effect<Principal["Service"], Problem | DbError>
+    /** The principal of a key in `Authorization: Bearer`, acting for itself. None unless the key is known without a query. */
+    cached(authorization: string | undefined, connection: object): Option.Option<Principal["Service"]>
   }
 >()("spillway/Auth/Authentication") {
   static readonly layer = Layer.effect(
@@ -37,8 +39,7 @@ export class Authentication extends Context.Service<
       const ofKey = (secret: Redacted.Redacted) =>
         Effect.flatMapEager(keys.find(secret), (key) => {
           if (Option.isNone(key)) return Problem.unauthorized("The key is unknown, expired or revoked.")
-          const { id: keyId, scopes, uid } = key.value
-          return Effect.succeed({ uid, scopes, keyId })
+          return Effect.succeed(principalOf(key.value))
         })
 
       const ofJwt = (token: Redacted.Redacted) =>
@@ -67,7 +68,15 @@ export class Authentication extends Context.Service<
         const principal = yield* jwts.isJwt(token) ? ofJwt(secret) : ofKey(secret)
         return yield* actingFor(principal, query.get("uid") ?? undefined)
       })
-      return Authentication.of({ authenticate })
+      return Authentication.of({
+        authenticate,
+        cached: (authorization, connection) => {
+          const token = bearer(authorization)
+          if (token === undefined || jwts.isJwt(token)) return Option.none()
+          const key = keys.cached(token, connection)
+          return Exit.isSuccess(key) ? Option.map(key.value, principalOf) : Option.none()
+        }
+      })
     })
   )
 
@@ -92,6 +101,8 @@ export class Authentication extends Context.Service<
     })
   )
 }
+
+const principalOf = ({ id: keyId, scopes, uid }: Key): Principal["Service"] => ({ uid, scopes, keyId })
 
 const issuerUnavailable = (retryAfter: Duration.Duration) =>
   Problem.unavailable(

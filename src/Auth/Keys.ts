@@ -1,6 +1,19 @@
 /** Access keys. Only the SHA-256 of a key is stored; the key itself is returned once, when it is created. */
 import { hash, randomBytes } from "node:crypto"
-import { Cache, Clock, Context, DateTime, Duration, Effect, Exit, Layer, Option, Redacted, Schema } from "effect"
+import {
+  Cache,
+  Clock,
+  Context,
+  DateTime,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  MutableHashMap,
+  Option,
+  Redacted,
+  Schema
+} from "effect"
 import { Db, type DbError } from "../Db.ts"
 import { keyForm, KeysConfig } from "./KeysConfig.ts"
 import { Scope } from "./Principal.ts"
@@ -35,6 +48,8 @@ export class Keys extends Context.Service<
     removeOf(uid: string): Effect.Effect<number, DbError>
     /** None if the key is unknown, revoked or expired. */
     find(secret: Redacted.Redacted): Effect.Effect<Option.Option<Key>, DbError>
+    /** As `find`, without a query: none also if the key is not in the cache. A connection's key is hashed once. */
+    cached(secret: string, connection: object): Exit.Exit<Option.Option<Key>>
     /** Stores the admin key, replacing an existing one only if `replace`. True if this is the admin key afterwards. */
     putAdmin(secret: Redacted.Redacted, options: { readonly replace: boolean }): Effect.Effect<boolean, DbError>
     readonly hasAdmin: Effect.Effect<boolean, DbError>
@@ -66,10 +81,8 @@ const keyOf = ({ created_at, expires_at, ...row }: typeof Row.Type): Key => ({
 const decode = (rows: unknown) =>
   Effect.map(Effect.orDie(Schema.decodeUnknownEffect(Schema.Array(Row))(rows)), (rows) => rows.map(keyOf))
 
-const unexpired = (key: Option.Option<Key>) =>
-  Effect.map(Clock.currentTimeMillis, (now) =>
-    Option.filter(key, ({ expiresAt }) => Option.isNone(expiresAt) || DateTime.toEpochMillis(expiresAt.value) > now)
-  )
+const unexpired = (key: Option.Option<Key>, now: number) =>
+  Option.filter(key, ({ expiresAt }) => Option.isNone(expiresAt) || DateTime.toEpochMillis(expiresAt.value) > now)
 
 /** Id and user of the admin key. */
 export const adminKeyId = "admin"
@@ -80,6 +93,7 @@ export const layer = Layer.effect(
   Effect.gen(function* () {
     const db = yield* Db
     const config = yield* KeysConfig
+    const clock = yield* Clock.Clock
 
     const lookup = (hash: string) =>
       db
@@ -93,6 +107,15 @@ export const layer = Layer.effect(
       capacity: config.cacheEntries,
       timeToLive: (exit) => (Exit.isSuccess(exit) ? config.cacheTime : Duration.zero)
     })
+
+    const hashed = new WeakMap<object, { readonly secret: string; readonly hash: string }>()
+    const lastHash = (secret: string, connection: object) => {
+      const last = hashed.get(connection)
+      if (last?.secret === secret) return last.hash
+      const hash = hashOf(Redacted.make(secret)).toString("base64")
+      hashed.set(connection, { secret, hash })
+      return hash
+    }
 
     const create = Effect.fn("Keys.create")(function* (key: {
       readonly uid: string
@@ -182,8 +205,16 @@ export const layer = Layer.effect(
       putAdmin,
       find: (secret) =>
         isWellFormed(secret)
-          ? Effect.flatMap(Cache.get(cache, hashOf(secret).toString("base64")), unexpired)
+          ? Effect.flatMap(Cache.get(cache, hashOf(secret).toString("base64")), (key) =>
+              Effect.map(Clock.currentTimeMillis, (now) => unexpired(key, now))
+            )
           : Effect.succeedNone,
+      cached: (secret, connection) => {
+        const entry = Option.getOrUndefined(MutableHashMap.get(cache.map, lastHash(secret, connection)))
+        const now = clock.currentTimeMillisUnsafe()
+        const exit = (entry?.expiresAt ?? Infinity) > now ? entry?.fiber.pollUnsafe() : undefined
+        return Exit.succeed(exit?._tag === "Success" ? unexpired(exit.value, now) : Option.none())
+      },
       hasAdmin: db.read("Keys.hasAdmin", (sql) =>
         Effect.map(sql`select 1 from keys where id = ${adminKeyId}`, (r) => r.length > 0)
       )

@@ -18,6 +18,8 @@ export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
 export interface Seats {
   /** Takes a seat for the user until the scope closes. */
   readonly take: (uid: string) => Effect.Effect<void, NoSeat, Scope.Scope>
+  /** Takes a free seat, and returns what gives it back once. Undefined, and no rejection, without a free one. */
+  readonly tryTake: (uid: string) => (() => void) | undefined
   readonly taken: () => number
 }
 
@@ -36,26 +38,32 @@ const counted = (seats: string, { node, user }: Limits) => {
     return new NoSeat({ seats, of, ...limit })
   }
 
-  const sit = (uid: string) =>
-    Effect.suspend(() => {
-      const ofUser = perUser.get(uid) ?? 0
-      if (taken >= node.limit) return refuse("node", node)
-      if (ofUser >= user.limit) return refuse("user", user)
-      perUser.set(uid, ofUser + 1)
-      taken++
-      return Effect.void
-    })
+  /** The limit that is reached, if any; else the seat is taken. */
+  const sit = (uid: string) => {
+    const ofUser = perUser.get(uid) ?? 0
+    if (taken >= node.limit) return "node"
+    if (ofUser >= user.limit) return "user"
+    perUser.set(uid, ofUser + 1)
+    taken++
+    return undefined
+  }
 
   const leave = (uid: string) => {
     const left = (perUser.get(uid) ?? 1) - 1
     if (left > 0) perUser.set(uid, left)
     else perUser.delete(uid)
     taken--
-    return Effect.void
   }
 
+  const sitOrFail = (uid: string) =>
+    Effect.suspend(() => {
+      const reached = sit(uid)
+      return reached === undefined ? Effect.void : refuse(reached, reached === "node" ? node : user)
+    })
+
   return {
-    take: (uid: string) => Effect.acquireRelease(sit(uid), () => leave(uid)),
+    take: (uid: string) => Effect.acquireRelease(sitOrFail(uid), () => Effect.sync(() => leave(uid))),
+    tryTake: (uid: string) => (sit(uid) === undefined ? () => leave(uid) : undefined),
     taken: () => taken,
     rejected: () => rejected
   }
@@ -67,7 +75,7 @@ export const make = Effect.fnUntraced(function* (
   limits: Limits
 ): Effect.fn.Return<Seats, never, BulkheadConfig | Scope.Scope> {
   const { warnEvery } = yield* BulkheadConfig
-  const { rejected, take, taken } = counted(name, limits)
+  const { rejected, take, taken, tryTake } = counted(name, limits)
   yield* saturationLog(name, warnEvery, () => ({
     permits: limits.node.limit,
     active: taken(),
@@ -76,5 +84,5 @@ export const make = Effect.fnUntraced(function* (
     waited: Duration.zero,
     rejected: rejected()
   }))
-  return { take, taken }
+  return { take, taken, tryTake }
 })

@@ -4,6 +4,7 @@ import { Socket } from "node:net"
 import * as Cors from "./Cors.ts"
 import { Problem } from "./Problem.ts"
 import * as Fallback from "./Fallback.ts"
+import type { Shortcut } from "./Shortcuts.ts"
 
 /** How long a rejected or closed upgrade keeps its connection half open. Node's timeouts do not cover upgrades. */
 const lingerMillis = 5_000
@@ -51,6 +52,8 @@ const endAfterRequest = (request: IncomingMessage, response: ServerResponse) => 
 
 export class Listener extends Server {
   readonly upgradePaths = new Set<string>()
+  /** Tried before the listeners of `request`. */
+  readonly shortcuts = new Set<Shortcut>()
   /** Bytes that the client sent after its handshake. */
   readonly heads = new WeakMap<IncomingMessage, Buffer>()
   readonly #steps: Iterable<string>
@@ -109,11 +112,7 @@ export class Listener extends Server {
     if (!(target instanceof ServerResponse)) return super.emit(event, ...args)
     Cors.share(this.#origins, request, target)
     if (event === "request" && this.listenerCount(event) === 0) {
-      Fallback.respond(
-        request,
-        target,
-        this.#stopping ? { name: "stopping" } : { name: "starting", steps: this.#steps }
-      )
+      this.#respond(request, target)
       return true
     }
     closeWithConnection(target)
@@ -121,7 +120,26 @@ export class Listener extends Server {
       target.setHeader("connection", "close")
       if (hasBody(request)) endAfterRequest(request, target)
     }
+    if (event === "request" && this.#isShort(request, target)) return true
     return super.emit(event, ...args)
+  }
+
+  #respond(request: IncomingMessage, response: ServerResponse) {
+    Fallback.respond(
+      request,
+      response,
+      this.#stopping ? { name: "stopping" } : { name: "starting", steps: this.#steps }
+    )
+  }
+
+  /** Whether a shortcut answers. */
+  #isShort(request: IncomingMessage, response: ServerResponse): boolean {
+    if (request.method !== "GET" || hasBody(request)) return false
+    const decline = () => {
+      if (!super.emit("request", request, response)) this.#respond(request, response)
+    }
+    for (const shortcut of this.shortcuts) if (shortcut(request, response, decline)) return true
+    return false
   }
 
   #upgrades(request: IncomingMessage): boolean {

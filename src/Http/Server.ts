@@ -9,6 +9,7 @@ import { Listener } from "./Listener.ts"
 import { Methods } from "./Methods.ts"
 import * as ProblemResponses from "./ProblemResponses.ts"
 import { Readiness } from "../Readiness.ts"
+import { type Shortcut, Shortcuts } from "./Shortcuts.ts"
 import { Upgrades } from "./Upgrades.ts"
 
 const causes: Readonly<Record<string, string>> = {
@@ -90,6 +91,13 @@ export const layer = Layer.unwrap(
       add: (path) => Effect.sync(() => void listener.upgradePaths.add(path)),
       head: (request) => listener.heads.get(request)
     })
+    const shortcuts = Layer.succeed(Shortcuts, {
+      add: (shortcut: Shortcut) =>
+        Effect.acquireRelease(
+          Effect.sync(() => listener.shortcuts.add(shortcut)),
+          () => Effect.sync(() => listener.shortcuts.delete(shortcut))
+        )
+    })
     const stop = Layer.effectDiscard(
       Effect.forkScoped(
         Effect.andThen(
@@ -98,7 +106,7 @@ export const layer = Layer.unwrap(
         )
       )
     )
-    return Layer.mergeAll(listening, upgrades, stop, NodeHttpServer.layerHttpServices)
+    return Layer.mergeAll(listening, upgrades, shortcuts, stop, NodeHttpServer.layerHttpServices)
   })
 )
 

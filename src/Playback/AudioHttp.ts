@@ -1,7 +1,7 @@
 /** `/v1/sync/audio`. */
 import { Effect, Layer, Option } from "effect"
 import { callerOf, DbCaller } from "../Db.ts"
-import { Problem, ProblemRules, RawRoute, rule } from "../Http.ts"
+import { Problem, ProblemRules, RawRoute, rule, Shortcuts } from "../Http.ts"
 import { Authentication } from "../Auth.ts"
 import { AudioMissing, AudioUnreadable, Playback } from "../Playback.ts"
 import { CodecFailed } from "../Opus.ts"
@@ -10,6 +10,7 @@ import { AudioApi, type Format } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
 import { FirstAudio } from "./FirstAudio.ts"
 import { ListenerSeats } from "./ListenerSeats.ts"
+import { ShortRanges } from "./ShortRanges.ts"
 import * as RenditionResponse from "./Rendition/RenditionResponse.ts"
 
 const unreadable = rule(
@@ -93,7 +94,25 @@ const route = RawRoute.layer(
   })
 )
 
-export const layer = route.pipe(
+/** Ids need no decoding. */
+const path = /^\/v1\/sync\/audio\/([\w.-]{1,128})\/([\w.-]+)$/
+
+const shortcut = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { cached } = yield* Authentication
+    const { answer } = yield* ShortRanges
+    yield* (yield* Shortcuts).add((request, response, decline) => {
+      const [, conversation, file] = path.exec(request.url ?? "") ?? []
+      if (conversation === undefined || file === undefined) return false
+      const principal = cached(request.headers.authorization, request.socket)
+      if (Option.isNone(principal)) return false
+      return answer(request, response, { uid: principal.value.uid, conversation, file, format: "wav" }, decline)
+    })
+  })
+)
+
+export const layer = Layer.merge(route, shortcut).pipe(
+  Layer.provide(ShortRanges.layer),
   Layer.provide([ListenerSeats.layer, FirstAudio.layer]),
   Layer.provide(Follow.layer),
   Layer.merge(ProblemRules.layerOf(unreadable, missing, fileChanged, codecFailed))

@@ -7,8 +7,11 @@ import { PlaybackConfig } from "../Playback.ts"
 export class FirstAudio extends Context.Service<
   FirstAudio,
   {
-    /** The request is answered with 503 if the first audio of the conversation is not read in time. */
-    within<A, E, R>(conversation: string, read: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
+    /**
+     * The request is answered with 503 if the first audio of the conversation is not read in time. The time of a second read
+     * for the same request counts from the start of the first one.
+     */
+    within<A, E, R>(request: object, conversation: string, read: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
   }
 >()("spillway/Playback/FirstAudio") {
   static readonly layer = Layer.effect(
@@ -17,8 +20,19 @@ export class FirstAudio extends Context.Service<
       const { firstAudio } = yield* PlaybackConfig
       const millis = Duration.toMillis(firstAudio)
       const deadlines = yield* Deadlines.make
+      /** When the failed reads of requests began. */
+      const begun = new WeakMap<object, number>()
       return FirstAudio.of({
-        within: (conversation, read) => Expiry.within(deadlines, millis, () => late(conversation, firstAudio), read)
+        within: (request, conversation, read) =>
+          Effect.suspend(() => {
+            const began = begun.get(request) ?? deadlines.now()
+            const left = began + millis - deadlines.now()
+            const bounded = Expiry.within(deadlines, left, () => late(conversation, firstAudio), read)
+            return Effect.onExitPrimitive(bounded, (exit) => {
+              if (exit._tag === "Failure") begun.set(request, began)
+              return undefined
+            })
+          })
       })
     })
   )

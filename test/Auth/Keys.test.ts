@@ -47,12 +47,32 @@ layer(keys(), { excludeTestServices: true })("keys", (it) => {
     })
   )
 
+  it.effect("knows a key without a query once it was found, until this node revokes it", () =>
+    Effect.gen(function* () {
+      const store = yield* Keys
+      const [one, other] = [yield* store.create(person), yield* store.create({ ...person, uid: "grace" })]
+      const connection = {}
+      const known = (secret: Redacted.Redacted) =>
+        Effect.map(store.cached(Redacted.value(secret), connection), (key) => Option.getOrUndefined(key)?.uid)
+      assert.isUndefined(yield* known(one.secret))
+      yield* store.find(one.secret)
+      yield* store.find(other.secret)
+      assert.deepStrictEqual(
+        [yield* known(one.secret), yield* known(other.secret), yield* known(one.secret)],
+        ["ada", "grace", "ada"]
+      )
+      yield* store.revoke(one.key.id)
+      assert.deepStrictEqual([yield* known(one.secret), yield* known(other.secret)], [undefined, "grace"])
+    })
+  )
+
   it.effect("does not find an expired or unknown key", () =>
     Effect.gen(function* () {
       const store = yield* Keys
       const past = Option.some(DateTime.subtract(yield* DateTime.now, { minutes: 1 }))
       const { secret } = yield* store.create({ ...person, expiresAt: past })
       assert.isTrue(Option.isNone(yield* store.find(secret)))
+      assert.isTrue(Option.isNone(yield* store.cached(Redacted.value(secret), {})))
       assert.isTrue(Option.isNone(yield* store.find(Redacted.make(`spw_${"A".repeat(43)}`))))
       assert.isTrue(Option.isNone(yield* store.find(Redacted.make("no key at all"))))
     })
@@ -81,6 +101,9 @@ layer(keys({ KEY_CACHE_TIME: "1 millis" }), { excludeTestServices: true })("keys
       const { key, secret } = yield* store.create(person)
       assert.isTrue(Option.isSome(yield* store.find(secret)))
       yield* sql`update keys set revoked_at = now() where id = ${key.id}`
+      const cached = Effect.suspend(() => store.cached(Redacted.value(secret), {}))
+      yield* Effect.repeat(cached, { until: Option.isNone, times: 10_000 })
+      assert.isTrue(Option.isNone(yield* cached))
       yield* Effect.repeat(store.find(secret), { until: Option.isNone, times: 10_000 })
       assert.isTrue(Option.isNone(yield* store.find(secret)))
     })

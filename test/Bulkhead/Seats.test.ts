@@ -30,6 +30,24 @@ it.effect("rejects a user at the user's limit, and every user at the node's", ()
   }).pipe(Effect.provide(config))
 )
 
+it.effect("gives a seat at once, unless none is free, which counts as no rejection", () =>
+  Effect.gen(function* () {
+    const seats = yield* Seats.make("chairs", limits)
+    const leave = seats.tryTake("ada")
+    yield* sit(seats, "ada")
+    assert.isUndefined(seats.tryTake("ada"))
+    assert.isDefined(seats.tryTake("grace"))
+    assert.isUndefined(seats.tryTake("joan"))
+    leave?.()
+    assert.isDefined(seats.tryTake("ada"))
+    assert.strictEqual(seats.taken(), 3)
+    const rejected = (yield* Metric.snapshot).find(
+      ({ attributes, id }) => attributes?.["bulkhead"] === "chairs" && id === "spillway_bulkhead_rejected_total"
+    )
+    assert.deepStrictEqual(rejected?.state, { count: 0, incremental: true })
+  }).pipe(Effect.provide(config))
+)
+
 it.effect("exports the seats that are taken, and counts rejections", () =>
   Effect.gen(function* () {
     const seats = yield* Seats.make("booths", limits)

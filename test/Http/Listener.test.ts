@@ -178,3 +178,62 @@ it("sends its response whole to a request whose body no listener reads, also whi
     )
   }
 })
+
+describe("a shortcut", () => {
+  const listen = async () => {
+    const listener = new Listener({}, [])
+    const seen: Array<string> = []
+    listener.on("request", (_request, response) => void response.end("route"))
+    listener.shortcuts.add((request, response, decline) => {
+      seen.push(`${request.method} ${request.url}`)
+      if (request.url === "/other") return false
+      if (request.url === "/declined") setImmediate(decline)
+      else response.end("shortcut")
+      return true
+    })
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
+    onTestFinished(() => {
+      listener.close()
+      listener.closeAllConnections()
+    })
+    const address = listener.address()
+    const port = Predicate.isObjectKeyword(address) && "port" in address ? address.port : 0
+    const ask = (request: string, body = "") =>
+      exchange(
+        port,
+        `${request} HTTP/1.1\nHost: x\nConnection: close\nContent-Length: ${body.length}\n\n`,
+        Buffer.from(body)
+      )
+    return { ask, listener, seen }
+  }
+
+  it("answers before the routes, and leaves to them what it declines", async () => {
+    const { ask } = await listen()
+    for (const [path, answer] of [
+      ["/short", "shortcut"],
+      ["/other", "route"],
+      ["/declined", "route"]
+    ] as const) {
+      const { body, isWhole, status } = await ask(`GET ${path}`)
+      assert.deepStrictEqual([status, body.toString(), isWhole], [200, answer, true], path)
+    }
+  })
+
+  it("gets only GET requests without a body", async () => {
+    const { ask, seen } = await listen()
+    for (const request of ["HEAD /short", "POST /short", "OPTIONS /short"])
+      assert.strictEqual((await ask(request)).status, 200)
+    assert.strictEqual((await ask("GET /short", "{}")).body.toString(), "route")
+    assert.deepStrictEqual(seen, [])
+  })
+
+  it("is not tried without routes, and what it declines then is answered as by a node that starts", async () => {
+    const { ask, listener, seen } = await listen()
+    const declined = ask("GET /declined")
+    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    listener.removeAllListeners("request")
+    assert.strictEqual((await declined).status, 503)
+    assert.strictEqual((await ask("GET /short")).status, 503)
+    assert.deepStrictEqual(seen, ["GET /declined"])
+  })
+})

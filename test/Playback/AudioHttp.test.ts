@@ -1,6 +1,7 @@
 /** Audio over HTTP. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Schema, Scope, Stream } from "effect"
+import { StorageUnavailable } from "../../src/Storage.ts"
 import { MemoryRecording, rate, t0 } from "./support/MemoryRecording.ts"
 import { idOf, pathOf, wavOf } from "./support/ServedAudio.ts"
 import { get, request, servedPlayback } from "./support/ServedPlayback.ts"
@@ -50,11 +51,17 @@ layer(servedPlayback(recording))("audio", (it) => {
   )
 
   it.effect.prop(
-    "answers any range with exactly those bytes of the whole",
+    "answers any range with exactly those bytes of the whole, and with the same head by every way to answer it",
     { a: Part, b: Part },
     Effect.fnUntraced(function* ({ a, b }) {
       const [first, last] = [Math.min(a, b), Math.max(a, b)]
-      const { body, headers, status } = yield* get(pathOf("standup"), { range: `bytes=${first}-${last}` })
+      const range = `bytes=${first}-${last}`
+      const { body, headers, status } = yield* get(pathOf("standup"), { range })
+      // A condition that always holds is left to the route.
+      const routed = yield* get(pathOf("standup"), { range, "if-match": "*" })
+      const { date: _, ...head } = headers
+      const { date: __, ...routedHead } = routed.headers
+      assert.deepStrictEqual([head, body.equals(routed.body)], [routedHead, true])
       if (first >= standup.length) {
         assert.deepStrictEqual([status, headers["content-range"]], [416, `bytes */${standup.length}`])
         return
@@ -66,6 +73,22 @@ layer(servedPlayback(recording))("audio", (it) => {
       assert.strictEqual(headers["content-length"], String(end - first))
     }),
     { arbitrary: { runs: 60 } }
+  )
+
+  it.effect("answers a range of a chunk with its reason if the chunk can't be read", () =>
+    Effect.gen(function* () {
+      const range = "bytes=100-199"
+      const whole = (yield* get(pathOf("standup"), { range })).body
+      recording.unreadable.add("ada-standup-0")
+      const failed = yield* Effect.ensuring(
+        get(pathOf("standup"), { range }),
+        Effect.sync(() => recording.unreadable.clear())
+      )
+      assert.strictEqual(failed.status, 500)
+      assert.strictEqual(JSON.parse(failed.body.toString()).type, "urn:spillway:problem:audio-unreadable")
+      assert.strictEqual((yield* get(pathOf("standup"))).status, 200)
+      assert.isTrue((yield* get(pathOf("standup"), { range })).body.equals(whole))
+    })
   )
 
   it.effect("answers an open-ended range and a suffix range", () =>
@@ -202,7 +225,9 @@ layer(servedPlayback(recording))("audio", (it) => {
 const talk = new MemoryRecording()
 talk.put("talk", [{ start: t0, samples: rate * 600 }])
 const talkPath = pathOf("talk")
+/** Of the header, and of a chunk alone. */
 const head = { range: "bytes=0-99" }
+const inChunk = { range: "bytes=100-199" }
 
 /** A response that is read no further than its first piece; returns what closes it. */
 const stalled = Effect.gen(function* () {
@@ -219,8 +244,14 @@ layer(servedPlayback(talk, { SPILLWAY_AUDIO_RESPONSES_PER_USER: "2", SPILLWAY_AU
   it.effect("are bounded per user: one more is answered with 429 until one ends", () =>
     Effect.gen(function* () {
       for (let i = 0; i < 5; i++) assert.strictEqual((yield* get(talkPath, head)).status, 206)
+      for (let i = 0; i < 5; i++) assert.strictEqual((yield* get(talkPath, inChunk)).status, 206)
+      const away = new StorageUnavailable({ operation: "get", bucket: "b", key: "k", cause: "down" })
+      talk.instead.set("ada-talk-0", Effect.fail(away))
+      for (let i = 0; i < 5; i++) assert.strictEqual((yield* get(talkPath, inChunk)).status, 503)
+      talk.instead.clear()
       const { end } = yield* stalled
       yield* stalled
+      assert.strictEqual((yield* get(talkPath, inChunk)).status, 429)
       const refused = yield* get(talkPath, head)
       assert.strictEqual(refused.status, 429)
       assert.strictEqual(refused.headers["retry-after"], "5")

@@ -1,5 +1,5 @@
 /** A snapshot of an audio file in one format: its size, its entity tag and any range of its bytes. */
-import { Effect, Option, Result, type Scope, Stream } from "effect"
+import { Effect, Exit, Option, Result, type Scope, Stream } from "effect"
 import { Span, Wav } from "../../Audio.ts"
 import type { DbError } from "../../Db.ts"
 import type { CodecFailed } from "../../Opus.ts"
@@ -46,6 +46,11 @@ export interface Rendition<E = RenditionFailure, ETag extends string | undefined
    * most of the store's read size. The scope closes the reads.
    */
   begin(range: Wav.Range): Effect.Effect<PieceStream.Begun<E>, E, Scope.Scope>
+  /**
+   * Undefined unless one read of a stored chunk, without a query, has all bytes of the range. After a failure `begin` fails with
+   * its reason.
+   */
+  onlyRead?(range: Wav.Range): Effect.Effect<Uint8Array, unknown> | undefined
 }
 
 /** Shared by all silence. Never written to. */
@@ -112,10 +117,17 @@ export function logChange(error: AudioFileChanged | DbError): Effect.Effect<void
   return Effect.annotateLogs(line, { uid, conversation, file })
 }
 
+const isExit = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Exit<A, E> => Exit.isExit(effect)
+
+/** Of an effect that needs no fiber, if it succeeds. */
+export function resultOf<A, E>(effect: Effect.Effect<A, E>): A | undefined {
+  return isExit(effect) && Exit.isSuccess(effect) ? effect.value : undefined
+}
+
 const nextByte = (byte: number, end: number) => (byte < end ? Option.some(byte) : Option.none())
 
 /** Ranges up to this size are read before the response begins, and sent at once. */
-const atOnceBytes = 256 * 1024
+export const atOnceBytes = 256 * 1024
 
 /** Chunks and gaps that are read before the response begins; reads of more, one after the other, could last too long. */
 const partsAtOnce = 16
@@ -189,12 +201,21 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     part._tag === "Silence"
       ? Effect.succeed(new Uint8Array(part.length))
       : explained(part.chunk)(audio.piece(part.chunk, part))
+  const onlyRead = (range: Wav.Range) => {
+    const { header, sound } = Wav.split(file, format, range)
+    if (range.end > size || range.end - range.start > atOnceBytes || header.length > 0) return undefined
+    const read = resultOf(readParts(sound))
+    const [part, ...others] = read?.parts ?? []
+    const isOnly = read?.until === sound.end && others.length === 0
+    return isOnly && part?._tag === "Chunk" && part.chunk.state === "stored" ? audio.piece(part.chunk, part) : undefined
+  }
   const source = { split: (range: Wav.Range) => Wav.split(file, format, range), readParts, pieceOf, sounding }
   return {
     file,
     format,
     size,
     etag: etagOf(file, format),
+    onlyRead,
     begin: (range) =>
       range.end - range.start <= atOnceBytes
         ? allAtOnce(source, range)

@@ -40,7 +40,7 @@ const unbuffered = { "cache-control": "private, no-store", "x-accel-buffering": 
 
 const headersOf = (
   conversation: string,
-  rendition: Omit<Rendition<never, string | undefined>, "begin">,
+  rendition: Omit<Rendition<never, string | undefined>, "begin" | "onlyRead">,
   disposition: string
 ) => {
   const { etag, file, size } = rendition
@@ -52,6 +52,18 @@ const headersOf = (
     "content-disposition": `${disposition}; filename="${fileName(conversation, rendition)}"`,
     ...(file.lostSamples > 0 ? { "spillway-lost-seconds": String(file.lostSamples / file.sampleRate) } : {})
   }
+}
+
+export function contentRange(range: Wav.Range, size: number | undefined): string {
+  return `bytes ${range.start}-${range.end - 1}/${size}`
+}
+
+/** Headers of every response with a part of the rendition. */
+export function partHeaders(
+  conversation: string,
+  rendition: Omit<Rendition<never, string | undefined>, "begin" | "onlyRead">
+) {
+  return { "content-type": contentTypes[rendition.format], ...headersOf(conversation, rendition, "inline") }
 }
 
 const whileStreaming = <A, E, R>(next: Effect.Effect<A, E, R>) =>
@@ -90,8 +102,8 @@ export const respond = Effect.fnUntraced(function* <E>(
       ...(size === undefined ? {} : { contentLength: size }),
       headers
     })
-  const { first, next } = yield* firstAudio.within(conversation, begin(range))
-  const ofRange = requested === "whole" ? {} : { "content-range": `bytes ${range.start}-${range.end - 1}/${size}` }
+  const { first, next } = yield* firstAudio.within(request.source, conversation, begin(range))
+  const ofRange = requested === "whole" ? {} : { "content-range": contentRange(range, size) }
   const head = {
     status: requested === "whole" ? 200 : 206,
     headers: { "content-type": contentType, ...headers, ...ofRange },

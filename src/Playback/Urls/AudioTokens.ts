@@ -27,28 +27,37 @@ export class AudioTokens extends Context.Service<
     sign(claim: Claim): Effect.Effect<string, DbError>
     /** None if the token was changed or has expired. */
     verify(token: string): Effect.Effect<Option.Option<Claim>, DbError>
+    /** As `verify`, at once. None also while the secret is not known. A connection's token is verified once. */
+    verifyNow(token: string, connection: object): Option.Option<Claim>
   }
 >()("spillway/Playback/Urls/AudioTokens") {
   static readonly layer = Layer.effect(
     AudioTokens,
     Effect.gen(function* () {
       const secret = yield* UrlSecret
+      const clock = yield* Clock.Clock
+      let known: Uint8Array | undefined
+      const read = Effect.map(secret.read, (key) => (known = key))
+      const last = new WeakMap<object, { readonly token: string; readonly signed: Signed }>()
+
+      const claimOf = ({ claim, expires }: Signed) =>
+        clock.currentTimeMillisUnsafe() < expires * 1_000 ? Option.fromUndefinedOr(claim) : Option.none()
+
       return AudioTokens.of({
         sign: Effect.fnUntraced(function* (claim) {
-          const key = yield* secret.read
+          const key = yield* read
           const now = yield* Clock.currentTimeMillis
           const payload = payloadOf(claim, Math.floor((now + Duration.toMillis(lifetime)) / 1_000))
           return tokenOf(key, payload)
         }),
-        verify: Effect.fnUntraced(function* (token) {
-          const payload = Buffer.from(token.split(".")[0] ?? "", "base64url").toString()
-          const key = yield* secret.read
-          if (!isEqual(token, tokenOf(key, payload))) return Option.none()
-          const { claim, expires } = parse(payload)
-          return claim !== undefined && (yield* Clock.currentTimeMillis) < expires * 1_000
-            ? Option.some(claim)
-            : Option.none()
-        })
+        verify: (token) => Effect.map(read, (key) => claimOf(signedBy(key, token))),
+        verifyNow: (token, connection) => {
+          if (known === undefined) return Option.none()
+          const before = last.get(connection)
+          const signed = before?.token === token ? before.signed : signedBy(known, token)
+          if (before?.signed !== signed) last.set(connection, { token, signed })
+          return claimOf(signed)
+        }
       })
     })
   )
@@ -69,8 +78,20 @@ const isEqual = (token: string, right: string): boolean => {
 
 const isFormat = Schema.is(Format)
 
-const parse = (payload: string): { readonly claim: Claim | undefined; readonly expires: number } => {
+interface Signed {
+  readonly claim: Claim | undefined
+  /** Unix seconds. */
+  readonly expires: number
+}
+
+const parse = (payload: string): Signed => {
   const [name, uid = "", conversation = "", file = "", format, expires] = payload.split("/")
   const claim = name === kind && isFormat(format) ? { uid, conversation, file, format } : undefined
   return { claim, expires: Number(expires) }
+}
+
+/** Without a claim if the token was changed. */
+const signedBy = (key: Uint8Array, token: string): Signed => {
+  const payload = Buffer.from(token.split(".")[0] ?? "", "base64url").toString()
+  return isEqual(token, tokenOf(key, payload)) ? parse(payload) : { claim: undefined, expires: 0 }
 }

@@ -2,10 +2,11 @@
 import { Effect, Layer, Option } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import { callerOf, DbCaller } from "../../Db.ts"
-import { Problem, RawRoute } from "../../Http.ts"
+import { Problem, RawRoute, Shortcuts } from "../../Http.ts"
 import { isWholeId, Playback } from "../../Playback.ts"
 import { FirstAudio } from "../FirstAudio.ts"
 import { ListenerSeats } from "../ListenerSeats.ts"
+import { ShortRanges } from "../ShortRanges.ts"
 import * as RenditionResponse from "../Rendition/RenditionResponse.ts"
 import { AudioTokens, type Claim } from "./AudioTokens.ts"
 import { SignedAudioApi } from "./SignedAudioApi.ts"
@@ -54,4 +55,21 @@ const route = RawRoute.layer(
   })
 )
 
-export const layer = route.pipe(Layer.provide([AudioTokens.layer, ListenerSeats.layer, FirstAudio.layer]))
+const path = /^\/v1\/audio\/([\w.-]+)$/
+
+const shortcut = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const tokens = yield* AudioTokens
+    const { answer } = yield* ShortRanges
+    yield* (yield* Shortcuts).add((request, response, decline) => {
+      const token = path.exec(request.url ?? "")?.[1]
+      const claim = token === undefined ? Option.none() : tokens.verifyNow(token, request.socket)
+      return Option.isSome(claim) && answer(request, response, claim.value, decline)
+    })
+  })
+)
+
+export const layer = Layer.merge(route, shortcut).pipe(
+  Layer.provide([AudioTokens.layer, ShortRanges.layer]),
+  Layer.provide([ListenerSeats.layer, FirstAudio.layer])
+)

@@ -36,6 +36,27 @@ layer(tokens("one"))("a token", (it) => {
     })
   )
 
+  it.effect("is known at once as soon as the secret is, on a connection also after another one, and for an hour", () =>
+    Effect.gen(function* () {
+      const { sign, verify, verifyNow } = yield* AudioTokens
+      const [token, other] = [yield* sign(claim), yield* sign({ ...claim, uid: "grace" })]
+      const connection = {}
+      for (const [text, uid] of [
+        [token, "ada"],
+        [token, "ada"],
+        [other, "grace"],
+        [`${token}=`, undefined],
+        [token, "ada"]
+      ] as const) {
+        const found = Option.getOrUndefined(verifyNow(text, connection))
+        assert.strictEqual(found?.uid, uid)
+        assert.deepStrictEqual(verifyNow(text, {}), yield* verify(text))
+      }
+      yield* TestClock.adjust(Duration.hours(1))
+      assert.isTrue(Option.isNone(verifyNow(token, connection)))
+    })
+  )
+
   it.effect.prop(
     "is not valid with any character changed",
     { change: Change },

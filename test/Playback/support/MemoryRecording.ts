@@ -94,14 +94,17 @@ export class MemoryRecording {
     return spoken(Math.round((chunk.start - t0) * rate), chunk.samples)
   }
 
-  readonly #all = Effect.suspend((): Effect.Effect<ReadonlyArray<Kept>, DbUnavailable> =>
-    this.databaseDown
+  /** Known at once. */
+  get #now(): Effect.Effect<ReadonlyArray<Kept>, DbUnavailable> {
+    return this.databaseDown
       ? Effect.fail(new DbUnavailable({ operation: "test", attempts: 1, cause: new Error("down") }))
       : Effect.succeed(this.kept)
-  )
+  }
 
-  #find(uid: string, id: string) {
-    return Effect.map(this.#all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id)))
+  readonly #all = Effect.suspend(() => this.#now)
+
+  #find(uid: string, id: string, all = this.#all) {
+    return Effect.mapEager(all, (all) => Option.fromNullishOr(all.find((each) => each.uid === uid && each.id === id)))
   }
 
   /** The latest audio files. The cursor is the start of the first one. */
@@ -208,8 +211,8 @@ export class MemoryRecording {
         })
       ),
     file: (uid, id, file) =>
-      Effect.map(
-        this.#find(uid, id),
+      Effect.mapEager(
+        this.#find(uid, id, this.#now),
         Option.flatMap((kept) => {
           const { files } = MemoryRecording.#conversation(kept, { files: Infinity })
           return Option.map(Option.fromNullishOr(files.find((each) => each.id === file)), (found) =>

@@ -1,6 +1,6 @@
 /** Playback over a real socket, on recordings in memory, for three keys: two users and a service. */
 import { assert } from "@effect/vitest"
-import { DateTime, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { DateTime, Effect, Exit, Layer, Option, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Keys } from "../../../src/Auth/Keys.ts"
@@ -21,12 +21,12 @@ const key = (uid: string) => ({
 })
 
 /** The key of `ada` is `spw_ada`. */
-const keys = Layer.mock(Keys, {
-  find: (secret) => {
-    const uid = /^spw_(ada|grace|backend)$/.exec(Redacted.value(secret))?.[1]
-    return Effect.succeed(Option.map(Option.fromNullishOr(uid), key))
-  }
-})
+const cached = (secret: string) => {
+  const uid = /^spw_(ada|grace|backend)$/.exec(secret)?.[1]
+  return Exit.succeed(Option.map(Option.fromNullishOr(uid), key))
+}
+
+const keys = Layer.mock(Keys, { find: (secret) => cached(Redacted.value(secret)), cached })
 
 /** Not where the server listens. */
 export const origin = "https://spillway.test"

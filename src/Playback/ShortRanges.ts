@@ -1,0 +1,101 @@
+/**
+ * Answers short ranges of stored audio, if everything about them is known but their bytes, with one read and one write. The
+ * routes answer everything else, and give the same answer.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http"
+import { Context, Effect, Exit, Layer, Option } from "effect"
+import { RangeRequest } from "../Http.ts"
+import { Playback, type Rendition } from "../Playback.ts"
+import { ReadBuffers } from "../Storage.ts"
+import type { Format } from "./AudioApi.ts"
+import { FirstAudio } from "./FirstAudio.ts"
+import { ListenerSeats } from "./ListenerSeats.ts"
+import { atOnceBytes, resultOf } from "./Rendition/Rendition.ts"
+import * as RenditionResponse from "./Rendition/RenditionResponse.ts"
+
+interface Claim {
+  readonly uid: string
+  readonly conversation: string
+  readonly file: string
+  readonly format: typeof Format.Type
+}
+
+interface Described {
+  readonly conversation: string
+  readonly etag: string
+  readonly headers: ReturnType<typeof RenditionResponse.partHeaders>
+}
+
+export class ShortRanges extends Context.Service<
+  ShortRanges,
+  {
+    /** As a shortcut. The claim is the caller's. */
+    answer(request: IncomingMessage, response: ServerResponse, claim: Claim, decline: () => void): boolean
+  }
+>()("spillway/Playback/ShortRanges") {
+  static readonly layer = Layer.effect(
+    ShortRanges,
+    Effect.gen(function* () {
+      const playback = yield* Playback
+      const seats = yield* ListenerSeats
+      const firstAudio = yield* FirstAudio
+      const fork = Effect.runForkWith(yield* Effect.context<never>())
+
+      /** The rendition and its only read. */
+      const openRange = ({ headers }: IncomingMessage, { conversation, file, format, uid }: Claim) => {
+        const ifRange = headers["if-range"]
+        if (Array.isArray(ifRange) || headers["if-match"] !== undefined || headers["if-none-match"] !== undefined)
+          return undefined
+        const range = RangeRequest.expectedRange(headers.range)
+        if (range === undefined || range.end - range.start > atOnceBytes) return undefined
+        const found = resultOf(playback.open(uid, conversation, file, format, range)) ?? Option.none()
+        if (Option.isNone(found) || !RangeRequest.isSameRange(ifRange, found.value.etag)) return undefined
+        const read = found.value.onlyRead?.(range)
+        return read === undefined ? undefined : { rendition: found.value, range, read }
+      }
+
+      /** A connection nearly always reads on in the same file. */
+      const last = new WeakMap<object, Described>()
+      const headersOf = (connection: object, { conversation }: Claim, rendition: Rendition) => {
+        const { etag } = rendition
+        const before = last.get(connection)
+        if (before?.etag === etag && before.conversation === conversation) return before.headers
+        const headers = RenditionResponse.partHeaders(conversation, rendition)
+        last.set(connection, { conversation, etag, headers })
+        return headers
+      }
+
+      return ShortRanges.of({
+        answer: (request, response, claim, decline) => {
+          const found = openRange(request, claim)
+          const leave = found === undefined ? undefined : seats.tryTake(claim.uid)
+          if (found === undefined || leave === undefined) return false
+          const { range, read, rendition } = found
+          const fiber = fork(firstAudio.within(request, claim.conversation, read))
+          const onClose = () => {
+            leave()
+            fiber.interruptUnsafe()
+          }
+          response.once("close", onClose)
+          fiber.addObserver((exit) => {
+            if (response.destroyed) return
+            if (Exit.isFailure(exit)) {
+              response.off("close", onClose)
+              leave()
+              return decline()
+            }
+            response.writeHead(206, {
+              ...headersOf(request.socket, claim, rendition),
+              "content-range": RenditionResponse.contentRange(range, rendition.size),
+              "content-length": range.end - range.start
+            })
+            response.end(exit.value, (error?: Error | null) => {
+              if (error === undefined || error === null) ReadBuffers.giveBack(exit.value)
+            })
+          })
+          return true
+        }
+      })
+    })
+  )
+}
