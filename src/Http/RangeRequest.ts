@@ -12,6 +12,9 @@ export type Requested = "whole" | "unsatisfiable" | Range
 /** Positions beyond exact numbers are beyond the end of every file. */
 const position = (digits: string): number => Math.min(Number(digits), Number.MAX_SAFE_INTEGER)
 
+/** Nearly every header. Positions of up to 15 digits are exact numbers. */
+const usual = /^bytes=(\d{1,15})-(\d{1,15})$/
+
 const form = /^(?:(\d+)-(\d*)|-(\d+))$/
 
 /**
@@ -19,6 +22,13 @@ const form = /^(?:(\d+)-(\d*)|-(\d+))$/
  * invalid headers are ignored, as the RFC permits.
  */
 export function byteRange(header: string | undefined, size: number): Requested {
+  const exact = usual.exec(header ?? "")
+  const [first, last] = [Number(exact?.[1]), Number(exact?.[2])]
+  if (first <= last && first < size) return { start: first, end: Math.min(last + 1, size) }
+  return otherRange(header, size)
+}
+
+const otherRange = (header: string | undefined, size: number): Requested => {
   const set = /^bytes=(.*)$/i.exec(header ?? "")?.[1] ?? ""
   const [range, ...others] = set
     .split(",")

@@ -1,6 +1,6 @@
 /**
- * Answers short ranges of stored audio, if everything about them is known but their bytes, with one read and one write. The
- * routes answer everything else, and give the same answer.
+ * Answers short ranges of stored audio, if everything about them is known but their bytes, with one write. The routes answer
+ * everything else, and give the same answer.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Context, Effect, Exit, Layer, Option } from "effect"
@@ -41,7 +41,6 @@ export class ShortRanges extends Context.Service<
       const firstAudio = yield* FirstAudio
       const fork = Effect.runForkWith(yield* Effect.context<never>())
 
-      /** The rendition and its only read. */
       const openRange = ({ headers }: IncomingMessage, { conversation, file, format, uid }: Claim) => {
         const ifRange = headers["if-range"]
         if (Array.isArray(ifRange) || headers["if-match"] !== undefined || headers["if-none-match"] !== undefined)
@@ -50,7 +49,7 @@ export class ShortRanges extends Context.Service<
         if (range === undefined || range.end - range.start > atOnceBytes) return undefined
         const found = resultOf(playback.open(uid, conversation, file, format, range)) ?? Option.none()
         if (Option.isNone(found) || !RangeRequest.isSameRange(ifRange, found.value.etag)) return undefined
-        const read = found.value.onlyRead?.(range)
+        const read = found.value.readWhole?.(range)
         return read === undefined ? undefined : { rendition: found.value, range, read }
       }
 
@@ -89,8 +88,11 @@ export class ShortRanges extends Context.Service<
               "content-range": RenditionResponse.contentRange(range, rendition.size),
               "content-length": range.end - range.start
             })
-            response.end(exit.value, (error?: Error | null) => {
-              if (error === undefined || error === null) ReadBuffers.giveBack(exit.value)
+            const pieces = exit.value
+            if (pieces.length > 1) response.cork()
+            for (const piece of pieces.slice(0, -1)) response.write(piece)
+            response.end(pieces.at(-1), (error?: Error | null) => {
+              if (error === undefined || error === null) pieces.forEach(ReadBuffers.giveBack)
             })
           })
           return true

@@ -47,10 +47,10 @@ export interface Rendition<E = RenditionFailure, ETag extends string | undefined
    */
   begin(range: Wav.Range): Effect.Effect<PieceStream.Begun<E>, E, Scope.Scope>
   /**
-   * Undefined unless one read of a stored chunk, without a query, has all bytes of the range. After a failure `begin` fails with
-   * its reason.
+   * Reads all of a short range. Undefined if that takes a query, chunks that are not stored, or many reads. After a failure
+   * `begin` fails with its reason.
    */
-  onlyRead?(range: Wav.Range): Effect.Effect<Uint8Array, unknown> | undefined
+  readWhole?(range: Wav.Range): Effect.Effect<PieceStream.Pieces, unknown> | undefined
 }
 
 /** Shared by all silence. Never written to. */
@@ -197,17 +197,19 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     const audible = parts.sound.start < parts.sound.end ? sounding(parts.sound) : Stream.empty
     return parts.header.length > 0 ? Stream.concat(Stream.succeed([parts.header]), audible) : audible
   }
+  const silent = ({ length }: { readonly length: number }) => Effect.succeed(new Uint8Array(length))
   const pieceOf = (part: Wav.Part<Chunk>) =>
-    part._tag === "Silence"
-      ? Effect.succeed(new Uint8Array(part.length))
-      : explained(part.chunk)(audio.piece(part.chunk, part))
-  const onlyRead = (range: Wav.Range) => {
+    part._tag === "Silence" ? silent(part) : explained(part.chunk)(audio.piece(part.chunk, part))
+  const readWhole = (range: Wav.Range) => {
+    if (range.end > size || range.end - range.start > atOnceBytes) return undefined
     const { header, sound } = Wav.split(file, format, range)
-    if (range.end > size || range.end - range.start > atOnceBytes || header.length > 0) return undefined
     const read = resultOf(readParts(sound))
-    const [part, ...others] = read?.parts ?? []
-    const isOnly = read?.until === sound.end && others.length === 0
-    return isOnly && part?._tag === "Chunk" && part.chunk.state === "stored" ? audio.piece(part.chunk, part) : undefined
+    if (read?.until !== sound.end || read.parts.length > partsAtOnce) return undefined
+    if (read.parts.some((part) => part._tag === "Chunk" && part.chunk.state !== "stored")) return undefined
+    const all = Effect.forEach(read.parts, (part) =>
+      part._tag === "Silence" ? silent(part) : audio.piece(part.chunk, part)
+    )
+    return header.length > 0 ? Effect.map(all, (pieces) => [header, ...pieces]) : all
   }
   const source = { split: (range: Wav.Range) => Wav.split(file, format, range), readParts, pieceOf, sounding }
   return {
@@ -215,7 +217,7 @@ export function make(audio: Audio, file: RecordedFile, format: Wav.Format): Rend
     format,
     size,
     etag: etagOf(file, format),
-    onlyRead,
+    readWhole,
     begin: (range) =>
       range.end - range.start <= atOnceBytes
         ? allAtOnce(source, range)

@@ -40,7 +40,7 @@ const unbuffered = { "cache-control": "private, no-store", "x-accel-buffering": 
 
 const headersOf = (
   conversation: string,
-  rendition: Omit<Rendition<never, string | undefined>, "begin" | "onlyRead">,
+  rendition: Omit<Rendition<never, string | undefined>, "begin" | "readWhole">,
   disposition: string
 ) => {
   const { etag, file, size } = rendition
@@ -61,7 +61,7 @@ export function contentRange(range: Wav.Range, size: number | undefined): string
 /** Headers of every response with a part of the rendition. */
 export function partHeaders(
   conversation: string,
-  rendition: Omit<Rendition<never, string | undefined>, "begin" | "onlyRead">
+  rendition: Omit<Rendition<never, string | undefined>, "begin" | "readWhole">
 ) {
   return { "content-type": contentTypes[rendition.format], ...headersOf(conversation, rendition, "inline") }
 }
