@@ -142,6 +142,38 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
     })
   )
 
+  it.effect("of an account deletes its webhooks with their logs, and its events, and nothing of others", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const endpoints = { mia: "00000000-0000-7000-8000-00000000000a", zed: "00000000-0000-7000-8000-00000000000b" }
+      for (const [uid, id] of Object.entries(endpoints)) {
+        yield* sql`
+          insert into webhook_endpoints (id, uid, url, types, description, is_enabled, header_names, secrets)
+          values (${id}::uuid, ${uid}, 'https://example.com/', '{*}', '', true, '{}', 'secret')`
+        yield* sql`insert into webhook_subscriptions (uid, type, endpoint_id) values (${uid}, '*', ${id}::uuid)`
+        yield* sql`insert into webhook_turns (endpoint_id) values (${id}::uuid)`
+        yield* sql`insert into events (id, type, uid, size, body) values (${id}::uuid, 't', ${uid}, 2, '{}')`
+        yield* sql`insert into webhook_deliveries (event_id, endpoint_id, type) values (${id}::uuid, ${id}::uuid, 't')`
+        yield* sql`
+          insert into webhook_attempts (event_id, endpoint_id, number, at, millis, request)
+          values (${id}::uuid, ${id}::uuid, 1, now(), 1, '')`
+      }
+      yield* conversation("mia")
+      const id = yield* request("mia", undefined)
+      assert.strictEqual((yield* run(id)).state, "done")
+      const left = (table: string, column: string) =>
+        Effect.map(
+          sql<{ readonly of: string }>`
+            select ${sql(column)}::text as of from ${sql(table)} where ${sql(column)}::text = any(${["mia", "zed", ...Object.values(endpoints)]})`,
+          (rows) => rows.map(({ of }) => of)
+        )
+      for (const table of ["events", "webhook_endpoints"])
+        assert.deepStrictEqual(yield* left(table, "uid"), ["zed"], table)
+      for (const table of ["webhook_subscriptions", "webhook_turns", "webhook_deliveries", "webhook_attempts"])
+        assert.deepStrictEqual(yield* left(table, "endpoint_id"), [endpoints.zed], table)
+    })
+  )
+
   it.effect("counts a defect of the store as a failure of the one object, or of the listing", () =>
     Effect.gen(function* () {
       const { listed, remove } = yield* Hooks

@@ -65,6 +65,12 @@ const until = async <A>(get: () => Promise<A> | A, holds: (value: A) => boolean)
   }
 }
 
+const message = (type: number, payload: object) => {
+  const head = Buffer.alloc(4)
+  head.writeUInt32LE(type)
+  return Buffer.concat([head, Buffer.from(JSON.stringify(payload))])
+}
+
 const typesReceived = () => received.map(({ body }) => JSON.parse(body).type)
 
 it("delivers what happens to a conversation, signed, and shows each delivery with its attempts", async () => {
@@ -111,6 +117,33 @@ it("delivers what happens to a conversation, signed, and shows each delivery wit
   assert.strictEqual(received[2]?.headers["webhook-id"], latest.event_id)
   const { body: health } = await call("GET", `/v1/webhooks/${webhook.id}/health`, key)
   assert.deepInclude(health, { state: "healthy", success_rate: 1, failures: 0 })
+})
+
+it("delivers that a conversation was finished, and what has changed in a transcript, also in an encrypted one", async () => {
+  const key = await keyOf("lea")
+  assert.strictEqual((await call("PUT", "/v1/users/lea/settings", server.key, { protection: "enhanced" })).status, 200)
+  const types = ["conversation.finished", "transcript.segments"]
+  const { body: made } = await call("POST", "/v1/webhooks", key, { url, types })
+  const { closed, socket } = await openCaptureSocket({ url: server.url, key }, { query: "?audio_timeline=2&ack=1" })
+  socket.send(switchTo("talk"))
+  socket.send(audioFrame(1_700_000_000, Buffer.alloc(32_000, 1)))
+  const segments = [{ id: "a", start: 1, text: "confidential" }]
+  socket.send(message(102, { segments, memory_id: "talk" }))
+  const ofLea = () =>
+    received
+      .map(({ body, headers }) => ({ ...JSON.parse(body), headers, body }))
+      .filter(({ data }) => data.uid === "lea")
+  const [changed] = await until(ofLea, ({ length }) => length > 0)
+  assert.deepInclude(changed, {
+    type: "transcript.segments",
+    data: { uid: "lea", conversation_id: "talk", segments }
+  })
+  new Webhook(made.secret).verify(changed?.body ?? "", changed?.headers ?? {})
+  socket.send(message(104, { conversation_id: "talk" }))
+  const [, finished] = await until(ofLea, ({ length }) => length > 1)
+  assert.deepInclude(finished, { type: "conversation.finished", data: { uid: "lea", conversation_id: "talk" } })
+  socket.close()
+  await closed
 })
 
 it("sends a test, and rotates the secret", async () => {

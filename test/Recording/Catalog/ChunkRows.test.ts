@@ -61,6 +61,36 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
     })
   )
 
+  it.effect("append an event of lost audio with the row, once, and none of stored audio", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const sql = yield* SqlClient.SqlClient
+      const endpoint = "00000000-0000-7000-8000-000000000001"
+      yield* sql`
+        insert into webhook_endpoints (id, uid, url, types, description, is_enabled, header_names)
+        values (${endpoint}::uuid, 'loser', 'https://example.com/', '{audio.lost}', '', true, '{}')`
+      yield* sql`
+        insert into webhook_subscriptions (uid, type, endpoint_id) values ('loser', 'audio.lost', ${endpoint}::uuid)`
+      const lost = chunk("gone", 3, "loser")
+      yield* rows.insertLost(lost)
+      yield* rows.insertLost(lost)
+      yield* rows.insertStored(chunk("gone", 4, "loser"), object("k"))
+      const found = yield* sql<{ readonly body: string }>`
+        select body from events join webhook_deliveries on event_id = id
+        where endpoint_id = ${endpoint}::uuid and uid = 'loser' and conversation_id = 'gone'`
+      assert.deepStrictEqual(
+        found.map(({ body }) => ({ ...JSON.parse(body), timestamp: undefined })),
+        [
+          {
+            type: "audio.lost",
+            timestamp: undefined,
+            data: { uid: "loser", conversation_id: "gone", started_at: "1970-01-01T00:00:03.000Z", duration: 1 }
+          }
+        ]
+      )
+    })
+  )
+
   it.effect("say stored for a chunk that was recorded both as lost and as stored, in either order", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
