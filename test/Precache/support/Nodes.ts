@@ -3,11 +3,12 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { DbServer } from "../../../src/Db/DbServer.ts"
 import { audioFrame, switchTo } from "../../support/Capturer.ts"
 import { openCaptureSocket } from "../../support/CaptureSocket.ts"
+import { urlOf } from "../../support/DatabaseUrl.ts"
 import * as Account from "../../support/gcs/Account.ts"
 import { GcsServer } from "../../support/gcs/Server.ts"
 import { dataDirectory, type Server, startServer } from "../../support/Server.ts"
@@ -113,9 +114,8 @@ const nodes = (count: number, env: Readonly<Record<string, string>>) =>
     const gcs = yield* Effect.promise(() => GcsServer.start({ account, buckets: [bucket], writesPerSecond: Infinity }))
     const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-precache-"))
     yield* Effect.addFinalizer(() => Effect.sync(() => Fs.rmSync(folder, { recursive: true })))
-    const password = Redacted.isRedacted(login.password) ? String(Redacted.value(login.password)) : ""
     const made = new Nodes(gcs, login, {
-      DATABASE_URL: `postgres://${login.username}:${encodeURIComponent(password)}@/${login.database}?host=${encodeURIComponent(login.host ?? "")}&port=${login.port ?? 5432}`,
+      DATABASE_URL: urlOf(login),
       SPILLWAY_BUCKET: bucket,
       SPILLWAY_GCS_ENDPOINT: gcs.url,
       SPILLWAY_GCS_KEY_FILE: Account.writeKeyFile(folder, account),

@@ -2,12 +2,13 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { Reactivity } from "effect/reactivity"
 import type { Login } from "../../../src/Db/DbServer.ts"
 import { audioFrame, readAck, switchTo } from "../../support/Capturer.ts"
 import { random } from "../../support/Crash.ts"
 import { type CaptureSocket, openCaptureSocket } from "../../support/CaptureSocket.ts"
+import { urlOf } from "../../support/DatabaseUrl.ts"
 import { GcsServer } from "../../support/gcs/Server.ts"
 import { dataDirectory, type Server, startServer } from "../../support/Server.ts"
 
@@ -122,10 +123,8 @@ export const purgeRounds = async (
 ): Promise<Report> => {
   const next = random(seed)
   const gcs = await GcsServer.start({ buckets: [bucket], needsToken: false, writesPerSecond: Infinity })
-  const password = Redacted.isRedacted(login.password) ? String(Redacted.value(login.password)) : ""
-  const url = `postgres://${login.username}:${encodeURIComponent(password)}@/${login.database}?host=${encodeURIComponent(login.host ?? "")}&port=${login.port ?? 5432}`
   const env = {
-    DATABASE_URL: url,
+    DATABASE_URL: urlOf(login),
     SPILLWAY_BUCKET: bucket,
     SPILLWAY_GCS_ENDPOINT: gcs.url,
     SPILLWAY_ADMIN_KEY: adminKey,

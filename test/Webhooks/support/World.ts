@@ -18,9 +18,10 @@ export const settings = environment({
   SPILLWAY_WEBHOOK_ALLOW_ADDRESSES: "127.0.0.0/8"
 })
 
-const config = Layer.mergeAll(Protection.layer.pipe(Layer.provide(ProtectionConfig.layer)), WebhooksConfig.layer).pipe(
-  Layer.provide(settings)
-)
+export const configured = Layer.mergeAll(
+  Protection.layer.pipe(Layer.provide(ProtectionConfig.layer)),
+  WebhooksConfig.layer
+).pipe(Layer.provide(settings))
 
 /** Without the loops. */
 export const layerOn = <A, E, R>(postgres: Layer.Layer<A, E, R>) =>
@@ -31,7 +32,7 @@ export const layerOn = <A, E, R>(postgres: Layer.Layer<A, E, R>) =>
     EndpointErasure.layer,
     DeliveryRows.layer,
     TurnRows.layer
-  ).pipe(Layer.provideMerge(config), Layer.provideMerge(postgres))
+  ).pipe(Layer.provideMerge(configured), Layer.provideMerge(postgres))
 
 export const layer = layerOn(Postgres.layer)
 
