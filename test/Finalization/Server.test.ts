@@ -223,23 +223,25 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("104", (it) => {
         ["chunks", true],
         ["artifact_turns", true]
       ] as const) {
-        const server = await nodes.start()
+        const server = first(nodes)
         const socket = await open(server, `killed-${table}`)
         await record(socket, "talk", 3)
         const request = finish("talk", { finalization_job_id: "job-1" })
         const hold = await nodes.hold(`lock table ${table} in exclusive mode`)
         socket.socket.send(request)
         const waits = `select 1 from pg_locks l join pg_class c on c.oid = l.relation where c.relname = '${table}' and not l.granted`
+        const rows = () =>
+          nodes.query<{ readonly outcome: string | null }>(
+            `select outcome from finalizations where uid = 'killed-${table}'`
+          )
+        // Nodes that do other work wait for this lock as well.
+        if (isRecorded) await until(rows, (found) => found.length > 0)
         await until(
           () => nodes.query(waits),
           (rows) => rows.length > 0
         )
         await server.kill()
         await hold.release()
-        const rows = () =>
-          nodes.query<{ readonly outcome: string | null }>(
-            `select outcome from finalizations where uid = 'killed-${table}'`
-          )
         if (isRecorded) await until(rows, (found) => found[0]?.outcome === "finished")
         // Nothing was promised: the client, which got no answer, asks again.
         else assert.lengthOf(await rows(), 0)
@@ -252,7 +254,6 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("104", (it) => {
         )
         assert.isString(found["finished_at"])
         later.socket.close()
-        await again.stop()
       }
     })
   )

@@ -35,12 +35,12 @@ export class Nodes {
   readonly gcs: GcsServer
   readonly servers: Array<Server> = []
   readonly #env: Readonly<Record<string, string>>
-  readonly #login: PgClient.PgClientConfig
+  readonly #sql: PgClient.PgClient
   readonly #directories: Array<string> = []
 
-  constructor(gcs: GcsServer, login: PgClient.PgClientConfig, env: Readonly<Record<string, string>>) {
+  constructor(gcs: GcsServer, sql: PgClient.PgClient, env: Readonly<Record<string, string>>) {
     this.gcs = gcs
-    this.#login = login
+    this.#sql = sql
     this.#env = env
   }
 
@@ -67,17 +67,14 @@ export class Nodes {
   /** Runs a statement in a transaction that stays open until the release. */
   async hold(text: string): Promise<{ readonly release: () => Promise<void> }> {
     const [held, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-    const ended = Effect.gen({ self: this }, function* () {
-      const sql = yield* PgClient.makeClient(this.#login)
-      const hold = Effect.andThen(
-        sql.unsafe(text),
-        Effect.promise(() => {
-          held.resolve()
-          return released.promise
-        })
-      )
-      yield* sql.withTransaction(hold)
-    }).pipe(Effect.scoped, Effect.provide(Reactivity.layer), Effect.runPromise)
+    const hold = Effect.andThen(
+      this.#sql.unsafe(text),
+      Effect.promise(() => {
+        held.resolve()
+        return released.promise
+      })
+    )
+    const ended = Effect.runPromise(this.#sql.withTransaction(hold))
     await Promise.race([held.promise, ended])
     return {
       release: () => {
@@ -95,10 +92,7 @@ export class Nodes {
   }
 
   query<Row extends object>(text: string): Promise<ReadonlyArray<Row>> {
-    return Effect.gen({ self: this }, function* () {
-      const sql = yield* PgClient.makeClient(this.#login)
-      return yield* sql.unsafe<Row>(text)
-    }).pipe(Effect.scoped, Effect.provide(Reactivity.layer), Effect.runPromise)
+    return Effect.runPromise(this.#sql.unsafe<Row>(text))
   }
 
   /** Keys of the bucket under a prefix. */
@@ -110,11 +104,12 @@ export class Nodes {
 const nodes = (count: number, env: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const { login } = yield* DbServer
+    const sql = yield* Effect.provide(PgClient.make({ ...login, maxConnections: 5 }), Reactivity.layer)
     const account = Account.make()
     const gcs = yield* Effect.promise(() => GcsServer.start({ account, buckets: [bucket], writesPerSecond: Infinity }))
     const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-precache-"))
     yield* Effect.addFinalizer(() => Effect.sync(() => Fs.rmSync(folder, { recursive: true })))
-    const made = new Nodes(gcs, login, {
+    const made = new Nodes(gcs, sql, {
       DATABASE_URL: urlOf(login),
       SPILLWAY_BUCKET: bucket,
       SPILLWAY_GCS_ENDPOINT: gcs.url,
