@@ -18,6 +18,7 @@ import { StreamCommand } from "./Cli/Stream/StreamCommand.ts"
 import { layerLocal } from "./Cli/Target.ts"
 import { TranscriptCommand } from "./Cli/Fetch/TranscriptCommand.ts"
 import { UrlsCommand } from "./Cli/Fetch/UrlsCommand.ts"
+import { WebhooksCommand } from "./Cli/WebhooksCommand.ts"
 import * as Configuration from "./Server/Configuration.ts"
 import { HttpConfig } from "./Http/HttpConfig.ts"
 import { KeysConfig } from "./Auth/KeysConfig.ts"
@@ -56,6 +57,7 @@ const spillway = Command.make("spillway").pipe(
     Command.provide(DeleteCommands.DeleteCommand, connected),
     Command.provide(DeleteCommands.PurgeCommand, connected),
     Command.provide(KeysCommand, connected),
+    Command.provide(WebhooksCommand, connected),
     Command.provide(StoreCommands.ImportCommand, directly),
     Command.provide(StoreCommands.GcCommand, () => directly({ bucket: Option.none() })),
     configCommand([...Configuration.groups, CliConfig], Configuration.checkDatabaseUrl)

@@ -29,6 +29,7 @@ import { userConsent } from "./Migrations/0019_user_consent.ts"
 import { finalizations } from "./Migrations/0020_finalizations.ts"
 import { speakerSamples } from "./Migrations/0021_speaker_samples.ts"
 import { webhooks } from "./Migrations/0022_webhooks.ts"
+import { webhookListeners } from "./Migrations/0023_webhook_listeners.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -53,7 +54,8 @@ export const migrations = {
   "0019_user_consent": userConsent,
   "0020_finalizations": finalizations,
   "0021_speaker_samples": speakerSamples,
-  "0022_webhooks": webhooks
+  "0022_webhooks": webhooks,
+  "0023_webhook_listeners": webhookListeners
 }
 
 const table = "spillway_migrations"

@@ -8,6 +8,7 @@ import { Breakers } from "./Breakers.ts"
 import { DeliveryRows } from "./Deliveries/DeliveryRows.ts"
 import { extendEvery } from "./Deliveries/TurnRows.ts"
 import { EndpointRows } from "./Endpoints/EndpointRows.ts"
+import { ListenerRows } from "./Listeners/ListenerRows.ts"
 import { WebhookClient } from "./WebhookClient.ts"
 
 /** Longest wait: retries that are due and turns that other nodes leave are found by then. Also the pause after a failure. */
@@ -39,6 +40,7 @@ const loops = Layer.effectDiscard(
     const deliveries = yield* DeliveryRows
     const endpoints = yield* EndpointRows
     const erasure = yield* EndpointErasure
+    const listeners = yield* ListenerRows
 
     const failed = (what: string) => ({ failed: `${what} failed and is repeated`, retryAfter: pollEvery })
     for (const lane of ["healthy", "failing"] satisfies ReadonlyArray<Lane>) {
@@ -51,6 +53,7 @@ const loops = Layer.effectDiscard(
     yield* BackgroundLoop.every(recoverEvery, recover, "the search for missed events failed")
 
     const prune = Effect.gen(function* () {
+      yield* listeners.removeIdle
       const [isMore, erased] = yield* Effect.all([deliveries.prune, erasure.erase(undefined)])
       return isMore || erased > 0 ? pruneAgain : pruneEvery
     })
@@ -68,7 +71,7 @@ const loops = Layer.effectDiscard(
 )
 
 export const layer = Layer.merge(loops, AudioFanout.layer).pipe(
-  Layer.provide([Webhooks.layer, DeliveryRows.layer, EndpointRows.layer, EndpointErasure.layer]),
+  Layer.provide([Webhooks.layer, DeliveryRows.layer, EndpointRows.layer, EndpointErasure.layer, ListenerRows.layer]),
   Layer.provide([Breakers.layer, WebhookClient.layer]),
   // Requests of users do not delay deliveries.
   Layer.provide(Layer.succeed(DbCaller, ingestCaller))

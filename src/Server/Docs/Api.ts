@@ -17,6 +17,7 @@ import { TranscriptsGroup } from "../../Transcripts/Api.ts"
 import { UsersGroup } from "../../Users/Api.ts"
 import { DeliveriesGroup as WebhookDeliveriesGroup, eventsSection } from "../../Webhooks/Deliveries/Api.ts"
 import { EndpointsGroup } from "../../Webhooks/Endpoints/Api.ts"
+import { ListenersGroup } from "../../Webhooks/Listeners/Api.ts"
 
 const query = (name: string, description: string) => ({
   name,
@@ -71,6 +72,7 @@ export class Api extends HttpApi.make("spillway")
   .add(SpeakerSamplesGroup)
   .add(EndpointsGroup)
   .add(WebhookDeliveriesGroup)
+  .add(ListenersGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",

@@ -103,11 +103,12 @@ export interface EndpointCounts {
 export class EndpointRows extends Context.Service<
   EndpointRows,
   {
-    /** Without `uid` it receives the events of all users. */
+    /** Without `uid` it receives the events of all users. A listener has no URL, and only `ListenerRows` finds it. */
     create(
       uid: string | undefined,
       fields: Fields,
-      scheme: Signature.Scheme
+      scheme: Signature.Scheme,
+      kind?: "endpoint" | "listener"
     ): Effect.Effect<NewEndpoint, DbError | TooManyEndpoints>
     /** All of them, oldest first. */
     list(uid: string | undefined): Effect.Effect<ReadonlyArray<Endpoint>, DbError>
@@ -145,6 +146,11 @@ const columns = (sql: Sql) => sql`
   disabled_reason as "disabledReason", audio_seconds as "audioSeconds", rate, header_names as headers,
   created_at as "createdAt"`
 
+/** A condition on the row of an endpoint: the owner may manage it. */
+export function isOwnedBy(sql: Sql, { isAdmin, uid }: Owner, id: string) {
+  return sql`id = ${id}::uuid and deleted_at is null and (uid = ${uid} or (uid is null and ${isAdmin}))`
+}
+
 /** A condition on the row of an endpoint: events are delivered to it. */
 export function isActive(sql: Sql, e: Statement.Fragment) {
   return sql`(${e}.is_enabled and ${e}.disabled_at is null and ${e}.deleted_at is null)`
@@ -166,8 +172,7 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const credentials = yield* makeCredentials
 
-  const isOwned = (sql: Sql, { isAdmin, uid }: Owner, id: string) =>
-    sql`id = ${id}::uuid and deleted_at is null and (uid = ${uid} or (uid is null and ${isAdmin}))`
+  const isOwned = (sql: Sql, by: Owner, id: string) => sql`${isOwnedBy(sql, by, id)} and polled_at is null`
   const ofUser = (sql: Sql, uid: string | undefined) => (uid === undefined ? sql`uid is null` : sql`uid = ${uid}`)
 
   const select = (sql: Sql, where: Statement.Fragment) =>
@@ -190,7 +195,7 @@ const make = Effect.gen(function* () {
   })
 
   return EndpointRows.of({
-    create: Effect.fn("EndpointRows.create")(function* (uid, fields, scheme) {
+    create: Effect.fn("EndpointRows.create")(function* (uid, fields, scheme, kind = "endpoint") {
       const id = SecureRandom.uuidV7Unsafe()
       const secret = Signature.makeSecret(scheme)
       const { sealed, secrets } = yield* credentials.toRow(uid, { secrets: [{ secret }], headers: fields.headers })
@@ -208,13 +213,15 @@ const make = Effect.gen(function* () {
           if (full?.inAll === true) return yield* new TooManyEndpoints({ bound: "server" })
           yield* sql`
             insert into webhook_endpoints
-              (id, uid, url, types, description, is_enabled, audio_seconds, rate, header_names, secrets, sealed)
+              (id, uid, url, types, description, is_enabled, audio_seconds, rate, header_names, secrets, sealed, polled_at)
             values (
               ${id}::uuid, ${uid ?? null}::text, ${fields.url}, ${fields.types}::text[], ${fields.description},
               ${fields.isEnabled}, ${fields.audioSeconds ?? null}::int, ${fields.rate ?? null}::int,
-              ${Object.keys(fields.headers)}::text[], ${secrets}::text, ${sealed}::bytea
+              ${Object.keys(fields.headers)}::text[], ${secrets}::text, ${sealed}::bytea,
+              case when ${kind === "listener"} then now() end
             ) on conflict (id) do nothing`
-          yield* sql`insert into webhook_turns (endpoint_id) values (${id}::uuid) on conflict do nothing`
+          if (kind === "endpoint")
+            yield* sql`insert into webhook_turns (endpoint_id) values (${id}::uuid) on conflict do nothing`
           yield* subscribe(sql, id)
           return yield* select(sql, sql`id = ${id}::uuid`)
         })
@@ -222,7 +229,9 @@ const make = Effect.gen(function* () {
       return { endpoint: yield* Effect.orDie(Effect.fromNullishOr(endpoint)), secret }
     }),
     list: Effect.fn("EndpointRows.list")((uid) =>
-      db.read("EndpointRows.list", (sql) => select(sql, sql`${ofUser(sql, uid)} and deleted_at is null`))
+      db.read("EndpointRows.list", (sql) =>
+        select(sql, sql`${ofUser(sql, uid)} and deleted_at is null and polled_at is null`)
+      )
     ),
     find: Effect.fn("EndpointRows.find")((owner, id) =>
       Effect.map(

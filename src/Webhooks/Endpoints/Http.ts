@@ -3,7 +3,6 @@ import { DateTime, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Principal, requireScope } from "../../Auth.ts"
 import { DecryptionFailed } from "../../Encryption.ts"
-import * as Events from "../../Events.ts"
 import { Problem, ProblemRules, rule } from "../../Http.ts"
 import { WebhookClient } from "../WebhookClient.ts"
 import { DeliveryRows } from "../Deliveries/DeliveryRows.ts"
@@ -11,6 +10,7 @@ import * as Signature from "../Signature.ts"
 import * as TargetUrl from "../TargetUrl.ts"
 import { type EndpointInfo, EndpointsApi } from "./Api.ts"
 import { allTypes, type Endpoint } from "./Endpoint.ts"
+import * as EventTypes from "./EventTypes.ts"
 import { EndpointRows, type Fields, TooManyEndpoints } from "./EndpointRows.ts"
 import { disabledProblem, isActive, notFound, ownedEndpoint, owner } from "./OwnedEndpoint.ts"
 
@@ -31,25 +31,6 @@ const secretInfo = (secret: Redacted.Redacted) => ({
   secret: Redacted.value(secret),
   public_key: Signature.publicKeyOf(secret) ?? null
 })
-
-const typeNames = () => Events.definitions().map(({ name }) => name)
-
-const checkTypes = (types: ReadonlyArray<string>) => {
-  const known = new Set([...typeNames(), ...allTypes])
-  const errors = types.flatMap((type, index) =>
-    known.has(type) ? [] : [{ path: ["body", "types", index], message: `There is no type \`${type}\`` }]
-  )
-  if (errors.length === 0) return Effect.succeed(types.includes("*") ? allTypes : [...new Set(types)])
-  const list = typeNames().join(", ")
-  return Effect.fail(
-    Problem.unprocessable(
-      "unknown-event-type",
-      "There is no such type of events",
-      `The types are ${list}, or * for all.`,
-      errors
-    )
-  )
-}
 
 /** Headers that an owner adds to requests. More are refused. */
 const maxHeaders = 20
@@ -125,7 +106,7 @@ const group = HttpApiBuilder.group(
         if (global === "true") yield* requireScope("admin")
         const { uid } = yield* Principal
         const endpoints = yield* answer(rows.list(global === "true" ? undefined : uid))
-        return { webhooks: endpoints.map(info), types: typeNames() }
+        return { webhooks: endpoints.map(info), types: EventTypes.names() }
       }),
       create: Effect.fnUntraced(function* ({ payload }) {
         const { global = false, headers = {}, signature = "v1", types = allTypes, url } = payload
@@ -133,7 +114,7 @@ const group = HttpApiBuilder.group(
         const { uid } = yield* Principal
         const fields: Fields = {
           url,
-          types: yield* checkTypes(types),
+          types: yield* EventTypes.check(types),
           description: payload.description ?? "",
           isEnabled: payload.enabled ?? true,
           audioSeconds: payload.audio_seconds ?? undefined,
@@ -152,7 +133,7 @@ const group = HttpApiBuilder.group(
         const { audio_seconds: audio, description, enabled, headers, rate, types, url } = payload
         const changes: Partial<Fields> = {
           ...(url === undefined ? {} : { url }),
-          ...(types === undefined ? {} : { types: yield* checkTypes(types) }),
+          ...(types === undefined ? {} : { types: yield* EventTypes.check(types) }),
           ...(description === undefined ? {} : { description }),
           ...(enabled === undefined ? {} : { isEnabled: enabled }),
           ...(audio === undefined ? {} : { audioSeconds: audio ?? undefined }),
