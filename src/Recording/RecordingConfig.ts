@@ -89,6 +89,13 @@ const settings = {
       "Time for one upload, with the wait for its turn and all retries; then the chunk waits for the next sweep"
     )
   ),
+  replayWindow: Settings.constant(
+    Settings.duration(
+      "REPLAY_WINDOW",
+      "1 minute",
+      "Time that stored audio stays in the journal, where replays of it are recognized without the store; less while the journal has used a quarter of its budget"
+    )
+  ),
   readPiece: Settings.constant(
     Settings.bytes(
       "READ_PIECE",

@@ -2,11 +2,15 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Option, Stream } from "effect"
 import { SqlClient } from "effect/sql"
-import { DbUnavailable } from "../../src/Db.ts"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { type DbError, DbUnavailable } from "../../src/Db.ts"
 import { Recording, type RecordingConfig } from "../../src/Recording.ts"
 import { LiveConversations } from "../../src/Recording/Journal/LiveConversations.ts"
 import { Storage } from "../../src/Storage.ts"
 import type { ChunkRows } from "../../src/Recording/Catalog/ChunkRows.ts"
+import type { Chunk } from "../../src/Recording/Chunk.ts"
+import { Uploads } from "../../src/Recording/Upload/Uploads.ts"
 import {
   allChunks,
   chunksOf,
@@ -15,6 +19,8 @@ import {
   type Hooks,
   idle,
   inWorld,
+  leaveJournal,
+  liveChunks,
   node,
   rate,
   record
@@ -77,7 +83,7 @@ const onNode = <A, E>(
       Effect.andThen(idle),
       Effect.provide(node(dataDir, { level: hooks.level ?? "standard" }))
     )
-    return yield* Effect.provide(test, node(dataDir, hooks, config))
+    return yield* Effect.provide(Effect.andThen(leaveJournal, test), node(dataDir, hooks, config))
   }).pipe(inWorld)
 
 /** Waits until what is stored of the conversation is known: it is tried again and again. */
@@ -170,6 +176,76 @@ for (const [what, compare] of failures)
       { conversationLookup: Duration.millis(300) }
     )
   )
+
+it.live("recognizes a replay when database and store answer again in time", () => {
+  let failures = 3
+  const compare = (rows: Stream.Stream<Chunk, DbError>) =>
+    Stream.suspend(() => (failures-- > 0 ? Stream.fail(down) : rows))
+  return onNode(
+    Effect.gen(function* () {
+      const { shifts } = yield* send(frames(28 * rate, 33 * rate, 800))
+      assert.deepStrictEqual(shifts, [])
+      assert.isTrue((yield* heard).equals(ramp(33 * rate)))
+      assert.isBelow(failures, 0)
+    }),
+    { compare }
+  )
+})
+
+for (const how of ["", " on a node that was killed"])
+  it.live(`recognizes replays of stored audio without the store for the replay window${how}`, () =>
+    Effect.gen(function* () {
+      const [dataDir, copy] = [yield* temporaryDirectory, yield* temporaryDirectory]
+      let reads = 0
+      const again = Effect.gen(function* () {
+        assert.strictEqual(yield* liveChunks, 0)
+        const { shifts } = yield* send(frames(28 * rate, 33 * rate, 800))
+        assert.deepStrictEqual([reads, shifts], [0, []])
+        assert.isTrue((yield* heard).equals(ramp(33 * rate)))
+      })
+      const hooks = { onRead: () => reads++ }
+      yield* Effect.gen(function* () {
+        yield* record(30 * rate)
+        yield* (yield* Uploads).idle
+        if (how === "") return yield* again
+        Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+        yield* Effect.provide(again, node(copy, hooks))
+      }).pipe(Effect.provide(node(dataDir, hooks)))
+    }).pipe(inWorld)
+  )
+
+it.live("knows what another node has recorded since its own last capture", () =>
+  Effect.gen(function* () {
+    const [dataDir, other] = [yield* temporaryDirectory, yield* temporaryDirectory]
+    yield* Effect.gen(function* () {
+      yield* record(30 * rate)
+      yield* (yield* Uploads).idle
+      yield* record(10 * rate, 30 * rate).pipe(Effect.andThen(idle), Effect.provide(node(other)))
+      yield* send(frames(35 * rate, 45 * rate, 800))
+      assert.strictEqual(
+        (yield* allChunks("u", "c")).reduce((sum, { samples }) => sum + samples, 0),
+        45 * rate
+      )
+      assert.isTrue((yield* heard).equals(ramp(45 * rate)))
+    }).pipe(Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+it.live("releases stored audio from the journal when its replay window has passed", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const live = yield* LiveConversations
+      yield* record(30 * rate)
+      yield* (yield* Uploads).idle
+      yield* live.releaseRetained("old")
+      assert.strictEqual(live.get("u", "c")?.inJournal.length, 1)
+      yield* Effect.sleep("300 millis")
+      yield* live.releaseRetained("old")
+      assert.isUndefined(live.get("u", "c"))
+    }).pipe(Effect.provide(node(dataDir, {}, { replayWindow: Duration.millis(250) })))
+  }).pipe(inWorld)
+)
 
 it.live("keeps all audio when it can't be compared because the store has lost the original", () =>
   onNode(

@@ -3,6 +3,7 @@ import type { CommitSource } from "../Journal/Journal.ts"
 import type { CaptureWriter } from "./CaptureWriter.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
+import type { Wanted } from "./RecordedAudio.ts"
 
 export interface CaptureHost {
   readonly bufferBytes: number
@@ -23,13 +24,8 @@ export interface CaptureHost {
   /** Always calls `entered` later, also after a failure. */
   readonly enter: (capture: CaptureWriter, conversation: string) => void
   readonly leave: (capture: CaptureWriter, conversation: LiveConversation) => void
-  /** Reads what is recorded at Unix second `at`, or nearby where `audio` matches. `recalled` is called later, also after a failure. */
-  readonly recall: (
-    capture: CaptureWriter,
-    conversation: LiveConversation,
-    at: number,
-    audio: Uint8Array | undefined
-  ) => void
+  /** Reads what is recorded. `recalled` is called later, also after a failure. */
+  readonly recall: (capture: CaptureWriter, conversation: LiveConversation, wanted: Wanted) => void
   /** A sealed chunk is completely durable in the journal. */
   readonly sealed: (capture: CaptureWriter, chunk: JournalChunk) => void
   /** The capture failed, and nothing of the chunk is durable. */

@@ -15,6 +15,7 @@ import {
 } from "effect"
 import type { Scope } from "effect"
 import type { Span } from "../../Audio.ts"
+import type { DbError } from "../../Db.ts"
 import type { Capture, CaptureFailure, CaptureOptions } from "./Capture.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { ConversationRows } from "../Catalog/ConversationRows.ts"
@@ -28,6 +29,7 @@ import * as ChunkId from "../Journal/ChunkId.ts"
 import { PurgeWatch } from "../Purge/PurgeWatch.ts"
 import { RecordedAudio } from "./RecordedAudio.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
+import type { ReadError } from "../Read/ChunkAudio.ts"
 import type { Lane } from "../Upload/UploadQueue.ts"
 import { Uploads } from "../Upload/Uploads.ts"
 
@@ -104,6 +106,12 @@ const flushEvery = Duration.millis(50)
 
 /** Smallest fraction of a full chunk for a capture's first one; a smaller object is not worth its overhead. */
 const leastShare = 0.1
+
+/** Interval at which recorded audio is read again while database or store are away. */
+const recallEvery = Duration.millis(200)
+
+const isPassing = ({ _tag }: ReadError | DbError) =>
+  _tag === "StorageUnavailable" || _tag === "Saturated" || _tag === "DbUnavailable" || _tag === "DbTimeout"
 
 const until = (holds: () => boolean) =>
   Effect.sync(holds).pipe(Effect.repeat({ until: (held) => held, schedule: Schedule.spaced(flushEvery) }))
@@ -209,6 +217,8 @@ const make = Effect.gen(function* () {
     markUrgent: journal.markUrgent,
     enter: (capture, id) => {
       const conversation = live.ensure(capture.options.uid, id)
+      // Another node may have recorded it since the last capture left.
+      if (conversation.captures === 0) conversation.loaded = false
       conversation.enter(capture)
       fork(
         takeOver(conversation, capture).pipe(
@@ -239,9 +249,10 @@ const make = Effect.gen(function* () {
     abandoned: (chunk) => {
       fork(live.release(chunk))
     },
-    recall: (capture, conversation, at, audio) => {
+    recall: (capture, conversation, wanted) => {
       fork(
-        recorded.recall(conversation, { bitstream: capture.bitstream, at, audio }).pipe(
+        recorded.recall(conversation, wanted).pipe(
+          Effect.retry({ while: isPassing, schedule: Schedule.spaced(recallEvery) }),
           Effect.timeout(config.conversationLookup),
           Effect.onExit((exit) =>
             Effect.sync(() => {
@@ -251,7 +262,7 @@ const make = Effect.gen(function* () {
                   "can't read the recorded audio to detect a replay: the received audio is kept",
                   exit.cause
                 )
-              capture.recalled(at, Exit.isSuccess(exit) ? exit.value : undefined)
+              capture.recalled(wanted.at, Exit.isSuccess(exit) ? exit.value : undefined)
             })
           ),
           Effect.ignoreCause
@@ -316,7 +327,7 @@ const make = Effect.gen(function* () {
     const chunks = [...(live.get(name.uid, name.conversation)?.chunks ?? [])]
     const lane = uploads.lane(name.uid)
     for (const chunk of chunks.filter(isUntried)) uploads.offer(lane, chunk)
-    yield* until(() => chunks.every(({ state }) => state === "released"))
+    yield* until(() => chunks.every(({ state }) => state === "retained" || state === "released"))
   })
 
   return Captures.of({

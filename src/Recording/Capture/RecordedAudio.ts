@@ -7,6 +7,7 @@ import type { Chunk } from "../Chunk.ts"
 import { ChunkAudio, type ReadError } from "../Read/ChunkAudio.ts"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { compare, find, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
 
@@ -18,9 +19,12 @@ export interface Recalled {
 
 export interface Wanted {
   readonly bitstream: Bitstream.Bitstream
+  /** Unix second. */
   readonly at: number
-  /** Searched for if other audio is recorded at `at`: near `at`, and near `at` plus the conversation's clock shift. */
+  /** Searched for if other audio is recorded at `at`: nearby, at `next`, and `at` a known clock shift later. */
   readonly audio: Uint8Array | undefined
+  /** Unix second at which the previous replay ends. */
+  readonly next: number | undefined
 }
 
 export class RecordedAudio extends Context.Service<
@@ -48,6 +52,9 @@ const spanRows = 64
 /** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */
 const aroundSeconds = 0.25
 
+/** Clock shifts with which a replay is searched for. Further ones are not tried: its audio is then kept as new. */
+const maxShifts = 8
+
 const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
   at: parts[0]?.at ?? 0,
   samples: parts.reduce((sum, { samples }) => sum + samples, 0),
@@ -70,14 +77,15 @@ const make = Effect.gen(function* () {
   /** Chunks in a time range, by start, and how far they are complete. The database is not read if the journal covers `at`. */
   const chunksIn = Effect.fnUntraced(function* (conversation: LiveConversation, from: number, at: number, to: number) {
     const near = () =>
-      [...conversation.chunks].filter((chunk) => chunk.appended > 0 && chunk.start < to && chunk.appendedEnd > from)
+      conversation.inJournal.filter((chunk) => chunk.appended > 0 && chunk.start < to && chunk.appendedEnd > from)
     // A capture that left the conversation may still have buffered audio.
     if (near().some(({ appended, durable }) => appended > durable)) yield* journal.commit
-    const live = near()
-      .filter(({ durable }) => durable > 0)
-      .map((chunk) => chunk.toChunk())
-      .sort(Timeline.order)
-    const here = live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at)
+    const found = near().filter(({ durable }) => durable > 0)
+    const live = found.map((chunk) => chunk.toChunk()).sort(Timeline.order)
+    const inJournal = new Set(live.map(({ id }) => id))
+    // An unchecked chunk may lie beneath stored audio, and is then not heard.
+    const isComplete = !found.some(({ isUnchecked }) => isUnchecked)
+    const here = isComplete ? live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at) : -1
     if (here !== -1) {
       const chunks = contiguous(live.slice(here))
       const end = Math.max(...chunks.map(Span.end))
@@ -87,9 +95,8 @@ const make = Effect.gen(function* () {
       rows.within(conversation.uid, conversation.id, { from, to }).pipe(Stream.take(spanRows))
     )
     const last = stored.length < spanRows ? undefined : stored.at(-1)
-    const known = new Set(stored.map(({ id }) => id))
     return {
-      chunks: [...stored, ...live.filter(({ id }) => !known.has(id))]
+      chunks: [...stored.filter(({ id }) => !inJournal.has(id)), ...live]
         .filter(({ state }) => state !== "lost")
         .sort(Timeline.order),
       to: last === undefined ? to : Math.min(to, Math.max(last.start, at + marginSeconds))
@@ -175,13 +182,21 @@ const make = Effect.gen(function* () {
     return span
   })
 
+  /** Where audio with timestamp `at` may be recorded. */
+  const placesOf = (conversation: LiveConversation, at: number, next: number | undefined) => {
+    const distance = ({ clockShift, start }: JournalChunk) => Math.abs(start - clockShift - at)
+    const near = conversation.inJournal.toSorted((a, b) => distance(a) - distance(b))
+    const shifts = new Set([conversation.clockShift, ...near.map(({ clockShift }) => clockShift)])
+    return new Set([at, next ?? at, ...[...shifts].slice(0, maxShifts).map((shift) => at + shift)])
+  }
+
   return RecordedAudio.of({
-    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream }) {
+    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream, next }) {
       const span = yield* spanOf(conversation, bitstream, at)
       const needle = audio === undefined ? undefined : bitstream.needle(audio)
       if (needle === undefined) return { span, moved: 0 }
       if (compare(span, at, needle)._tag !== "Other") return { span, moved: 0 }
-      for (const place of new Set([at, at + conversation.clockShift])) {
+      for (const place of placesOf(conversation, at, next)) {
         if (place >= conversation.end) continue
         const found = find(yield* spanOf(conversation, bitstream, place - aroundSeconds), place, needle)
         if (found === undefined || Math.abs(found - place) > aroundSeconds) continue

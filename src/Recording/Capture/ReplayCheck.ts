@@ -4,7 +4,7 @@
  * its timestamps are past that end.
  */
 import { type Bitstream, Timeline } from "../../Audio.ts"
-import { compare, incomparable, reaches, type RecordedSpan } from "./RecordedSpan.ts"
+import { compare, incomparable, reaches, type RecordedSpan, slackSeconds } from "./RecordedSpan.ts"
 
 const { toleranceSeconds } = Timeline
 
@@ -47,6 +47,10 @@ export class ReplayCheck {
   /** Unix second before which the span is stale. */
   #spanFrom = 0
   #hasNew = false
+  /** Unix second at which the last replay ends. */
+  #replayEnd: number | undefined
+  /** A replay of the next audio was searched for. */
+  #isSearched = false
   /**
    * What the last audio predicts of the next: `replay`, it is probably recorded too; `exact`, timestamps are precise, so an
    * overlap is real; `coarse`, they are not.
@@ -61,6 +65,10 @@ export class ReplayCheck {
   /** Whether to search for a replay at other times: a reconnected client sends its replays before new audio. */
   get mayHaveMoved(): boolean {
     return !this.#hasNew
+  }
+
+  get replayEnd(): number | undefined {
+    return this.#replayEnd
   }
 
   /** Inexact timestamps continue at the end of the previous audio unless they jump by more than 2 s. */
@@ -80,8 +88,14 @@ export class ReplayCheck {
 
   /** Classifies `audio` that begins at `stamp`. The recorded audio ends at `end`; `tail` returns that end if it is in memory. */
   next(stamp: number, audio: Uint8Array, end: number, tail: () => RecordedSpan | undefined): Step {
+    if (this.#isUnsearched(stamp) && stamp < end - toleranceSeconds) {
+      this.#shift = 0
+      return { _tag: "Recall", at: stamp }
+    }
     const at = this.positionOf(stamp, end)
     const samples = this.#bitstream.samples(audio)
+    const left = this.#leftOfReplay(at, end, audio)
+    if (left > 0) return this.#replay(stamp, at, left)
     if (at >= end - toleranceSeconds) this.#span = undefined
     if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples, false)
     // Exactly at the end: rounding errors of consecutive chunks would add up to an overlap.
@@ -106,10 +120,7 @@ export class ReplayCheck {
       case "Same": {
         // Silence matches any silence: with a stuck clock it counts as new.
         if (this.#isStuck(stamp) && this.#isSilent(audio, verdict.samples)) break
-        this.#shift = at - stamp + verdict.offset / this.#bitstream.sampleRate
-        this.#settle(stamp, verdict.samples)
-        this.#mode = "replay"
-        return { _tag: "Replay", samples: verdict.samples }
+        return this.#replay(stamp, at + verdict.offset / this.#bitstream.sampleRate, verdict.samples)
       }
       case "Other":
         break
@@ -121,6 +132,7 @@ export class ReplayCheck {
 
   /** Takes the recorded span at `at`; undefined if it can't be read. `moved`: seconds after `at` at which the replay was found. */
   recalled(at: number, end: number, span: RecordedSpan | undefined, moved: number): void {
+    this.#isSearched = true
     const isKnown = span !== undefined && reaches(span, at + moved)
     this.#span = isKnown ? span : incomparable(at, end, this.#bitstream)
     this.#spanFrom = this.#span.start
@@ -130,6 +142,28 @@ export class ReplayCheck {
   #spanAt(at: number, tail: RecordedSpan | undefined): RecordedSpan | undefined {
     if (tail !== undefined && at >= tail.start - sameSeconds) return tail
     return this.#span !== undefined && at >= this.#spanFrom - sameSeconds ? this.#span : undefined
+  }
+
+  /** Where the timestamps of a replay jump, its clock may have been set: each of its parts may have another shift. */
+  #isUnsearched(stamp: number): boolean {
+    if (this.#hasNew || this.#isSearched) return false
+    return this.#expected === undefined || Math.abs(stamp - this.#expected) > slackSeconds
+  }
+
+  /** The rest of a replay that is too short to be compared: the end of the recorded audio, less than the tolerance later. */
+  #leftOfReplay(at: number, end: number, audio: Uint8Array): number {
+    if (this.#replayEnd === undefined || Math.abs(at - this.#replayEnd) > sameSeconds) return 0
+    const left = Math.round((end - at) * this.#bitstream.sampleRate)
+    if (left <= 0 || at < end - toleranceSeconds) return 0
+    return this.#bitstream.samples(audio.subarray(0, this.#bitstream.bytesOf(audio, left)))
+  }
+
+  #replay(stamp: number, at: number, samples: number): Step {
+    this.#shift = at - stamp
+    this.#settle(stamp, samples)
+    this.#replayEnd = at + samples / this.#bitstream.sampleRate
+    this.#mode = "replay"
+    return { _tag: "Replay", samples }
   }
 
   #isSilent(audio: Uint8Array, samples: number): boolean {
@@ -161,11 +195,13 @@ export class ReplayCheck {
   #new(step: Placement & { readonly samples: number }, stamp: number, mode: "replay" | "exact" | "coarse"): Step {
     this.#settle(stamp, step.samples)
     this.#hasNew = true
+    this.#replayEnd = undefined
     this.#mode = mode
     return { _tag: "New", ...step, shift: Math.abs(step.shift) < leastShiftSeconds ? 0 : step.shift }
   }
 
   #settle(stamp: number, samples: number): void {
+    this.#isSearched = false
     this.#last = stamp
     this.#expected = stamp + samples / this.#bitstream.sampleRate
   }

@@ -1,4 +1,7 @@
-/** Frees segments while the journal exceeds its budget: audio of the largest users is discarded, that of others is moved. */
+/**
+ * Frees segments while the journal exceeds its budget: stored audio leaves it first, then audio of the largest users is discarded
+ * and that of others is moved.
+ */
 import { Effect } from "effect"
 import type { RecordExtent } from "./Extents.ts"
 import type { JournalChunk } from "./JournalChunk.ts"
@@ -104,14 +107,21 @@ interface Evicted {
   readonly isOverBudget: () => boolean
   /** Records chunks as lost and releases them; returns whether all are released. */
   readonly discard: (chunks: ReadonlyArray<JournalChunk>) => Effect.Effect<boolean>
+  /** Releases a chunk without the segments that become dead. */
+  readonly markDead: (chunk: JournalChunk) => void
   /** Deletes segments without live extents. */
   readonly retireDead: Effect.Effect<void>
 }
 
 /** Evicts until a full current segment fits the budget. Commits wait meanwhile, and so do the sockets. */
-export function make({ current, discard, isOverBudget, retireDead, segments, unsettled }: Evicted) {
+export function make({ current, discard, isOverBudget, markDead, retireDead, segments, unsettled }: Evicted) {
   const unreadable = new WeakSet<Segment>()
   return Effect.gen(function* (): Effect.fn.Return<void, JournalError> {
+    if (isOverBudget()) {
+      const live = segments.flatMap((segment) => [...segment.live])
+      for (const chunk of live) if (chunk.state === "retained") markDead(chunk)
+      yield* retireDead
+    }
     while (isOverBudget()) {
       const to = current()
       const candidates = segments.filter(

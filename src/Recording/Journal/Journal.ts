@@ -145,6 +145,10 @@ const make = Effect.gen(function* () {
     )
   )
   yield* retireDead
+  const markDead = (chunk: JournalChunk) => {
+    chunk.state = "released"
+    for (const segment of segments) segment.live.delete(chunk)
+  }
 
   let discard = (_chunks: ReadonlyArray<JournalChunk>) => Effect.succeed(false)
   /** Whether the journal exceeds its budget once the current segment is full. */
@@ -157,6 +161,7 @@ const make = Effect.gen(function* () {
     unsettled,
     isOverBudget,
     discard: (chunks) => discard(chunks),
+    markDead,
     retireDead
   })
   const startSegment = Effect.gen(function* () {
@@ -312,8 +317,7 @@ const make = Effect.gen(function* () {
     read,
     release: (chunk) =>
       Effect.suspend(() => {
-        chunk.state = "released"
-        for (const segment of segments) segment.live.delete(chunk)
+        markDead(chunk)
         return retireDead
       }),
     whenCommitted: (listener) => {

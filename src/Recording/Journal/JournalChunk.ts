@@ -7,9 +7,10 @@ import { type Extent, Extents, type RecordExtent } from "./Extents.ts"
 
 /**
  * `open`: a capture appends. `sealing`: closed, not completely durable. `waiting`: durable, not queued. `queued`,
- * `uploading`: owned by the uploads. `released`: stored or discarded; its extents are dead.
+ * `uploading`: owned by the uploads. `retained`: stored, and still in the journal. `released`: stored or discarded; its extents
+ * are dead.
  */
-export type JournalChunkState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "released"
+export type JournalChunkState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "retained" | "released"
 
 export class JournalChunk {
   readonly id: Uint8Array

@@ -28,7 +28,9 @@ export class LiveConversation {
   readonly id: string
   readonly createdAt: Date
   readonly usage: JournalUsage
+  /** Those that are not stored. */
   readonly #chunks = new Map<string, JournalChunk>()
+  readonly #retained = new Map<string, JournalChunk>()
   /** Those that record it, wait for the previous one to end, or end. */
   readonly writers = new Set<ConversationWriter>()
   /** The last writer that entered, until it leaves. */
@@ -69,8 +71,14 @@ export class LiveConversation {
     return this.#chunks.values()
   }
 
+  /** Chunks whose audio is in the journal, stored or not. */
+  get inJournal(): ReadonlyArray<JournalChunk> {
+    const retained = [...this.#retained.values()].filter(({ state }) => state === "retained")
+    return [...this.#chunks.values(), ...retained]
+  }
+
   get isEmpty(): boolean {
-    return this.#chunks.size === 0
+    return this.#chunks.size === 0 && this.#retained.size === 0
   }
 
   /** Nothing is recorded or shown until captures have given up what is purged, and the purge has ended. */
@@ -116,8 +124,10 @@ export class LiveConversation {
     this.#unstoredFrom = undefined
   }
 
+  /** The chunk, if its audio is in the journal. */
   chunk(id: string): JournalChunk | undefined {
-    return this.#chunks.get(id)
+    const retained = this.#retained.get(id)
+    return retained?.state === "retained" ? retained : this.#chunks.get(id)
   }
 
   addChunk(chunk: JournalChunk): void {
@@ -128,7 +138,14 @@ export class LiveConversation {
     this.#extend(chunk)
   }
 
+  /** The chunk is stored, and stays in the journal until it is removed. */
+  retain(chunk: JournalChunk): void {
+    this.removeChunk(chunk)
+    this.#retained.set(uuidText(chunk.id), chunk)
+  }
+
   removeChunk(chunk: JournalChunk): void {
+    this.#retained.delete(uuidText(chunk.id))
     if (!this.#chunks.delete(uuidText(chunk.id))) return
     this.#unstoredFrom = undefined
     this.usage.chunks--
@@ -142,7 +159,7 @@ export class LiveConversation {
    */
   learn(end: number, now: number): ReadonlyArray<JournalChunk> {
     if (now < this.learnedAt) return []
-    const purged = [...this.#chunks.values()].filter(({ knownAt }) => knownAt < end)
+    const purged = [...this.#chunks.values(), ...this.#retained.values()].filter(({ knownAt }) => knownAt < end)
     const sealed = purged.filter(({ state }) => state !== "open" && state !== "sealing")
     const isStale = purged.length > 0 || (this.knownAt > 0 && this.knownAt < end)
     const wasPurged = this.isPurged

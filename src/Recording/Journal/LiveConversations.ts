@@ -1,8 +1,12 @@
 /** Conversations that this node records, or has audio of in its journal: the state that is not in the database yet. */
-import { Clock, Context, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { Journal } from "./Journal.ts"
 import type { JournalChunk } from "./JournalChunk.ts"
 import { type JournalUsage, LiveConversation } from "./LiveConversation.ts"
+import { RecordingConfig } from "../RecordingConfig.ts"
+
+/** Part of the journal's budget beyond which nothing is retained. */
+const retainedShare = 0.25
 
 /** Bounded by the node's captures and by what its journal holds. */
 export class LiveConversations extends Context.Service<
@@ -17,6 +21,10 @@ export class LiveConversations extends Context.Service<
     readonly chunks: () => Iterable<JournalChunk>
     readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
+    /** The chunk is stored. It stays in the journal for the replay window, unless the journal needs the room. */
+    readonly retain: (chunk: JournalChunk) => Effect.Effect<void>
+    /** Releases retained chunks: those whose window has passed, or all of them. */
+    readonly releaseRetained: (which: "old" | "all") => Effect.Effect<void>
     readonly isPurged: (chunk: JournalChunk) => boolean
     /** See `LiveConversation.learn`. Releases what it removes, or leaves it in `chunks` until an upload has removed the object. */
     readonly learn: (conversation: LiveConversation, end: number, now: number) => Effect.Effect<void>
@@ -33,6 +41,7 @@ export class LiveConversations extends Context.Service<
 const make = Effect.gen(function* () {
   const journal = yield* Journal
   const clock = yield* Clock.Clock
+  const windowMillis = Duration.toMillis((yield* RecordingConfig).replayWindow)
   const users = new Map<
     string,
     { readonly usage: JournalUsage; readonly conversations: Map<string, LiveConversation> }
@@ -40,6 +49,9 @@ const make = Effect.gen(function* () {
 
   /** Purged chunks that may be stored. */
   const purged = new Set<JournalChunk>()
+
+  /** By age, with the clock's milliseconds at which each was stored. Some are released by the journal since. */
+  const retained = new Map<JournalChunk, number>()
 
   let removed: (conversation: LiveConversation) => void = () => {}
 
@@ -69,6 +81,32 @@ const make = Effect.gen(function* () {
   }
   for (const chunk of journal.recovered) ensure(chunk.uid, chunk.conversation).addChunk(chunk)
 
+  const release = (chunk: JournalChunk) =>
+    Effect.suspend(() => {
+      purged.delete(chunk)
+      retained.delete(chunk)
+      const conversation = get(chunk.uid, chunk.conversation)
+      if (conversation !== undefined) {
+        conversation.removeChunk(chunk)
+        removed(conversation)
+        removeIfUnused(conversation)
+      }
+      return journal.release(chunk)
+    })
+  const isPurged = (chunk: JournalChunk) =>
+    purged.has(chunk) || get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true
+  const retain = (chunk: JournalChunk) =>
+    Effect.suspend(() => {
+      const conversation = get(chunk.uid, chunk.conversation)
+      const { budget, bytes } = journal.stats()
+      if (conversation === undefined || isPurged(chunk) || bytes > budget * retainedShare) return release(chunk)
+      conversation.retain(chunk)
+      chunk.state = "retained"
+      retained.set(chunk, clock.currentTimeMillisUnsafe())
+      removed(conversation)
+      return Effect.void
+    })
+
   return LiveConversations.of({
     get,
     all,
@@ -77,30 +115,32 @@ const make = Effect.gen(function* () {
     removeIfUnused,
     chunks,
     chunk: (uid, conversation, id) => get(uid, conversation)?.chunk(id),
-    release: (chunk) =>
+    release,
+    retain,
+    releaseRetained: (which) =>
       Effect.suspend(() => {
-        purged.delete(chunk)
-        const conversation = get(chunk.uid, chunk.conversation)
-        if (conversation !== undefined) {
-          conversation.removeChunk(chunk)
-          removed(conversation)
-          removeIfUnused(conversation)
+        const since = which === "all" ? Infinity : clock.currentTimeMillisUnsafe() - windowMillis
+        const due: Array<JournalChunk> = []
+        for (const [chunk, at] of retained) {
+          if (at > since) break
+          due.push(chunk)
         }
-        return journal.release(chunk)
+        return Effect.forEach(due, release, { discard: true })
       }),
-    isPurged: (chunk) => purged.has(chunk) || get(chunk.uid, chunk.conversation)?.hasPurged(chunk) === true,
+    isPurged,
     learn: (conversation, end, now) =>
       Effect.suspend(() => {
         const found = conversation.learn(end, now)
         for (const chunk of found) {
-          if (chunk.mayBeStored || chunk.state === "uploading") purged.add(chunk)
+          if (chunk.state !== "retained" && (chunk.mayBeStored || chunk.state === "uploading")) purged.add(chunk)
           // At once, so that no upload begins.
           else chunk.state = "released"
         }
         removed(conversation)
         removeIfUnused(conversation)
-        const unstored = found.filter(({ state }) => state === "released")
-        return Effect.forEach(unstored, journal.release, { discard: true })
+        const released = found.filter(({ state }) => state === "released")
+        for (const chunk of released) retained.delete(chunk)
+        return Effect.forEach(released, journal.release, { discard: true })
       }).pipe(Effect.uninterruptible),
     whenRemoved: (forget) => {
       removed = forget

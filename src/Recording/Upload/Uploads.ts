@@ -151,7 +151,7 @@ const make = Effect.gen(function* () {
     active.add(own)
     yield* (isPurged ? unstore(chunk) : store(chunk)).pipe(
       Effect.timeout(config.uploadDeadline),
-      Effect.andThen(live.release(chunk)),
+      Effect.andThen(live.retain(chunk)),
       DurationHistogram.track(uploadSeconds),
       Effect.catchCause((cause) => postpone(chunk, cause)),
       Effect.ensuring(
@@ -242,7 +242,7 @@ const make = Effect.gen(function* () {
   ])
   const isStored = ({ durableSamples, id, origin }: JournalChunk) =>
     stored.has(uuidText(id)) || origin.sample + durableSamples <= (stored.get(uuidText(origin.id)) ?? 0)
-  for (const chunk of recovered.filter(isStored)) yield* live.release(chunk)
+  for (const chunk of recovered.filter(isStored)) yield* live.retain(chunk)
   const waiting = [...live.chunks()].length
   if (waiting > 0) yield* Effect.logInfo(`recovered ${waiting} chunks from the journal that are not stored yet`)
 
@@ -260,8 +260,15 @@ const make = Effect.gen(function* () {
       `recording stopped after ${seconds} s: ${stop.captures} captures ended, ${uploaded - stop.uploaded} chunks uploaded, ${rest}`
     )
   })
-  yield* Effect.addFinalizer(() => Effect.andThen(Effect.ignore(Effect.timeout(idle, config.drainTimeout)), logStop))
+  yield* Effect.addFinalizer(() =>
+    Effect.ignore(Effect.timeout(idle, config.drainTimeout)).pipe(
+      // A node that has stopped leaves no files behind, and its clients have their acknowledgements.
+      Effect.andThen(live.releaseRetained("all")),
+      Effect.andThen(logStop)
+    )
+  )
   yield* sweep.pipe(
+    Effect.andThen(live.releaseRetained("old")),
     Effect.catchCause((cause) => Effect.logError("an upload sweep died", cause)),
     Effect.repeat(Schedule.spaced(config.sweepInterval)),
     Effect.forkScoped

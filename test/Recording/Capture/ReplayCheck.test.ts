@@ -52,6 +52,43 @@ it.effect("keeps replayed audio once when it is split into other frames, and rea
   )
 )
 
+it.effect("keeps replayed audio once whose last samples end less than a millisecond after what was compared", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      let from = 0
+      for (let length = 780; length < 820; length++) {
+        const messages = [0, 1, 2].map((index) => {
+          const at = from + index * length
+          return { start: epoch + at / rate, audio: ramp(length, at) }
+        })
+        yield* sender.send([...messages, ...messages.slice(1)])
+        from += 3 * length
+      }
+      yield* sender.end
+      assertHeard((yield* playback(node)).audio, ramp(from))
+    })
+  )
+)
+
+it.effect("keeps audio once when it is replayed after its clock was set several times", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      // Set back by more each time: set forward, it would leave a pause.
+      const shifts = [0, 0.4, 0.9, 1.5]
+      const stamp = (index: number) => inOrder(index) - (shifts[Math.floor(index / 10)] ?? 1.5)
+      const first = new Sender(node)
+      yield* first.send(frames(40, 0, stamp))
+      yield* first.end
+      const second = new Sender(node)
+      yield* second.send(frames(45, 5 * frame, (index) => stamp(5 + index)))
+      yield* second.end
+      assertHeard((yield* playback(node)).audio, ramp(50 * frame))
+      assert.strictEqual(Math.round(node.replayed * 1e6) / 1e6, 3.5)
+    })
+  )
+)
+
 it.effect("keeps audio of a clock that was set back once when it is replayed after a reconnection", () =>
   onJournal(({ node }) =>
     Effect.gen(function* () {

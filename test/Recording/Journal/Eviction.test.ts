@@ -4,6 +4,7 @@ import { Arbitrary, Deferred, Duration, Effect, Fiber, Layer, References, Schema
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
+import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { type JournalChunk, uuidText } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { StorageUnavailable } from "../../../src/Storage.ts"
 import {
@@ -237,6 +238,27 @@ it.effect("keeps recording when a segment to be freed can't be read", () =>
       assert.deepStrictEqual(Buffer.from(yield* journal.read(last, 0, last.durable)), Buffer.from(ramp(8000, 11)))
     }).pipe(Effect.provide(journalIn(dataDir, { segmentBytes: 20_000, journalBytes: 100_000 })))
   }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
+)
+
+it.live("evicts stored audio before any that is not", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    const { put, state } = failing()
+    yield* Effect.gen(function* () {
+      const journal = yield* Journal
+      state.down = false
+      yield* record(8000)
+      yield* (yield* Uploads).idle
+      assert.isAbove(journal.stats().bytes, 16_000)
+      state.down = true
+      for (let index = 1; index < 5; index++) yield* record(8000, index * 8000)
+      state.down = false
+      yield* sweep
+      const { audio, lost } = yield* chunksOf("u", "c")
+      assert.strictEqual(lost, 0)
+      assert.deepStrictEqual(audio, Buffer.from(ramp(40_000)))
+    }).pipe(Effect.provide(node(dataDir, { put }, { segmentBytes: 15_000, journalBytes: 85_000 })))
+  }).pipe(inWorld)
 )
 
 it.live("never both evicts and stores a chunk", () =>

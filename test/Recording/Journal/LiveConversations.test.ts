@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { LiveConversation } from "../../../src/Recording/Journal/LiveConversation.ts"
 import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
-import { journalIn } from "../support/TestNode.ts"
+import { journalIn, recordingConfig } from "../support/TestNode.ts"
 
 const writer = (conversation: LiveConversation | undefined) => {
   const ended: Array<string> = []
@@ -53,6 +53,6 @@ it.effect(
         now.writers.add(writer(now))
         yield* live.learn(before, 0, 1)
         assert.strictEqual(live.get("u", "c"), now)
-      }).pipe(Effect.provide(LiveConversations.layer.pipe(Layer.provide(journal))))
+      }).pipe(Effect.provide(LiveConversations.layer.pipe(Layer.provide([journal, recordingConfig()]))))
     }).pipe(Effect.scoped)
 )

@@ -198,7 +198,13 @@ export const playback = Effect.gen(function* () {
   }
 })
 
-export const idle = Effect.flatMap(Uploads, (uploads) => uploads.idle)
+/** Ends the replay window of what is stored: it can be compared only with the store. */
+export const leaveJournal = Effect.flatMap(LiveConversations, (live) => live.releaseRetained("all"))
+/** All chunks are stored, and have left the journal. */
+export const idle = Effect.andThen(
+  Effect.flatMap(Uploads, (uploads) => uploads.idle),
+  leaveJournal
+)
 export const sweep = Effect.flatMap(Uploads, (uploads) => Effect.andThen(uploads.sweep, uploads.idle))
 export const liveChunks = Effect.map(LiveConversations, (live) => [...live.chunks()].length)
 export const segments = Effect.map(Journal, (journal) => journal.stats().segments)

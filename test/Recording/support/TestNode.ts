@@ -141,14 +141,12 @@ export class TestNode {
         leave: () => {},
         sealed: (_capture, chunk) => this.sealed.push(chunk),
         abandoned: (chunk) => this.abandoned.push(chunk),
-        recall: (capture, conversation, at, audio) => {
+        recall: (capture, conversation, wanted) => {
           this.recalls++
-          RecordedAudio.use((recorded) =>
-            recorded.recall(conversation, { bitstream: capture.bitstream, at, audio })
-          ).pipe(
+          RecordedAudio.use((recorded) => recorded.recall(conversation, wanted)).pipe(
             Effect.provide(recordedIn(this.journal, conversation)),
             Effect.exit,
-            Effect.map((exit) => capture.recalled(at, Exit.isSuccess(exit) ? exit.value : undefined)),
+            Effect.map((exit) => capture.recalled(wanted.at, Exit.isSuccess(exit) ? exit.value : undefined)),
             Effect.runFork
           )
         },
