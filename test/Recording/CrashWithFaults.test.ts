@@ -1,0 +1,17 @@
+/** `src/Recording` while its server, PostgreSQL and its store are killed: nothing that was sent is lost or repeated. */
+import { assert, it } from "@effect/vitest"
+import { crashWithFaults, faultComplaints } from "../support/Crash/Faults.ts"
+
+/** `npm run crash` makes a thousand. */
+const kills = 100
+
+it(
+  `plays back exactly what was sent after ${kills} kills of server, database and store`,
+  { timeout: 600_000 },
+  async () => {
+    const report = await crashWithFaults({ kills, seed: 20_261_129 })
+    console.log(JSON.stringify(report))
+    assert.deepStrictEqual(faultComplaints(report), [])
+    for (const count of Object.values(report.kills)) assert.isAbove(count, 0)
+  }
+)

@@ -1,0 +1,140 @@
+/**
+ * A device that streams through the published client: messages of random length, pauses, audio sent twice, connections that
+ * break, clocks that are wrong, and conversations that alternate. It knows what each conversation must play.
+ */
+import { WebSocket } from "ws"
+import { CaptureClient } from "../../../src/Client.ts"
+
+export const sampleRate = 16_000
+
+/** Longest message, in seconds. */
+const longestMessage = 0.6
+/** Longer silence begins another audio file. */
+const longestPause = 20
+
+/** Messages that are sent again at once. */
+const most = 4
+
+interface Message {
+  readonly start: number
+  readonly audio: Buffer
+  readonly conversation: string
+}
+
+const noise = (samples: number, next: () => number): Buffer => {
+  const pcm = Buffer.alloc(samples * 2)
+  // Never 0, which only silence has.
+  for (let at = 0; at < samples; at++) {
+    const value = Math.floor(next() * 65_535) - 32_767
+    pcm.writeInt16LE(value === 0 ? 1 : value, at * 2)
+  }
+  return pcm
+}
+
+const pick = <A>(from: ReadonlyArray<A>, next: () => number): A | undefined => from[Math.floor(next() * from.length)]
+
+export class Device {
+  /** What each conversation must play, without silence. */
+  readonly sent = new Map<string, Array<Buffer>>()
+  readonly #client: CaptureClient
+  readonly #next: () => number
+  readonly #uid: string
+  readonly #sockets = new Set<WebSocket>()
+  /** Unix seconds by the right clock. */
+  #time: number
+  /** Seconds by which the clock is set back: never to before the last pause, because audio may still be recorded there. */
+  #setBack = 0
+  /** Seconds of audio since the last pause. */
+  #contiguous = 0
+  /** The last messages. */
+  #last: ReadonlyArray<Message> = []
+  connections = 0
+
+  constructor(options: {
+    readonly uid: string
+    readonly url: string
+    readonly key: string
+    readonly next: () => number
+  }) {
+    const { key, next, uid, url } = options
+    this.#uid = uid
+    this.#next = next
+    this.#time = 1_700_000_000 + next() * 1e6
+    const opened = (socket: WebSocket) => {
+      this.connections++
+      this.#sockets.add(socket)
+      socket.once("close", () => this.#sockets.delete(socket))
+    }
+    this.#client = new CaptureClient({
+      url,
+      key,
+      uid,
+      conversation: `${uid}-0`,
+      sampleRate,
+      bufferBytes: 4 << 20,
+      WebSocket: class extends WebSocket {
+        constructor(...parameters: ConstructorParameters<typeof WebSocket>) {
+          super(...parameters)
+          opened(this)
+        }
+      }
+    })
+  }
+
+  /** Sends for about so many seconds of real time, at `speed` times real time. */
+  async stream(isOver: () => boolean, speed: number): Promise<void> {
+    const began = performance.now()
+    const first = this.#time
+    let paused = 0
+    while (!isOver()) {
+      paused += this.#decide()
+      const samples = Math.max(1, Math.round(this.#next() * longestMessage * sampleRate))
+      const audio = noise(samples, this.#next)
+      const start = this.#time - this.#setBack
+      while (!this.#client.send(start, audio)) {
+        if (!(await this.#client.ready(audio.length))) throw new Error(`${this.#uid}: ${this.#client.status.reason}`)
+      }
+      this.#time += samples / sampleRate
+      this.#contiguous += samples / sampleRate
+      const { conversation } = this.#client
+      this.#last = [...this.#last, { start, audio, conversation }].slice(-most)
+      this.sent.set(conversation, [...(this.sent.get(conversation) ?? []), audio])
+      const ahead = (this.#time - first - paused) / speed - (performance.now() - began) / 1000
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, ahead * 1000)))
+    }
+  }
+
+  async close(): Promise<string> {
+    const { cause, reason, unacknowledgedBytes } = await this.#client.close({ deadlineMillis: 120_000 })
+    return cause === "complete" ? cause : `${cause}: ${unacknowledgedBytes} bytes unacknowledged, ${reason}`
+  }
+
+  /** What happens before the next message. Returns the seconds by which the clock goes forward. */
+  #decide(): number {
+    const chance = this.#next()
+    if (chance < 0.01) {
+      this.#client.switchTo(`${this.#uid}-${Math.floor(this.#next() * 3)}`)
+      this.#setBack = 0
+      this.#contiguous = 0
+    } else if (chance < 0.03) {
+      const pause = this.#next() * longestPause
+      this.#time += pause
+      this.#contiguous = 0
+      return pause
+    } else if (chance < 0.05) pick([...this.#sockets], this.#next)?.terminate()
+    else if (chance < 0.07 && this.#setBack === 0) this.#sendAgain()
+    else if (chance < 0.075) {
+      this.#setBack = this.#setBack > 0 ? 0 : this.#next() * this.#contiguous
+      this.#contiguous = 0
+      this.#last = []
+    }
+    return 0
+  }
+
+  /** At least two: one alone has a clock that stands still, so the same samples are new. */
+  #sendAgain(): void {
+    const again = this.#last.slice(-2 - Math.floor(this.#next() * (most - 1)))
+    if (again.length < 2 || again.some(({ conversation }) => conversation !== this.#client.conversation)) return
+    for (const { audio, start } of again) this.#client.send(start, audio)
+  }
+}
