@@ -62,7 +62,7 @@ export default defineConfig({
     pool: "forks",
     // Most files wait for processes and timers most of the time: more run at once than there are cores. They share the
     // connections of one PostgreSQL.
-    maxWorkers: Math.min(availableParallelism() + 1, 12),
+    maxWorkers: Math.min(availableParallelism() + 2, 12),
     sequence: { sequencer: ServersFirst },
     // For what hangs: on a busy machine a test may well take ten times as long as on a quiet one.
     testTimeout: 300_000,
