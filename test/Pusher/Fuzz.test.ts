@@ -143,7 +143,7 @@ const something = (next: Next, node: Node, { searches, session, socket }: Return
     case 5:
       return session.onShift(next() * 100 - 50)
     case 6:
-      return next() < 0.01 ? session.onFailure(pick(next, failures)) : undefined
+      return next() < 0.04 ? session.onFailure(pick(next, failures)) : undefined
     case 7:
       node.time += next() < 0.002 ? 301_000 : below(next, 500)
       return session.check(next() < 0.5)
