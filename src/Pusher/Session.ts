@@ -68,7 +68,7 @@ export interface SessionHost {
   readonly findRecent: (found: (conversation: string | undefined) => void) => void
   /** Takes the JSON messages, too, and answers them in place of their handlers. */
   readonly relay: ((message: Buffer) => void) | undefined
-  /** A handler of JSON messages, or the relay, has thrown. */
+  /** A handler of JSON messages, the relay or a live sink has thrown. */
   readonly died: (cause: unknown) => void
   /** Calls `admitted` when a large message may be read, with what ends its turn. */
   readonly admit: (admitted: (done: () => void) => void) => void
@@ -184,7 +184,7 @@ export class Session {
   stop(): void {
     this.#hasStopped = true
     this.#capture = undefined
-    if (this.#conversation !== undefined) this.#host.audio.flush(this.#conversation)
+    this.#flushTap()
     this.#finishTurn()
   }
 
@@ -323,18 +323,37 @@ export class Session {
   }
 
   #handle(opcode: Protocol.JsonOpcode, text: Buffer, message: Buffer): boolean {
+    return (
+      this.#guarded(() => {
+        this.#host.relay?.(message)
+        return this.#host.handler(opcode)?.(this.#sender, text)
+      }) === true
+    )
+  }
+
+  #guarded<A>(work: () => A): A | undefined {
     // edge: called in the socket's event, where what is thrown would end the process, and so every capture.
     try {
-      this.#host.relay?.(message)
-      return this.#host.handler(opcode)?.(this.#sender, text) === true
+      return work()
     } catch (cause) {
       this.#host.died(cause)
-      return false
+      return undefined
     }
   }
 
+  /** Gives audio to the live sinks. */
+  #tap(conversation: string, audio: Uint8Array): void {
+    this.#guarded(() => this.#host.audio.append(conversation, audio))
+  }
+
+  /** The live sinks get what they have not had of the conversation. */
+  #flushTap(): void {
+    const conversation = this.#conversation
+    if (conversation !== undefined) this.#guarded(() => this.#host.audio.flush(conversation))
+  }
+
   #append(capture: Capture, start: number, audio: Uint8Array): void {
-    if (this.#conversation !== undefined) this.#host.audio.append(this.#conversation, audio)
+    if (this.#conversation !== undefined) this.#tap(this.#conversation, audio)
     if (!this.#host.storesAudio()) return this.#discard(audio)
     this.#saidUnstored = false
     const answer = capture.append(start, audio)
@@ -358,13 +377,13 @@ export class Session {
   #select(capture: Capture, conversation: string): void {
     this.#isFull = true
     this.#pauseOrResume()
-    if (this.#conversation !== undefined) this.#host.audio.flush(this.#conversation)
+    this.#flushTap()
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
     const stores = this.#host.storesAudio()
     for (const { audio, start } of this.#held.splice(0)) {
-      this.#host.audio.append(conversation, audio)
+      this.#tap(conversation, audio)
       if (stores) capture.append(start, audio)
       else this.#discard(audio)
     }

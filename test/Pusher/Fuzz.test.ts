@@ -94,7 +94,12 @@ const fakeSession = (next: Next, node: Node) => {
     relay: next() < 0.5 ? undefined : () => {},
     died: (cause) => expectThat(cause instanceof Error, "a defect has its cause"),
     maySelect: () => next() < 0.99,
-    audio: { append: () => {}, flush: () => {} },
+    audio: {
+      append: () => {
+        if (next() < 0.01) throw new Error("a defect of a sink")
+      },
+      flush: () => {}
+    },
     storesAudio: () => next() < 0.9,
     fed: (conversation) => expectThat(conversation.length > 0, "a conversation has an id"),
     findRecent: (found) => searches.push(() => found(next() < 0.5 ? "recent" : undefined)),

@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events"
 import { assert, it } from "@effect/vitest"
 import type { WebSocket } from "ws"
 import { Session, type SessionHost } from "../../src/Pusher/Session.ts"
-import { audioFrame } from "../support/Capturer.ts"
+import { audioFrame, switchTo } from "../support/Capturer.ts"
 
 class FakeSocket extends EventEmitter {
   readonly isPaused = false
@@ -38,10 +38,10 @@ const host: SessionHost = {
 }
 
 /** A session that has received the message, and what it recorded. */
-const sessionOf = () => {
+const sessionOf = (on: SessionHost = host) => {
   const socket = new FakeSocket()
   const options = { uid: "u", framesPerSecond: 200, receiveTimeoutMillis: 1e6, acks: "none", codec: "pcm16" } as const
-  const session = new Session(socket as unknown as WebSocket, options, host)
+  const session = new Session(socket as unknown as WebSocket, options, on)
   const recorded: Array<Uint8Array> = []
   session.start({
     append: (_, audio) => {
@@ -137,4 +137,19 @@ it("answers pings while the peer reads the answers", () => {
   socket.bufferedAmount = 65 * 1024
   socket.emit("ping", Buffer.of(1))
   assert.deepStrictEqual(socket.sent, ["pong"])
+})
+
+it("records on when a live sink throws", () => {
+  const causes: Array<unknown> = []
+  const fail = () => {
+    throw new Error("a defect of a sink")
+  }
+  const died = (cause: unknown) => causes.push(cause)
+  const { receive, recorded, session } = sessionOf({ ...host, died, audio: { append: fail, flush: fail } })
+  receive(switchTo("c"))
+  receive(audioFrame(1_700_000_000, new Uint8Array(320)))
+  receive(switchTo("d"))
+  session.stop()
+  assert.strictEqual(recorded.length, 1)
+  assert.strictEqual(causes.length, 3)
 })
