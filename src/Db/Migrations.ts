@@ -30,6 +30,7 @@ import { finalizations } from "./Migrations/0020_finalizations.ts"
 import { speakerSamples } from "./Migrations/0021_speaker_samples.ts"
 import { webhooks } from "./Migrations/0022_webhooks.ts"
 import { webhookListeners } from "./Migrations/0023_webhook_listeners.ts"
+import { audioEndpoints } from "./Migrations/0024_audio_endpoints.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -55,7 +56,8 @@ export const migrations = {
   "0020_finalizations": finalizations,
   "0021_speaker_samples": speakerSamples,
   "0022_webhooks": webhooks,
-  "0023_webhook_listeners": webhookListeners
+  "0023_webhook_listeners": webhookListeners,
+  "0024_audio_endpoints": audioEndpoints
 }
 
 const table = "spillway_migrations"
