@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { crashWithFaults, faultComplaints } from "../support/Crash/Faults.ts"
 
 /** `npm run crash` makes a thousand. */
-const kills = 100
+const kills = 24
 
 it(
   `plays back exactly what was sent after ${kills} kills of server, database and store`,
