@@ -31,6 +31,7 @@ import { speakerSamples } from "./Migrations/0021_speaker_samples.ts"
 import { webhooks } from "./Migrations/0022_webhooks.ts"
 import { webhookListeners } from "./Migrations/0023_webhook_listeners.ts"
 import { audioEndpoints } from "./Migrations/0024_audio_endpoints.ts"
+import { webhookScans } from "./Migrations/0025_webhook_scans.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -57,7 +58,8 @@ export const migrations = {
   "0021_speaker_samples": speakerSamples,
   "0022_webhooks": webhooks,
   "0023_webhook_listeners": webhookListeners,
-  "0024_audio_endpoints": audioEndpoints
+  "0024_audio_endpoints": audioEndpoints,
+  "0025_webhook_scans": webhookScans
 }
 
 const table = "spillway_migrations"

@@ -1,9 +1,8 @@
 /** `src/Webhooks.ts`: deliveries on a real database, to real HTTP servers. */
 import { assert, layer } from "@effect/vitest"
-import { Duration, Effect, Fiber, Redacted } from "effect"
+import { Duration, Effect, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { Webhook } from "standardwebhooks"
-import { Db } from "../../src/Db.ts"
 import { Webhooks } from "../../src/Webhooks.ts"
 import { DeliveryRows } from "../../src/Webhooks/Deliveries/DeliveryRows.ts"
 import { TurnRows } from "../../src/Webhooks/Deliveries/TurnRows.ts"
@@ -259,63 +258,6 @@ layer(World.layer, { excludeTestServices: true })("Webhooks", (it) => {
     })
   )
 
-  it.effect("keep an event that is committed while its endpoint has a turn for the next turn", () =>
-    Effect.gen(function* () {
-      yield* World.clear
-      const turns = yield* TurnRows
-      yield* World.endpoint("ada", "http://127.0.0.1:9/hook")
-      yield* World.append("ada", [1])
-      yield* World.wake
-      const [taken] = yield* turns.take("healthy", 10)
-      yield* World.append("ada", [2])
-      yield* World.wake
-      yield* turns.complete([], World.released(taken))
-      const [next] = yield* turns.take("healthy", 10)
-      assert.lengthOf(next?.deliveries ?? [], 2)
-    })
-  )
-
-  it.effect("take no turn that ends meanwhile, because its deliveries would be sent again", () =>
-    Effect.gen(function* () {
-      yield* World.clear
-      const sql = yield* SqlClient.SqlClient
-      const turns = yield* TurnRows
-      const { endpoint } = yield* World.endpoint("ada", "http://127.0.0.1:9/hook")
-      yield* World.append("ada", [1])
-      yield* World.wake
-      const [taken] = yield* turns.take("healthy", 10)
-      const ending = yield* World.uncommitted(turns.complete(World.delivered(taken), World.released(taken)))
-      yield* World.append("ada", [2])
-      const waking = yield* Effect.forkChild(turns.wake([endpoint.id], { healthy: 10, failing: 10 }))
-      yield* Effect.repeat(
-        sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-        { until: ({ length }) => length > 0 }
-      )
-      yield* ending.commit
-      const { due, turns: woken } = yield* Fiber.join(waking)
-      assert.deepStrictEqual([woken, [...due]], [[], ["healthy"]])
-      const [next] = yield* turns.take("healthy", 10)
-      assert.lengthOf(next?.deliveries ?? [], 1)
-      assert.notStrictEqual(next?.deliveries[0]?.event, taken?.deliveries[0]?.event)
-    })
-  )
-
-  it.effect("deliver an event of a long transaction after later events, which did not wait for it", () =>
-    Effect.gen(function* () {
-      yield* World.clear
-      const receiver = yield* startReceiver()
-      yield* World.endpoint("ada", receiver.url)
-      const long = yield* World.uncommitted(World.append("ada", [1]))
-      const later = yield* World.append("ada", [2])
-      yield* World.round
-      assert.deepStrictEqual(receiver.ids(), later)
-      const early = yield* long.commit
-      yield* World.round
-      assert.deepStrictEqual(receiver.ids(), [...later, ...early])
-      assert.isTrue((early[0] ?? "") < (later[0] ?? ""))
-    })
-  )
-
   it.effect("deliver to others while 20 endpoints never answer", () =>
     Effect.gen(function* () {
       yield* World.clear
@@ -335,45 +277,6 @@ layer(World.layer, { excludeTestServices: true })("Webhooks", (it) => {
       assert.sameMembers(receiver.ids(), ids)
       yield* World.clear
     }).pipe(Effect.scoped)
-  )
-
-  it.effect(
-    "take as long for others when one endpoint has 50,000 deliveries waiting, and read only a batch of these",
-    () =>
-      Effect.gen(function* () {
-        yield* World.clear
-        const sql = yield* SqlClient.SqlClient
-        const turns = yield* TurnRows
-        const { endpoint } = yield* World.endpoint("many", "http://127.0.0.1:9/hook")
-        yield* World.endpoint("ada", "http://127.0.0.1:9/hook")
-        yield* sql`
-        insert into events (id, type, size, body)
-        select lpad(to_hex(n), 32, '0')::uuid, 'test.said', 2, '{}' from generate_series(1, 50000) n`
-        yield* sql`
-        insert into webhook_deliveries (event_id, endpoint_id, type, due_at)
-        select id, ${endpoint.id}::uuid, type, now() - interval '1 hour' from events`
-        yield* sql`analyze webhook_deliveries, events`
-        yield* sql`update webhook_turns set due_at = now() where endpoint_id = ${endpoint.id}::uuid`
-        yield* World.append("ada", [1])
-        yield* World.wake
-        const { read, taken } = yield* Db.use((db) =>
-          db.transaction("test", () =>
-            Effect.gen(function* () {
-              const taken = yield* turns.take("healthy", 10)
-              const [read] = yield* sql<{ readonly scanned: number; readonly fetched: number }>`
-                select seq_tup_read::int as scanned, idx_tup_fetch::int as fetched
-                from pg_stat_xact_user_tables where relname = 'webhook_deliveries'`
-              return { read, taken }
-            })
-          )
-        )
-        assert.sameMembers(
-          taken.map(({ deliveries }) => deliveries.length),
-          [100, 1]
-        )
-        assert.strictEqual(read?.scanned, 0)
-        assert.isBelow(read?.fetched ?? NaN, 300)
-      })
   )
 
   it.effect("keep to the rate of an endpoint", () =>

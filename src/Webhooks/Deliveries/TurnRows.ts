@@ -21,6 +21,12 @@ const maxBatch = 100
 /** Payloads of a turn. A larger one is alone in its turn. */
 const maxBatchBytes = 1024 * 1024
 
+/**
+ * The search for due deliveries of an endpoint begins so long before the end of its last turn, or at what waited then: as long as
+ * an old transaction is open, the index has entries of all deliveries that ended. `recover` finds what was committed later.
+ */
+const lateCommits = Duration.seconds(10)
+
 /** A turn takes about as many deliveries as the endpoint's rate allows in this time. */
 const rateSeconds = 5
 
@@ -214,7 +220,7 @@ const turnsWithDeliveries = (sql: Sql) => sql`
              sum(coalesce(v.size, 0)) over (order by d.due_at, d.event_id) - coalesce(v.size, 0) as bytes_before
       from (
         select event_id, type, attempts, attempts_made, due_at from webhook_deliveries
-        where endpoint_id = t.endpoint_id and due_at <= now()
+        where endpoint_id = t.endpoint_id and due_at <= now() and due_at >= coalesce(t.scan_from, '-infinity')
         order by due_at, event_id limit least(${maxBatch}, e.rate * ${rateSeconds})
       ) as d
       left join events v on v.id = d.event_id
@@ -236,7 +242,7 @@ const takeDue = (sql: Sql, lane: Lane, limit: number, token: string) => sql`
     set due_at = now() + ${millisOf(lease)}::interval, token = ${token}::uuid, is_woken = false
     from due join webhook_turns seen on seen.endpoint_id = due.endpoint_id and seen.xmin = due.version
     where t.endpoint_id = due.endpoint_id
-    returning t.endpoint_id, t.failures, t.failing_since, true as is_taken, false as is_due
+    returning t.endpoint_id, t.failures, t.failing_since, t.scan_from, true as is_taken, false as is_due
   )
   ${turnsWithDeliveries(sql)}`
 
@@ -261,7 +267,7 @@ const wake = (sql: Sql, endpoints: ReadonlyArray<string>, limits: Limits, token:
                       when t.token is null then least(t.due_at, greatest(now(), t.paused_until)) else t.due_at end
     from woken w left join taken k on k.endpoint_id = w.endpoint_id
     where t.endpoint_id = w.endpoint_id
-    returning t.endpoint_id, t.failures, t.failing_since, k.endpoint_id is not null as is_taken,
+    returning t.endpoint_id, t.failures, t.failing_since, t.scan_from, k.endpoint_id is not null as is_taken,
               t.token is null and t.due_at <= now() as is_due
   )
   ${turnsWithDeliveries(sql)}`
@@ -277,7 +283,7 @@ const complete = (sql: Sql, results: ReadonlyArray<Result>, releases: ReadonlyAr
       endpoint uuid, token uuid, failures int, since float8, pause float8
     )
   ), owned as materialized (
-    select t.endpoint_id, t.token, t.is_woken from webhook_turns t
+    select t.endpoint_id, t.token, t.is_woken, t.scan_from from webhook_turns t
     where t.endpoint_id in (select endpoint from r union select endpoint from l)
       and (t.endpoint_id, t.token) in (select endpoint, token from r union select endpoint, token from l)
     order by t.endpoint_id for update
@@ -301,21 +307,22 @@ const complete = (sql: Sql, results: ReadonlyArray<Result>, releases: ReadonlyAr
       and a.number <= d.attempts_made - ${keptAttempts}
   ), ended as (
     select l.*, now() + l.pause * interval '1 millisecond' as paused_until,
+           least(n.due_at, now() - ${millisOf(lateCommits)}::interval) as scan_from,
            case when not ${isActive(sql, sql`e`)} then null when o.is_woken then now() else least(
-             (
-               select d.due_at from webhook_deliveries d
-               where d.endpoint_id = l.endpoint and d.due_at is not null
-                 and not exists (select from r where r.event = d.event_id and r.endpoint = d.endpoint_id)
-               order by d.due_at, d.event_id limit 1
-             ),
-             (select now() + min(r.due) * interval '1 millisecond' from r where r.endpoint = l.endpoint)
+             n.due_at, (select now() + min(r.due) * interval '1 millisecond' from r where r.endpoint = l.endpoint)
            ) end as due_at
     from l join owned o on o.endpoint_id = l.endpoint and o.token = l.token
     join webhook_endpoints e on e.id = l.endpoint
+    left join lateral (
+      select d.due_at from webhook_deliveries d
+      where d.endpoint_id = l.endpoint and d.due_at >= coalesce(o.scan_from, '-infinity')
+        and not exists (select from r where r.event = d.event_id and r.endpoint = d.endpoint_id)
+      order by d.due_at, d.event_id limit 1
+    ) as n on true
   )
   update webhook_turns t
   set token = null, is_woken = false, failures = l.failures, failing_since = to_timestamp(l.since / 1e3),
-      paused_until = l.paused_until,
+      paused_until = l.paused_until, scan_from = l.scan_from,
       due_at = case when l.due_at is not null then greatest(l.due_at, l.paused_until) end
   from ended l where t.endpoint_id = l.endpoint
   returning t.failures > 0 as "isFailing", t.due_at <= now() as "isDue"`
@@ -374,12 +381,16 @@ const make = Effect.gen(function* () {
           ), missed as materialized (
             select t.endpoint_id, w.due_at
             from waiting w join webhook_turns t using (endpoint_id) join webhook_endpoints e on e.id = t.endpoint_id
-            where t.token is null and ${isActive(sql, sql`e`)}
-              and (t.due_at is null or t.due_at > greatest(w.due_at, t.paused_until))
+            where ${isActive(sql, sql`e`)} and (
+              w.due_at < t.scan_from
+              or (t.token is null and (t.due_at is null or t.due_at > greatest(w.due_at, t.paused_until)))
+            )
             order by t.endpoint_id for update of t skip locked
           )
-          update webhook_turns t set due_at = greatest(missed.due_at, t.paused_until)
-          from missed where t.endpoint_id = missed.endpoint_id and t.token is null returning 1`
+          update webhook_turns t
+          set scan_from = least(t.scan_from, missed.due_at), is_woken = t.token is not null,
+              due_at = case when t.token is null then greatest(missed.due_at, t.paused_until) else t.due_at end
+          from missed where t.endpoint_id = missed.endpoint_id returning 1`
       ),
       (rows) => rows.length
     )
