@@ -3,6 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { audioFrame, switchTo } from "../support/Capturer.ts"
 import { openCaptureSocket } from "../support/CaptureSocket.ts"
 import { testServer } from "../support/TestServer.ts"
+import { drain, drainComplaints } from "./support/Drain.ts"
 
 const start = 1_700_000_000
 const frameSeconds = 10
@@ -41,4 +42,12 @@ it("closes captures with 1001, and waits neither for a client that keeps sending
     server.output(),
     /recording stopped after [\d.]+ s: 5 captures ended, \d+ chunks uploaded, (no audio stays|\d+ chunks \(\d+ bytes\) stay) in the journal/
   )
+})
+
+/** `npm run drain` stops a thousand. */
+const captures = 100
+
+it(`notifies ${captures} captures, rejects others, uploads their audio, and loses nothing that was acknowledged`, async () => {
+  const report = await drain({ captures, seconds: 2 })
+  assert.deepStrictEqual(drainComplaints(report, captures), [])
 })

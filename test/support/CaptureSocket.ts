@@ -58,5 +58,5 @@ export const openCaptureSocket = (
       response.resume()
       opened(response.statusCode ?? 0)
     })
-    socket.on("error", (error) => (socket.readyState === socket.CONNECTING ? reject(error) : undefined))
+    socket.on("error", reject)
   })

@@ -1,18 +1,15 @@
 /** Kills a server, its PostgreSQL and its store at random instants while devices record, and compares what they play back. */
 import { startBalancer } from "../Balancer.ts"
-import { Device } from "./Device.ts"
 import { random } from "../Crash.ts"
+import { Device } from "./Device.ts"
+import { compareWithPlayed, type Playback } from "./Played.ts"
 import { type Victim, Victims } from "./Victims.ts"
 
-export interface FaultReport {
+export interface FaultReport extends Playback {
   readonly kills: Victims["kills"]
   readonly connections: number
   readonly seconds: number
-  readonly conversations: number
-  readonly sentSamples: number
   readonly storedSamples: number
-  /** Conversations that play something else than was sent, and what. */
-  readonly different: ReadonlyArray<string>
   /** What has ended otherwise than it should. */
   readonly failed: ReadonlyArray<string>
   readonly lost: number
@@ -41,20 +38,6 @@ const wait = (millis: number) => new Promise((resolve) => setTimeout(resolve, mi
 const draw = (next: () => number): Victim | "pause" => {
   let left = next()
   return faults.find(([, share]) => (left -= share) < 0)?.[0] ?? "server"
-}
-
-/** Audio without the silence of pauses: the devices send no sample of 0. */
-const heardIn = (pcm: Buffer): Buffer => {
-  const samples = new Int16Array(pcm.buffer, pcm.byteOffset, pcm.length / 2)
-  return Buffer.from(samples.filter((sample) => sample !== 0).buffer)
-}
-
-/** Where what is played first differs from what was sent, and where it was sent instead. */
-const differenceOf = (heard: Buffer, sent: Buffer): string => {
-  let at = 0
-  while (at < heard.length && heard[at] === sent[at]) at += 2
-  const sentAt = sent.indexOf(heard.subarray(at, at + 64)) / 2
-  return `plays ${heard.length / 2} samples for ${sent.length / 2}: from ${at / 2} on those sent at ${sentAt}`
 }
 
 export const faultComplaints = (report: FaultReport): ReadonlyArray<string> => [
@@ -102,45 +85,18 @@ export const crashWithFaults = async (options: {
     for (const end of await Promise.all(devices.map((device) => device.close())))
       if (end !== "complete") failed.push(`a device ended with ${end}`)
 
-    const different: Array<string> = []
-    let [conversations, sentSamples, storedSamples] = [0, 0, 0]
-    for (const { sent: all } of devices) {
-      for (const [conversation, pieces] of all) {
-        const uid = conversation.replace(/-\d+$/, "")
-        const get = async (path: string) => {
-          const headers = { authorization: `Bearer ${key}` }
-          const response = await fetch(`${balancer.url}${path}?uid=${uid}`, { headers })
-          if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
-          return response
-        }
-        const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
-          await (await get(`/v1/conversations/${conversation}`)).text()
-        )
-        const played: Array<Buffer> = []
-        for (const { id } of body.audio_files) {
-          const audio = await (await get(`/v1/sync/audio/${conversation}/${id}`)).arrayBuffer()
-          played.push(Buffer.from(audio).subarray(44))
-        }
-        const [heard, sent] = [heardIn(Buffer.concat(played)), Buffer.concat(pieces)]
-        conversations++
-        sentSamples += sent.length / 2
-        if (!heard.equals(sent)) different.push(`${conversation} ${differenceOf(heard, sent)}`)
-      }
-    }
+    const playback = await compareWithPlayed({ url: balancer.url, key }, devices)
     const code = await victims.stopServer()
     if (code !== 0) failed.push(`the server ended with ${code}: ${victims.output()}`)
     const [row] = await victims.database.query<{ samples: number; lost: number }>(
       "select coalesce(sum(samples), 0)::float8 as samples, count(*) filter (where lost)::int as lost from chunks"
     )
-    storedSamples = row?.samples ?? 0
     return {
       kills: victims.kills,
       connections: devices.reduce((sum, { connections }) => sum + connections, 0),
       seconds: (performance.now() - began) / 1000,
-      conversations,
-      sentSamples,
-      storedSamples,
-      different,
+      ...playback,
+      storedSamples: row?.samples ?? 0,
       failed,
       lost: row?.lost ?? 0
     }
