@@ -38,7 +38,7 @@ export class Device {
   readonly sent = new Map<string, Array<Buffer>>()
   readonly #client: CaptureClient
   readonly #next: () => number
-  readonly #uid: string
+  readonly uid: string
   readonly #sockets = new Set<WebSocket>()
   /** Unix seconds by the right clock. */
   #time: number
@@ -49,21 +49,28 @@ export class Device {
   /** The last messages. */
   #last: ReadonlyArray<Message> = []
   connections = 0
+  /** Why its client has waited, errors of its sockets, and the types of the notices that it received. */
+  readonly troubles = new Set<string>()
+  readonly #hasRightClock: boolean
 
   constructor(options: {
     readonly uid: string
     readonly url: string
     readonly key: string
     readonly next: () => number
+    /** Its clock is never set. */
+    readonly hasRightClock?: boolean
   }) {
-    const { key, next, uid, url } = options
-    this.#uid = uid
+    const { hasRightClock = false, key, next, uid, url } = options
+    this.#hasRightClock = hasRightClock
+    this.uid = uid
     this.#next = next
     this.#time = 1_700_000_000 + next() * 1e6
     const opened = (socket: WebSocket) => {
       this.connections++
       this.#sockets.add(socket)
       socket.once("close", () => this.#sockets.delete(socket))
+      socket.on("error", ({ message }) => this.troubles.add(message))
     }
     this.#client = new CaptureClient({
       url,
@@ -72,6 +79,11 @@ export class Device {
       conversation: `${uid}-0`,
       sampleRate,
       bufferBytes: 4 << 20,
+      onChange: () => {
+        const { reason, state } = this.#client.status
+        if (state === "waiting") this.troubles.add(reason)
+      },
+      onNotice: ({ type }) => this.troubles.add(type),
       WebSocket: class extends WebSocket {
         constructor(...parameters: ConstructorParameters<typeof WebSocket>) {
           super(...parameters)
@@ -92,7 +104,7 @@ export class Device {
       const audio = noise(samples, this.#next)
       const start = this.#time - this.#setBack
       while (!this.#client.send(start, audio)) {
-        if (!(await this.#client.ready(audio.length))) throw new Error(`${this.#uid}: ${this.#client.status.reason}`)
+        if (!(await this.#client.ready(audio.length))) throw new Error(`${this.uid}: ${this.#client.status.reason}`)
       }
       this.#time += samples / sampleRate
       this.#contiguous += samples / sampleRate
@@ -113,7 +125,7 @@ export class Device {
   #decide(): number {
     const chance = this.#next()
     if (chance < 0.01) {
-      this.#client.switchTo(`${this.#uid}-${Math.floor(this.#next() * 3)}`)
+      this.#client.switchTo(`${this.uid}-${Math.floor(this.#next() * 3)}`)
       this.#setBack = 0
       this.#contiguous = 0
     } else if (chance < 0.03) {
@@ -123,7 +135,7 @@ export class Device {
       return pause
     } else if (chance < 0.05) pick([...this.#sockets], this.#next)?.terminate()
     else if (chance < 0.07 && this.#setBack === 0) this.#sendAgain()
-    else if (chance < 0.075) {
+    else if (chance < 0.075 && !this.#hasRightClock) {
       this.#setBack = this.#setBack > 0 ? 0 : this.#next() * this.#contiguous
       this.#contiguous = 0
       this.#last = []
