@@ -37,6 +37,7 @@ export function count(value: number): string {
 const hourCycle = "h23"
 const timeForm = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle })
 const dateForm = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle })
+const momentForm = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hourCycle })
 const dayForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long" })
 const yearForm = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" })
 
@@ -47,6 +48,11 @@ export function time(at: string | number): string {
 
 export function date(iso: string): string {
   return dateForm.format(new Date(iso))
+}
+
+/** With seconds. */
+export function moment(iso: string): string {
+  return momentForm.format(new Date(iso))
 }
 
 /** `Today`, `Yesterday` or `20 November`, with the year unless it is the current one. */

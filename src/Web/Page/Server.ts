@@ -2,12 +2,20 @@
 import * as Json from "./Json.ts"
 import { acceptKey, rejectKey, session } from "./Session.ts"
 
+/** A field of the request's body that the server refuses, and why. */
+export interface Mistake {
+  readonly field: string
+  readonly message: string
+}
+
 /** The server returned an error. `message` is for users. */
 export class Refused extends Error {
   readonly status: number
-  constructor(status: number, message: string) {
+  readonly mistakes: ReadonlyArray<Mistake>
+  constructor(status: number, message: string, mistakes: ReadonlyArray<Mistake> = []) {
     super(message)
     this.status = status
+    this.mistakes = mistakes
   }
 }
 
@@ -16,8 +24,12 @@ export class Unreachable extends Error {}
 
 const problem = Json.record({ title: Json.text })
 const detailed = Json.record({ detail: Json.text })
+/** A path begins with the part of the request. Indexes in it are not used. */
+const listed = Json.record({
+  errors: Json.list(Json.record({ path: Json.list(Json.lenient(Json.text)), message: Json.text }))
+})
 
-const messageOf = async (response: Response): Promise<string> => {
+const refusalOf = async (response: Response): Promise<Refused> => {
   const body = await response.text().catch(() => "")
   const read = <A>(decoder: Json.Decoder<A>): A | undefined => {
     try {
@@ -28,7 +40,8 @@ const messageOf = async (response: Response): Promise<string> => {
   }
   const title = read(problem)?.title ?? `The server answered ${response.status}`
   const detail = read(detailed)?.detail
-  return detail === undefined ? `${title}.` : `${title}. ${detail}`
+  const mistakes = (read(listed)?.errors ?? []).map(({ message, path: [, field = ""] }) => ({ field, message }))
+  return new Refused(response.status, detail === undefined ? `${title}.` : `${title}. ${detail}`, mistakes)
 }
 
 export const connectionBroke = new Unreachable(
@@ -55,7 +68,7 @@ const instead = (error: Unreachable) => (cause: unknown) => {
 
 interface Request {
   readonly signal: AbortSignal
-  readonly method?: "POST" | "PUT" | "DELETE"
+  readonly method?: "POST" | "PUT" | "PATCH" | "DELETE"
   /** Sent as JSON. */
   readonly json?: unknown
   readonly headers?: Record<string, string>
@@ -76,7 +89,7 @@ export async function send(path: string, { allowed, headers: more, json, method,
   if (response.ok) acceptKey(key)
   if (response.ok || allowed?.includes(response.status) === true) return response
   if (response.status === 401) rejectKey(key)
-  throw new Refused(response.status, await messageOf(response))
+  throw await refusalOf(response)
 }
 
 /** Reads the whole response. Throws `Unreachable` if it does not arrive in time. */
@@ -102,7 +115,7 @@ export async function fetchJson<A>(decoder: Json.Decoder<A>, path: string, signa
 /** As `fetchJson`, for a request that changes something. */
 export async function changeJson<A>(
   decoder: Json.Decoder<A>,
-  method: "POST" | "PUT" | "DELETE",
+  method: "POST" | "PUT" | "PATCH" | "DELETE",
   path: string,
   json?: unknown
 ): Promise<A> {
@@ -123,7 +136,7 @@ export async function probe(url: URL): Promise<void> {
   const signal = AbortSignal.timeout(patienceMillis)
   const init = { headers: { range: `bytes=0-${probeBytes - 1}` }, cache: "no-store", signal } as const
   const response = await fetch(url, init).catch(instead(silent))
-  if (!response.ok) throw new Refused(response.status, await messageOf(response))
+  if (!response.ok) throw await refusalOf(response)
   await response.body?.cancel()
 }
 
