@@ -260,3 +260,46 @@ it("shows admins the webhooks for all users, too, and the code of the documentat
   assert.deepStrictEqual(broken, [])
   await context.close()
 })
+
+it("shows no webhook that was deleted again because an earlier response came later", async () => {
+  const { key } = await keyOf(here.server, "late")
+  await api({ url: here.server.url, key }, "/v1/webhooks", { method: "POST", body: JSON.stringify({ url }) })
+  const { broken, context, page } = await openView(key)
+  await page.getByRole("heading", { name: url }).waitFor()
+  const [held, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  await page.route(
+    /\/v1\/webhooks$/,
+    async (route) => {
+      const response = await route.fetch()
+      held.resolve()
+      await released.promise
+      await route.fulfill({ response })
+    },
+    { times: 1 }
+  )
+  await held.promise
+  await page.getByRole("button", { name: `Delete ${url}` }).click()
+  await page.getByRole("button", { name: "Delete it" }).click()
+  await page.getByText("There is none yet.").waitFor()
+  const health = page.waitForResponse(/\/health$/)
+  released.resolve()
+  assert.strictEqual((await health).status(), 404)
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))
+  assert.strictEqual(await page.getByRole("heading", { name: url }).count(), 0)
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})
+
+it("says that a user has too many webhooks, and keeps what was entered", async () => {
+  const { key } = await keyOf(here.server, "many")
+  const place = { url: here.server.url, key }
+  const body = JSON.stringify({ url, enabled: false })
+  for (let made = 0; made < 10; made++) await api(place, "/v1/webhooks", { method: "POST", body })
+  const { broken, context, page } = await openView(key)
+  await create(page, url)
+  await page.getByRole("alert").filter({ hasText: "The limit of webhooks is reached" }).waitFor()
+  assert.strictEqual(await page.getByLabel("URL").inputValue(), url)
+  assert.strictEqual(await page.locator(".webhook").count(), 10)
+  assert.deepStrictEqual(broken, [])
+  await context.close()
+})

@@ -29,7 +29,7 @@ export function statusOf(webhook: Webhook, health: Health | undefined): Status {
     return { kind: "wait", title: "Off", reason: "Nothing is sent, and events are not kept for it." }
   if (webhook.disabled_at !== null) return disabledStatus(webhook)
   if (health === undefined) return { kind: "wait", title: "Enabled", reason: "" }
-  return health.failures > 0 ? failingStatus(health) : { kind: "good", title: "Healthy", reason: "" }
+  return health.state === "failing" ? failingStatus(health) : { kind: "good", title: "Healthy", reason: "" }
 }
 
 export function isActive({ disabled_at: disabledAt, enabled }: Webhook): boolean {

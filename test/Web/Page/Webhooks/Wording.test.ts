@@ -39,7 +39,7 @@ const delivery: Delivery = {
 }
 
 it("says of a webhook that is off so, although it failed, and of one that is disabled why", () => {
-  const failing = { ...health, failures: 3, failing_since: "2026-11-29T12:00:00.000Z" }
+  const failing = { ...health, state: "failing", failures: 3, failing_since: "2026-11-29T12:00:00.000Z" }
   const disabled = { ...webhook, disabled_at: "2026-11-29T12:00:00.000Z" }
   const titleOf = (of: Webhook, now: Health | undefined) => Wording.statusOf(of, now).title
   assert.strictEqual(titleOf(webhook, health), "Healthy")
