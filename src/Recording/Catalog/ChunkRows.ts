@@ -57,8 +57,8 @@ export class ChunkRows extends Context.Service<
     insertLost(chunk: JournalChunk): Effect.Effect<void, DbError | Fence.Purged>
     /** Whether the row of another chunk has the object. */
     isReferenced(chunk: JournalChunk, key: string): Effect.Effect<boolean, DbError>
-    /** Sample counts of the stored ones among `chunks`, by id. */
-    existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, number>, DbError>
+    /** Those of `chunks` that have a row, by id. */
+    existing(chunks: ReadonlyArray<ChunkName>): Effect.Effect<ReadonlyMap<string, ExistingChunk>, DbError>
     /** Stored and lost chunks that overlap `from` to `to` (Unix seconds, `to` exclusive), by start. */
     within(
       uid: string,
@@ -76,6 +76,11 @@ export class ChunkRows extends Context.Service<
     ChunkRows,
     Effect.suspend(() => make)
   ).pipe(Layer.provide([ChunkIndex.layer, Events.layer]))
+}
+
+export interface ExistingChunk {
+  readonly samples: number
+  readonly isLost: boolean
 }
 
 /** Chunks in one query of `existing`. */
@@ -180,22 +185,21 @@ const make = Effect.gen(function* () {
       return rows.length > 0
     }),
     existing: Effect.fn("ChunkRows.existing")(function* (chunks) {
-      const found = new Map<string, number>()
+      const found = new Map<string, ExistingChunk>()
       for (let at = 0; at < chunks.length; at += existingBatch) {
         const batch = chunks.slice(at, at + existingBatch)
         // Starts as text: the client rejects arrays that mix integers and fractions.
         const rows = yield* db.read(
           "ChunkRows.existing",
-          (sql) => sql<{ readonly id: string; readonly samples: number }>`
-            select c.id::text as id, c.samples::float8 as samples
+          (sql) => sql<ExistingChunk & { readonly id: string }>`
+            select c.id::text as id, c.samples::float8 as samples, c.lost as "isLost"
             from unnest(
               ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
               ${batch.map((c) => String(c.start))}::text[]::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
             ) as wanted(uid, conversation_id, start_at, id)
-            join chunks c using (uid, conversation_id, start_at, id)
-            where not c.lost`
+            join chunks c using (uid, conversation_id, start_at, id)`
         )
-        for (const row of rows) found.set(row.id, row.samples)
+        for (const { id, isLost, samples } of rows) found.set(id, { isLost, samples })
       }
       return found
     }),

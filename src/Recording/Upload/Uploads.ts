@@ -4,7 +4,7 @@ import { type Saturated, StorageBulkheads } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
 import * as DurationHistogram from "../../DurationHistogram.ts"
 import type { StorageError } from "../../Storage.ts"
-import { ChunkRows } from "../Catalog/ChunkRows.ts"
+import { ChunkRows, type ExistingChunk } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
 import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
@@ -68,6 +68,19 @@ const isItsOwn = (cause: Cause.Cause<UploadError>) =>
 
 /** Longest wait of a chunk's row for the rows of earlier chunks, whose uploads may hang. */
 const orderPatience = "1 second"
+
+/**
+ * What became of a chunk before the kill after which it is found in the journal. `stored`: completely, or as part of its origin.
+ * `lost`: it is what is left of a chunk that was given up, whose row must keep all of its samples. The segments of a released
+ * chunk are deleted one by one, so some of them may be left. A chunk that was given up and is complete is to be stored.
+ */
+const fateOf = ({ durableSamples, id, origin }: JournalChunk, rows: ReadonlyMap<string, ExistingChunk>) => {
+  if (rows.get(uuidText(id))?.isLost === false) return "stored"
+  const whole = rows.get(uuidText(origin.id))
+  if (whole === undefined || origin.sample + durableSamples > whole.samples) return "unknown"
+  if (!whole.isLost) return "stored"
+  return durableSamples === whole.samples ? "unknown" : "lost"
+}
 
 interface Active {
   readonly chunk: JournalChunk
@@ -231,18 +244,16 @@ const make = Effect.gen(function* () {
 
   journal.whenFull(yield* LostAudio.make)
 
-  /**
-   * Recovered chunks that are already stored, completely or as part of their origin: the segments of a released chunk are
-   * deleted one by one, so some of them may be left.
-   */
   const recovered = [...live.chunks()]
-  const stored = yield* rows.existing([
+  const rowsOf = yield* rows.existing([
     ...recovered,
     ...recovered.map(({ conversation, origin, uid }) => ({ uid, conversation, ...origin }))
   ])
-  const isStored = ({ durableSamples, id, origin }: JournalChunk) =>
-    stored.has(uuidText(id)) || origin.sample + durableSamples <= (stored.get(uuidText(origin.id)) ?? 0)
-  for (const chunk of recovered.filter(isStored)) yield* live.retain(chunk)
+  for (const chunk of recovered) {
+    const fate = fateOf(chunk, rowsOf)
+    if (fate === "stored") yield* live.retain(chunk)
+    else if (fate === "lost") yield* live.release(chunk)
+  }
   const waiting = [...live.chunks()].length
   if (waiting > 0) yield* Effect.logInfo(`recovered ${waiting} chunks from the journal that are not stored yet`)
 

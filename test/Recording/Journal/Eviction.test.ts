@@ -1,6 +1,7 @@
 /** Whose audio is evicted when the journal is full; all other audio stays whole. */
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Deferred, Duration, Effect, Fiber, Layer, References, Schema } from "effect"
+import { SqlClient } from "effect/sql"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
@@ -12,9 +13,11 @@ import {
   chunksOf,
   epoch,
   failing,
+  hanging,
   idle,
   inWorld,
   node,
+  openCapture,
   record,
   rowCount,
   storedOf,
@@ -258,6 +261,41 @@ it.live("evicts stored audio before any that is not", () =>
       assert.strictEqual(lost, 0)
       assert.deepStrictEqual(audio, Buffer.from(ramp(40_000)))
     }).pipe(Effect.provide(node(dataDir, { put }, { segmentBytes: 15_000, journalBytes: 85_000 })))
+  }).pipe(inWorld)
+)
+
+it.live("records what is lost in full when a part of it is found after a kill", () =>
+  Effect.gen(function* () {
+    const [dataDir, copy] = [yield* temporaryDirectory, yield* temporaryDirectory]
+    const { put } = failing()
+    const bounds = { segmentBytes: 20_000, journalBytes: 90_000 }
+    let given = 0
+    const lost = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+      Effect.map(
+        sql<{ readonly samples: number }>`select coalesce(sum(samples), 0)::float8 as samples from chunks where lost`,
+        (rows) => rows[0]?.samples ?? 0
+      )
+    )
+    yield* Effect.gen(function* () {
+      yield* record(6_200, 0, "c", "quiet")
+      // Most of the first segment is of another user, so the second one is freed. The chunk begins in the first one.
+      yield* Effect.gen(function* () {
+        const { acked, capture } = yield* openCapture("c", "u")
+        capture.append(epoch, ramp(4_500))
+        yield* acked
+        capture.append(epoch + 4_500 / 8_000, ramp(8_000, 4_500))
+      }).pipe(Effect.scoped)
+      for (let index = 2; (yield* lost) === 0; index++) yield* record(9_000, index * 16_000, "c", "u")
+      // The eviction ends before the commit that it is part of.
+      yield* Effect.flatMap(Journal, (journal) => journal.commit)
+      given = yield* lost
+      assert.isAtLeast(given, 12_500)
+      Fs.cpSync(Path.join(dataDir, "journal"), Path.join(copy, "journal"), { recursive: true })
+    }).pipe(Effect.provide(node(dataDir, { put }, { ...bounds, ...hanging })))
+    yield* Effect.gen(function* () {
+      yield* Effect.andThen(sweep, idle)
+      assert.strictEqual(yield* lost, given)
+    }).pipe(Effect.provide(node(copy)))
   }).pipe(inWorld)
 )
 
