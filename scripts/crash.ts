@@ -20,7 +20,8 @@ interface Options {
 
 const withFaults = async (options: Options) => {
   const report = await crashWithFaults(options)
-  return { report, wrong: faultComplaints(report) }
+  const lost = report.lost > 0 ? [`${report.lost} samples are recorded as lost`] : []
+  return { report, wrong: [...faultComplaints(report), ...lost] }
 }
 const ofServer = async (options: Options) => {
   const report = await crash({ ...options, opus })
