@@ -16,6 +16,7 @@ import {
   chunksOf,
   epoch,
   failing,
+  hanging,
   type Hooks,
   idle,
   inWorld,
@@ -228,6 +229,25 @@ it.live("knows what another node has recorded since its own last capture", () =>
       )
       assert.isTrue((yield* heard).equals(ramp(45 * rate)))
     }).pipe(Effect.provide(node(dataDir)))
+  }).pipe(inWorld)
+)
+
+it.live("acknowledges audio of a conversation that it knows while the database is away", () =>
+  Effect.gen(function* () {
+    const database = { isDown: false }
+    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
+    const { put } = failing()
+    yield* Effect.gen(function* () {
+      yield* record(30 * rate)
+      database.isDown = true
+      const { bytes } = yield* send(frames(25 * rate, 35 * rate, 800))
+      assert.strictEqual(bytes, 20 * rate)
+      assert.isTrue((yield* heard).equals(ramp(35 * rate)))
+    }).pipe(
+      Effect.provide(
+        node(yield* temporaryDirectory, { enter, put }, { ...hanging, conversationLookup: Duration.millis(300) })
+      )
+    )
   }).pipe(inWorld)
 )
 

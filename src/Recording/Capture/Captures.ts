@@ -217,12 +217,12 @@ const make = Effect.gen(function* () {
     markUrgent: journal.markUrgent,
     enter: (capture, id) => {
       const conversation = live.ensure(capture.options.uid, id)
-      // Another node may have recorded it since the last capture left.
-      if (conversation.captures === 0) conversation.loaded = false
+      // Another node may have recorded it since the last capture left. If that can't be read, what this node knows is used.
+      const isFirst = conversation.captures === 0
       conversation.enter(capture)
       fork(
         takeOver(conversation, capture).pipe(
-          Effect.andThen(Effect.suspend(() => (conversation.loaded ? Effect.void : loadNow(conversation)))),
+          Effect.andThen(Effect.suspend(() => (conversation.loaded && !isFirst ? Effect.void : loadNow(conversation)))),
           Effect.onExit(() =>
             Effect.sync(() => {
               if (conversation.isPurged) capture.purged()
