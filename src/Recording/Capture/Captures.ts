@@ -110,7 +110,7 @@ const leastShare = 0.1
 /** Interval at which recorded audio is read again while database or store are away. */
 const recallEvery = Duration.millis(200)
 
-const isPassing = ({ _tag }: ReadError | DbError) =>
+const isTransient = ({ _tag }: ReadError | DbError) =>
   _tag === "StorageUnavailable" || _tag === "Saturated" || _tag === "DbUnavailable" || _tag === "DbTimeout"
 
 const until = (holds: () => boolean) =>
@@ -252,7 +252,7 @@ const make = Effect.gen(function* () {
     recall: (capture, conversation, wanted) => {
       fork(
         recorded.recall(conversation, wanted).pipe(
-          Effect.retry({ while: isPassing, schedule: Schedule.spaced(recallEvery) }),
+          Effect.retry({ while: isTransient, schedule: Schedule.spaced(recallEvery) }),
           Effect.timeout(config.conversationLookup),
           Effect.onExit((exit) =>
             Effect.sync(() => {
