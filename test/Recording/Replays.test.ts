@@ -287,7 +287,7 @@ it.live("keeps all audio when it can't be compared because the store has lost th
   )
 )
 
-it.live("recognises replays of audio in the journal without the database, also after a kill", () =>
+it.live("recognizes replays of audio in the journal without the database, also after a kill", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put } = failing()
