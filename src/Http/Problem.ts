@@ -87,7 +87,7 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(400, "bad-request", "The request is not valid", detail, errors === undefined ? {} : { errors })
   }
 
-  /** Decoding errors in one part of a request: `query`, `params`, `headers` or `payload`. */
+  /** Decoding errors in one part of a request: `query`, `params`, `headers` or `body`. */
   static invalid(part: string, error: Schema.SchemaError) {
     const errors = format(error.issue).issues.map(({ message, path }) => ({
       path: [part, ...(path ?? []).map(segment)],

@@ -35,7 +35,7 @@ function ofFramework(error: unknown): Problem | undefined {
   if (error instanceof Multipart.MultipartError) return ofMultipart(error)
   if (!HttpApiError.HttpApiSchemaError.is(error)) return undefined
   const ours = error.kind === "Body" || error.kind === "ResponseHeaders"
-  return ours ? undefined : Problem.invalid(error.kind.toLowerCase(), error.cause)
+  return ours ? undefined : Problem.invalid(error.kind === "Payload" ? "body" : error.kind.toLowerCase(), error.cause)
 }
 
 const builtIn: ReadonlyArray<Rule> = [(error) => (error instanceof Problem ? error : undefined), ofFramework]

@@ -244,7 +244,7 @@ describe("the command line", () => {
     })
     assert.deepStrictEqual(
       [answer.status, JSON.parse(await answer.text()).errors[0].path],
-      [400, ["payload", "expires_at"]]
+      [400, ["body", "expires_at"]]
     )
     assert.strictEqual((await run(["keys", "create", "eve", "--expires", "2030-01-31"])).code, 0)
     assert.match((await run(["keys", "list"])).out, /eve +\S+ \S+ +2030-01-31 00:00:00$/m)

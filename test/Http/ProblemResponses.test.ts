@@ -96,7 +96,7 @@ layer(served(routes, { MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mock(Keys, 
       const payload = yield* request(
         HttpClientRequest.post("/shapes").pipe(HttpClientRequest.bodyJsonUnsafe({ sides: "x", name: "x" }))
       )
-      assert.deepStrictEqual([payload.status, payload.errors?.[0]?.path], [400, ["payload", "sides"]])
+      assert.deepStrictEqual([payload.status, payload.errors?.[0]?.path], [400, ["body", "sides"]])
       const json = yield* request(
         HttpClientRequest.post("/shapes").pipe(HttpClientRequest.bodyText("{", "application/json"))
       )
@@ -115,8 +115,8 @@ layer(served(routes, { MAX_BODY: "1 KiB" }).pipe(Layer.provide(Layer.mock(Keys, 
         )
       )
       assert.strictEqual(payload.status, 400)
-      assert.sameMembers([...(pathsOf(payload) ?? [])], ["payload.sides", "payload.name", "payload.colour"])
-      assert.match(payload.detail ?? "", /payload\.colour: There is no such field/)
+      assert.sameMembers([...(pathsOf(payload) ?? [])], ["body.sides", "body.name", "body.colour"])
+      assert.match(payload.detail ?? "", /body\.colour: There is no such field/)
     })
   )
 
