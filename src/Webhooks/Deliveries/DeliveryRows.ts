@@ -134,8 +134,12 @@ export class DeliveryRows extends Context.Service<
 
 type Sql = SqlClient.SqlClient
 
-const columns = (sql: Sql) => sql`
-  event_id::text as event, type, state, attempts_made as made, status, millis, error, due_at as "dueAt", ended_at as "endedAt"`
+/** Nothing is sent before the pause of the endpoint ends. */
+const columns = (sql: Sql, endpoint: string) => sql`
+  event_id::text as event, type, state, attempts_made as made, status, millis, error, ended_at as "endedAt",
+  case when due_at is not null then greatest(
+    due_at, (select paused_until from webhook_turns where endpoint_id = ${endpoint}::uuid)
+  ) end as "dueAt"`
 
 /** The latest rows of an endpoint: those of each state by the index, then the latest of these. */
 const latest = (
@@ -186,7 +190,7 @@ const make = Effect.gen(function* () {
       const wanted = state === undefined ? states : [state]
       const read = type === undefined ? limit + 1 : scanned
       const rows = yield* db.read("DeliveryRows.page", (sql) =>
-        sql`select ${columns(sql)} from (${latest(sql, endpoint, wanted, before, read)}) as d order by event_id desc`.pipe(
+        sql`select ${columns(sql, endpoint)} from (${latest(sql, endpoint, wanted, before, read)}) as d order by event_id desc`.pipe(
           Effect.flatMap(decodeDeliveries),
           Effect.catchTag("SchemaError", Effect.die)
         )
@@ -201,7 +205,7 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           const isWanted = sql`event_id = ${event}::uuid and endpoint_id = ${endpoint}::uuid`
           const [delivery] = yield* Effect.flatMap(
-            sql`select ${columns(sql)} from webhook_deliveries where ${isWanted}`,
+            sql`select ${columns(sql, endpoint)} from webhook_deliveries where ${isWanted}`,
             decodeDeliveries
           )
           if (delivery === undefined) return Option.none()

@@ -1,6 +1,6 @@
 /** The log of deliveries on a real database: pages, replays, what is erased with an endpoint, and what is removed with age. */
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { DeliveryRows } from "../../../src/Webhooks/Deliveries/DeliveryRows.ts"
 import { EndpointErasure } from "../../../src/Webhooks/Endpoints/EndpointErasure.ts"
@@ -56,6 +56,33 @@ layer(World.layer, { excludeTestServices: true })("The log of deliveries", (it) 
       assert.lengthOf(brief.deliveries, 1)
       const health = yield* log.health(endpoint.id)
       assert.deepInclude(health, { ended: 5, delivered: 3, pending: 0, failures: 0 })
+    })
+  )
+
+  it.effect("say of what waits when it is sent, which is not before the pause of its endpoint ends", () =>
+    Effect.gen(function* () {
+      yield* World.clear
+      const log = yield* DeliveryRows
+      const receiver = yield* startReceiver(() => ({ status: 500 }))
+      const { endpoint } = yield* World.endpoint("ada", receiver.url)
+      const [first = ""] = yield* World.append("ada", [1, 2, 3, 4, 5])
+      yield* World.round
+      const { failures, nextAt } = yield* log.health(endpoint.id)
+      assert.strictEqual(failures, 5)
+      const [{ event = "" } = {}] = yield* World.deliveries
+      assert.strictEqual(`evt_${event.replaceAll("-", "")}`, first)
+      assert.isTrue(yield* log.replay(endpoint.id, event))
+      const { deliveries } = yield* log.page(endpoint.id, {
+        state: undefined,
+        type: undefined,
+        before: undefined,
+        limit: 9
+      })
+      assert.deepStrictEqual(
+        deliveries.map(({ dueAt }) => dueAt),
+        [nextAt, nextAt, nextAt, nextAt, nextAt]
+      )
+      assert.deepStrictEqual(Option.getOrThrow(yield* log.find(endpoint.id, event)).delivery.dueAt, nextAt)
     })
   )
 
