@@ -158,6 +158,7 @@ it("sends a test, and rotates the secret", async () => {
   )
   const rotated = await call("POST", `/v1/webhooks/${body.webhook.id}/secret`, key, {})
   assert.notStrictEqual(rotated.body.secret, body.secret)
+  assert.strictEqual((await call("POST", `/v1/webhooks/${body.webhook.id}/secret`, key)).status, 200)
   const off = await call("PATCH", `/v1/webhooks/${body.webhook.id}`, key, { enabled: false, rate: 5, description: "x" })
   assert.deepInclude(off.body, { enabled: false, rate: 5, description: "x", types: ["endpoint.disabled"] })
   assert.strictEqual((await call("POST", `/v1/webhooks/${body.webhook.id}/test`, key)).status, 409)

@@ -1,10 +1,10 @@
-/** The directory of a test run, for data directories of PostgreSQL. It is deleted when the run ends. */
+/** The directory of a test run, for what creates files by the thousand. Its end deletes it. */
 import { statfsSync } from "node:fs"
 
 /** Names the directory. Scripts and benches have none. */
 export const variable = "TEST_DIRECTORY"
 
-/** Bytes: several times what the servers of a run use at once. */
+/** Several times what the servers of a run have at once. */
 const room = 4 * 2 ** 30
 
 const hasRoom = (directory: string) => {

@@ -103,7 +103,7 @@ export class EndpointsGroup extends HttpApiGroup.make("webhooks")
     HttpApiEndpoint.post("rotate", "/:id/secret", {
       params,
       query,
-      payload: Schema.Struct({ overlap_seconds: Schema.optionalKey(between(0, maxOverlapSeconds)) }),
+      payload: [Schema.Struct({ overlap_seconds: Schema.optionalKey(between(0, maxOverlapSeconds)) }), Schema.Null],
       success: Schema.Struct(secretFields),
       error: Problem.documented(404)
     }).annotate(OpenApi.Summary, "Replace the secret; the former one signs, too, for a day or `overlap_seconds`"),

@@ -146,7 +146,8 @@ const group = HttpApiBuilder.group(
       remove: Effect.fnUntraced(function* ({ params: { id } }) {
         if (!(yield* answer(rows.remove(yield* owner, id)))) return yield* notFound
       }),
-      rotate: Effect.fnUntraced(function* ({ params: { id }, payload: { overlap_seconds: seconds } }) {
+      rotate: Effect.fnUntraced(function* ({ params: { id }, payload }) {
+        const seconds = payload?.overlap_seconds
         const overlap = seconds === undefined ? defaultOverlap : Duration.seconds(seconds)
         return secretInfo(yield* found(yield* answer(rows.rotate(yield* owner, id, overlap))))
       }),

@@ -32,7 +32,7 @@ export class ListenersGroup extends HttpApiGroup.make("listeners")
   .add(
     HttpApiEndpoint.post("create", "/", {
       query,
-      payload: NewListener,
+      payload: [NewListener, Schema.Null],
       success: Schema.Struct({ id: Ids.EndpointId, secret: Schema.String }).pipe(HttpApiSchema.status(201)),
       error: Problem.documented(409, 422)
     }).annotate(OpenApi.Summary, "Listen to events; only this response contains the secret"),

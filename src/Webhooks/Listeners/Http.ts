@@ -14,13 +14,13 @@ import { type Fetched, ListenerRows } from "./ListenerRows.ts"
 /** Longest wait of a request for events. */
 const waitLimit = Duration.seconds(20)
 
-/** Interval at which a waiting request queries for events. */
-const pollEvery = Duration.millis(500)
+/** Between looks for events. */
+const lookEvery = Duration.millis(500)
 
 /** Requests that wait on this node. One more is answered at once. */
 const maxWaiting = 200
 
-const notFound = Problem.notFound("There is no listener with this id: it is removed 5 minutes after its last request.")
+const notFound = Problem.notFound("There is no listener with this id: it ends when it has not asked for 5 minutes.")
 
 const group = HttpApiBuilder.group(
   ListenersApi,
@@ -34,7 +34,8 @@ const group = HttpApiBuilder.group(
     let waiting = 0
 
     return handlers.handleAll({
-      create: Effect.fnUntraced(function* ({ payload: { global = false, types = allTypes } }) {
+      create: Effect.fnUntraced(function* ({ payload }) {
+        const { global = false, types = allTypes } = payload ?? {}
         if (global) yield* requireScope("admin")
         const { uid } = yield* Principal
         const fields = {
@@ -55,9 +56,9 @@ const group = HttpApiBuilder.group(
         const until = clock.currentTimeMillisUnsafe() + Duration.toMillis(waitLimit)
         const isOver = (events: ReadonlyArray<Fetched>) =>
           events.length > 0 || waiting > maxWaiting || clock.currentTimeMillisUnsafe() >= until
-        const fetch = answer(rows.fetch(by, id))
-        const wait = Effect.flatMap(fetch, (events) =>
-          isOver(events) ? Effect.succeed(events) : Effect.repeat(Effect.delay(fetch, pollEvery), { until: isOver })
+        const look = answer(rows.fetch(by, id))
+        const wait = Effect.flatMap(look, (events) =>
+          isOver(events) ? Effect.succeed(events) : Effect.repeat(Effect.delay(look, lookEvery), { until: isOver })
         )
         waiting++
         const events = yield* Effect.raceFirst(wait, Effect.as(draining, [])).pipe(
