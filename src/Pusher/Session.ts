@@ -184,7 +184,7 @@ export class Session {
   stop(): void {
     this.#hasStopped = true
     this.#capture = undefined
-    this.#flushSinks()
+    this.#flushTap()
     this.#finishTurn()
   }
 
@@ -341,18 +341,19 @@ export class Session {
     }
   }
 
-  #appendToSinks(conversation: string, audio: Uint8Array): void {
+  /** Gives audio to the live sinks. */
+  #tap(conversation: string, audio: Uint8Array): void {
     this.#guarded(() => this.#host.audio.append(conversation, audio))
   }
 
-  /** Passes the rest of the conversation's audio to the live sinks. */
-  #flushSinks(): void {
+  /** The live sinks get what they have not had of the conversation. */
+  #flushTap(): void {
     const conversation = this.#conversation
     if (conversation !== undefined) this.#guarded(() => this.#host.audio.flush(conversation))
   }
 
   #append(capture: Capture, start: number, audio: Uint8Array): void {
-    if (this.#conversation !== undefined) this.#appendToSinks(this.#conversation, audio)
+    if (this.#conversation !== undefined) this.#tap(this.#conversation, audio)
     if (!this.#host.storesAudio()) return this.#discard(audio)
     this.#saidUnstored = false
     const answer = capture.append(start, audio)
@@ -376,13 +377,13 @@ export class Session {
   #select(capture: Capture, conversation: string): void {
     this.#isFull = true
     this.#pauseOrResume()
-    this.#flushSinks()
+    this.#flushTap()
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
     const stores = this.#host.storesAudio()
     for (const { audio, start } of this.#held.splice(0)) {
-      this.#appendToSinks(conversation, audio)
+      this.#tap(conversation, audio)
       if (stores) capture.append(start, audio)
       else this.#discard(audio)
     }

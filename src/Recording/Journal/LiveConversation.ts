@@ -28,9 +28,8 @@ export class LiveConversation {
   readonly id: string
   readonly createdAt: Date
   readonly usage: JournalUsage
-  /** Chunks that are not stored. */
+  /** Those that are not stored. */
   readonly #chunks = new Map<string, JournalChunk>()
-  /** Stored chunks that are still in the journal. Eviction may have released some of them. */
   readonly #retained = new Map<string, JournalChunk>()
   /** Those that record it, wait for the previous one to end, or end. */
   readonly writers = new Set<ConversationWriter>()
@@ -139,7 +138,7 @@ export class LiveConversation {
     this.#extend(chunk)
   }
 
-  /** Keeps a stored chunk until `removeChunk`. */
+  /** The chunk is stored, and stays in the journal until it is removed. */
   retain(chunk: JournalChunk): void {
     this.removeChunk(chunk)
     this.#retained.set(uuidText(chunk.id), chunk)
