@@ -33,6 +33,8 @@ const badHandshake = (reason: string) =>
 const retryReason = ({ limit, of, setting }: NoSeat) =>
   `Retry-After: 5; the ${of} has ${limit} captures, as many as ${setting} allows`
 
+const stopping = Problem.unavailable("stopping", "The node is stopping", "Try another node, or again in a second.")
+
 const unreadSettings = "Retry-After: 5; the user's settings can't be read"
 
 /** Without the message, which can quote the text: users' keys for providers are in it. */
@@ -118,6 +120,19 @@ const make = Effect.gen(function* () {
       })
     })
 
+  /**
+   * Records what arrives until the client's close frame, for as long as something arrives: without acknowledgements the client
+   * takes what it sent to an open socket as received.
+   */
+  const hearOut = (socket: WebSocket, connection: IncomingMessage["socket"]) =>
+    Effect.gen(function* () {
+      socket.close(Protocol.closeCodes.goingAway, "the server is stopping")
+      for (let bytes = -1; bytes < connection.bytesRead && socket.readyState !== socket.CLOSED;) {
+        bytes = connection.bytesRead
+        yield* Effect.timeoutOption(awaitClose(socket), config.closeTimeout)
+      }
+    }).pipe(Effect.timeoutOption(config.drainTimeout))
+
   const limits = {
     framesPerSecond: config.framesPerSecond,
     receiveTimeoutMillis: Duration.toMillis(config.receiveTimeout)
@@ -142,6 +157,8 @@ const make = Effect.gen(function* () {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
     const query = Protocol.query(request.url)
+    const isHeardOut = Option.exists(query, ({ acks }) => acks === "none")
+    if (isHeardOut && !sockets.isOpen()) return yield* stopping
     const noSeat = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
     const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
     // After a broken frame `ws` closes the socket with the right code.
@@ -158,7 +175,7 @@ const make = Effect.gen(function* () {
     if (exact) socket.send(Protocol.timeline)
     const user = yield* Effect.raceAllFirst([
       Effect.timeoutOption(users.enter(uid), config.settingsTimeout),
-      Effect.as(Effect.raceFirst(closed, readiness.draining), undefined)
+      Effect.as(isHeardOut ? closed : Effect.raceFirst(closed, readiness.draining), undefined)
     ])
     if (user === undefined) return HttpServerResponse.empty()
     if (Option.isNone(user)) return yield* refuse(Protocol.closeCodes.later, unreadSettings)
@@ -215,6 +232,7 @@ const make = Effect.gen(function* () {
     )
     session.start(capture)
     yield* sockets.watch(session, socket, isRevoked(request))
+    if (isHeardOut) yield* hearOut(socket, incoming.socket)
     return HttpServerResponse.empty()
   }).pipe(Effect.scoped, problems.answer)
 

@@ -100,8 +100,8 @@ export class Session {
   /** Time of the last clock notice, and a later shift that has not been sent. */
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
-  /** Audio from before the first 103. */
-  #held: Array<{ readonly start: number; readonly audio: Uint8Array }> = []
+  /** Audio from before the conversation is known, and conversations that were selected meanwhile. */
+  #held: Array<{ readonly start: number; readonly audio: Uint8Array } | { readonly selected: string }> = []
   #heldBytes = 0
   #isSearching = false
   #wasSearched = false
@@ -307,7 +307,12 @@ export class Session {
         if (inbound.audio.length > 0) this.#append(capture, inbound.start, inbound.audio)
         return
       case "Conversation":
-        if (this.#host.maySelect()) return this.#select(capture, inbound.id)
+        if (this.#host.maySelect()) {
+          // The audio before it may belong to the conversation that is searched for.
+          if (this.#isSearching) this.#held.push({ selected: inbound.id })
+          else this.#select(capture, inbound.id)
+          return
+        }
         this.notice("limit", "the user selects too many conversations a minute")
         return this.close(Protocol.closeCodes.policy, "too many conversations a minute")
       case "Json": {
@@ -381,13 +386,18 @@ export class Session {
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
-    const stores = this.#host.storesAudio()
-    for (const { audio, start } of this.#held.splice(0)) {
-      this.#tap(conversation, audio)
-      if (stores) capture.append(start, audio)
-      else this.#discard(audio)
-    }
     this.#heldBytes = 0
+    let into = conversation
+    for (const held of this.#held.splice(0)) {
+      if ("selected" in held) {
+        into = held.selected
+        this.#select(capture, into)
+        continue
+      }
+      this.#tap(into, held.audio)
+      if (this.#host.storesAudio()) capture.append(held.start, held.audio)
+      else this.#discard(held.audio)
+    }
   }
 
   #feed(conversation: string): void {
@@ -410,8 +420,11 @@ export class Session {
       this.#isSearching = false
       this.#wasSearched = true
       const capture = this.#capture
-      if (capture === undefined || this.#conversation !== undefined) return
+      if (capture === undefined) return
       if (recent !== undefined) return this.#select(capture, recent)
+      const first = this.#held.findIndex((held) => "selected" in held)
+      const [next] = first === -1 ? [] : this.#held.splice(first, 1)
+      if (next !== undefined && "selected" in next) return this.#select(capture, next.selected)
       if (this.#heldBytes > maxHeldBytes)
         return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
       this.onRoom()

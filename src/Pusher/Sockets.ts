@@ -26,8 +26,10 @@ export class Sockets extends Context.Service<
     watch(session: Session, socket: WebSocket, isRevoked: Effect.Effect<boolean>): Effect.Effect<void>
     /** Totals that the sessions update. */
     readonly received: ReceivedTotals
-    /** Completes when there is no capture. */
-    readonly idle: Effect.Effect<void>
+    /** False when the node has drained: a socket that it opened now could end before what it sends is recorded. */
+    readonly isOpen: () => boolean
+    /** Completes when the captures from before the drain have ended, closes the node to others, and waits for later ones. */
+    readonly drained: Effect.Effect<void>
   }
 >()("spillway/Pusher/Sockets") {
   static readonly layer = Layer.effect(
@@ -40,10 +42,10 @@ export class Sockets extends Context.Service<
     Effect.gen(function* () {
       const { drainTimeout } = yield* PusherConfig
       const { drain } = yield* Readiness
-      const { idle } = yield* Sockets
+      const { drained } = yield* Sockets
       const { stopping } = yield* Recording
       yield* Effect.addFinalizer(() =>
-        stopping.pipe(Effect.andThen(drain), Effect.andThen(Effect.ignore(Effect.timeout(idle, drainTimeout))))
+        stopping.pipe(Effect.andThen(drain), Effect.andThen(Effect.ignore(Effect.timeout(drained, drainTimeout))))
       )
     })
   )
@@ -98,14 +100,28 @@ interface Watched {
   readonly end: () => void
 }
 
+const countCaptures = Effect.map(Latch.make(true), (empty) => {
+  let counted = 0
+  const enter = Effect.suspend(() => (counted++ === 0 ? empty.close : Effect.void))
+  const leave = () => Effect.suspend(() => (--counted === 0 ? empty.open : Effect.void))
+  return {
+    /** Until the scope closes. */
+    count: Effect.asVoid(Effect.acquireRelease(enter, leave)),
+    none: empty.await
+  }
+})
+
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const bulkheads = yield* BulkheadConfig
   const { draining } = yield* Readiness
   const watched = new Set<Watched>()
   let isDraining = false
+  let isOpen = true
   const received: ReceivedTotals = { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 }
-  const empty = yield* Latch.make(true)
+  /** Captures from before the drain, and those that clients open while it lasts. */
+  const earlier = yield* countCaptures
+  const later = yield* countCaptures
   const { capturesPerNode, capturesPerUser } = PusherConfig.settings
   const seats = yield* Seats.make("captures", {
     node: { limit: config.capturesPerNode, setting: capturesPerNode.env },
@@ -186,13 +202,7 @@ const make = Effect.gen(function* () {
       retryAfter: bulkheads.retryAfter,
       warnEvery: bulkheads.warnEvery
     }),
-    // Finalizers run in reverse order: the seat is released before the count is read.
-    takeSeat: (uid) =>
-      Effect.gen(function* () {
-        yield* Effect.addFinalizer(() => Effect.suspend(() => (seats.taken() === 0 ? empty.open : Effect.void)))
-        yield* seats.take(uid)
-        yield* empty.close
-      }),
+    takeSeat: (uid) => Effect.suspend(() => Effect.andThen(seats.take(uid), (isDraining ? later : earlier).count)),
     watch: (session, socket, isRevoked) =>
       Effect.callback<void>((resume) => {
         const leave = () => {
@@ -211,6 +221,14 @@ const make = Effect.gen(function* () {
         return Effect.sync(leave)
       }),
     received,
-    idle: empty.await
+    isOpen: () => isOpen,
+    drained: earlier.none.pipe(
+      Effect.andThen(
+        Effect.sync(() => {
+          isOpen = false
+        })
+      ),
+      Effect.andThen(later.none)
+    )
   })
 })

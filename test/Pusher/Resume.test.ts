@@ -41,6 +41,22 @@ it("continues the conversation that the same kind of app of the user fed last", 
   socket.close()
 })
 
+it("continues it with the audio that arrives together with the selection of another one", async () => {
+  await record("uid=hal&client_kind=omi", "before")
+  const { acknowledged, messages, socket } = await open("uid=hal&client_kind=omi")
+  const piece = second.subarray(0, 3_200)
+  socket.send(audioFrame(start + 1, piece))
+  socket.send(switchTo("after"))
+  socket.send(audioFrame(start + 2, second))
+  await acknowledged(second.length)
+  const bytes = acks(messages).map(({ bytes, conversation_id }) => [conversation_id, bytes])
+  assert.deepStrictEqual(bytes, [
+    ["before", piece.length],
+    ["after", second.length]
+  ])
+  socket.close()
+})
+
 it("continues it after the server was killed", async () => {
   const before = await startServer(`${server.dataDir}-killed`, env)
   await record("uid=eve", "talk", before)

@@ -9,18 +9,18 @@ interface Place {
 /** Bytes of a WAV file before its samples. */
 const headBytes = 44
 
-/** The samples of all audio files of a conversation. */
+/** The samples of all audio files of a conversation, none if it does not exist. */
 export const playedOf = async ({ key, url }: Place, conversation: string, uid: string): Promise<Buffer> => {
   const get = async (path: string) => {
     const response = await fetch(`${url}${path}?uid=${uid}`, { headers: { authorization: `Bearer ${key}` } })
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+    if (!response.ok && response.status !== 404) throw new Error(`${path}: ${response.status} ${await response.text()}`)
     return response
   }
-  const body: { readonly audio_files: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
+  const body: { readonly audio_files?: ReadonlyArray<{ readonly id: string }> } = JSON.parse(
     await (await get(`/v1/conversations/${conversation}`)).text()
   )
   const played: Array<Buffer> = []
-  for (const { id } of body.audio_files) {
+  for (const { id } of body.audio_files ?? []) {
     const audio = await (await get(`/v1/sync/audio/${conversation}/${id}`)).arrayBuffer()
     played.push(Buffer.from(audio).subarray(headBytes))
   }
@@ -76,7 +76,7 @@ export interface Playback {
 /** `lostOf`: the samples of conversations that are recorded as lost. */
 export const compareWithPlayed = async (
   place: Place,
-  devices: ReadonlyArray<Device>,
+  devices: ReadonlyArray<Pick<Device, "sent" | "uid">>,
   lostOf: ReadonlyMap<string, number> = new Map()
 ): Promise<Playback> => {
   const different: Array<string> = []
