@@ -59,9 +59,9 @@ const make = Effect.gen(function* () {
   const fibers = yield* FiberSet.make<void>()
   const running = { healthy: new Set<Turn>(), failing: new Set<Turn>() }
 
-  /** Turns that are being taken. */
+  /** Free turns that a running query may take. */
   const reserved = { healthy: 0, failing: 0 }
-  /** Turns may be waiting for one that ends. */
+  /** Due turns may wait in the database: the end of a running turn signals the lane. */
   const isFull = { healthy: false, failing: false }
   const reserve = (lane: Lane, most: number) => {
     const count = Math.max(0, Math.min(most, maxRunning[lane] - running[lane].size - reserved[lane]))
@@ -119,7 +119,7 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           const endpoints = yield* restore(events.takeAppended(limit))
           if (endpoints.length === 0) return
-          // Those that wait already come first.
+          // Turns that wait already come first.
           const limits = {
             healthy: isFull.healthy ? 0 : reserve("healthy", maxRunning.healthy),
             failing: isFull.failing ? 0 : reserve("failing", maxRunning.failing)

@@ -48,7 +48,10 @@ export class Keys extends Context.Service<
     removeOf(uid: string): Effect.Effect<number, DbError>
     /** None if the key is unknown, revoked or expired. */
     find(secret: Redacted.Redacted): Effect.Effect<Option.Option<Key>, DbError>
-    /** As `find`, without a query: none also if the key is not in the cache. A connection's key is hashed once. */
+    /**
+     * As `find`, but only from the cache: none also if the key is not in it. The hash of a connection's last key is kept. Always
+     * a success: it is an exit because `Layer.mock` lets tests leave out effects only.
+     */
     cached(secret: string, connection: object): Exit.Exit<Option.Option<Key>>
     /** Stores the admin key, replacing an existing one only if `replace`. True if this is the admin key afterwards. */
     putAdmin(secret: Redacted.Redacted, options: { readonly replace: boolean }): Effect.Effect<boolean, DbError>

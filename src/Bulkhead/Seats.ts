@@ -18,7 +18,7 @@ export class NoSeat extends Schema.TaggedError<NoSeat>()("NoSeat", {
 export interface Seats {
   /** Takes a seat for the user until the scope closes. */
   readonly take: (uid: string) => Effect.Effect<void, NoSeat, Scope.Scope>
-  /** Takes a free seat, and returns what gives it back once. Undefined, and no rejection, without a free one. */
+  /** Takes a seat, and returns what releases it, to be called once. Undefined if none is free, which is no rejection. */
   readonly tryTake: (uid: string) => (() => void) | undefined
   readonly taken: () => number
 }

@@ -11,7 +11,7 @@ import * as Target from "./Target.ts"
 
 const path = "/v1/webhook-listeners"
 
-/** As long as the server waits for a webhook. */
+/** The time limit of a webhook. */
 const forwardLimit = Duration.seconds(30)
 
 const Listener = Schema.Struct({ id: Schema.String, secret: Schema.String })
@@ -23,7 +23,7 @@ const Event = Schema.Struct({
 })
 const Events = Schema.Struct({ events: Schema.Array(Event) })
 
-/** What came of it, in words. */
+/** Sends an event to `url`. Returns the outcome in words. */
 const forward = Effect.fnUntraced(function* (url: string, { body, headers }: typeof Event.Type) {
   const client = yield* HttpClient.HttpClient
   const began = yield* Clock.currentTimeMillis

@@ -120,7 +120,7 @@ export class Listener extends Server {
       target.setHeader("connection", "close")
       if (hasBody(request)) endAfterRequest(request, target)
     }
-    if (event === "request" && this.#isShort(request, target)) return true
+    if (event === "request" && this.#tryShortcuts(request, target)) return true
     return super.emit(event, ...args)
   }
 
@@ -132,8 +132,8 @@ export class Listener extends Server {
     )
   }
 
-  /** Whether a shortcut answers. */
-  #isShort(request: IncomingMessage, response: ServerResponse): boolean {
+  /** True if a shortcut answers. */
+  #tryShortcuts(request: IncomingMessage, response: ServerResponse): boolean {
     if (request.method !== "GET" || hasBody(request)) return false
     const decline = () => {
       if (!super.emit("request", request, response)) this.#respond(request, response)

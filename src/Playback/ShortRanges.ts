@@ -1,6 +1,6 @@
 /**
- * Answers short ranges of stored audio, if everything about them is known but their bytes, with one write. The routes answer
- * everything else, and give the same answer.
+ * Answers short ranges of stored audio with one write, if everything but their bytes is in memory. The routes answer all other
+ * requests, and would give the same answers.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Context, Effect, Exit, Layer, Option } from "effect"
@@ -20,7 +20,7 @@ interface Claim {
   readonly format: typeof Format.Type
 }
 
-interface Described {
+interface CachedHeaders {
   readonly conversation: string
   readonly etag: string
   readonly headers: ReturnType<typeof RenditionResponse.partHeaders>
@@ -29,7 +29,7 @@ interface Described {
 export class ShortRanges extends Context.Service<
   ShortRanges,
   {
-    /** As a shortcut. The claim is the caller's. */
+    /** See `Shortcut`. The caller has checked that the request may play what it claims. */
     answer(request: IncomingMessage, response: ServerResponse, claim: Claim, decline: () => void): boolean
   }
 >()("spillway/Playback/ShortRanges") {
@@ -53,8 +53,8 @@ export class ShortRanges extends Context.Service<
         return read === undefined ? undefined : { rendition: found.value, range, read }
       }
 
-      /** A connection nearly always reads on in the same file. */
-      const last = new WeakMap<object, Described>()
+      /** The last headers of each connection, which nearly always reads the same file. */
+      const last = new WeakMap<object, CachedHeaders>()
       const headersOf = (connection: object, { conversation }: Claim, rendition: Rendition) => {
         const { etag } = rendition
         const before = last.get(connection)

@@ -184,7 +184,7 @@ export class Session {
   stop(): void {
     this.#hasStopped = true
     this.#capture = undefined
-    this.#flushTap()
+    this.#flushSinks()
     this.#finishTurn()
   }
 
@@ -346,19 +346,18 @@ export class Session {
     }
   }
 
-  /** Gives audio to the live sinks. */
-  #tap(conversation: string, audio: Uint8Array): void {
+  #appendToSinks(conversation: string, audio: Uint8Array): void {
     this.#guarded(() => this.#host.audio.append(conversation, audio))
   }
 
-  /** The live sinks get what they have not had of the conversation. */
-  #flushTap(): void {
+  /** Passes the rest of the conversation's audio to the live sinks. */
+  #flushSinks(): void {
     const conversation = this.#conversation
     if (conversation !== undefined) this.#guarded(() => this.#host.audio.flush(conversation))
   }
 
   #append(capture: Capture, start: number, audio: Uint8Array): void {
-    if (this.#conversation !== undefined) this.#tap(this.#conversation, audio)
+    if (this.#conversation !== undefined) this.#appendToSinks(this.#conversation, audio)
     if (!this.#host.storesAudio()) return this.#discard(audio)
     this.#saidUnstored = false
     const answer = capture.append(start, audio)
@@ -382,7 +381,7 @@ export class Session {
   #select(capture: Capture, conversation: string): void {
     this.#isFull = true
     this.#pauseOrResume()
-    this.#flushTap()
+    this.#flushSinks()
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
@@ -394,7 +393,7 @@ export class Session {
         this.#select(capture, into)
         continue
       }
-      this.#tap(into, held.audio)
+      this.#appendToSinks(into, held.audio)
       if (this.#host.storesAudio()) capture.append(held.start, held.audio)
       else this.#discard(held.audio)
     }

@@ -1,4 +1,4 @@
-/** Bounds the requests to each host at once. What waits for a slot is served by keys in turn. */
+/** Bounds the concurrent requests to each host. Waiters get free slots in turn by key. */
 import { FairQueue } from "../Bulkhead.ts"
 
 /** Waiters of all hosts. One more is rejected. */
@@ -31,7 +31,7 @@ export class HostSlots {
     return true
   }
 
-  /** Calls `granted` with the slot taken. The result leaves the queue. Undefined: too many wait. */
+  /** Calls `granted` when it has the slot. Returns what leaves the queue; undefined if too many wait. */
   wait(host: string, key: string, granted: () => void): (() => void) | undefined {
     const known = this.#hosts.get(host)
     if (known === undefined || this.#waiting >= maxWaiting) return undefined

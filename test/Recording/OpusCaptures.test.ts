@@ -214,7 +214,7 @@ for (const level of ["standard", "enhanced"] as const)
     }).pipe(inWorld)
   )
 
-it.live("recognises the rest of a stored chunk of packets when the journal has deleted its first segment", () =>
+it.live("recognizes the rest of a stored chunk of packets when the journal has deleted its first segment", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const copy = Path.join(dataDir, "copy")
@@ -258,7 +258,7 @@ it.live("recognises the rest of a stored chunk of packets when the journal has d
   }).pipe(inWorld)
 )
 
-it.live("recognises packets in the journal that are sent again after a kill, without the database", () =>
+it.live("recognizes packets in the journal that are sent again after a kill, without the database", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put } = failing()

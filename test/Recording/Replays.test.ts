@@ -16,6 +16,7 @@ import {
   chunksOf,
   epoch,
   failing,
+  hanging,
   type Hooks,
   idle,
   inWorld,
@@ -231,6 +232,25 @@ it.live("knows what another node has recorded since its own last capture", () =>
   }).pipe(inWorld)
 )
 
+it.live("acknowledges audio of a conversation that it knows while the database is away", () =>
+  Effect.gen(function* () {
+    const database = { isDown: false }
+    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
+    const { put } = failing()
+    yield* Effect.gen(function* () {
+      yield* record(30 * rate)
+      database.isDown = true
+      const { bytes } = yield* send(frames(25 * rate, 35 * rate, 800))
+      assert.strictEqual(bytes, 20 * rate)
+      assert.isTrue((yield* heard).equals(ramp(35 * rate)))
+    }).pipe(
+      Effect.provide(
+        node(yield* temporaryDirectory, { enter, put }, { ...hanging, conversationLookup: Duration.millis(300) })
+      )
+    )
+  }).pipe(inWorld)
+)
+
 it.live("releases stored audio from the journal when its replay window has passed", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
@@ -267,7 +287,7 @@ it.live("keeps all audio when it can't be compared because the store has lost th
   )
 )
 
-it.live("recognises replays of audio in the journal without the database, also after a kill", () =>
+it.live("recognizes replays of audio in the journal without the database, also after a kill", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put } = failing()

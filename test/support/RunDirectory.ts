@@ -1,10 +1,10 @@
-/** The directory of a test run, for what creates files by the thousand. Its end deletes it. */
+/** The directory of a test run, for data directories of PostgreSQL. It is deleted when the run ends. */
 import { statfsSync } from "node:fs"
 
 /** Names the directory. Scripts and benches have none. */
 export const variable = "TEST_DIRECTORY"
 
-/** Several times what the servers of a run have at once. */
+/** Bytes: several times what the servers of a run use at once. */
 const room = 4 * 2 ** 30
 
 const hasRoom = (directory: string) => {

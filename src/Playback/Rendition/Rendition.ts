@@ -47,8 +47,8 @@ export interface Rendition<E = RenditionFailure, ETag extends string | undefined
    */
   begin(range: Wav.Range): Effect.Effect<PieceStream.Begun<E>, E, Scope.Scope>
   /**
-   * Reads all of a short range. Undefined if that takes a query, chunks that are not stored, or many reads. After a failure
-   * `begin` fails with its reason.
+   * Reads all of a short range. Undefined if that needs a query, many reads, or chunks that are not stored. After
+   * a failure, `begin` fails with the reason.
    */
   readWhole?(range: Wav.Range): Effect.Effect<PieceStream.Pieces, unknown> | undefined
 }
@@ -119,7 +119,7 @@ export function logChange(error: AudioFileChanged | DbError): Effect.Effect<void
 
 const isExit = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Exit<A, E> => Exit.isExit(effect)
 
-/** Of an effect that needs no fiber, if it succeeds. */
+/** The value of an effect that is a successful exit already. */
 export function resultOf<A, E>(effect: Effect.Effect<A, E>): A | undefined {
   return isExit(effect) && Exit.isSuccess(effect) ? effect.value : undefined
 }

@@ -27,7 +27,7 @@ export class AudioTokens extends Context.Service<
     sign(claim: Claim): Effect.Effect<string, DbError>
     /** None if the token was changed or has expired. */
     verify(token: string): Effect.Effect<Option.Option<Claim>, DbError>
-    /** As `verify`, at once. None also while the secret is not known. A connection's token is verified once. */
+    /** As `verify`, but only in memory: none also before the secret is read. A connection's last token is verified once. */
     verifyNow(token: string, connection: object): Option.Option<Claim>
   }
 >()("spillway/Playback/Urls/AudioTokens") {

@@ -310,9 +310,9 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
     if (!this.#buffer.isEmpty || this.#inFlight) return this.#host.markUrgent(this)
     this.#waiting = "recalling"
     const at = this.#replayCheck.positionOf(item.start, conversation.end)
-    const { mayHaveMoved, replayEnd: next } = this.#replayCheck
+    const { mayHaveMoved, replayEnd } = this.#replayCheck
     const audio = mayHaveMoved ? item.audio : undefined
-    this.#host.recall(this, conversation, { bitstream: this.bitstream, at, audio, next })
+    this.#host.recall(this, conversation, { bitstream: this.bitstream, at, audio, replayEnd })
   }
 
   #secondsOf(audio: Uint8Array, bytes: number): number {

@@ -110,7 +110,7 @@ const leastShare = 0.1
 /** Interval at which recorded audio is read again while database or store are away. */
 const recallEvery = Duration.millis(200)
 
-const isPassing = ({ _tag }: ReadError | DbError) =>
+const isTransient = ({ _tag }: ReadError | DbError) =>
   _tag === "StorageUnavailable" || _tag === "Saturated" || _tag === "DbUnavailable" || _tag === "DbTimeout"
 
 const until = (holds: () => boolean) =>
@@ -217,12 +217,12 @@ const make = Effect.gen(function* () {
     markUrgent: journal.markUrgent,
     enter: (capture, id) => {
       const conversation = live.ensure(capture.options.uid, id)
-      // Another node may have recorded it since the last capture left.
-      if (conversation.captures === 0) conversation.loaded = false
+      // Another node may have recorded it since the last capture left. If that can't be read, what this node knows is used.
+      const isFirst = conversation.captures === 0
       conversation.enter(capture)
       fork(
         takeOver(conversation, capture).pipe(
-          Effect.andThen(Effect.suspend(() => (conversation.loaded ? Effect.void : loadNow(conversation)))),
+          Effect.andThen(Effect.suspend(() => (conversation.loaded && !isFirst ? Effect.void : loadNow(conversation)))),
           Effect.onExit(() =>
             Effect.sync(() => {
               if (conversation.isPurged) capture.purged()
@@ -252,7 +252,7 @@ const make = Effect.gen(function* () {
     recall: (capture, conversation, wanted) => {
       fork(
         recorded.recall(conversation, wanted).pipe(
-          Effect.retry({ while: isPassing, schedule: Schedule.spaced(recallEvery) }),
+          Effect.retry({ while: isTransient, schedule: Schedule.spaced(recallEvery) }),
           Effect.timeout(config.conversationLookup),
           Effect.onExit((exit) =>
             Effect.sync(() => {

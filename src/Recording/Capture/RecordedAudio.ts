@@ -21,10 +21,10 @@ export interface Wanted {
   readonly bitstream: Bitstream.Bitstream
   /** Unix second. */
   readonly at: number
-  /** Searched for if other audio is recorded at `at`: nearby, at `next`, and `at` a known clock shift later. */
+  /** Searched for if other audio is recorded at `at`: nearby, at `replayEnd`, and at `at` plus each known clock shift. */
   readonly audio: Uint8Array | undefined
   /** Unix second at which the previous replay ends. */
-  readonly next: number | undefined
+  readonly replayEnd: number | undefined
 }
 
 export class RecordedAudio extends Context.Service<
@@ -52,7 +52,7 @@ const spanRows = 64
 /** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */
 const aroundSeconds = 0.25
 
-/** Clock shifts with which a replay is searched for. Further ones are not tried: its audio is then kept as new. */
+/** Clock shifts tried in the search for a replay. A replay with any other one is kept as new audio. */
 const maxShifts = 8
 
 const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
@@ -83,7 +83,7 @@ const make = Effect.gen(function* () {
     const found = near().filter(({ durable }) => durable > 0)
     const live = found.map((chunk) => chunk.toChunk()).sort(Timeline.order)
     const inJournal = new Set(live.map(({ id }) => id))
-    // An unchecked chunk may lie beneath stored audio, and is then not heard.
+    // An unchecked chunk may overlap stored audio, which is then played instead of it.
     const isComplete = !found.some(({ isUnchecked }) => isUnchecked)
     const here = isComplete ? live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at) : -1
     if (here !== -1) {
@@ -183,20 +183,20 @@ const make = Effect.gen(function* () {
   })
 
   /** Where audio with timestamp `at` may be recorded. */
-  const placesOf = (conversation: LiveConversation, at: number, next: number | undefined) => {
+  const placesOf = (conversation: LiveConversation, at: number, replayEnd: number | undefined) => {
     const distance = ({ clockShift, start }: JournalChunk) => Math.abs(start - clockShift - at)
     const near = conversation.inJournal.toSorted((a, b) => distance(a) - distance(b))
     const shifts = new Set([conversation.clockShift, ...near.map(({ clockShift }) => clockShift)])
-    return new Set([at, next ?? at, ...[...shifts].slice(0, maxShifts).map((shift) => at + shift)])
+    return new Set([at, replayEnd ?? at, ...[...shifts].slice(0, maxShifts).map((shift) => at + shift)])
   }
 
   return RecordedAudio.of({
-    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream, next }) {
+    recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream, replayEnd }) {
       const span = yield* spanOf(conversation, bitstream, at)
       const needle = audio === undefined ? undefined : bitstream.needle(audio)
       if (needle === undefined) return { span, moved: 0 }
       if (compare(span, at, needle)._tag !== "Other") return { span, moved: 0 }
-      for (const place of placesOf(conversation, at, next)) {
+      for (const place of placesOf(conversation, at, replayEnd)) {
         if (place >= conversation.end) continue
         const found = find(yield* spanOf(conversation, bitstream, place - aroundSeconds), place, needle)
         if (found === undefined || Math.abs(found - place) > aroundSeconds) continue

@@ -49,8 +49,8 @@ export class ReplayCheck {
   #hasNew = false
   /** Unix second at which the last replay ends. */
   #replayEnd: number | undefined
-  /** A replay of the next audio was searched for. */
-  #isSearched = false
+  /** The recorded audio has been searched for a replay of the next audio. */
+  #hasSearched = false
   /**
    * What the last audio predicts of the next: `replay`, it is probably recorded too; `exact`, timestamps are precise, so an
    * overlap is real; `coarse`, they are not.
@@ -88,14 +88,14 @@ export class ReplayCheck {
 
   /** Classifies `audio` that begins at `stamp`. The recorded audio ends at `end`; `tail` returns that end if it is in memory. */
   next(stamp: number, audio: Uint8Array, end: number, tail: () => RecordedSpan | undefined): Step {
-    if (this.#isUnsearched(stamp) && stamp < end - toleranceSeconds) {
+    if (this.#needsSearch(stamp) && stamp < end - toleranceSeconds) {
       this.#shift = 0
       return { _tag: "Recall", at: stamp }
     }
     const at = this.positionOf(stamp, end)
     const samples = this.#bitstream.samples(audio)
-    const left = this.#leftOfReplay(at, end, audio)
-    if (left > 0) return this.#replay(stamp, at, left)
+    const rest = this.#restOfReplay(at, end, audio)
+    if (rest > 0) return this.#replay(stamp, at, rest)
     if (at >= end - toleranceSeconds) this.#span = undefined
     if (at > end + toleranceSeconds + sameSeconds) return this.#place(stamp, at, samples, false)
     // Exactly at the end: rounding errors of consecutive chunks would add up to an overlap.
@@ -132,7 +132,7 @@ export class ReplayCheck {
 
   /** Takes the recorded span at `at`; undefined if it can't be read. `moved`: seconds after `at` at which the replay was found. */
   recalled(at: number, end: number, span: RecordedSpan | undefined, moved: number): void {
-    this.#isSearched = true
+    this.#hasSearched = true
     const isKnown = span !== undefined && reaches(span, at + moved)
     this.#span = isKnown ? span : incomparable(at, end, this.#bitstream)
     this.#spanFrom = this.#span.start
@@ -144,18 +144,18 @@ export class ReplayCheck {
     return this.#span !== undefined && at >= this.#spanFrom - sameSeconds ? this.#span : undefined
   }
 
-  /** Where the timestamps of a replay jump, its clock may have been set: each of its parts may have another shift. */
-  #isUnsearched(stamp: number): boolean {
-    if (this.#hasNew || this.#isSearched) return false
+  /** True where the timestamps of a replay jump: the clock may have been set, and each part may have another shift. */
+  #needsSearch(stamp: number): boolean {
+    if (this.#hasNew || this.#hasSearched) return false
     return this.#expected === undefined || Math.abs(stamp - this.#expected) > slackSeconds
   }
 
-  /** The rest of a replay that is too short to be compared: the end of the recorded audio, less than the tolerance later. */
-  #leftOfReplay(at: number, end: number, audio: Uint8Array): number {
+  /** Samples from the end of a replay to the end of the recorded audio, if that is within the tolerance: too few to compare. */
+  #restOfReplay(at: number, end: number, audio: Uint8Array): number {
     if (this.#replayEnd === undefined || Math.abs(at - this.#replayEnd) > sameSeconds) return 0
-    const left = Math.round((end - at) * this.#bitstream.sampleRate)
-    if (left <= 0 || at < end - toleranceSeconds) return 0
-    return this.#bitstream.samples(audio.subarray(0, this.#bitstream.bytesOf(audio, left)))
+    const rest = Math.round((end - at) * this.#bitstream.sampleRate)
+    if (rest <= 0 || at < end - toleranceSeconds) return 0
+    return this.#bitstream.samples(audio.subarray(0, this.#bitstream.bytesOf(audio, rest)))
   }
 
   #replay(stamp: number, at: number, samples: number): Step {
@@ -201,7 +201,7 @@ export class ReplayCheck {
   }
 
   #settle(stamp: number, samples: number): void {
-    this.#isSearched = false
+    this.#hasSearched = false
     this.#last = stamp
     this.#expected = stamp + samples / this.#bitstream.sampleRate
   }

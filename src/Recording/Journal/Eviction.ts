@@ -1,6 +1,6 @@
 /**
- * Frees segments while the journal exceeds its budget: stored audio leaves it first, then audio of the largest users is discarded
- * and that of others is moved.
+ * Frees segments while the journal exceeds its budget: stored audio is released first, then audio of the largest users is
+ * discarded and that of others is moved.
  */
 import { Effect } from "effect"
 import type { RecordExtent } from "./Extents.ts"
@@ -107,7 +107,7 @@ interface Evicted {
   readonly isOverBudget: () => boolean
   /** Records chunks as lost and releases them; returns whether all are released. */
   readonly discard: (chunks: ReadonlyArray<JournalChunk>) => Effect.Effect<boolean>
-  /** Releases a chunk without the segments that become dead. */
+  /** Makes the extents of a chunk dead. Their segments stay until `retireDead`. */
   readonly markDead: (chunk: JournalChunk) => void
   /** Deletes segments without live extents. */
   readonly retireDead: Effect.Effect<void>

@@ -28,8 +28,9 @@ export class LiveConversation {
   readonly id: string
   readonly createdAt: Date
   readonly usage: JournalUsage
-  /** Those that are not stored. */
+  /** Chunks that are not stored. */
   readonly #chunks = new Map<string, JournalChunk>()
+  /** Stored chunks that are still in the journal. Eviction may have released some of them. */
   readonly #retained = new Map<string, JournalChunk>()
   /** Those that record it, wait for the previous one to end, or end. */
   readonly writers = new Set<ConversationWriter>()
@@ -138,7 +139,7 @@ export class LiveConversation {
     this.#extend(chunk)
   }
 
-  /** The chunk is stored, and stays in the journal until it is removed. */
+  /** Keeps a stored chunk until `removeChunk`. */
   retain(chunk: JournalChunk): void {
     this.removeChunk(chunk)
     this.#retained.set(uuidText(chunk.id), chunk)

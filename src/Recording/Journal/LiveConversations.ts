@@ -5,7 +5,7 @@ import type { JournalChunk } from "./JournalChunk.ts"
 import { type JournalUsage, LiveConversation } from "./LiveConversation.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 
-/** Part of the journal's budget beyond which nothing is retained. */
+/** Share of the journal's budget. While more is used, stored chunks are released at once. */
 const retainedShare = 0.25
 
 /** Bounded by the node's captures and by what its journal holds. */
@@ -21,7 +21,7 @@ export class LiveConversations extends Context.Service<
     readonly chunks: () => Iterable<JournalChunk>
     readonly chunk: (uid: string, conversation: string, id: string) => JournalChunk | undefined
     readonly release: (chunk: JournalChunk) => Effect.Effect<void>
-    /** The chunk is stored. It stays in the journal for the replay window, unless the journal needs the room. */
+    /** Keeps a stored chunk in the journal for the replay window, unless the journal needs the space. */
     readonly retain: (chunk: JournalChunk) => Effect.Effect<void>
     /** Releases retained chunks: those whose window has passed, or all of them. */
     readonly releaseRetained: (which: "old" | "all") => Effect.Effect<void>
@@ -50,7 +50,7 @@ const make = Effect.gen(function* () {
   /** Purged chunks that may be stored. */
   const purged = new Set<JournalChunk>()
 
-  /** By age, with the clock's milliseconds at which each was stored. Some are released by the journal since. */
+  /** Stored chunks, oldest first, with the Unix milliseconds of their storage. Eviction may have released some of them. */
   const retained = new Map<JournalChunk, number>()
 
   let removed: (conversation: LiveConversation) => void = () => {}

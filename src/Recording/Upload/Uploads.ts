@@ -70,16 +70,16 @@ const isItsOwn = (cause: Cause.Cause<UploadError>) =>
 const orderPatience = "1 second"
 
 /**
- * What became of a chunk before the kill after which it is found in the journal. `stored`: completely, or as part of its origin.
- * `lost`: it is what is left of a chunk that was given up, whose row must keep all of its samples. The segments of a released
- * chunk are deleted one by one, so some of them may be left. A chunk that was given up and is complete is to be stored.
+ * Whether a recovered chunk must be stored. `stored`: it is stored, as a whole or as a part of its origin. `lost`: it is the rest
+ * of a chunk whose row records all samples as lost, because the segments of a released chunk are deleted one by one.
+ * `unstored`: it must be stored, also if it is recorded as lost but complete.
  */
-const fateOf = ({ durableSamples, id, origin }: JournalChunk, rows: ReadonlyMap<string, ExistingChunk>) => {
+const recoveredState = ({ durableSamples, id, origin }: JournalChunk, rows: ReadonlyMap<string, ExistingChunk>) => {
   if (rows.get(uuidText(id))?.isLost === false) return "stored"
   const whole = rows.get(uuidText(origin.id))
-  if (whole === undefined || origin.sample + durableSamples > whole.samples) return "unknown"
+  if (whole === undefined || origin.sample + durableSamples > whole.samples) return "unstored"
   if (!whole.isLost) return "stored"
-  return durableSamples === whole.samples ? "unknown" : "lost"
+  return durableSamples === whole.samples ? "unstored" : "lost"
 }
 
 interface Active {
@@ -245,14 +245,14 @@ const make = Effect.gen(function* () {
   journal.whenFull(yield* LostAudio.make)
 
   const recovered = [...live.chunks()]
-  const rowsOf = yield* rows.existing([
+  const existing = yield* rows.existing([
     ...recovered,
     ...recovered.map(({ conversation, origin, uid }) => ({ uid, conversation, ...origin }))
   ])
   for (const chunk of recovered) {
-    const fate = fateOf(chunk, rowsOf)
-    if (fate === "stored") yield* live.retain(chunk)
-    else if (fate === "lost") yield* live.release(chunk)
+    const state = recoveredState(chunk, existing)
+    if (state === "stored") yield* live.retain(chunk)
+    else if (state === "lost") yield* live.release(chunk)
   }
   const waiting = [...live.chunks()].length
   if (waiting > 0) yield* Effect.logInfo(`recovered ${waiting} chunks from the journal that are not stored yet`)
@@ -273,7 +273,7 @@ const make = Effect.gen(function* () {
   })
   yield* Effect.addFinalizer(() =>
     Effect.ignore(Effect.timeout(idle, config.drainTimeout)).pipe(
-      // A node that has stopped leaves no files behind, and its clients have their acknowledgements.
+      // After a clean stop the journal holds only what is not stored: clients have their acknowledgements, and replay nothing.
       Effect.andThen(live.releaseRetained("all")),
       Effect.andThen(logStop)
     )

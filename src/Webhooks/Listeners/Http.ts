@@ -14,13 +14,13 @@ import { type Fetched, ListenerRows } from "./ListenerRows.ts"
 /** Longest wait of a request for events. */
 const waitLimit = Duration.seconds(20)
 
-/** Between looks for events. */
-const lookEvery = Duration.millis(500)
+/** Interval at which a waiting request queries for events. */
+const pollEvery = Duration.millis(500)
 
 /** Requests that wait on this node. One more is answered at once. */
 const maxWaiting = 200
 
-const notFound = Problem.notFound("There is no listener with this id: it ends when it has not asked for 5 minutes.")
+const notFound = Problem.notFound("There is no listener with this id: it is removed 5 minutes after its last request.")
 
 const group = HttpApiBuilder.group(
   ListenersApi,
@@ -56,9 +56,9 @@ const group = HttpApiBuilder.group(
         const until = clock.currentTimeMillisUnsafe() + Duration.toMillis(waitLimit)
         const isOver = (events: ReadonlyArray<Fetched>) =>
           events.length > 0 || waiting > maxWaiting || clock.currentTimeMillisUnsafe() >= until
-        const look = answer(rows.fetch(by, id))
-        const wait = Effect.flatMap(look, (events) =>
-          isOver(events) ? Effect.succeed(events) : Effect.repeat(Effect.delay(look, lookEvery), { until: isOver })
+        const fetch = answer(rows.fetch(by, id))
+        const wait = Effect.flatMap(fetch, (events) =>
+          isOver(events) ? Effect.succeed(events) : Effect.repeat(Effect.delay(fetch, pollEvery), { until: isOver })
         )
         waiting++
         const events = yield* Effect.raceFirst(wait, Effect.as(draining, [])).pipe(

@@ -1,6 +1,6 @@
 /**
- * Listeners: endpoints that fetch their events. Their deliveries wait without turns, and end when the listener says that it has
- * received them. One that does not ask any more is removed, with what waits for it.
+ * Listeners: endpoints that fetch their events. Their deliveries wait without turns until the listener acknowledges them. A
+ * listener that no longer polls is removed with its deliveries.
  */
 import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
 import { Db, type DbError } from "../../Db.ts"
@@ -14,7 +14,7 @@ import * as Signature from "../Signature.ts"
 /** Events of one response, up to 5 MiB. */
 const maxFetched = 20
 
-/** A listener that has not asked for this time is removed. */
+/** A listener that has not polled for this time is removed. */
 const idleLimit = Duration.minutes(5)
 
 export interface Fetched {
@@ -45,11 +45,11 @@ export class ListenerRows extends Context.Service<
   {
     /** Ends the deliveries of `received` events, and keeps the listener for another 5 minutes. False if there is none. */
     acknowledge(owner: Owner, id: string, received: ReadonlyArray<string>): Effect.Effect<boolean, DbError>
-    /** What waits, the oldest first, signed now; at most 20 events. Those that are stale or erased are left out. */
+    /** At most 20 waiting events, oldest first, signed now. Stale and erased ones are left out. */
     fetch(owner: Owner, id: string): Effect.Effect<ReadonlyArray<Fetched>, DbError | DecryptionFailed>
     /** False if there is none. */
     remove(owner: Owner, id: string): Effect.Effect<boolean, DbError>
-    /** Removes listeners that do not ask any more; returns how many. */
+    /** Removes listeners that no longer poll; returns how many. */
     readonly removeIdle: Effect.Effect<number, DbError>
   }
 >()("spillway/Webhooks/Listeners/ListenerRows") {

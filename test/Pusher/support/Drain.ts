@@ -15,16 +15,16 @@ const frameBytes = (bytesPerSecond * frameMillis) / 1000
 /** Captures that connect, or conversations that are played, at a time. */
 const atOnce = 20
 
-/** Until the first 503 of the readiness, and until the process has ended. */
+/** Milliseconds until the first 503 of the readiness, and until the process has ended. */
 const unreadyWithin = 2_000
 const exitWithin = 35_000
 
-/** Time between two looks at a server that stops. */
-const lookEvery = 20
+/** Milliseconds between two requests for the readiness of a stopping server. */
+const pollEvery = 20
 
 export interface DrainOptions {
   readonly captures: number
-  /** Of audio from each capture before the stop, at most 60; captures keep sending while the server stops. */
+  /** Time before the stop, at most 60. Captures keep sending while the server stops. */
   readonly seconds: number
 }
 
@@ -107,11 +107,11 @@ const send = (device: Device) => {
   device.sent += frame.length
 }
 
-/** Looks at readiness, and connects, until the server accepts no connection. */
+/** Polls the readiness, and connects after its first 503, until the server accepts no connection. */
 const watch = async (server: Server, began: number) => {
   let [unreadyMillis, readyAgain] = [Infinity, 0]
   const sockets: Array<Promise<string>> = []
-  const knock = async () => {
+  const connect = async () => {
     try {
       const { closed, status } = await openCaptureSocket(server, { query: "?ack=1&uid=late" })
       return String(status === 101 ? (await closed).code : status)
@@ -125,8 +125,8 @@ const watch = async (server: Server, began: number) => {
     await response.text()
     if (response.status === 503) unreadyMillis = Math.min(unreadyMillis, performance.now() - began)
     else if (unreadyMillis < Infinity) readyAgain++
-    if (unreadyMillis < Infinity) sockets.push(knock())
-    await pause(lookEvery)
+    if (unreadyMillis < Infinity) sockets.push(connect())
+    await pause(pollEvery)
   }
   return { unreadyMillis: Math.round(unreadyMillis), readyAgain, newSockets: countsOf(await Promise.all(sockets)) }
 }

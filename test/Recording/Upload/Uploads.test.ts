@@ -138,7 +138,7 @@ it.live.each(killPoints)(
     }).pipe(inWorld)
 )
 
-it.live("recognises the rest of a stored chunk when the journal has deleted its first segment", () =>
+it.live("recognizes the rest of a stored chunk when the journal has deleted its first segment", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const copy = Path.join(dataDir, "copy")

@@ -7,13 +7,14 @@ import { CaptureClient } from "../../../src/Client.ts"
 
 export const sampleRate = 16_000
 
-/** Longest message, in seconds. */
-const longestMessage = 0.6
-/** Longer silence begins another audio file. */
-const longestPause = 20
+/** Seconds. */
+const maxMessage = 0.6
 
-/** Messages that are sent again at once. */
-const most = 4
+/** Seconds. A pause of more than 90 begins another audio file. */
+const maxPause = 20
+
+/** Messages that are sent again in one go. */
+const maxRepeated = 4
 
 interface Message {
   readonly start: number
@@ -46,7 +47,6 @@ export class Device {
   #setBack = 0
   /** Seconds of audio since the last pause. */
   #contiguous = 0
-  /** The last messages. */
   #last: ReadonlyArray<Message> = []
   connections = 0
   /** Why its client has waited, errors of its sockets, and the types of the notices that it received. */
@@ -93,14 +93,14 @@ export class Device {
     })
   }
 
-  /** Sends for about so many seconds of real time, at `speed` times real time. */
+  /** Sends until `isOver`, at `speed` times real time. */
   async stream(isOver: () => boolean, speed: number): Promise<void> {
     const began = performance.now()
     const first = this.#time
     let paused = 0
     while (!isOver()) {
       paused += this.#decide()
-      const samples = Math.max(1, Math.round(this.#next() * longestMessage * sampleRate))
+      const samples = Math.max(1, Math.round(this.#next() * maxMessage * sampleRate))
       const audio = noise(samples, this.#next)
       const start = this.#time - this.#setBack
       while (!this.#client.send(start, audio)) {
@@ -109,7 +109,7 @@ export class Device {
       this.#time += samples / sampleRate
       this.#contiguous += samples / sampleRate
       const { conversation } = this.#client
-      this.#last = [...this.#last, { start, audio, conversation }].slice(-most)
+      this.#last = [...this.#last, { start, audio, conversation }].slice(-maxRepeated)
       this.sent.set(conversation, [...(this.sent.get(conversation) ?? []), audio])
       const ahead = (this.#time - first - paused) / speed - (performance.now() - began) / 1000
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, ahead * 1000)))
@@ -121,7 +121,7 @@ export class Device {
     return cause === "complete" ? cause : `${cause}: ${unacknowledgedBytes} bytes unacknowledged, ${reason}`
   }
 
-  /** What happens before the next message. Returns the seconds by which the clock goes forward. */
+  /** Draws what happens before the next message. Returns the length of a pause in seconds. */
   #decide(): number {
     const chance = this.#next()
     if (chance < 0.01) {
@@ -129,7 +129,7 @@ export class Device {
       this.#setBack = 0
       this.#contiguous = 0
     } else if (chance < 0.03) {
-      const pause = this.#next() * longestPause
+      const pause = this.#next() * maxPause
       this.#time += pause
       this.#contiguous = 0
       return pause
@@ -143,9 +143,9 @@ export class Device {
     return 0
   }
 
-  /** At least two: one alone has a clock that stands still, so the same samples are new. */
+  /** Repeats two messages or more: one alone looks like a clock that stands still, so its samples are new. */
   #sendAgain(): void {
-    const again = this.#last.slice(-2 - Math.floor(this.#next() * (most - 1)))
+    const again = this.#last.slice(-2 - Math.floor(this.#next() * (maxRepeated - 1)))
     if (again.length < 2 || again.some(({ conversation }) => conversation !== this.#client.conversation)) return
     for (const { audio, start } of again) this.#client.send(start, audio)
   }

@@ -10,7 +10,7 @@ export interface FaultReport extends Playback {
   readonly connections: number
   readonly seconds: number
   readonly storedSamples: number
-  /** What has ended otherwise than it should. */
+  /** Devices that were not acknowledged completely, and a server that did not stop with exit code 0. */
   readonly failed: ReadonlyArray<string>
   /** Samples that are recorded as lost. */
   readonly lost: number
@@ -26,7 +26,7 @@ const smallBounds = {
   SPILLWAY_LOG_LEVEL: "Warn"
 }
 
-/** What happens next, and how often. */
+/** Each fault with its probability. */
 const faults: ReadonlyArray<readonly [Victim | "pause", number]> = [
   ["server", 0.55],
   ["database", 0.2],
@@ -37,7 +37,7 @@ const faults: ReadonlyArray<readonly [Victim | "pause", number]> = [
 /** The devices fill a journal of 600 KiB in this time. */
 const fullAfterMillis = 8_000
 
-const wait = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
 const draw = (next: () => number): Victim | "pause" => {
   let left = next()
@@ -81,7 +81,7 @@ export const crashWithFaults = async (options: {
     const ongoing: Array<Promise<void>> = []
     if (hasRightClock) ongoing.push(victims.kill("store", fullAfterMillis))
     for (let kill = 1; kill <= kills; kill++) {
-      await wait(30 + next() * 900)
+      await pause(30 + next() * 900)
       const victim = draw(next)
       // The server starts only with its database, and both may be away at once with the store.
       if (victim === "pause") ongoing.push(victims.stopStore(next() * 4_000))

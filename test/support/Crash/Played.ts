@@ -7,7 +7,7 @@ interface Place {
 }
 
 /** Bytes of a WAV file before its samples. */
-const headBytes = 44
+const headerBytes = 44
 
 /** The samples of all audio files of a conversation, none if it does not exist. */
 export const playedOf = async ({ key, url }: Place, conversation: string, uid: string): Promise<Buffer> => {
@@ -22,7 +22,7 @@ export const playedOf = async ({ key, url }: Place, conversation: string, uid: s
   const played: Array<Buffer> = []
   for (const { id } of body.audio_files ?? []) {
     const audio = await (await get(`/v1/sync/audio/${conversation}/${id}`)).arrayBuffer()
-    played.push(Buffer.from(audio).subarray(headBytes))
+    played.push(Buffer.from(audio).subarray(headerBytes))
   }
   return Buffer.concat(played)
 }
@@ -36,7 +36,7 @@ const heardIn = (pcm: Buffer): Buffer => {
   return Buffer.from(samples.filter((sample) => sample !== 0).buffer)
 }
 
-/** Where what is played first differs from what was sent, and where it was sent instead. */
+/** The first sample that differs from what was sent, and where the audio from it on was sent. */
 const differenceOf = (heard: Buffer, sent: Buffer): string => {
   let at = 0
   while (at < heard.length && heard[at] === sent[at]) at += 2
@@ -44,7 +44,7 @@ const differenceOf = (heard: Buffer, sent: Buffer): string => {
   return `plays ${heard.length / 2} samples for ${sent.length / 2}: from ${at / 2} on those sent at ${sentAt}`
 }
 
-/** Samples of `sent` that are not heard, in any order. Pieces of less than a stride may count as not heard. */
+/** Samples of `sent` that are not in `heard`, in any order. Pieces shorter than a stride may count as missing. */
 const missingIn = (heard: Buffer, sent: Buffer): number => {
   let missing = 0
   let at = 0
@@ -69,7 +69,7 @@ const missingIn = (heard: Buffer, sent: Buffer): number => {
 export interface Playback {
   readonly conversations: number
   readonly sentSamples: number
-  /** Conversations that play something else than was sent, and what. Those with lost audio must play all but as much. */
+  /** Conversations that do not play what was sent, or lack more samples than are recorded as lost. */
   readonly different: ReadonlyArray<string>
 }
 

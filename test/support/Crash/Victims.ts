@@ -72,7 +72,7 @@ export class Victims {
   }
 
   get database(): PostgresServer {
-    if (this.#database === undefined) throw new Error("the database has not begun")
+    if (this.#database === undefined) throw new Error("the database has not started")
     return this.#database
   }
 
@@ -98,7 +98,7 @@ export class Victims {
     return (await this.#server?.stop()) ?? null
   }
 
-  /** Kills it and starts it again after `downMillis`. PostgreSQL restarts by itself. */
+  /** Kills the victim and starts it again after `downMillis`. PostgreSQL restarts by itself. */
   async kill(victim: Victim, downMillis: number): Promise<void> {
     this.kills[victim]++
     if (victim === "database") {
@@ -116,7 +116,7 @@ export class Victims {
     await this.startServer()
   }
 
-  /** Requests to the store hang for so long. */
+  /** Suspends the store: its requests hang for `millis`. */
   async stopStore(millis: number): Promise<void> {
     this.kills.stops++
     this.#store.signal("SIGSTOP")

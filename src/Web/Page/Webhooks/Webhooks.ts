@@ -54,8 +54,8 @@ const pollMillis = 3_000
 /** Of the latest refresh: responses to those before it are ignored. */
 let latest = 0
 
-/** Those that receive the events of all users. */
-const globalOnes = async (signal?: AbortSignal): Promise<ReadonlyArray<Model.Webhook>> => {
+/** Webhooks that receive the events of all users. */
+const listGlobal = async (signal?: AbortSignal): Promise<ReadonlyArray<Model.Webhook>> => {
   if (webhooks.value.isAdmin === false) return []
   try {
     const { webhooks: found } = await fetchJson(Model.webhooks, `${path}?global=true`, signal)
@@ -82,7 +82,7 @@ const refresh = async (signal?: AbortSignal): Promise<void> => {
   try {
     const [{ types, webhooks: own }, global] = await Promise.all([
       fetchJson(Model.webhooks, path, signal),
-      globalOnes(signal)
+      listGlobal(signal)
     ])
     const entries = await Promise.all(
       [...own, ...global].map(async (webhook) => ({ webhook, health: await healthOf(webhook, signal) }))
