@@ -13,7 +13,7 @@ import { ListenerSeats } from "./ListenerSeats.ts"
 import { atOnceBytes, resultOf } from "./Rendition/Rendition.ts"
 import * as RenditionResponse from "./Rendition/RenditionResponse.ts"
 
-interface Claim {
+interface RequestedFile {
   readonly uid: string
   readonly conversation: string
   readonly file: string
@@ -29,8 +29,8 @@ interface CachedHeaders {
 export class ShortRanges extends Context.Service<
   ShortRanges,
   {
-    /** See `Shortcut`. The caller has checked that the request may play what it claims. */
-    answer(request: IncomingMessage, response: ServerResponse, claim: Claim, decline: () => void): boolean
+    /** See `Shortcut`. The caller has checked that the request may play `requested`. */
+    answer(request: IncomingMessage, response: ServerResponse, requested: RequestedFile, decline: () => void): boolean
   }
 >()("spillway/Playback/ShortRanges") {
   static readonly layer = Layer.effect(
@@ -41,7 +41,7 @@ export class ShortRanges extends Context.Service<
       const firstAudio = yield* FirstAudio
       const fork = Effect.runForkWith(yield* Effect.context<never>())
 
-      const openRange = ({ headers }: IncomingMessage, { conversation, file, format, uid }: Claim) => {
+      const openRange = ({ headers }: IncomingMessage, { conversation, file, format, uid }: RequestedFile) => {
         const ifRange = headers["if-range"]
         if (Array.isArray(ifRange) || headers["if-match"] !== undefined || headers["if-none-match"] !== undefined)
           return undefined
@@ -55,7 +55,7 @@ export class ShortRanges extends Context.Service<
 
       /** The last headers of each connection, which nearly always reads the same file. */
       const last = new WeakMap<object, CachedHeaders>()
-      const headersOf = (connection: object, { conversation }: Claim, rendition: Rendition) => {
+      const headersOf = (connection: object, { conversation }: RequestedFile, rendition: Rendition) => {
         const { etag } = rendition
         const before = last.get(connection)
         if (before?.etag === etag && before.conversation === conversation) return before.headers
@@ -65,12 +65,12 @@ export class ShortRanges extends Context.Service<
       }
 
       return ShortRanges.of({
-        answer: (request, response, claim, decline) => {
-          const found = openRange(request, claim)
-          const leave = found === undefined ? undefined : seats.tryTake(claim.uid)
+        answer: (request, response, requested, decline) => {
+          const found = openRange(request, requested)
+          const leave = found === undefined ? undefined : seats.tryTake(requested.uid)
           if (found === undefined || leave === undefined) return false
           const { range, read, rendition } = found
-          const fiber = fork(firstAudio.within(request, claim.conversation, read))
+          const fiber = fork(firstAudio.within(request, requested.conversation, read))
           const onClose = () => {
             leave()
             fiber.interruptUnsafe()
@@ -84,7 +84,7 @@ export class ShortRanges extends Context.Service<
               return decline()
             }
             response.writeHead(206, {
-              ...headersOf(request.socket, claim, rendition),
+              ...headersOf(request.socket, requested, rendition),
               "content-range": RenditionResponse.contentRange(range, rendition.size),
               "content-length": range.end - range.start
             })

@@ -12,7 +12,7 @@ import * as TargetUrl from "./TargetUrl.ts"
 import { WebhooksConfig } from "./WebhooksConfig.ts"
 
 /** Bytes of a response that are read. */
-export const maxResponseBytes = 64 * 1024
+const maxResponseBytes = 64 * 1024
 
 /** Requests that wait for a connection. One more is rejected. */
 const maxWaiting = 1_000

@@ -13,7 +13,7 @@ import { DisabledReason, type Endpoint, makeCredentials } from "./Endpoint.ts"
 export const maxEndpointsOfUser = 10
 
 /** Endpoints in all. One more is rejected. */
-export const maxEndpoints = 10_000
+const maxEndpoints = 10_000
 
 export class TooManyEndpoints extends Schema.TaggedError<TooManyEndpoints>()("TooManyEndpoints", {
   bound: Schema.Literals(["user", "server"])
