@@ -1,4 +1,4 @@
-/** The directory of a test run, for data directories of PostgreSQL. It is deleted when the run ends. */
+/** The directory of a test run, for the data directories of servers. It is deleted when the run ends. */
 import { statfsSync } from "node:fs"
 
 /** Names the directory. Scripts and benches have none. */
