@@ -251,6 +251,21 @@ it.live("acknowledges audio of a conversation that it knows while the database i
   }).pipe(inWorld)
 )
 
+it.live("keeps audio once that is sent again in an outage in which the conversation began", () =>
+  Effect.gen(function* () {
+    const { put } = failing()
+    const hooks: Hooks = { enter: () => Effect.die("down"), compare: () => Stream.fail(down), put }
+    yield* Effect.gen(function* () {
+      yield* send(frames(0, 10 * rate, 800))
+      const { shifts } = yield* send(frames(0, 12 * rate, 800))
+      assert.deepStrictEqual(shifts, [])
+      assert.isTrue((yield* heard).equals(ramp(12 * rate)))
+    }).pipe(
+      Effect.provide(node(yield* temporaryDirectory, hooks, { ...hanging, conversationLookup: Duration.millis(300) }))
+    )
+  }).pipe(inWorld)
+)
+
 it.live("releases stored audio from the journal when its replay window has passed", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

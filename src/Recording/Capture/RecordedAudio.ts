@@ -83,8 +83,9 @@ const make = Effect.gen(function* () {
     const found = near().filter(({ durable }) => durable > 0)
     const live = found.map((chunk) => chunk.toChunk()).sort(Timeline.order)
     const inJournal = new Set(live.map(({ id }) => id))
-    // An unchecked chunk may overlap stored audio, which is then played instead of it.
-    const isComplete = !found.some(({ isUnchecked }) => isUnchecked)
+    // An unchecked chunk may overlap stored audio, which is then played instead of it. While the stored state is unknown,
+    // nothing is acknowledged; if there is an overlap, the client sends all of it again.
+    const isComplete = !conversation.loaded || !found.some(({ isUnchecked }) => isUnchecked)
     const here = isComplete ? live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at) : -1
     if (here !== -1) {
       const chunks = contiguous(live.slice(here))

@@ -132,7 +132,8 @@ const make = Effect.gen(function* () {
       Effect.suspend(() => {
         const found = conversation.learn(end, now)
         for (const chunk of found) {
-          if (chunk.state !== "retained" && (chunk.mayBeStored || chunk.state === "uploading")) purged.add(chunk)
+          const isDone = chunk.state === "retained" || chunk.state === "released"
+          if (!isDone && (chunk.mayBeStored || chunk.state === "uploading")) purged.add(chunk)
           // At once, so that no upload begins.
           else chunk.state = "released"
         }

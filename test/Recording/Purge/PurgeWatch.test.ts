@@ -4,6 +4,9 @@ import { Deferred, Duration, Effect, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { Recording } from "../../../src/Recording.ts"
 import type { StorageUnavailable } from "../../../src/Storage.ts"
+import { Journal } from "../../../src/Recording/Journal/Journal.ts"
+import { LiveConversations } from "../../../src/Recording/Journal/LiveConversations.ts"
+import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 import { check, finish, held, past, purge, turn } from "../support/PurgedNode.ts"
 import {
@@ -82,6 +85,19 @@ describe("A node", () => {
         }).pipe(Effect.provide(node(dataDir, { level, journalRead })))
       }).pipe(inWorld)
     )
+
+  it.effect("keeps nothing of a stored chunk that has left its full journal before the purge", () =>
+    Effect.gen(function* () {
+      yield* record(rate)
+      yield* (yield* Uploads).idle
+      const [stored] = (yield* LiveConversations).get("u", "c")?.inJournal ?? []
+      if (stored === undefined) return assert.fail()
+      yield* (yield* Journal).release(stored)
+      yield* purge("c", true)
+      yield* check
+      assert.strictEqual(yield* liveChunks, 0)
+    }).pipe((test) => Effect.flatMap(temporaryDirectory, (dataDir) => Effect.provide(test, node(dataDir))), inWorld)
+  )
 
   it.effect("keeps the object of a late upload when the same audio was stored anew after the purge", () =>
     Effect.gen(function* () {
