@@ -258,18 +258,19 @@ const make = Effect.gen(function* () {
           const host = TargetUrl.hostOf(url)
           const post: Post = (request) =>
             bulkhead.run(host)(Effect.flatMap(undici, (loaded) => exchange(loaded, url, request)))
-          const used = Effect.onExitPrimitive(
-            Effect.suspend(() => use(post)),
-            () => {
-              slots.release(host)
-              return undefined
-            }
-          )
-          return Effect.uninterruptibleMask((restore) =>
-            Effect.suspend(() =>
-              slots.tryTake(host) ? restore(used) : Effect.andThen(restore(waitForSlot(host, target)), restore(used))
+          return Effect.uninterruptibleMask((restore) => {
+            // The slot is taken where nothing interrupts, also what is pending.
+            const used = Effect.onExitPrimitive(
+              Effect.suspend(() => restore(use(post))),
+              () => {
+                slots.release(host)
+                return undefined
+              }
             )
-          )
+            return Effect.suspend(() =>
+              slots.tryTake(host) ? used : Effect.andThen(restore(waitForSlot(host, target)), used)
+            )
+          })
         }
       })
   })

@@ -4,6 +4,7 @@ import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer } from "effect"
+import { MaxOpsBeforeYield } from "effect/Scheduler"
 import * as TargetUrl from "../../src/Webhooks/TargetUrl.ts"
 import { WebhookClient } from "../../src/Webhooks/WebhookClient.ts"
 import { WebhooksConfig } from "../../src/Webhooks/WebhooksConfig.ts"
@@ -229,6 +230,27 @@ describe("bounds", () => {
       assert.deepStrictEqual(bodies.slice(8), ["a2", "b1", "a3"])
       for (const response of waiting) response.end()
       yield* Fiber.joinAll([...held, ...more.slice(1)])
+    }).pipe(Effect.provide(client()))
+  )
+
+  it.live("frees the slot of its host wherever it is interrupted", () =>
+    Effect.gen(function* () {
+      const { withHost } = yield* WebhookClient
+      const target = { url: "http://127.0.0.1:54321/", key: "k", patience: Duration.zero }
+      // A fiber that yields after few operations can be interrupted between any two of them.
+      for (const operations of [3, 4, 5, 6, 7, 8])
+        for (let turns = 0; turns < 20; turns++) {
+          const use = Effect.provideService(
+            withHost(target, () => Effect.never),
+            MaxOpsBeforeYield,
+            operations
+          )
+          const fiber = yield* Effect.forkChild(use)
+          yield* Effect.repeat(Effect.yieldNow, { times: turns })
+          yield* Fiber.interrupt(fiber)
+        }
+      const together = { concurrency: "unbounded", discard: true } as const
+      yield* Effect.forEach(Array(8), () => withHost(target, () => Effect.sleep("1 millis")), together)
     }).pipe(Effect.provide(client()))
   )
 
