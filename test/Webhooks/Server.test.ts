@@ -207,6 +207,7 @@ it("names the rule of a refused URL, the known types, and each header that is no
   const unknown = await refused({ url, types: ["conversation.created", "nope"] })
   assert.deepInclude(unknown, { status: 422, type: "urn:spillway:problem:unknown-event-type" })
   assert.include(unknown.detail, "transcript.segments")
+  assert.match((await refused({ url, types: [] })).detail, /^body\.types: Expected a value with a length/)
   const headers = await refused({ url, headers: { "Webhook-Id": "x", connection: "close", "X-Ok": "ü" } })
   assert.strictEqual(headers.status, 422)
   assert.lengthOf(headers.errors, 3)

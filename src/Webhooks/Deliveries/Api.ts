@@ -63,7 +63,7 @@ export type HealthInfo = typeof HealthInfo.Type
 const RangeRequest = Schema.Struct({
   from: Instant,
   to: Instant,
-  states: Schema.optionalKey(Schema.NonEmptyArray(State)),
+  states: Schema.optionalKey(Schema.Array(State).check(Schema.isMinLength(1))),
   dry_run: Schema.optionalKey(Schema.Boolean)
 }).annotate({ identifier: "ReplayRange" })
 

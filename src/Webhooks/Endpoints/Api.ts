@@ -14,7 +14,7 @@ const AudioSeconds = between(1, 60)
 /** Requests a second. */
 const Rate = between(1, 1_000)
 const Description = Schema.String.check(Schema.isMaxLength(1_000))
-const Types = Schema.NonEmptyArray(Schema.String).check(Schema.isMaxLength(100))
+const Types = Schema.Array(Schema.String).check(Schema.isMinLength(1), Schema.isMaxLength(100))
 const Headers = Schema.Record(Schema.String, Schema.String)
 
 /**

@@ -8,7 +8,7 @@ import * as Ids from "../Ids.ts"
 
 /** As for a webhook. `secret` verifies the signatures in `headers`. */
 const NewListener = Schema.Struct({
-  types: Schema.optionalKey(Schema.NonEmptyArray(Schema.String).check(Schema.isMaxLength(100))),
+  types: Schema.optionalKey(Schema.Array(Schema.String).check(Schema.isMinLength(1), Schema.isMaxLength(100))),
   global: Schema.optionalKey(Schema.Boolean)
 }).annotate({ identifier: "NewListener" })
 
