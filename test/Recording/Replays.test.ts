@@ -243,11 +243,7 @@ it.live("acknowledges audio of a conversation that it knows while the database i
       const { bytes } = yield* send(frames(25 * rate, 35 * rate, 800))
       assert.strictEqual(bytes, 20 * rate)
       assert.isTrue((yield* heard).equals(ramp(35 * rate)))
-    }).pipe(
-      Effect.provide(
-        node(yield* temporaryDirectory, { enter, put }, { ...hanging, conversationLookup: Duration.millis(300) })
-      )
-    )
+    }).pipe(Effect.provide(node(yield* temporaryDirectory, { enter, put }, hanging)))
   }).pipe(inWorld)
 )
 
