@@ -36,7 +36,7 @@ layer(World.layer, { excludeTestServices: true })("The log of deliveries", (it) 
       yield* World.clear
       const log = yield* DeliveryRows
       const receiver = yield* startReceiver(sequence(200, 404, 200, 404, 200))
-      const { endpoint } = yield* World.endpoint("ada", receiver.url, { rate: 50 })
+      const { endpoint } = yield* World.endpoint("ada", receiver.url)
       for (const n of [1, 2, 3, 4, 5]) {
         yield* World.append("ada", [n], n === 3 ? World.brief : World.said)
         yield* World.round
