@@ -124,7 +124,7 @@ const make = Effect.gen(function* () {
    * Records what arrives until the client's close frame, for as long as something arrives: without acknowledgements the client
    * takes what it sent to an open socket as received.
    */
-  const hearOut = (socket: WebSocket, connection: IncomingMessage["socket"]) =>
+  const recordUntilClosed = (socket: WebSocket, connection: IncomingMessage["socket"]) =>
     Effect.gen(function* () {
       socket.close(Protocol.closeCodes.goingAway, "the server is stopping")
       for (let bytes = -1; bytes < connection.bytesRead && socket.readyState !== socket.CLOSED;) {
@@ -157,8 +157,8 @@ const make = Effect.gen(function* () {
       return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
     }
     const query = Protocol.query(request.url)
-    const isHeardOut = Option.exists(query, ({ acks }) => acks === "none")
-    if (isHeardOut && !sockets.isOpen()) return yield* stopping
+    const isUnacknowledged = Option.exists(query, ({ acks }) => acks === "none")
+    if (isUnacknowledged && !sockets.isOpen()) return yield* stopping
     const noSeat = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
     const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
     // After a broken frame `ws` closes the socket with the right code.
@@ -175,7 +175,7 @@ const make = Effect.gen(function* () {
     if (exact) socket.send(Protocol.timeline)
     const user = yield* Effect.raceAllFirst([
       Effect.timeoutOption(users.enter(uid), config.settingsTimeout),
-      Effect.as(isHeardOut ? closed : Effect.raceFirst(closed, readiness.draining), undefined)
+      Effect.as(isUnacknowledged ? closed : Effect.raceFirst(closed, readiness.draining), undefined)
     ])
     if (user === undefined) return HttpServerResponse.empty()
     if (Option.isNone(user)) return yield* refuse(Protocol.closeCodes.later, unreadSettings)
@@ -232,7 +232,7 @@ const make = Effect.gen(function* () {
     )
     session.start(capture)
     yield* sockets.watch(session, socket, isRevoked(request))
-    if (isHeardOut) yield* hearOut(socket, incoming.socket)
+    if (isUnacknowledged) yield* recordUntilClosed(socket, incoming.socket)
     return HttpServerResponse.empty()
   }).pipe(Effect.scoped, problems.answer)
 

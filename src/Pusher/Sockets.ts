@@ -105,7 +105,7 @@ const countCaptures = Effect.map(Latch.make(true), (empty) => {
   const enter = Effect.suspend(() => (counted++ === 0 ? empty.close : Effect.void))
   const leave = () => Effect.suspend(() => (--counted === 0 ? empty.open : Effect.void))
   return {
-    /** Until the scope closes. */
+    /** Counts a capture until the scope closes. */
     count: Effect.asVoid(Effect.acquireRelease(enter, leave)),
     none: empty.await
   }

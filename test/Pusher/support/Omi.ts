@@ -4,6 +4,7 @@
  */
 import { WebSocket } from "ws"
 import { audioFrame, switchTo } from "../../support/Capturer.ts"
+import { noise } from "../../support/Crash/Device.ts"
 import { message } from "./Messages.ts"
 
 export const sampleRate = 16_000
@@ -75,13 +76,6 @@ class Breaker {
     this.#openUntil = now + breakerSeconds
     this.#latest = []
   }
-}
-
-/** Never 0, which only silence has. */
-const noiseOf = (next: () => number): Buffer => {
-  const noise = Buffer.alloc(backlogBytes + 2 ** 20)
-  for (let at = 0; at < noise.length; at += 2) noise.writeInt16LE(Math.floor(next() * 32_767) + 1, at)
-  return noise
 }
 
 class Listen {
@@ -264,7 +258,7 @@ export class Omi {
     this.next = next
     this.place = place
     this.#speed = speed
-    this.#noise = noiseOf(next)
+    this.#noise = noise((backlogBytes + 2 ** 20) / 2, next)
     this.users = Array.from({ length: users }, (_, index) => new Listen(this, `omi-${index}`))
   }
 

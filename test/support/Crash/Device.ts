@@ -22,9 +22,9 @@ interface Message {
   readonly conversation: string
 }
 
-const noise = (samples: number, next: () => number): Buffer => {
+/** Samples that are never 0, which only silence has. */
+export const noise = (samples: number, next: () => number): Buffer => {
   const pcm = Buffer.alloc(samples * 2)
-  // Never 0, which only silence has.
   for (let at = 0; at < samples; at++) {
     const value = Math.floor(next() * 65_535) - 32_767
     pcm.writeInt16LE(value === 0 ? 1 : value, at * 2)
