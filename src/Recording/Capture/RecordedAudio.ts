@@ -195,11 +195,14 @@ const make = Effect.gen(function* () {
     recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream, replayEnd }) {
       const span = yield* spanOf(conversation, bitstream, at)
       const needle = audio === undefined ? undefined : bitstream.needle(audio)
-      if (needle === undefined) return { span, moved: 0 }
+      if (audio === undefined || needle === undefined) return { span, moved: 0 }
       if (compare(span, at, needle)._tag !== "Other") return { span, moved: 0 }
       for (const place of placesOf(conversation, at, replayEnd)) {
         if (place >= conversation.end) continue
-        const found = find(yield* spanOf(conversation, bitstream, place - aroundSeconds), place, needle)
+        const around = yield* spanOf(conversation, bitstream, place - aroundSeconds)
+        // Of the last message before a kill, less than is searched for may be recorded.
+        const there = compare(around, place, audio)
+        const found = there._tag === "Same" ? place + there.offset / bitstream.sampleRate : find(around, place, needle)
         if (found === undefined || Math.abs(found - place) > aroundSeconds) continue
         return { span: yield* spanOf(conversation, bitstream, found), moved: found - at }
       }

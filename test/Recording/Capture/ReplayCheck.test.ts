@@ -89,6 +89,24 @@ it.effect("keeps audio once when it is replayed after its clock was set several 
   )
 )
 
+it.effect("keeps audio of a clock that was set back once when only the beginning of its message was recorded", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const setBack = (index: number) => inOrder(index) - 1
+      const first = new Sender(node)
+      yield* first.send(frames(20, 0, inOrder))
+      yield* first.send(frames(1, 20 * frame, () => setBack(20)))
+      // Shorter than what is searched for.
+      yield* first.send([{ start: setBack(21), audio: ramp(frame / 8, 21 * frame) }])
+      yield* first.end
+      const second = new Sender(node)
+      yield* second.send(frames(5, 21 * frame, (index) => setBack(21 + index)))
+      yield* second.end
+      assertHeard((yield* playback(node)).audio, ramp(26 * frame))
+    })
+  )
+)
+
 it.effect("keeps audio of a clock that was set back once when it is replayed after a reconnection", () =>
   onJournal(({ node }) =>
     Effect.gen(function* () {
