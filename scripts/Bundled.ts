@@ -5,9 +5,21 @@ import * as path from "node:path"
 
 const root = path.join(import.meta.dirname, "..")
 
+/** Whether the process that a folder is named for runs: it may be writing the folder. */
+const isBeingBuilt = (folder: string): boolean => {
+  const pid = Number(/-(\d+)$/.exec(folder)?.[1])
+  if (Number.isNaN(pid)) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "EPERM"
+  }
+}
+
 /**
  * Builds into a new folder, and names it and the stamp in the file `current`. Two builds at once both build; the last one
- * is current. The newest `kept` folders stay.
+ * is current. The newest `kept` folders stay, and those being built.
  */
 export const replace = async (
   name: string,
@@ -25,7 +37,7 @@ export const replace = async (
     fs.renameSync(current, path.join(cache, "current"))
     const folders = fs.readdirSync(cache, { withFileTypes: true }).filter((entry) => entry.isDirectory())
     const builtAt = (folder: string) => fs.statSync(path.join(cache, folder), { throwIfNoEntry: false })?.mtimeMs ?? 0
-    const others = folders.map((folder) => folder.name).filter((folder) => folder !== built)
+    const others = folders.map((folder) => folder.name).filter((folder) => folder !== built && !isBeingBuilt(folder))
     for (const old of others.toSorted((a, b) => builtAt(b) - builtAt(a)).slice(kept - 1)) {
       fs.rmSync(path.join(cache, old), { recursive: true, force: true })
     }

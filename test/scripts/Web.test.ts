@@ -59,6 +59,16 @@ it("builds the page at the first start, and again only when a source has changed
   assert.deepStrictEqual(fs.readdirSync(path.join(folder, ".cache/web")).toSorted(), [current(), "current"].toSorted())
 })
 
+it("leaves the folder that another process is building into", () => {
+  const { ensure, folder } = project()
+  const other = path.join(folder, `.cache/web/building-${process.pid}`)
+  const dead = path.join(folder, `.cache/web/left-${spawnSync("true").pid}`)
+  for (const place of [other, dead]) fs.mkdirSync(place, { recursive: true })
+  assert.strictEqual(ensure().status, 0)
+  assert.isTrue(fs.existsSync(other))
+  assert.isFalse(fs.existsSync(dead))
+})
+
 it("keeps the last bundle when a source does not compile, and names the place", () => {
   const { current, edit, ensure } = project()
   ensure()
