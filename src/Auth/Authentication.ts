@@ -6,6 +6,7 @@ import { Authorization } from "./Authorization.ts"
 import { Jwts } from "./Jwt/Jwts.ts"
 import { type Key, Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
+import { OptionalAuthorization, Visitor } from "./Visitor.ts"
 import { Problem, ProblemRules } from "../Http.ts"
 
 /** Where a key is accepted besides `Authorization: Bearer`. Browsers can't set headers on WebSockets and media elements. */
@@ -26,6 +27,11 @@ export class Authentication extends Context.Service<
       request: HttpServerRequest.HttpServerRequest,
       sources?: KeySources
     ): Effect.Effect<Principal["Service"], Problem | DbError>
+    /** As `authenticate`; none if the request has no key at all. */
+    visitor(
+      request: HttpServerRequest.HttpServerRequest,
+      sources?: KeySources
+    ): Effect.Effect<Option.Option<Principal["Service"]>, Problem | DbError>
     /** The principal of a key in `Authorization: Bearer`, acting for itself. None unless the key is known without a query. */
     cached(authorization: string | undefined, connection: object): Option.Option<Principal["Service"]>
   }
@@ -56,20 +62,20 @@ export class Authentication extends Context.Service<
         sources: KeySources = {}
       ) {
         const query = new URLSearchParams(request.url.split("?")[1])
-        const token =
-          bearer(request.headers["authorization"]) ??
-          (sources.basic === true ? password(request.headers["authorization"]) : undefined) ??
-          (sources.query === true ? query.get("access_token") : null) ??
-          (sources.subprotocol === true ? offered(request.headers["sec-websocket-protocol"]) : undefined)
-        if (token === null || token === undefined || token === "") {
-          return yield* Problem.unauthorized("Send an access key as `Authorization: Bearer`.")
-        }
+        const token = tokenOf(request, query, sources)
+        if (token === undefined) return yield* Problem.unauthorized("Send an access key as `Authorization: Bearer`.")
         const secret = Redacted.make(token)
         const principal = yield* jwts.isJwt(token) ? ofJwt(secret) : ofKey(secret)
         return yield* actingFor(principal, query.get("uid") ?? undefined)
       })
       return Authentication.of({
         authenticate,
+        visitor: (request, sources = {}) => {
+          const query = new URLSearchParams(request.url.split("?")[1])
+          const isAnonymous =
+            request.headers["authorization"] === undefined && tokenOf(request, query, sources) === undefined
+          return isAnonymous ? Effect.succeedNone : Effect.asSome(authenticate(request, sources))
+        },
         cached: (authorization, connection) => {
           const token = bearer(authorization)
           if (token === undefined || jwts.isJwt(token)) return Option.none()
@@ -80,27 +86,51 @@ export class Authentication extends Context.Service<
     })
   )
 
-  static readonly layerAuthorization = Layer.effect(
-    Authorization,
-    Effect.gen(function* () {
-      const { authenticate } = yield* Authentication
-      const problems = yield* ProblemRules
-      return Authorization.of({
-        bearer: (handler) =>
+  static readonly layerAuthorization = Layer.merge(
+    Layer.effect(
+      Authorization,
+      Effect.gen(function* () {
+        const { authenticate } = yield* Authentication
+        const problems = yield* ProblemRules
+        return Authorization.of({
+          bearer: (handler) =>
+            HttpServerRequest.HttpServerRequest.pipe(
+              Effect.flatMap(authenticate),
+              problems.answer,
+              Effect.flatMap((principal) =>
+                handler.pipe(
+                  Effect.provideService(Principal, principal),
+                  Effect.provideService(DbCaller, callerOf(principal.uid))
+                )
+              )
+            )
+        })
+      })
+    ),
+    Layer.effect(
+      OptionalAuthorization,
+      Effect.gen(function* () {
+        const { visitor } = yield* Authentication
+        const problems = yield* ProblemRules
+        return OptionalAuthorization.of((handler) =>
           HttpServerRequest.HttpServerRequest.pipe(
-            Effect.flatMap(authenticate),
+            Effect.flatMap((request) => visitor(request)),
             problems.answer,
-            Effect.flatMap((principal) =>
+            Effect.flatMap((visitor) =>
               handler.pipe(
-                Effect.provideService(Principal, principal),
-                Effect.provideService(DbCaller, callerOf(principal.uid))
+                Effect.provideService(Visitor, visitor),
+                Effect.provideService(DbCaller, callerOf(Option.getOrUndefined(visitor)?.uid ?? anonymous))
               )
             )
           )
+        )
       })
-    })
+    )
   )
 }
+
+/** In whose turns those work who send no key. No id of a user. */
+const anonymous = "(anonymous)"
 
 const principalOf = ({ id: keyId, scopes, uid }: Key): Principal["Service"] => ({ uid, scopes, keyId })
 
@@ -111,6 +141,19 @@ const issuerUnavailable = (retryAfter: Duration.Duration) =>
     "The keys of its issuer can't be read. Try again later.",
     Math.ceil(Duration.toSeconds(retryAfter))
   )
+
+const tokenOf = (
+  { headers }: HttpServerRequest.HttpServerRequest,
+  query: URLSearchParams,
+  sources: KeySources
+): string | undefined => {
+  const token =
+    bearer(headers["authorization"]) ??
+    (sources.basic === true ? password(headers["authorization"]) : undefined) ??
+    (sources.query === true ? query.get("access_token") : null) ??
+    (sources.subprotocol === true ? offered(headers["sec-websocket-protocol"]) : undefined)
+  return token === null || token === "" ? undefined : token
+}
 
 const bearer = (header: string | undefined): string | undefined => /^bearer +(\S+) *$/i.exec(header ?? "")?.[1]
 

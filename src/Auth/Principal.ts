@@ -7,11 +7,24 @@ import { Problem } from "../Http.ts"
 export const Scope = Schema.Literals(["admin", "service"])
 export type Scope = typeof Scope.Type
 
-/** `uid` is the user that the request acts for; `keyId` identifies the key, and is `jwt` for a JWT. */
+/**
+ * `uid` is the user that the request acts for; `keyId` identifies the key, and is `jwt` for a JWT. `isActing`: that is not the
+ * key's own user.
+ */
 export class Principal extends Context.Service<
   Principal,
-  { readonly uid: string; readonly scopes: ReadonlyArray<Scope>; readonly keyId: string }
+  {
+    readonly uid: string
+    readonly scopes: ReadonlyArray<Scope>
+    readonly keyId: string
+    readonly isActing?: boolean
+  }
 >()("spillway/Auth/Principal") {}
+
+/** Manages what all users have. A key that acts for a user with `?uid=` has the rights of that user only. */
+export function isAdministrator({ isActing, scopes }: Principal["Service"]): boolean {
+  return scopes.length > 0 && isActing !== true
+}
 
 const decodeId = Schema.decodeUnknownOption(Id)
 
@@ -26,7 +39,7 @@ export function actingFor(
       const expected = "1 to 128 characters of A-Z a-z 0-9 . _ -, not . or .."
       return Problem.badRequest("The uid is not valid.", [{ path: ["query", "uid"], message: `Expected ${expected}` }])
     }
-    if (principal.scopes.includes("service")) return Effect.succeed({ ...principal, uid })
+    if (principal.scopes.includes("service")) return Effect.succeed({ ...principal, uid, isActing: true })
     return Problem.forbidden("Only a key with the scope `service` may act for another user with `?uid=`.")
   })
 }

@@ -32,6 +32,7 @@ import { webhooks } from "./Migrations/0022_webhooks.ts"
 import { webhookListeners } from "./Migrations/0023_webhook_listeners.ts"
 import { audioEndpoints } from "./Migrations/0024_audio_endpoints.ts"
 import { webhookScans } from "./Migrations/0025_webhook_scans.ts"
+import { streams } from "./Migrations/0026_streams.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -59,7 +60,8 @@ export const migrations = {
   "0022_webhooks": webhooks,
   "0023_webhook_listeners": webhookListeners,
   "0024_audio_endpoints": audioEndpoints,
-  "0025_webhook_scans": webhookScans
+  "0025_webhook_scans": webhookScans,
+  "0026_streams": streams
 }
 
 const table = "spillway_migrations"

@@ -120,6 +120,11 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return make(409, code, title, detail)
   }
 
+  /** `If-Match` names another version than the current one. */
+  static preconditionFailed(code: string, title: string, detail: string) {
+    return make(412, code, title, detail)
+  }
+
   /** Closes the connection, because the rest of the body is not read. */
   static tooLarge(detail: string) {
     return make(413, "too-large", "The body is too large", detail, { headers: { connection: "close" } })

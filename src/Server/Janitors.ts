@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import * as Finalization from "../Finalization/Janitor.ts"
 import * as Purges from "../Purges/Janitor.ts"
 import * as SpeakerSamples from "../SpeakerSamples/Janitor.ts"
+import { Streams } from "../Streams.ts"
 import { Transcripts } from "../Transcripts.ts"
 import * as Webhooks from "../Webhooks/Janitor.ts"
 
@@ -10,5 +11,6 @@ export const layer = Layer.mergeAll(
   Purges.layer,
   Finalization.layer,
   Webhooks.layer,
+  Streams.layer,
   SpeakerSamples.layer.pipe(Layer.provideMerge(Transcripts.layer))
 )

@@ -14,6 +14,7 @@ import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
 import * as ObjectsHttp from "./ObjectsHttp.ts"
 import * as SpeakerSamplesHttp from "../SpeakerSamples/Http.ts"
+import * as StreamsHttp from "../Streams/Http.ts"
 import * as TranscriptsHttp from "../Transcripts/Http.ts"
 import * as UsersHttp from "../Users/Http.ts"
 import * as WebHttp from "../Web/Http.ts"
@@ -32,6 +33,7 @@ export const layer = Layer.mergeAll(
   UsersHttp.layer,
   SpeakerSamplesHttp.layer,
   WebhooksHttp.layer,
+  StreamsHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

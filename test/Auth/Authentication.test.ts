@@ -69,7 +69,7 @@ layer(served(routes).pipe(Layer.provide(keys)))("access", (it) => {
     Effect.gen(function* () {
       const service = { authorization: "Bearer spw_service" }
       const { body } = yield* get("/strict?uid=grace", service)
-      assert.deepStrictEqual(body, { uid: "grace", scopes: ["service"], keyId: "key_2" })
+      assert.deepStrictEqual(body, { uid: "grace", isActing: true, scopes: ["service"], keyId: "key_2" })
       assert.strictEqual((yield* get("/strict?uid=grace", { authorization: "Bearer spw_ada" })).status, 403)
       assert.strictEqual((yield* get("/strict?uid=ada", { authorization: "Bearer spw_ada" })).status, 200)
       assert.strictEqual((yield* get("/strict?uid=..", service)).status, 400)

@@ -13,6 +13,7 @@ import { PrecacheGroup } from "../../Precache/Api.ts"
 import { PurgesGroup } from "../../Purges/Api.ts"
 import { CapturesGroup } from "../../Pusher/CapturesApi.ts"
 import { SpeakerSamplesGroup } from "../../SpeakerSamples/Api.ts"
+import { StreamGroup, StreamsGroup } from "../../Streams/Api.ts"
 import { TranscriptsGroup } from "../../Transcripts/Api.ts"
 import { UsersGroup } from "../../Users/Api.ts"
 import { DeliveriesGroup as WebhookDeliveriesGroup, eventsSection } from "../../Webhooks/Deliveries/Api.ts"
@@ -73,6 +74,8 @@ export class Api extends HttpApi.make("spillway")
   .add(EndpointsGroup)
   .add(WebhookDeliveriesGroup)
   .add(ListenersGroup)
+  .add(StreamsGroup)
+  .add(StreamGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",

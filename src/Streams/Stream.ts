@@ -1,0 +1,43 @@
+/** A stream: a channel of a user that is live at times. */
+import { Schema } from "effect"
+
+/** `unlisted`: for those who know the slug. `private`: for its owner, moderators and admins. */
+export const Visibility = Schema.Literals(["public", "unlisted", "private"])
+export type Visibility = typeof Visibility.Type
+
+/** A time in which a stream is live. Its audio is one conversation of the stream's owner. */
+export interface Broadcast {
+  /** Counts from 1 in its stream. */
+  readonly id: number
+  readonly conversation: string
+  readonly startedAt: Date
+  /** Since when no capture feeds it. It ends when none comes back in time. */
+  readonly leftAt: Date | undefined
+}
+
+export interface Stream {
+  readonly id: number
+  /** The owner. */
+  readonly uid: string
+  readonly slug: string
+  readonly title: string
+  readonly description: string
+  readonly visibility: Visibility
+  readonly chatEnabled: boolean
+  readonly slowModeSeconds: number
+  /** Higher after each change of its fields. */
+  readonly revision: number
+  readonly createdAt: Date
+  /** None while it is not live. */
+  readonly live: Broadcast | undefined
+}
+
+export type Fields = Pick<Stream, "slug" | "title" | "description" | "visibility" | "chatEnabled" | "slowModeSeconds">
+
+/** What a user is to a stream that it may read. Moderators of a private stream are readers here. */
+export type Role = "owner" | "admin" | "reader"
+
+export interface StreamFor {
+  readonly stream: Stream
+  readonly role: Role
+}

@@ -1,0 +1,229 @@
+/** Rows of streams. */
+import { hash, randomBytes } from "node:crypto"
+import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
+import type { SqlClient, Statement } from "effect/sql"
+import { Db, type DbError } from "../Db.ts"
+import { type Fields, type Stream, Visibility } from "./Stream.ts"
+
+/** Streams of a user. One more is rejected. */
+export const maxStreamsOfUser = 100
+
+export class TooManyStreams extends Schema.TaggedError<TooManyStreams>()("TooManyStreams", { uid: Schema.String }) {
+  override get message() {
+    return `There are ${maxStreamsOfUser} streams. Delete one first.`
+  }
+}
+
+export class SlugTaken extends Schema.TaggedError<SlugTaken>()("SlugTaken", { slug: Schema.String }) {
+  override get message() {
+    return `Another stream has the slug ${this.slug}.`
+  }
+}
+
+/** The stream has another revision than the caller expects. */
+export class StreamChanged extends Schema.TaggedError<StreamChanged>()("StreamChanged", {
+  slug: Schema.String,
+  revision: Schema.Int
+}) {
+  override get message() {
+    return `The stream ${this.slug} has changed meanwhile: its ETag is "${this.revision}". Read it, and send the change again.`
+  }
+}
+
+/** The manager of streams: a user of its own ones, an admin of all. */
+export interface Manager {
+  readonly uid: string
+  readonly isAdmin: boolean
+}
+
+export interface NewStream {
+  readonly stream: Stream
+  readonly key: Redacted.Redacted
+}
+
+/** Whether the caller's precondition holds for the revision. */
+export type IsExpected = (revision: number) => boolean
+
+export class StreamRows extends Context.Service<
+  StreamRows,
+  {
+    create(uid: string, fields: Fields): Effect.Effect<NewStream, DbError | SlugTaken | TooManyStreams>
+    /** Newest first, those with an id less than `before`. */
+    list(
+      uid: string,
+      page: { readonly before: number | undefined; readonly limit: number }
+    ): Effect.Effect<ReadonlyArray<Stream>, DbError>
+    find(slug: string): Effect.Effect<Option.Option<Stream>, DbError>
+    /** What `changes` leaves out is kept. None if the manager has no such stream. */
+    update(
+      by: Manager,
+      slug: string,
+      changes: Partial<Fields>,
+      isExpected: IsExpected
+    ): Effect.Effect<Option.Option<Stream>, DbError | SlugTaken | StreamChanged>
+    /** Gives up the slug and the key. None as in `update`. */
+    remove(
+      by: Manager,
+      slug: string,
+      isExpected: IsExpected
+    ): Effect.Effect<Option.Option<Stream>, DbError | StreamChanged>
+    /** A new key; the one before it is none any more. None as in `update`. */
+    rotateKey(by: Manager, slug: string): Effect.Effect<Option.Option<NewStream>, DbError>
+  }
+>()("spillway/Streams/StreamRows") {
+  static readonly layer = Layer.effect(
+    StreamRows,
+    Effect.suspend(() => make)
+  )
+}
+
+/** 256 random bits in base64url. Only the SHA-256 is stored. */
+const makeKey = Effect.sync(() => Redacted.make(`spw_live_${randomBytes(32).toString("base64url")}`))
+
+const hashOf = (key: Redacted.Redacted) => hash("sha256", Redacted.value(key), "buffer")
+
+const Row = Schema.Struct({
+  id: Schema.Finite,
+  uid: Schema.String,
+  slug: Schema.String,
+  title: Schema.String,
+  description: Schema.String,
+  visibility: Visibility,
+  chatEnabled: Schema.Boolean,
+  slowModeSeconds: Schema.Int,
+  revision: Schema.Int,
+  createdAt: Schema.Date,
+  broadcast: Schema.NullOr(Schema.Finite),
+  conversation: Schema.NullOr(Schema.String),
+  startedAt: Schema.NullOr(Schema.Date),
+  leftAt: Schema.NullOr(Schema.Date)
+})
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+
+const streamOf = ({ broadcast, conversation, leftAt, startedAt, ...row }: typeof Row.Type): Stream => ({
+  ...row,
+  live:
+    broadcast === null || conversation === null || startedAt === null
+      ? undefined
+      : { id: broadcast, conversation, startedAt, leftAt: leftAt ?? undefined }
+})
+
+type Sql = SqlClient.SqlClient
+
+const select = (sql: Sql, rest: Statement.Fragment) =>
+  sql`
+    select s.id::float8 as id, s.uid, slug, title, description, visibility, chat_enabled as "chatEnabled",
+           slow_mode_seconds as "slowModeSeconds", revision, created_at as "createdAt", b.id::float8 as broadcast,
+           b.conversation, b.started_at as "startedAt", b.left_at as "leftAt"
+    from streams s left join broadcasts b on b.stream_id = s.id and b.ended_at is null
+    where deleted_at is null and ${rest}`.pipe(
+    Effect.flatMap(decodeRows),
+    Effect.map((rows) => rows.map(streamOf)),
+    Effect.catchTag("SchemaError", Effect.die)
+  )
+
+const bySlug = (sql: Sql, slug: string) =>
+  Effect.map(select(sql, sql`slug = ${slug} limit 1`), ([stream]) => Option.fromUndefinedOr(stream))
+
+const byId = (sql: Sql, id: number) =>
+  Effect.flatMap(select(sql, sql`s.id = ${String(id)}::bigint limit 1`), ([stream]) =>
+    Effect.orDie(Effect.fromNullishOr(stream))
+  )
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+
+  const lock = (sql: Sql, { isAdmin, uid }: Manager, slug: string) =>
+    Effect.map(
+      sql<{ readonly id: number; readonly revision: number }>`
+        select id::float8 as id, revision from streams
+        where slug = ${slug} and deleted_at is null and (uid = ${uid} or ${isAdmin}) for update`,
+      ([row]) => row
+    )
+
+  const lockExpected = Effect.fnUntraced(function* (sql: Sql, by: Manager, slug: string, isExpected: IsExpected) {
+    const row = yield* lock(sql, by, slug)
+    if (row !== undefined && !isExpected(row.revision))
+      return yield* new StreamChanged({ slug, revision: row.revision })
+    return row?.id
+  })
+
+  return StreamRows.of({
+    create: Effect.fn("StreamRows.create")(function* (uid, fields) {
+      const key = yield* makeKey
+      const hash = hashOf(key)
+      const stream = yield* db.transactionIdempotent(
+        "StreamRows.create",
+        Effect.fnUntraced(function* (sql) {
+          yield* sql`select pg_advisory_xact_lock(hashtextextended('streams of ' || ${uid}::text, 0))`
+          const [full] = yield* sql`
+            select from streams where uid = ${uid} and deleted_at is null offset ${maxStreamsOfUser - 1} limit 1`
+          if (full !== undefined) return yield* new TooManyStreams({ uid })
+          yield* sql`
+            insert into streams (uid, slug, title, description, visibility, chat_enabled, slow_mode_seconds, key_hash)
+            values (${uid}, ${fields.slug}, ${fields.title}, ${fields.description}, ${fields.visibility},
+                    ${fields.chatEnabled}, ${fields.slowModeSeconds}, ${hash})
+            on conflict do nothing`
+          const found = yield* select(sql, sql`slug = ${fields.slug} and key_hash = ${hash} limit 1`)
+          return found[0] ?? (yield* new SlugTaken({ slug: fields.slug }))
+        })
+      )
+      return { stream, key }
+    }),
+    list: Effect.fn("StreamRows.list")((uid, { before, limit }) =>
+      db.read("StreamRows.list", (sql) => {
+        const older = before === undefined ? sql`` : sql`and s.id < ${String(before)}::bigint`
+        return select(sql, sql`s.uid = ${uid} ${older} order by s.id desc limit ${limit}`)
+      })
+    ),
+    find: Effect.fn("StreamRows.find")((slug) => db.read("StreamRows.find", (sql) => bySlug(sql, slug))),
+    update: Effect.fn("StreamRows.update")((by, slug, changes, isExpected) =>
+      db.transaction(
+        "StreamRows.update",
+        Effect.fnUntraced(function* (sql) {
+          const id = yield* lockExpected(sql, by, slug, isExpected)
+          if (id === undefined) return Option.none()
+          const next = changes.slug ?? slug
+          if (next !== slug) {
+            const [taken] = yield* sql`select from streams where slug = ${next} and deleted_at is null limit 1`
+            if (taken !== undefined) return yield* new SlugTaken({ slug: next })
+          }
+          yield* sql`
+            update streams
+            set slug = ${next}, title = coalesce(${changes.title ?? null}::text, title),
+                description = coalesce(${changes.description ?? null}::text, description),
+                visibility = coalesce(${changes.visibility ?? null}::text, visibility),
+                chat_enabled = coalesce(${changes.chatEnabled ?? null}::boolean, chat_enabled),
+                slow_mode_seconds = coalesce(${changes.slowModeSeconds ?? null}::int, slow_mode_seconds),
+                revision = revision + 1
+            where id = ${String(id)}::bigint`
+          return Option.some(yield* byId(sql, id))
+        })
+      )
+    ),
+    remove: Effect.fn("StreamRows.remove")((by, slug, isExpected) =>
+      db.transaction(
+        "StreamRows.remove",
+        Effect.fnUntraced(function* (sql) {
+          const id = yield* lockExpected(sql, by, slug, isExpected)
+          if (id === undefined) return Option.none()
+          const removed = yield* byId(sql, id)
+          yield* sql`update streams set deleted_at = now(), key_hash = null where id = ${String(id)}::bigint`
+          return Option.some(removed)
+        })
+      )
+    ),
+    rotateKey: Effect.fn("StreamRows.rotateKey")(function* (by, slug) {
+      const key = yield* makeKey
+      return yield* db.transactionIdempotent(
+        "StreamRows.rotateKey",
+        Effect.fnUntraced(function* (sql) {
+          const id = (yield* lock(sql, by, slug))?.id
+          if (id === undefined) return Option.none()
+          yield* sql`update streams set key_hash = ${hashOf(key)} where id = ${String(id)}::bigint`
+          return Option.some({ stream: yield* byId(sql, id), key })
+        })
+      )
+    })
+  })
+})
