@@ -2,6 +2,8 @@
 import { Context, Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
+export { notify, Notifications } from "./Db/Notifications.ts"
+
 /** The database was unreachable, or rejected the statement temporarily, in all of `attempts` attempts. */
 export class DbUnavailable extends Schema.TaggedError<DbUnavailable>()("DbUnavailable", {
   operation: Schema.String,

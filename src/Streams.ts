@@ -5,6 +5,9 @@ import type { DbError } from "./Db.ts"
 import type { Stream, StreamFor } from "./Streams/Stream.ts"
 import { StreamRows } from "./Streams/StreamRows.ts"
 
+export type { Stream } from "./Streams/Stream.ts"
+export { topic } from "./Streams/StreamRows.ts"
+
 /** Whether a user may read a private stream that is not its own. */
 type Admits = (stream: Stream, uid: string) => Effect.Effect<boolean, DbError>
 

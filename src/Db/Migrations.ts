@@ -33,6 +33,7 @@ import { webhookListeners } from "./Migrations/0023_webhook_listeners.ts"
 import { audioEndpoints } from "./Migrations/0024_audio_endpoints.ts"
 import { webhookScans } from "./Migrations/0025_webhook_scans.ts"
 import { streams } from "./Migrations/0026_streams.ts"
+import { chat } from "./Migrations/0027_chat.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -61,7 +62,8 @@ export const migrations = {
   "0023_webhook_listeners": webhookListeners,
   "0024_audio_endpoints": audioEndpoints,
   "0025_webhook_scans": webhookScans,
-  "0026_streams": streams
+  "0026_streams": streams,
+  "0027_chat": chat
 }
 
 const table = "spillway_migrations"

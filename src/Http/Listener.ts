@@ -51,7 +51,7 @@ const endAfterRequest = (request: IncomingMessage, response: ServerResponse) => 
 }
 
 export class Listener extends Server {
-  readonly upgradePaths = new Set<string>()
+  readonly #upgradePaths: Array<RegExp> = []
   /** Tried before the listeners of `request`. */
   readonly shortcuts = new Set<Shortcut>()
   /** Bytes that the client sent after its handshake. */
@@ -80,6 +80,14 @@ export class Listener extends Server {
     this.on("connect", (_request, socket) => {
       Fallback.reject(socket, Problem.ofStatus(501, "The server is not a proxy"))
     })
+  }
+
+  /** `:name` in the path is one segment. */
+  upgradeOn(path: string) {
+    const segments = path
+      .split("/")
+      .map((segment) => (segment.startsWith(":") ? "[^/]+" : segment.replaceAll(/[^\w-]/g, "\\$&")))
+    this.#upgradePaths.push(new RegExp(`^${segments.join("/")}$`))
   }
 
   /** Every later response closes its connection. */
@@ -143,7 +151,10 @@ export class Listener extends Server {
   }
 
   #upgrades(request: IncomingMessage): boolean {
-    return request.headers.upgrade?.toLowerCase() === "websocket" && this.upgradePaths.has(pathOf(request))
+    return (
+      request.headers.upgrade?.toLowerCase() === "websocket" &&
+      this.#upgradePaths.some((path) => path.test(pathOf(request)))
+    )
   }
 
   /** Emitting `upgrade` detaches Node's parser and flow control, so the request without the offer is parsed again. */

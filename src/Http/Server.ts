@@ -10,7 +10,7 @@ import { Methods } from "./Methods.ts"
 import * as ProblemResponses from "./ProblemResponses.ts"
 import { Readiness } from "../Readiness.ts"
 import { type Shortcut, Shortcuts } from "./Shortcuts.ts"
-import { Upgrades } from "./Upgrades.ts"
+import { Upgrades } from "./Upgrade/Upgrades.ts"
 
 const causes: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program uses it. Stop that program, or set SPILLWAY_PORT to another port (0 picks a free one)",
@@ -88,7 +88,7 @@ export const layer = Layer.unwrap(
       )
     )
     const upgrades = Layer.succeed(Upgrades, {
-      add: (path) => Effect.sync(() => void listener.upgradePaths.add(path)),
+      add: (path) => Effect.sync(() => listener.upgradeOn(path)),
       head: (request) => listener.heads.get(request)
     })
     const shortcuts = Layer.succeed(Shortcuts, {

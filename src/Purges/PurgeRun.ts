@@ -6,6 +6,7 @@ import type { DbError } from "../Db.ts"
 import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
 import { Users } from "../Users.ts"
+import { ChatErasure } from "../Chat.ts"
 import { EndpointErasure } from "../Webhooks.ts"
 import * as Prefixes from "./Prefixes.ts"
 import type { Counts } from "./Purge.ts"
@@ -50,6 +51,7 @@ export const make = Effect.gen(function* () {
   const keys = yield* Keys
   const users = yield* Users
   const endpoints = yield* EndpointErasure
+  const chat = yield* ChatErasure
   const objects = yield* PurgeObjects.make
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -78,13 +80,15 @@ export const make = Effect.gen(function* () {
     yield* Effect.repeat(batch, { while: (removed) => removed === tombstonesAtOnce })
   })
 
-  /** Returns how many of its keys and webhooks it has removed, with what these left behind. */
+  /** Returns how many of its keys, webhooks and rows of chat it has removed, with what these left behind. */
   const removeAccount = Effect.fnUntraced(function* (purge: ClaimedPurge, until: number) {
     if (purge.conversation !== undefined) return 0
     yield* users.removeSettings(purge.uid)
     yield* endpoints.removeOf(purge.uid)
     const erased = yield* Effect.repeat(endpoints.erase(purge.uid), { while: (erased) => erased > 0 && now() < until })
     if (erased > 0) return erased
+    const written = yield* Effect.repeat(chat.eraseOf(purge.uid), { while: (erased) => erased > 0 && now() < until })
+    if (written > 0) return written
     return yield* recordCount(purge, "keys", keys.removeOf(purge.uid))
   })
 

@@ -1,11 +1,10 @@
 /** The route of the capture socket. Uses `ws` directly, because Effect's `Socket` costs twice as much per message. */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Duration, Effect, Fiber, FiberSet, Layer, Option } from "effect"
-import { HttpEffect, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
-import { IncomingMessage } from "node:http"
-import { type WebSocket, WebSocketServer } from "ws"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import type { IncomingMessage } from "node:http"
+import type { WebSocket } from "ws"
 import type { NoSeat } from "../Bulkhead.ts"
-import { Problem, ProblemRules, Upgrades } from "../Http.ts"
+import { Handshake, Problem, ProblemRules } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
 import { Authentication } from "../Auth.ts"
 import { Recording } from "../Recording.ts"
@@ -18,16 +17,6 @@ import { Relay } from "./Relay.ts"
 import { RecentConversations } from "./RecentConversations.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
-
-/** `sec-websocket-version` lists the supported versions. */
-const badHandshake = (reason: string) =>
-  new Problem({
-    status: 400,
-    code: "bad-handshake",
-    title: "The WebSocket handshake is not valid",
-    detail: `${reason}.`,
-    headers: { "sec-websocket-version": "13, 8" }
-  })
 
 /** Sent in a close frame: a backend that counts rejected upgrades as failures would stop connecting for all of its users. */
 const retryReason = ({ limit, of, setting }: NoSeat) =>
@@ -43,23 +32,7 @@ const placeOf = (cause: unknown): string =>
     ? [cause.name, ...(cause.stack ?? "").split("\n").filter((line) => line.startsWith("    at "))].join("\n")
     : "what was thrown is no error"
 
-const awaitClose = (socket: WebSocket) =>
-  Effect.callback<void>((resume) => {
-    if (socket.readyState === socket.CLOSED) return resume(Effect.void)
-    const onClose = () => resume(Effect.void)
-    socket.once("close", onClose)
-    return Effect.sync(() => socket.off("close", onClose))
-  })
-
 const path = "/v1/trigger/listen"
-
-/** Closes rejected upgrades. The connection is detached from the HTTP parser, so it can't be reused. */
-const closeWhenRejected = Effect.withFiber((fiber) => {
-  HttpEffect.appendPreResponseHandlerUnsafe(fiber.context, (_request, response) =>
-    Effect.succeed(HttpServerResponse.setHeader(response, "connection", "close"))
-  )
-  return Effect.void
-})
 
 const keySources = { query: true, subprotocol: true, basic: true }
 
@@ -79,42 +52,18 @@ const make = Effect.gen(function* () {
   const users = yield* ActiveUsers
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
-  const upgrades = yield* Upgrades
-  yield* upgrades.add(path)
-
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    // The session answers pings, as far as the peer reads.
-    autoPong: false,
+  const handshake = yield* Handshake.make(path, {
     maxPayload: config.audioBytes + audioHead,
-    // Never selects `bearer.`, which would echo the key.
-    handleProtocols: (offered) => [...offered].find((protocol) => !protocol.startsWith("bearer.")) ?? false
+    // The session answers pings, as far as the peer reads.
+    autoPong: false
   })
-  /** The socket is paused: what arrives before there is a listener would be lost. */
-  const upgrade = (request: IncomingMessage, head: Buffer) =>
-    Effect.callback<WebSocket, Problem>((resume) => {
-      if (request.socket.destroyed) return resume(Effect.interrupt)
-      const onClose = () => resume(Effect.interrupt)
-      request.socket.once("close", onClose)
-      const reject = (error: Error) => resume(Effect.fail(badHandshake(error.message)))
-      // Emitted before `handleUpgrade` returns or never.
-      server.once("wsClientError", reject)
-      server.handleUpgrade(request, request.socket, head, (socket) => {
-        request.socket.off("close", onClose)
-        socket.pause()
-        resume(Effect.succeed(socket))
-      })
-      server.off("wsClientError", reject)
-    })
 
   /** Reads until the client's close frame, because closing with unread input resets the connection. */
   const goAway = (socket: WebSocket) =>
     Effect.suspend(() => {
       if (socket.isPaused) socket.resume()
       socket.close(Protocol.closeCodes.goingAway, "the server is stopping")
-      return Effect.timeoutOrElse(awaitClose(socket), {
+      return Effect.timeoutOrElse(Handshake.awaitClose(socket), {
         duration: config.closeTimeout,
         orElse: () => Effect.sync(() => socket.terminate())
       })
@@ -129,7 +78,7 @@ const make = Effect.gen(function* () {
       socket.close(Protocol.closeCodes.goingAway, "the server is stopping")
       for (let bytes = -1; bytes < connection.bytesRead && socket.readyState !== socket.CLOSED;) {
         bytes = connection.bytesRead
-        yield* Effect.timeoutOption(awaitClose(socket), config.closeTimeout)
+        yield* Effect.timeoutOption(Handshake.awaitClose(socket), config.closeTimeout)
       }
     }).pipe(Effect.timeoutOption(config.drainTimeout))
 
@@ -149,21 +98,16 @@ const make = Effect.gen(function* () {
 
   const listen = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
-    const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-    const head = incoming instanceof IncomingMessage ? upgrades.head(incoming) : undefined
-    if (head !== undefined) yield* closeWhenRejected
+    const offer = yield* handshake.offerOf(request)
     const { uid } = yield* authenticate(request, keySources)
-    if (head === undefined || !(incoming instanceof IncomingMessage)) {
-      return yield* Problem.ofStatus(426, "This path is a WebSocket: connect with ws:// or wss://")
-    }
+    if (Option.isNone(offer)) return yield* Handshake.notWebSocket
+    const { incoming } = offer.value
     const query = Protocol.query(request.url)
     const isUnacknowledged = Option.exists(query, ({ acks }) => acks === "none")
     if (isUnacknowledged && !sockets.isOpen()) return yield* stopping
     const noSeat = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
-    const socket = yield* Effect.acquireRelease(upgrade(incoming, head), goAway)
-    // After a broken frame `ws` closes the socket with the right code.
-    socket.on("error", () => {})
-    const closed = Effect.as(awaitClose(socket), HttpServerResponse.empty())
+    const socket = yield* Effect.acquireRelease(handshake.accept(offer.value), goAway)
+    const closed = Effect.as(Handshake.awaitClose(socket), HttpServerResponse.empty())
     const refuse = (code: number, reason: string) => {
       socket.resume()
       socket.close(code, reason)

@@ -1,6 +1,7 @@
 /** Composition: all settings of the program, for its start, for `spillway config` and for docs/configuration.md. */
 import { Effect, Option, Redacted } from "effect"
 import { BulkheadConfig } from "../Bulkhead/BulkheadConfig.ts"
+import { ChatConfig } from "../Chat/ChatConfig.ts"
 import { CliConfig } from "../Cli/CliConfig.ts"
 import { DbConfig } from "../Db/DbConfig.ts"
 import * as ConnectionUrl from "../Db/External/ConnectionUrl.ts"
@@ -44,6 +45,7 @@ export const groups = [
   RetentionConfig,
   FinalizationConfig,
   SpeakerSamplesConfig,
+  ChatConfig,
   TelemetryConfig
 ] as const
 

@@ -1,5 +1,6 @@
 /** Composition: the modules that work in the background, with the services that routes share with them. */
 import { Layer } from "effect"
+import * as Chat from "../Chat/Janitor.ts"
 import * as Finalization from "../Finalization/Janitor.ts"
 import * as Purges from "../Purges/Janitor.ts"
 import * as SpeakerSamples from "../SpeakerSamples/Janitor.ts"
@@ -11,6 +12,6 @@ export const layer = Layer.mergeAll(
   Purges.layer,
   Finalization.layer,
   Webhooks.layer,
-  Streams.layer,
+  Chat.layer.pipe(Layer.provideMerge(Streams.layer)),
   SpeakerSamples.layer.pipe(Layer.provideMerge(Transcripts.layer))
 )

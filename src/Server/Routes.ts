@@ -7,6 +7,7 @@ import * as KeysHttp from "../Auth/KeysHttp.ts"
 import * as Metrics from "./MetricsHttp.ts"
 import * as DeletionsHttp from "../Deletion/AdminHttp.ts"
 import * as PurgesHttp from "../Purges/Http.ts"
+import * as ChatHttp from "../Chat/Http.ts"
 import * as PrecacheHttp from "../Precache/Http.ts"
 import * as PlaybackHttp from "../Playback/Http.ts"
 import { UrlSecret } from "../Playback/Urls/UrlSecret.ts"
@@ -34,6 +35,7 @@ export const layer = Layer.mergeAll(
   SpeakerSamplesHttp.layer,
   WebhooksHttp.layer,
   StreamsHttp.layer,
+  ChatHttp.layer,
   Health.layer,
   Metrics.layer,
   Docs.layer(Api),

@@ -2,8 +2,11 @@
 import { hash, randomBytes } from "node:crypto"
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
-import { Db, type DbError } from "../Db.ts"
+import { Db, type DbError, notify } from "../Db.ts"
 import { type Fields, type Stream, Visibility } from "./Stream.ts"
+
+/** The topic of notifications about streams that were changed or removed. Their keys are ids. */
+export const topic = "streams"
 
 /** Streams of a user. One more is rejected. */
 export const maxStreamsOfUser = 100
@@ -197,6 +200,7 @@ const make = Effect.gen(function* () {
                 slow_mode_seconds = coalesce(${changes.slowModeSeconds ?? null}::int, slow_mode_seconds),
                 revision = revision + 1
             where id = ${String(id)}::bigint`
+          yield* notify(sql, topic, id)
           return Option.some(yield* byId(sql, id))
         })
       )
@@ -209,6 +213,7 @@ const make = Effect.gen(function* () {
           if (id === undefined) return Option.none()
           const removed = yield* byId(sql, id)
           yield* sql`update streams set deleted_at = now(), key_hash = null where id = ${String(id)}::bigint`
+          yield* notify(sql, topic, id)
           return Option.some(removed)
         })
       )

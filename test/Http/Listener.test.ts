@@ -75,7 +75,7 @@ describe("a request that offers an upgrade where there is none", () => {
   /** Responds with `size` bytes, and the number of received bytes. */
   const listen = async () => {
     const listener = new Listener({}, [])
-    listener.upgradePaths.add("/socket")
+    listener.upgradeOn("/socket")
     listener.on("upgrade", (_request, socket) => socket.end("HTTP/1.1 101 \r\n\r\n"))
     listener.on("request", (request, response) => {
       assert.instanceOf(response, ServerResponse)

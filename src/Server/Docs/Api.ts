@@ -3,6 +3,7 @@ import { Predicate } from "effect"
 import { HttpApi, OpenApi } from "effect/http-api"
 import { KeysGroup } from "../../Auth/KeysApi.ts"
 import { AdminGroup as DeletionsGroup } from "../../Deletion/AdminApi.ts"
+import { ChatGroup, ModerationGroup } from "../../Chat/Api.ts"
 import { AudioGroup } from "../../Playback/AudioApi.ts"
 import { ConversationsGroup } from "../../Playback/ConversationsApi.ts"
 import { ExportGroup } from "../../Playback/Export/ExportApi.ts"
@@ -56,6 +57,34 @@ const listen = {
   }
 }
 
+/** As `listen`; its messages are in docs/studio.md. */
+const chat = {
+  get: {
+    tags: ["chat"],
+    operationId: "chat.socket",
+    summary: "Open a chat socket (WebSocket)",
+    description:
+      "Text messages with JSON. The key may also be `?access_token=` or the subprotocol `bearer.<key>`; without one the socket only reads.",
+    security: [{}, { bearer: [] }],
+    parameters: [
+      { name: "slug", in: "path", required: true, schema: { type: "string" }, description: "The stream" },
+      query("after_id", "The last id that the client knows: what came later is sent first"),
+      query("uid", "Another user, with a service key")
+    ],
+    responses: {
+      101: {
+        description:
+          "The socket is open. It is closed with 1013 at a limit, with 4003 for a banned user, with 1001 when the node stops"
+      },
+      401: { description: "The key is not valid" },
+      403: { description: "The page's origin is not allowed" },
+      404: { description: "There is no such stream, or it is private" },
+      426: { description: "Not a WebSocket upgrade" },
+      429: { description: "Too many sockets are opened from the address" }
+    }
+  }
+}
+
 export class Api extends HttpApi.make("spillway")
   .add(ConversationsGroup)
   .add(WaveformGroup)
@@ -76,6 +105,8 @@ export class Api extends HttpApi.make("spillway")
   .add(ListenersGroup)
   .add(StreamsGroup)
   .add(StreamGroup)
+  .add(ChatGroup)
+  .add(ModerationGroup)
   .annotateMerge(
     OpenApi.annotations({
       title: "Spillway",
@@ -84,7 +115,11 @@ export class Api extends HttpApi.make("spillway")
         "Self-hosted backend for live audio: stores every acknowledged second, plays back any moment at once.",
       transform: (document) => ({
         ...document,
-        paths: { ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}), "/v1/trigger/listen": listen },
+        paths: {
+          ...(Predicate.isObject(document["paths"]) ? document["paths"] : {}),
+          "/v1/trigger/listen": listen,
+          "/api/v1/studio/streams/{slug}/chat": chat
+        },
         webhooks: eventsSection()
       })
     })

@@ -6,9 +6,9 @@ import type { IncomingMessage } from "node:http"
 export class Upgrades extends Context.Service<
   Upgrades,
   {
-    /** Accepts `Upgrade: websocket` on this path. */
+    /** Accepts `Upgrade: websocket` on this path, in which `:name` is one segment. */
     add(path: string): Effect.Effect<void>
     /** Bytes that the client sent after its handshake; `undefined` if the request is not an upgrade. */
     head(request: IncomingMessage): Buffer | undefined
   }
->()("spillway/Http/Upgrades") {}
+>()("spillway/Http/Upgrade/Upgrades") {}
