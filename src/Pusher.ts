@@ -6,6 +6,7 @@ import { MessageHandlers } from "./Pusher/MessageHandlers.ts"
 import { RecentConversations } from "./Pusher/RecentConversations.ts"
 import { Relay } from "./Pusher/Relay.ts"
 import { Sockets } from "./Pusher/Sockets.ts"
+import { StreamCaptures } from "./Pusher/StreamCaptures.ts"
 import { ViewerSeats } from "./Pusher/ViewerSeats.ts"
 import { ActiveUsers } from "./Users.ts"
 
@@ -14,6 +15,7 @@ export { LiveSinks } from "./Pusher/Live/Sinks.ts"
 export type { LiveTranscript, Segment } from "./Pusher/Live/Transcript.ts"
 export { MessageHandlers, type Sender } from "./Pusher/MessageHandlers.ts"
 export * as Protocol from "./Pusher/Protocol.ts"
+export { type StreamCapture, StreamCaptures } from "./Pusher/StreamCaptures.ts"
 export { ViewerSeats } from "./Pusher/ViewerSeats.ts"
 
 export const layer = Layer.mergeAll(
@@ -23,6 +25,7 @@ export const layer = Layer.mergeAll(
   ViewerSeats.layer,
   ActiveUsers.layer,
   LiveAudio.layer,
+  StreamCaptures.layer,
   LiveSinks.layer.pipe(Layer.provideMerge(MessageHandlers.layer))
 )
 

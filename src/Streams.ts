@@ -1,7 +1,11 @@
-/** Live streams, and their readers. */
+/** Live streams: channels of users, who go live with a stream key, and their readers. */
 import { Context, Effect, Layer, Option } from "effect"
-import { isAdministrator, type Principal } from "./Auth.ts"
+import { Authentication, isAdministrator, type Principal } from "./Auth.ts"
 import type { DbError } from "./Db.ts"
+import { Events } from "./Events.ts"
+import { Finalization } from "./Finalization.ts"
+import { BroadcastRows } from "./Streams/Broadcasts/BroadcastRows.ts"
+import { LiveCaptures } from "./Streams/Broadcasts/LiveCaptures.ts"
 import type { Stream, StreamFor } from "./Streams/Stream.ts"
 import { StreamRows } from "./Streams/StreamRows.ts"
 
@@ -18,17 +22,28 @@ export class Streams extends Context.Service<
     findFor(slug: string, principal: Principal["Service"] | undefined): Effect.Effect<Option.Option<StreamFor>, DbError>
     /** Adds readers to private streams: their moderators. */
     admit(admits: Admits): Effect.Effect<void>
+    /** Ends broadcasts that nothing has fed for the grace, a bounded number; returns how many. */
+    readonly sweep: BroadcastRows["Service"]["sweep"]
+    /** Adds work to the transactions that end broadcasts. */
+    readonly addEndTask: BroadcastRows["Service"]["addEndTask"]
   }
 >()("spillway/Streams") {
   static readonly layerNoDeps = Layer.effect(
     Streams,
     Effect.suspend(() => make)
   )
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide(StreamRows.layer))
+  static readonly layer = this.layerNoDeps.pipe(
+    Layer.provide([StreamRows.layer, LiveCaptures.layer]),
+    Layer.provide(BroadcastRows.layer),
+    Layer.provide([Finalization.layer, Events.layer])
+  )
 }
 
 const make = Effect.gen(function* () {
   const rows = yield* StreamRows
+  const broadcasts = yield* BroadcastRows
+  const captures = yield* LiveCaptures
+  const authentication = yield* Authentication
   const readers: Array<Admits> = []
 
   const isAdmitted = (stream: Stream, uid: string) =>
@@ -37,12 +52,27 @@ const make = Effect.gen(function* () {
       Option.isSome
     )
 
+  yield* authentication.findStreamKeysBy((key) =>
+    Effect.map(
+      rows.findByKey(key),
+      Option.map(({ uid, ...grant }) => ({ uid, scopes: [], keyId: `stream_${grant.stream}`, grant }))
+    )
+  )
+
+  /** At once on this node, within seconds on others. */
+  const revoke = <A, E>(change: Effect.Effect<Option.Option<A>, E>, idOf: (changed: A) => number) =>
+    Effect.tap(change, (changed) =>
+      Effect.sync(() => {
+        if (Option.isSome(changed)) captures.revoke(idOf(changed.value))
+      })
+    )
+
   return Streams.of({
     create: rows.create,
     list: rows.list,
     update: rows.update,
-    remove: rows.remove,
-    rotateKey: rows.rotateKey,
+    remove: (by, slug, isExpected) => revoke(rows.remove(by, slug, isExpected), ({ id }) => id),
+    rotateKey: (by, slug) => revoke(rows.rotateKey(by, slug), ({ stream }) => stream.id),
     findFor: Effect.fn("Streams.findFor")(function* (slug, principal) {
       const found = yield* rows.find(slug)
       if (Option.isNone(found)) return Option.none()
@@ -53,6 +83,8 @@ const make = Effect.gen(function* () {
       if (principal === undefined || !(yield* isAdmitted(stream, principal.uid))) return Option.none()
       return Option.some({ stream, role: "reader" })
     }),
-    admit: (admits) => Effect.sync(() => void readers.push(admits))
+    admit: (admits) => Effect.sync(() => void readers.push(admits)),
+    sweep: broadcasts.sweep,
+    addEndTask: broadcasts.addEndTask
   })
 })

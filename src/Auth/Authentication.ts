@@ -17,7 +17,14 @@ export interface KeySources {
   readonly subprotocol?: boolean
   /** The password of `Authorization: Basic`, for clients that are given nothing but a URL. */
   readonly basic?: boolean
+  /** Stream keys, too. Everywhere else they are refused with 403. */
+  readonly streamKeys?: boolean
 }
+
+/** The principal of a stream key. */
+export type FindStreamKey = (key: Redacted.Redacted) => Effect.Effect<Option.Option<Principal["Service"]>, DbError>
+
+const streamKeyForm = /^spw_live_[A-Za-z0-9_-]{43}$/
 
 export class Authentication extends Context.Service<
   Authentication,
@@ -27,6 +34,8 @@ export class Authentication extends Context.Service<
       request: HttpServerRequest.HttpServerRequest,
       sources?: KeySources
     ): Effect.Effect<Principal["Service"], Problem | DbError>
+    /** Who finds stream keys. Until then none is valid. */
+    findStreamKeysBy(find: FindStreamKey): Effect.Effect<void>
     /** As `authenticate`; none if the request has no key at all. */
     visitor(
       request: HttpServerRequest.HttpServerRequest,
@@ -48,6 +57,16 @@ export class Authentication extends Context.Service<
           return Effect.succeed(principalOf(key.value))
         })
 
+      let findStreamKey: FindStreamKey = () => Effect.succeedNone
+      const ofStreamKey = (secret: Redacted.Redacted, { streamKeys = false }: KeySources) =>
+        streamKeys
+          ? Effect.flatMap(findStreamKey(secret), (principal) =>
+              Option.isNone(principal)
+                ? Problem.unauthorized("The stream key is unknown, or was replaced.")
+                : Effect.succeed(principal.value)
+            )
+          : Problem.forbidden("A stream key is for capture only. Use an access key here.")
+
       const ofJwt = (token: Redacted.Redacted) =>
         jwts.verify(token).pipe(
           Effect.map((uid): Principal["Service"] => ({ uid, scopes: [], keyId: "jwt" })),
@@ -65,11 +84,19 @@ export class Authentication extends Context.Service<
         const token = tokenOf(request, query, sources)
         if (token === undefined) return yield* Problem.unauthorized("Send an access key as `Authorization: Bearer`.")
         const secret = Redacted.make(token)
-        const principal = yield* jwts.isJwt(token) ? ofJwt(secret) : ofKey(secret)
+        const principal = yield* streamKeyForm.test(token)
+          ? ofStreamKey(secret, sources)
+          : jwts.isJwt(token)
+            ? ofJwt(secret)
+            : ofKey(secret)
         return yield* actingFor(principal, query.get("uid") ?? undefined)
       })
       return Authentication.of({
         authenticate,
+        findStreamKeysBy: (find) =>
+          Effect.sync(() => {
+            findStreamKey = find
+          }),
         visitor: (request, sources = {}) => {
           const query = new URLSearchParams(request.url.split("?")[1])
           const isAnonymous =

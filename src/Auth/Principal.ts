@@ -7,9 +7,15 @@ import { Problem } from "../Http.ts"
 export const Scope = Schema.Literals(["admin", "service"])
 export type Scope = typeof Scope.Type
 
+/** What a stream key is for. `keyHash`: base64. */
+export interface StreamGrant {
+  readonly stream: number
+  readonly keyHash: string
+}
+
 /**
  * `uid` is the user that the request acts for; `keyId` identifies the key, and is `jwt` for a JWT. `isActing`: that is not the
- * key's own user.
+ * key's own user. `grant`: the key is a stream key, with which its owner captures and does nothing else.
  */
 export class Principal extends Context.Service<
   Principal,
@@ -18,6 +24,7 @@ export class Principal extends Context.Service<
     readonly scopes: ReadonlyArray<Scope>
     readonly keyId: string
     readonly isActing?: boolean
+    readonly grant?: StreamGrant
   }
 >()("spillway/Auth/Principal") {}
 

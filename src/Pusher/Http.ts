@@ -17,6 +17,7 @@ import { Relay } from "./Relay.ts"
 import { RecentConversations } from "./RecentConversations.ts"
 import { Session } from "./Session.ts"
 import { Sockets } from "./Sockets.ts"
+import { StreamCaptures } from "./StreamCaptures.ts"
 
 /** Sent in a close frame: a backend that counts rejected upgrades as failures would stop connecting for all of its users. */
 const retryReason = ({ limit, of, setting }: NoSeat) =>
@@ -34,7 +35,7 @@ const placeOf = (cause: unknown): string =>
 
 const path = "/v1/trigger/listen"
 
-const keySources = { query: true, subprotocol: true, basic: true }
+const keySources = { query: true, subprotocol: true, basic: true, streamKeys: true }
 
 /** Opcode and start of an audio message. */
 const audioHead = 12
@@ -49,6 +50,7 @@ const make = Effect.gen(function* () {
   const handlers = yield* MessageHandlers
   const relay = yield* Relay
   const liveAudio = yield* LiveAudio
+  const streamCaptures = yield* StreamCaptures
   const users = yield* ActiveUsers
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
@@ -99,7 +101,7 @@ const make = Effect.gen(function* () {
   const listen = Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const offer = yield* handshake.offerOf(request)
-    const { uid } = yield* authenticate(request, keySources)
+    const { grant, uid } = yield* authenticate(request, keySources)
     if (Option.isNone(offer)) return yield* Handshake.notWebSocket
     const { incoming } = offer.value
     const query = Protocol.query(request.url)
@@ -124,8 +126,12 @@ const make = Effect.gen(function* () {
     if (user === undefined) return HttpServerResponse.empty()
     if (Option.isNone(user)) return yield* refuse(Protocol.closeCodes.later, unreadSettings)
     const source = { uid, clientKind }
+    const tap = liveAudio.open({ uid, sampleRate, codec })
     let reading: Fiber.Fiber<void> | undefined
     const relayed = yield* relay.open({ uid, sampleRate, onAnswer: (message) => session.answer(message) })
+    const end = (reason: string) => session.close(Protocol.closeCodes.policy, reason)
+    // Nothing waits between here and the session, which `end` closes.
+    const feed = Option.getOrUndefined(yield* streamCaptures.open({ uid, grant, end }))
     const slow = Effect.sync(() => session.close(Protocol.closeCodes.later, "Retry-After: 5; a message took too long"))
     const session: Session = new Session(
       socket,
@@ -137,12 +143,21 @@ const make = Effect.gen(function* () {
         relay: Option.getOrUndefined(relayed),
         maySelect: () => sockets.maySelect(uid),
         storesAudio: () => user.value.storesAudio,
-        audio: liveAudio.open({ uid, sampleRate, codec }),
-        fed: (conversation) => recents.note(source, conversation),
+        audio: {
+          append: (conversation, audio) => {
+            feed?.received(conversation, audio.length)
+            tap.append(conversation, audio)
+          },
+          flush: (conversation) => tap.flush(conversation)
+        },
+        fed: (conversation) => {
+          if (feed === undefined) recents.note(source, conversation)
+        },
         died: (cause) =>
           void fork(Effect.logError("a message of a capture socket could not be handled", placeOf(cause))),
         findRecent: (found) => {
-          const recent = Effect.catchCause(recents.find(source), (cause) =>
+          const latest = feed === undefined ? recents.find(source) : Effect.asSome(feed.conversation)
+          const recent = Effect.catchCause(latest, (cause) =>
             Effect.as(Effect.logError("the latest conversation of an app could not be found", cause), Option.none())
           )
           fork(Effect.map(recent, (id) => found(Option.getOrUndefined(id))))

@@ -18,6 +18,7 @@ import { RecordingConfig } from "../Recording/RecordingConfig.ts"
 import { RetentionConfig } from "../Purges/Retention/RetentionConfig.ts"
 import { SpeakerSamplesConfig } from "../SpeakerSamples/SpeakerSamplesConfig.ts"
 import * as Settings from "../Settings.ts"
+import { StreamsConfig } from "../Streams/StreamsConfig.ts"
 import { ProtectionConfig } from "../Encryption/ProtectionConfig.ts"
 import { GcsConfig } from "../Storage/Gcs/GcsConfig.ts"
 import { StorageConfig } from "../Storage/StorageConfig.ts"
@@ -46,6 +47,7 @@ export const groups = [
   FinalizationConfig,
   SpeakerSamplesConfig,
   ChatConfig,
+  StreamsConfig,
   TelemetryConfig
 ] as const
 

@@ -5,6 +5,7 @@ import * as Finalization from "../Finalization/Janitor.ts"
 import * as Purges from "../Purges/Janitor.ts"
 import * as SpeakerSamples from "../SpeakerSamples/Janitor.ts"
 import { Streams } from "../Streams.ts"
+import * as StreamsJanitor from "../Streams/Janitor.ts"
 import { Transcripts } from "../Transcripts.ts"
 import * as Webhooks from "../Webhooks/Janitor.ts"
 
@@ -12,6 +13,6 @@ export const layer = Layer.mergeAll(
   Purges.layer,
   Finalization.layer,
   Webhooks.layer,
-  Chat.layer.pipe(Layer.provideMerge(Streams.layer)),
+  Layer.merge(Chat.layer, StreamsJanitor.layer).pipe(Layer.provideMerge(Streams.layer)),
   SpeakerSamples.layer.pipe(Layer.provideMerge(Transcripts.layer))
 )

@@ -3,6 +3,7 @@ import { hash, randomBytes } from "node:crypto"
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError, notify } from "../Db.ts"
+import { BroadcastRows } from "./Broadcasts/BroadcastRows.ts"
 import { type Fields, type Stream, Visibility } from "./Stream.ts"
 
 /** The topic of notifications about streams that were changed or removed. Their keys are ids. */
@@ -44,6 +45,13 @@ export interface NewStream {
   readonly key: Redacted.Redacted
 }
 
+/** `keyHash`: base64. */
+export interface KeyOwner {
+  readonly stream: number
+  readonly uid: string
+  readonly keyHash: string
+}
+
 /** Whether the caller's precondition holds for the revision. */
 export type IsExpected = (revision: number) => boolean
 
@@ -72,6 +80,8 @@ export class StreamRows extends Context.Service<
     ): Effect.Effect<Option.Option<Stream>, DbError | StreamChanged>
     /** A new key; the one before it is none any more. None as in `update`. */
     rotateKey(by: Manager, slug: string): Effect.Effect<Option.Option<NewStream>, DbError>
+    /** The stream with this key. */
+    findByKey(key: Redacted.Redacted): Effect.Effect<Option.Option<KeyOwner>, DbError>
   }
 >()("spillway/Streams/StreamRows") {
   static readonly layer = Layer.effect(
@@ -135,6 +145,7 @@ const byId = (sql: Sql, id: number) =>
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const broadcasts = yield* BroadcastRows
 
   const lock = (sql: Sql, { isAdmin, uid }: Manager, slug: string) =>
     Effect.map(
@@ -211,6 +222,7 @@ const make = Effect.gen(function* () {
         Effect.fnUntraced(function* (sql) {
           const id = yield* lockExpected(sql, by, slug, isExpected)
           if (id === undefined) return Option.none()
+          yield* broadcasts.endOf(sql, id)
           const removed = yield* byId(sql, id)
           yield* sql`update streams set deleted_at = now(), key_hash = null where id = ${String(id)}::bigint`
           yield* notify(sql, topic, id)
@@ -226,8 +238,20 @@ const make = Effect.gen(function* () {
           const id = (yield* lock(sql, by, slug))?.id
           if (id === undefined) return Option.none()
           yield* sql`update streams set key_hash = ${hashOf(key)} where id = ${String(id)}::bigint`
+          yield* broadcasts.detach(sql, id)
           return Option.some({ stream: yield* byId(sql, id), key })
         })
+      )
+    }),
+    findByKey: Effect.fn("StreamRows.findByKey")((key) => {
+      const keyHash = hashOf(key)
+      return Effect.map(
+        db.read(
+          "StreamRows.findByKey",
+          (sql) => sql<{ readonly stream: number; readonly uid: string }>`
+            select id::float8 as stream, uid from streams where key_hash = ${keyHash} and deleted_at is null limit 1`
+        ),
+        ([row]) => Option.map(Option.fromUndefinedOr(row), (row) => ({ ...row, keyHash: keyHash.toString("base64") }))
       )
     })
   })

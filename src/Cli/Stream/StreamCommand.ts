@@ -1,6 +1,6 @@
 /** `spillway stream FILE.wav`, or `-` for standard input. */
 import { randomUUID } from "node:crypto"
-import { Console, DateTime, Effect, Option, Schedule } from "effect"
+import { Console, DateTime, Effect, Option, Redacted, Schedule } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { CliConfig } from "../CliConfig.ts"
 import * as Conversations from "../Conversations.ts"
@@ -11,6 +11,9 @@ import { ErrorResponse } from "../ErrorResponse.ts"
 import * as Target from "../Target.ts"
 import * as Upload from "./Upload.ts"
 import * as Wav from "./Wav.ts"
+
+/** A stream key captures and does nothing else: the conversation can't be read with it. */
+const streamKeyPrefix = "spw_live_"
 
 /** The conversation appears shortly after the socket closes: retries for about 2 s. */
 const listed = Schedule.max([Schedule.spaced("200 millis"), Schedule.recurs(10)])
@@ -103,10 +106,11 @@ export const StreamCommand = Command.make(
     yield* warnOfCut(file, wav, known)
     const id = Option.getOrElse(conversation, () => randomUUID())
     if (Option.isNone(conversation)) yield* (yield* Screen).print(`Sending it as the conversation ${id}`)
-    const notBefore = Option.isSome(conversation) ? yield* endOf(to, id) : 0
+    const isBroadcast = Redacted.value(to.key).startsWith(streamKeyPrefix)
+    const notBefore = Option.isSome(conversation) && !isBroadcast ? yield* endOf(to, id) : 0
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
     if (known === undefined) yield* warnOfCut(file, wav, wav.extent())
     yield* (yield* Screen).result(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
-    yield* playback(to, id)
+    if (!isBroadcast) yield* playback(to, id)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Send a WAV file as live audio, until the server has acknowledged all of it"))

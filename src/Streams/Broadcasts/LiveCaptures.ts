@@ -1,0 +1,243 @@
+/** Captures of this node that feed streams: they enter their broadcasts, stay in them and leave. */
+import { Clock, Context, Duration, Effect, Layer, Metric, Option, Queue, Schedule, Semaphore } from "effect"
+import { SecureRandom } from "effect/crypto"
+import * as BackgroundLoop from "../../BackgroundLoop.ts"
+import { DbCaller, ingestCaller } from "../../Db.ts"
+import * as Pusher from "../../Pusher.ts"
+import { StreamsConfig } from "../StreamsConfig.ts"
+import { BroadcastRows, type Entered } from "./BroadcastRows.ts"
+
+/** How long a capture that names no conversation waits for the database to say which one is live. */
+const searchLimit = Duration.seconds(5)
+
+/** Time for the last word of a capture that ends; after it the broadcast waits as for a node that was killed. */
+const leaveLimit = Duration.seconds(5)
+
+const retries = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
+
+const reasons = {
+  replaced: "another capture with this stream key is live now",
+  revoked: "the stream key is no longer valid"
+}
+
+export interface LiveStream {
+  readonly uid: string
+  readonly conversation: string
+  readonly bitrate: number
+}
+
+export class LiveCaptures extends Context.Service<
+  LiveCaptures,
+  {
+    /** Streams that captures of this node feed. */
+    readonly streams: () => ReadonlyArray<number>
+    /** None unless a capture of this node feeds the stream. */
+    readonly find: (stream: number) => LiveStream | undefined
+    /** Ends the captures of a stream on this node, at once: its stream key is not valid any more. */
+    readonly revoke: (stream: number) => void
+  }
+>()("spillway/Streams/Broadcasts/LiveCaptures") {
+  static readonly layer = Layer.effect(
+    LiveCaptures,
+    Effect.suspend(() => make)
+  )
+}
+
+const liveGauge = Metric.gauge("spillway_streams_live", { description: "Streams that captures of this node feed" })
+const endedTotal = Metric.counter("spillway_stream_captures_ended_total", {
+  description:
+    "Captures of streams that the server has ended, by reason: replaced (by another one), revoked (its stream key)",
+  incremental: true
+})
+
+/** A capture, bounded by the node's limit of captures. */
+interface Live extends Pusher.StreamCapture {
+  readonly token: string
+  readonly stream: number
+  readonly window: BitrateWindow
+  /** What it sends, since when. */
+  sends: { readonly conversation: string; readonly since: number } | undefined
+  entered: Entered | undefined
+}
+
+/** Such as `live-2030-01-31T093000Z-3f9c2a17`. */
+const propose = (now: number) => {
+  const at = new Date(now).toISOString().slice(0, 19).replaceAll(":", "")
+  return `live-${at}Z-${SecureRandom.uuidV4Unsafe().slice(0, 8)}`
+}
+
+const windowSeconds = 30
+
+/** The rate at which bytes arrived in the last 30 seconds. */
+export class BitrateWindow {
+  /** Bytes of a second, by the second modulo the length of the window, and which second that is. */
+  readonly #bytes = new Float64Array(windowSeconds)
+  readonly #second = new Float64Array(windowSeconds).fill(-1)
+  #beganAt: number | undefined
+
+  /** `now`: monotonic milliseconds. */
+  add(bytes: number, now: number): void {
+    const second = Math.floor(now / 1_000)
+    const slot = second % windowSeconds
+    if (this.#bytesOf(second - windowSeconds + 1, second) === 0) this.#beganAt = now
+    if (this.#second[slot] !== second) this.#bytes[slot] = 0
+    this.#second[slot] = second
+    this.#bytes[slot] = (this.#bytes[slot] ?? 0) + bytes
+  }
+
+  /**
+   * Bits per second: what arrived, divided by the time in which it arrived. That is at most 30 seconds, and less for what has just
+   * begun, but at least one second.
+   */
+  bitrate(now: number): number {
+    const second = Math.floor(now / 1_000)
+    const bytes = this.#bytesOf(second - windowSeconds + 1, second)
+    if (bytes === 0 || this.#beganAt === undefined) return 0
+    const window = windowSeconds - 1 + now / 1_000 - second
+    const covered = Math.min(window, (now - this.#beganAt) / 1_000)
+    return (bytes * 8) / Math.max(1, covered)
+  }
+
+  #bytesOf(from: number, to: number): number {
+    let sum = 0
+    for (let slot = 0; slot < windowSeconds; slot++) {
+      const second = this.#second[slot] ?? -1
+      if (second >= from && second <= to) sum += this.#bytes[slot] ?? 0
+    }
+    return sum
+  }
+}
+
+const make = Effect.gen(function* () {
+  const rows = yield* BroadcastRows
+  const captures = yield* Pusher.StreamCaptures
+  const config = yield* StreamsConfig
+  const clock = yield* Clock.Clock
+  const byStream = new Map<number, Set<Live>>()
+  const context = yield* Effect.context()
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  const endOne = (live: Live, reason: keyof typeof reasons) => {
+    Metric.withAttributes(endedTotal, { reason }).updateUnsafe(1, context)
+    live.end(reasons[reason])
+  }
+
+  const enter = Effect.fnUntraced(function* (live: Live, conversation: string | undefined) {
+    const { grant, stream, token } = live
+    const since = live.sends?.since ?? now()
+    const proposed = propose(clock.currentTimeMillisUnsafe())
+    const entry = { stream, keyHash: grant.keyHash, capture: token, conversation, proposed, age: now() - since }
+    const entered = yield* rows.enter(entry)
+    if (Option.isNone(entered)) {
+      endOne(live, "revoked")
+      return proposed
+    }
+    live.entered = entered.value
+    live.sends ??= { conversation: entered.value.conversation, since }
+    for (const other of byStream.get(stream) ?? []) {
+      if (other === live || other.entered === undefined) continue
+      other.entered = undefined
+      endOne(other, "replaced")
+    }
+    return entered.value.conversation
+  })
+
+  const open = Effect.fnUntraced(function* (capture: Pusher.StreamCapture) {
+    const { stream } = capture.grant
+    const token = SecureRandom.uuidV4Unsafe()
+    const others = byStream.get(stream) ?? new Set<Live>()
+    const [first] = others
+    const window = first?.window ?? new BitrateWindow()
+    const live: Live = { ...capture, token, stream, window, sends: undefined, entered: undefined }
+    const changed = yield* Queue.sliding<void>(1)
+    const turn = yield* Semaphore.make(1)
+    const enterInTurn = (conversation: string | undefined) => turn.withPermit(enter(live, conversation))
+
+    yield* Effect.acquireRelease(
+      Effect.sync(() => void byStream.set(stream, others.add(live))),
+      () =>
+        Effect.suspend(() => {
+          others.delete(live)
+          if (others.size === 0 && byStream.get(stream) === others) byStream.delete(stream)
+          if (live.entered === undefined) return Effect.void
+          return Effect.ignore(Effect.timeout(rows.leave({ ...live.entered, stream, capture: token }), leaveLimit))
+        })
+    )
+    yield* Queue.take(changed).pipe(
+      Effect.andThen(
+        Effect.suspend(() =>
+          live.sends === undefined || live.sends.conversation === live.entered?.conversation
+            ? Effect.void
+            : enterInTurn(live.sends.conversation)
+        )
+      ),
+      Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast", error)),
+      Effect.retry(retries),
+      Effect.forever,
+      Effect.provideService(DbCaller, ingestCaller),
+      Effect.forkScoped
+    )
+
+    return {
+      conversation: enterInTurn(undefined).pipe(
+        Effect.provideService(DbCaller, ingestCaller),
+        Effect.timeout(searchLimit),
+        Effect.catch(() => Effect.sync(() => propose(clock.currentTimeMillisUnsafe())))
+      ),
+      received: (conversation: string, bytes: number) => {
+        const at = now()
+        live.window.add(bytes, at)
+        if (live.sends?.conversation === conversation) return
+        live.sends = { conversation, since: at }
+        Queue.offerUnsafe(changed, undefined)
+      }
+    }
+  })
+  yield* captures.openBy(open)
+
+  const all = () => [...byStream.values()].flatMap((lives) => [...lives])
+
+  /** A broadcast that ended while the database was away starts anew. */
+  const reenter = (live: Live) =>
+    Effect.suspend(() => {
+      live.entered = undefined
+      return live.sends === undefined ? Effect.void : enter(live, live.sends.conversation)
+    })
+
+  const beat = Effect.gen(function* () {
+    const feeding = all().flatMap((live) =>
+      live.entered === undefined ? [] : [{ ...live.entered, stream: live.stream, capture: live.token }]
+    )
+    yield* Metric.update(liveGauge, new Set(feeding.map(({ stream }) => stream)).size)
+    if (feeding.length === 0) return
+    const losses = yield* rows.beat(feeding)
+    for (const live of all()) {
+      const loss = losses.get(live.token)
+      if (loss === "ended") yield* reenter(live)
+      else if (loss !== undefined) {
+        live.entered = undefined
+        endOne(live, loss)
+      }
+    }
+  })
+  yield* BackgroundLoop.every(
+    config.beat,
+    Effect.provideService(beat, DbCaller, ingestCaller),
+    "the broadcasts of this node could not be kept up"
+  )
+
+  return LiveCaptures.of({
+    streams: () => [...byStream.keys()],
+    find: (stream) => {
+      const live = [...(byStream.get(stream) ?? [])].find(({ entered }) => entered !== undefined)
+      if (live?.entered === undefined) return undefined
+      return { uid: live.uid, conversation: live.entered.conversation, bitrate: live.window.bitrate(now()) }
+    },
+    revoke: (stream) => {
+      for (const live of byStream.get(stream) ?? []) {
+        live.entered = undefined
+        endOne(live, "revoked")
+      }
+    }
+  })
+})
