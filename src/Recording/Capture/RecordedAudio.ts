@@ -5,9 +5,8 @@ import { inBackground } from "../../Bulkhead.ts"
 import type { DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkAudio, type ReadError } from "../Read/ChunkAudio.ts"
-import { ChunkRows } from "../Catalog/ChunkRows.ts"
+import { ChunkRows, type ShiftedChunk } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
-import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { compare, find, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
 
@@ -21,7 +20,7 @@ export interface Wanted {
   readonly bitstream: Bitstream.Bitstream
   /** Unix second. */
   readonly at: number
-  /** Searched for if other audio is recorded at `at`: nearby, at `replayEnd`, and at `at` plus each known clock shift. */
+  /** Searched for if it is not recorded at `at`: nearby, at `replayEnd`, and at `at` plus each known clock shift. */
   readonly audio: Uint8Array | undefined
   /** Unix second at which the previous replay ends. */
   readonly replayEnd: number | undefined
@@ -74,8 +73,14 @@ const make = Effect.gen(function* () {
   const rows = yield* ChunkRows
   const chunkAudio = yield* ChunkAudio
 
-  /** Chunks in a time range, by start, and how far they are complete. The database is not read if the journal covers `at`. */
-  const chunksIn = Effect.fnUntraced(function* (conversation: LiveConversation, from: number, at: number, to: number) {
+  /**
+   * Chunks in a time range, by start, and how far they are complete. The database is not read if the journal covers all from
+   * `at` to `until`.
+   */
+  const chunksIn = Effect.fnUntraced(function* (
+    conversation: LiveConversation,
+    { at, from, to, until }: { readonly from: number; readonly at: number; readonly until: number; readonly to: number }
+  ) {
     const near = () =>
       conversation.inJournal.filter((chunk) => chunk.appended > 0 && chunk.start < to && chunk.appendedEnd > from)
     // A capture that left the conversation may still have buffered audio.
@@ -90,7 +95,7 @@ const make = Effect.gen(function* () {
     if (here !== -1) {
       const chunks = contiguous(live.slice(here))
       const end = Math.max(...chunks.map(Span.end))
-      if (end > at + marginSeconds || end >= conversation.end) return { chunks, to: Math.min(to, end) }
+      if (end > until + marginSeconds || end >= conversation.end) return { chunks, to: Math.min(to, end) }
     }
     const stored = yield* Stream.runCollect(
       rows.within(conversation.uid, conversation.id, { from, to }).pipe(Stream.take(spanRows))
@@ -124,15 +129,17 @@ const make = Effect.gen(function* () {
       return { skipped, isCut: length < audio.length, audio: audio.subarray(0, length) }
     })
 
-  /** Laid out as in playback: where chunks overlap, the earlier one is heard. */
+  /** Laid out as in playback: where chunks overlap, the earlier one is heard. Complete from `at` to `until`, except for its bounds. */
   const spanOf = Effect.fnUntraced(function* (
     conversation: LiveConversation,
     bitstream: Bitstream.Bitstream,
-    at: number
+    at: number,
+    until: number = at
   ) {
     const { codec, sampleRate } = bitstream
     const start = at - slackSeconds
-    const found = yield* chunksIn(conversation, start, at, Math.min(conversation.end, at + spanSeconds))
+    const to = Math.min(conversation.end, at + spanSeconds)
+    const found = yield* chunksIn(conversation, { from: start, at, until, to })
     const known = found.to >= conversation.end ? found.to + marginSeconds : found.to
     let samples = Math.round((known - start) * sampleRate)
     let left = spanBytes
@@ -183,30 +190,54 @@ const make = Effect.gen(function* () {
     return span
   })
 
-  /** Where audio with timestamp `at` may be recorded. */
-  const placesOf = (conversation: LiveConversation, at: number, replayEnd: number | undefined) => {
-    const distance = ({ clockShift, start }: JournalChunk) => Math.abs(start - clockShift - at)
-    const near = conversation.inJournal.toSorted((a, b) => distance(a) - distance(b))
-    const shifts = new Set([conversation.clockShift, ...near.map(({ clockShift }) => clockShift)])
-    return new Set([at, replayEnd ?? at, ...[...shifts].slice(0, maxShifts).map((shift) => at + shift)])
+  /** Where audio with timestamp `at` may be recorded, by the shifts of these chunks. */
+  const placesOf = (at: number, chunks: ReadonlyArray<ShiftedChunk>): ReadonlyArray<number> => {
+    const distance = ({ clockShift, start }: ShiftedChunk) => Math.abs(start - clockShift - at)
+    const shifts = new Set(chunks.toSorted((a, b) => distance(a) - distance(b)).map(({ clockShift }) => clockShift))
+    return [...shifts].slice(0, maxShifts).map((shift) => at + shift)
   }
+
+  /** The Unix second near one of these at which the audio is recorded. */
+  const search = Effect.fnUntraced(function* (
+    conversation: LiveConversation,
+    {
+      audio,
+      bitstream,
+      needle
+    }: { readonly audio: Uint8Array; readonly bitstream: Bitstream.Bitstream; readonly needle: Uint8Array },
+    places: Iterable<number>
+  ) {
+    const seconds = bitstream.samples(needle) / bitstream.sampleRate
+    for (const place of places) {
+      if (place >= conversation.end) continue
+      const around = yield* spanOf(conversation, bitstream, place - aroundSeconds, place + aroundSeconds + seconds)
+      // Of the last message before a kill, less than is searched for may be recorded.
+      const there = compare(around, place, audio)
+      const found = there._tag === "Same" ? place + there.offset / bitstream.sampleRate : find(around, place, needle)
+      if (found !== undefined && Math.abs(found - place) <= aroundSeconds) return found
+    }
+    return undefined
+  })
 
   return RecordedAudio.of({
     recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream, replayEnd }) {
       const span = yield* spanOf(conversation, bitstream, at)
       const needle = audio === undefined ? undefined : bitstream.needle(audio)
       if (audio === undefined || needle === undefined) return { span, moved: 0 }
-      if (compare(span, at, needle)._tag !== "Other") return { span, moved: 0 }
-      for (const place of placesOf(conversation, at, replayEnd)) {
-        if (place >= conversation.end) continue
-        const around = yield* spanOf(conversation, bitstream, place - aroundSeconds)
-        // Of the last message before a kill, less than is searched for may be recorded.
-        const there = compare(around, place, audio)
-        const found = there._tag === "Same" ? place + there.offset / bitstream.sampleRate : find(around, place, needle)
-        if (found === undefined || Math.abs(found - place) > aroundSeconds) continue
-        return { span: yield* spanOf(conversation, bitstream, found), moved: found - at }
-      }
-      return { span, moved: 0 }
+      if (compare(span, at, needle)._tag === "Same") return { span, moved: 0 }
+      const wanted = { audio, bitstream, needle }
+      const near = placesOf(at, conversation.inJournal)
+      const tried = new Set([at, replayEnd ?? at, at + conversation.clockShift, ...near])
+      const found =
+        (yield* search(conversation, wanted, tried)) ??
+        (yield* search(
+          conversation,
+          wanted,
+          placesOf(at, yield* rows.shifted(conversation.uid, conversation.id)).filter((place) => !tried.has(place))
+        ))
+      return found === undefined
+        ? { span, moved: 0 }
+        : { span: yield* spanOf(conversation, bitstream, found), moved: found - at }
     }, inBackground)
   })
 })

@@ -67,6 +67,8 @@ export class ChunkRows extends Context.Service<
     ): Stream.Stream<Chunk, DbError>
     /** The end of the stored conversation, and of its last purge. */
     tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
+    /** Of the latest 64 chunks, those whose audio is placed after its timestamps. */
+    shifted(uid: string, conversation: string): Effect.Effect<ReadonlyArray<ShiftedChunk>, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */
     peaks(name: Name, from: Key, to: Key): Stream.Stream<ChunkPeaks, DbError>
@@ -76,6 +78,12 @@ export class ChunkRows extends Context.Service<
     ChunkRows,
     Effect.suspend(() => make)
   ).pipe(Layer.provide([ChunkIndex.layer, Events.layer]))
+}
+
+/** Unix second, and the seconds by which it is after the timestamps. */
+export interface ShiftedChunk {
+  readonly start: number
+  readonly clockShift: number
 }
 
 export interface ExistingChunk {
@@ -256,6 +264,18 @@ const make = Effect.gen(function* () {
           })(undefined)
         )
         .pipe(Effect.catchTag(["SchemaError", "NoSuchElementError"], Effect.die))
+    }),
+    shifted: Effect.fn("ChunkRows.shifted")(function* (uid, conversation) {
+      return yield* db.read(
+        "ChunkRows.shifted",
+        (sql) => sql<ShiftedChunk>`
+          select start_at as start, clock_shift as "clockShift" from (
+            select start_at, clock_shift from chunks
+            where uid = ${uid} and conversation_id = ${conversation}
+            order by start_at desc, id desc limit ${tailRows}
+          ) as latest
+          where clock_shift > 0`
+      )
     }),
     find: Effect.fn("ChunkRows.find")(function* ({ conversation, id, start, uid }) {
       const row = yield* db

@@ -4,7 +4,7 @@
  */
 import { WebSocket } from "ws"
 import { audioFrame, switchTo } from "../../support/Capturer.ts"
-import { noise } from "../../support/Crash/Device.ts"
+import { noise } from "../../support/Crash/Messages.ts"
 import { message } from "./Messages.ts"
 
 export const sampleRate = 16_000

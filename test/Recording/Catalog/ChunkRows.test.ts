@@ -211,4 +211,16 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       )
     })
   )
+
+  it.effect("tell which of the latest chunks are placed after their timestamps", () =>
+    Effect.gen(function* () {
+      const rows = yield* ChunkRows
+      const shifted = chunk("placed later", 5)
+      shifted.addClockShift(1.5)
+      for (const one of [chunk("placed later", 1), shifted]) yield* rows.insertStored(one, object(uuidText(one.id)))
+      assert.deepStrictEqual(yield* rows.shifted("u", "placed later"), [{ start: 5, clockShift: 1.5 }])
+      for (let index = 0; index < 64; index++) yield* rows.insertLost(chunk("placed later", 10 + index))
+      assert.deepStrictEqual(yield* rows.shifted("u", "placed later"), [])
+    })
+  )
 })

@@ -51,7 +51,7 @@ const recordedIn = (journal: Journal["Service"], conversation: LiveConversation)
   RecordedAudio.layer.pipe(
     Layer.provide([
       Layer.succeed(Journal, journal),
-      Layer.mock(ChunkRows, { within: () => Stream.empty }),
+      Layer.mock(ChunkRows, { within: () => Stream.empty, shifted: () => Effect.succeed([]) }),
       Layer.mock(ChunkAudio, {
         read: (chunk, start, end) => {
           const found = conversation.chunk(chunk.id)

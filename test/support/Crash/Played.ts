@@ -36,12 +36,25 @@ const heardIn = (pcm: Buffer): Buffer => {
   return Buffer.from(samples.filter((sample) => sample !== 0).buffer)
 }
 
-/** The first sample that differs from what was sent, and where the audio from it on was sent. */
-const differenceOf = (heard: Buffer, sent: Buffer): string => {
-  let at = 0
-  while (at < heard.length && heard[at] === sent[at]) at += 2
-  const sentAt = sent.indexOf(heard.subarray(at, at + needleBytes)) / 2
-  return `plays ${heard.length / 2} samples for ${sent.length / 2}: from ${at / 2} on those sent at ${sentAt}`
+/** More are not listed. */
+const maxRuns = 12
+
+const commonBytes = (heard: Buffer, at: number, sent: Buffer, from: number): number => {
+  let length = 0
+  while (at + length < heard.length && heard[at + length] === sent[from + length]) length++
+  return length - (length % 2)
+}
+
+/** What is heard, as runs of what was sent. */
+export const describeRuns = (heard: Buffer, sent: Buffer): string => {
+  const runs: Array<string> = []
+  for (let at = 0; at < heard.length && runs.length < maxRuns;) {
+    const from = sent.indexOf(heard.subarray(at, at + needleBytes))
+    const length = from === -1 ? needleBytes : Math.max(2, commonBytes(heard, at, sent, from))
+    runs.push(`at ${at / 2} ${length / 2} that were ${from === -1 ? "not sent" : `sent at ${from / 2}`}`)
+    at += length
+  }
+  return `plays ${heard.length / 2} samples for ${sent.length / 2}: ${runs.join(", ")}`
 }
 
 /** Samples of `sent` that are not in `heard`, in any order. Pieces shorter than a stride may count as missing. */
@@ -90,7 +103,7 @@ export const compareWithPlayed = async (
       const missing = lost > 0 ? missingIn(heard, sent) : 0
       if (missing > lost)
         different.push(`${conversation} lacks ${missing} samples, of which ${lost} are recorded as lost`)
-      if (lost === 0 && !heard.equals(sent)) different.push(`${conversation} ${differenceOf(heard, sent)}`)
+      if (lost === 0 && !heard.equals(sent)) different.push(`${conversation} ${describeRuns(heard, sent)}`)
     }
   }
   return { conversations, sentSamples, different }
