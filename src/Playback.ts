@@ -13,6 +13,7 @@ import { type Waveforms, waveforms } from "./Playback/Waveform/Waveform.ts"
 import { type Chunk, type Conversation, filesBefore, type RecordedFile, Recording } from "./Recording.ts"
 
 export { type Artifact, Artifacts, type ArtifactsPage, Reason } from "./Playback/Urls/Artifacts.ts"
+export { AudioTokens } from "./Playback/Urls/AudioTokens.ts"
 export { AudioMissing, AudioUnreadable } from "./Playback/Rendition/AudioUnreadable.ts"
 export { ListenerSeats } from "./Playback/ListenerSeats.ts"
 export { PlaybackConfig } from "./Playback/PlaybackConfig.ts"

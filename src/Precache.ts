@@ -12,11 +12,22 @@ import { etagOf, type Reason } from "./Playback.ts"
 import { type RecordedFile, Recording } from "./Recording.ts"
 import * as FairClaims from "./FairClaims.ts"
 
+export interface Progress {
+  /** Files that are being merged, or are to be. */
+  readonly merging: number
+  /** Why the last attempt failed at one of them, which is repeated. */
+  readonly failing: Reason | undefined
+  /** Why one was given up. */
+  readonly dead: Reason | undefined
+}
+
 export class Precache extends Context.Service<
   Precache,
   FairClaims.Worker.Worker & {
     /** Merges the latest 1,000 audio files of a conversation that are not merged yet. Returns how many it has; none without it. */
     request(uid: string, conversation: string, format: Format): Effect.Effect<Option.Option<number>, DbError>
+    /** How far the merges of the latest 1,000 audio files are. Those that are not to be merged count as merged. */
+    progress(uid: string, conversation: string, format: Format): Effect.Effect<Progress, DbError>
     /** Requests what was recorded in conversations that have ended; returns how many it has checked. */
     readonly settle: ConversationEnds["Service"]["settle"]
     readonly end: ConversationEnds["Service"]["end"]
@@ -101,6 +112,16 @@ const make = Effect.gen(function* () {
       for (const outcome of outcomes) yield* Metric.update(Metric.withAttributes(requests, { outcome }), 1)
       if (started > 0) yield* worker.requested
       return Option.some(files.length)
+    }),
+    progress: Effect.fn("Precache.progress")(function* (uid, conversation, format) {
+      const known = yield* rows.list(uid, conversation, format)
+      const wanted = known.filter(({ isWanted }) => isWanted)
+      const reasonIn = (all: typeof known) => all.find(({ reason }) => reason !== null)?.reason ?? undefined
+      return {
+        merging: wanted.length,
+        failing: reasonIn(wanted),
+        dead: reasonIn(known.filter(({ isWanted }) => !isWanted))
+      }
     }),
     settle: ends.settle,
     end: (uid, conversation) => Effect.andThen(ends.end(uid, conversation), worker.requested)

@@ -34,6 +34,7 @@ import { audioEndpoints } from "./Migrations/0024_audio_endpoints.ts"
 import { webhookScans } from "./Migrations/0025_webhook_scans.ts"
 import { streams } from "./Migrations/0026_streams.ts"
 import { chat } from "./Migrations/0027_chat.ts"
+import { vods } from "./Migrations/0028_vods.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -63,7 +64,8 @@ export const migrations = {
   "0024_audio_endpoints": audioEndpoints,
   "0025_webhook_scans": webhookScans,
   "0026_streams": streams,
-  "0027_chat": chat
+  "0027_chat": chat,
+  "0028_vods": vods
 }
 
 const table = "spillway_migrations"

@@ -7,10 +7,11 @@ import * as SpeakerSamples from "../SpeakerSamples/Janitor.ts"
 import { Streams } from "../Streams.ts"
 import * as StreamsJanitor from "../Streams/Janitor.ts"
 import { Transcripts } from "../Transcripts.ts"
+import * as Vods from "../Vods/Janitor.ts"
 import * as Webhooks from "../Webhooks/Janitor.ts"
 
 export const layer = Layer.mergeAll(
-  Purges.layer,
+  Vods.layer.pipe(Layer.provideMerge(Purges.layer)),
   Finalization.layer,
   Webhooks.layer,
   Layer.merge(Chat.layer, StreamsJanitor.layer).pipe(Layer.provideMerge(Streams.layer)),

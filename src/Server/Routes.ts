@@ -18,13 +18,14 @@ import * as SpeakerSamplesHttp from "../SpeakerSamples/Http.ts"
 import * as StreamsHttp from "../Streams/Http.ts"
 import * as TranscriptsHttp from "../Transcripts/Http.ts"
 import * as UsersHttp from "../Users/Http.ts"
+import * as VodsHttp from "../Vods/Http.ts"
 import * as WebHttp from "../Web/Http.ts"
 import * as WebhooksHttp from "../Webhooks/Http.ts"
 
 export const layer = Layer.mergeAll(
   PusherHttp.layer,
   CapturesHttp.layer,
-  PlaybackHttp.layer.pipe(Layer.provide(UrlSecret.layer)),
+  Layer.merge(PlaybackHttp.layer, VodsHttp.layer).pipe(Layer.provide(UrlSecret.layer)),
   PrecacheHttp.layer,
   TranscriptsHttp.layer,
   ObjectsHttp.layer,

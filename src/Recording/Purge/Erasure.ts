@@ -29,6 +29,10 @@ const decodeSummary = Schema.decodeUnknownEffect(Schema.Tuple([Summary]))
 /** Children first, so that no statement cascades to many rows. */
 const tables = [
   { name: "events", column: "conversation_id" },
+  { name: "vod_plays", column: "conversation_id" },
+  { name: "vod_days", column: "conversation_id" },
+  { name: "vod_jobs", column: "conversation_id" },
+  { name: "vods", column: "conversation_id" },
   { name: "speaker_samples", column: "conversation_id" },
   { name: "finalizations", column: "conversation_id" },
   { name: "artifacts", column: "conversation_id" },
@@ -118,6 +122,10 @@ const make = Effect.gen(function* () {
             returning 1`
           let left = batch - hidden.length
           const deleted = {
+            vod_plays: 0,
+            vod_days: 0,
+            vod_jobs: 0,
+            vods: 0,
             speaker_samples: 0,
             events: 0,
             finalizations: 0,

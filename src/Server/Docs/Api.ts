@@ -17,6 +17,7 @@ import { SpeakerSamplesGroup } from "../../SpeakerSamples/Api.ts"
 import { StreamGroup, StreamsGroup } from "../../Streams/Api.ts"
 import { TranscriptsGroup } from "../../Transcripts/Api.ts"
 import { UsersGroup } from "../../Users/Api.ts"
+import { VodGroup, VodsGroup } from "../../Vods/Api.ts"
 import { DeliveriesGroup as WebhookDeliveriesGroup, eventsSection } from "../../Webhooks/Deliveries/Api.ts"
 import { EndpointsGroup } from "../../Webhooks/Endpoints/Api.ts"
 import { ListenersGroup } from "../../Webhooks/Listeners/Api.ts"
@@ -100,6 +101,8 @@ export class Api extends HttpApi.make("spillway")
   .add(PurgesGroup)
   .add(UsersGroup)
   .add(SpeakerSamplesGroup)
+  .add(VodsGroup)
+  .add(VodGroup)
   .add(EndpointsGroup)
   .add(WebhookDeliveriesGroup)
   .add(ListenersGroup)

@@ -1,0 +1,252 @@
+/** The jobs that prepare VODs, as rows. Users take turns at them. */
+import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import type { SqlClient, Statement } from "effect/sql"
+import { Db, type DbError } from "../../Db.ts"
+import * as Events from "../../Events.ts"
+import * as FairClaims from "../../FairClaims.ts"
+import { Fence } from "../../Recording.ts"
+import { type FailureReason, Format, type Manager, type Vod } from "../Vod.ts"
+import * as VodColumns from "../VodColumns.ts"
+import { lock } from "../VodRows.ts"
+
+/** Broadcasts whose VODs one statement creates, and dead jobs that it ends. */
+export const batch = 100
+
+/** After the end of a broadcast, for the node that recorded it to seal its last chunk. */
+const sealTime = Duration.seconds(2)
+
+const Columns = Schema.Struct({
+  vod: Schema.String,
+  conversation: Schema.String,
+  isRequested: Schema.Boolean,
+  /** Since the job began, or was retried by its user. */
+  seconds: Schema.Finite
+})
+
+const jobs: FairClaims.Jobs<typeof Columns.Type> = {
+  name: "vod_jobs",
+  turns: "vod_turns",
+  columns: (sql) => sql`
+    vod_id::text as vod, conversation_id as conversation, is_requested as "isRequested",
+    extract(epoch from now() - begun_at)::float8 as seconds`,
+  schema: Columns,
+  ended: "dead_at",
+  lapsed: { error: "the node that prepared the VOD has ended or was cut off" }
+}
+
+export interface ClaimedJob extends FairClaims.Claimed, Schema.Schema.Type<typeof Columns> {}
+
+const readyType = Events.define({
+  name: "vod.ready",
+  description: "The recording of a broadcast can be played and downloaded. `stream`: null if the stream is deleted.",
+  data: Schema.Struct({
+    uid: Schema.String,
+    vod_id: Schema.String,
+    stream: Schema.NullOr(Schema.String),
+    broadcast: Schema.Finite,
+    conversation_id: Schema.String,
+    title: Schema.String,
+    duration: Schema.Finite,
+    started_at: Schema.String
+  })
+})
+
+const ready = ({ broadcast, conversation, duration = 0, id, slug, startedAt, title, uid }: Vod) =>
+  Events.make(readyType, {
+    uid,
+    conversation,
+    data: {
+      uid,
+      vod_id: id,
+      stream: slug ?? null,
+      broadcast,
+      conversation_id: conversation,
+      title,
+      duration,
+      started_at: startedAt.toISOString()
+    }
+  })
+
+/** The VOD is not failed. */
+export class VodNotFailed extends Schema.TaggedError<VodNotFailed>()("VodNotFailed", {
+  id: Schema.String,
+  status: Schema.String
+}) {
+  override get message() {
+    return `The VOD ${this.id} is ${this.status}. Only one that has failed can be prepared again.`
+  }
+}
+
+export class JobRows extends Context.Service<
+  JobRows,
+  FairClaims.FairClaims<typeof Columns.Type> & {
+    /** Creates the VODs of broadcasts that have ended, one each, with their jobs. Returns how many broadcasts it has seen. */
+    readonly create: Effect.Effect<number, DbError>
+    /** The VOD is processing from now on. */
+    begin(job: ClaimedJob): Effect.Effect<void, DbError>
+    /** The merge of its audio files was requested: due again after a pause. */
+    requested(job: ClaimedJob, after: Duration.Duration): Effect.Effect<void, DbError>
+    /** The VOD is ready, and its event is appended. Ends the job. Fails without the lease. */
+    complete(
+      job: ClaimedJob,
+      found: { readonly duration: number; readonly format: Format }
+    ): Effect.Effect<void, DbError | FairClaims.LeaseEnded>
+    /** The VOD has failed. Ends the job. Fails without the lease. */
+    abandon(job: ClaimedJob, reason: FailureReason): Effect.Effect<void, DbError | FairClaims.LeaseEnded>
+    /** VODs whose jobs are dead have failed. Returns how many, a bounded number. */
+    readonly bury: Effect.Effect<number, DbError>
+    /** The VOD is pending again. None if the manager has no such VOD. */
+    retry(by: Manager, id: string): Effect.Effect<Option.Option<Vod>, DbError | VodNotFailed>
+  }
+>()("spillway/Vods/Jobs/JobRows") {
+  static readonly layer = Layer.effect(
+    JobRows,
+    Effect.suspend(() => make)
+  ).pipe(Layer.provide(Events.Events.layer))
+}
+
+type Sql = SqlClient.SqlClient
+
+const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
+
+const takeTurns = (sql: Sql, uids: ReadonlyArray<string>, after: Duration.Duration) =>
+  Effect.forEach([...new Set(uids)].toSorted(), (uid) => FairClaims.takeTurn(sql, jobs, uid, after), { discard: true })
+
+const enqueue = (sql: Sql, vods: ReadonlyArray<string>, after: Duration.Duration) => sql`
+  insert into vod_jobs (vod_id, uid, conversation_id, due_at)
+  select id, uid, conversation_id, now() + ${secondsOf(after)}::interval from vods
+  where id = any(${vods}::bigint[]) order by id
+  on conflict (vod_id) do nothing`
+
+interface Ended {
+  readonly stream: string
+  readonly broadcast: string
+  readonly uid: string
+}
+
+/** Locks a batch of broadcasts that have ended and have no VOD. Those that another node has locked are its own. */
+export function selectEnded(sql: Sql): Statement.Statement<Ended> {
+  return sql<Ended>`
+    select stream_id::text as stream, id::text as broadcast, uid from broadcasts
+    where ended_at is not null and not has_vod
+    order by ended_at, stream_id, id limit ${batch} for no key update skip locked`
+}
+
+/** Those whose recording is not purged. */
+const insert = (sql: Sql, ended: ReadonlyArray<Ended>) => sql<{ readonly id: string; readonly uid: string }>`
+  insert into vods (uid, stream_id, broadcast_id, conversation_id, title, started_at)
+  select b.uid, b.stream_id, b.id, b.conversation, left(coalesce(nullif(s.title, ''), s.slug), 255), b.started_at
+  from unnest(${ended.map(({ stream }) => stream)}::bigint[], ${ended.map(({ broadcast }) => broadcast)}::bigint[]) as e(stream, id)
+  join broadcasts b on b.stream_id = e.stream and b.id = e.id join streams s on s.id = b.stream_id
+  where not ${Fence.isPurged(
+    sql,
+    { uid: sql`b.uid`, conversation: sql`b.conversation` },
+    sql`extract(epoch from b.started_at) * 1000`
+  )}
+  order by b.ended_at, b.stream_id, b.id
+  on conflict (stream_id, broadcast_id) do nothing
+  returning id::text as id, uid`
+
+const make = Effect.gen(function* () {
+  const db = yield* Db
+  const events = yield* Events.Events
+  const turns = yield* FairClaims.make(jobs)
+
+  /** Ends the job of a claim and changes its VOD, unless that has ended otherwise. */
+  const end = Effect.fnUntraced(function* (sql: Sql, { id, token, vod }: ClaimedJob) {
+    const owned = yield* sql`delete from vod_jobs where ${FairClaims.isOwned(sql, { id, token })} returning 1`
+    if (owned.length === 0) return yield* new FairClaims.LeaseEnded({ table: jobs.name, id })
+    return sql`id = ${vod}::bigint and status in ('pending', 'processing')`
+  })
+
+  return JobRows.of({
+    ...turns,
+    create: db.transactionIdempotent("JobRows.create", (sql) =>
+      Effect.gen(function* () {
+        const ended = yield* selectEnded(sql)
+        if (ended.length === 0) return 0
+        yield* Fence.lockCreations(
+          sql,
+          ended.map(({ uid }) => uid)
+        )
+        const created = yield* insert(sql, ended)
+        yield* enqueue(
+          sql,
+          created.map(({ id }) => id),
+          sealTime
+        )
+        yield* takeTurns(
+          sql,
+          created.map(({ uid }) => uid),
+          sealTime
+        )
+        yield* sql`
+          update broadcasts set has_vod = true
+          from unnest(${ended.map(({ stream }) => stream)}::bigint[], ${ended.map(({ broadcast }) => broadcast)}::bigint[]) as e(stream, broadcast)
+          where stream_id = e.stream and id = e.broadcast`
+        return ended.length
+      })
+    ),
+    begin: ({ vod }) =>
+      db.writeIdempotent("JobRows.begin", (sql) =>
+        Effect.asVoid(sql`update vods set status = 'processing' where id = ${vod}::bigint and status = 'pending'`)
+      ),
+    requested: ({ id, token }, after) =>
+      db.writeIdempotent("JobRows.requested", (sql) =>
+        Effect.asVoid(sql`
+          update vod_jobs set is_requested = true, token = null, due_at = now() + ${secondsOf(after)}::interval
+          where ${FairClaims.isOwned(sql, { id, token })}`)
+      ),
+    complete: Effect.fn("JobRows.complete")((job, { duration, format }) =>
+      db.transaction("JobRows.complete", (sql) =>
+        Effect.gen(function* () {
+          const isUnfinished = yield* end(sql, job)
+          const rows = yield* sql`
+            update vods v set status = 'ready', reason = null, duration = ${String(duration)}::float8, format = ${format}
+            where ${isUnfinished} returning ${VodColumns.columns(sql)}`
+          const [vod] = yield* VodColumns.decode(rows)
+          // One that was deleted meanwhile is not announced.
+          if (vod !== undefined && vod.deletedAt === undefined) yield* events.append(sql, [yield* ready(vod)])
+        })
+      )
+    ),
+    abandon: Effect.fn("JobRows.abandon")((job, reason) =>
+      db.transaction("JobRows.abandon", (sql) =>
+        Effect.gen(function* () {
+          const isUnfinished = yield* end(sql, job)
+          yield* sql`update vods set status = 'failed', reason = ${reason} where ${isUnfinished}`
+        })
+      )
+    ),
+    bury: db.writeIdempotent("JobRows.bury", (sql) =>
+      Effect.map(
+        sql`
+          with dead as (
+            delete from vod_jobs where id in (
+              select id from vod_jobs where dead_at is not null order by dead_at, id limit ${batch} for update skip locked
+            ) returning vod_id
+          )
+          update vods set status = 'failed', reason = 'internal'
+          where id in (select vod_id from dead) and status in ('pending', 'processing') returning 1`,
+        ({ length }) => length
+      )
+    ),
+    retry: Effect.fn("JobRows.retry")((by, id) =>
+      db.transaction(
+        "JobRows.retry",
+        Effect.fnUntraced(function* (sql) {
+          const row = yield* lock(sql, by, id)
+          if (row === undefined) return Option.none()
+          if (row.status !== "failed") return yield* new VodNotFailed({ id, status: row.status })
+          const rows = yield* sql`
+            update vods v set status = 'pending', reason = null where id = ${id}::bigint
+            returning ${VodColumns.columns(sql)}`
+          const [vod] = yield* VodColumns.decode(rows)
+          yield* enqueue(sql, [id], Duration.zero)
+          if (vod !== undefined) yield* FairClaims.takeTurn(sql, jobs, vod.uid)
+          return Option.fromUndefinedOr(vod)
+        })
+      )
+    )
+  })
+})

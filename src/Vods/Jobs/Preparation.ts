@@ -1,0 +1,67 @@
+/** Prepares a VOD: its audio files are merged for download, and it is ready. One step at a time: nothing waits in memory. */
+import { Duration, Effect, Option } from "effect"
+import type { DbError } from "../../Db.ts"
+import type { LeaseEnded } from "../../FairClaims.ts"
+import { Playback } from "../../Playback.ts"
+import { Precache } from "../../Precache.ts"
+import type { Conversation } from "../../Recording.ts"
+import { type ClaimedJob, JobRows } from "./JobRows.ts"
+import type { FailureReason, Format } from "../Vod.ts"
+
+/** Between steps: at first, and after a minute. */
+const soon = Duration.seconds(1)
+const later = Duration.seconds(10)
+const soonSeconds = 60
+
+/** Time for the first audio of a broadcast to be in the index. */
+const indexSeconds = 60
+
+/** Time for merges that fail to succeed. Further attempts are made, but the VOD has failed. */
+const retrySeconds = 600
+
+/** Time for merges that have not failed: for their audio to be stored, above all. */
+const patienceSeconds = 86_400
+
+/** `abandoned`: the VOD has failed. */
+export type Outcome = "ready" | "abandoned" | "waiting"
+
+const reasons = {
+  chunks_missing: "audio_missing",
+  merge_failed: "merge_failed",
+  empty_audio: "no_audio"
+} as const
+
+const formatOf = ({ files }: Conversation): Format => (files.every(({ codec }) => codec === "opus") ? "ogg" : "wav")
+
+const durationOf = ({ files }: Conversation): number =>
+  files.reduce((sum, { sampleRate, samples }) => sum + samples / sampleRate, 0)
+
+export const make = Effect.gen(function* () {
+  const rows = yield* JobRows
+  const playback = yield* Playback
+  const precache = yield* Precache
+
+  const wait = (job: ClaimedJob) =>
+    Effect.as(rows.postpone(job, job.seconds < soonSeconds ? soon : later), "waiting" as const)
+  const abandon = (job: ClaimedJob, reason: FailureReason) => Effect.as(rows.abandon(job, reason), "abandoned" as const)
+
+  return Effect.fnUntraced(function* (job: ClaimedJob): Effect.fn.Return<Outcome, DbError | LeaseEnded> {
+    const { conversation: id, seconds, uid } = job
+    yield* rows.begin(job)
+    const conversation = Option.getOrUndefined(yield* playback.conversation(uid, id, {}))
+    // A file that still grows would be merged again.
+    if (conversation?.live === true && seconds < patienceSeconds) return yield* wait(job)
+    if (conversation === undefined || conversation.capturedSeconds === 0)
+      return yield* seconds < indexSeconds ? wait(job) : abandon(job, "no_audio")
+    const format = formatOf(conversation)
+    if (!job.isRequested) {
+      yield* precache.request(uid, id, format)
+      return yield* Effect.as(rows.requested(job, soon), "waiting" as const)
+    }
+    const { dead, failing, merging } = yield* precache.progress(uid, id, format)
+    if (dead !== undefined) return yield* abandon(job, reasons[dead])
+    if (failing !== undefined && seconds >= retrySeconds) return yield* abandon(job, reasons[failing])
+    if (merging > 0) return yield* seconds < patienceSeconds ? wait(job) : abandon(job, "too_slow")
+    return yield* Effect.as(rows.complete(job, { duration: durationOf(conversation), format }), "ready" as const)
+  })
+})
