@@ -1,5 +1,6 @@
 /** Bitstreams, spans, timelines, WAV, Ogg, Opus and peaks. Pure functions. */
 export * as Bitstream from "./Audio/Bitstream.ts"
+export * as Ogg from "./Audio/Ogg.ts"
 export * as OggOpus from "./Audio/OggOpus.ts"
 export { OggStream } from "./Audio/OggStream.ts"
 export * as OpusContainer from "./Audio/OpusContainer.ts"

@@ -5,7 +5,9 @@ import type { DbError } from "./Db.ts"
 import { Events } from "./Events.ts"
 import { Finalization } from "./Finalization.ts"
 import { BroadcastRows } from "./Streams/Broadcasts/BroadcastRows.ts"
+import { Audience } from "./Streams/Audience.ts"
 import { LiveCaptures } from "./Streams/Broadcasts/LiveCaptures.ts"
+import { type ChatSource, type Measured, StreamMetrics } from "./Streams/Metrics/StreamMetrics.ts"
 import type { Stream, StreamFor } from "./Streams/Stream.ts"
 import { StreamRows } from "./Streams/StreamRows.ts"
 
@@ -20,6 +22,17 @@ export class Streams extends Context.Service<
   Pick<StreamRows["Service"], "create" | "list" | "update" | "remove" | "rotateKey"> & {
     /** The stream, and what the principal, or a visitor without a key, is to it. None if it may not read the stream. */
     findFor(slug: string, principal: Principal["Service"] | undefined): Effect.Effect<Option.Option<StreamFor>, DbError>
+    /** As `findFor`, with its live metrics, at most 3 seconds old. */
+    metricsFor(
+      slug: string,
+      principal: Principal["Service"] | undefined
+    ): Effect.Effect<Option.Option<StreamFor & { readonly measured: Measured }>, DbError>
+    /** Who measures chats. */
+    measureChatBy(source: ChatSource): Effect.Effect<void>
+    /** The conversation that a capture of this node feeds for the stream. */
+    readonly liveOn: LiveCaptures["Service"]["find"]
+    /** Counts a listener of the stream until the scope closes. */
+    readonly listen: Audience["Service"]["enter"]
     /** Adds readers to private streams: their moderators. */
     admit(admits: Admits): Effect.Effect<void>
     /** Ends broadcasts that nothing has fed for the grace, a bounded number; returns how many. */
@@ -33,7 +46,8 @@ export class Streams extends Context.Service<
     Effect.suspend(() => make)
   )
   static readonly layer = this.layerNoDeps.pipe(
-    Layer.provide([StreamRows.layer, LiveCaptures.layer]),
+    Layer.provide(StreamMetrics.layer),
+    Layer.provide([StreamRows.layer, LiveCaptures.layer, Audience.layer]),
     Layer.provide(BroadcastRows.layer),
     Layer.provide([Finalization.layer, Events.layer])
   )
@@ -43,6 +57,8 @@ const make = Effect.gen(function* () {
   const rows = yield* StreamRows
   const broadcasts = yield* BroadcastRows
   const captures = yield* LiveCaptures
+  const metrics = yield* StreamMetrics
+  const audience = yield* Audience
   const authentication = yield* Authentication
   const readers: Array<Admits> = []
 
@@ -51,6 +67,17 @@ const make = Effect.gen(function* () {
       Effect.findFirst(readers, (admits) => admits(stream, uid)),
       Option.isSome
     )
+
+  const roleFor = Effect.fnUntraced(function* (
+    stream: Stream,
+    principal: Principal["Service"] | undefined
+  ): Effect.fn.Return<Option.Option<StreamFor>, DbError> {
+    if (principal?.uid === stream.uid) return Option.some({ stream, role: "owner" })
+    if (principal !== undefined && isAdministrator(principal)) return Option.some({ stream, role: "admin" })
+    if (stream.visibility !== "private") return Option.some({ stream, role: "reader" })
+    if (principal === undefined || !(yield* isAdmitted(stream, principal.uid))) return Option.none()
+    return Option.some({ stream, role: "reader" })
+  })
 
   yield* authentication.findStreamKeysBy((key) =>
     Effect.map(
@@ -75,14 +102,17 @@ const make = Effect.gen(function* () {
     rotateKey: (by, slug) => revoke(rows.rotateKey(by, slug), ({ stream }) => stream.id),
     findFor: Effect.fn("Streams.findFor")(function* (slug, principal) {
       const found = yield* rows.find(slug)
-      if (Option.isNone(found)) return Option.none()
-      const stream = found.value
-      if (principal?.uid === stream.uid) return Option.some({ stream, role: "owner" })
-      if (principal !== undefined && isAdministrator(principal)) return Option.some({ stream, role: "admin" })
-      if (stream.visibility !== "private") return Option.some({ stream, role: "reader" })
-      if (principal === undefined || !(yield* isAdmitted(stream, principal.uid))) return Option.none()
-      return Option.some({ stream, role: "reader" })
+      return Option.isNone(found) ? Option.none() : yield* roleFor(found.value, principal)
     }),
+    metricsFor: Effect.fnUntraced(function* (slug, principal) {
+      const measured = yield* metrics.get(slug)
+      if (Option.isNone(measured)) return Option.none()
+      const found = yield* roleFor(measured.value.stream, principal)
+      return Option.map(found, (found) => ({ ...found, measured: measured.value }))
+    }),
+    measureChatBy: metrics.measureChatBy,
+    liveOn: captures.find,
+    listen: audience.enter,
     admit: (admits) => Effect.sync(() => void readers.push(admits)),
     sweep: broadcasts.sweep,
     addEndTask: broadcasts.addEndTask

@@ -11,8 +11,8 @@ export const packetsOfBlock = pagesOfBlock * packetsOfPage
 
 const packetGranules = Ogg.granuleRate / 50
 /** The look-ahead of libopus without SILK: 2.5 ms. */
-const preSkip = 120
-const headPages = 2
+export const preSkip = 120
+export const headPages = 2
 
 const headsSize = Ogg.heads(0, Ogg.granuleRate, preSkip).length
 const sizeOf = (packets: number) => Ogg.pageSize(Array.from({ length: packets }, () => packetBytes))

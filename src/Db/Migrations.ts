@@ -35,6 +35,7 @@ import { webhookScans } from "./Migrations/0025_webhook_scans.ts"
 import { streams } from "./Migrations/0026_streams.ts"
 import { chat } from "./Migrations/0027_chat.ts"
 import { vods } from "./Migrations/0028_vods.ts"
+import { streamNodes } from "./Migrations/0029_stream_nodes.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -65,7 +66,8 @@ export const migrations = {
   "0025_webhook_scans": webhookScans,
   "0026_streams": streams,
   "0027_chat": chat,
-  "0028_vods": vods
+  "0028_vods": vods,
+  "0029_stream_nodes": streamNodes
 }
 
 const table = "spillway_migrations"

@@ -8,6 +8,7 @@ import { CodecFailed } from "../Opus.ts"
 import { AudioFileChanged } from "../Recording.ts"
 import { AudioApi, type Format } from "./AudioApi.ts"
 import { Follow } from "./Follow/Follow.ts"
+import * as Following from "./Follow/Following.ts"
 import { FirstAudio } from "./FirstAudio.ts"
 import { ListenerSeats } from "./ListenerSeats.ts"
 import { ShortRanges } from "./ShortRanges.ts"
@@ -114,6 +115,6 @@ const shortcut = Layer.effectDiscard(
 export const layer = Layer.merge(route, shortcut).pipe(
   Layer.provide(ShortRanges.layer),
   Layer.provide([ListenerSeats.layer, FirstAudio.layer]),
-  Layer.provide(Follow.layer),
+  Layer.provide(Following.layer),
   Layer.merge(ProblemRules.layerOf(unreadable, missing, fileChanged, codecFailed))
 )

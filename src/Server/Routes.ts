@@ -10,6 +10,7 @@ import * as PurgesHttp from "../Purges/Http.ts"
 import * as ChatHttp from "../Chat/Http.ts"
 import * as PrecacheHttp from "../Precache/Http.ts"
 import * as PlaybackHttp from "../Playback/Http.ts"
+import * as Following from "../Playback/Follow/Following.ts"
 import { UrlSecret } from "../Playback/Urls/UrlSecret.ts"
 import * as CapturesHttp from "../Pusher/CapturesHttp.ts"
 import * as PusherHttp from "../Pusher/Http.ts"
@@ -35,7 +36,7 @@ export const layer = Layer.mergeAll(
   UsersHttp.layer,
   SpeakerSamplesHttp.layer,
   WebhooksHttp.layer,
-  StreamsHttp.layer,
+  StreamsHttp.layer.pipe(Layer.provide(Following.layer)),
   ChatHttp.layer,
   Health.layer,
   Metrics.layer,

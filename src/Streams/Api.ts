@@ -4,6 +4,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Authorization, OptionalAuthorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
+import { contentTypes } from "../Playback.ts"
 import { Visibility } from "./Stream.ts"
 
 export const Slug = Schema.String.check(
@@ -117,6 +118,57 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
   .annotateMerge(strict)
   .annotate(OpenApi.Description, "Live streams, managed by their owner. Admins manage all.") {}
 
+/**
+ * `bitrate`: bits per second of audio that arrived in the last 30 seconds. `chat`: null without a chat. `queues`: chunks of audio on
+ * their way to the store, for the owner and admins.
+ */
+const MetricsInfo = Schema.Struct({
+  at: Schema.DateTimeUtcFromString,
+  live: Schema.NullOr(LiveInfo),
+  bitrate: Schema.Int,
+  listeners: Schema.Int,
+  chat: Schema.NullOr(Schema.Struct({ messages_per_minute: Schema.Finite, viewers: Schema.Int })),
+  queues: Schema.NullOr(Schema.Struct({ queued: Schema.Int, deferred: Schema.Int }))
+}).annotate({ identifier: "StreamMetrics" })
+export type MetricsInfo = typeof MetricsInfo.Type
+
+/** `from`: seconds from the start of the audio; if negative, from what is durable now. */
+const From = Schema.FiniteFromString.check(Schema.isBetween({ minimum: -3_600, maximum: 1e9 }))
+
+/** `access_token`: a key, for players that send no headers. */
+export const listening = {
+  path: "/api/v1/studio/streams/:slug/audio",
+  params: Schema.Struct(params),
+  query: Schema.Struct({
+    ...query,
+    format: Schema.optionalKey(Schema.Literals(["wav", "pcm", "ogg"])),
+    from: Schema.optionalKey(From),
+    access_token: Schema.optionalKey(Schema.String)
+  })
+} as const
+
+export class StreamAudioGroup extends HttpApiGroup.make("streamAudio")
+  .add(
+    HttpApiEndpoint.get("listen", listening.path, {
+      params: listening.params,
+      query: listening.query,
+      success: HttpApiSchema.StreamUint8Array({
+        contentType: [contentTypes.ogg, contentTypes.wav, contentTypes.pcm]
+      }),
+      error: Problem.documented(400, 401, 403, 404, 429, 500, 503)
+    })
+      .annotate(OpenApi.Summary, "The live audio of a stream as Ogg Opus, WAV or PCM")
+      .annotate(
+        OpenApi.Description,
+        "Ends with the broadcast, or when its capture leaves. `from` is in seconds from the start of the audio; a negative number counts from now, by default -3. Only the node that the stream is captured on sends it; others answer 503 with `stream-elsewhere`."
+      )
+  )
+  .annotateMerge(strict)
+  .annotate(
+    OpenApi.Description,
+    "Live audio. Private streams need a key, as `Authorization: Bearer` or `?access_token=`."
+  ) {}
+
 export class StreamGroup extends HttpApiGroup.make("stream")
   .add(
     HttpApiEndpoint.get("get", "/:slug", {
@@ -124,7 +176,19 @@ export class StreamGroup extends HttpApiGroup.make("stream")
       query,
       success: StreamInfo,
       error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "A stream, with its `ETag`")
+    }).annotate(OpenApi.Summary, "A stream, with its `ETag`"),
+    HttpApiEndpoint.get("metrics", "/:slug/metrics", {
+      params,
+      query,
+      success: MetricsInfo,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "Live metrics, at most 3 seconds old"),
+    HttpApiEndpoint.get("events", "/:slug/events", {
+      params,
+      query,
+      success: HttpApiSchema.StreamSse({ data: MetricsInfo }),
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "The same as Server-Sent Events, one every 3 seconds")
   )
   .middleware(OptionalAuthorization)
   .prefix("/api/v1/studio/streams")

@@ -1,17 +1,33 @@
 /** `/api/v1/studio/streams`. */
-import { DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { DateTime, Effect, Layer, Option, Redacted, Stream } from "effect"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { isAdministrator, Principal, Visitor } from "../Auth.ts"
-import { Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
+import { type NoSeat, Seats } from "../Bulkhead.ts"
+import { Problem, ProblemRules, RangeRequest, ResponseBody, rule } from "../Http.ts"
+import { Readiness } from "../Readiness.ts"
 import { Streams } from "../Streams.ts"
-import { StreamsApi, type StreamInfo } from "./Api.ts"
-import type { Fields, Stream, StreamFor } from "./Stream.ts"
+import { type MetricsInfo, StreamsApi, type StreamInfo } from "./Api.ts"
+import * as AudioHttp from "./Audio/Http.ts"
+import type { Measured } from "./Metrics/StreamMetrics.ts"
+import type * as Channel from "./Stream.ts"
+import { StreamsConfig } from "./StreamsConfig.ts"
 import { SlugTaken, StreamChanged, TooManyStreams } from "./StreamRows.ts"
 
 const defaultLimit = 20
 
-const info = ({ role, stream }: StreamFor): StreamInfo => ({
+/** As long as metrics are cached. */
+const eventsEvery = "3 seconds"
+
+const tooManyViewers = ({ limit }: NoSeat) =>
+  Problem.unavailable(
+    "stream-events",
+    "The node has too many viewers",
+    `It allows ${limit} responses of events at once. Try another node, or read \`/metrics\`.`,
+    5
+  )
+
+const info = ({ role, stream }: Channel.StreamFor): StreamInfo => ({
   slug: stream.slug,
   uid: stream.uid,
   title: stream.title,
@@ -30,11 +46,23 @@ const info = ({ role, stream }: StreamFor): StreamInfo => ({
   created_at: DateTime.fromDateUnsafe(stream.createdAt)
 })
 
-const ownInfo = (stream: Stream) => info({ stream, role: "owner" })
+const metricsInfo = (found: Channel.StreamFor & { readonly measured: Measured }): MetricsInfo => {
+  const { at, bitrate, chat, deferred, listeners, queued } = found.measured
+  return {
+    at: DateTime.makeUnsafe(at),
+    live: info(found).live,
+    bitrate: Math.round(bitrate),
+    listeners,
+    chat: chat === undefined ? null : { messages_per_minute: chat.messagesPerMinute, viewers: chat.viewers },
+    queues: found.role === "reader" ? null : { queued, deferred }
+  }
+}
+
+const ownInfo = (stream: Channel.Stream) => info({ stream, role: "owner" })
 
 const etagOf = (revision: number) => `"${revision}"`
 
-const withEtag = ({ revision }: Stream) =>
+const withEtag = ({ revision }: Channel.Stream) =>
   HttpEffect.appendPreResponseHandler((_request, response) =>
     Effect.succeed(HttpServerResponse.setHeader(response, "etag", etagOf(revision)))
   )
@@ -47,11 +75,11 @@ const manager = Effect.map(Principal, (principal) => ({ uid: principal.uid, isAd
 const found = <A>(result: Option.Option<A>) =>
   Option.match(result, { onNone: () => Effect.fail(notFound), onSome: Effect.succeed })
 
-interface Payload extends Partial<Pick<Fields, "slug" | "title" | "description" | "visibility">> {
+interface Payload extends Partial<Pick<Channel.Fields, "slug" | "title" | "description" | "visibility">> {
   readonly chat?: { readonly enabled?: boolean; readonly slow_mode_seconds?: number }
 }
 
-const changesOf = ({ chat, ...fields }: Payload): Partial<Fields> => ({
+const changesOf = ({ chat, ...fields }: Payload): Partial<Channel.Fields> => ({
   ...fields,
   ...(fields.title === undefined ? {} : { title: fields.title.trim() }),
   ...(chat?.enabled === undefined ? {} : { chatEnabled: chat.enabled }),
@@ -105,6 +133,11 @@ const forAudience = HttpApiBuilder.group(
   "stream",
   Effect.fn(function* (handlers) {
     const streams = yield* Streams
+    const readiness = yield* Readiness
+    const config = yield* StreamsConfig
+    const { viewers: limit } = StreamsConfig.settings
+    const bound = { limit: config.viewers, setting: limit.env }
+    const viewers = yield* Seats.make("stream events", { node: bound, user: bound })
     const { answer } = yield* ProblemRules
     return handlers.handleAll({
       get: Effect.fnUntraced(function* ({ params: { slug } }) {
@@ -112,6 +145,25 @@ const forAudience = HttpApiBuilder.group(
         const stream = yield* found(yield* answer(streams.findFor(slug, reader)))
         yield* withEtag(stream.stream)
         return info(stream)
+      }),
+      metrics: Effect.fnUntraced(function* ({ params: { slug } }) {
+        const reader = Option.getOrUndefined(yield* Visitor)
+        return metricsInfo(yield* found(yield* answer(streams.metricsFor(slug, reader))))
+      }),
+      events: Effect.fnUntraced(function* ({ params: { slug } }) {
+        const reader = Option.getOrUndefined(yield* Visitor)
+        yield* answer(Effect.catchTag(viewers.take(slug), "NoSeat", tooManyViewers))
+        yield* found(yield* answer(streams.metricsFor(slug, reader)))
+        yield* ResponseBody.unbuffered
+        return Stream.tick(eventsEvery).pipe(
+          Stream.mapEffect(() => streams.metricsFor(slug, reader)),
+          Stream.takeWhile(Option.isSome),
+          Stream.map(({ value }) => metricsInfo(value)),
+          Stream.catchCause((cause) =>
+            Stream.drain(Stream.fromEffect(Effect.logWarning("the metrics of a stream could not be read", cause)))
+          ),
+          Stream.interruptWhen(readiness.draining)
+        )
       })
     })
   })
@@ -127,4 +179,7 @@ const rules = ProblemRules.layerOf(
   )
 )
 
-export const layer = HttpApiBuilder.layer(StreamsApi).pipe(Layer.provide([group, forAudience]), Layer.merge(rules))
+export const layer = HttpApiBuilder.layer(StreamsApi).pipe(
+  Layer.provide([group, forAudience]),
+  Layer.merge(Layer.merge(rules, AudioHttp.layer))
+)

@@ -95,7 +95,7 @@ const makeKey = Effect.sync(() => Redacted.make(`spw_live_${randomBytes(32).toSt
 
 const hashOf = (key: Redacted.Redacted) => hash("sha256", Redacted.value(key), "buffer")
 
-const Row = Schema.Struct({
+export const Row = Schema.Struct({
   id: Schema.Finite,
   uid: Schema.String,
   slug: Schema.String,
@@ -113,21 +113,27 @@ const Row = Schema.Struct({
 })
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
-const streamOf = ({ broadcast, conversation, leftAt, startedAt, ...row }: typeof Row.Type): Stream => ({
-  ...row,
-  live:
-    broadcast === null || conversation === null || startedAt === null
-      ? undefined
-      : { id: broadcast, conversation, startedAt, leftAt: leftAt ?? undefined }
-})
+export function streamOf({ broadcast, conversation, leftAt, startedAt, ...row }: typeof Row.Type): Stream {
+  const isLive = broadcast !== null && conversation !== null && startedAt !== null
+  return {
+    ...row,
+    live: isLive ? { id: broadcast, conversation, startedAt, leftAt: leftAt ?? undefined } : undefined
+  }
+}
 
 type Sql = SqlClient.SqlClient
 
+/** Of `streams s` and `broadcasts b`. */
+export function columns(sql: Sql) {
+  return sql`
+    s.id::float8 as id, s.uid, slug, title, description, visibility, chat_enabled as "chatEnabled",
+    slow_mode_seconds as "slowModeSeconds", revision, created_at as "createdAt", b.id::float8 as broadcast, b.conversation,
+    b.started_at as "startedAt", b.left_at as "leftAt"`
+}
+
 const select = (sql: Sql, rest: Statement.Fragment) =>
   sql`
-    select s.id::float8 as id, s.uid, slug, title, description, visibility, chat_enabled as "chatEnabled",
-           slow_mode_seconds as "slowModeSeconds", revision, created_at as "createdAt", b.id::float8 as broadcast,
-           b.conversation, b.started_at as "startedAt", b.left_at as "leftAt"
+    select ${columns(sql)}
     from streams s left join broadcasts b on b.stream_id = s.id and b.ended_at is null
     where deleted_at is null and ${rest}`.pipe(
     Effect.flatMap(decodeRows),

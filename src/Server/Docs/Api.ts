@@ -14,7 +14,7 @@ import { PrecacheGroup } from "../../Precache/Api.ts"
 import { PurgesGroup } from "../../Purges/Api.ts"
 import { CapturesGroup } from "../../Pusher/CapturesApi.ts"
 import { SpeakerSamplesGroup } from "../../SpeakerSamples/Api.ts"
-import { StreamGroup, StreamsGroup } from "../../Streams/Api.ts"
+import { StreamAudioGroup, StreamGroup, StreamsGroup } from "../../Streams/Api.ts"
 import { TranscriptsGroup } from "../../Transcripts/Api.ts"
 import { UsersGroup } from "../../Users/Api.ts"
 import { VodGroup, VodsGroup } from "../../Vods/Api.ts"
@@ -108,6 +108,7 @@ export class Api extends HttpApi.make("spillway")
   .add(ListenersGroup)
   .add(StreamsGroup)
   .add(StreamGroup)
+  .add(StreamAudioGroup)
   .add(ChatGroup)
   .add(ModerationGroup)
   .annotateMerge(

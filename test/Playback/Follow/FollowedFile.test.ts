@@ -4,6 +4,7 @@ import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { BulkheadConfig } from "../../../src/Bulkhead/BulkheadConfig.ts"
 import { Follow } from "../../../src/Playback/Follow/Follow.ts"
+import * as Following from "../../../src/Playback/Follow/Following.ts"
 import { Playback, PlaybackConfig } from "../../../src/Playback.ts"
 import { Readiness } from "../../../src/Readiness.ts"
 import * as Settings from "../../support/Settings.ts"
@@ -11,7 +12,7 @@ import { MemoryRecording, rate, t0 } from "../support/MemoryRecording.ts"
 import { idOf } from "../support/ServedAudio.ts"
 
 const node = (recording: MemoryRecording, draining: Effect.Effect<void> = Effect.never) =>
-  Follow.layer.pipe(
+  Following.layer.pipe(
     Layer.provideMerge(Playback.layer),
     Layer.provide([recording.layer, PlaybackConfig.layer, BulkheadConfig.layer, Layer.mock(Readiness, { draining })]),
     Layer.provide(Settings.environment({}))
