@@ -74,7 +74,7 @@ const frames = (from: number, to: number, length: number, source = 0): ReadonlyA
   })
 
 const onNode = <A, E>(
-  test: Effect.Effect<A, E, ChunkRows | LiveConversations | Recording | Storage | SqlClient.SqlClient>,
+  test: Effect.Effect<A, E, ChunkRows | LiveConversations | Recording | Storage | SqlClient.SqlClient | Uploads>,
   hooks: Hooks = {},
   config: Partial<RecordingConfig["Service"]> = {}
 ) =>
@@ -352,6 +352,31 @@ it.live("acknowledges no audio that could overlap stored audio until it has been
       }).pipe(Effect.scoped),
       { enter },
       { conversationLookup: Duration.millis(300) }
+    )
+  })
+)
+
+it.live("stores nothing that could overlap stored audio until it has been compared", () =>
+  Effect.gen(function* () {
+    const database = { isDown: true }
+    const enter = <A, E>(row: Effect.Effect<A, E>) => Effect.suspend(() => (database.isDown ? Effect.die("down") : row))
+    yield* onNode(
+      Effect.gen(function* () {
+        const [live, uploads, sql] = [yield* LiveConversations, yield* Uploads, yield* SqlClient.SqlClient]
+        const sender = yield* open
+        yield* sender.send(frames(20 * rate, 23 * rate, 800, 3_000_000))
+        const isSealed = () => [...(live.get("u", "c")?.chunks ?? [])].some(({ state }) => state === "waiting")
+        while (!isSealed()) yield* Effect.sleep("5 millis")
+        yield* uploads.idle
+        assert.lengthOf(yield* sql`select from chunks`, 1)
+        database.isDown = false
+        assert.strictEqual(yield* Deferred.await(sender.failed), "NotWritten")
+        yield* uploads.sweep
+        yield* uploads.idle
+        assert.lengthOf(yield* sql`select from chunks`, 4)
+      }).pipe(Effect.scoped),
+      { enter },
+      { conversationLookup: Duration.millis(300), chunkDuration: Duration.seconds(1) }
     )
   })
 )

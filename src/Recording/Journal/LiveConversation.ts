@@ -199,6 +199,11 @@ export class LiveConversation {
     return [...this.#chunks.values()].some((chunk) => chunk.isUnchecked && chunk.start < end)
   }
 
+  /** Whether the chunk may overlap stored audio, and its capture waits to know. Once it is stored, the overlap is not found. */
+  awaitsLoad({ isUnchecked }: JournalChunk): boolean {
+    return isUnchecked && !this.loaded && this.captures > 0
+  }
+
   recomputeEnd(): void {
     let end = this.#storedEnd
     for (const chunk of this.#chunks.values()) if (chunk.appended > 0) end = Math.max(end, chunk.appendedEnd)

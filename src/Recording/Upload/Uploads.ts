@@ -159,6 +159,10 @@ const make = Effect.gen(function* () {
     if (chunk.state !== "queued") return
     const isPurged = live.isPurged(chunk)
     if (isPurged && !chunk.mayBeStored) return yield* live.release(chunk)
+    if (live.get(chunk.uid, chunk.conversation)?.awaitsLoad(chunk) === true) {
+      chunk.state = "waiting"
+      return postponeChunk(chunk, round, false)
+    }
     chunk.state = "uploading"
     const own: Active = { chunk, done: Deferred.makeUnsafe() }
     active.add(own)

@@ -138,8 +138,10 @@ class Life {
 
   /** Stores a sealed chunk, if there is one. */
   readonly store = Effect.suspend(() => {
-    const [chunk] = this.#waiting.splice(Math.floor(this.#next() * this.#waiting.length), 1)
-    if (chunk === undefined || chunk.durable === 0) return Effect.void
+    const chunk = this.#waiting[Math.floor(this.#next() * this.#waiting.length)]
+    if (chunk === undefined || this.#live.get(chunk.conversation)?.awaitsLoad(chunk) === true) return Effect.void
+    this.#waiting.splice(this.#waiting.indexOf(chunk), 1)
+    if (chunk.durable === 0) return Effect.void
     return Effect.flatMap(Effect.orDie(this.#journal.read(chunk, 0, chunk.durable)), (audio) => {
       this.#say(`stored ${chunk.start} +${chunk.durableSamples}`)
       this.#store.add(chunk.toChunk(), Buffer.from(audio))
