@@ -5,22 +5,20 @@ import { SqlClient } from "effect/sql"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type DbError, DbUnavailable } from "../../src/Db.ts"
-import { Recording, type RecordingConfig } from "../../src/Recording.ts"
+import { Recording } from "../../src/Recording.ts"
 import { LiveConversations } from "../../src/Recording/Journal/LiveConversations.ts"
 import { Storage } from "../../src/Storage.ts"
-import type { ChunkRows } from "../../src/Recording/Catalog/ChunkRows.ts"
 import type { Chunk } from "../../src/Recording/Chunk.ts"
 import { Uploads } from "../../src/Recording/Upload/Uploads.ts"
+import { open, send, frames, onNode, loaded, durable, heard } from "./support/StoredDevice.ts"
 import {
   allChunks,
-  chunksOf,
   epoch,
   failing,
   hanging,
   type Hooks,
   idle,
   inWorld,
-  leaveJournal,
   liveChunks,
   node,
   rate,
@@ -28,80 +26,6 @@ import {
 } from "./support/StoringNode.ts"
 import { ramp } from "./support/TestNode.ts"
 import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
-
-interface Sent {
-  readonly start: number
-  readonly audio: Uint8Array
-}
-
-/** A device in the conversation, as long as the scope. */
-const open = Effect.gen(function* () {
-  const recording = yield* Recording
-  const received = { bytes: 0, shifts: new Array<number>() }
-  const failed = yield* Deferred.make<string>()
-  let room = yield* Deferred.make<void>()
-  const capture = yield* recording.open({
-    uid: "u",
-    sampleRate: rate,
-    codec: "pcm16",
-    exact: true,
-    onAck: ({ bytes }) => {
-      received.bytes = bytes
-    },
-    onRoom: () => Deferred.doneUnsafe(room, Effect.void),
-    onFailure: ({ _tag }) => Deferred.doneUnsafe(failed, Effect.succeed(_tag)),
-    onShift: (seconds) => received.shifts.push(Math.round(seconds * 1000) / 1000)
-  })
-  capture.switchTo("c")
-  yield* Deferred.await(room)
-  const send = Effect.fnUntraced(function* (frames: ReadonlyArray<Sent>) {
-    for (const { audio, start } of frames) {
-      room = yield* Deferred.make<void>()
-      if (capture.append(start, audio) === "full") yield* Deferred.await(room)
-    }
-  })
-  return { received, send, failed }
-})
-
-/** Sends as one device does, and ends; returns what it received. */
-const send = (frames: ReadonlyArray<Sent>) =>
-  Effect.flatMap(open, (device) => Effect.as(device.send(frames), device.received)).pipe(Effect.scoped)
-
-const frames = (from: number, to: number, length: number, source = 0): ReadonlyArray<Sent> =>
-  Array.from({ length: Math.ceil((to - from) / length) }, (_, index) => {
-    const at = from + index * length
-    return { start: epoch + at / rate, audio: ramp(Math.min(length, to - at), source + at) }
-  })
-
-const onNode = <A, E>(
-  test: Effect.Effect<A, E, ChunkRows | LiveConversations | Recording | Storage | SqlClient.SqlClient | Uploads>,
-  hooks: Hooks = {},
-  config: Partial<RecordingConfig["Service"]> = {}
-) =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    yield* record(30 * rate).pipe(
-      Effect.andThen(idle),
-      Effect.provide(node(dataDir, { level: hooks.level ?? "standard" }))
-    )
-    return yield* Effect.provide(Effect.andThen(leaveJournal, test), node(dataDir, hooks, config))
-  }).pipe(inWorld)
-
-/** Waits until what is stored of the conversation is known: it is tried again and again. */
-const loaded = Effect.gen(function* () {
-  const live = yield* LiveConversations
-  while (live.get("u", "c")?.loaded !== true) yield* Effect.sleep("5 millis")
-})
-
-/** So many bytes of the conversation are on disk. */
-const durable = (bytes: number) =>
-  Effect.gen(function* () {
-    const live = yield* LiveConversations
-    const now = () => [...(live.get("u", "c")?.chunks ?? [])].reduce((sum, chunk) => sum + chunk.durable, 0)
-    while (now() < bytes) yield* Effect.sleep("5 millis")
-  })
-
-const heard = Effect.map(chunksOf("u", "c"), ({ audio }) => audio)
 
 for (const level of ["standard", "enhanced"] as const)
   it.live(`keeps stored audio once when it is sent again in other frames, from the middle of one (${level})`, () =>
