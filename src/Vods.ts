@@ -79,8 +79,8 @@ const make = Effect.gen(function* () {
   })
 
   /** A purge that is requested again is the same one. */
-  const purge = Effect.fnUntraced(function* ({ conversation, id, uid }: Purged) {
-    if (Option.isNone(yield* purges.request({ uid, conversation }, Duration.zero))) yield* vods.forget(id)
+  const purge = Effect.fnUntraced(function* ({ conversation, id, isShared, uid }: Purged) {
+    if (isShared || Option.isNone(yield* purges.request({ uid, conversation }, Duration.zero))) yield* vods.forget(id)
     yield* Metric.update(purged, 1)
   })
 

@@ -34,7 +34,13 @@ export class VodDeleted extends Schema.TaggedError<VodDeleted>()("VodDeleted", {
 /** Whether the caller's precondition holds for the revision. */
 export type IsExpected = (revision: number) => boolean
 
-const Purged = Schema.Struct({ id: Schema.String, uid: Schema.String, conversation: Schema.String })
+const Purged = Schema.Struct({
+  id: Schema.String,
+  uid: Schema.String,
+  conversation: Schema.String,
+  /** Another VOD has the same recording: a capture client has chosen its conversation for several broadcasts. */
+  isShared: Schema.Boolean
+})
 export type Purged = typeof Purged.Type
 const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
 
@@ -168,10 +174,10 @@ const make = Effect.gen(function* () {
         where id = any(array(
           select id from vods where purge_at <= now() order by purge_at, id limit ${purgeBatch} for no key update skip locked
         ))
-        returning id::text as id, uid, conversation_id as conversation`.pipe(
-        Effect.flatMap(decodePurged),
-        Effect.catchTag("SchemaError", Effect.die)
-      )
+        returning id::text as id, uid, conversation_id as conversation, exists (
+          select from vods o where o.uid = vods.uid and o.conversation_id = vods.conversation_id
+            and o.id <> vods.id and o.deleted_at is null
+        ) as "isShared"`.pipe(Effect.flatMap(decodePurged), Effect.catchTag("SchemaError", Effect.die))
     ),
     forget: (id) =>
       db.writeIdempotent("VodRows.forget", (sql) =>

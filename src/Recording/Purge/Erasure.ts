@@ -155,6 +155,8 @@ const make = Effect.gen(function* () {
             deleted[name] = rows.length
             left -= rows.length
           }
+          if (left > 0 && conversation === undefined)
+            yield* sql`delete from vod_counts where uid = ${uid} and slot = 0 and count = 0`
           return { ...deleted, isDone: left > 0 }
         })
       )

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
-import { type State, Status, type Vod } from "../Vod.ts"
+import type { State, Vod } from "../Vod.ts"
 import * as VodColumns from "../VodColumns.ts"
 
 type Sql = SqlClient.SqlClient
@@ -40,25 +40,50 @@ export class ListRows extends Context.Service<
   )
 }
 
+const stateIn = (sql: Sql, state: State | undefined) =>
+  state === undefined ? sql`state <> 'deleted'` : sql`state = ${sql.literal(`'${state}'`)}`
+
 /** A condition on `vods v`: it is in the list. Those on `id` are always true, and choose the index. */
 export function isListed(sql: Sql, { owner, state }: Filter): Statement.Fragment {
-  if (state === undefined)
-    return owner === undefined
-      ? sql`v.id > 0 and v.state <> 'deleted'`
-      : sql`v.uid = ${owner} and v.id <> 0 and v.state <> 'deleted'`
-  return owner === undefined ? sql`v.id >= 0 and v.state = ${state}` : sql`v.uid = ${owner} and v.state = ${state}`
+  if (owner === undefined)
+    return sql`${state === undefined ? sql`v.id > 0` : sql`v.id >= 0`} and v.${stateIn(sql, state)}`
+  return sql`v.uid = ${owner} ${state === undefined ? sql`and v.id <> 0` : sql``} and v.${stateIn(sql, state)}`
 }
 
-/** A page, and the total in a row of its own if the page is empty. What is skipped is read from an index only. */
+/**
+ * The rows of a page in order. The list that users open is planned once, which would take longer than the page: the planner does
+ * not see its parameters, and takes the range of one user for many rows, so that it reads them in the order of the index.
+ */
+const pageOf = (sql: Sql, filter: Filter, place: Place) => {
+  const after = "after" in place ? place.after : undefined
+  if (filter.owner === undefined || filter.state !== undefined)
+    return sql`
+      from vods v where ${isListed(sql, filter)} ${after === undefined ? sql`` : sql`and ${VodColumns.isAfter(sql, after)}`}
+      order by v.created_at desc, v.id desc`
+  const uid = VodColumns.opaque(sql, sql`${filter.owner}::text`)
+  return sql`
+    from vods v where v.uid >= ${uid} and v.uid <= ${uid} and v.id <> 0 and v.state <> 'deleted'
+      ${after === undefined ? sql`` : sql`and ${VodColumns.isAfter(sql, after, VodColumns.opaque)}`}
+    order by v.uid, v.created_at desc, v.id desc`
+}
+
+/** Limits of statements, each of which has a plan of its own. */
+const limits = [21, 51, 101]
+
+/** The least limit for so many rows. */
+const limitFor = (rows: number) => limits.find((limit) => limit >= rows) ?? rows
+
+/**
+ * A page of at least `rows` VODs, if the list has them, and the total; in a row of its own if the page is empty. What is skipped is
+ * read from an index only.
+ */
 export function selectPage(
   sql: Sql,
   filter: Filter,
   place: Place,
-  limit: number
+  rows: number
 ): Statement.Statement<{ readonly id: string | null }> {
-  const after = "after" in place ? sql`and ${VodColumns.isAfter(sql, place.after)}` : sql``
-  const list = sql`
-    from vods v where ${isListed(sql, filter)} ${after} order by v.created_at desc, v.id desc limit ${limit}`
+  const list = sql`${pageOf(sql, filter, place)} limit ${sql.literal(String(limitFor(rows)))}`
   const skipped = "skipped" in place ? place.skipped : 0
   const page =
     skipped === 0
@@ -70,9 +95,9 @@ export function selectPage(
   return sql<{ readonly id: string | null }>`
     select total, page.* from (
       select coalesce(sum(count), 0)::float8 as total from vod_counts
-      where uid = ${filter.owner ?? ""} and state = any(string_to_array(${filter.state ?? Status.literals.join(",")}, ','))
+      where uid = ${VodColumns.opaque(sql, sql`${filter.owner ?? ""}::text`)} and ${stateIn(sql, filter.state)}
     ) as counted left join (${page}) as page on true
-    order by "createdAt" desc, page.id::bigint desc`
+    order by "createdMicros" desc, page.id::bigint desc`
 }
 
 const decodeTotals = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Schema.Struct({ total: Schema.Finite })))
@@ -85,7 +110,8 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           const rows = yield* selectPage(sql, filter, place, limit)
           const [{ total }] = yield* decodeTotals(rows.slice(0, 1))
-          return { vods: yield* VodColumns.decode(rows.filter(({ id }) => id !== null)), total }
+          const found = rows.filter(({ id }) => id !== null).slice(0, limit)
+          return { vods: yield* VodColumns.decode(found), total }
         }).pipe(Effect.catchTag("SchemaError", Effect.die))
       )
     ),

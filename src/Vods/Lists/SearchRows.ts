@@ -76,7 +76,7 @@ export function selectRead(
            select v.id::text from list v where v.search @@ ${matches(sql, words)}
            order by v.created_at desc, v.id desc limit ${limit}
          ) as ids,
-         (select ${VodColumns.cursor(sql)} from list v order by v.created_at, v.id limit 1) as end,
+         (select ${VodColumns.createdMicros(sql)}::bigint || '-' || v.id from list v order by v.created_at, v.id limit 1) as end,
          (select count(*)::int from list) as read`
 }
 

@@ -1,0 +1,205 @@
+/** `src/Vods` on real servers: one VOD of each broadcast, whichever nodes are killed, and its end with its recording. */
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as Postgres from "../support/Postgres.ts"
+import { type Nodes, rate, record, sound, until, World } from "../Precache/support/Nodes.ts"
+import { random } from "../Recording/support/Arrivals.ts"
+import { seed } from "../support/Seed.ts"
+
+const path = "/api/v1/studio/vods"
+
+const world = World.layer({
+  SPILLWAY_WEBHOOK_ALLOW_HTTP: "yes",
+  SPILLWAY_WEBHOOK_ALLOW_ADDRESSES: "127.0.0.1/32"
+}).pipe(Layer.provide(Postgres.layerServer))
+
+const test = (body: (nodes: Nodes) => Promise<void>) => World.use((nodes) => Effect.promise(() => body(nodes)))
+
+const serverOf = ({ servers }: Nodes, at = 0) => servers[at] ?? assert.fail("it runs")
+
+const call = async (nodes: Nodes, method: string, target: string, body?: object) => {
+  const { key, url } = serverOf(nodes)
+  const response = await fetch(url + target, {
+    method,
+    headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) })
+  })
+  const text = await response.text()
+  return { status: response.status, body: JSON.parse(text === "" ? "null" : text) }
+}
+
+const stream = (nodes: Nodes, slug: string) =>
+  nodes.query(`insert into streams (uid, slug, title) values ('admin', '${slug}', 'On ${slug}')`)
+
+/** Broadcasts of recorded conversations end now, in one transaction. */
+const end = (nodes: Nodes, slug: string, conversations: ReadonlyArray<string>) =>
+  nodes.query(`
+    insert into broadcasts (stream_id, id, uid, conversation, ended_at)
+    select s.id, n, s.uid, c, now() from streams s,
+      unnest(array[${conversations.map((id) => `'${id}'`).join(",")}]) with ordinality as c(c, n) where slug = '${slug}'`)
+
+interface Row {
+  readonly id: string
+  readonly conversation: string
+  readonly status: string
+  readonly reason: string | null
+  readonly duration: number
+}
+
+const vods = (nodes: Nodes, slug: string) =>
+  nodes.query<Row>(`
+    select v.id::text as id, conversation_id as conversation, status, reason, duration from vods v
+    join streams s on s.id = stream_id where slug = '${slug}' order by broadcast_id`)
+
+const settled = (nodes: Nodes, slug: string, count: number) =>
+  until(
+    () => vods(nodes, slug),
+    (all) => all.length >= count && all.every(({ status }) => status === "ready" || status === "failed")
+  )
+
+const counted = async (nodes: Nodes) => {
+  const rows = await nodes.query(`
+    select * from (select uid, state, sum(count)::int as n from vod_counts group by uid, state) as kept
+    full join (
+      select uid, state, count(*)::int as counted from vods group by uid, state
+      union all select '', state, count(*)::int from vods group by state
+    ) as c using (uid, state) where coalesce(n, 0) <> coalesce(counted, 0)`)
+  assert.deepStrictEqual(rows, [])
+}
+
+layer(world, { excludeTestServices: true, timeout: 180_000 })("VODs", (it) => {
+  it.effect("are ready once their audio is merged, and are played without a key", () =>
+    test(async (nodes) => {
+      await stream(nodes, "first")
+      await record(nodes, serverOf(nodes), "talk", [{ at: 0, pcm: sound(rate * 2) }])
+      await end(nodes, "first", ["talk", "silent"])
+      // A broadcast without audio fails after a minute, which is over now.
+      await until(
+        () => vods(nodes, "first"),
+        (all) => all.length === 2
+      )
+      await nodes.query(`update vod_jobs set begun_at = now() - interval '1 hour' where conversation_id = 'silent'`)
+      const [talk, silent] = await settled(nodes, "first", 2)
+      assert.deepStrictEqual([talk?.status, talk?.duration], ["ready", 2])
+      assert.deepStrictEqual([silent?.status, silent?.reason], ["failed", "no_audio"])
+      const merged = await nodes.query(`select 1 from artifacts where conversation_id = 'talk' and key is not null`)
+      assert.strictEqual(merged.length, 1)
+      const response = await fetch(`${serverOf(nodes, 1).url}${path}/${talk?.id}/urls`)
+      assert.strictEqual(response.headers.get("cache-control"), "private, no-store")
+      const urls = JSON.parse(await response.text())
+      const left = (Date.parse(urls.expires_at) - Date.now()) / 60_000
+      assert.isTrue(left > 59 && left <= 60, String(left))
+      // From the store itself.
+      assert.isTrue(urls.url.startsWith(nodes.gcs.url), urls.url)
+      const audio = Buffer.from(await (await fetch(urls.url)).arrayBuffer())
+      assert.isTrue(audio.subarray(44).equals(sound(rate * 2)))
+      // Prepared again, it fails again.
+      const retried = await call(nodes, "POST", `${path}/${silent?.id}/retry`)
+      assert.deepStrictEqual([retried.status, retried.body.status], [202, "pending"])
+    })
+  )
+
+  it.effect("exist once for each broadcast, with one event, while nodes are killed", () =>
+    test(async (nodes) => {
+      const next = random(seed)
+      const made = await call(nodes, "POST", "/v1/webhooks", {
+        url: "http://127.0.0.1:1099/hook",
+        types: ["vod.ready"]
+      })
+      assert.strictEqual(made.status, 201)
+      await stream(nodes, "killed")
+      const names = Array.from({ length: 8 }, (_, n) => `part-${n}`)
+      await Promise.all(
+        names.map((name, n) => record(nodes, serverOf(nodes, n % 2), name, [{ at: 0, pcm: sound(rate, n) }]))
+      )
+      await end(nodes, "killed", names)
+      for (let kill = 0; kill < 4; kill++) {
+        await new Promise((resolve) => setTimeout(resolve, next() * 1_500))
+        const victim = serverOf(nodes, kill % 2)
+        await victim.kill()
+        await nodes.restart(victim)
+      }
+      const all = await settled(nodes, "killed", names.length)
+      assert.deepStrictEqual(
+        all.map(({ conversation, duration, status }) => [conversation, status, duration]),
+        names.map((name) => [name, "ready", 1])
+      )
+      const events = await nodes.query<{ readonly id: string }>(
+        `select body::json -> 'data' ->> 'vod_id' as id from events where type = 'vod.ready' order by id`
+      )
+      assert.deepStrictEqual(
+        events.map(({ id }) => id),
+        all.map(({ id }) => id).toSorted()
+      )
+      assert.deepStrictEqual(await nodes.query(`select 1 from vod_jobs where uid = 'admin' and due_at is null`), [])
+      await counted(nodes)
+    })
+  )
+
+  it.effect("are purged with their recording 30 days after their deletion, whichever node is killed", () =>
+    test(async (nodes) => {
+      await stream(nodes, "old")
+      const names = ["old-1", "old-2", "shared"]
+      for (const name of names) await record(nodes, serverOf(nodes), name, [{ at: 0, pcm: sound(rate) }])
+      await end(nodes, "old", [...names, "shared"])
+      const [first, second, third, fourth] = await settled(nodes, "old", 4)
+      for (const vod of [first, third]) await call(nodes, "DELETE", `${path}/${vod?.id}`)
+      await nodes.query(`update vods set purge_at = now() where purge_at is not null`)
+      await serverOf(nodes, 1).kill()
+      // Their search for deleted VODs begins with their start.
+      await nodes.restart(serverOf(nodes, 1))
+      const left = await until(
+        () => vods(nodes, "old"),
+        (all) => all.length === 2
+      )
+      assert.deepStrictEqual(
+        left.map(({ id }) => id),
+        [second?.id, fourth?.id]
+      )
+      await until(
+        () => nodes.keys("chunks/admin/old-1/"),
+        (keys) => keys.length === 0
+      )
+      // Another VOD has the same recording.
+      assert.isAbove(nodes.keys("chunks/admin/shared/").length, 0)
+      await counted(nodes)
+    })
+  )
+
+  it.effect("are gone with their conversation and their account, and so is what was played of them", () =>
+    test(async (nodes) => {
+      await stream(nodes, "gone")
+      const names = ["gone-1", "gone-2"]
+      for (const name of names) await record(nodes, serverOf(nodes), name, [{ at: 0, pcm: sound(rate) }])
+      await end(nodes, "gone", names)
+      const [first, second] = await settled(nodes, "gone", 2)
+      for (const vod of [first, second])
+        assert.strictEqual(
+          (await call(nodes, "POST", `${path}/${vod?.id}/plays`, { session: "s", seconds: 1 })).status,
+          204
+        )
+      assert.strictEqual((await call(nodes, "DELETE", "/v1/conversations/gone-1")).status, 202)
+      await until(
+        () => vods(nodes, "gone"),
+        (all) => all.length === 1
+      )
+      const rowsOf = (name: string) =>
+        nodes.query(`
+          select 1 from vod_plays where conversation_id = '${name}' union all
+          select 1 from vod_days where conversation_id = '${name}'`)
+      assert.deepStrictEqual(await rowsOf("gone-1"), [])
+      assert.strictEqual((await rowsOf("gone-2")).length, 2)
+      await counted(nodes)
+      assert.strictEqual((await call(nodes, "DELETE", "/v1/users/admin")).status, 202)
+      await until(
+        () => nodes.query(`select 1 from vods union all select 1 from vod_plays union all select 1 from vod_days`),
+        (rows) => rows.length === 0
+      )
+      await until(
+        () => nodes.query(`select 1 from vod_counts where uid = 'admin'`),
+        (rows) => rows.length === 0
+      )
+      await counted(nodes)
+    })
+  )
+})
