@@ -25,13 +25,21 @@ export interface Built {
   readonly bytes: Uint8Array
 }
 
+/** HTML documents, by the path at which they are served. */
+const documents = [
+  { url: "/", source: "Page.html" },
+  { url: "/s/:slug", source: "Stream/StreamPage.html" }
+]
+
 const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("base64url").slice(0, 10)
 
-/** Builds the files of the page. Every name but the page's own holds a hash of the content. */
+/** Builds the files of the page. Every name but those of documents holds a hash of the content. */
 export const build = async (): Promise<ReadonlyArray<Built>> => {
   const { outputFiles } = await esbuild.build({
     absWorkingDir: root,
-    entryPoints: ["Main.tsx", "Record/Worklet.ts", "Page.css"].map((file) => path.join(sources, file)),
+    entryPoints: ["Main.tsx", "Record/Worklet.ts", "Page.css", "Stream/StreamPage.tsx", "Stream/StreamPage.css"].map(
+      (file) => path.join(sources, file)
+    ),
     outdir: "/assets",
     entryNames: "[name]-[hash]",
     bundle: true,
@@ -48,22 +56,26 @@ export const build = async (): Promise<ReadonlyArray<Built>> => {
     ...outputFiles.map(({ contents, path: file }) => ({ url: `/assets/${path.basename(file)}`, bytes: contents })),
     { url: `/assets/Icon-${hash(icon)}.svg`, bytes: icon }
   ]
-  const page = fs
-    .readFileSync(path.join(sources, "Page.html"), "utf8")
-    .replaceAll(/\{\{(\w+\.\w+)\}\}/g, (_, name: string) => {
-      const [stem = "", end = ""] = name.split(".")
-      const found = assets.find(({ url }) => url.startsWith(`/assets/${stem}-`) && url.endsWith(`.${end}`))
-      if (found === undefined) throw new Error(`Page.html names ${name}, which was not built`)
-      // Relative to the page, which a proxy can serve below a prefix.
-      return found.url.slice(1)
-    })
-  return [...assets, { url: "/", bytes: new TextEncoder().encode(page) }]
+  const pages = documents.map(({ source, url }) => {
+    const html = fs
+      .readFileSync(path.join(sources, source), "utf8")
+      .replaceAll(/\{\{(\w+\.\w+)\}\}/g, (_, name: string) => {
+        const [stem = "", end = ""] = name.split(".")
+        const found = assets.find(({ url }) => url.startsWith(`/assets/${stem}-`) && url.endsWith(`.${end}`))
+        if (found === undefined) throw new Error(`${source} names ${name}, which was not built`)
+        // Relative to the page or its base, which a proxy can serve below a prefix.
+        return found.url.slice(1)
+      })
+    return { url, bytes: new TextEncoder().encode(html) }
+  })
+  return [...assets, ...pages]
 }
 
 /** Writes each file, and its brotli and gzip versions. */
 const write = (folder: string, built: ReadonlyArray<Built>) => {
   const files = built.map(({ bytes, url }) => {
-    const file = url === "/" ? "Page.html" : path.basename(url)
+    const source = documents.find((document) => document.url === url)?.source ?? url
+    const file = path.basename(source)
     fs.writeFileSync(path.join(folder, file), bytes)
     fs.writeFileSync(path.join(folder, `${file}.br`), zlib.brotliCompressSync(bytes))
     fs.writeFileSync(path.join(folder, `${file}.gz`), zlib.gzipSync(bytes, { level: 9 }))

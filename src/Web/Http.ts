@@ -1,4 +1,4 @@
-/** Serves the page at `/` from memory: the bundle of `scripts/Web.ts`, under file names with a hash of the content. */
+/** Serves the page at `/`, and that of each stream at `/s/{slug}`, from memory: the bundle of `scripts/Web.ts`, under file names with a hash of the content. */
 import { Effect, FileSystem, Option, Path, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RangeRequest } from "../Http.ts"
@@ -9,15 +9,15 @@ const Manifest = Schema.fromJsonString(
 
 const folder = "../../.cache/web"
 
-/** Nothing inline and nothing from another origin. `connect-src` names the host again for WebSockets. */
+/** Nothing inline, and from another origin only audio: the object store has recordings. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self'",
-  "media-src blob:",
+  "media-src 'self' blob: https:",
   "connect-src 'self'",
-  "base-uri 'none'",
+  "base-uri 'self'",
   "form-action 'none'",
   "frame-ancestors 'none'"
 ].join("; ")
@@ -69,12 +69,15 @@ const load = Effect.gen(function* () {
 
 type Loaded = Effect.Success<typeof load> extends Option.Option<ReadonlyArray<infer File>> ? File : never
 
+/** Pages are revalidated; names of other files change with their content. */
+const isDocument = ({ type }: Loaded): boolean => type.startsWith("text/html")
+
 const respond = (file: Loaded, request: HttpServerRequest.HttpServerRequest) => {
   const common = {
     etag: file.etag,
     vary: "accept-encoding, origin",
     "x-content-type-options": "nosniff",
-    ...(file.url === "/" ? { "cache-control": "no-cache", ...pageHeaders } : { "cache-control": forever })
+    ...(isDocument(file) ? { "cache-control": "no-cache", ...pageHeaders } : { "cache-control": forever })
   }
   if (!RangeRequest.isNoneMatch(request.headers["if-none-match"], file.etag)) {
     return HttpServerResponse.empty({ status: 304, headers: common })

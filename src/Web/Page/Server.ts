@@ -58,6 +58,15 @@ export function urlOf(path: string): URL {
   return new URL(path.slice(1), document.baseURI)
 }
 
+/** The path of signed URLs of this server: of audio, or of an object in its disk store. */
+const signedPath = /\/(?:v1\/audio\/[\w.-]+|objects\/[^?]+\?expires=\d+&signature=[\w-]+)$/
+
+/** Signed URLs of this server are resolved as its other ones: the page may have another name for it, or a proxy before it. */
+export function resolveSigned(signed: string): URL {
+  const [path] = signedPath.exec(signed) ?? []
+  return path === undefined ? new URL(signed) : urlOf(path)
+}
+
 export function isAbort(cause: unknown): boolean {
   return cause instanceof DOMException && cause.name === "AbortError"
 }
@@ -68,15 +77,18 @@ const instead = (error: Unreachable) => (cause: unknown) => {
 
 interface Request {
   readonly signal: AbortSignal
-  readonly method?: "POST" | "PUT" | "PATCH" | "DELETE"
+  readonly method?: "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE"
   /** Sent as JSON. */
   readonly json?: unknown
   readonly headers?: Record<string, string>
   readonly allowed?: ReadonlyArray<number>
+  /** Also when the page is left. */
+  readonly keepalive?: true
 }
 
 /** No timeout: `signal` ends the request. Throws `Refused` unless the status is 2xx or in `allowed`. */
-export async function send(path: string, { allowed, headers: more, json, method, signal }: Request): Promise<Response> {
+export async function send(path: string, request: Request): Promise<Response> {
+  const { allowed, headers: more, json, keepalive = false, method, signal } = request
   const { key } = session.value
   const headers = {
     ...more,
@@ -84,7 +96,7 @@ export async function send(path: string, { allowed, headers: more, json, method,
     ...(key === undefined ? {} : { authorization: `Bearer ${key}` })
   }
   const body = json === undefined ? {} : { body: JSON.stringify(json) }
-  const init = { method: method ?? "GET", headers, ...body, cache: "no-store", signal } as const
+  const init = { method: method ?? "GET", headers, ...body, cache: "no-store", keepalive, signal } as const
   const response = await fetch(urlOf(path), init).catch(instead(silent))
   if (response.ok) acceptKey(key)
   if (response.ok || allowed?.includes(response.status) === true) return response

@@ -1,7 +1,7 @@
 /** Downloads by signed URLs, which are fetched at the click: they need no key, and end after an hour. */
 import { useState } from "preact/hooks"
 import * as Model from "../Model.ts"
-import { fetchJson, messageFor, probe, urlOf } from "../Server.ts"
+import { fetchJson, messageFor, probe, resolveSigned } from "../Server.ts"
 
 type Format = "wav" | "ogg"
 
@@ -26,15 +26,9 @@ const accessTo = async (conversation: string, file: string | undefined, format: 
   return undefined
 }
 
-/** URLs of this server are resolved as its other ones: the page may have another name for it, or a proxy before it. */
-const resolve = (signed: string): URL => {
-  const [, token] = /\/v1\/audio\/([\w.-]+)$/.exec(signed) ?? []
-  return token === undefined ? new URL(signed) : urlOf(`/v1/audio/${token}`)
-}
-
 export async function signedUrl(conversation: string, file: string | undefined, format: Format): Promise<URL> {
   const access = await accessTo(conversation, file, format)
-  if (access?.signed_url !== undefined) return resolve(access.signed_url)
+  if (access?.signed_url !== undefined) return resolveSigned(access.signed_url)
   const reason = access?.reason === undefined ? undefined : reasons[access.reason]
   throw new Error(reason ?? "It can't be downloaded as one file. Download its audio files, or use: spillway fetch")
 }

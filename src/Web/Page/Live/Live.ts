@@ -1,8 +1,8 @@
 /** The server's state and its last 15 minutes: polled, or streamed while visible, by one tab: browsers allow six connections. */
-import * as Json from "../Json.ts"
+import { readEvents } from "../EventStream.ts"
 import * as Model from "../Model.ts"
 import { pause } from "../Pause.ts"
-import { send, fetchJson, connectionBroke, isAbort, messageFor } from "../Server.ts"
+import { fetchJson, isAbort, messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
 
@@ -60,36 +60,8 @@ const take = (now: Model.CapturesSnapshot): void => {
   live.set({ state: "connected", message: "", now, history })
 }
 
-const listen = async (stop: AbortSignal): Promise<void> => {
-  const own = new AbortController()
-  const end = () => own.abort()
-  stop.addEventListener("abort", end)
-  let timer = setTimeout(end, silenceMillis)
-  try {
-    const response = await send("/v1/captures/events", { signal: own.signal })
-    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
-    let text = ""
-    for (;;) {
-      const piece = await reader?.read().catch((cause: unknown) => {
-        throw isAbort(cause) ? cause : connectionBroke
-      })
-      if (piece === undefined || piece.done) return
-      clearTimeout(timer)
-      timer = setTimeout(end, silenceMillis)
-      const events = (text + piece.value).split("\n\n")
-      text = events.pop() ?? ""
-      const data =
-        events
-          .at(-1)
-          ?.split("\n")
-          .filter((line) => line.startsWith("data:")) ?? []
-      if (data.length > 0) take(Json.parse(Model.capturesSnapshot, data.map((line) => line.slice(5)).join("\n")))
-    }
-  } finally {
-    clearTimeout(timer)
-    stop.removeEventListener("abort", end)
-  }
-}
+const listen = (stop: AbortSignal): Promise<void> =>
+  readEvents(Model.capturesSnapshot, "/v1/captures/events", stop, silenceMillis, take)
 
 const isWatched = () => location.hash === "#live" && !document.hidden
 

@@ -1,0 +1,74 @@
+/** Recordings of a stream that can be played. */
+import { useEffect, useState } from "preact/hooks"
+import { date, duration } from "../Format.ts"
+import { fetchJson, isAbort, messageFor } from "../Server.ts"
+import * as Model from "./Model.ts"
+
+const pageSize = 10
+
+export function StreamVods({
+  onPlay,
+  playing,
+  refresh,
+  slug
+}: {
+  readonly slug: string
+  /** The id of the recording that plays. */
+  readonly playing: string | undefined
+  /** Reads the list again when it changes. */
+  readonly refresh: unknown
+  readonly onPlay: (vod: Model.PublicVod) => void
+}) {
+  const [vods, setVods] = useState<ReadonlyArray<Model.PublicVod>>()
+  const [cursor, setCursor] = useState<string | null>(null)
+  const [message, setMessage] = useState("")
+  const load = async (after: string | null, signal?: AbortSignal) => {
+    setMessage("")
+    try {
+      const from = after === null ? "" : `&cursor=${encodeURIComponent(after)}`
+      const path = `${Model.streamPath(slug)}/vods?page_size=${pageSize}${from}`
+      const page = await fetchJson(Model.publicVods, path, signal)
+      setVods((known) => (after === null ? page.vods : [...(known ?? []), ...page.vods]))
+      setCursor(page.cursor)
+    } catch (cause) {
+      if (!isAbort(cause)) setMessage(messageFor(cause))
+    }
+  }
+  useEffect(() => {
+    const stop = new AbortController()
+    void load(null, stop.signal)
+    return () => stop.abort()
+  }, [slug, refresh])
+  return (
+    <section class="card stream-vods" aria-labelledby="vods-title">
+      <h2 id="vods-title">Recordings</h2>
+      {vods?.length === 0 && <p class="hint">There are no recordings yet.</p>}
+      <ul>
+        {vods?.map((vod) => (
+          <li key={vod.id} class="row">
+            <button
+              type="button"
+              class={playing === vod.id ? "quiet on" : "quiet"}
+              aria-pressed={playing === vod.id}
+              aria-label={`Play ${vod.title}, ${date(vod.started_at)}`}
+              onClick={() => onPlay(vod)}
+            >
+              Play
+            </button>
+            <span class="vod-title">{vod.title}</span>
+            <span class="hint">
+              {date(vod.started_at)}
+              {vod.duration !== null && `, ${duration(vod.duration)}`}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {cursor !== null && (
+        <button type="button" class="quiet" onClick={() => void load(cursor)}>
+          Older recordings
+        </button>
+      )}
+      <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
+    </section>
+  )
+}
