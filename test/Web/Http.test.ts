@@ -41,7 +41,9 @@ layer(page)("The page", (it) => {
       assert.strictEqual(status, 200)
       const policy = String(headers["content-security-policy"])
       assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self';.*frame-ancestors 'none'$/)
-      assert.notMatch(policy, /unsafe|https?:|\*/)
+      // Recordings are played from the object store.
+      assert.include(policy, "; media-src 'self' blob: https:;")
+      assert.notMatch(policy.replace(/media-src [^;]*/, ""), /unsafe|https?:|\*/)
       assert.strictEqual(headers["cache-control"], "no-cache")
       // A proxy that compresses responses makes the tag weak.
       for (const known of [`${String(headers["etag"])}`, `"other", W/${String(headers["etag"])}`]) {
@@ -49,6 +51,19 @@ layer(page)("The page", (it) => {
         assert.deepStrictEqual([again.status, again.body.length], [304, 0])
       }
       assert.include(body.toString(), "<title>Spillway</title>")
+    })
+  )
+
+  it.effect("serves the page of a stream at every slug, under the same policy", () =>
+    Effect.gen(function* () {
+      const { body, headers, status } = yield* get("/s/morning-show")
+      assert.strictEqual(status, 200)
+      assert.strictEqual(headers["cache-control"], "no-cache")
+      assert.strictEqual(headers["content-security-policy"], (yield* get("/")).headers["content-security-policy"])
+      const files = [...body.toString().matchAll(/"(assets\/[^"]+)"/g)].map(([, file]) => file)
+      assert.isAtLeast(files.length, 3)
+      for (const file of files) assert.strictEqual((yield* get(`/${file}`)).status, 200, file)
+      assert.include(body.toString(), '<base href="../" />')
     })
   )
 

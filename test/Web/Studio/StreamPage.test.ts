@@ -19,14 +19,18 @@ const create = async (fields: object): Promise<string> => {
   return JSON.parse(await (await api(here.server, streams, { method: "POST", body })).text()).key
 }
 
-/** Sends audio that ends now, and keeps the stream live until it is closed. */
-const goLive = (key: string, seconds: number) => {
+/** A capture that sends a second of audio each second until it is ended. */
+const goLive = (key: string) => {
   const client = new CaptureClient({ url: here.server.url, key, conversation: randomUUID(), sampleRate: rate })
-  const pcm = noise(seconds, rate)
-  const start = Date.now() / 1_000 - seconds
-  for (let second = 0; second < seconds; second++)
-    client.send(start + second, new Uint8Array(pcm.subarray(second * rate * 2, (second + 1) * rate * 2)))
-  return client
+  const start = Date.now() / 1_000
+  let second = 0
+  const send = () => client.send(start + second++, new Uint8Array(noise(1, rate, second)))
+  send()
+  const timer = setInterval(send, 1_000)
+  return async () => {
+    clearInterval(timer)
+    await client.close({ deadlineMillis: 0 })
+  }
 }
 
 /** Keeps the page's sockets and audio elements. */
@@ -60,13 +64,13 @@ const visit = async (key?: string, options: BrowserContextOptions = {}) => {
 
 const bob = `bob-${randomUUID().slice(0, 8)}`
 let bobKey = ""
-let client: CaptureClient
+let end = async () => {}
 beforeAll(async () => {
   const streamKey = await create({ description: "News & weather" })
   bobKey = (await keyOf(here.admin, bob)).key
-  client = goLive(streamKey, 8)
+  end = goLive(streamKey)
 })
-afterAll(() => client.close({ deadlineMillis: 0 }))
+afterAll(() => end())
 
 const texts = (page: Page) => page.locator(".message .text").allTextContents()
 const post = async (page: Page, text: string) => {
@@ -88,7 +92,6 @@ it("plays the live audio of a stream to a visitor, who reads the chat", async ()
   await page.getByRole("button", { name: "Stop listening" }).click()
   await page.getByText("Paused").waitFor()
   assert.isTrue(await page.evaluate(() => window.heard?.paused))
-  await inspect(page, "stream-visitor")
   await page.setViewportSize({ width: 320, height: 640 })
   assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), 320)
   assert.deepStrictEqual(broken, [])
@@ -100,14 +103,14 @@ it("shows the same chat to all, without gaps after a lost connection, and markup
   const reader = await visit()
   const markup = `<img src="x" onerror="document.title='broken'"> https://example.org`
   await post(ada.page, markup)
-  await reader.page.getByText(markup).waitFor()
+  await reader.page.locator(".message").getByText(markup).waitFor()
   assert.strictEqual(await reader.page.locator(".message img").count(), 0)
   await reader.page.locator("[role=status]").getByText(markup).waitFor()
   await reader.page.evaluate(() => window.sockets.at(-1)?.close())
   const rest = Array.from({ length: 5 }, (_, index) => `missed ${index}`)
   for (const text of rest)
     await api(here.server, `${chat}/messages`, { method: "POST", body: JSON.stringify({ text }) })
-  await reader.page.getByText("missed 4").first().waitFor()
+  await reader.page.locator(".message").getByText("missed 4").waitFor()
   assert.deepStrictEqual(await texts(reader.page), [markup, ...rest])
   assert.deepStrictEqual(await texts(ada.page), [markup, ...rest])
   assert.strictEqual(await reader.page.evaluate(() => window.sockets.length), 2)
@@ -123,7 +126,7 @@ it("tells a user of the slow mode, and lets the owner delete, time out and ban",
   const owner = await visit(here.server.key)
   const user = await visit(bobKey)
   await post(user.page, "first")
-  await owner.page.getByText("first", { exact: true }).waitFor()
+  await owner.page.locator(".message").getByText("first", { exact: true }).waitFor()
   await api(here.server, `${chat}/settings`, { method: "PATCH", body: JSON.stringify({ slow_mode_seconds: 60 }) })
   await user.page.getByText("Slow mode: 60 s").waitFor()
   await post(user.page, "too soon")
@@ -157,7 +160,6 @@ it("says that there is no such stream, and shows a private one to who has its ke
   await api(here.server, `${streams}/${slug}`, { method: "PATCH", body: JSON.stringify({ visibility: "private" }) })
   const { broken, context, page } = await visit()
   await page.getByRole("heading", { name: "There is no such stream" }).waitFor()
-  await inspect(page, "stream-missing")
   await page.getByLabel("If it is private").fill(here.server.key)
   await page.getByRole("button", { name: "Use key" }).click()
   await page.getByRole("heading", { name: "The <b>morning</b> show" }).waitFor()

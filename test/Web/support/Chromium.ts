@@ -20,6 +20,7 @@ const noteAll = `
 window.noted = { sent: [], played: [] }
 const send = WebSocket.prototype.send
 WebSocket.prototype.send = function (data) {
+  if (typeof data === "string") return send.call(this, data)
   const view = new DataView(data.buffer ?? data)
   if (view.getUint32(0, true) === 101) {
     let pcm = ""
