@@ -118,6 +118,9 @@ const make = Effect.gen(function* () {
   const messages = yield* MessageRows
   const members = yield* MemberRows
 
+  yield* streams.measureChatBy((stream) =>
+    Effect.map(messages.rate(stream.id), (messagesPerMinute) => ({ messagesPerMinute }))
+  )
   yield* streams.admit((stream, uid) => Effect.map(members.moderator(stream.id, uid), Option.isSome))
 
   /** Bans are seen by those who can end or begin one. */

@@ -9,6 +9,7 @@ import { type ClaimedPurge, PurgeRows } from "./Purges/PurgeRows.ts"
 import { Erasure, Recording, type Target } from "./Recording.ts"
 import { Users } from "./Users.ts"
 import { ChatErasure } from "./Chat.ts"
+import * as Streams from "./Streams.ts"
 import { EndpointErasure } from "./Webhooks.ts"
 import { Storage, type StorageRefused, type StorageUnavailable } from "./Storage.ts"
 
@@ -56,7 +57,14 @@ export class Purges extends Context.Service<
     Effect.suspend(() => make)
   )
   static readonly layer = this.layerNoDeps.pipe(
-    Layer.provide([PurgeRows.layer, Erasure.layer, Users.layer, EndpointErasure.layer, ChatErasure.layer])
+    Layer.provide([
+      PurgeRows.layer,
+      Erasure.layer,
+      Users.layer,
+      EndpointErasure.layer,
+      ChatErasure.layer,
+      Streams.StreamErasure.layer
+    ])
   )
 }
 
@@ -74,6 +82,7 @@ const make = Effect.gen(function* () {
   const keys = yield* Keys
   const endpoints = yield* EndpointErasure
   const chat = yield* ChatErasure
+  const streams = yield* Streams.StreamErasure
   const run = yield* PurgeRun.make
   const slots = yield* Semaphore.make(maxRunning)
   const running = yield* FiberSet.make<void>()
@@ -90,7 +99,7 @@ const make = Effect.gen(function* () {
     if (yield* recording.isLive(target)) return true
     if (target.conversation !== undefined) return (yield* erasure.summary(target)).conversations > 0
     if (Option.isSome(yield* accountOf(target.uid)) || (yield* endpoints.has(target.uid))) return true
-    if (yield* chat.has(target.uid)) return true
+    if ((yield* chat.has(target.uid)) || (yield* streams.has(target.uid))) return true
     const pages = yield* Effect.forEach(Prefixes.of(target), (prefix) => storage.list(prefix, { limit: 1 }))
     return pages.some(({ objects }) => objects.length > 0)
   })

@@ -12,6 +12,7 @@ import type { Stream, StreamFor } from "./Streams/Stream.ts"
 import { StreamRows } from "./Streams/StreamRows.ts"
 
 export type { Stream } from "./Streams/Stream.ts"
+export { Erasure as StreamErasure } from "./Streams/Erasure.ts"
 export { topic } from "./Streams/StreamRows.ts"
 
 /** Whether a user may read a private stream that is not its own. */
@@ -37,8 +38,6 @@ export class Streams extends Context.Service<
     admit(admits: Admits): Effect.Effect<void>
     /** Ends broadcasts that nothing has fed for the grace, a bounded number; returns how many. */
     readonly sweep: BroadcastRows["Service"]["sweep"]
-    /** Adds work to the transactions that end broadcasts. */
-    readonly addEndTask: BroadcastRows["Service"]["addEndTask"]
   }
 >()("spillway/Streams") {
   static readonly layerNoDeps = Layer.effect(
@@ -114,7 +113,6 @@ const make = Effect.gen(function* () {
     liveOn: captures.find,
     listen: audience.enter,
     admit: (admits) => Effect.sync(() => void readers.push(admits)),
-    sweep: broadcasts.sweep,
-    addEndTask: broadcasts.addEndTask
+    sweep: broadcasts.sweep
   })
 })

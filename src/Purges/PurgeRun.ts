@@ -7,6 +7,7 @@ import { Deletion } from "../Deletion.ts"
 import { Erasure, Recording } from "../Recording.ts"
 import { Users } from "../Users.ts"
 import { ChatErasure } from "../Chat.ts"
+import * as Streams from "../Streams.ts"
 import { EndpointErasure } from "../Webhooks.ts"
 import * as Prefixes from "./Prefixes.ts"
 import type { Counts } from "./Purge.ts"
@@ -52,6 +53,7 @@ export const make = Effect.gen(function* () {
   const users = yield* Users
   const endpoints = yield* EndpointErasure
   const chat = yield* ChatErasure
+  const streams = yield* Streams.StreamErasure
   const objects = yield* PurgeObjects.make
   const clock = yield* Clock.Clock
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -80,7 +82,7 @@ export const make = Effect.gen(function* () {
     yield* Effect.repeat(batch, { while: (removed) => removed === tombstonesAtOnce })
   })
 
-  /** Returns how many of its keys, webhooks and rows of chat it has removed, with what these left behind. */
+  /** Returns how many of its keys, webhooks, streams and rows of chat it has removed, with what these left behind. */
   const removeAccount = Effect.fnUntraced(function* (purge: ClaimedPurge, until: number) {
     if (purge.conversation !== undefined) return 0
     yield* users.removeSettings(purge.uid)
@@ -89,6 +91,8 @@ export const make = Effect.gen(function* () {
     if (erased > 0) return erased
     const written = yield* Effect.repeat(chat.eraseOf(purge.uid), { while: (erased) => erased > 0 && now() < until })
     if (written > 0) return written
+    const left = yield* Effect.repeat(streams.eraseOf(purge.uid), { while: (erased) => erased > 0 && now() < until })
+    if (left > 0) return left
     return yield* recordCount(purge, "keys", keys.removeOf(purge.uid))
   })
 

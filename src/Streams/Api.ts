@@ -127,7 +127,7 @@ const MetricsInfo = Schema.Struct({
   live: Schema.NullOr(LiveInfo),
   bitrate: Schema.Int,
   listeners: Schema.Int,
-  chat: Schema.NullOr(Schema.Struct({ messages_per_minute: Schema.Finite, viewers: Schema.Int })),
+  chat: Schema.NullOr(Schema.Struct({ messages_per_minute: Schema.Int })),
   queues: Schema.NullOr(Schema.Struct({ queued: Schema.Int, deferred: Schema.Int }))
 }).annotate({ identifier: "StreamMetrics" })
 export type MetricsInfo = typeof MetricsInfo.Type

@@ -53,7 +53,7 @@ const metricsInfo = (found: Channel.StreamFor & { readonly measured: Measured })
     live: info(found).live,
     bitrate: Math.round(bitrate),
     listeners,
-    chat: chat === undefined ? null : { messages_per_minute: chat.messagesPerMinute, viewers: chat.viewers },
+    chat: chat === undefined ? null : { messages_per_minute: chat.messagesPerMinute },
     queues: found.role === "reader" ? null : { queued, deferred }
   }
 }

@@ -245,6 +245,7 @@ const make = Effect.gen(function* () {
           if (id === undefined) return Option.none()
           yield* sql`update streams set key_hash = ${hashOf(key)} where id = ${String(id)}::bigint`
           yield* broadcasts.detach(sql, id)
+          yield* notify(sql, topic, id)
           return Option.some({ stream: yield* byId(sql, id), key })
         })
       )

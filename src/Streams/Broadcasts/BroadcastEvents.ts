@@ -25,7 +25,6 @@ const endedType = Events.define({
 
 /** A broadcast with the names of its stream. */
 export interface StartedBroadcast {
-  readonly stream: number
   /** Counts from 1 in its stream. */
   readonly id: number
   readonly uid: string

@@ -13,12 +13,6 @@ import * as BroadcastEvents from "./BroadcastEvents.ts"
 /** Broadcasts that one sweep ends; the next one ends the rest. */
 const swept = 50
 
-/** Part of the transaction that ends the broadcast. It runs again if that is retried. */
-export type EndTask = (
-  sql: SqlClient.SqlClient,
-  ended: BroadcastEvents.EndedBroadcast
-) => Effect.Effect<void, SqlError.SqlError | DbError>
-
 /** A capture that feeds a stream, and which audio. */
 export interface Entry {
   readonly stream: number
@@ -56,6 +50,8 @@ export class BroadcastRows extends Context.Service<
      * ends it and starts the next one. None if the stream key is not valid any more.
      */
     enter(entry: Entry): Effect.Effect<Option.Option<Entered>, DbError>
+    /** Those of the keys that are not valid. */
+    revoked(keys: ReadonlyArray<Pick<Entry, "stream" | "keyHash">>): Effect.Effect<ReadonlySet<string>, DbError>
     /** The captures feed their broadcasts. Returns those that do not, by capture. */
     beat(beats: ReadonlyArray<Beat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
     /** The capture has ended. */
@@ -66,7 +62,6 @@ export class BroadcastRows extends Context.Service<
     endOf(sql: SqlClient.SqlClient, stream: number): Effect.Effect<void, SqlError.SqlError | DbError>
     /** The capture of a stream whose row the caller has locked feeds it no more. Part of a transaction. */
     detach(sql: SqlClient.SqlClient, stream: number): Effect.Effect<void, SqlError.SqlError>
-    addEndTask(task: EndTask): Effect.Effect<void>
   }
 >()("spillway/Streams/Broadcasts/BroadcastRows") {
   static readonly layer = Layer.effect(
@@ -109,7 +104,6 @@ const make = Effect.gen(function* () {
   const events = yield* Events
   const finalization = yield* Finalization
   const { grace } = yield* StreamsConfig
-  const tasks: Array<EndTask> = []
 
   const isLate = (sql: Sql) => sql`seen_at < now() - ${`${Duration.toSeconds(grace)} seconds`}::interval`
 
@@ -130,10 +124,8 @@ const make = Effect.gen(function* () {
     )
     for (const row of ended) {
       const { conversation, id, uid } = row
-      const broadcast = { ...row, stream }
-      yield* events.append(sql, [yield* BroadcastEvents.ended(broadcast)])
+      yield* events.append(sql, [yield* BroadcastEvents.ended(row)])
       yield* finalization.request({ uid, conversation, job: `broadcast-${stream}-${id}`, generation: 0 })
-      for (const task of tasks) yield* task(sql, broadcast)
     }
     return ended.length
   })
@@ -154,7 +146,7 @@ const make = Effect.gen(function* () {
       Effect.flatMap(decodeStarted),
       Effect.catchTag("SchemaError", Effect.die)
     )
-    yield* events.append(sql, [yield* BroadcastEvents.started({ ...row, stream, id, conversation, startedAt })])
+    yield* events.append(sql, [yield* BroadcastEvents.started({ ...row, id, conversation, startedAt })])
     return id
   })
 
@@ -188,6 +180,20 @@ const make = Effect.gen(function* () {
           const conversation = entry.conversation ?? proposed
           return Option.some({ broadcast: yield* start(sql, entry, conversation, row), conversation })
         })
+      )
+    ),
+    revoked: Effect.fn("BroadcastRows.revoked")((keys) =>
+      Effect.map(
+        db.read(
+          "BroadcastRows.revoked",
+          (sql) => sql<{ readonly keyHash: string }>`
+            select g."keyHash" from json_to_recordset(${JSON.stringify(keys)}::json) as g(stream bigint, "keyHash" text)
+            where not exists (
+              select from streams
+              where id = g.stream and key_hash = decode(g."keyHash", 'base64') and deleted_at is null
+            ) limit ${keys.length}`
+        ),
+        (rows) => new Set(rows.map(({ keyHash }) => keyHash))
       )
     ),
     beat: Effect.fn("BroadcastRows.beat")(function* (beats) {
@@ -245,7 +251,6 @@ const make = Effect.gen(function* () {
     detach: (sql, stream) =>
       Effect.asVoid(sql`
         update broadcasts set capture = null, left_at = now(), seen_at = now()
-        where stream_id = ${key(stream)}::bigint and ended_at is null`),
-    addEndTask: (task) => Effect.sync(() => void tasks.push(task))
+        where stream_id = ${key(stream)}::bigint and ended_at is null`)
   })
 })

@@ -2,8 +2,9 @@
 import { Clock, Context, Duration, Effect, Layer, Metric, Option, Queue, Schedule, Semaphore } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as BackgroundLoop from "../../BackgroundLoop.ts"
-import { DbCaller, ingestCaller } from "../../Db.ts"
+import { DbCaller, ingestCaller, Notifications } from "../../Db.ts"
 import * as Pusher from "../../Pusher.ts"
+import { topic } from "../StreamRows.ts"
 import { StreamsConfig } from "../StreamsConfig.ts"
 import { BroadcastRows, type Entered } from "./BroadcastRows.ts"
 
@@ -112,6 +113,7 @@ const make = Effect.gen(function* () {
   const rows = yield* BroadcastRows
   const captures = yield* Pusher.StreamCaptures
   const config = yield* StreamsConfig
+  const notifications = yield* Notifications
   const clock = yield* Clock.Clock
   const byStream = new Map<number, Set<Live>>()
   const context = yield* Effect.context()
@@ -219,6 +221,34 @@ const make = Effect.gen(function* () {
         endOne(live, loss)
       }
     }
+  })
+  /** Streams that were changed on some node: their keys may be revoked. Bounded by the streams of captures of this node. */
+  const changed = new Set<number>()
+  const signal = yield* Queue.sliding<void>(1)
+  const noteChange = (streams: Iterable<number>) => {
+    for (const stream of streams) if (byStream.has(stream)) changed.add(stream)
+    if (changed.size > 0) Queue.offerUnsafe(signal, undefined)
+  }
+  yield* notifications.listen(topic, {
+    onKey: (key) => noteChange([Number(key)]),
+    onGap: () => noteChange(byStream.keys())
+  })
+  const endRevoked = Effect.gen(function* () {
+    yield* Queue.take(signal)
+    const streams = [...changed]
+    changed.clear()
+    const open = streams.flatMap((stream) => [...(byStream.get(stream) ?? [])])
+    const revoked = yield* rows.revoked(open.map(({ grant: { keyHash, stream } }) => ({ keyHash, stream })))
+    for (const live of open) {
+      if (!revoked.has(live.grant.keyHash)) continue
+      live.entered = undefined
+      endOne(live, "revoked")
+    }
+    return Duration.zero
+  })
+  yield* BackgroundLoop.fork(Effect.provideService(endRevoked, DbCaller, ingestCaller), {
+    failed: "stream keys could not be checked",
+    retryAfter: config.beat
   })
   yield* BackgroundLoop.every(
     config.beat,

@@ -16,7 +16,6 @@ const timeToLive = Duration.seconds(3)
 
 export interface ChatFigures {
   readonly messagesPerMinute: number
-  readonly viewers: number
 }
 
 export interface Measured extends Figures {

@@ -169,16 +169,18 @@ describe("The metrics of a stream", () => {
     const { socket } = await goLive("measured")
     await send(socket, 0, 2)
     await liveNow("measured")
+    await api("POST", `${path}/measured/chat/messages`, { text: "hello" })
     const before = await metric("spillway_stream_metrics_lookups_total")
+    const began = performance.now()
     const answers = await Promise.all(
       Array.from({ length: 1_000 }, () => api("GET", `${path}/measured/metrics`, undefined, null))
     )
     assert.isTrue(answers.every(({ status }) => status === 200))
     const made = (await metric("spillway_stream_metrics_lookups_total")) - before
-    // The answers may take longer than the 3 seconds that one is cached.
-    assert.isAtMost(made, 2)
+    // On a busy machine the answers take longer than the 3 seconds that one is cached.
+    assert.isAtMost(made, 1 + Math.floor((performance.now() - began) / 3_000))
     assert.isAtLeast(made, 1)
-    assert.deepInclude(answers[0]?.body, { chat: null, queues: null })
+    assert.deepInclude(answers[0]?.body, { chat: { messages_per_minute: 1 }, queues: null })
     socket.socket.close()
   })
 

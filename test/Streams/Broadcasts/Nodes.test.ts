@@ -191,6 +191,25 @@ layer(world, { excludeTestServices: true, timeout: 60_000 })("A stream", (it) =>
     })
   )
 
+  it.effect("is erased with the account of its owner, captures and all", () =>
+    two(async (nodes, first, other) => {
+      const { body } = await api(first, "POST", `${path}?uid=erased`, { slug: "is-erased", title: "gone" })
+      const socket = await open(other, body.key)
+      socket.socket.send(second(0))
+      await until(
+        () => liveOf(first, "is-erased"),
+        (found) => found !== null
+      )
+      assert.include([200, 202], (await api(first, "DELETE", "/v1/users/erased")).status)
+      assert.strictEqual((await socket.closed).code, 1008)
+      await until(
+        () => nodes.query<{ readonly n: number }>("select count(*)::int as n from streams where uid = 'erased'"),
+        ([row]) => row?.n === 0
+      )
+      assert.strictEqual((await open(first, body.key)).status, 401)
+    })
+  )
+
   it.effect("ends once when the node that fed it is killed", () =>
     two(async (nodes, first, other) => {
       const key = await create(first, "is-killed")
