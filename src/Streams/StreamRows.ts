@@ -230,6 +230,10 @@ const make = Effect.gen(function* () {
           if (id === undefined) return Option.none()
           yield* broadcasts.endOf(sql, id)
           const removed = yield* byId(sql, id)
+          // A stream that was never live leaves nothing that refers to it.
+          yield* sql`
+            delete from streams where id = ${String(id)}::bigint
+            and not exists (select from broadcasts where stream_id = ${String(id)}::bigint)`
           yield* sql`update streams set deleted_at = now(), key_hash = null where id = ${String(id)}::bigint`
           yield* notify(sql, topic, id)
           return Option.some(removed)

@@ -91,6 +91,24 @@ describe("the command line", () => {
     assert.match(out, /^acknowledged 10\.0 s, all of .*in\.wav\nconversation killed\n/)
   })
 
+  it("goes live with a stream key", async () => {
+    const streams = `${server.url}/api/v1/studio/streams`
+    const made = await fetch(streams, {
+      method: "POST",
+      headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ slug: "from-the-cli", title: "From the command line" })
+    })
+    const { key } = JSON.parse(await made.text())
+    const { code, err, out } = await run(["stream", wav, "--fast", "--conversation", "on-air"], { SPILLWAY_KEY: key })
+    assert.strictEqual(code, 0, err)
+    assert.strictEqual(out, `acknowledged 10.0 s, all of ${wav}\n`)
+    const { live } = JSON.parse(await (await fetch(`${streams}/from-the-cli`)).text())
+    assert.strictEqual(live?.broadcast, 1)
+    const refused = await run(["fetch", "on-air", "-o", "-"], { SPILLWAY_KEY: key })
+    assert.strictEqual(refused.code, 1)
+    assert.include(refused.err, "A stream key is for capture only")
+  })
+
   it("sends a truncated file up to the cut, and writes to standard error how much is missing", async () => {
     const cut = Path.join(Path.dirname(dataDir), "cut.wav")
     writeWav(cut, 16_000 * 10, 16_000 * 8)

@@ -165,16 +165,16 @@ const make = Effect.gen(function* () {
           return Effect.ignore(Effect.timeout(rows.leave({ ...live.entered, stream, capture: token }), leaveLimit))
         })
     )
+    const enterIfNeeded = Effect.suspend(() =>
+      live.sends === undefined || live.sends.conversation === live.entered?.conversation
+        ? Effect.void
+        : Effect.asVoid(enterInTurn(live.sends.conversation))
+    ).pipe(
+      Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast, and tries again", error)),
+      Effect.retry(retries)
+    )
     yield* Queue.take(changed).pipe(
-      Effect.andThen(
-        Effect.suspend(() =>
-          live.sends === undefined || live.sends.conversation === live.entered?.conversation
-            ? Effect.void
-            : enterInTurn(live.sends.conversation)
-        )
-      ),
-      Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast", error)),
-      Effect.retry(retries),
+      Effect.andThen(enterIfNeeded),
       Effect.forever,
       Effect.provideService(DbCaller, ingestCaller),
       Effect.forkScoped

@@ -1,7 +1,13 @@
-/** The bitrate is what arrived, divided by the time in which it did. */
+/** The captures of streams on a node: when they enter their broadcasts, and their bitrate. */
 import { assert, it } from "@effect/vitest"
-import { Schema } from "effect"
-import { BitrateWindow } from "../../../src/Streams/Broadcasts/LiveCaptures.ts"
+import { Effect, Layer, Option, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { DbTimeout, Notifications } from "../../../src/Db.ts"
+import { StreamCaptures } from "../../../src/Pusher/StreamCaptures.ts"
+import { BroadcastRows, type Entry } from "../../../src/Streams/Broadcasts/BroadcastRows.ts"
+import { StreamsConfig } from "../../../src/Streams/StreamsConfig.ts"
+import { environment } from "../../support/Settings.ts"
+import { BitrateWindow, LiveCaptures } from "../../../src/Streams/Broadcasts/LiveCaptures.ts"
 
 const feed = (window: BitrateWindow, from: number, to: number, bytesPerSecond: number) => {
   for (let at = from; at < to; at += 100) window.add(bytesPerSecond / 10, at)
@@ -29,4 +35,41 @@ it("falls to zero within 30 seconds of silence, and counts anew after them", () 
   assert.strictEqual(window.bitrate(60_000), 0)
   feed(window, 100_000, 104_000, 16_000)
   assert.approximately(window.bitrate(104_000), 128_000, 4_000)
+})
+
+it.effect("enters its broadcast once the database is back, with the time of its first audio", () => {
+  const entries: Array<Entry> = []
+  const rows = Layer.mock(BroadcastRows, {
+    enter: (entry) => {
+      entries.push(entry)
+      return entries.length < 4
+        ? Effect.fail(new DbTimeout({ operation: "BroadcastRows.enter", limit: "deadline" }))
+        : Effect.succeedSome({ broadcast: 1, conversation: entry.conversation ?? entry.proposed })
+    },
+    beat: () => Effect.succeed(new Map()),
+    leave: () => Effect.void
+  })
+  const world = LiveCaptures.layer.pipe(
+    Layer.provideMerge(StreamCaptures.layer),
+    Layer.provide([
+      rows,
+      Layer.mock(Notifications, { listen: () => Effect.void, isListening: () => false }),
+      StreamsConfig.layer.pipe(Layer.provide(environment({})))
+    ])
+  )
+  return Effect.gen(function* () {
+    const { find } = yield* LiveCaptures
+    const captures = yield* StreamCaptures
+    const grant = { stream: 7, keyHash: "" }
+    const feed = yield* Effect.orDie(
+      Effect.flatMap(captures.open({ uid: "ada", grant, end: () => {} }), Effect.fromOption)
+    )
+    feed.received("talk", 100)
+    yield* TestClock.adjust("10 seconds")
+    assert.lengthOf(entries, 4)
+    assert.deepInclude(entries[3], { stream: 7, conversation: "talk" })
+    assert.isAtLeast(entries[3]?.age ?? 0, 1_000)
+    assert.deepInclude(find(7), { uid: "ada", conversation: "talk" })
+    assert.isTrue(Option.isNone(yield* captures.open({ uid: "ada", grant: undefined, end: () => {} })))
+  }).pipe(Effect.scoped, Effect.provide(world))
 })

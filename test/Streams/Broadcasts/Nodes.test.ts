@@ -144,7 +144,7 @@ layer(world, { excludeTestServices: true, timeout: 60_000 })("A stream", (it) =>
   )
 
   it.effect("takes no audio with a key that was replaced, from now on", () =>
-    two(async (_nodes, first, other) => {
+    two(async (nodes, first, other) => {
       const key = await create(first, "rotates")
       const [here, there] = [await open(first, key), await open(other, key)]
       there.socket.send(second(0))
@@ -168,6 +168,12 @@ layer(world, { excludeTestServices: true, timeout: 60_000 })("A stream", (it) =>
       assert.strictEqual((await api(first, "DELETE", `${path}/rotates`)).status, 204)
       assert.deepStrictEqual(await back.closed, revoked)
       assert.strictEqual((await open(other, body.key)).status, 401)
+      await create(first, "never-live")
+      assert.strictEqual((await api(first, "DELETE", `${path}/never-live`)).status, 204)
+      const rows = await nodes.query<{ readonly slug: string }>(
+        "select slug from streams where slug in ('rotates', 'never-live')"
+      )
+      assert.deepStrictEqual(rows, [{ slug: "rotates" }], "what was live is kept for its recordings")
     })
   )
 
