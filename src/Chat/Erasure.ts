@@ -93,11 +93,9 @@ const make = Effect.gen(function* () {
       const rows = yield* db.read(
         "Erasure.rooms",
         (sql) => sql<{ readonly stream: number; readonly gone: boolean }>`
-          select r.stream_id::float8 as stream, s.id is null or s.deleted_at is not null as gone
-          from (
-            select stream_id from chat_rooms where stream_id > ${after}::bigint order by stream_id limit ${checkedAtOnce}
-          ) as r
-          left join streams s on s.id = r.stream_id order by r.stream_id`
+          select stream_id::float8 as stream,
+                 coalesce((select s.deleted_at is not null from streams s where s.id = r.stream_id limit 1), true) as gone
+          from chat_rooms r where stream_id > ${after}::bigint order by stream_id limit ${checkedAtOnce}`
       )
       const gone = rows.find((room) => room.gone)
       if (gone === undefined) return rows.length < checkedAtOnce ? undefined : rows.at(-1)?.stream

@@ -65,6 +65,7 @@ const messageOf = ({ broadcast, offset, ...row }: typeof MessageRow.Type): Messa
   offset: offset ?? undefined
 })
 
+/** `id` is a float in the result: order by `chat_messages.id`, which the indexes have. */
 export function columns(sql: SqlClient.SqlClient) {
   return sql`
     id::float8 as id, uid, text, broadcast_id::float8 as broadcast, stream_offset_ms::float8 as "offset",

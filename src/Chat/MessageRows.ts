@@ -8,6 +8,9 @@ import * as Post from "./Post.ts"
 /** The topic of notifications about new rows. Their keys are ids of streams. */
 export const topic = "chat"
 
+/** Messages are counted up to this number. */
+const maxCounted = 1_000
+
 export interface Page {
   /** Exclusive. Newest first, unless `after` is given. */
   readonly before: number | undefined
@@ -37,6 +40,8 @@ export class MessageRows extends Context.Service<
     changes(stream: number, after: number, limit: number): Effect.Effect<ReadonlyArray<Change>, DbError>
     /** Those of the streams that exist. The caller bounds them. */
     states(streams: ReadonlyArray<number>): Effect.Effect<ReadonlyArray<RoomState>, DbError>
+    /** Of the last minute, counted to 1,000. */
+    messagesPerMinute(stream: number): Effect.Effect<number, DbError>
     post(post: Post.Post): Effect.Effect<Message, DbError | Post.PostError>
     /** Messages of the last minute, counted to 1,000. */
     rate(stream: number): Effect.Effect<number, DbError>
@@ -118,13 +123,13 @@ const make = Effect.gen(function* () {
   return MessageRows.of({
     page: Effect.fn("MessageRows.page")((stream, { after, before, limit }) =>
       db.read("MessageRows.page", (sql) => {
-        const older = before === undefined ? sql`` : sql`and id < ${before}::bigint`
-        const newer = after === undefined ? sql`` : sql`and id > ${after}::bigint`
+        const older = before === undefined ? sql`` : sql`and id + 0 < ${before}::bigint`
+        const newer = after === undefined ? sql`` : sql`and id + 0 > ${after}::bigint`
         return Effect.flatMap(
           sql`
             select ${columns(sql)} from chat_messages
             where stream_id = ${stream}::bigint and deleted_at is null ${older} ${newer}
-            order by id ${after === undefined ? sql`desc` : sql`asc`} limit ${limit}`,
+            order by chat_messages.id + 0 ${after === undefined ? sql`desc` : sql`asc`} limit ${limit}`,
           messagesOf
         )
       })
@@ -137,7 +142,7 @@ const make = Effect.gen(function* () {
             where stream_id = ${stream}::bigint and broadcast_id = ${broadcast}::bigint and deleted_at is null
               and (stream_offset_ms, id) > (${from}::bigint, ${after}::bigint)
               ${to === undefined ? sql`` : sql`and stream_offset_ms < ${to}::bigint`}
-            order by stream_offset_ms, id limit ${limit}`,
+            order by stream_offset_ms, chat_messages.id limit ${limit}`,
           messagesOf
         )
       )
@@ -148,8 +153,8 @@ const make = Effect.gen(function* () {
           select * from (
             (select 'message' as kind, id::float8 as id, null::float8 as message, uid, text,
                     broadcast_id::float8 as broadcast, stream_offset_ms::float8 as "offset", created_at as at
-             from chat_messages where stream_id = ${stream}::bigint and chat_messages.id > ${after}::bigint and deleted_at is null
-             order by chat_messages.id limit ${limit})
+             from chat_messages where stream_id = ${stream}::bigint and chat_messages.id + 0 > ${after}::bigint and deleted_at is null
+             order by chat_messages.id + 0 limit ${limit})
             union all
             (select kind, id::float8 as id, message_id::float8 as message, uid, reason as text,
                     null as broadcast, null as "offset", until as at
@@ -172,6 +177,19 @@ const make = Effect.gen(function* () {
           Effect.flatMap(decodeStates),
           Effect.catchTag("SchemaError", Effect.die)
         )
+      )
+    ),
+    messagesPerMinute: Effect.fn("MessageRows.messagesPerMinute")((stream) =>
+      Effect.map(
+        db.read(
+          "MessageRows.messagesPerMinute",
+          (sql) => sql<{ readonly count: number }>`
+            select count(*)::int as count from (
+              select created_at from chat_messages where stream_id = ${stream}::bigint and deleted_at is null
+              order by id + 0 desc limit ${maxCounted}
+            ) as latest where created_at > now() - interval '1 minute'`
+        ),
+        ([row]) => row?.count ?? 0
       )
     ),
     post: Effect.fn("MessageRows.post")((post) =>

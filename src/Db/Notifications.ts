@@ -94,7 +94,10 @@ const make = Effect.gen(function* () {
       return Metric.update(receivedTotal, notifications.length)
     })
     yield* Effect.catchTag(Effect.forever(receive), "SqlError", (error) =>
-      Effect.logWarning("The connection for notifications was lost; changes are polled until it is back", error)
+      Effect.annotateLogs(
+        Effect.logWarning("The connection for notifications was lost; changes are polled until it is back"),
+        { reason: String(error.reason.cause) }
+      )
     )
     return retryAfter
   }).pipe(Effect.ensuring(setListening(false)), Effect.scoped, Effect.provide(Reactivity.layer))

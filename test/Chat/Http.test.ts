@@ -1,9 +1,12 @@
-/** `src/Chat/Http.ts` of a real server: messages and their moderation. */
+/** `src/Chat/Http.ts` of a real server: messages and their moderation, and slow readers of `src/Chat/Socket.ts`. */
+import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
 import { assert, beforeAll, describe, test } from "vitest"
+import { embeddedDatabase } from "../support/EmbeddedDatabase.ts"
 import { fileServer } from "../support/TestServer.ts"
-import { call, keyOf, path } from "./support/ChatClient.ts"
+import { call, keyOf, openChat, path } from "./support/ChatClient.ts"
 
-const server = fileServer({ CHAT_ATTEMPTS_PER_MINUTE: "100000" })
+const server = fileServer({ CHAT_ATTEMPTS_PER_MINUTE: "100000", CHAT_QUEUE: "5" })
 
 const keys: Record<string, string> = {}
 beforeAll(async () => {
@@ -192,6 +195,50 @@ describe("A room", () => {
     for (const uid of ["owner", "mod"]) assert.strictEqual(await read(uid), 200)
     assert.strictEqual((await call(server, "GET", `${chat.target}/messages`)).status, 200)
     assert.strictEqual((await chat.as("ada", "POST", "messages", { text: "x" })).status, 404)
+  })
+})
+
+const ofType = (type: string) => (frame: { readonly type: string }) => frame.type === type
+const slowReaders = async () => {
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  return Number(/^spillway_chat_slow_readers_total (\d+)/m.exec(text)?.[1] ?? 0)
+}
+
+describe("A crowded room", () => {
+  test("closes the socket of a reader that is too slow with 4029, and sends everything to others", async () => {
+    const chat = await stream()
+    const [slow, fast] = [await openChat(server, chat.slug), await openChat(server, chat.slug)]
+    for (const { find } of [slow, fast]) await find(ofType("hello"))
+    slow.socket.pause()
+    let last = 0
+    const batch = SqlClient.SqlClient.use((sql) =>
+      sql.withTransaction(
+        Effect.gen(function* () {
+          const [room] = yield* sql<{ readonly stream: string; readonly last: number }>`
+            insert into chat_rooms as r (stream_id, last_id) select id, 100 from streams where slug = ${chat.slug}
+            on conflict (stream_id) do update set last_id = r.last_id + 100
+            returning stream_id::text as stream, last_id::float8 as last`
+          yield* sql`
+            insert into chat_messages (stream_id, id, uid, text, nonce, created_at)
+            select ${room?.stream}::bigint, n, 'eve', repeat('\u{1f600}', 500), 'n', clock_timestamp()
+            from generate_series(${(room?.last ?? 0) - 99}::bigint, ${room?.last}::bigint) as n`
+          yield* sql`select pg_notify('spillway', ${`chat ${room?.stream}`})`
+          last = room?.last ?? 0
+        })
+      )
+    )
+    const flood = Effect.gen(function* () {
+      while ((yield* Effect.promise(slowReaders)) === 0) yield* batch
+    })
+    await Effect.runPromise(flood.pipe(Effect.provide(embeddedDatabase(server.dataDir))))
+    slow.socket.resume()
+    assert.strictEqual((await slow.closed).code, 4029)
+    await fast.find(({ id }) => id === last)
+    assert.deepStrictEqual(
+      fast.frames.filter(ofType("message")).map(({ id }) => id),
+      Array.from({ length: last }, (_, n) => n + 1)
+    )
+    fast.socket.terminate()
   })
 })
 

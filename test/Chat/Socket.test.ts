@@ -81,6 +81,8 @@ describe("A chat socket", () => {
       broadcast_id: null,
       stream_offset_ms: null
     })
+    const { chat: measured } = (await call(server, "GET", `${path}/${chat.slug}/metrics`)).body
+    assert.deepStrictEqual(measured, { messages_per_minute: 1 })
     await chat.as("owner", "DELETE", "messages/1")
     assert.deepStrictEqual(await reader.find(ofType("delete")), { type: "delete", id: 2, message_id: 1 })
     await chat.as("owner", "PUT", "bans/bob", { seconds: 60, reason: "secret" })

@@ -24,7 +24,8 @@ export const chat = Effect.gen(function* () {
       deleted_by text,
       primary key (stream_id, id)
     )`
-  yield* sql`create index chat_messages_visible on chat_messages (stream_id, id desc) where deleted_at is null`
+  // With the bare id, the planner may take the primary key, and walk through all that was deleted in a row.
+  yield* sql`create index chat_messages_visible on chat_messages (stream_id, (id + 0) desc) where deleted_at is null`
   yield* sql`
     create index chat_messages_of_broadcast on chat_messages (stream_id, broadcast_id, stream_offset_ms, id)
     where deleted_at is null and broadcast_id is not null`
