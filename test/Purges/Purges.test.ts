@@ -142,7 +142,7 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
     })
   )
 
-  it.effect("of an account deletes its webhooks with their logs, and its events, and nothing of others", () =>
+  it.effect("of an account deletes its webhooks with their logs, its events and its chat, and nothing of others", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const endpoints = { mia: "00000000-0000-7000-8000-00000000000a", zed: "00000000-0000-7000-8000-00000000000b" }
@@ -157,6 +157,10 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
         yield* sql`
           insert into webhook_attempts (event_id, endpoint_id, number, at, millis, request)
           values (${id}::uuid, ${id}::uuid, 1, now(), 1, '')`
+        yield* sql`
+          insert into chat_messages (stream_id, id, uid, text, nonce, created_at)
+          values (1, ${uid.charCodeAt(0)}, ${uid}, 'x', 'n', now())`
+        yield* sql`insert into chat_bans (stream_id, uid, reason, banned_by) values (1, ${uid}, '', 'owner')`
       }
       yield* conversation("mia")
       const id = yield* request("mia", undefined)
@@ -167,7 +171,7 @@ layer(world, { excludeTestServices: true })("A purge", (it) => {
             select ${sql(column)}::text as of from ${sql(table)} where ${sql(column)}::text = any(${["mia", "zed", ...Object.values(endpoints)]})`,
           (rows) => rows.map(({ of }) => of)
         )
-      for (const table of ["events", "webhook_endpoints"])
+      for (const table of ["events", "webhook_endpoints", "chat_messages", "chat_bans"])
         assert.deepStrictEqual(yield* left(table, "uid"), ["zed"], table)
       for (const table of ["webhook_subscriptions", "webhook_turns", "webhook_deliveries", "webhook_attempts"])
         assert.deepStrictEqual(yield* left(table, "endpoint_id"), [endpoints.zed], table)
