@@ -119,7 +119,7 @@ const make = Effect.gen(function* () {
   const members = yield* MemberRows
 
   yield* streams.measureChatBy((stream) =>
-    Effect.map(messages.rate(stream.id), (messagesPerMinute) => ({ messagesPerMinute }))
+    Effect.map(messages.messagesPerMinute(stream.id), (messagesPerMinute) => ({ messagesPerMinute }))
   )
   yield* streams.admit((stream, uid) => Effect.map(members.moderator(stream.id, uid), Option.isSome))
 

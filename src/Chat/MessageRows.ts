@@ -43,8 +43,6 @@ export class MessageRows extends Context.Service<
     /** Of the last minute, counted to 1,000. */
     messagesPerMinute(stream: number): Effect.Effect<number, DbError>
     post(post: Post.Post): Effect.Effect<Message, DbError | Post.PostError>
-    /** Messages of the last minute, counted to 1,000. */
-    rate(stream: number): Effect.Effect<number, DbError>
     /** Of a message that may be deleted. */
     author(stream: number, id: number): Effect.Effect<Option.Option<string>, DbError>
     /** Does nothing if it is deleted already. */
@@ -58,9 +56,6 @@ export class MessageRows extends Context.Service<
 }
 
 type Sql = SqlClient.SqlClient
-
-/** Most messages a minute that are counted. */
-const maxRate = 1_000
 
 /** Locks the room until the transaction ends, and returns the next id. */
 export const nextId = Effect.fnUntraced(function* (sql: Sql, stream: number) {
@@ -203,19 +198,6 @@ const make = Effect.gen(function* () {
           if (repeated === undefined) yield* notify(sql, topic, post.stream)
           return yield* Effect.orDie(Effect.fromNullishOr(message))
         })
-      )
-    ),
-    rate: Effect.fn("MessageRows.rate")((stream) =>
-      Effect.map(
-        db.read(
-          "MessageRows.rate",
-          (sql) => sql<{ readonly count: number }>`
-            select count(*)::int as count from (
-              select created_at from chat_messages where stream_id = ${stream}::bigint and deleted_at is null
-              order by id desc limit ${maxRate}
-            ) m where created_at > now() - interval '1 minute'`
-        ),
-        ([row]) => row?.count ?? 0
       )
     ),
     author: Effect.fn("MessageRows.author")((stream, id) =>

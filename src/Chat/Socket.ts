@@ -10,7 +10,6 @@ import { Chat, type Visit } from "../Chat.ts"
 import { callerOf, DbCaller } from "../Db.ts"
 import { Handshake, Problem, ProblemRules } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
-import { Streams } from "../Streams.ts"
 import { ChatConfig } from "./ChatConfig.ts"
 import { clientAddress } from "./ClientAddress.ts"
 import { MessageRows } from "./MessageRows.ts"
@@ -88,11 +87,6 @@ const make = Effect.gen(function* () {
     user: { limit: config.socketsPerAddress, setting: "CHAT_SOCKETS_PER_ADDRESS" }
   })
   const perStream = new Map<number, number>()
-
-  const streams = yield* Streams
-  yield* streams.measureChatBy(({ id }) =>
-    Effect.map(rows.messagesPerMinute(id), (messagesPerMinute) => ({ messagesPerMinute }))
-  )
 
   const takeStreamSeat = (stream: number) =>
     Effect.acquireRelease(
