@@ -14,9 +14,10 @@ import * as Removals from "./List/Removals.tsx"
 import { signOut, session } from "./Session.ts"
 import { SettingsView } from "./Settings/SettingsView.tsx"
 import { useSelected, useStore } from "./Store.ts"
+import { StudioView } from "./Studio/StudioView.tsx"
 import { WebhooksView } from "./Webhooks/WebhooksView.tsx"
 
-const views = ["recordings", "live", "webhooks", "settings"] as const
+const views = ["recordings", "live", "studio", "webhooks", "settings"] as const
 type View = (typeof views)[number]
 
 const viewOf = (): View => views.find((view) => location.hash === `#${view}`) ?? "recordings"
@@ -24,7 +25,7 @@ const viewOf = (): View => views.find((view) => location.hash === `#${view}`) ??
 /** The view that the URL's fragment names. Each view keeps its scroll position. */
 const useView = (): View => {
   const [view, show] = useState(viewOf)
-  const places = useRef<Record<View, number>>({ recordings: 0, live: 0, webhooks: 0, settings: 0 })
+  const places = useRef<Record<View, number>>({ recordings: 0, live: 0, studio: 0, webhooks: 0, settings: 0 })
   const shown = useRef(view)
   useEffect(() => {
     history.scrollRestoration = "manual"
@@ -122,6 +123,9 @@ export function App() {
           <a href="#live" aria-current={view === "live" ? "page" : undefined}>
             Live view
           </a>
+          <a href="#studio" aria-current={view === "studio" ? "page" : undefined}>
+            Studio
+          </a>
           <a href="#webhooks" aria-current={view === "webhooks" ? "page" : undefined}>
             Webhooks
           </a>
@@ -145,6 +149,7 @@ export function App() {
           {key !== undefined && <Conversations />}
         </div>
         {view === "live" && key !== undefined && <LiveView />}
+        {view === "studio" && key !== undefined && <StudioView />}
         {view === "webhooks" && key !== undefined && <WebhooksView />}
         {view === "settings" && key !== undefined && <SettingsView />}
       </main>

@@ -124,14 +124,26 @@ export async function fetchJson<A>(decoder: Json.Decoder<A>, path: string, signa
   return Json.parse(decoder, await askFor(path, (response) => response.text(), signal === undefined ? {} : { signal }))
 }
 
+/** As `fetchJson`, with the version of what was read. */
+export function fetchTagged<A>(
+  decoder: Json.Decoder<A>,
+  path: string
+): Promise<{ readonly value: A; readonly etag: string }> {
+  return askFor(path, async (response) => ({
+    value: Json.parse(decoder, await response.text()),
+    etag: response.headers.get("etag") ?? "*"
+  }))
+}
+
 /** As `fetchJson`, for a request that changes something. */
 export async function changeJson<A>(
   decoder: Json.Decoder<A>,
   method: "POST" | "PUT" | "PATCH" | "DELETE",
   path: string,
-  json?: unknown
+  json?: unknown,
+  headers: Record<string, string> = {}
 ): Promise<A> {
-  const request = json === undefined ? { method } : { method, json }
+  const request = json === undefined ? { method, headers } : { method, json, headers }
   return Json.parse(decoder, await askFor(path, (response) => response.text(), request))
 }
 

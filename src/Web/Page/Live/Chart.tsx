@@ -1,4 +1,4 @@
-/** A line chart of the last 15 minutes. */
+/** A line chart of the last minutes or days. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import UPlot from "uplot"
 import { useScheme } from "../Scheme.ts"
@@ -9,10 +9,10 @@ const height = 104
 const smallHeight = 44
 const smallPixels = 220
 /** Distance of the time axis's ticks. */
-const tickSeconds = 5 * 60
+const defaultTickSeconds = 5 * 60
 const wholeSteps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
-const ticks = (_: UPlot, __: number, min: number, max: number): Array<number> => {
+const ticksOf = (tickSeconds: number, min: number, max: number): Array<number> => {
   const first = Math.ceil(min / tickSeconds) * tickSeconds
   return Array.from({ length: Math.floor((max - first) / tickSeconds) + 1 }, (_, index) => first + index * tickSeconds)
 }
@@ -29,10 +29,14 @@ export interface ChartProps {
   readonly top: number
   readonly isBound: boolean
   readonly isWhole: boolean
+  readonly tickSeconds?: number
+  /** Writes unix milliseconds on the time axis. */
+  readonly formatTime?: (at: number) => string
 }
 
 export function Chart(props: ChartProps) {
   const { format, isBad, isBound, isWhole, now, span, times, title, top, values } = props
+  const { formatTime = time, tickSeconds = defaultTickSeconds } = props
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<UPlot>(undefined)
   const scheme = useScheme()
@@ -62,7 +66,12 @@ export function Chart(props: ChartProps) {
           y: { range: (_, __, max) => [0, isBound ? top : Math.max(top, (max ?? 0) * 1.15)] }
         },
         axes: [
-          { ...axis, size: 30, splits: ticks, values: (_, splits) => splits.map((at) => time(at * 1000)) },
+          {
+            ...axis,
+            size: 30,
+            splits: (_, __, min, max) => ticksOf(tickSeconds, min, max),
+            values: (_, splits) => splits.map((at) => formatTime(at * 1000))
+          },
           {
             ...axis,
             size: 64,

@@ -139,8 +139,14 @@ export function isRecording(): boolean {
   return jobs.value.some(({ state }) => state.value.isRecording)
 }
 
+/** Of a stream that goes live with the recording. */
+interface Target {
+  readonly slug: string
+  readonly streamKey: string
+}
+
 /** Records until it is stopped or permanently rejected. Throws `NoMicrophone`. */
-export async function record(): Promise<Job> {
+export async function record(target?: Target): Promise<Job> {
   const level = new Store(0)
   const early: Array<Microphone.Piece> = []
   let take: (piece: Microphone.Piece) => void = (piece) => early.push(piece)
@@ -151,8 +157,8 @@ export async function record(): Promise<Job> {
   )
   const rate = microphone.sampleRate
   const buffer = new MicrophoneBuffer(rate)
-  const conversation = idOf("recording")
-  const uplink = new Uplink(conversation, buffer)
+  const conversation = idOf(target?.slug ?? "recording")
+  const uplink = new Uplink(conversation, buffer, target?.streamKey)
   const state = new Store<Sending>({
     kind: "microphone",
     conversation,

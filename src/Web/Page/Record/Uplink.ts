@@ -28,6 +28,8 @@ const windowBytes = 4 * 1024 * 1024
 const windowSeconds = 60
 const maxBackoffMillis = 5_000
 
+const unknownStreamKey = "The server does not accept this stream key: another one has replaced it."
+
 const reasonOf = ({ closeCode, httpStatus, reason }: Status): string => {
   if (closeCode === 1001) return "The server stops or restarts."
   if (closeCode === 1003) return "The server does not understand what this page sends. Reload the page."
@@ -40,6 +42,7 @@ export class Uplink {
   readonly progress = new Store<Progress>({ state: "connecting", sent: 0, acknowledged: 0, reason: "", notice: "" })
   readonly #conversation: string
   readonly #source: Source
+  readonly #streamKey: string | undefined
   #client: CaptureClient | undefined
   #key: string | undefined
   #isStopped = false
@@ -48,9 +51,11 @@ export class Uplink {
   #noticedAt = 0
   #wake: () => void = () => {}
 
-  constructor(conversation: string, source: Source) {
+  /** With a stream key it goes live. Without one, the key of the session is used. */
+  constructor(conversation: string, source: Source, streamKey?: string) {
     this.#conversation = conversation
     this.#source = source
+    this.#streamKey = streamKey
   }
 
   /** Call it after the source has grown or ended. */
@@ -67,7 +72,7 @@ export class Uplink {
     const { sampleRate } = this.#source
     const client = new CaptureClient({
       url: urlOf("/").href,
-      key: () => this.#nextKey(),
+      key: this.#streamKey ?? (() => this.#nextKey()),
       conversation: this.#conversation,
       sampleRate,
       bufferBytes: Math.min(windowBytes, 2 * windowSeconds * sampleRate),
@@ -114,6 +119,10 @@ export class Uplink {
     const { status, totals } = client
     const { httpStatus, state } = status
     this.#source.release(totals.acknowledged / 2)
+    if (this.#streamKey !== undefined) {
+      if (state === "waiting" && httpStatus === 401) return this.#stop("failed", unknownStreamKey)
+      return state === "closed" || state === "failed" ? undefined : this.#tell(state, reasonOf(status))
+    }
     if (state === "waiting" && httpStatus === 401) rejectKey(this.#key)
     if (session.value.key === undefined && state !== "connected") this.#needKey()
     else if (state !== "closed" && state !== "failed") this.#tell(state, reasonOf(status))
