@@ -13,7 +13,10 @@ export const pageSettings = {
   KEY_CACHE_TIME: "50 millis",
   KEY_CHECK_INTERVAL: "100 millis",
   SPILLWAY_CAPTURES_PER_USER: "100",
-  FRAMES_PER_SECOND: "100000"
+  FRAMES_PER_SECOND: "100000",
+  STREAM_GRACE: "5 seconds",
+  STREAM_BEAT: "500 millis",
+  STREAM_SWEEP: "500 millis"
 }
 
 /** For `share`. */

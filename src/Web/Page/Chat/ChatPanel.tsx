@@ -142,7 +142,14 @@ const useRoom = (slug: string, attempt: number): ChatRoom => {
   return chat
 }
 
-export function ChatPanel({ slug }: { readonly slug: string }) {
+export function ChatPanel({
+  heading: Heading,
+  slug
+}: {
+  readonly slug: string
+  /** The level of its title. */
+  readonly heading: "h2" | "h4"
+}) {
   const [attempt, setAttempt] = useState(0)
   const chat = useRoom(slug, attempt)
   const { link, messages, reason, slowModeSeconds } = useStore(chat.state)
@@ -150,7 +157,7 @@ export function ChatPanel({ slug }: { readonly slug: string }) {
   return (
     <section class="card chat" aria-labelledby="chat-title">
       <div class="row">
-        <h2 id="chat-title">Chat</h2>
+        <Heading id="chat-title">Chat</Heading>
         {slowModeSeconds > 0 && <span class="chip wait">Slow mode: {slowModeSeconds} s</span>}
       </div>
       <Log slug={slug} chat={chat} onDone={setDone} />

@@ -41,14 +41,23 @@ const watch = async (slug: string, stop: AbortSignal): Promise<void> => {
     if (broadcastOf(metrics.live) !== known) turned.abort()
   }
   const both = AbortSignal.any([stop, turned.signal])
+  // Hidden pages leave the browser's six connections to visible ones.
+  const turn = () => turned.abort()
+  document.addEventListener("visibilitychange", turn, { signal: both })
+  const poll = async () => {
+    take(await fetchJson(Model.metrics, `${Model.streamPath(slug)}/metrics`, both))
+    await pause(pollMillis, both)
+  }
   try {
+    if (document.hidden) return await poll()
     await readEvents(Model.metrics, `${Model.streamPath(slug)}/events`, both, silenceMillis, take)
   } catch (cause) {
     if (turned.signal.aborted) return
     // The server has as many readers of events as it allows.
     if (!(cause instanceof Refused && [429, 503].includes(cause.status))) throw cause
-    take(await fetchJson(Model.metrics, `${Model.streamPath(slug)}/metrics`, stop))
-    await pause(pollMillis, both)
+    await poll()
+  } finally {
+    document.removeEventListener("visibilitychange", turn)
   }
 }
 

@@ -76,7 +76,7 @@ const Shown = ({ stream }: { readonly stream: Stream }) => {
   }
   return (
     <div class="watch">
-      <section class="card about" aria-labelledby="title">
+      <div class="card about">
         <h1 id="title" tabIndex={-1} dir="auto">
           {stream.title}
         </h1>
@@ -87,12 +87,16 @@ const Shown = ({ stream }: { readonly stream: Stream }) => {
             {stream.description}
           </p>
         )}
-      </section>
-      {vod === undefined ? <ChatPanel slug={slug} /> : <VodPlayer key={vod.id} vod={vod} onClose={close} />}
+      </div>
+      {vod === undefined ? (
+        <ChatPanel slug={slug} heading="h2" />
+      ) : (
+        <VodPlayer key={vod.id} vod={vod} heading="h2" onClose={close} />
+      )}
       <StreamVods
         slug={slug}
         playing={vod?.id}
-        refresh={stream.live === null}
+        isLive={stream.live !== null}
         onPlay={(chosen) => {
           Listening.leave()
           setVod(chosen)

@@ -1,33 +1,40 @@
 /** Recordings of a stream that can be played. */
-import { useEffect, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { date, duration } from "../Format.ts"
+import { pause } from "../Pause.ts"
 import { fetchJson, isAbort, messageFor } from "../Server.ts"
 import * as Model from "./Model.ts"
 
 const pageSize = 10
+/** When the list is read again after a broadcast has ended: its recording is ready some time later. */
+const againMillis = [3_000, 6_000, 12_000, 24_000, 48_000]
 
 export function StreamVods({
   onPlay,
   playing,
-  refresh,
+  isLive,
   slug
 }: {
   readonly slug: string
   /** The id of the recording that plays. */
   readonly playing: string | undefined
-  /** Reads the list again when it changes. */
-  readonly refresh: unknown
+  readonly isLive: boolean
   readonly onPlay: (vod: Model.PublicVod) => void
 }) {
   const [vods, setVods] = useState<ReadonlyArray<Model.PublicVod>>()
   const [cursor, setCursor] = useState<string | null>(null)
   const [message, setMessage] = useState("")
+  const newest = useRef<string>(undefined)
+  const wasLive = useRef(false)
   const load = async (after: string | null, signal?: AbortSignal) => {
     setMessage("")
     try {
       const from = after === null ? "" : `&cursor=${encodeURIComponent(after)}`
       const path = `${Model.streamPath(slug)}/vods?page_size=${pageSize}${from}`
       const page = await fetchJson(Model.publicVods, path, signal)
+      const isUnchanged = after === null && page.vods[0]?.id === newest.current && newest.current !== undefined
+      if (isUnchanged) return
+      if (after === null) newest.current = page.vods[0]?.id
       setVods((known) => (after === null ? page.vods : [...(known ?? []), ...page.vods]))
       setCursor(page.cursor)
     } catch (cause) {
@@ -36,9 +43,19 @@ export function StreamVods({
   }
   useEffect(() => {
     const stop = new AbortController()
-    void load(null, stop.signal)
+    const read = async () => {
+      await load(null, stop.signal)
+      if (!wasLive.current || isLive) return
+      for (const millis of againMillis) {
+        await pause(millis, stop.signal)
+        if (stop.signal.aborted) return
+        await load(null, stop.signal)
+      }
+    }
+    void read()
+    wasLive.current ||= isLive
     return () => stop.abort()
-  }, [slug, refresh])
+  }, [slug, isLive])
   return (
     <section class="card stream-vods" aria-labelledby="vods-title">
       <h2 id="vods-title">Recordings</h2>

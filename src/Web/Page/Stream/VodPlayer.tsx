@@ -72,13 +72,15 @@ class Plays {
   }
 }
 
-const ReplayPanel = ({ replay }: { readonly replay: ChatReplay }) => {
+type Heading = "h2" | "h4"
+
+const ReplayPanel = ({ heading: Title, replay }: { readonly heading: Heading; readonly replay: ChatReplay }) => {
   const { message, messages } = useStore(replay.state)
   const log = useRef<HTMLDivElement>(null)
   useEffect(() => log.current?.scrollTo(0, log.current.scrollHeight), [messages])
   return (
     <section class="card chat" aria-labelledby="replay-title">
-      <h2 id="replay-title">Chat of this recording</h2>
+      <Title id="replay-title">Chat of this recording</Title>
       <div ref={log} class="chat-log" role="region" aria-label="Messages up to this moment" tabIndex={0}>
         {messages.length === 0 && <p class="hint">No messages up to this moment.</p>}
         <ol>
@@ -99,7 +101,16 @@ const ReplayPanel = ({ replay }: { readonly replay: ChatReplay }) => {
   )
 }
 
-export function VodPlayer({ onClose, vod }: { readonly vod: Model.PublicVod; readonly onClose: () => void }) {
+export function VodPlayer({
+  heading: Title,
+  onClose,
+  vod
+}: {
+  readonly vod: Model.PublicVod
+  /** The level of its titles. */
+  readonly heading: Heading
+  readonly onClose: () => void
+}) {
   const [source, setSource] = useState<Source>()
   const [message, setMessage] = useState("")
   const [replay] = useState(() => (vod.stream === null ? undefined : new ChatReplay(vod.stream, vod.broadcast)))
@@ -142,11 +153,11 @@ export function VodPlayer({ onClose, vod }: { readonly vod: Model.PublicVod; rea
   const url = source === undefined ? undefined : (source.urls.url ?? source.urls.files[source.file]?.url)
   return (
     <>
-      <section class="card vod-player" aria-labelledby="vod-player-title">
+      <section class="card vod-player" aria-label={`Recording: ${vod.title}`}>
         <div class="row">
-          <h2 id="vod-player-title" ref={title} tabIndex={-1}>
+          <Title ref={title} tabIndex={-1}>
             {vod.title}
-          </h2>
+          </Title>
           <button type="button" class="quiet" onClick={onClose}>
             Close
           </button>
@@ -182,7 +193,7 @@ export function VodPlayer({ onClose, vod }: { readonly vod: Model.PublicVod; rea
         )}
         <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
       </section>
-      {replay !== undefined && <ReplayPanel replay={replay} />}
+      {replay !== undefined && <ReplayPanel replay={replay} heading={Title} />}
     </>
   )
 }

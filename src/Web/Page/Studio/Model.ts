@@ -39,8 +39,6 @@ const ban = Json.record({
   banned_by: Json.text
 })
 export const bans = Json.record({ bans: Json.list(ban), next: Json.nullable(Json.text) })
-export type Ban = Json.Decoded<typeof ban>
 
 export const moderator = Json.record({ uid: Json.text, permissions: Json.list(Json.text) })
 export const moderators = Json.record({ moderators: Json.list(moderator), next: Json.nullable(Json.text) })
-export type Moderator = Json.Decoded<typeof moderator>

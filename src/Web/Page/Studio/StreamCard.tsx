@@ -127,7 +127,7 @@ export function StreamCard({ metrics, stream }: { readonly stream: Stream; reado
       )}
       {isChatShown && (
         <div class="studio-chat">
-          <ChatPanel slug={slug} />
+          <ChatPanel slug={slug} heading="h4" />
           <Moderation slug={slug} />
         </div>
       )}

@@ -184,7 +184,7 @@ export function VodRow({ vod }: { readonly vod: Vod }) {
           <td colSpan={5}>
             {panel === "play" && (
               <div class="studio-chat">
-                <VodPlayer vod={vod} onClose={close} />
+                <VodPlayer vod={vod} heading="h4" onClose={close} />
               </div>
             )}
             {panel === "edit" && editing !== undefined && <EditForm vod={vod} initial={editing} onClose={close} />}
