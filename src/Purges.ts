@@ -30,11 +30,13 @@ export class Purges extends Context.Service<
   {
     /**
      * Purges after `delay`, and until then can be cancelled. A purge that has not started gets the new delay, a dead one is
-     * retried. None if the target does not exist and never did.
+     * retried. None if the target does not exist and never did, or if `isUnused` is false: it is read in the transaction of the
+     * request, while none creates a conversation of the user.
      */
     request(
       target: Target,
-      delay: Duration.Duration
+      delay: Duration.Duration,
+      isUnused?: Effect.Effect<boolean, DbError>
     ): Effect.Effect<Option.Option<Purge>, DbError | StorageUnavailable | StorageRefused>
     readonly list: PurgeRows["Service"]["list"]
     find(id: string): Effect.Effect<Option.Option<Purge>, DbError>
@@ -104,10 +106,14 @@ const make = Effect.gen(function* () {
     return pages.some(({ objects }) => objects.length > 0)
   })
 
-  const request: Purges["Service"]["request"] = Effect.fn("Purges.request")(function* (target, delay) {
+  const request: Purges["Service"]["request"] = Effect.fn("Purges.request")(function* (target, delay, isUnused) {
     const known = yield* rows.unfinished(target)
     if (Option.isNone(known) && !(yield* exists(target))) return yield* rows.done(target)
-    const purge = yield* rows.request(target, delay)
+    const inserted = yield* isUnused === undefined
+      ? Effect.asSome(rows.request(target, delay))
+      : rows.requestIf(target, delay, isUnused)
+    if (Option.isNone(inserted)) return Option.none()
+    const purge = inserted.value
     if (purge.startedAt !== undefined) {
       // The fence already holds, and every node ends its captures within seconds.
       yield* Effect.catchCause(recording.endPurged, (cause) =>

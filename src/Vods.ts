@@ -53,7 +53,8 @@ const created = Metric.counter("spillway_vod_broadcasts_total", {
   incremental: true
 })
 const purged = Metric.counter("spillway_vod_purges_total", {
-  description: "Deleted VODs whose purge was requested, or that had no recording",
+  description:
+    "Deleted VODs whose purge was requested, or that were removed alone: without a recording, or with one that is used elsewhere",
   incremental: true
 })
 
@@ -78,9 +79,11 @@ const make = Effect.gen(function* () {
     active
   })
 
-  /** A purge that is requested again is the same one. */
-  const purge = Effect.fnUntraced(function* ({ conversation, id, isShared, uid }: Purged) {
-    if (isShared || Option.isNone(yield* purges.request({ uid, conversation }, Duration.zero))) yield* vods.forget(id)
+  /** A purge that is requested again is the same one. One that has ended has left no recording. */
+  const purge = Effect.fnUntraced(function* (vod: Purged) {
+    const { conversation, id, uid } = vod
+    const requested = yield* purges.request({ uid, conversation }, Duration.zero, vods.isUnused(vod))
+    if (Option.isNone(requested) || requested.value.finishedAt !== undefined) yield* vods.forget(id)
     yield* Metric.update(purged, 1)
   })
 

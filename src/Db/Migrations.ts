@@ -36,6 +36,7 @@ import { streams } from "./Migrations/0026_streams.ts"
 import { chat } from "./Migrations/0027_chat.ts"
 import { vods } from "./Migrations/0028_vods.ts"
 import { streamNodes } from "./Migrations/0029_stream_nodes.ts"
+import { streamIndexes } from "./Migrations/0030_stream_indexes.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -67,7 +68,8 @@ export const migrations = {
   "0026_streams": streams,
   "0027_chat": chat,
   "0028_vods": vods,
-  "0029_stream_nodes": streamNodes
+  "0029_stream_nodes": streamNodes,
+  "0030_stream_indexes": streamIndexes
 }
 
 const table = "spillway_migrations"

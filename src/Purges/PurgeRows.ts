@@ -4,7 +4,7 @@ import { SecureRandom } from "effect/crypto"
 import type { SqlClient, Statement } from "effect/sql"
 import * as Claims from "../Claims.ts"
 import { Db, type DbError } from "../Db.ts"
-import type { Target } from "../Recording.ts"
+import { Fence, type Target } from "../Recording.ts"
 import { columns, type Counts, decode, noCounts, type Purge } from "./Purge.ts"
 
 export interface Query {
@@ -46,6 +46,12 @@ export class PurgeRows extends Context.Service<
     readonly claim: Effect.Effect<Option.Option<ClaimedPurge>, DbError>
     /** Creates a purge, or moves the due time of one that has not started, or retries a dead one. */
     request(target: Target, delay: Duration.Duration): Effect.Effect<Purge, DbError>
+    /** As `request`, unless `isUnused` is false in the same transaction, while none creates a conversation of the user. */
+    requestIf(
+      target: Target,
+      delay: Duration.Duration,
+      isUnused: Effect.Effect<boolean, DbError>
+    ): Effect.Effect<Option.Option<Purge>, DbError>
     unfinished(target: Target): Effect.Effect<Option.Option<Purge>, DbError>
     /** In order of user and conversation; dead ones in the order in which they were given up. `at`: the database's time. */
     list(query: Query): Effect.Effect<{ readonly at: Date; readonly purges: ReadonlyArray<Purge> }, DbError>
@@ -159,33 +165,43 @@ const make = Effect.gen(function* () {
       })
     )
 
+  const request: PurgeRows["Service"]["request"] = Effect.fn("PurgeRows.request")(function* (target, delay) {
+    const id = SecureRandom.uuidV4Unsafe()
+    const millis = Duration.toMillis(delay)
+    const purge = yield* firstOf(
+      db.writeIdempotent("PurgeRows.request", (sql) =>
+        Effect.flatMap(
+          sql`
+            insert into purges as p (id, uid, conversation_id, due_at, started_at)
+            select ${id}::uuid, ${target.uid}, ${target.conversation ?? null},
+                   clock_timestamp() + ${`${millis} milliseconds`}::interval,
+                   case when ${millis === 0} then clock_timestamp() end
+            on conflict (uid, (coalesce(conversation_id, ''))) where finished_at is null do update
+            set due_at = case when p.started_at is null or p.dead_at is not null then excluded.due_at else p.due_at end,
+                token = case when p.started_at is null then null else p.token end,
+                attempts = case when p.dead_at is null then p.attempts else 0 end,
+                started_at = coalesce(p.started_at, excluded.started_at), dead_at = null
+            returning ${columns(sql)}`,
+          decode
+        )
+      )
+    )
+    return yield* Effect.orDie(Effect.fromOption(purge))
+  })
+
   return PurgeRows.of({
+    request,
+    requestIf: Effect.fn("PurgeRows.requestIf")((target, delay, isUnused) =>
+      db.transactionIdempotent("PurgeRows.requestIf", (sql) =>
+        Effect.gen(function* () {
+          yield* Fence.awaitCreations(sql, target.uid)
+          return (yield* isUnused) ? Option.some(yield* request(target, delay)) : Option.none()
+        })
+      )
+    ),
     claim: Effect.map(claims.claim(1), ({ rows: [row], token }) =>
       Option.map(Option.fromUndefinedOr(row), ({ columns, id }) => ({ id, token, ...columns }))
     ),
-    request: Effect.fn("PurgeRows.request")(function* (target, delay) {
-      const id = SecureRandom.uuidV4Unsafe()
-      const millis = Duration.toMillis(delay)
-      const purge = yield* firstOf(
-        db.writeIdempotent("PurgeRows.request", (sql) =>
-          Effect.flatMap(
-            sql`
-              insert into purges as p (id, uid, conversation_id, due_at, started_at)
-              select ${id}::uuid, ${target.uid}, ${target.conversation ?? null},
-                     clock_timestamp() + ${`${millis} milliseconds`}::interval,
-                     case when ${millis === 0} then clock_timestamp() end
-              on conflict (uid, (coalesce(conversation_id, ''))) where finished_at is null do update
-              set due_at = case when p.started_at is null or p.dead_at is not null then excluded.due_at else p.due_at end,
-                  token = case when p.started_at is null then null else p.token end,
-                  attempts = case when p.dead_at is null then p.attempts else 0 end,
-                  started_at = coalesce(p.started_at, excluded.started_at), dead_at = null
-              returning ${columns(sql)}`,
-            decode
-          )
-        )
-      )
-      return yield* Effect.orDie(Effect.fromOption(purge))
-    }),
     unfinished: (target) => select("PurgeRows.unfinished", (sql) => sql`${isOf(sql, target)} and finished_at is null`),
     list: Effect.fn("PurgeRows.list")((query) =>
       db.read("PurgeRows.list", (sql) =>

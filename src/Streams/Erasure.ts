@@ -26,7 +26,7 @@ export class Erasure extends Context.Service<
       return Erasure.of({
         has: Effect.fn("Erasure.has")((uid) =>
           Effect.map(
-            db.read("Streams.Erasure.has", (sql) => sql`select from streams where uid = ${uid} limit 1`),
+            db.read("Streams.Erasure.has", (sql) => sql`select from streams where uid = ${uid} order by id limit 1`),
             (rows) => rows.length > 0
           )
         ),

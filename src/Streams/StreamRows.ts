@@ -233,7 +233,7 @@ const make = Effect.gen(function* () {
           // A stream that was never live leaves nothing that refers to it.
           yield* sql`
             delete from streams where id = ${String(id)}::bigint
-            and not exists (select from broadcasts where stream_id = ${String(id)}::bigint)`
+            and (select id from broadcasts where stream_id = ${String(id)}::bigint order by id limit 1) is null`
           yield* sql`update streams set deleted_at = now(), key_hash = null where id = ${String(id)}::bigint`
           yield* notify(sql, topic, id)
           return Option.some(removed)

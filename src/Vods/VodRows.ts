@@ -37,9 +37,7 @@ export type IsExpected = (revision: number) => boolean
 const Purged = Schema.Struct({
   id: Schema.String,
   uid: Schema.String,
-  conversation: Schema.String,
-  /** Another VOD has the same recording: a capture client has chosen its conversation for several broadcasts. */
-  isShared: Schema.Boolean
+  conversation: Schema.String
 })
 export type Purged = typeof Purged.Type
 const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
@@ -69,7 +67,12 @@ export class VodRows extends Context.Service<
     restore(by: Manager, id: string): Effect.Effect<Option.Option<Vod>, DbError>
     /** Deleted VODs whose time to be restored is over. From now on they can't be. */
     readonly claimDeleted: Effect.Effect<ReadonlyArray<Purged>, DbError>
-    /** Removes a claimed one without a recording. */
+    /**
+     * Whether nothing else needs the recording of a claimed one. A capture client can choose one conversation for several
+     * broadcasts: it is needed by VODs that are not claimed, and by broadcasts that are live or have no VOD yet.
+     */
+    isUnused(purged: Purged): Effect.Effect<boolean, DbError>
+    /** Removes a claimed one, without its recording. */
     forget(id: string): Effect.Effect<void, DbError>
   }
 >()("spillway/Vods/VodRows") {
@@ -174,11 +177,24 @@ const make = Effect.gen(function* () {
         where id = any(array(
           select id from vods where purge_at <= now() order by purge_at, id limit ${purgeBatch} for no key update skip locked
         ))
-        returning id::text as id, uid, conversation_id as conversation, exists (
-          select from vods o where o.uid = vods.uid and o.conversation_id = vods.conversation_id
-            and o.id <> vods.id and o.deleted_at is null
-        ) as "isShared"`.pipe(Effect.flatMap(decodePurged), Effect.catchTag("SchemaError", Effect.die))
+        returning id::text as id, uid, conversation_id as conversation`.pipe(
+        Effect.flatMap(decodePurged),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
     ),
+    isUnused: ({ conversation, id, uid }) =>
+      db
+        .read(
+          "VodRows.isUnused",
+          (sql) => sql<{ readonly isUnused: boolean }>`
+            select not exists (
+              select from vods
+              where uid = ${uid} and conversation_id = ${conversation} and id <> ${id}::bigint and not is_purging
+            ) and not exists (
+              select from broadcasts where uid = ${uid} and conversation = ${conversation} and not has_vod
+            ) as "isUnused" limit 1`
+        )
+        .pipe(Effect.map(([row]) => row?.isUnused === true)),
     forget: (id) =>
       db.writeIdempotent("VodRows.forget", (sql) =>
         Effect.asVoid(sql`delete from vods where id = ${id}::bigint and is_purging`)

@@ -2,13 +2,18 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Postgres from "../support/Postgres.ts"
-import { type Nodes, rate, record, sound, until, World } from "../Precache/support/Nodes.ts"
+import { audioFrame } from "../support/Capturer.ts"
+import { openCaptureSocket } from "../support/CaptureSocket.ts"
+import { epoch, type Nodes, rate, record, sound, until, World } from "../Precache/support/Nodes.ts"
 import { random } from "../Recording/support/Arrivals.ts"
 import { seed } from "../support/Seed.ts"
 
 const path = "/api/v1/studio/vods"
 
 const world = World.layer({
+  STREAM_GRACE: "1 second",
+  STREAM_BEAT: "200 millis",
+  STREAM_SWEEP: "200 millis",
   SPILLWAY_WEBHOOK_ALLOW_HTTP: "yes",
   SPILLWAY_WEBHOOK_ALLOW_ADDRESSES: "127.0.0.1/32"
 }).pipe(Layer.provide(Postgres.layerServer))
@@ -136,32 +141,93 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("VODs", (it) => {
     })
   )
 
+  it.effect(
+    "of a capture are announced once, with exactly the samples that it sent, and the chat of the broadcast",
+    () =>
+      test(async (nodes) => {
+        const types = ["stream.started", "stream.ended", "vod.ready"]
+        const hook = await call(nodes, "POST", "/v1/webhooks", { url: "http://127.0.0.1:1099/all", types })
+        assert.strictEqual(hook.status, 201)
+        const streams = "/api/v1/studio/streams"
+        const { body: made } = await call(nodes, "POST", streams, { slug: "on-air", title: "On air" })
+        const query = `?sample_rate=${rate}&audio_timeline=2&ack=1`
+        const capture = await openCaptureSocket(serverOf(nodes), { key: made.key, query })
+        const pcm = sound(rate * 3, 5)
+        for (const n of [0, 1, 2])
+          capture.socket.send(audioFrame(epoch + n, pcm.subarray(n * rate * 2, (n + 1) * rate * 2)))
+        await capture.acknowledged(pcm.length)
+        const { body: live } = await until(
+          () => call(nodes, "GET", `${streams}/on-air`),
+          ({ body }) => body.live !== null
+        )
+        const messages = `${streams}/on-air/chat/messages`
+        assert.strictEqual((await call(nodes, "POST", messages, { text: "hello" })).status, 201)
+        capture.socket.close()
+        const listed = async () =>
+          JSON.parse(await (await fetch(`${serverOf(nodes, 1).url}${streams}/on-air/vods`)).text())
+        const { vods: list } = await until(listed, (page) => page.vods.length > 0)
+        const [vod] = list
+        assert.deepInclude(vod, { stream: "on-air", broadcast: 1, title: "On air", duration: 3 })
+        assert.strictEqual(list.length, 1)
+        const managed = await call(nodes, "GET", `${path}/${vod.id}`)
+        assert.deepInclude(managed.body, { status: "ready", conversation_id: live.live.conversation_id })
+        const { body: urls } = await call(nodes, "GET", `${path}/${vod.id}/urls`)
+        for (const url of [urls.url, ...urls.files.map((file: { url: string }) => file.url)]) {
+          const audio = Buffer.from(await (await fetch(url)).arrayBuffer())
+          assert.isTrue(audio.subarray(44).equals(pcm), url)
+        }
+        const { body: chat } = await call(nodes, "GET", `${messages}?broadcast=1`)
+        assert.deepStrictEqual(
+          chat.messages.map(({ broadcast_id, text }: Record<string, unknown>) => [broadcast_id, text]),
+          [[1, "hello"]]
+        )
+        const events = await nodes.query(`
+        select type from events where body::json -> 'data' ->> 'conversation_id' = '${live.live.conversation_id}' order by id`)
+        assert.deepStrictEqual(
+          events,
+          types.map((type) => ({ type }))
+        )
+      })
+  )
+
   it.effect("are purged with their recording 30 days after their deletion, whichever node is killed", () =>
     test(async (nodes) => {
       await stream(nodes, "old")
-      const names = ["old-1", "old-2", "shared"]
-      for (const name of names) await record(nodes, serverOf(nodes), name, [{ at: 0, pcm: sound(rate) }])
-      await end(nodes, "old", [...names, "shared"])
-      const [first, second, third, fourth] = await settled(nodes, "old", 4)
-      for (const vod of [first, third]) await call(nodes, "DELETE", `${path}/${vod?.id}`)
-      await nodes.query(`update vods set purge_at = now() where purge_at is not null`)
+      // Captures have chosen one conversation for several broadcasts.
+      const names = ["old-1", "old-2", "shared", "pair", "again"]
+      await Promise.all(
+        names.map((name, n) => record(nodes, serverOf(nodes, n % 2), name, [{ at: 0, pcm: sound(rate) }]))
+      )
+      await end(nodes, "old", [...names, "shared", "pair"])
+      const all = await settled(nodes, "old", 7)
+      await stream(nodes, "old-live")
+      await nodes.query(`
+        insert into broadcasts (stream_id, id, uid, conversation, seen_at)
+        select id, 1, uid, 'again', now() + interval '1 hour' from streams where slug = 'old-live'`)
+      const idOf = (at: number) => all[at]?.id ?? ""
+      for (const at of [0, 2, 3, 4, 6]) await call(nodes, "DELETE", `${path}/${idOf(at)}`)
+      await nodes.query(`update vods set purge_at = now() where purge_at is not null and id <> ${idOf(6)}`)
       await serverOf(nodes, 1).kill()
       // Their search for deleted VODs begins with their start.
       await nodes.restart(serverOf(nodes, 1))
       const left = await until(
         () => vods(nodes, "old"),
-        (all) => all.length === 2
+        ({ length }) => length <= 3
       )
       assert.deepStrictEqual(
         left.map(({ id }) => id),
-        [second?.id, fourth?.id]
+        [idOf(1), idOf(5), idOf(6)]
       )
       await until(
         () => nodes.keys("chunks/admin/old-1/"),
         (keys) => keys.length === 0
       )
-      // Another VOD has the same recording.
-      assert.isAbove(nodes.keys("chunks/admin/shared/").length, 0)
+      // Another VOD, one that can be restored, or a live broadcast has the same recording.
+      const purges = await nodes.query(`select conversation_id as conversation from purges order by 1`)
+      assert.deepStrictEqual(purges, [{ conversation: "old-1" }])
+      for (const name of ["old-2", "shared", "pair", "again"])
+        assert.isAbove(nodes.keys(`chunks/admin/${name}/`).length, 0, name)
+      assert.strictEqual((await call(nodes, "POST", `${path}/${idOf(6)}/restore`)).status, 200)
       await counted(nodes)
     })
   )

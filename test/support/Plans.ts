@@ -1,6 +1,7 @@
 /** The plans of the statements that a service runs: what they scan, sort and read. */
 import { Effect, Schema } from "effect"
 import { SqlClient, Statement } from "effect/sql"
+import { Db } from "../../src/Db.ts"
 
 interface Node {
   readonly "Node Type": string
@@ -25,6 +26,16 @@ export const statementsOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
       })
     yield* Effect.provideService(work, Statement.CurrentTransformer, record)
     return statements
+  })
+
+/** As `statementsOf`, of `work` that is undone, so that its statements can run again. */
+export const statementsUndone = (work: Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function* () {
+    const db = yield* Db
+    const undone = yield* db
+      .transaction("test.undo", () => Effect.flatMap(Effect.orDie(statementsOf(work)), (ran) => Effect.fail({ ran })))
+      .pipe(Effect.flip)
+    return "ran" in undone ? undone.ran : yield* Effect.die(undone)
   })
 
 const flatten = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).flatMap(flatten)]

@@ -7,6 +7,7 @@ import type { SqlClient, SqlError, Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import { Events } from "../../Events.ts"
 import { Finalization } from "../../Finalization.ts"
+import { Fence } from "../../Recording.ts"
 import { StreamsConfig } from "../StreamsConfig.ts"
 import * as BroadcastEvents from "./BroadcastEvents.ts"
 
@@ -136,6 +137,8 @@ const make = Effect.gen(function* () {
     conversation: string,
     row: typeof Locked.Type
   ) {
+    // The purge of a deleted VOD with this conversation sees the broadcast, or has begun before.
+    yield* Fence.lockCreation(sql, row.uid)
     const [{ id, startedAt }] = yield* sql`
       insert into broadcasts (stream_id, id, uid, conversation, capture, started_at)
       values (
