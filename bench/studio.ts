@@ -16,5 +16,8 @@ export const run = async (args: ReadonlyArray<string>) => {
     Effect.scoped(Effect.provide(Chat.pages(quick), Layer.provideMerge(Chat.layer, ScratchDatabase.layer)))
   )
   const fanout = await Chat.fanout(quick)
-  console.log(JSON.stringify({ bench: "studio", ...vods, ...chat, ...fanout }))
+  // Where both measure, the worse one.
+  const depthRatio = Math.max(chat.chatDepthRatio, vods.vodDepthRatio)
+  const vsOffset = Math.min(chat.chatVsOffset, vods.vodVsOffset)
+  console.log(JSON.stringify({ bench: "studio", ...vods, ...chat, ...fanout, depthRatio, vsOffset }))
 }

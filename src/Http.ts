@@ -1,4 +1,5 @@
-/** The HTTP server: problems, range requests, upgrades. */
+/** The HTTP server: problems, range requests, upgrades, clients. */
+export * as Clients from "./Http/Clients.ts"
 export * as Expiry from "./Http/Expiry.ts"
 export * as Handshake from "./Http/Upgrade/Handshake.ts"
 export * as ResponseBody from "./Http/ResponseBody.ts"

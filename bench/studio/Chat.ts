@@ -91,8 +91,8 @@ export const pages = (quick: boolean) =>
       messages: count,
       chatPagesPerSecond: round(of("first"), 0),
       chatPagesAnywherePerSecond: round(of("anywhere"), 0),
-      depthRatio: round(of("deepestMs") / of("firstMs")),
-      vsOffset: round(of("offsetDeepestMs") / of("deepestMs"), 0),
+      chatDepthRatio: round(of("deepestMs") / of("firstMs")),
+      chatVsOffset: round(of("offsetDeepestMs") / of("deepestMs"), 0),
       chatFillSeconds: round(Duration.toSeconds(filling), 1)
     }
   })

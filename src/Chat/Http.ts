@@ -4,9 +4,8 @@ import { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Principal, Visitor } from "../Auth.ts"
 import { Chat, NoMessage, NotBannable, NotPermitted, type Visit } from "../Chat.ts"
-import { Problem, ProblemRules, rule } from "../Http.ts"
+import { Clients, Problem, ProblemRules, rule } from "../Http.ts"
 import { ChatApi } from "./Api.ts"
-import { clientAddress } from "./ClientAddress.ts"
 import { type Moderator, TooManyModerators } from "./MemberRows.ts"
 import { type Ban, type Message, mistakeOf } from "./Message.ts"
 import { MessageRows } from "./MessageRows.ts"
@@ -140,7 +139,7 @@ const forUsers = HttpApiBuilder.group(
           return yield* Problem.unprocessable("bad-message", "The message can't be posted", mistake, [
             { path: ["body", "text"], message: mistake }
           ])
-        const address = clientAddress(yield* HttpServerRequest.HttpServerRequest)
+        const address = Clients.addressOf(yield* HttpServerRequest.HttpServerRequest)
         return Protocol.infoOf(yield* answer(sender.post(visit, address, { text: trimmed, nonce })))
       }),
       remove: Effect.fnUntraced(function* ({ params: { id, slug } }) {

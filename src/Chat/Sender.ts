@@ -2,11 +2,11 @@
 import { Clock, Context, Duration, Effect, Layer, Metric, Option } from "effect"
 import { Chat, type Visit } from "../Chat.ts"
 import type { DbError } from "../Db.ts"
+import { Clients } from "../Http.ts"
 import { ChatConfig } from "./ChatConfig.ts"
 import { type Message, mistakeOf } from "./Message.ts"
 import { type PostError, TooFast } from "./Post.ts"
 import * as Protocol from "./Protocol.ts"
-import { Rate } from "./Rate.ts"
 
 export class Sender extends Context.Service<
   Sender,
@@ -44,7 +44,7 @@ const make = Effect.gen(function* () {
   const config = yield* ChatConfig
   const chat = yield* Chat
   const clock = yield* Clock.Clock
-  const attempts = new Rate(config.attemptsPerMinute, () => clock.currentTimeMillisUnsafe())
+  const attempts = new Clients.Rate(config.attemptsPerMinute, () => clock.currentTimeMillisUnsafe())
 
   const post: Sender["Service"]["post"] = Effect.fnUntraced(function* (visit, address, message) {
     const wait = attempts.take(address)

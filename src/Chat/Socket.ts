@@ -8,13 +8,11 @@ import { Authentication } from "../Auth.ts"
 import { NoSeat, Seats } from "../Bulkhead.ts"
 import { Chat, type Visit } from "../Chat.ts"
 import { callerOf, DbCaller } from "../Db.ts"
-import { Handshake, Problem, ProblemRules } from "../Http.ts"
+import { Clients, Handshake, Problem, ProblemRules } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
 import { ChatConfig } from "./ChatConfig.ts"
-import { clientAddress } from "./ClientAddress.ts"
 import { MessageRows } from "./MessageRows.ts"
 import * as Protocol from "./Protocol.ts"
-import { Rate } from "./Rate.ts"
 import { type ChatRoom, Rooms } from "./Rooms.ts"
 import { Sender } from "./Sender.ts"
 
@@ -76,7 +74,7 @@ const make = Effect.gen(function* () {
   const handshake = yield* Handshake.make(path, { maxPayload: Protocol.maxFrameBytes, autoPong: true })
   const checks = yield* Semaphore.make(keyChecks)
   const now = () => clock.currentTimeMillisUnsafe()
-  const opened = new Rate(config.attemptsPerMinute, now)
+  const opened = new Clients.Rate(config.attemptsPerMinute, now)
 
   const seats = yield* Seats.make("chat sockets", {
     node: { limit: config.socketsPerNode, setting: "CHAT_SOCKETS_PER_NODE" },
@@ -212,7 +210,7 @@ const make = Effect.gen(function* () {
     function* (socket: WebSocket, visit: Visit, address: string) {
       const connection = yield* Socket.fromWebSocket(Effect.succeed(socket))
       const { pull } = yield* connection.reader
-      const frames = new Rate(60 * config.framesPerSecond, now)
+      const frames = new Clients.Rate(60 * config.framesPerSecond, now)
       const write = (text: string) => send(socket, [text], () => false)
       return yield* pull.pipe(
         Effect.flatMap((batch) =>
@@ -304,7 +302,7 @@ const make = Effect.gen(function* () {
     const offer = yield* handshake.offerOf(request)
     if (Option.isNone(offer)) return yield* Handshake.notWebSocket
     yield* checkOrigin(request)
-    const address = clientAddress(request)
+    const address = Clients.addressOf(request)
     const wait = opened.take(address)
     if (wait > 0) return yield* tooManyAttempts(wait)
     const principal = hasKey(request) ? yield* authenticate(request, keySources) : undefined

@@ -37,6 +37,7 @@ import { chat } from "./Migrations/0027_chat.ts"
 import { vods } from "./Migrations/0028_vods.ts"
 import { streamNodes } from "./Migrations/0029_stream_nodes.ts"
 import { streamIndexes } from "./Migrations/0030_stream_indexes.ts"
+import { unannouncedVods } from "./Migrations/0031_unannounced_vods.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -69,7 +70,8 @@ export const migrations = {
   "0027_chat": chat,
   "0028_vods": vods,
   "0029_stream_nodes": streamNodes,
-  "0030_stream_indexes": streamIndexes
+  "0030_stream_indexes": streamIndexes,
+  "0031_unannounced_vods": unannouncedVods
 }
 
 const table = "spillway_migrations"

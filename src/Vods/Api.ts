@@ -190,7 +190,7 @@ export class VodGroup extends HttpApiGroup.make("vod")
       params,
       query,
       payload: Play,
-      error: Problem.documented(404)
+      error: Problem.documented(404, 429)
     }).annotate(OpenApi.Summary, "Report how much of a VOD was heard in a session; again replaces the former report")
   )
   .middleware(OptionalAuthorization)

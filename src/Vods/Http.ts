@@ -1,9 +1,9 @@
 /** `/api/v1/studio/vods`, and the VODs of a stream. */
-import { DateTime, Effect, Layer, Metric, Option } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
+import { Clock, DateTime, Effect, Layer, Metric, Option } from "effect"
+import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { isAdministrator, Principal, Visitor } from "../Auth.ts"
-import { Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
+import { Clients, Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
 import { Streams } from "../Streams.ts"
 import { type Manager, type Vod, Vods } from "../Vods.ts"
 import { type VodInfo, VodsApi } from "./Api.ts"
@@ -18,9 +18,12 @@ const defaultPageSize = 20
 /** VODs up to the end of a page with a number. Further ones have cursors, at which depth costs nothing. */
 const maxNumbered = 10_000
 
+/** Reports of plays from an address in a minute, without a key: of 150 listeners. More are answered with 429. */
+const reportsPerMinute = 600
+
 const plays = Metric.counter("spillway_vod_plays_total", {
   description:
-    "Reports of what was heard of VODs by outcome: counted (a new session), updated, full (the VOD has 10,000 sessions of the day)",
+    "Reports of what was heard of VODs by outcome: counted (a new session), updated, full (the VOD has 10,000 sessions of the day), rejected (the address reports too often)",
   incremental: true
 })
 
@@ -66,6 +69,14 @@ const withHeader = (name: string, value: string) =>
 
 const notFound = Problem.notFound("There is no VOD with this id.")
 const noStream = Problem.notFound("There is no stream with this slug.")
+
+const tooManyReports = (seconds: number) =>
+  Problem.tooMany(
+    "too-many-plays",
+    "Too many reports of plays",
+    `An address without a key sends ${reportsPerMinute} reports a minute. Send one in 15 seconds for each listener, or use a key.`,
+    seconds
+  )
 
 const found = <A>(result: Option.Option<A>) =>
   Option.match(result, { onNone: () => Effect.fail(notFound), onSome: Effect.succeed })
@@ -164,6 +175,8 @@ const forAudience = HttpApiBuilder.group(
     const vods = yield* Vods
     const streams = yield* Streams
     const playable = yield* Playable
+    const clock = yield* Clock.Clock
+    const reports = new Clients.Rate(reportsPerMinute, () => clock.currentTimeMillisUnsafe())
     const { answer } = yield* ProblemRules
 
     /** A VOD that is ready and whose stream the visitor can read. Its owner and admins need no stream. */
@@ -209,8 +222,15 @@ const forAudience = HttpApiBuilder.group(
         }
       }),
       play: Effect.fnUntraced(function* ({ params: { id }, payload: { listener, seconds, session } }) {
-        const vod = yield* heard(id)
         const visitor = Option.map(yield* Visitor, ({ uid }) => `user ${uid}`)
+        const wait = Option.isSome(visitor)
+          ? 0
+          : reports.take(Clients.addressOf(yield* HttpServerRequest.HttpServerRequest))
+        if (wait > 0) {
+          yield* Metric.update(Metric.withAttributes(plays, { outcome: "rejected" }), 1)
+          return yield* answer(Effect.fail(tooManyReports(Math.ceil(wait / 1_000))))
+        }
+        const vod = yield* heard(id)
         const play = { session, seconds, listener: Option.getOrElse(visitor, () => listener ?? session) }
         const outcome = yield* answer(vods.plays.record({ ...vod, duration: vod.duration ?? 0 }, play))
         yield* Metric.update(Metric.withAttributes(plays, { outcome }), 1)

@@ -2,8 +2,10 @@
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { SqlClient, SqlError, Statement } from "effect/sql"
 import { Db, type DbError } from "../Db.ts"
+import { Events } from "../Events.ts"
 import type { Manager, Status, Vod } from "./Vod.ts"
 import * as VodColumns from "./VodColumns.ts"
+import * as VodEvents from "./VodEvents.ts"
 
 /** Time in which a deleted VOD can be restored. */
 const restorable = Duration.days(30)
@@ -63,7 +65,7 @@ export class VodRows extends Context.Service<
     ): Effect.Effect<Option.Option<Vod>, DbError | VodChanged | VodDeleted>
     /** Again has no effect. None as in `find`. */
     remove(by: Manager, id: string, isExpected: IsExpected): Effect.Effect<Option.Option<Vod>, DbError | VodChanged>
-    /** Of one that is not deleted: no effect. None as in `find`, and once the VOD is being purged. */
+    /** One that became ready meanwhile is announced now. Of one that is not deleted: no effect. None as in `find`, and once the VOD is being purged. */
     restore(by: Manager, id: string): Effect.Effect<Option.Option<Vod>, DbError>
     /** Deleted VODs whose time to be restored is over. From now on they can't be. */
     readonly claimDeleted: Effect.Effect<ReadonlyArray<Purged>, DbError>
@@ -79,7 +81,7 @@ export class VodRows extends Context.Service<
   static readonly layer = Layer.effect(
     VodRows,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(Events.layer))
 }
 
 type Sql = SqlClient.SqlClient
@@ -104,13 +106,15 @@ interface Locked {
   readonly status: Status
   readonly isDeleted: boolean
   readonly isPurging: boolean
+  readonly isUnannounced: boolean
 }
 
 /** Locks the row of a VOD until the end of the transaction. None if the manager has no such VOD. */
 export function lock(sql: Sql, by: Manager, id: string): Effect.Effect<Locked | undefined, SqlError.SqlError> {
   return Effect.map(
     sql<Locked>`
-      select revision, status, deleted_at is not null as "isDeleted", is_purging as "isPurging" from vods
+      select revision, status, deleted_at is not null as "isDeleted", is_purging as "isPurging",
+             is_unannounced as "isUnannounced" from vods
       where ${isManaged(sql, by, id)} for no key update`,
     ([row]) => row
   )
@@ -118,6 +122,7 @@ export function lock(sql: Sql, by: Manager, id: string): Effect.Effect<Locked | 
 
 const make = Effect.gen(function* () {
   const db = yield* Db
+  const events = yield* Events
 
   return VodRows.of({
     find: Effect.fn("VodRows.find")((by, id) => db.read("VodRows.find", (sql) => select(sql, isManaged(sql, by, id)))),
@@ -164,10 +169,13 @@ const make = Effect.gen(function* () {
         Effect.fnUntraced(function* (sql) {
           const row = yield* lock(sql, by, id)
           if (row === undefined || row.isPurging) return Option.none()
-          if (row.isDeleted)
-            yield* sql`
-              update vods set deleted_at = null, purge_at = null, revision = revision + 1 where id = ${id}::bigint`
-          return yield* byId(sql, id)
+          if (!row.isDeleted) return yield* byId(sql, id)
+          yield* sql`
+            update vods set deleted_at = null, purge_at = null, is_unannounced = false, revision = revision + 1
+            where id = ${id}::bigint`
+          const vod = yield* byId(sql, id)
+          if (row.isUnannounced && Option.isSome(vod)) yield* events.append(sql, [yield* VodEvents.ready(vod.value)])
+          return vod
         })
       )
     ),

@@ -292,6 +292,32 @@ layer(Studio.layer(), { excludeTestServices: true })("VODs", (it) => {
     })
   )
 
+  it.effect("take 600 reports of plays a minute from an address without a key", () =>
+    test(async (world) => {
+      const key = await world.keyOf("nia")
+      const [vod = ""] = await vods(world, "nia", 1)
+      const report = (from: string, by: string | null = null) =>
+        world.call("POST", `${path}/${vod}/plays`, {
+          key: by,
+          headers: { "x-forwarded-for": from },
+          body: { session: "s", seconds: 1 }
+        })
+      const statuses: Array<number> = []
+      // Its stream does not exist, so that visitors don't find it.
+      while (statuses.length < 600)
+        statuses.push(
+          ...(await Promise.all(Array.from({ length: 50 }, () => report("198.51.100.7")))).map((a) => a.status)
+        )
+      const burst = await Promise.all(Array.from({ length: 100 }, () => report("198.51.100.7")))
+      assert.deepStrictEqual(new Set(statuses), new Set([404]))
+      const rejected = burst.find(({ status }) => status === 429) ?? assert.fail("one is rejected")
+      assert.strictEqual(rejected.body.type, "urn:spillway:problem:too-many-plays")
+      assert.strictEqual(rejected.headers.get("retry-after"), "1")
+      assert.strictEqual((await report("198.51.100.8")).status, 404)
+      assert.strictEqual((await report("198.51.100.7", key)).status, 204)
+    })
+  )
+
   it.effect("are prepared again only if they have failed", () =>
     test(async (world) => {
       const key = await world.keyOf("mia")

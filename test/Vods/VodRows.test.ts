@@ -5,10 +5,11 @@ import { SqlClient } from "effect/sql"
 import { Db } from "../../src/Db.ts"
 import { PurgeRows } from "../../src/Purges/PurgeRows.ts"
 import { BroadcastRows } from "../../src/Streams/Broadcasts/BroadcastRows.ts"
+import { JobRows } from "../../src/Vods/Jobs/JobRows.ts"
 import { VodRows } from "../../src/Vods/VodRows.ts"
 import * as World from "../Streams/support/World.ts"
 
-const world = Layer.mergeAll(VodRows.layer, PurgeRows.layer).pipe(Layer.provideMerge(World.layer))
+const world = Layer.mergeAll(VodRows.layer, JobRows.layer, PurgeRows.layer).pipe(Layer.provideMerge(World.layer))
 
 /** Requests the purge of a deleted VOD's recording, as `Vods` does. */
 const purge = (conversation: string) =>
@@ -69,6 +70,42 @@ layer(world, { excludeTestServices: true })("The purge of a deleted VOD", (it) =
       assert.isTrue(Option.isNone(yield* purge("later")))
       yield* sql`update broadcasts set ended_at = now(), has_vod = true where conversation = 'later'`
       assert.isTrue(Option.isSome(yield* purge("later")))
+    })
+  )
+})
+
+layer(world, { excludeTestServices: true })("A VOD", (it) => {
+  it.effect("that becomes ready while it is deleted is announced when it is restored, once", () =>
+    Effect.gen(function* () {
+      const [sql, jobs, vods, { enter }] = [
+        yield* SqlClient.SqlClient,
+        yield* JobRows,
+        yield* VodRows,
+        yield* BroadcastRows
+      ]
+      yield* sql`
+        with endpoint as (
+          insert into webhook_endpoints (id, uid, url, types, description, is_enabled, header_names)
+          values (gen_random_uuid(), 'owner', 'http://127.0.0.1', '{*}', '', true, '{}') returning id
+        ) insert into webhook_subscriptions (uid, type, endpoint_id) select 'owner', '*', id from endpoint`
+      const announced = sql`select 1 from events where type = 'vod.ready'`
+      yield* enter(entry(yield* stream, "deleted"))
+      yield* sql`update broadcasts set ended_at = now()`
+      yield* jobs.create
+      yield* sql`update vod_jobs set due_at = now()`
+      yield* sql`update vod_turns set due_at = now()`
+      const job = Option.getOrUndefined(yield* jobs.claim)?.job ?? assert.fail("none is due")
+      yield* jobs.begin(job)
+      const by = { uid: "owner", isAdmin: false }
+      yield* vods.remove(by, job.vod, () => true)
+      yield* jobs.complete(job, { duration: 1, format: "wav" })
+      assert.lengthOf(yield* announced, 0)
+      const restored = Option.getOrThrow(yield* vods.restore(by, job.vod))
+      assert.strictEqual(restored.status, "ready")
+      assert.lengthOf(yield* announced, 1)
+      yield* vods.remove(by, job.vod, () => true)
+      yield* vods.restore(by, job.vod)
+      assert.lengthOf(yield* announced, 1)
     })
   )
 })

@@ -5,8 +5,9 @@ import { Db, type DbError } from "../../Db.ts"
 import * as Events from "../../Events.ts"
 import * as FairClaims from "../../FairClaims.ts"
 import { Fence } from "../../Recording.ts"
-import { type FailureReason, Format, type Manager, type Vod } from "../Vod.ts"
+import type { FailureReason, Format, Manager, Vod } from "../Vod.ts"
 import * as VodColumns from "../VodColumns.ts"
+import * as VodEvents from "../VodEvents.ts"
 import { lock } from "../VodRows.ts"
 
 /** Broadcasts whose VODs one statement creates, and dead jobs that it ends. */
@@ -35,37 +36,6 @@ const jobs: FairClaims.Jobs<typeof Columns.Type> = {
 }
 
 export interface ClaimedJob extends FairClaims.Claimed, Schema.Schema.Type<typeof Columns> {}
-
-const readyType = Events.define({
-  name: "vod.ready",
-  description: "The recording of a broadcast can be played and downloaded. `stream`: null if the stream is deleted.",
-  data: Schema.Struct({
-    uid: Schema.String,
-    vod_id: Schema.String,
-    stream: Schema.NullOr(Schema.String),
-    broadcast: Schema.Finite,
-    conversation_id: Schema.String,
-    title: Schema.String,
-    duration: Schema.Finite,
-    started_at: Schema.String
-  })
-})
-
-const ready = ({ broadcast, conversation, duration = 0, id, slug, startedAt, title, uid }: Vod) =>
-  Events.make(readyType, {
-    uid,
-    conversation,
-    data: {
-      uid,
-      vod_id: id,
-      stream: slug ?? null,
-      broadcast,
-      conversation_id: conversation,
-      title,
-      duration,
-      started_at: startedAt.toISOString()
-    }
-  })
 
 /** The VOD is not failed. */
 export class VodNotFailed extends Schema.TaggedError<VodNotFailed>()("VodNotFailed", {
@@ -202,11 +172,13 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           const isUnfinished = yield* end(sql, job)
           const rows = yield* sql`
-            update vods v set status = 'ready', reason = null, duration = ${String(duration)}::float8, format = ${format}
+            update vods v
+            set status = 'ready', reason = null, duration = ${String(duration)}::float8, format = ${format},
+                is_unannounced = deleted_at is not null
             where ${isUnfinished} returning ${VodColumns.columns(sql)}`
           const [vod] = yield* VodColumns.decode(rows)
-          // One that was deleted meanwhile is not announced.
-          if (vod !== undefined && vod.deletedAt === undefined) yield* events.append(sql, [yield* ready(vod)])
+          // One that was deleted meanwhile is announced when it is restored.
+          if (vod !== undefined && vod.deletedAt === undefined) yield* events.append(sql, [yield* VodEvents.ready(vod)])
         })
       )
     ),

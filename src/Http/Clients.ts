@@ -1,7 +1,8 @@
-/** The address of a client, for bounds per address. */
+/** Clients: their addresses, and rates for bounds per address or user. */
 import { BlockList, isIP } from "node:net"
 import { Option } from "effect"
 import type { HttpServerRequest } from "effect/http"
+import { BoundedMap } from "../BoundedMap.ts"
 
 /** Addresses of proxies: this machine and private networks. */
 const proxies = new BlockList()
@@ -38,8 +39,37 @@ const networkOf = (address: string) => {
  * The address of the connection, or, if that is a proxy's, the last one in `X-Forwarded-For`, which the proxy has added. Empty
  * if it is unknown. Not for authorization: a client in a private network can send any.
  */
-export function clientAddress({ headers, remoteAddress }: HttpServerRequest.HttpServerRequest): string {
+export function addressOf({ headers, remoteAddress }: HttpServerRequest.HttpServerRequest): string {
   const connection = Option.getOrElse(remoteAddress, () => "").replace(/^::ffff:(?=\d+\.)/i, "")
   const forwarded = headers["x-forwarded-for"]?.split(",").at(-1)?.trim() ?? ""
   return networkOf(isProxy(connection) && isIP(forwarded) !== 0 ? forwarded : connection)
+}
+
+/** Keys with a rate. At the bound, the one that acted longest ago begins anew. */
+const maxKeys = 10_000
+
+const minute = 60_000
+
+/** Of users or addresses on this node: a burst of as many as a minute has, and then one at a time. */
+export class Rate {
+  readonly #interval: number
+  readonly #now: () => number
+  /** When the key has used up nothing of its burst again. */
+  readonly #restored = new BoundedMap<number>(maxKeys)
+
+  /** `now`: milliseconds. */
+  constructor(perMinute: number, now: () => number) {
+    this.#interval = minute / perMinute
+    this.#now = now
+  }
+
+  /** Counts an action, and returns 0; or the milliseconds until the next one may be. */
+  take(key: string): number {
+    const now = this.#now()
+    const restored = Math.max(now, this.#restored.get(key) ?? 0) + this.#interval
+    const wait = restored - now - minute
+    if (wait > 0) return wait
+    this.#restored.set(key, restored)
+    return 0
+  }
 }
