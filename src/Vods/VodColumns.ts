@@ -1,47 +1,49 @@
 /** How VODs are read from their rows. */
-import { Effect, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
-import { FailureReason, Format, Status, type Vod } from "./Vod.ts"
+import type { FailureReason, Format, Status, Vod } from "./Vod.ts"
 
 type Sql = SqlClient.SqlClient
 
-const Row = Schema.Struct({
-  id: Schema.String,
-  uid: Schema.String,
-  slug: Schema.NullOr(Schema.String),
-  broadcast: Schema.Finite,
-  conversation: Schema.String,
-  status: Status,
-  reason: Schema.NullOr(FailureReason),
-  title: Schema.String,
-  description: Schema.String,
-  duration: Schema.NullOr(Schema.Finite),
-  format: Format,
-  startedAt: Schema.Date,
-  createdMicros: Schema.Finite,
-  revision: Schema.Int,
-  deletedAt: Schema.NullOr(Schema.Date),
-  purgeAt: Schema.NullOr(Schema.Date)
-})
-const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
+/** The result of `columns`. Without a schema, whose checks take as long as the rest of a page. */
+export interface Row {
+  readonly id: string
+  readonly uid: string
+  readonly slug: string | null
+  readonly broadcast: number
+  readonly conversation: string
+  readonly status: Status
+  readonly reason: FailureReason | null
+  readonly title: string
+  readonly description: string
+  readonly duration: number | null
+  readonly format: Format
+  readonly startedAt: Date
+  readonly createdMicros: number
+  readonly revision: number
+  readonly deletedAt: Date | null
+  readonly purgeAt: Date | null
+}
 
-const vodOf = ({ createdMicros, deletedAt, duration, purgeAt, reason, slug, ...row }: typeof Row.Type): Vod => ({
-  ...row,
-  createdAt: new Date(createdMicros / 1_000),
-  cursor: `${createdMicros}-${row.id}`,
-  slug: slug ?? undefined,
-  reason: reason ?? undefined,
-  duration: duration ?? undefined,
-  deletedAt: deletedAt ?? undefined,
-  purgeAt: purgeAt ?? undefined
-})
-
-/** Decodes rows of `columns`. */
-export function decode(rows: unknown): Effect.Effect<ReadonlyArray<Vod>> {
-  return decodeRows(rows).pipe(
-    Effect.map((decoded) => decoded.map(vodOf)),
-    Effect.catchTag("SchemaError", Effect.die)
-  )
+export function vodOf(row: Row): Vod {
+  return {
+    id: row.id,
+    uid: row.uid,
+    slug: row.slug ?? undefined,
+    broadcast: row.broadcast,
+    conversation: row.conversation,
+    status: row.status,
+    reason: row.reason ?? undefined,
+    title: row.title,
+    description: row.description,
+    duration: row.duration ?? undefined,
+    format: row.format,
+    startedAt: row.startedAt,
+    createdAt: new Date(row.createdMicros / 1_000),
+    revision: row.revision,
+    deletedAt: row.deletedAt ?? undefined,
+    purgeAt: row.purgeAt ?? undefined,
+    cursor: `${row.createdMicros}-${row.id}`
+  }
 }
 
 /** Of `vods v`: its place in lists, as microseconds. A double has them all. */

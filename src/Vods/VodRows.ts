@@ -89,9 +89,8 @@ type Sql = SqlClient.SqlClient
 const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
 
 const select = (sql: Sql, where: Statement.Fragment) =>
-  Effect.map(
-    Effect.flatMap(sql`select ${VodColumns.columns(sql)} from vods v where ${where} limit 1`, VodColumns.decode),
-    ([vod]) => Option.fromUndefinedOr(vod)
+  Effect.map(sql<VodColumns.Row>`select ${VodColumns.columns(sql)} from vods v where ${where} limit 1`, ([row]) =>
+    Option.map(Option.fromUndefinedOr(row), VodColumns.vodOf)
   )
 
 const byId = (sql: Sql, id: string) => select(sql, sql`v.id = ${id}::bigint`)

@@ -171,12 +171,12 @@ const make = Effect.gen(function* () {
       db.transaction("JobRows.complete", (sql) =>
         Effect.gen(function* () {
           const isUnfinished = yield* end(sql, job)
-          const rows = yield* sql`
+          const [row] = yield* sql<VodColumns.Row>`
             update vods v
             set status = 'ready', reason = null, duration = ${String(duration)}::float8, format = ${format},
                 is_unannounced = deleted_at is not null
             where ${isUnfinished} returning ${VodColumns.columns(sql)}`
-          const [vod] = yield* VodColumns.decode(rows)
+          const vod = row === undefined ? undefined : VodColumns.vodOf(row)
           // One that was deleted meanwhile is announced when it is restored.
           if (vod !== undefined && vod.deletedAt === undefined) yield* events.append(sql, [yield* VodEvents.ready(vod)])
         })
@@ -207,16 +207,15 @@ const make = Effect.gen(function* () {
       db.transaction(
         "JobRows.retry",
         Effect.fnUntraced(function* (sql) {
-          const row = yield* lock(sql, by, id)
-          if (row === undefined) return Option.none()
-          if (row.status !== "failed") return yield* new VodNotFailed({ id, status: row.status })
-          const rows = yield* sql`
+          const locked = yield* lock(sql, by, id)
+          if (locked === undefined) return Option.none()
+          if (locked.status !== "failed") return yield* new VodNotFailed({ id, status: locked.status })
+          const [row] = yield* sql<VodColumns.Row>`
             update vods v set status = 'pending', reason = null where id = ${id}::bigint
             returning ${VodColumns.columns(sql)}`
-          const [vod] = yield* VodColumns.decode(rows)
           yield* enqueue(sql, [id], Duration.zero)
-          if (vod !== undefined) yield* FairClaims.takeTurn(sql, jobs, vod.uid)
-          return Option.fromUndefinedOr(vod)
+          if (row !== undefined) yield* FairClaims.takeTurn(sql, jobs, row.uid)
+          return Option.map(Option.fromUndefinedOr(row), VodColumns.vodOf)
         })
       )
     )

@@ -1,5 +1,5 @@
 /** Pages of VODs, with totals that are kept and not counted. */
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
 import { Db, type DbError } from "../../Db.ts"
 import type { State, Vod } from "../Vod.ts"
@@ -67,6 +67,15 @@ const pageOf = (sql: Sql, filter: Filter, place: Place) => {
     order by v.uid, v.created_at desc, v.id desc`
 }
 
+interface PageRow extends VodColumns.Row {
+  readonly total: number
+}
+
+interface EmptyPage {
+  readonly id: null
+  readonly total: number
+}
+
 /** Limits of statements, each of which has a plan of its own. */
 const limits = [21, 51, 101]
 
@@ -82,7 +91,7 @@ export function selectPage(
   filter: Filter,
   place: Place,
   rows: number
-): Statement.Statement<{ readonly id: string | null }> {
+): Statement.Statement<PageRow | EmptyPage> {
   const list = sql`${pageOf(sql, filter, place)} limit ${sql.literal(String(limitFor(rows)))}`
   const skipped = "skipped" in place ? place.skipped : 0
   const page =
@@ -92,7 +101,7 @@ export function selectPage(
           select ${VodColumns.columns(sql)}
           from (select v.id as key, v.created_at ${list} offset ${skipped}) as keys join vods v on v.id = key
           order by keys.created_at desc, key desc`
-  return sql<{ readonly id: string | null }>`
+  return sql<PageRow | EmptyPage>`
     select total, page.* from (
       select coalesce(sum(count), 0)::float8 as total from vod_counts
       where uid = ${VodColumns.opaque(sql, sql`${filter.owner ?? ""}::text`)} and ${stateIn(sql, filter.state)}
@@ -100,24 +109,23 @@ export function selectPage(
     order by "createdMicros" desc, page.id::bigint desc`
 }
 
-const decodeTotals = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Schema.Struct({ total: Schema.Finite })))
-
 const make = Effect.gen(function* () {
   const db = yield* Db
   return ListRows.of({
     page: Effect.fn("ListRows.page")((filter, place, limit) =>
       db.read("ListRows.page", (sql) =>
-        Effect.gen(function* () {
-          const rows = yield* selectPage(sql, filter, place, limit)
-          const [{ total }] = yield* decodeTotals(rows.slice(0, 1))
-          const found = rows.filter(({ id }) => id !== null).slice(0, limit)
-          return { vods: yield* VodColumns.decode(found), total }
-        }).pipe(Effect.catchTag("SchemaError", Effect.die))
+        Effect.map(selectPage(sql, filter, place, limit), (rows) => ({
+          vods: rows
+            .slice(0, limit)
+            .filter((row) => row.id !== null)
+            .map(VodColumns.vodOf),
+          total: rows[0]?.total ?? 0
+        }))
       )
     ),
     ofStream: Effect.fn("ListRows.ofStream")((stream, { after, limit }) =>
       db.read("ListRows.ofStream", (sql) =>
-        Effect.flatMap(selectOfStream(sql, stream, { after, limit }), VodColumns.decode)
+        Effect.map(selectOfStream(sql, stream, { after, limit }), (rows) => rows.map(VodColumns.vodOf))
       )
     )
   })
@@ -127,8 +135,8 @@ export function selectOfStream(
   sql: Sql,
   stream: number,
   { after, limit }: { readonly after: string | undefined; readonly limit: number }
-): Statement.Statement<object> {
-  return sql`
+): Statement.Statement<VodColumns.Row> {
+  return sql<VodColumns.Row>`
     select ${VodColumns.columns(sql)} from vods v
     where v.stream_id = ${String(stream)}::bigint and v.state = 'ready'
       ${after === undefined ? sql`` : sql`and ${VodColumns.isAfter(sql, after)}`}

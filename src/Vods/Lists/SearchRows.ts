@@ -111,11 +111,11 @@ const make = Effect.gen(function* () {
   /** Those that still exist. */
   const find = (ids: ReadonlyArray<string>) =>
     db.read("SearchRows.find", (sql) =>
-      Effect.flatMap(
-        sql`
+      Effect.map(
+        sql<VodColumns.Row>`
           select ${VodColumns.columns(sql)} from vods v where v.id = any(${ids}::bigint[])
           order by v.created_at desc, v.id desc limit ${ids.length}`,
-        VodColumns.decode
+        (rows) => rows.map(VodColumns.vodOf)
       )
     )
 
