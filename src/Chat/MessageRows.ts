@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
 import { Db, type DbError, notify } from "../Db.ts"
-import { type Change, columns, type Message, messagesOf } from "./Message.ts"
+import { type Change, columns, type Message, type MessageRow, messagesOf } from "./Message.ts"
 import * as Post from "./Post.ts"
 
 /** The topic of notifications about new rows. Their keys are ids of streams. */
@@ -120,8 +120,8 @@ const make = Effect.gen(function* () {
       db.read("MessageRows.page", (sql) => {
         const older = before === undefined ? sql`` : sql`and id + 0 < ${before}::bigint`
         const newer = after === undefined ? sql`` : sql`and id + 0 > ${after}::bigint`
-        return Effect.flatMap(
-          sql`
+        return Effect.map(
+          sql<MessageRow>`
             select ${columns(sql)} from chat_messages
             where stream_id = ${stream}::bigint and deleted_at is null ${older} ${newer}
             order by chat_messages.id + 0 ${after === undefined ? sql`desc` : sql`asc`} limit ${limit}`,
@@ -131,8 +131,8 @@ const make = Effect.gen(function* () {
     ),
     replay: Effect.fn("MessageRows.replay")((stream, { after, broadcast, from, limit, to }) =>
       db.read("MessageRows.replay", (sql) =>
-        Effect.flatMap(
-          sql`
+        Effect.map(
+          sql<MessageRow>`
             select ${columns(sql)} from chat_messages
             where stream_id = ${stream}::bigint and broadcast_id = ${broadcast}::bigint and deleted_at is null
               and (stream_offset_ms, id) > (${from}::bigint, ${after}::bigint)

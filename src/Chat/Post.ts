@@ -1,7 +1,7 @@
 /** Posting a message: bans, slow mode and rates, checked under the lock of the room. */
 import { Duration, Effect, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
-import { columns, messagesOf } from "./Message.ts"
+import { columns, type MessageRow, messagesOf } from "./Message.ts"
 
 /** Messages that a user posts in a minute, in all streams. */
 export const messagesPerMinute = 60
@@ -113,8 +113,8 @@ export const check = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, { is
 
 /** The message gets the database's time, which does not go back while the room is locked, and the place in the broadcast. */
 export function insert(sql: SqlClient.SqlClient, { nonce, stream, text, uid }: Post, id: number) {
-  return Effect.flatMap(
-    sql`
+  return Effect.map(
+    sql<MessageRow>`
       insert into chat_messages (stream_id, id, uid, text, nonce, broadcast_id, stream_offset_ms, created_at)
       select ${stream}::bigint, ${id}::bigint, ${uid}, ${text}, ${nonce}, b.id,
              case when b.id is not null then greatest(0, extract(epoch from t.at - b.started_at) * 1e3)::bigint end, t.at
@@ -126,8 +126,8 @@ export function insert(sql: SqlClient.SqlClient, { nonce, stream, text, uid }: P
 }
 
 export function find(sql: SqlClient.SqlClient, { stream }: Post, id: number) {
-  return Effect.flatMap(
-    sql`select ${columns(sql)} from chat_messages where stream_id = ${stream}::bigint and id = ${id}::bigint limit 1`,
+  return Effect.map(
+    sql<MessageRow>`select ${columns(sql)} from chat_messages where stream_id = ${stream}::bigint and id = ${id}::bigint limit 1`,
     messagesOf
   )
 }
