@@ -78,6 +78,21 @@ const post = async (page: Page, text: string) => {
   await page.keyboard.press("Enter")
 }
 
+/** Names of the elements that Tab reaches, up to the form that takes a key. */
+const tabOrder = async (page: Page, most: number): Promise<ReadonlyArray<string>> => {
+  const names: Array<string> = []
+  while (names.length < most && names.at(-1) !== "Enter a key to write in the chat") {
+    await page.keyboard.press("Tab")
+    const name = await page.evaluate(() => {
+      const element = document.activeElement
+      const label = element instanceof HTMLInputElement ? element.labels?.[0]?.textContent : undefined
+      return `${label ?? element?.getAttribute("aria-label") ?? element?.textContent ?? ""}`.trim()
+    })
+    names.push(name)
+  }
+  return names
+}
+
 it("plays the live audio of a stream to a visitor, who reads the chat", async () => {
   const { broken, context, page } = await visit()
   await page.getByRole("heading", { name: "The <b>morning</b> show", level: 1 }).waitFor()
@@ -85,7 +100,10 @@ it("plays the live audio of a stream to a visitor, who reads the chat", async ()
   await page.getByText("News & weather").waitFor()
   await page.getByLabel("Enter a key to write in the chat").waitFor()
   assert.match(await page.title(), /^● The <b>morning<\/b> show/)
-  await page.getByRole("button", { name: "Listen live" }).click()
+  const focused = await tabOrder(page, 9)
+  assert.deepStrictEqual(focused, ["Spillway", "Listen live", "Volume", "Messages", "Enter a key to write in the chat"])
+  await page.getByRole("button", { name: "Listen live" }).focus()
+  await page.keyboard.press("Space")
   await page.getByText("Playing live").waitFor()
   await page.waitForFunction(() => (window.heard?.currentTime ?? 0) > 0.5)
   await page.getByText("1 listener").waitFor()

@@ -18,7 +18,6 @@ const openStudio = async () => {
   return opened
 }
 
-const focusedId = (page: Page) => page.evaluate(() => document.activeElement?.id)
 const messages = (page: Page) => page.locator(".message")
 const post = async (page: Page, text: string) => {
   await page.getByLabel(/^Message as/).fill(text)
@@ -34,6 +33,7 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   const { broken, context, page } = await openStudio()
   await page.getByRole("button", { name: "Create a stream" }).focus()
   await page.keyboard.press("Enter")
+  await page.waitForFunction(() => document.activeElement?.id === "stream-title")
   await page.keyboard.type("Late talk")
   await page.keyboard.press("Tab")
   await page.keyboard.type("Not a slug")
@@ -43,7 +43,7 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await page.getByLabel("Address").fill(slug)
   await page.keyboard.press("Enter")
   await page.getByRole("heading", { name: `The stream key of ${slug}` }).waitFor()
-  assert.strictEqual(await focusedId(page), "stream-key-title")
+  await page.waitForFunction(() => document.activeElement?.id === "stream-key-title")
   const key = (await page.locator(".new-secret .value").textContent()) ?? ""
   assert.match(key, /^spw_live_/)
   await page.getByRole("button", { name: "Done" }).click()
@@ -62,7 +62,7 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await messages(page).filter({ hasText: "hello from bob" }).waitFor()
   await post(page, "hello from the studio")
   await messages(guest.page).filter({ hasText: "hello from the studio" }).waitFor()
-  await inspect(page, "studio-live")
+  await inspect(page, "studio-live", ["desktop-light", "phone-dark"])
   await isNarrow(page)
 
   const row = messages(page).filter({ hasText: "hello from bob" })
@@ -107,20 +107,20 @@ it("plays the recording with its chat in time, and changes, deletes and restores
       audio.pause()
       audio.currentTime = part * audio.duration
     }, part)
-  await seek(0)
-  await chat.getByText("No messages up to this moment.").waitFor()
   await seek(0.999)
   await chat.getByText("hello from the studio").waitFor()
   assert.strictEqual(await chat.getByRole("listitem").count(), 1)
+  await seek(0)
+  await chat.getByText("No messages up to this moment.").waitFor()
   await isNarrow(guest.page)
   await guest.page.getByRole("button", { name: "Close" }).click()
   await guest.page.getByRole("heading", { name: "Chat", exact: true }).waitFor()
 
   await row.getByRole("button", { name: "Edit Late talk" }).click()
   await page.getByRole("form", { name: "Edit Late talk" }).getByLabel("Title").fill("Interview")
-  await page.keyboard.press("Enter")
+  await page.getByRole("button", { name: "Save" }).click()
   await row.getByText("Interview").waitFor()
-  assert.strictEqual(await page.evaluate(() => document.activeElement?.ariaLabel), "Edit Interview")
+  await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Edit Interview")
   await page.getByRole("searchbox").fill("interv")
   await page.keyboard.press("Enter")
   await row.waitFor()
@@ -130,7 +130,7 @@ it("plays the recording with its chat in time, and changes, deletes and restores
   await page.getByRole("searchbox").fill("")
   await row.getByRole("button", { name: "Analytics Interview" }).click()
   await page.getByText("Views a day").waitFor()
-  await inspect(page, "studio-recordings")
+  await inspect(page, "studio-recordings", ["desktop-dark", "phone-light"])
   await isNarrow(page)
   await row.getByRole("button", { name: "Delete Interview" }).click()
   await page.getByLabel("Status").selectOption("deleted")

@@ -31,10 +31,12 @@ const looks = [
 /** For people to inspect; not committed. */
 const screenshots = Path.join(import.meta.dirname, "../../../.cache/screenshots")
 
+type Look = (typeof looks)[number]["name"]
+
 /** In every theme: no violation, nothing wider than the screen, and a screenshot. */
-export const inspect = async (page: Page, state: string) => {
+export const inspect = async (page: Page, state: string, only?: ReadonlyArray<Look>) => {
   Fs.mkdirSync(screenshots, { recursive: true })
-  for (const { colorScheme, name, viewport } of looks) {
+  for (const { colorScheme, name, viewport } of looks.filter(({ name }) => only?.includes(name) ?? true)) {
     await page.setViewportSize(viewport)
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" })
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))

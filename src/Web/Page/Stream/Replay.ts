@@ -40,8 +40,12 @@ export class ChatReplay {
     this.#path = `${Chat.pathOf(slug)}/messages?broadcast=${broadcast}&limit=${pageSize}`
   }
 
-  /** Milliseconds since the start of the broadcast. Call it often while the VOD plays, and after each seek. */
-  show(position: number): void {
+  /**
+   * Call it often while the VOD plays, and after each seek. `offset`: milliseconds since the start of the broadcast, before
+   * which its first audio can lie.
+   */
+  show(offset: number): void {
+    const position = Math.max(0, offset)
     const isElsewhere = position < this.#from || (position > this.#through + contextMillis && this.#next !== undefined)
     if (this.#through < 0 || isElsewhere) this.#restart(position)
     this.#position = position
@@ -56,8 +60,6 @@ export class ChatReplay {
     this.#from = Math.max(0, Math.round(position - contextMillis))
     this.#through = this.#from
     this.#next = `&from_offset_ms=${this.#from}`
-    // The beginning needs no context of its own.
-    if (this.#from === 0) this.#from = -1
   }
 
   #publish(): void {

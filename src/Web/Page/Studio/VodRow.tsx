@@ -1,5 +1,5 @@
 /** A recording in the studio's table, and what can be done to it. */
-import { useRef, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { date, duration } from "../Format.ts"
 import { messageFor } from "../Server.ts"
 import { VodPlayer } from "../Stream/VodPlayer.tsx"
@@ -37,6 +37,8 @@ const EditForm = ({
   readonly onClose: () => void
 }) => {
   const [values, setValues] = useState(fields)
+  const first = useRef<HTMLInputElement>(null)
+  useEffect(() => first.current?.focus(), [])
   const [problem, setProblem] = useState("")
   const submit = async () => {
     setProblem("")
@@ -63,9 +65,7 @@ const EditForm = ({
         <label for={`vod-title-${vod.id}`}>Title</label>
         <input
           id={`vod-title-${vod.id}`}
-          ref={(input) => {
-            if (input !== null && !input.form?.contains(document.activeElement)) input.focus()
-          }}
+          ref={first}
           required
           maxLength={255}
           value={values.title}
