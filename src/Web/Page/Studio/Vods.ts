@@ -19,6 +19,8 @@ export interface Vods {
   /** Of the latest action. */
   readonly done: string
   readonly problem: string
+  /** Why the list could not be read. */
+  readonly message: string
 }
 
 const empty: Vods = {
@@ -29,7 +31,8 @@ const empty: Vods = {
   status: "",
   isLoading: false,
   done: "",
-  problem: ""
+  problem: "",
+  message: ""
 }
 
 export const vods = new Store<Vods>(empty)
@@ -53,14 +56,14 @@ const query = (cursor: string | null): string => {
 
 const load = async (cursor: string | null, signal?: AbortSignal): Promise<void> => {
   const turn = ++latest
-  vods.update({ isLoading: true, problem: "" })
+  vods.update({ isLoading: true, problem: "", message: "" })
   try {
     const page = await fetchJson(Model.vods, query(cursor), signal)
     if (turn !== latest) return
     const before = cursor === null ? [] : (vods.value.vods ?? [])
     vods.update({ vods: [...before, ...page.vods], total: page.total, cursor: page.cursor })
   } catch (cause) {
-    if (!isAbort(cause) && turn === latest) vods.update({ problem: messageFor(cause) })
+    if (!isAbort(cause) && turn === latest) vods.update({ message: messageFor(cause) })
   } finally {
     if (turn === latest) vods.update({ isLoading: false })
   }
@@ -77,9 +80,10 @@ const refresh = async (signal: AbortSignal): Promise<void> => {
     const newest = new Map(page.vods.map((vod) => [vod.id, vod]))
     const shown = (vods.value.vods ?? []).map((vod) => newest.get(vod.id) ?? vod)
     const ids = new Set(shown.map(({ id }) => id))
-    vods.update({ vods: [...page.vods.filter(({ id }) => !ids.has(id)), ...shown], total: page.total })
+    const added = page.vods.filter(({ id }) => !ids.has(id))
+    vods.update({ vods: [...added, ...shown], total: page.total, message: "" })
   } catch (cause) {
-    if (!isAbort(cause) && turn === latest) vods.update({ problem: messageFor(cause) })
+    if (!isAbort(cause) && turn === latest) vods.update({ message: messageFor(cause) })
   }
 }
 

@@ -15,7 +15,7 @@ const statuses = [
 ] as const
 
 export function VodsPanel() {
-  const { cursor, done, isLoading, problem, search, status, total, vods } = useStore(Vods.vods)
+  const { cursor, done, isLoading, message, problem, search, status, total, vods } = useStore(Vods.vods)
   const [text, setText] = useState("")
   useEffect(() => {
     const stop = new AbortController()
@@ -66,12 +66,15 @@ export function VodsPanel() {
       </form>
       <div role="status">
         {done !== "" && <p class="hint">{done}</p>}
-        {vods === undefined && problem === "" && <p class="hint">Waiting for the server …</p>}
+        {vods === undefined && message === "" && <p class="hint">Waiting for the server …</p>}
         {vods?.length === 0 && cursor === null && (
           <p class="hint">{isFiltered ? "No recording matches." : "Each broadcast leaves a recording here."}</p>
         )}
       </div>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+      <div role="alert">
+        {problem !== "" && <p class="problem">{problem}</p>}
+        {message !== "" && <p class="problem">{message}</p>}
+      </div>
       {vods !== undefined && vods.length > 0 && (
         <table class="vods">
           <thead>
