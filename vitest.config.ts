@@ -1,7 +1,7 @@
 /** Tests: files that change their process have one of their own each, all others share some, which have loaded the modules. */
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { defineConfig } from "vitest/config"
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
@@ -39,7 +39,7 @@ class ServersFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
     const sorted = await super.sort(files)
     const rank = ({ moduleId }: TestSpecification) =>
-      /support\/(Chromium|Crash|Server|Suite|TestServer)\.ts"/.test(readFileSync(moduleId, "utf8")) ? 0 : 1
+      importsOf(relative(root, moduleId)).has("test/support/Server.ts") ? 0 : 1
     const ranked = sorted.map((file) => ({ file, rank: rank(file) }))
     return ranked.toSorted((a, b) => a.rank - b.rank).map(({ file }) => file)
   }

@@ -62,7 +62,7 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await messages(page).filter({ hasText: "hello from bob" }).waitFor()
   await post(page, "hello from the studio")
   await messages(guest.page).filter({ hasText: "hello from the studio" }).waitFor()
-  await inspect(page, "studio-live", ["desktop-light", "phone-dark"])
+  await inspect(page, "studio-live")
   await isNarrow(page)
 
   const row = messages(page).filter({ hasText: "hello from bob" })
@@ -130,7 +130,7 @@ it("plays the recording with its chat in time, and changes, deletes and restores
   await page.getByRole("searchbox").fill("")
   await row.getByRole("button", { name: "Analytics Interview" }).click()
   await page.getByText("Views a day").waitFor()
-  await inspect(page, "studio-recordings", ["desktop-dark", "phone-light"])
+  await inspect(page, "studio-recordings")
   await isNarrow(page)
   await row.getByRole("button", { name: "Delete Interview" }).click()
   await page.getByLabel("Status").selectOption("deleted")

@@ -84,10 +84,18 @@ it("sends the audio of a capture in signed pieces of a second, and what is left 
   await record("spoken", pcm, 2)
   const last = () => pieces.at(-1)?.audio ?? Buffer.alloc(0)
   await until(() => last().length > 0 && pcm.subarray(-last().length).equals(last()))
-  const all = Buffer.concat(pieces.map(({ audio }) => audio))
-  // The endpoints of a user are known a second after the first audio.
-  assert.isAtLeast(all.length, 4 * bytesPerSecond)
-  assert.isTrue(pcm.subarray(-all.length).equals(all))
+  // The endpoints of a user are known a second after the first audio. On a busy machine a newer piece supersedes one.
+  assert.isAtLeast(
+    pieces.reduce((sum, { audio }) => sum + audio.length, 0),
+    3 * bytesPerSecond
+  )
+  let end = 0
+  for (const { audio } of pieces) {
+    const at = pcm.indexOf(audio, end)
+    assert.notStrictEqual(at, -1, "a piece is not what was sent, or not in order")
+    end = at + audio.length
+  }
+  assert.strictEqual(end, pcm.length)
   for (const { audio, headers, query } of pieces) {
     assert.isAtMost(audio.length, 1.1 * bytesPerSecond)
     assert.strictEqual(headers["content-type"], "application/octet-stream")
