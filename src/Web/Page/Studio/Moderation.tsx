@@ -175,7 +175,7 @@ export function Moderation({ slug }: { readonly slug: string }) {
           Refresh
         </button>
       </div>
-      {bans.items.length === 0 && <p class="hint">Nobody is banned or timed out.</p>}
+      {bans.items.length === 0 && <p class="hint">No user is banned or timed out.</p>}
       <ul aria-label="Bans and timeouts">
         {bans.items.map(({ banned_by, reason, uid, until }) => (
           <li key={uid} class="row">

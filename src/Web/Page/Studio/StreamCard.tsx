@@ -96,7 +96,7 @@ export function StreamCard({ metrics, stream }: { readonly stream: Stream; reado
         <Confirm
           label="Replace key"
           name={`of ${title}`}
-          question="Replace the stream key? Whoever is live with the present one is disconnected."
+          question="Replace the stream key? A capture that is live with the present key is disconnected."
           action="Replace it"
           onConfirm={() => void Streams.rotate(slug)}
         />
