@@ -20,7 +20,7 @@ type Admits = (stream: Stream, uid: string) => Effect.Effect<boolean, DbError>
 
 export class Streams extends Context.Service<
   Streams,
-  Pick<StreamRows["Service"], "create" | "list" | "update" | "remove" | "rotateKey"> & {
+  Pick<StreamRows["Service"], "create" | "list" | "update" | "remove" | "end" | "rotateKey"> & {
     /** The stream, and what the principal, or a visitor without a key, is to it. None if it may not read the stream. */
     findFor(slug: string, principal: Principal["Service"] | undefined): Effect.Effect<Option.Option<StreamFor>, DbError>
     /** As `findFor`, with its live metrics, at most 3 seconds old. */
@@ -98,6 +98,14 @@ const make = Effect.gen(function* () {
     list: rows.list,
     update: rows.update,
     remove: (by, slug, isExpected) => revoke(rows.remove(by, slug, isExpected), ({ id }) => id),
+    end: (by, slug) =>
+      Effect.tap(rows.end(by, slug), (ended) =>
+        Effect.sync(() => {
+          if (Option.isNone(ended)) return
+          const { broadcast, stream } = ended.value
+          if (broadcast !== undefined) captures.stop(stream.id, broadcast)
+        })
+      ),
     rotateKey: (by, slug) => revoke(rows.rotateKey(by, slug), ({ stream }) => stream.id),
     findFor: Effect.fn("Streams.findFor")(function* (slug, principal) {
       const found = yield* rows.find(slug)

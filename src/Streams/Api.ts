@@ -105,6 +105,13 @@ export class StreamsGroup extends HttpApiGroup.make("streams")
       headers,
       error: Problem.documented(404, 412)
     }).annotate(OpenApi.Summary, "Delete a stream; its recordings are kept"),
+    HttpApiEndpoint.post("end", "/:slug/end", {
+      params,
+      query,
+      payload: [Schema.Struct({}), Schema.Null],
+      success: StreamInfo,
+      error: Problem.documented(404)
+    }).annotate(OpenApi.Summary, "End the broadcast at once; without one, nothing changes"),
     HttpApiEndpoint.post("rotateKey", "/:slug/key", {
       params,
       query,

@@ -120,6 +120,11 @@ const group = HttpApiBuilder.group(
       remove: Effect.fnUntraced(function* ({ headers: { "if-match": ifMatch }, params: { slug } }) {
         yield* found(yield* answer(streams.remove(yield* manager, slug, expecting(ifMatch))))
       }),
+      end: Effect.fnUntraced(function* ({ params: { slug } }) {
+        const { stream } = yield* found(yield* answer(streams.end(yield* manager, slug)))
+        yield* withEtag(stream)
+        return ownInfo(stream)
+      }),
       rotateKey: Effect.fnUntraced(function* ({ params: { slug } }) {
         const { key } = yield* found(yield* answer(streams.rotateKey(yield* manager, slug)))
         return { key: Redacted.value(key) }

@@ -45,6 +45,12 @@ export interface NewStream {
   readonly key: Redacted.Redacted
 }
 
+/** `broadcast`: the one that was ended. */
+export interface EndedStream {
+  readonly stream: Stream
+  readonly broadcast: number | undefined
+}
+
 /** `keyHash`: base64. */
 export interface KeyOwner {
   readonly stream: number
@@ -78,6 +84,8 @@ export class StreamRows extends Context.Service<
       slug: string,
       isExpected: IsExpected
     ): Effect.Effect<Option.Option<Stream>, DbError | StreamChanged>
+    /** Ends the live broadcast, if there is one. None as in `update`. */
+    end(by: Manager, slug: string): Effect.Effect<Option.Option<EndedStream>, DbError>
     /** A new key; the one before it is none any more. None as in `update`. */
     rotateKey(by: Manager, slug: string): Effect.Effect<Option.Option<NewStream>, DbError>
     /** The stream with this key. */
@@ -228,7 +236,7 @@ const make = Effect.gen(function* () {
         Effect.fnUntraced(function* (sql) {
           const id = yield* lockExpected(sql, by, slug, isExpected)
           if (id === undefined) return Option.none()
-          yield* broadcasts.endOf(sql, id)
+          yield* broadcasts.stop(sql, id)
           const removed = yield* byId(sql, id)
           // A stream that was never live leaves nothing that refers to it.
           yield* sql`
@@ -237,6 +245,18 @@ const make = Effect.gen(function* () {
           yield* sql`update streams set deleted_at = now(), key_hash = null where id = ${String(id)}::bigint`
           yield* notify(sql, topic, id)
           return Option.some(removed)
+        })
+      )
+    ),
+    end: Effect.fn("StreamRows.end")((by, slug) =>
+      db.transaction(
+        "StreamRows.end",
+        Effect.fnUntraced(function* (sql) {
+          const id = (yield* lock(sql, by, slug))?.id
+          if (id === undefined) return Option.none()
+          const broadcast = yield* broadcasts.stop(sql, id)
+          if (broadcast !== undefined) yield* notify(sql, topic, id)
+          return Option.some({ stream: yield* byId(sql, id), broadcast })
         })
       )
     ),

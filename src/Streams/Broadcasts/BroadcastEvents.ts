@@ -19,7 +19,7 @@ const startedType = Events.define({
 
 const endedType = Events.define({
   name: "stream.ended",
-  description: "A broadcast has ended: nothing has fed it for 30 seconds. `duration` in seconds.",
+  description: "A broadcast has ended: by its owner, or nothing has fed it for 30 seconds. `duration` in seconds.",
   data: Schema.Struct({ ...fields, ended_at: Schema.String, duration: Schema.Finite })
 })
 
@@ -35,7 +35,7 @@ export interface StartedBroadcast {
 }
 
 export interface EndedBroadcast extends StartedBroadcast {
-  /** When its last capture left. */
+  /** When its last capture left, or its owner ended it. */
   readonly endedAt: Date
 }
 

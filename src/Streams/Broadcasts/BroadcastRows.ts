@@ -37,8 +37,11 @@ export interface Beat extends Entered {
   readonly capture: string
 }
 
-/** Why a capture feeds its broadcast no more: that `ended`, another capture `replaced` it, or its stream key was `revoked`. */
-const Loss = Schema.Literals(["ended", "replaced", "revoked"])
+/**
+ * Why a capture feeds its broadcast no more: that `ended` without it, its owner `stopped` it, another capture `replaced` it, or its
+ * stream key was `revoked`.
+ */
+const Loss = Schema.Literals(["ended", "stopped", "replaced", "revoked"])
 export type Loss = typeof Loss.Type
 
 const decodeLosses = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ capture: Schema.String, loss: Loss })))
@@ -59,8 +62,11 @@ export class BroadcastRows extends Context.Service<
     leave(beat: Beat): Effect.Effect<void, DbError>
     /** Ends broadcasts that nothing feeds, a bounded number; returns how many. */
     readonly sweep: Effect.Effect<number, DbError>
-    /** Ends the live broadcast of a stream whose row the caller has locked. Part of a transaction. */
-    endOf(sql: SqlClient.SqlClient, stream: number): Effect.Effect<void, SqlError.SqlError | DbError>
+    /**
+     * Ends the live broadcast of a stream whose row the caller has locked: for its capture, the owner has stopped it. Returns which.
+     * Part of a transaction.
+     */
+    stop(sql: SqlClient.SqlClient, stream: number): Effect.Effect<number | undefined, SqlError.SqlError | DbError>
     /** The capture of a stream whose row the caller has locked feeds it no more. Part of a transaction. */
     detach(sql: SqlClient.SqlClient, stream: number): Effect.Effect<void, SqlError.SqlError>
   }
@@ -115,9 +121,14 @@ const make = Effect.gen(function* () {
       Effect.catchTag("SchemaError", Effect.die)
     )
 
-  const end = Effect.fnUntraced(function* (sql: Sql, stream: number, rest: Statement.Fragment) {
+  const end = Effect.fnUntraced(function* (
+    sql: Sql,
+    stream: number,
+    change: Statement.Fragment,
+    rest: Statement.Fragment
+  ) {
     const ended = yield* sql`
-      update broadcasts b set ended_at = coalesce(left_at, seen_at), capture = null
+      update broadcasts b set ${change}
       from streams s where b.stream_id = ${key(stream)}::bigint and s.id = b.stream_id and ended_at is null and ${rest}
       returning b.id::float8 as id, b.uid, conversation, started_at as "startedAt", ended_at as "endedAt", slug, title`.pipe(
       Effect.flatMap(decodeEnded),
@@ -128,8 +139,13 @@ const make = Effect.gen(function* () {
       yield* events.append(sql, [yield* BroadcastEvents.ended(row)])
       yield* finalization.request({ uid, conversation, job: `broadcast-${stream}-${id}`, generation: 0 })
     }
-    return ended.length
+    return ended.map(({ id }) => id)
   })
+
+  const asLeft = (sql: Sql) => sql`ended_at = coalesce(left_at, seen_at), capture = null`
+
+  /** Keeps the capture, which finds by it that it was stopped. */
+  const asStopped = (sql: Sql) => sql`ended_at = coalesce(left_at, now())`
 
   const start = Effect.fnUntraced(function* (
     sql: Sql,
@@ -179,7 +195,7 @@ const make = Effect.gen(function* () {
               where stream_id = ${key(stream)}::bigint and id = ${key(live.id)}::bigint`
             return Option.some({ broadcast: live.id, conversation: live.conversation })
           }
-          yield* end(sql, stream, sql`true`)
+          yield* end(sql, stream, asLeft(sql), sql`true`)
           const conversation = entry.conversation ?? proposed
           return Option.some({ broadcast: yield* start(sql, entry, conversation, row), conversation })
         })
@@ -212,8 +228,15 @@ const make = Effect.gen(function* () {
             where b.stream_id = g.stream and b.id = g.broadcast and b.capture = g.capture and b.ended_at is null
             returning b.capture
           )
-          select g.capture::text as capture,
-                 case when b.ended_at is not null then 'ended' when b.capture is null then 'revoked' else 'replaced' end as loss
+          select g.capture::text as capture, case
+            when b.ended_at is not null and b.capture = g.capture then 'stopped'
+            when b.ended_at is not null and not exists (
+              select from broadcasts n
+              where n.stream_id = g.stream and n.ended_at is null and n.capture is distinct from g.capture
+            ) then 'ended'
+            when b.ended_at is null and b.capture is null then 'revoked'
+            else 'replaced'
+          end as loss
           from given g left join broadcasts b on b.stream_id = g.stream and b.id = g.broadcast
           where g.capture not in (select capture from fed) and (b.ended_at is not null or b.capture is distinct from g.capture)
           limit ${beats.length}`.pipe(Effect.flatMap(decodeLosses), Effect.catchTag("SchemaError", Effect.die))
@@ -244,13 +267,13 @@ const make = Effect.gen(function* () {
           Effect.fnUntraced(function* (sql) {
             // Another node ends it, or a capture enters it.
             if ((yield* lock(sql, stream, sql`true for update skip locked`)) === undefined) return 0
-            return yield* end(sql, stream, isLate(sql))
+            return (yield* end(sql, stream, asLeft(sql), isLate(sql))).length
           })
         )
       )
       return counts.reduce((sum, count) => sum + count, 0)
     }),
-    endOf: (sql, stream) => end(sql, stream, sql`true`),
+    stop: (sql, stream) => Effect.map(end(sql, stream, asStopped(sql), sql`true`), ([id]) => id),
     detach: (sql, stream) =>
       Effect.asVoid(sql`
         update broadcasts set capture = null, left_at = now(), seen_at = now()

@@ -17,6 +17,7 @@ const leaveLimit = Duration.seconds(5)
 const retries = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
 const reasons = {
+  stopped: "the broadcast was ended; connect again for the next one",
   replaced: "another capture with this stream key is live now",
   revoked: "the stream key is no longer valid"
 }
@@ -36,6 +37,8 @@ export class LiveCaptures extends Context.Service<
     readonly find: (stream: number) => LiveStream | undefined
     /** Ends the captures of a stream on this node, at once: its stream key is not valid any more. */
     readonly revoke: (stream: number) => void
+    /** Ends the capture that feeds the broadcast on this node, at once: its owner has ended it. */
+    readonly stop: (stream: number, broadcast: number) => void
   }
 >()("spillway/Streams/Broadcasts/LiveCaptures") {
   static readonly layer = Layer.effect(
@@ -47,7 +50,7 @@ export class LiveCaptures extends Context.Service<
 const liveGauge = Metric.gauge("spillway_streams_live", { description: "Streams that captures of this node feed" })
 const endedTotal = Metric.counter("spillway_stream_captures_ended_total", {
   description:
-    "Captures of streams that the server has ended, by reason: replaced (by another one), revoked (its stream key)",
+    "Captures of streams that the server has ended, by reason: replaced (by another one), revoked (its stream key), stopped (by the owner)",
   incremental: true
 })
 
@@ -59,6 +62,8 @@ interface Live extends Pusher.StreamCapture {
   /** What it sends, since when. */
   sends: { readonly conversation: string; readonly since: number } | undefined
   entered: Entered | undefined
+  /** It is being closed, and enters nothing more. */
+  isEnded: boolean
 }
 
 /** Such as `live-2030-01-31T093000Z-3f9c2a17`. */
@@ -120,6 +125,8 @@ const make = Effect.gen(function* () {
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
   const endOne = (live: Live, reason: keyof typeof reasons) => {
+    live.entered = undefined
+    live.isEnded = true
     Metric.withAttributes(endedTotal, { reason }).updateUnsafe(1, context)
     live.end(reasons[reason])
   }
@@ -137,9 +144,7 @@ const make = Effect.gen(function* () {
     live.entered = entered.value
     live.sends ??= { conversation: entered.value.conversation, since }
     for (const other of byStream.get(stream) ?? []) {
-      if (other === live || other.entered === undefined) continue
-      other.entered = undefined
-      endOne(other, "replaced")
+      if (other !== live && other.entered !== undefined) endOne(other, "replaced")
     }
     return entered.value.conversation
   })
@@ -150,7 +155,7 @@ const make = Effect.gen(function* () {
     const others = byStream.get(stream) ?? new Set<Live>()
     const [first] = others
     const window = first?.window ?? new BitrateWindow()
-    const live: Live = { ...capture, token, stream, window, sends: undefined, entered: undefined }
+    const live: Live = { ...capture, token, stream, window, sends: undefined, entered: undefined, isEnded: false }
     const changed = yield* Queue.sliding<void>(1)
     const turn = yield* Semaphore.make(1)
     const enterInTurn = (conversation: string | undefined) => turn.withPermit(enter(live, conversation))
@@ -166,7 +171,7 @@ const make = Effect.gen(function* () {
         })
     )
     const enterIfNeeded = Effect.suspend(() =>
-      live.sends === undefined || live.sends.conversation === live.entered?.conversation
+      live.isEnded || live.sends === undefined || live.sends.conversation === live.entered?.conversation
         ? Effect.void
         : Effect.asVoid(enterInTurn(live.sends.conversation))
     ).pipe(
@@ -206,23 +211,28 @@ const make = Effect.gen(function* () {
       return live.sends === undefined ? Effect.void : enter(live, live.sends.conversation)
     })
 
-  const beat = Effect.gen(function* () {
-    const feeding = all().flatMap((live) =>
-      live.entered === undefined ? [] : [{ ...live.entered, stream: live.stream, capture: live.token }]
+  /** Renews what the captures feed, and ends those that lost it. */
+  const keepUp = Effect.fnUntraced(function* (captures: ReadonlyArray<Live>) {
+    const feeding = captures.flatMap((live) =>
+      live.entered === undefined ? [] : [{ live, beat: { ...live.entered, stream: live.stream, capture: live.token } }]
     )
-    yield* Metric.update(liveGauge, new Set(feeding.map(({ stream }) => stream)).size)
     if (feeding.length === 0) return
-    const losses = yield* rows.beat(feeding)
-    for (const live of all()) {
+    const losses = yield* rows.beat(feeding.map(({ beat }) => beat))
+    for (const { beat, live } of feeding) {
       const loss = losses.get(live.token)
+      if (loss === undefined || live.entered?.broadcast !== beat.broadcast) continue
       if (loss === "ended") yield* reenter(live)
-      else if (loss !== undefined) {
-        live.entered = undefined
-        endOne(live, loss)
-      }
+      else endOne(live, loss)
     }
   })
-  /** Streams that were changed on some node: their keys may be revoked. Bounded by the streams of captures of this node. */
+
+  const beat = Effect.gen(function* () {
+    const captures = all()
+    const feeding = captures.filter(({ entered }) => entered !== undefined)
+    yield* Metric.update(liveGauge, new Set(feeding.map(({ stream }) => stream)).size)
+    yield* keepUp(captures)
+  })
+  /** Changed on some node: their keys may be revoked, their broadcasts ended. Bounded by the streams of captures of this node. */
   const changed = new Set<number>()
   const signal = yield* Queue.sliding<void>(1)
   const noteChange = (streams: Iterable<number>) => {
@@ -233,21 +243,18 @@ const make = Effect.gen(function* () {
     onKey: (key) => noteChange([Number(key)]),
     onGap: () => noteChange(byStream.keys())
   })
-  const endRevoked = Effect.gen(function* () {
+  const endChanged = Effect.gen(function* () {
     yield* Queue.take(signal)
     const streams = [...changed]
     changed.clear()
     const open = streams.flatMap((stream) => [...(byStream.get(stream) ?? [])])
     const revoked = yield* rows.revoked(open.map(({ grant: { keyHash, stream } }) => ({ keyHash, stream })))
-    for (const live of open) {
-      if (!revoked.has(live.grant.keyHash)) continue
-      live.entered = undefined
-      endOne(live, "revoked")
-    }
+    for (const live of open) if (revoked.has(live.grant.keyHash)) endOne(live, "revoked")
+    yield* keepUp(open)
     return Duration.zero
   })
-  yield* BackgroundLoop.fork(Effect.provideService(endRevoked, DbCaller, ingestCaller), {
-    failed: "stream keys could not be checked",
+  yield* BackgroundLoop.fork(Effect.provideService(endChanged, DbCaller, ingestCaller), {
+    failed: "changed streams could not be checked",
     retryAfter: config.beat
   })
   yield* BackgroundLoop.every(
@@ -264,10 +271,10 @@ const make = Effect.gen(function* () {
       return { uid: live.uid, conversation: live.entered.conversation, bitrate: live.window.bitrate(now()) }
     },
     revoke: (stream) => {
-      for (const live of byStream.get(stream) ?? []) {
-        live.entered = undefined
-        endOne(live, "revoked")
-      }
+      for (const live of byStream.get(stream) ?? []) endOne(live, "revoked")
+    },
+    stop: (stream, broadcast) => {
+      for (const live of byStream.get(stream) ?? []) if (live.entered?.broadcast === broadcast) endOne(live, "stopped")
     }
   })
 })

@@ -143,6 +143,77 @@ layer(world, { excludeTestServices: true, timeout: 60_000 })("A stream", (it) =>
     })
   )
 
+  it.effect("stays with the conversation that began last, when captures on two nodes choose their own", () =>
+    two(async (nodes, first, other) => {
+      const key = await create(first, "two-talks")
+      const one = await open(first, key)
+      one.socket.send(switchTo("talk-one"))
+      one.socket.send(second(0))
+      await until(
+        () => liveOf(first, "two-talks"),
+        (found) => found?.conversation_id === "talk-one"
+      )
+      const two = await open(other, key)
+      two.socket.send(switchTo("talk-two"))
+      two.socket.send(second(1))
+      assert.deepStrictEqual(await one.closed, {
+        code: 1008,
+        reason: "another capture with this stream key is live now"
+      })
+      assert.deepInclude(await liveOf(first, "two-talks"), { broadcast: 2, conversation_id: "talk-two" })
+      assert.deepStrictEqual(await types(nodes, "two-talks"), ["stream.started", "stream.ended", "stream.started"])
+      two.socket.close()
+    })
+  )
+
+  it.effect("is ended by its owner at once, on any node, and lives again when its capture connects again", () =>
+    two(async (nodes, first, other) => {
+      const key = await create(first, "is-ended")
+      const end = (server: Server) => api(server, "POST", `${path}/is-ended/end`)
+      assert.deepInclude((await end(first)).body, { slug: "is-ended", live: null })
+      const one = await open(first, key)
+      one.socket.send(second(0))
+      const conversation = await conversationOf(one)
+      await until(
+        () => liveOf(first, "is-ended"),
+        (found) => found !== null
+      )
+      const told = { code: 1008, reason: "the broadcast was ended; connect again for the next one" }
+      const ended = await end(first)
+      assert.deepStrictEqual([ended.status, ended.body.live], [200, null])
+      assert.deepStrictEqual(await one.closed, told)
+      assert.isNull(await liveOf(other, "is-ended"))
+      const two = await open(first, key)
+      two.socket.send(switchTo(conversation))
+      two.socket.send(second(1))
+      await until(
+        () => liveOf(first, "is-ended"),
+        (found) => found?.broadcast === 2
+      )
+      assert.isNull((await end(other)).body.live)
+      assert.deepStrictEqual(await two.closed, told)
+      assert.isNull((await end(other)).body.live)
+      const all = await events(nodes, "is-ended")
+      assert.deepStrictEqual(
+        all.map(({ data, type }) => [type, data["broadcast"]]),
+        [
+          ["stream.started", 1],
+          ["stream.ended", 1],
+          ["stream.started", 2],
+          ["stream.ended", 2]
+        ]
+      )
+      assert.strictEqual((await api(first, "POST", `${path}/not-there/end`)).status, 404)
+      const stranger = await fetch(`${first.url}${path}/is-ended/end`, { method: "POST" })
+      assert.strictEqual(stranger.status, 401)
+      const vods = () => api(first, "GET", "/api/v1/studio/vods?page_size=100")
+      await until(
+        vods,
+        ({ body }) => body.vods.filter((vod: { stream: string }) => vod.stream === "is-ended").length === 2
+      )
+    })
+  )
+
   it.effect("takes no audio with a key that was replaced, from now on", () =>
     two(async (nodes, first, other) => {
       const key = await create(first, "rotates")

@@ -17,7 +17,7 @@ const world = (read: (slug: string) => Effect.Effect<Option.Option<never>, DbTim
   StreamMetrics.layerNoDeps.pipe(
     Layer.provide([
       Layer.mock(MetricRows, { read, write: () => Effect.void }),
-      Layer.mock(LiveCaptures, { streams: () => [], find: () => undefined, revoke: () => {} }),
+      Layer.mock(LiveCaptures, { streams: () => [], find: () => undefined, revoke: () => {}, stop: () => {} }),
       Layer.mock(Audience, { counts: () => new Map() }),
       Layer.mock(Recording, { captures: () => [], journal: unused, uploads: unused }),
       StreamsConfig.layer.pipe(Layer.provide(environment({})))
