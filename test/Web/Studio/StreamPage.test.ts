@@ -174,7 +174,7 @@ it("tells a user of the slow mode, and lets the owner delete, time out and ban",
   }
 })
 
-it("says that there is no such stream, and shows a private one to who has its key", async () => {
+it("shows a private stream to who has its key, until its owner ends the broadcast in the studio", async () => {
   await api(here.server, `${streams}/${slug}`, { method: "PATCH", body: JSON.stringify({ visibility: "private" }) })
   const { broken, context, page } = await visit()
   await page.getByRole("heading", { name: "There is no such stream" }).waitFor()
@@ -183,6 +183,16 @@ it("says that there is no such stream, and shows a private one to who has its ke
   await page.getByRole("heading", { name: "The <b>morning</b> show" }).waitFor()
   await page.getByRole("button", { name: "Listen live" }).click()
   await page.getByText("Playing live").waitFor()
-  assert.deepStrictEqual(broken, [])
-  await context.close()
+  const studio = await here.open()
+  await studio.page.getByText("Connected", { exact: true }).waitFor()
+  await studio.page.getByRole("link", { name: "Studio" }).click()
+  await studio.page.getByRole("button", { name: "End broadcast of The <b>morning</b> show" }).click()
+  await studio.page.getByRole("button", { name: "End it" }).click()
+  await studio.page.getByText("The broadcast has ended. Its recording is prepared below.").waitFor()
+  await studio.page.getByText("Not live", { exact: true }).waitFor({ timeout: 2_000 })
+  await page.getByText("Not live", { exact: true }).waitFor()
+  for (const opened of [{ broken, context }, studio]) {
+    assert.deepStrictEqual(opened.broken, [])
+    await opened.context.close()
+  }
 })

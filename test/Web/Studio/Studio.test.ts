@@ -57,6 +57,8 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await guest.page.getByRole("button", { name: "Listen live" }).click()
   await guest.page.getByText("Playing live").waitFor()
   await card.getByText(/^[1-9][\d,]* kbit\/s$/).waitFor()
+  const status = page.locator(".status .chip")
+  assert.isTrue(await status.evaluate(({ clientWidth, scrollWidth }) => scrollWidth <= clientWidth), "is cut")
   await card.getByRole("button", { name: "Chat of Late talk" }).click()
   await post(guest.page, "hello from bob")
   await messages(page).filter({ hasText: "hello from bob" }).waitFor()
@@ -66,14 +68,21 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await isNarrow(page)
 
   const row = messages(page).filter({ hasText: "hello from bob" })
+  await page.setViewportSize({ width: 1280, height: 400 })
   await row.getByRole("button", { name: /^Actions/ }).click()
+  const ban = row.getByRole("button", { name: `Ban ${bob}` })
+  const isShown = await ban.evaluate((button) => {
+    const log = button.closest(".chat-log")?.getBoundingClientRect()
+    return log !== undefined && button.getBoundingClientRect().bottom <= log.bottom
+  })
+  assert.isTrue(isShown, "the menu scrolls into view")
+  await page.setViewportSize({ width: 1280, height: 860 })
   await row.getByLabel(`Reason, for ${bob}`).fill("spam")
-  await row.getByRole("button", { name: `Ban ${bob}` }).click()
+  await ban.click()
   await guest.page.getByText("You are banned from this chat: spam").waitFor()
   await row.getByRole("button", { name: /^Actions/ }).click()
   await row.getByRole("button", { name: "Delete message" }).click()
   await row.waitFor({ state: "detached" })
-  await card.getByRole("button", { name: "Refresh" }).click()
   await card
     .getByRole("listitem")
     .filter({ hasText: `${bob}banned by` })
@@ -84,7 +93,15 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await guest.page.getByLabel(/^Message as/).waitFor()
   assert.strictEqual(await messages(guest.page).filter({ hasText: "hello from bob" }).count(), 0)
 
-  await card.getByRole("button", { name: "Stop Late talk" }).click()
+  await card.getByRole("button", { name: "Edit Late talk" }).click()
+  await card.getByLabel("Address").fill(`${slug}-2`)
+  await card.getByRole("button", { name: "Save changes" }).click()
+  const renamed = page.locator(`[data-slug="${slug}-2"]`)
+  await renamed.getByText("You are live.").waitFor()
+  await page.getByRole("button", { name: "Stop the broadcast" }).click()
+  await page.getByText("The broadcast has ended. Its recording is prepared below.").waitFor()
+  await renamed.getByText("Not live", { exact: true }).waitFor({ timeout: 1_000 })
+  await guest.page.goto(`${here.server.url}/s/${slug}-2`)
   await guest.page.getByText("Not live", { exact: true }).waitFor()
   for (const opened of [guest, { broken, context }]) {
     assert.deepStrictEqual(opened.broken, [])
@@ -96,7 +113,7 @@ it("plays the recording with its chat in time, and changes, deletes and restores
   const { broken, context, page } = await openStudio()
   const row = page.locator(".vod", { hasText: slug })
   await row.getByText("Ready", { exact: true }).waitFor()
-  const guest = await here.open({}, `s/${slug}`)
+  const guest = await here.open({}, `s/${slug}-2`)
   await guest.page.getByRole("button", { name: /^Play Late talk/ }).click()
   await guest.page.waitForFunction(() => (document.querySelector("audio")?.currentTime ?? 0) > 0.5)
   const chat = guest.page.getByRole("region", { name: "Messages up to this moment" })
@@ -113,6 +130,11 @@ it("plays the recording with its chat in time, and changes, deletes and restores
   await seek(0)
   await chat.getByText("No messages up to this moment.").waitFor()
   await isNarrow(guest.page)
+  const [download] = await Promise.all([
+    guest.page.waitForEvent("download"),
+    guest.page.getByRole("link", { name: "Download" }).click()
+  ])
+  assert.match(download.suggestedFilename(), /^Late talk \d{4}-\d\d-\d\d\.wav$/)
   await guest.page.getByRole("button", { name: "Close" }).click()
   await guest.page.getByRole("heading", { name: "Chat", exact: true }).waitFor()
 
@@ -135,6 +157,10 @@ it("plays the recording with its chat in time, and changes, deletes and restores
   await row.getByRole("button", { name: "Delete Interview" }).click()
   await page.getByLabel("Status").selectOption("deleted")
   await row.getByText(/^Can be restored until/).waitFor()
+  const table = page.locator(".vods")
+  assert.isTrue(
+    await table.evaluate(({ parentElement, scrollWidth }) => scrollWidth <= (parentElement?.clientWidth ?? 0))
+  )
   await row.getByRole("button", { name: "Restore Interview" }).click()
   await row.getByRole("button", { name: "Play Interview" }).waitFor()
   for (const opened of [guest, { broken, context }]) {

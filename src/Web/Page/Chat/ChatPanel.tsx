@@ -1,5 +1,5 @@
 /** The chat of a stream: its messages, and the form that writes one. */
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks"
 import { messageFor } from "../Server.ts"
 import { session } from "../Session.ts"
 import { useSelected, useStore } from "../Store.ts"
@@ -68,7 +68,9 @@ const Log = ({
   useLayoutEffect(() => {
     const { current } = log
     if (current === null) return
-    if (isNear.current) current.scrollTop = current.scrollHeight
+    // An open menu stays under the pointer.
+    const isHeld = current.querySelector(".moderate") !== null
+    if (isNear.current && !isHeld) current.scrollTop = current.scrollHeight
     else if (first !== former.current.first) current.scrollTop += current.scrollHeight - former.current.height
     former.current = { first, height: current.scrollHeight }
   }, [messages])
@@ -144,20 +146,27 @@ const useRoom = (slug: string, attempt: number): ChatRoom => {
 
 export function ChatPanel({
   heading: Heading,
+  onSanction,
   slug
 }: {
   readonly slug: string
   /** The level of its title. */
   readonly heading: "h2" | "h4"
+  /** A ban or a timeout began or ended. */
+  readonly onSanction?: () => void
 }) {
   const [attempt, setAttempt] = useState(0)
   const chat = useRoom(slug, attempt)
-  const { link, messages, reason, slowModeSeconds } = useStore(chat.state)
+  const { link, messages, reason, sanctions, slowModeSeconds } = useStore(chat.state)
   const [done, setDone] = useState("")
+  const title = useId()
+  useEffect(() => {
+    if (sanctions > 0) onSanction?.()
+  }, [sanctions])
   return (
-    <section class="card chat" aria-labelledby="chat-title">
+    <section class="card chat" aria-labelledby={title}>
       <div class="row">
-        <Heading id="chat-title">Chat</Heading>
+        <Heading id={title}>Chat</Heading>
         {slowModeSeconds > 0 && <span class="chip wait">Slow mode: {slowModeSeconds} s</span>}
       </div>
       <Log slug={slug} chat={chat} onDone={setDone} />

@@ -20,6 +20,8 @@ export interface RoomState {
   readonly you: Model.You | undefined
   /** Of the reader. */
   readonly sanction: Model.Sanction | undefined
+  /** Counts those that began or ended here, of anyone. */
+  readonly sanctions: number
   /** A message that the server has neither accepted nor rejected. */
   readonly isPosting: boolean
   /** A message that was rejected, and why. */
@@ -70,6 +72,7 @@ export class ChatRoom {
     slowModeSeconds: 0,
     you: undefined,
     sanction: undefined,
+    sanctions: 0,
     isPosting: false,
     rejected: undefined,
     postAfter: 0
@@ -208,9 +211,11 @@ export class ChatRoom {
       }
       case "ban": {
         const { uid: banned, until } = Json.parse(Model.frames.ban, data)
+        this.state.update({ sanctions: this.state.value.sanctions + 1 })
         return banned === uid ? this.state.update({ sanction: { until, reason: "" } }) : undefined
       }
       case "unban":
+        this.state.update({ sanctions: this.state.value.sanctions + 1 })
         return Json.parse(Model.frames.unban, data).uid === uid ? this.state.update({ sanction: undefined }) : undefined
       case "settings": {
         const { enabled, slow_mode_seconds } = Json.parse(Model.frames.settings, data)

@@ -1,5 +1,5 @@
 /** A message, and what the reader may do about it. */
-import { useRef, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { moment, time } from "../Format.ts"
 import { change, changeJson, messageFor } from "../Server.ts"
 import * as Model from "./Model.ts"
@@ -48,8 +48,10 @@ const Actions = ({
   }
   const sanction = (json: object) =>
     changeJson(Model.sanction, "PUT", `${Model.pathOf(slug)}/bans/${encodeURIComponent(uid)}`, { ...json, reason })
+  const group = useRef<HTMLDivElement>(null)
+  useEffect(() => group.current?.scrollIntoView({ block: "nearest" }), [])
   return (
-    <div class="moderate" role="group" aria-label={`Actions for this message of ${uid}`}>
+    <div ref={group} class="moderate" role="group" aria-label={`Actions for this message of ${uid}`}>
       {(!isOther || may("delete")) && (
         <button
           type="button"
@@ -63,7 +65,7 @@ const Actions = ({
       )}
       {isOther && (may("timeout") || may("ban")) && (
         <label>
-          Reason, for {uid}
+          Reason, for {uid}{" "}
           <input value={reason} maxLength={200} onInput={(event) => setReason(event.currentTarget.value)} />
         </label>
       )}

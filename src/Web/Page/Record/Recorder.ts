@@ -22,6 +22,8 @@ export interface Sending {
   readonly lost: number
   readonly link: LinkState
   readonly isRecording: boolean
+  /** Goes live with a stream key. */
+  readonly isBroadcast: boolean
   readonly message: string
 }
 
@@ -143,6 +145,8 @@ export function isRecording(): boolean {
 interface Target {
   readonly slug: string
   readonly streamKey: string
+  /** The user has stopped it, and the server has all of its audio. */
+  readonly onStopped: () => void
 }
 
 /** Records until it is stopped or permanently rejected. Throws `NoMicrophone`. */
@@ -170,6 +174,7 @@ export async function record(target?: Target): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: true,
+    isBroadcast: target !== undefined,
     message: ""
   })
   const note = mirror(state, uplink, rate)
@@ -195,12 +200,20 @@ export async function record(target?: Target): Promise<Job> {
   }
   early.splice(0).forEach(take)
   lost = () => void stop("The microphone was disconnected, and the recording has ended.")
-  void uplink.run().finally(() => stop("Recording has stopped."))
+  let isUsersStop = false
+  const send = async () => {
+    await uplink.run().finally(() => stop("Recording has stopped."))
+    if (isUsersStop && uplink.progress.value.state === "done") target?.onStopped()
+  }
+  void send()
   void follow(state)
   const job: Job = {
     state,
     level,
-    stop: () => void stop(),
+    stop: () => {
+      isUsersStop ||= !stopping
+      void stop()
+    },
     save: async () => {
       const from = uplink.progress.value.acknowledged
       const pcm = await buffer.read(from, buffer.end)
@@ -231,6 +244,7 @@ export async function sendFile(file: File): Promise<Job> {
     lost: 0,
     link: "connecting",
     isRecording: false,
+    isBroadcast: false,
     message: ""
   })
   const note = mirror(state, uplink, rate)

@@ -53,19 +53,26 @@ const Announcer = ({ all }: { readonly all: ReadonlyArray<Job> }) => {
 export function RecordingNow() {
   const all = useJobs()
   const recording = all.find(({ state }) => state.value.isRecording)
+  const isBroadcast = recording?.state.value.isBroadcast === true
+  const title = isBroadcast ? "Live" : "Recording"
   const isRecording = recording !== undefined
   useEffect(() => {
-    document.title = isRecording ? "● Recording – Spillway" : "Spillway"
-  }, [isRecording])
+    document.title = isRecording ? `● ${title} – Spillway` : "Spillway"
+  }, [isRecording, title])
   return (
     <>
       <Announcer all={all} />
       {recording !== undefined && (
         <div class="recording-now">
           <span class="chip live">
-            Recording <span class="number">{clock(recording.state.value.total)}</span>
+            {title} <span class="number">{clock(recording.state.value.total)}</span>
           </span>
-          <button type="button" class="quiet" aria-label="Stop recording" onClick={() => recording.stop()}>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={isBroadcast ? "Stop the broadcast" : "Stop recording"}
+            onClick={() => recording.stop()}
+          >
             Stop
           </button>
         </div>

@@ -39,6 +39,7 @@ export const publicVods = Json.record({ vods: Json.list(publicVod), cursor: Json
 
 export const vodUrls = Json.record({
   url: Json.nullable(Json.text),
+  content_type: Json.text,
   expires_at: Json.text,
   files: Json.list(Json.record({ url: Json.text, started_at: Json.text, duration: Json.number }))
 })

@@ -31,6 +31,10 @@ interface Source {
   readonly at: number
 }
 
+/** Used where the object store is of this origin: others name the file by the URL. */
+const fileName = ({ started_at, title }: Model.PublicVod, { content_type }: Model.VodUrls): string =>
+  `${title} ${started_at.slice(0, 10)}.${content_type.startsWith("audio/ogg") ? "ogg" : "wav"}`
+
 /** Milliseconds since the start of the broadcast. The whole file leaves out pauses of over 90 seconds. */
 const offsetOf = (vod: Model.PublicVod, { file, urls: { files, url } }: Source, position: number): number => {
   const start = Date.parse(vod.started_at)
@@ -186,7 +190,7 @@ export function VodPlayer({
               }}
               onError={() => fail(source)}
             />
-            <a class="quiet" href={resolveSigned(url).href} download="">
+            <a class="quiet" href={resolveSigned(url).href} download={fileName(vod, source.urls)}>
               Download
             </a>
           </>

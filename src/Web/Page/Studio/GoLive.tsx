@@ -1,15 +1,19 @@
 /** Goes live with the microphone of this browser. */
 import { useEffect, useState } from "preact/hooks"
-import { isRecording, type Job, jobs, record } from "../Record/Recorder.ts"
+import { isRecording, type Job, jobs, record, type Sending } from "../Record/Recorder.ts"
 import { messageFor } from "../Server.ts"
 import { useStore } from "../Store.ts"
-import { knownKeyOf } from "./Streams.ts"
+import { endOf, knownOf, rememberJob } from "./Streams.ts"
 
-/** Names of recordings that went live here, by the slug of their stream. */
-const started = new Map<string, Job>()
+const wordsOf = ({ isRecording, link, message }: Sending): string => {
+  if (link === "done" || link === "failed") return message
+  if (!isRecording) return `The rest is being sent … ${message}`
+  return link === "connected" ? "You are live." : `Connecting … ${message}`
+}
 
 const Running = ({ job, title }: { readonly job: Job; readonly title: string }) => {
-  const { isRecording, link, message } = useStore(job.state)
+  const sending = useStore(job.state)
+  const { isRecording, link } = sending
   return (
     <>
       {isRecording && (
@@ -18,15 +22,16 @@ const Running = ({ job, title }: { readonly job: Job; readonly title: string }) 
         </button>
       )}
       <span role="status" class={link === "failed" ? "problem" : "hint"}>
-        {isRecording ? (link === "connected" ? "You are live." : `Connecting … ${message}`) : message}
+        {wordsOf(sending)}
       </span>
     </>
   )
 }
 
-const useJob = (slug: string): Job | undefined => {
+/** The job with which this page goes live, or went. */
+export function useJob(slug: string): Job | undefined {
   useStore(jobs)
-  const job = started.get(slug)
+  const { job } = knownOf(slug)
   const [, again] = useState(0)
   useEffect(() => job?.state.watch(() => again((count) => count + 1)), [job])
   return job
@@ -43,7 +48,8 @@ export function GoLive({ slug, title }: { readonly slug: string; readonly title:
     setAsking(false)
     if (isRecording()) return setProblem("The microphone is in use by this page. Stop the recording first.")
     try {
-      started.set(slug, await record({ slug, streamKey }))
+      const job = await record({ slug, streamKey, onStopped: () => void endOf(job) })
+      rememberJob(slug, job)
     } catch (cause) {
       setProblem(messageFor(cause))
     }
@@ -57,9 +63,9 @@ export function GoLive({ slug, title }: { readonly slug: string; readonly title:
           aria-label={`Go live with ${title}`}
           aria-expanded={isAsking}
           onClick={() => {
-            const known = knownKeyOf(slug)
-            if (known === undefined) setAsking(!isAsking)
-            else void start(known)
+            const { key } = knownOf(slug)
+            if (key === undefined) setAsking(!isAsking)
+            else void start(key)
           }}
         >
           Go live

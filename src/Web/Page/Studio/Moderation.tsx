@@ -147,12 +147,22 @@ const ModeratorForm = ({ onAdd }: { readonly onAdd: (uid: string, chosen: Readon
 
 const titleOf = (permission: string) => permissions.find(({ name }) => name === permission)?.title ?? permission
 
-export function Moderation({ slug }: { readonly slug: string }) {
+export function Moderation({
+  sanctions,
+  slug
+}: {
+  readonly slug: string
+  /** Counts bans and timeouts that began or ended: each reads the list again. */
+  readonly sanctions: number
+}) {
   const path = Chat.pathOf(slug)
   const [done, setDone] = useState("")
   const [problem, setProblem] = useState("")
   const bans = useUsers(Model.bans, `${path}/bans`, ({ bans }) => bans, setProblem)
   const moderators = useUsers(Model.moderators, `${path}/moderators`, ({ moderators }) => moderators, setProblem)
+  useEffect(() => {
+    if (sanctions > 0) void bans.again()
+  }, [sanctions])
   const act = async (done: string, action: () => Promise<unknown>) => {
     setDone("")
     setProblem("")
@@ -206,6 +216,7 @@ export function Moderation({ slug }: { readonly slug: string }) {
         </button>
       )}
       <h4>Moderators</h4>
+      {moderators.items.length === 0 && <p class="hint">There are no moderators. The owner moderates.</p>}
       <ul aria-label="Moderators">
         {moderators.items.map(({ permissions, uid }) => (
           <li key={uid} class="row">

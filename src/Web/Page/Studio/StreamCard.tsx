@@ -5,7 +5,7 @@ import { count, time } from "../Format.ts"
 import { messageFor } from "../Server.ts"
 import type { Metrics, Stream } from "../Stream/Model.ts"
 import { Confirm } from "../Webhooks/Confirm.tsx"
-import { GoLive } from "./GoLive.tsx"
+import { GoLive, useJob } from "./GoLive.tsx"
 import { Moderation } from "./Moderation.tsx"
 import { StreamForm } from "./StreamForm.tsx"
 import * as Streams from "./Streams.ts"
@@ -44,6 +44,8 @@ export function StreamCard({ metrics, stream }: { readonly stream: Stream; reado
   const { live, slug, title, visibility } = stream
   const [editing, setEditing] = useState<Editing>()
   const [isChatShown, showChat] = useState(false)
+  const [sanctions, setSanctions] = useState(0)
+  const isLiveHere = useJob(slug)?.state.value.isRecording === true
   const [problem, setProblem] = useState("")
   const edit = async () => {
     if (editing !== undefined) return setEditing(undefined)
@@ -74,6 +76,15 @@ export function StreamCard({ metrics, stream }: { readonly stream: Stream; reado
       {live !== null && <Figures live={live} metrics={metrics} />}
       <div class="row">
         <GoLive slug={slug} title={title} />
+        {live !== null && !isLiveHere && (
+          <Confirm
+            label="End broadcast"
+            name={`of ${title}`}
+            question="End the broadcast now? A capture that is live is disconnected, and the recording is prepared."
+            action="End it"
+            onConfirm={() => void Streams.end(slug)}
+          />
+        )}
         <button
           type="button"
           class={isChatShown ? "quiet on" : "quiet"}
@@ -127,8 +138,8 @@ export function StreamCard({ metrics, stream }: { readonly stream: Stream; reado
       )}
       {isChatShown && (
         <div class="studio-chat">
-          <ChatPanel slug={slug} heading="h4" />
-          <Moderation slug={slug} />
+          <ChatPanel slug={slug} heading="h4" onSanction={() => setSanctions((count) => count + 1)} />
+          <Moderation slug={slug} sanctions={sanctions} />
         </div>
       )}
     </section>

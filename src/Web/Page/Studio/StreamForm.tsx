@@ -88,7 +88,7 @@ export function StreamForm({
           onInput={(event) => change({ slug: event.currentTarget.value })}
         />
         <span id="stream-slug-hint" class="hint">
-          The page of the stream is /s/{values.slug === "" ? "…" : values.slug}. 3 to 64 of a–z, 0–9 and -.
+          3 to 64 of a–z, 0–9 and -. {values.slug !== "" && `The page of the stream is /s/${values.slug}`}
         </span>
       </p>
       <p>

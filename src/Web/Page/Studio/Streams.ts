@@ -1,4 +1,5 @@
 /** The streams of the key's user, polled while they are shown, with the metrics of those that are live. */
+import type { Job } from "../Record/Recorder.ts"
 import { pause } from "../Pause.ts"
 import { change, changeJson, fetchJson, fetchTagged, isAbort, messageFor } from "../Server.ts"
 import { Store } from "../Store.ts"
@@ -50,8 +51,16 @@ const pollMillis = 3_000
 /** Live streams whose metrics are read at a time. */
 const maxMeasured = 10
 
-/** Keys that this page has seen, by slug: with one, it goes live. Forgotten when the page is closed. */
-const knownKeys = new Map<string, string>()
+/** `key`: the page has seen it, and goes live with it. `job`: it is live, or was. */
+interface Known {
+  readonly key?: string
+  readonly job?: Job
+}
+
+/** By slug. Forgotten when the page is closed. */
+const known = new Map<string, Known>()
+
+const remember = (slug: string, more: Known): void => void known.set(slug, { ...known.get(slug), ...more })
 
 let latest = 0
 
@@ -95,7 +104,7 @@ export interface Fields {
 }
 
 const showKey = (slug: string, key: string): void => {
-  knownKeys.set(slug, key)
+  remember(slug, { key })
   streams.update({ shownKey: { slug, key } })
 }
 
@@ -103,8 +112,17 @@ export function dismissKey(): void {
   streams.update({ shownKey: undefined })
 }
 
-export function knownKeyOf(slug: string): string | undefined {
-  return knownKeys.get(slug)
+export function knownOf(slug: string): Known {
+  return known.get(slug) ?? {}
+}
+
+export function rememberJob(slug: string, job: Job): void {
+  remember(slug, { job })
+}
+
+/** Of the stream that went live with the job, whatever its slug is by now. */
+export async function endOf(job: Job): Promise<void> {
+  for (const [slug, { job: its }] of known) if (its === job) await end(slug)
 }
 
 /** Throws what the form shows. */
@@ -123,8 +141,9 @@ export function read(slug: string): Promise<{ readonly value: Stream; readonly e
 /** Throws what the form shows: 412 if the stream has another version by now. */
 export async function edit(slug: string, fields: Fields, etag: string): Promise<void> {
   const changed = await changeJson(streamOf, "PATCH", streamPath(slug), fields, { "if-match": etag })
-  const key = knownKeys.get(slug)
-  if (key !== undefined) knownKeys.set(changed.slug, key)
+  const its = known.get(slug)
+  known.delete(slug)
+  if (its !== undefined) known.set(changed.slug, its)
   streams.update({ done: "The stream was changed.", problem: "" })
   await refresh()
 }
@@ -134,6 +153,12 @@ export function rotate(slug: string): Promise<boolean> {
     const { key } = await changeJson(Model.streamKey, "POST", `${streamPath(slug)}/key`, {})
     showKey(slug, key)
   })
+}
+
+export function end(slug: string): Promise<boolean> {
+  return act("The broadcast has ended. Its recording is prepared below.", () =>
+    changeJson(streamOf, "POST", `${streamPath(slug)}/end`, {})
+  )
 }
 
 export function remove(slug: string): Promise<boolean> {
