@@ -1,7 +1,6 @@
 /** Notifications between nodes. One connection of the node, besides its pool, listens for all topics. */
 import { PgClient } from "@effect/sql-pg"
-import { Context, Duration, Effect, Layer, Metric, Queue } from "effect"
-import type { Scope } from "effect"
+import { Context, Duration, Effect, Layer, Metric, Queue, Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import type { SqlClient, SqlError } from "effect/sql"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
@@ -78,29 +77,32 @@ const make = Effect.gen(function* () {
     for (const ofTopic of listeners.values()) for (const { onGap } of ofTopic) onGap()
   })
 
-  const session = Effect.gen(function* () {
-    const client = yield* PgClient.makeClient({
-      applicationName: "spillway",
-      connectTimeout,
-      ...login,
-      keepAlive,
-      prepare: false
-    })
-    const received = yield* client.listen(channel)
-    yield* setListening(true)
-    yield* announceGap
-    const receive = Effect.flatMap(Queue.takeAll(received), (notifications) => {
-      for (const { payload } of notifications) dispatch(payload)
-      return Metric.update(receivedTotal, notifications.length)
-    })
-    yield* Effect.catchTag(Effect.forever(receive), "SqlError", (error) =>
-      Effect.annotateLogs(
-        Effect.logWarning("The connection for notifications was lost; changes are polled until it is back"),
-        { reason: String(error.reason.cause) }
+  /** The connection closes first: a listener that ends on an open one waits for `UNLISTEN`, for ever if PostgreSQL hangs. */
+  const session = Effect.scopedWith((listener) =>
+    Effect.gen(function* () {
+      const client = yield* PgClient.makeClient({
+        applicationName: "spillway",
+        connectTimeout,
+        ...login,
+        keepAlive,
+        prepare: false
+      })
+      const received = yield* Scope.provide(client.listen(channel), listener)
+      yield* setListening(true)
+      yield* announceGap
+      const receive = Effect.flatMap(Queue.takeAll(received), (notifications) => {
+        for (const { payload } of notifications) dispatch(payload)
+        return Metric.update(receivedTotal, notifications.length)
+      })
+      yield* Effect.catchTag(Effect.forever(receive), "SqlError", (error) =>
+        Effect.annotateLogs(
+          Effect.logWarning("The connection for notifications was lost; changes are polled until it is back"),
+          { reason: String(error.reason.cause) }
+        )
       )
-    )
-    return retryAfter
-  }).pipe(Effect.ensuring(setListening(false)), Effect.scoped, Effect.provide(Reactivity.layer))
+      return retryAfter
+    }).pipe(Effect.ensuring(setListening(false)), Effect.scoped, Effect.provide(Reactivity.layer))
+  )
 
   yield* setListening(false)
   if (!pooled)

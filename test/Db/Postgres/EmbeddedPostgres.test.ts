@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Context, Duration, Effect } from "effect"
-import { Db } from "../../../src/Db.ts"
+import { Db, Notifications } from "../../../src/Db.ts"
 import { DbServer } from "../../../src/Db/DbServer.ts"
 import * as EmbeddedPostgres from "../../../src/Db/Postgres/EmbeddedPostgres.ts"
 import {
@@ -61,7 +61,10 @@ it.live("stops in bounded time when all processes of PostgreSQL hang, leaves non
     const impatient = { postgresStopTimeout: Duration.millis(300) }
     const pids = yield* Effect.scoped(
       Effect.gen(function* () {
-        yield* insert(yield* start(dataDir, EmbeddedPostgres.layer, impatient), "a")
+        const context = yield* build(dataDir, EmbeddedPostgres.layer, impatient)
+        yield* insert(Context.get(context, Db), "a")
+        // Its connection must not wait for PostgreSQL either.
+        yield* until(Effect.sync(Context.get(context, Notifications).isListening), (is) => is)
         return suspend(dataDir)
       })
     ).pipe(Effect.timeout("2 minutes"))

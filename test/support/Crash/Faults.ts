@@ -34,8 +34,12 @@ const faults: ReadonlyArray<readonly [Victim | "pause", number]> = [
   ["pause", 0.1]
 ]
 
-/** The devices fill a journal of 600 KiB in this time, also on a slow machine on which the server is down for most of it. */
-const fullAfterMillis = 20_000
+/** The devices fill a journal of 600 KiB in this time, also on a slow machine. Then kills begin while the store is still away. */
+const fullAfterMillis = 10_000
+const storeAwayMillis = 15_000
+
+/** Replays are compared with audio in the store however long it is away. After the usual 5 s, they would be kept as new. */
+const patientLookup = { CONVERSATION_LOOKUP: "2 minutes" }
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
@@ -65,7 +69,8 @@ export const crashWithFaults = async (options: {
   const key = `spw_${"c".repeat(43)}`
   // Lost audio that is sent again is placed by its timestamp: with a clock that was set back, after what was sent later.
   const hasRightClock = options.journalBytes !== undefined
-  const journal = options.journalBytes === undefined ? {} : { SPILLWAY_JOURNAL_BYTES: options.journalBytes }
+  const journal =
+    options.journalBytes === undefined ? {} : { ...patientLookup, SPILLWAY_JOURNAL_BYTES: options.journalBytes }
   const victims = new Victims({ ...smallBounds, ...journal, SPILLWAY_ADMIN_KEY: key })
   const balancer = await startBalancer(() => (victims.url === undefined ? [] : [victims.url]))
   const failed: Array<string> = []
@@ -79,7 +84,10 @@ export const crashWithFaults = async (options: {
     const streaming = Promise.all(devices.map((device) => device.stream(() => isOver, 1.5)))
     streaming.catch(() => {})
     const ongoing: Array<Promise<void>> = []
-    if (hasRightClock) ongoing.push(victims.kill("store", fullAfterMillis))
+    if (hasRightClock) {
+      ongoing.push(victims.kill("store", storeAwayMillis))
+      await pause(fullAfterMillis)
+    }
     for (let kill = 1; kill <= kills; kill++) {
       await pause(30 + next() * 900)
       const victim = draw(next)
