@@ -61,9 +61,6 @@ const changed = (source: Source) =>
     new Error("its CRC32C differs from that of the stored chunk: the object was changed or is damaged")
   )
 
-const sumOf = (pieces: ReadonlyArray<Uint8Array>, before = 0): number =>
-  pieces.reduce((sum, bytes) => crc32c(bytes, sum), before)
-
 /** Verifies the CRC32C of an object that is read whole, in pieces. */
 class Checksum {
   readonly size: number
@@ -85,10 +82,10 @@ class Checksum {
   }
 
   /** Returns false if the last piece was added and the checksum differs. */
-  add(pieces: ReadonlyArray<Uint8Array>): boolean {
+  add(piece: Uint8Array): boolean {
     this.before = this.sum
-    this.sum = sumOf(pieces, this.sum)
-    for (const { length } of pieces) this.#left -= length
+    this.sum = crc32c(piece, this.sum)
+    this.#left -= piece.length
     return this.#left > 0 || this.sum === this.expected
   }
 }
@@ -123,7 +120,7 @@ const make = Effect.gen(function* () {
   })
 
   const soundWhole = Effect.fnUntraced(function* (source: Source) {
-    const isSound = (stored: Uint8Array) => Checksum.of(source, stored.length)?.add([stored]) !== false
+    const isSound = (stored: Uint8Array) => Checksum.of(source, stored.length)?.add(stored) !== false
     const first = yield* whole(source)
     const stored = isSound(first) ? first : yield* whole(source)
     return isSound(stored) ? stored : yield* changed(source)
@@ -150,16 +147,16 @@ const make = Effect.gen(function* () {
   })
 
   /** Splits a read into pieces of about `readPiece` bytes, at multiples of `unit` bytes. */
-  const inPieces = <A extends ReadonlyArray<Uint8Array>>(
+  const inPieces = (
     start: number,
     end: number,
     unit: number,
-    read: (from: number, to: number) => Effect.Effect<A, ReadError>
+    read: (from: number, to: number) => Effect.Effect<Uint8Array, ReadError>
   ): Stream.Stream<Uint8Array, ReadError> =>
     Stream.paginate(start, (from) => {
       const pieces = Math.max(1, Math.floor(config.readPiece / unit))
       const to = Math.min(end, (Math.floor(from / unit) + pieces) * unit)
-      return Effect.map(read(from, to), (bytes) => [bytes, to < end ? Option.some(to) : Option.none()] as const)
+      return Effect.map(read(from, to), (bytes) => [[bytes], to < end ? Option.some(to) : Option.none()] as const)
     })
 
   /** The last piece from a second whole read, which must agree with the pieces that were already emitted. */
@@ -182,7 +179,7 @@ const make = Effect.gen(function* () {
       )
     })
     return Effect.flatMap(permitted(source, again), ({ before, last, sum }) =>
-      sum === checksum.expected && before === checksum.before ? Effect.succeed([last]) : Effect.fail(changed(source))
+      sum === checksum.expected && before === checksum.before ? Effect.succeed(last) : Effect.fail(changed(source))
     )
   }
 
@@ -194,11 +191,11 @@ const make = Effect.gen(function* () {
       const checksum = isWhole ? Checksum.of(chunk, end + odd) : undefined
       return inPieces(start, end, 1, (from, to) => {
         const rest = to === end ? odd : 0
-        const read = collect(chunk, storage.get(chunk.key, { start: from, end: to + rest }))
-        const sound = Effect.flatMap(read, (bytes) =>
-          checksum?.add(bytes) === false ? lastAgain(chunk, checksum, from) : Effect.succeed(bytes)
-        )
-        return rest === 0 ? sound : Effect.map(sound, (bytes) => [Buffer.concat(bytes).subarray(0, to - from)])
+        const read = permitted(chunk, storage.read(chunk.key, { start: from, end: to + rest }))
+        return Effect.flatMapEager(read, (bytes) => {
+          const sound = checksum?.add(bytes) === false ? lastAgain(chunk, checksum, from) : Effect.succeed(bytes)
+          return rest === 0 ? sound : Effect.map(sound, (bytes) => bytes.subarray(0, to - from))
+        })
       })
     })
 
@@ -216,7 +213,7 @@ const make = Effect.gen(function* () {
     const wanted = audio.subarray(window.skip, window.skip + to - from)
     if (EncryptedRecords.encryptedSize(audio.length) !== encrypted.length || wanted.length !== to - from)
       return yield* new DecryptionFailed({ uid: chunk.uid, reason: "records of an unexpected length" })
-    if (checksum?.add([encrypted]) === false) return yield* changed(chunk)
+    if (checksum?.add(encrypted) === false) return yield* changed(chunk)
     return wanted
   })
 
@@ -227,17 +224,14 @@ const make = Effect.gen(function* () {
       return inPieces(start, end, EncryptedRecords.recordSize, (from, to) => {
         const whole = fromWhole(sourceOf(chunk), from, to)
         const records = readRecords(chunk, from, to, checksum)
-        return decoded.has(sourceOf(chunk)).pipe(
-          Effect.flatMap((isDecoded) =>
-            isDecoded ? whole : Effect.catchTag(records, "DecryptionFailed", () => whole)
-          ),
-          Effect.map((bytes) => [bytes])
+        return Effect.flatMap(decoded.has(sourceOf(chunk)), (isDecoded) =>
+          isDecoded ? whole : Effect.catchTag(records, "DecryptionFailed", () => whole)
         )
       })
     })
 
   const readDecoded = (chunk: Chunk, start: number, end: number) =>
-    inPieces(start, end, 1, (from, to) => Effect.map(fromWhole(sourceOf(chunk), from, to), (bytes) => [bytes]))
+    inPieces(start, end, 1, (from, to) => fromWhole(sourceOf(chunk), from, to))
 
   const read = (chunk: Chunk, start: number, end: number) => {
     const format = ObjectName.formatOf(chunk.key)

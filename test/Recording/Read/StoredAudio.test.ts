@@ -39,9 +39,8 @@ let reads = 0
 
 const counted = Layer.effect(
   Storage,
-  Effect.map(Storage, (storage) => ({
-    ...storage,
-    get: (key, range) =>
+  Effect.map(Storage, (storage) => {
+    const get: Storage["Service"]["get"] = (key, range) =>
       Stream.unwrap(
         Effect.map(Priority, (priority) => {
           if (isBackgroundStuck && priority === "background") return Stream.never
@@ -54,7 +53,8 @@ const counted = Layer.effect(
           })
         })
       )
-  }))
+    return { ...storage, get, read: (key, range) => Stream.mkUint8Array(get(key, range)) }
+  })
 ).pipe(Layer.provide(MemoryStorage.layer))
 
 const world = StoredAudio.layer.pipe(

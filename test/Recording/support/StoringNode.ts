@@ -90,6 +90,11 @@ export const node = (dataDir: string, hooks: Hooks = {}, config: Partial<Recordi
             return storage.get(key, range)
           })
         ),
+      read: (key, range) =>
+        Effect.flatMap(Priority, (priority) => {
+          hooks.onRead?.(priority)
+          return storage.read(key, range)
+        }),
       put: (object) => (hooks.put ?? ((put) => put))(storage.put(object), object.key, object.body),
       remove: (key, options) => (hooks.remove ?? ((removal) => removal))(storage.remove(key, options))
     }))

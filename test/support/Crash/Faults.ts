@@ -14,6 +14,8 @@ export interface FaultReport extends Playback {
   readonly failed: ReadonlyArray<string>
   /** Samples that are recorded as lost. */
   readonly lost: number
+  /** Captures whose replays could not be compared in time, as the servers have logged: these are kept as new audio. */
+  readonly uncompared: number
 }
 
 /** Small bounds, so that a few seconds cover many commits, chunks, uploads and deleted segments. */
@@ -120,7 +122,8 @@ export const crashWithFaults = async (options: {
       ...playback,
       storedSamples: rows.reduce((sum, { samples }) => sum + samples, 0),
       failed,
-      lost: rows.reduce((sum, { lost }) => sum + lost, 0)
+      lost: rows.reduce((sum, { lost }) => sum + lost, 0),
+      uncompared: victims.output().split("can't read the recorded audio").length - 1
     }
   } finally {
     await balancer.stop()
