@@ -181,7 +181,7 @@ it.live("keeps audio once that is sent again in an outage in which the conversat
       assert.deepStrictEqual(shifts, [])
       assert.isTrue((yield* heard).equals(ramp(12 * rate)))
     }).pipe(
-      Effect.provide(node(yield* temporaryDirectory, hooks, { ...hanging, conversationLookup: Duration.millis(300) }))
+      Effect.provide(node(yield* temporaryDirectory, hooks, { ...hanging, conversationLookup: Duration.seconds(5) }))
     )
   }).pipe(inWorld)
 )
