@@ -171,6 +171,10 @@ export function fetchBytes(path: string, range: string, signal: AbortSignal): Pr
   return askFor(path, read, { signal, headers: { range }, allowed: [416] })
 }
 
+const changedElsewhere =
+  "It was changed elsewhere since you opened it. Cancel and open it again to see that; copy your text first."
+
 export function messageFor(cause: unknown): string {
+  if (cause instanceof Refused && cause.status === 412) return changedElsewhere
   return cause instanceof Error ? cause.message : String(cause)
 }

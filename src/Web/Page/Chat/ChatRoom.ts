@@ -109,7 +109,8 @@ export class ChatRoom {
       if (stop.aborted) return
       const { code, reason, wasOpen } = end
       isRead = wasOpen
-      if (code === closeCodes.banned) return this.#end(`You are banned from this chat${reason.replace(/^[^:]*/, "")}`)
+      if (code === closeCodes.banned)
+        return this.#end(`You are banned from this chat${reason.replace(/^[^:]*/, "") || "."}`)
       if (code === closeCodes.noStream) return this.#end("This stream is gone, or you may not read it any more.")
       if (code === closeCodes.policy) return this.#end(`The server has closed the chat: ${reason}.`)
       wait = wasOpen ? firstPauseMillis : Math.min(maxPauseMillis, wait * 2)

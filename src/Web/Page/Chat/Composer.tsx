@@ -50,6 +50,7 @@ export function Composer({ chat }: { readonly chat: ChatRoom }) {
   }, [rejected])
   if (link === "ended") return null
   if (you === undefined) return <KeyEntry purpose="Enter a key to write in the chat" />
+  const isSlowed = slowModeSeconds > 0 && you.role === "reader"
   const isBarred = !isEnabled || (sanction !== undefined && (sanction.until === null || sanctioned > 0))
   return (
     <form
@@ -74,7 +75,7 @@ export function Composer({ chat }: { readonly chat: ChatRoom }) {
         <input
           id="chat-text"
           autocomplete="off"
-          placeholder={slowModeSeconds > 0 ? `Message, one in ${slowModeSeconds} s` : "Message"}
+          placeholder={isSlowed ? `Message, one in ${slowModeSeconds} s` : "Message"}
           value={text}
           disabled={isBarred}
           aria-invalid={left < 0}

@@ -28,7 +28,7 @@ const windowBytes = 4 * 1024 * 1024
 const windowSeconds = 60
 const maxBackoffMillis = 5_000
 
-const unknownStreamKey = "The server does not accept this stream key: another one has replaced it."
+const unknownStreamKey = "The server does not accept this stream key: it is wrong, or was replaced."
 
 const reasonOf = ({ closeCode, httpStatus, reason }: Status): string => {
   if (closeCode === 1001) return "The server stops or restarts."

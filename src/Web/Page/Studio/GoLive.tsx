@@ -21,7 +21,7 @@ const Running = ({ job, title }: { readonly job: Job; readonly title: string }) 
           Stop
         </button>
       )}
-      <span role="status" class={link === "failed" ? "problem" : "hint"}>
+      <span role="status" class={link === "failed" ? "problem wide" : "hint"}>
         {wordsOf(sending)}
       </span>
     </>

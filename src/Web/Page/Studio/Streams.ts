@@ -103,8 +103,10 @@ export interface Fields {
   readonly chat: { readonly enabled: boolean; readonly slow_mode_seconds: number }
 }
 
+/** A job that has ended had another key. */
 const showKey = (slug: string, key: string): void => {
-  remember(slug, { key })
+  const { job } = knownOf(slug)
+  known.set(slug, job?.state.value.isRecording === true ? { key, job } : { key })
   streams.update({ shownKey: { slug, key } })
 }
 
