@@ -64,6 +64,8 @@ interface Live extends Pusher.StreamCapture {
   entered: Entered | undefined
   /** It is being closed, and enters nothing more. */
   isEnded: boolean
+  /** Enters the broadcast of what it sends, unless it is in it; again and again, until the database answers. */
+  readonly enterSoon: () => void
 }
 
 /** Such as `live-2030-01-31T093000Z-3f9c2a17`. */
@@ -155,8 +157,10 @@ const make = Effect.gen(function* () {
     const others = byStream.get(stream) ?? new Set<Live>()
     const [first] = others
     const window = first?.window ?? new BitrateWindow()
-    const live: Live = { ...capture, token, stream, window, sends: undefined, entered: undefined, isEnded: false }
     const changed = yield* Queue.sliding<void>(1)
+    const enterSoon = () => void Queue.offerUnsafe(changed, undefined)
+    const unentered = { sends: undefined, entered: undefined, isEnded: false }
+    const live: Live = { ...capture, token, stream, window, ...unentered, enterSoon }
     const turn = yield* Semaphore.make(1)
     const enterInTurn = (conversation: string | undefined) => turn.withPermit(enter(live, conversation))
 
@@ -175,6 +179,7 @@ const make = Effect.gen(function* () {
         ? Effect.void
         : Effect.asVoid(enterInTurn(live.sends.conversation))
     ).pipe(
+      Effect.catchDefect(Effect.fail),
       Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast, and tries again", error)),
       Effect.retry(retries)
     )
@@ -196,7 +201,7 @@ const make = Effect.gen(function* () {
         live.window.add(bytes, at)
         if (live.sends?.conversation === conversation) return
         live.sends = { conversation, since: at }
-        Queue.offerUnsafe(changed, undefined)
+        enterSoon()
       }
     }
   })
@@ -204,12 +209,12 @@ const make = Effect.gen(function* () {
 
   const all = () => [...byStream.values()].flatMap((lives) => [...lives])
 
-  /** A broadcast that ended while the database was away starts anew. */
-  const reenter = (live: Live) =>
-    Effect.suspend(() => {
-      live.entered = undefined
-      return live.sends === undefined ? Effect.void : enter(live, live.sends.conversation)
-    })
+  /** Its broadcast ended while the database was away. The next one begins now. */
+  const reenter = (live: Live) => {
+    live.entered = undefined
+    if (live.sends !== undefined) live.sends = { ...live.sends, since: now() }
+    live.enterSoon()
+  }
 
   /** Renews what the captures feed, and ends those that lost it. */
   const keepUp = Effect.fnUntraced(function* (captures: ReadonlyArray<Live>) {
@@ -221,7 +226,7 @@ const make = Effect.gen(function* () {
     for (const { beat, live } of feeding) {
       const loss = losses.get(live.token)
       if (loss === undefined || live.entered?.broadcast !== beat.broadcast) continue
-      if (loss === "ended") yield* reenter(live)
+      if (loss === "ended") reenter(live)
       else endOne(live, loss)
     }
   })
@@ -248,7 +253,9 @@ const make = Effect.gen(function* () {
     const streams = [...changed]
     changed.clear()
     const open = streams.flatMap((stream) => [...(byStream.get(stream) ?? [])])
-    const revoked = yield* rows.revoked(open.map(({ grant: { keyHash, stream } }) => ({ keyHash, stream })))
+    const revoked = yield* rows
+      .revoked(open.map(({ grant: { keyHash, stream } }) => ({ keyHash, stream })))
+      .pipe(Effect.onError(() => Effect.sync(() => noteChange(streams))))
     for (const live of open) if (revoked.has(live.grant.keyHash)) endOne(live, "revoked")
     yield* keepUp(open)
     return Duration.zero

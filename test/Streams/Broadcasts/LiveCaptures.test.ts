@@ -37,33 +37,36 @@ it("falls to zero within 30 seconds of silence, and counts anew after them", () 
   assert.approximately(window.bitrate(104_000), 128_000, 4_000)
 })
 
-it.effect("enters its broadcast once the database is back, with the time of its first audio", () => {
-  const entries: Array<Entry> = []
-  const rows = Layer.mock(BroadcastRows, {
-    enter: (entry) => {
-      entries.push(entry)
-      return entries.length < 4
-        ? Effect.fail(new DbTimeout({ operation: "BroadcastRows.enter", limit: "deadline" }))
-        : Effect.succeedSome({ broadcast: 1, conversation: entry.conversation ?? entry.proposed })
-    },
-    beat: () => Effect.succeed(new Map()),
-    leave: () => Effect.void
-  })
-  const world = LiveCaptures.layer.pipe(
+const noAnswer = new DbTimeout({ operation: "BroadcastRows", limit: "deadline" })
+
+const world = (rows: Partial<BroadcastRows["Service"]>) =>
+  LiveCaptures.layer.pipe(
     Layer.provideMerge(StreamCaptures.layer),
     Layer.provide([
-      rows,
+      Layer.mock(BroadcastRows, { beat: () => Effect.succeed(new Map()), leave: () => Effect.void, ...rows }),
       Layer.mock(Notifications, { listen: () => Effect.void, isListening: () => false }),
       StreamsConfig.layer.pipe(Layer.provide(environment({})))
     ])
   )
+
+const openOne = Effect.gen(function* () {
+  const captures = yield* StreamCaptures
+  const capture = { uid: "ada", grant: { stream: 7, keyHash: "" }, end: () => {} }
+  return yield* Effect.orDie(Effect.flatMap(captures.open(capture), Effect.fromOption))
+})
+
+it.effect("enters its broadcast once the database is back, with the time of its first audio", () => {
+  const entries: Array<Entry> = []
+  const enter = (entry: Entry) => {
+    entries.push(entry)
+    return entries.length < 4
+      ? Effect.fail(noAnswer)
+      : Effect.succeedSome({ broadcast: 1, conversation: entry.conversation ?? entry.proposed })
+  }
   return Effect.gen(function* () {
     const { find } = yield* LiveCaptures
     const captures = yield* StreamCaptures
-    const grant = { stream: 7, keyHash: "" }
-    const feed = yield* Effect.orDie(
-      Effect.flatMap(captures.open({ uid: "ada", grant, end: () => {} }), Effect.fromOption)
-    )
+    const feed = yield* openOne
     feed.received("talk", 100)
     yield* TestClock.adjust("10 seconds")
     assert.lengthOf(entries, 4)
@@ -71,5 +74,33 @@ it.effect("enters its broadcast once the database is back, with the time of its 
     assert.isAtLeast(entries[3]?.age ?? 0, 1_000)
     assert.deepInclude(find(7), { uid: "ada", conversation: "talk" })
     assert.isTrue(Option.isNone(yield* captures.open({ uid: "ada", grant: undefined, end: () => {} })))
-  }).pipe(Effect.scoped, Effect.provide(world))
+  }).pipe(Effect.scoped, Effect.provide(world({ enter })))
+})
+
+it.effect("begins a broadcast from now on when its own has ended, also if the database fails meanwhile", () => {
+  const entries: Array<Entry> = []
+  let hasEnded = false
+  const rows: Partial<BroadcastRows["Service"]> = {
+    enter: (entry) => {
+      entries.push(entry)
+      if (entries.length === 2) return Effect.fail(noAnswer)
+      hasEnded = false
+      return Effect.succeedSome({ broadcast: entries.length, conversation: entry.conversation ?? entry.proposed })
+    },
+    beat: (beats) =>
+      Effect.sync(() => new Map(hasEnded ? beats.map(({ capture }) => [capture, "ended" as const]) : []))
+  }
+  return Effect.gen(function* () {
+    const { find } = yield* LiveCaptures
+    const feed = yield* openOne
+    feed.received("talk", 100)
+    yield* TestClock.adjust("1 hour")
+    assert.deepInclude(find(7), { conversation: "talk" })
+    hasEnded = true
+    yield* TestClock.adjust("10 seconds")
+    assert.lengthOf(entries, 3)
+    assert.isAtMost(entries[2]?.age ?? Infinity, 10_000)
+    feed.received("talk", 100)
+    assert.deepInclude(find(7), { uid: "ada", conversation: "talk" })
+  }).pipe(Effect.scoped, Effect.provide(world(rows)))
 })
