@@ -1,5 +1,5 @@
 /** Live streams: channels of users, who go live with a stream key, and their readers. */
-import { Context, Effect, Layer, Option } from "effect"
+import { Cache, Context, Duration, Effect, Exit, Layer, Option } from "effect"
 import { Authentication, isAdministrator, type Principal } from "./Auth.ts"
 import type { DbError } from "./Db.ts"
 import { Events } from "./Events.ts"
@@ -15,6 +15,12 @@ export type { Stream } from "./Streams/Stream.ts"
 export { Erasure as StreamErasure } from "./Streams/Erasure.ts"
 export { topic } from "./Streams/StreamRows.ts"
 
+/** What those who listen for long may read is looked up at most so often, for all of a stream together. */
+const currentFor = Duration.seconds(3)
+
+/** Streams in the cache. At the bound, the one that was read longest ago is evicted. */
+const maxCurrent = 1_000
+
 /** Whether a user may read a private stream that is not its own. */
 type Admits = (stream: Stream, uid: string) => Effect.Effect<boolean, DbError>
 
@@ -23,6 +29,8 @@ export class Streams extends Context.Service<
   Pick<StreamRows["Service"], "create" | "list" | "update" | "remove" | "end" | "rotateKey"> & {
     /** The stream, and what the principal, or a visitor without a key, is to it. None if it may not read the stream. */
     findFor(slug: string, principal: Principal["Service"] | undefined): Effect.Effect<Option.Option<StreamFor>, DbError>
+    /** Whether a stream that was found may still be read, by what was known 3 seconds ago at the earliest. A new slug changes nothing. */
+    isReadable(id: number, principal: Principal["Service"] | undefined): Effect.Effect<boolean, DbError>
     /** As `findFor`, with its live metrics, at most 3 seconds old. */
     metricsFor(
       slug: string,
@@ -78,6 +86,11 @@ const make = Effect.gen(function* () {
     return Option.some({ stream, role: "reader" })
   })
 
+  const current = yield* Cache.makeWith(rows.findById, {
+    capacity: maxCurrent,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? currentFor : Duration.zero)
+  })
+
   yield* authentication.findStreamKeysBy((key) =>
     Effect.map(
       rows.findByKey(key),
@@ -110,6 +123,10 @@ const make = Effect.gen(function* () {
     findFor: Effect.fn("Streams.findFor")(function* (slug, principal) {
       const found = yield* rows.find(slug)
       return Option.isNone(found) ? Option.none() : yield* roleFor(found.value, principal)
+    }),
+    isReadable: Effect.fnUntraced(function* (id, principal) {
+      const found = yield* Cache.get(current, id)
+      return Option.isSome(found) && Option.isSome(yield* roleFor(found.value, principal))
     }),
     metricsFor: Effect.fnUntraced(function* (slug, principal) {
       const measured = yield* metrics.get(slug)

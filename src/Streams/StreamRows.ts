@@ -71,6 +71,7 @@ export class StreamRows extends Context.Service<
       page: { readonly before: number | undefined; readonly limit: number }
     ): Effect.Effect<ReadonlyArray<Stream>, DbError>
     find(slug: string): Effect.Effect<Option.Option<Stream>, DbError>
+    findById(id: number): Effect.Effect<Option.Option<Stream>, DbError>
     /** What `changes` leaves out is kept. None if the manager has no such stream. */
     update(
       by: Manager,
@@ -152,10 +153,11 @@ const select = (sql: Sql, rest: Statement.Fragment) =>
 const bySlug = (sql: Sql, slug: string) =>
   Effect.map(select(sql, sql`slug = ${slug} limit 1`), ([stream]) => Option.fromUndefinedOr(stream))
 
+const findById = (sql: Sql, id: number) =>
+  Effect.map(select(sql, sql`s.id = ${String(id)}::bigint limit 1`), ([stream]) => Option.fromUndefinedOr(stream))
+
 const byId = (sql: Sql, id: number) =>
-  Effect.flatMap(select(sql, sql`s.id = ${String(id)}::bigint limit 1`), ([stream]) =>
-    Effect.orDie(Effect.fromNullishOr(stream))
-  )
+  Effect.flatMap(findById(sql, id), (stream) => Effect.orDie(Effect.fromOption(stream)))
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -205,6 +207,7 @@ const make = Effect.gen(function* () {
       })
     ),
     find: Effect.fn("StreamRows.find")((slug) => db.read("StreamRows.find", (sql) => bySlug(sql, slug))),
+    findById: Effect.fn("StreamRows.findById")((id) => db.read("StreamRows.findById", (sql) => findById(sql, id))),
     update: Effect.fn("StreamRows.update")((by, slug, changes, isExpected) =>
       db.transaction(
         "StreamRows.update",

@@ -1,6 +1,6 @@
 /** `/api/v1/studio/streams/{slug}/audio`. */
-import { Effect, Layer, Option } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { Clock, Duration, Effect, Layer, Option } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Authentication } from "../../Auth.ts"
 import { NoSeat } from "../../Bulkhead.ts"
 import { callerOf, DbCaller } from "../../Db.ts"
@@ -15,6 +15,9 @@ import { firstSample, LiveOgg } from "./LiveOgg.ts"
 
 /** What a player can begin with at once. */
 const defaultFrom = -3
+
+/** How often a listener's access is checked while audio is sent. */
+const checkEvery = Duration.seconds(3)
 
 const notFound = Problem.notFound("There is no stream with this slug.")
 
@@ -51,6 +54,7 @@ const route = RawRoute.layer(
     const recording = yield* Recording
     const follow = yield* Follow
     const ogg = yield* LiveOgg
+    const clock = yield* Clock.Clock
 
     /** The latest audio file, and the second of it to begin with. */
     const placeIn = Effect.fnUntraced(function* (stream: Stream, from: number) {
@@ -86,6 +90,28 @@ const route = RawRoute.layer(
       return { first: [pages.heads], next: pages.next, format, slug: params.slug }
     })
 
+    /** An unavailable database ends no response. */
+    const mayListen = (request: HttpServerRequest.HttpServerRequest, stream: Stream) =>
+      visitor(request, { query: true }).pipe(
+        Effect.flatMap((reader) => streams.isReadable(stream.id, Option.getOrUndefined(reader))),
+        Effect.catchTag("Problem", ({ status }) => Effect.succeed(status !== 401)),
+        Effect.catchTag(["DbUnavailable", "DbTimeout", "DbBusy"], () => Effect.succeed(true))
+      )
+
+    /** What `next` returns, until the stream may not be read any more. */
+    const whileAllowed = <E>(
+      next: Effect.Effect<ResponseBody.Pieces | undefined, E>,
+      isAllowed: Effect.Effect<boolean>
+    ) => {
+      let checkedAt = clock.currentTimeMillisUnsafe()
+      return Effect.flatMap(next, (pieces) => {
+        const now = clock.currentTimeMillisUnsafe()
+        if (pieces === undefined || now - checkedAt < Duration.toMillis(checkEvery)) return Effect.succeed(pieces)
+        checkedAt = now
+        return Effect.map(isAllowed, (isAllowed) => (isAllowed ? pieces : undefined))
+      })
+    }
+
     return Effect.fnUntraced(
       function* (parts: Request) {
         const { params, request } = parts
@@ -107,7 +133,7 @@ const route = RawRoute.layer(
         }
         yield* Effect.catchTag(streams.listen(stream.id), "NoSeat", full)
         const { first, next } = yield* open(parts, stream)
-        const body = { first, next, onSent: () => {} }
+        const body = { first, next: whileAllowed(next, mayListen(request, stream)), onSent: () => {} }
         return yield* ResponseBody.send(request, { status: 200, headers, length: undefined }, body)
       },
       Effect.provideService(DbCaller, { ...callerOf("(listeners of streams)"), isStreaming: true })

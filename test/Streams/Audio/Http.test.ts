@@ -144,6 +144,36 @@ describe("The audio of a live stream", () => {
     socket.socket.close()
   })
 
+  test("ends within seconds for those who may not read the stream any more, and for no others", async () => {
+    const { socket } = await goLive("closing")
+    await send(socket, 0, 2)
+    await liveNow("closing")
+    const user = await api("POST", "/v1/keys", { uid: "ada" })
+    const [visitor, ada, own] = [
+      await listen("closing", "?format=pcm"),
+      await listen("closing", "", user.body.key),
+      await listen("closing", "?format=pcm", server.key)
+    ]
+    await api("PATCH", `${path}/closing`, { slug: "closed" })
+    const ownBytes = own.response.arrayBuffer()
+    let sent = 2
+    const feed = setInterval(() => {
+      socket.socket.send(audioFrame(start + sent, tone(sent)))
+      sent++
+    }, 1_000)
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    await api("PATCH", `${path}/closed`, { visibility: "private" })
+    const heard = Promise.all([visitor.response.arrayBuffer(), ada.response.arrayBuffer()])
+    const late = new Promise((resolve) => setTimeout(() => resolve("they hear it still"), 10_000))
+    const first = await Promise.race([heard, late])
+    clearInterval(feed)
+    assert.isArray(first)
+    const through = sent
+    await send(socket, through, through + 1)
+    socket.socket.close()
+    assert.isAtLeast((await ownBytes).byteLength, (through - 1) * rate * 2)
+  }, 60_000)
+
   test("is counted, and one listener too many is refused until another leaves", async () => {
     const { socket } = await goLive("counted")
     await send(socket, 0, 2)
