@@ -217,7 +217,7 @@ const make = Effect.gen(function* () {
           const change = yield* nextId(sql, stream)
           const rows = yield* sql`
             with gone as (
-              update chat_messages set deleted_at = now(), deleted_by = ${by}
+              update chat_messages set deleted_at = now()
               where stream_id = ${stream}::bigint and id = ${id}::bigint and deleted_at is null returning uid
             )
             insert into chat_changes (stream_id, id, kind, message_id, uid, changed_by)

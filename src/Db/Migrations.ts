@@ -38,6 +38,7 @@ import { vods } from "./Migrations/0028_vods.ts"
 import { streamNodes } from "./Migrations/0029_stream_nodes.ts"
 import { streamIndexes } from "./Migrations/0030_stream_indexes.ts"
 import { unannouncedVods } from "./Migrations/0031_unannounced_vods.ts"
+import { chatDeletions } from "./Migrations/0032_chat_deletions.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -71,7 +72,8 @@ export const migrations = {
   "0028_vods": vods,
   "0029_stream_nodes": streamNodes,
   "0030_stream_indexes": streamIndexes,
-  "0031_unannounced_vods": unannouncedVods
+  "0031_unannounced_vods": unannouncedVods,
+  "0032_chat_deletions": chatDeletions
 }
 
 const table = "spillway_migrations"
