@@ -175,12 +175,15 @@ const make = Effect.gen(function* () {
       const isModerator = Option.isSome(yield* members.moderator(stream.id, uid))
       if (uid === stream.uid || uid === visit.uid || (isModerator && !owns(visit)))
         return yield* new NotBannable({ uid })
-      return yield* members.putBan({ stream: stream.id, uid, seconds, reason, by: visit.uid })
+      const replacesBan = visit.permissions.includes("ban")
+      const ban = yield* members.putBan({ stream: stream.id, uid, seconds, reason, by: visit.uid, replacesBan })
+      return yield* Effect.mapError(Effect.fromOption(ban), () => new NotPermitted({ permission: "ban" }))
     }),
     removeBan: Effect.fn("Chat.removeBan")(function* (visit, uid) {
-      const known = yield* members.ban(visit.stream.id, uid)
-      yield* Option.isSome(known) && known.value.until === undefined ? require(visit, "ban") : requireAnyBan(visit)
-      return yield* members.removeBan(visit.stream.id, uid, visit.uid)
+      yield* requireAnyBan(visit)
+      const which = visit.permissions.includes("ban") ? "any" : "timeouts"
+      const ended = yield* members.removeBan(visit.stream.id, uid, visit.uid, which)
+      return ended === "kept" ? yield* new NotPermitted({ permission: "ban" }) : ended === "removed"
     }),
     changeSettings: Effect.fn("Chat.changeSettings")(function* (visit, changes) {
       yield* require(visit, "settings")

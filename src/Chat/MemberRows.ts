@@ -28,6 +28,8 @@ interface NewBan extends Pick<Ban, "uid" | "reason" | "by"> {
   readonly stream: number
   /** None: for ever. */
   readonly seconds: number | undefined
+  /** Whether it may take the place of a ban for ever. */
+  readonly replacesBan: boolean
 }
 
 interface Page {
@@ -53,10 +55,15 @@ export class MemberRows extends Context.Service<
     ban(stream: number, uid: string): Effect.Effect<Option.Option<Ban>, DbError>
     /** Without those that have ended. */
     bans(stream: number, page: Page): Effect.Effect<ReadonlyArray<Ban>, DbError>
-    /** Replaces the user's ban, if there is one. */
-    putBan(ban: NewBan): Effect.Effect<Ban, DbError>
-    /** False if there is none. */
-    removeBan(stream: number, uid: string, by: string): Effect.Effect<boolean, DbError>
+    /** Replaces the user's ban, if there is one. None if it may not. */
+    putBan(ban: NewBan): Effect.Effect<Option.Option<Ban>, DbError>
+    /** `kept`: it is for ever, and only timeouts may be ended. `none`: there is none. */
+    removeBan(
+      stream: number,
+      uid: string,
+      by: string,
+      which: "any" | "timeouts"
+    ): Effect.Effect<"removed" | "kept" | "none", DbError>
   }
 >()("spillway/Chat/MemberRows") {
   static readonly layer = Layer.effect(
@@ -92,6 +99,13 @@ type Sql = SqlClient.SqlClient
 const moderator = (sql: Sql) => sql`uid, permissions, added_at as "addedAt"`
 const ban = (sql: Sql) => sql`uid, until, reason, banned_by as by, banned_at as at`
 const isActive = (sql: Sql) => sql`coalesce(until > now(), true)`
+
+/** Whether the user is banned for ever. The caller holds the lock of the room. */
+const isBannedForEver = (sql: Sql, stream: number, uid: string) =>
+  Effect.map(
+    sql`select from chat_bans where stream_id = ${stream}::bigint and uid = ${uid} and until is null limit 1`,
+    (rows) => rows.length > 0
+  )
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -163,11 +177,12 @@ const make = Effect.gen(function* () {
         )
       )
     ),
-    putBan: Effect.fn("MemberRows.putBan")(({ by, reason, seconds, stream, uid }) =>
+    putBan: Effect.fn("MemberRows.putBan")(({ by, reason, replacesBan, seconds, stream, uid }) =>
       db.transactionIdempotent(
         "MemberRows.putBan",
         Effect.fnUntraced(function* (sql) {
           const change = yield* nextId(sql, stream)
+          if (!replacesBan && (yield* isBannedForEver(sql, stream, uid))) return Option.none()
           const rows = yield* sql`
             insert into chat_bans (stream_id, uid, until, reason, banned_by)
             values (${stream}::bigint, ${uid}, now() + make_interval(secs => ${seconds ?? null}::float8), ${reason}, ${by})
@@ -182,23 +197,24 @@ const make = Effect.gen(function* () {
             where stream_id = ${stream}::bigint and uid = ${uid}`
           yield* notify(sql, topic, stream)
           const [made] = yield* bansOf(rows)
-          return yield* Effect.orDie(Effect.fromNullishOr(made))
+          return Option.some(yield* Effect.orDie(Effect.fromNullishOr(made)))
         })
       )
     ),
-    removeBan: Effect.fn("MemberRows.removeBan")((stream, uid, by) =>
+    removeBan: Effect.fn("MemberRows.removeBan")((stream, uid, by, which) =>
       db.transactionIdempotent(
         "MemberRows.removeBan",
         Effect.fnUntraced(function* (sql) {
           const change = yield* nextId(sql, stream)
+          if (which === "timeouts" && (yield* isBannedForEver(sql, stream, uid))) return "kept"
           const rows = yield* sql<{ readonly active: boolean }>`
             delete from chat_bans where stream_id = ${stream}::bigint and uid = ${uid} returning ${isActive(sql)} as active`
-          if (rows[0]?.active !== true) return false
+          if (rows[0]?.active !== true) return "none"
           yield* sql`
             insert into chat_changes (stream_id, id, kind, uid, changed_by)
             values (${stream}::bigint, ${change}::bigint, 'unban', ${uid}, ${by})`
           yield* notify(sql, topic, stream)
-          return true
+          return "removed"
         })
       )
     )

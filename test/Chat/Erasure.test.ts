@@ -26,7 +26,7 @@ const room = Effect.gen(function* () {
   for (const uid of ["u0", "u1"]) {
     const { id } = yield* World.post(stream, uid)
     yield* messages.remove(stream, id, uid)
-    yield* members.putBan({ stream, uid, seconds: 60, reason: "r", by: uid })
+    yield* members.putBan({ stream, uid, seconds: 60, reason: "r", by: uid, replacesBan: true })
     yield* members.putModerator(stream, uid, ["delete"])
   }
   return stream
@@ -77,7 +77,7 @@ layer(World.layer, { excludeTestServices: true })("Erasure", (it) => {
       const { prune } = yield* ChatErasure
       const stream = yield* World.stream()
       const ban = (uid: string, seconds: number | undefined) =>
-        members.putBan({ stream, uid, seconds, reason: "", by: "owner" })
+        members.putBan({ stream, uid, seconds, reason: "", by: "owner", replacesBan: true })
       yield* ban("old", 60)
       yield* ban("new", 60)
       yield* ban("ever", undefined)

@@ -286,6 +286,10 @@ describe("Bans and timeouts", () => {
       assert.strictEqual(await ban("owner", "ada", body), 400)
     assert.strictEqual(await ban("owner", "ada", {}), 200)
     assert.strictEqual((await chat.as("mod", "DELETE", "bans/ada")).status, 403)
+    assert.strictEqual(await ban("mod", "ada", { seconds: 1 }), 403)
+    assert.isNull((await chat.as("owner", "GET", "bans")).body.bans[0].until)
+    assert.strictEqual(await ban("owner", "ada", { seconds: 500 }), 200)
+    assert.strictEqual((await chat.as("mod", "DELETE", "bans/ada")).status, 204)
     assert.strictEqual(await ban("owner", "bob", {}), 200)
     assert.deepStrictEqual(
       (await chat.as("owner", "GET", "moderators")).body.moderators.map(({ uid }: { readonly uid: string }) => uid),

@@ -70,7 +70,7 @@ layer(World.layer, { excludeTestServices: true })("Every statement of the chat",
         rows.page(stream, { before, after, limit: 101 })
       const replay = { broadcast: 5, from: 50_000, to: undefined, after: 0, limit: 101 }
       const post = { stream, uid: "u0", nonce: "n", text: "x", isAdmin: false }
-      const ban = { stream, uid: "u3", seconds: 60, reason: "", by: "m1" }
+      const ban = { stream, uid: "u3", seconds: 60, reason: "", by: "m1", replacesBan: false }
       const works: Record<string, readonly [Effect.Effect<unknown, unknown>, number]> = {
         newest: [page(undefined, undefined), 250],
         "page at depth": [page(deep, undefined), 250],
@@ -91,7 +91,7 @@ layer(World.layer, { excludeTestServices: true })("Every statement of the chat",
         ban: [members.ban(stream, "u5"), 10],
         bans: [members.bans(stream, { after: "u5", limit: 101 }), 250],
         putBan: [members.putBan(ban), 10],
-        removeBan: [members.removeBan(stream, "u9", "m1"), 10],
+        removeBan: [members.removeBan(stream, "u8", "m1", "timeouts"), 10],
         has: [erasure.has("u11"), 10],
         eraseOf: [erasure.eraseOf("u13"), 2_100],
         "rooms to erase": [erasure.eraseAfter(stream + 100), 1_600],
