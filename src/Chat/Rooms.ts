@@ -1,5 +1,5 @@
 /** The rooms of this node: those with open sockets. What changes is read once for all readers of a room. */
-import { type Cause, Context, DateTime, Duration, Effect, Layer, Metric, PubSub, Queue, RcMap, Schema } from "effect"
+import { Cause, Context, DateTime, Duration, Effect, Layer, Metric, PubSub, Queue, RcMap, Schema } from "effect"
 import type { Scope } from "effect"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
 import { DbCaller, type DbError, Notifications } from "../Db.ts"
@@ -214,8 +214,8 @@ const make = Effect.gen(function* () {
   return Rooms.of({
     join: (stream) =>
       RcMap.get(rooms, stream).pipe(
-        // A failure would be kept for as long as an idle room.
-        Effect.tapError(() => RcMap.invalidate(rooms, stream))
+        // A failure or defect would be kept for as long as an idle room, and longer while sockets return.
+        Effect.tapCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.void : RcMap.invalidate(rooms, stream)))
       )
   })
 })

@@ -5,12 +5,10 @@ import { Authorization, OptionalAuthorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 import { contentTypes } from "../Playback.ts"
-import { Visibility } from "./Stream.ts"
+import { isSlug, Visibility } from "./Stream.ts"
 
 export const Slug = Schema.String.check(
-  Schema.makeFilter((slug) => /^[a-z0-9](?:[a-z0-9-]{1,62})[a-z0-9]$/.test(slug), {
-    expected: "3 to 64 characters of a-z 0-9 -, no - at an end"
-  })
+  Schema.makeFilter(isSlug, { expected: "3 to 64 characters of a-z 0-9 -, no - at an end" })
 )
 
 const Title = Schema.String.check(

@@ -5,6 +5,11 @@ import { Schema } from "effect"
 export const Visibility = Schema.Literals(["public", "unlisted", "private"])
 export type Visibility = typeof Visibility.Type
 
+/** Whether a stream can have this slug. */
+export function isSlug(text: string): boolean {
+  return /^[a-z0-9](?:[a-z0-9-]{1,62})[a-z0-9]$/.test(text)
+}
+
 /** A time in which a stream is live. Its audio is one conversation of the stream's owner. */
 export interface Broadcast {
   /** Counts from 1 in its stream. */

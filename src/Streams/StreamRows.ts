@@ -1,10 +1,10 @@
 /** Rows of streams. */
 import { hash, randomBytes } from "node:crypto"
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
-import type { SqlClient, Statement } from "effect/sql"
+import type { SqlClient, SqlError, Statement } from "effect/sql"
 import { Db, type DbError, notify } from "../Db.ts"
 import { BroadcastRows } from "./Broadcasts/BroadcastRows.ts"
-import { type Fields, type Stream, Visibility } from "./Stream.ts"
+import { type Fields, isSlug, type Stream, Visibility } from "./Stream.ts"
 
 /** The topic of notifications about streams that were changed or removed. Their keys are ids. */
 export const topic = "streams"
@@ -70,6 +70,7 @@ export class StreamRows extends Context.Service<
       uid: string,
       page: { readonly before: number | undefined; readonly limit: number }
     ): Effect.Effect<ReadonlyArray<Stream>, DbError>
+    /** None for a text that is no slug. */
     find(slug: string): Effect.Effect<Option.Option<Stream>, DbError>
     findById(id: number): Effect.Effect<Option.Option<Stream>, DbError>
     /** What `changes` leaves out is kept. None if the manager has no such stream. */
@@ -159,6 +160,9 @@ const findById = (sql: Sql, id: number) =>
 const byId = (sql: Sql, id: number) =>
   Effect.flatMap(findById(sql, id), (stream) => Effect.orDie(Effect.fromOption(stream)))
 
+/** Of the statement that gives a stream its slug. */
+const isTaken = ({ reason }: SqlError.SqlError) => reason._tag === "UniqueViolation"
+
 const make = Effect.gen(function* () {
   const db = yield* Db
   const broadcasts = yield* BroadcastRows
@@ -206,7 +210,9 @@ const make = Effect.gen(function* () {
         return select(sql, sql`s.uid = ${uid} ${older} order by s.id desc limit ${limit}`)
       })
     ),
-    find: Effect.fn("StreamRows.find")((slug) => db.read("StreamRows.find", (sql) => bySlug(sql, slug))),
+    find: Effect.fn("StreamRows.find")((slug) =>
+      isSlug(slug) ? db.read("StreamRows.find", (sql) => bySlug(sql, slug)) : Effect.succeedNone
+    ),
     findById: Effect.fn("StreamRows.findById")((id) => db.read("StreamRows.findById", (sql) => findById(sql, id))),
     update: Effect.fn("StreamRows.update")((by, slug, changes, isExpected) =>
       db.transaction(
@@ -215,10 +221,6 @@ const make = Effect.gen(function* () {
           const id = yield* lockExpected(sql, by, slug, isExpected)
           if (id === undefined) return Option.none()
           const next = changes.slug ?? slug
-          if (next !== slug) {
-            const [taken] = yield* sql`select from streams where slug = ${next} and deleted_at is null limit 1`
-            if (taken !== undefined) return yield* new SlugTaken({ slug: next })
-          }
           yield* sql`
             update streams
             set slug = ${next}, title = coalesce(${changes.title ?? null}::text, title),
@@ -227,7 +229,9 @@ const make = Effect.gen(function* () {
                 chat_enabled = coalesce(${changes.chatEnabled ?? null}::boolean, chat_enabled),
                 slow_mode_seconds = coalesce(${changes.slowModeSeconds ?? null}::int, slow_mode_seconds),
                 revision = revision + 1
-            where id = ${String(id)}::bigint`
+            where id = ${String(id)}::bigint`.pipe(
+            Effect.catchIf(isTaken, () => new SlugTaken({ slug: next }))
+          )
           yield* notify(sql, topic, id)
           return Option.some(yield* byId(sql, id))
         })

@@ -99,7 +99,10 @@ describe("Messages", () => {
     for (const body of [{}, { text: 1 }, { text: "x", more: 1 }, { text: "x", nonce: "" }, { text: "x", nonce: "a b" }])
       assert.strictEqual((await chat.as("ada", "POST", "messages", body)).status, 400)
     assert.strictEqual((await chat.as(null, "POST", "messages", { text: "x" })).status, 401)
-    assert.strictEqual((await call(server, "GET", `${path}/no-such-stream/chat/messages`, { key: null })).status, 404)
+    for (const slug of ["no-such-stream", "%00", "a%00b", "%F0%9F%98%80", "x".repeat(300)]) {
+      assert.strictEqual((await call(server, "GET", `${path}/${slug}/chat/messages`, { key: null })).status, 404)
+      assert.strictEqual((await call(server, "PUT", `${path}/${slug}/chat/bans/bob`, { body: {} })).status, 404)
+    }
   })
 
   test("that are sent again with their nonce are posted once", async () => {

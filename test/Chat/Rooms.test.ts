@@ -1,6 +1,6 @@
 /** `src/Chat/Rooms.ts` on a real database. */
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, PubSub } from "effect"
+import { Effect, Exit, Layer, PubSub } from "effect"
 import { SqlClient } from "effect/sql"
 import { Notifications } from "../../src/Db.ts"
 import { DbServer } from "../../src/Db/DbServer.ts"
@@ -13,11 +13,16 @@ import * as World from "./support/World.ts"
 /** Reads of changes, by stream. */
 const reads = new Map<number, number>()
 
+/** Streams whose next state can't be read. */
+const broken = new Set<number>()
+
 const counted = Layer.effect(
   MessageRows,
   Effect.map(MessageRows, (rows) =>
     MessageRows.of({
       ...rows,
+      states: (streams) =>
+        streams.some((stream) => broken.delete(stream)) ? Effect.die("a row can't be decoded") : rows.states(streams),
       changes: (stream, after, limit) => {
         reads.set(stream, (reads.get(stream) ?? 0) + 1)
         return rows.changes(stream, after, limit)
@@ -61,6 +66,16 @@ layer(World.layer, { excludeTestServices: true })("A room", (it) => {
       for (const reader of readers) assert.deepStrictEqual(yield* take(reader), [id])
       assert.isAtMost((reads.get(stream) ?? 0) - before, 2)
       assert.strictEqual(room.position(), id)
+    }).pipe(Effect.provide(nodeOf("1 hour")))
+  )
+
+  it.effect("opens again at once after a defect", () =>
+    Effect.gen(function* () {
+      const rooms = yield* Rooms
+      const stream = yield* World.stream()
+      broken.add(stream)
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(Effect.scoped(rooms.join(stream)))))
+      assert.strictEqual((yield* rooms.join(stream)).stream, stream)
     }).pipe(Effect.provide(nodeOf("1 hour")))
   )
 

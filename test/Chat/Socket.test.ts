@@ -191,7 +191,7 @@ describe("A chat socket", () => {
     assert.strictEqual((await openChat(server, chat.slug)).status, 404)
     assert.strictEqual((await chat.open("ada")).status, 404)
     assert.strictEqual((await openChat(server, chat.slug, { key: "spw_wrong" })).status, 401)
-    assert.strictEqual((await openChat(server, "no-such-stream")).status, 404)
+    for (const slug of ["no-such-stream", "a%00b"]) assert.strictEqual((await openChat(server, slug)).status, 404)
     assert.strictEqual((await call(server, "GET", `${path}/${chat.slug}/chat`)).status, 426)
     await end(offered, queried)
   })

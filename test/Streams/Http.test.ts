@@ -37,6 +37,30 @@ const create = (slug: string, fields: object = {}, key?: string) =>
   call("POST", path, { body: { slug, title: `The ${slug}`, ...fields }, ...(key === undefined ? {} : { key }) })
 
 describe("A stream", () => {
+  test("gets a slug that others ask for at the same time, or 409", async () => {
+    await Promise.all(["first", "second"].map((slug) => create(slug)))
+    const seen: Array<number> = []
+    let slugs = ["first", "second"]
+    for (let round = 0; round < 10; round++) {
+      const slug = `wanted-${round}`
+      const answers = await Promise.all([
+        ...slugs.map((from) => call("PATCH", `${path}/${from}`, { body: { slug } })),
+        create(slug)
+      ])
+      seen.push(...answers.map(({ status }) => status))
+      assert.lengthOf(
+        answers.filter(({ status }) => status < 300),
+        1
+      )
+      slugs = slugs.map((from, n) => (answers[n]?.status === 200 ? slug : from))
+      if (answers[2]?.status === 201) await call("DELETE", `${path}/${slug}`)
+    }
+    assert.deepStrictEqual(
+      seen.filter((status) => ![200, 201, 409].includes(status)),
+      []
+    )
+  })
+
   test("is created with a key that no other response contains, and read back", async () => {
     const ada = await keyOf("ada")
     const made = await create("ada-live", { description: "Mornings", chat: { slow_mode_seconds: 5 } }, ada)

@@ -239,6 +239,7 @@ layer(Studio.layer(), { excludeTestServices: true })("VODs", (it) => {
           world.call("POST", `${path}/${vod}/plays`, { key: by, body: { session: "s", seconds: 1 } })
         ])
       )
+      assert.strictEqual((await world.call("GET", "/api/v1/studio/streams/a%00b/vods", { key: null })).status, 404)
       assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([404]))
       const own = await world.call("GET", "/api/v1/studio/streams/kim-live/vods", { key: hidden })
       assert.deepStrictEqual(idsOf(own.body), [vod])
