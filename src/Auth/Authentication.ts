@@ -7,7 +7,7 @@ import { Jwts } from "./Jwt/Jwts.ts"
 import { type Key, Keys } from "./Keys.ts"
 import { actingFor, Principal } from "./Principal.ts"
 import { OptionalAuthorization, Visitor } from "./Visitor.ts"
-import { Problem, ProblemRules } from "../Http.ts"
+import { Clients, Problem, ProblemRules } from "../Http.ts"
 
 /** Where a key is accepted besides `Authorization: Bearer`. Browsers can't set headers on WebSockets and media elements. */
 export interface KeySources {
@@ -141,12 +141,12 @@ export class Authentication extends Context.Service<
         const problems = yield* ProblemRules
         return OptionalAuthorization.of((handler) =>
           HttpServerRequest.HttpServerRequest.pipe(
-            Effect.flatMap((request) => visitor(request)),
+            Effect.flatMap((request) => Effect.map(visitor(request), (visitor) => ({ request, visitor }))),
             problems.answer,
-            Effect.flatMap((visitor) =>
+            Effect.flatMap(({ request, visitor }) =>
               handler.pipe(
                 Effect.provideService(Visitor, visitor),
-                Effect.provideService(DbCaller, callerOf(Option.getOrUndefined(visitor)?.uid ?? anonymous))
+                Effect.provideService(DbCaller, callerOf(Option.getOrUndefined(visitor)?.uid ?? anonymous(request)))
               )
             )
           )
@@ -156,8 +156,8 @@ export class Authentication extends Context.Service<
   )
 }
 
-/** In whose turns those work who send no key. No id of a user. */
-const anonymous = "(anonymous)"
+/** In whose turns those of one address work who send no key. No id of a user. */
+const anonymous = (request: HttpServerRequest.HttpServerRequest) => `(anonymous) ${Clients.addressOf(request)}`
 
 const principalOf = ({ id: keyId, scopes, uid }: Key): Principal["Service"] => ({ uid, scopes, keyId })
 

@@ -85,4 +85,26 @@ layer(Studio.layer(limits), { excludeTestServices: true })("A list of VODs", (it
       assert.strictEqual((await studio.call("GET", path)).status, 200)
     })
   )
+
+  it.effect("of a stream is answered to visitors of one address while those of another fill their queue", () =>
+    test(async (studio) => {
+      await studio.call("POST", "/api/v1/studio/streams", { body: { slug: "visited", title: "T" } })
+      const from = async (address: string) => {
+        const headers = { "x-forwarded-for": address }
+        const { body, status } = await studio.call("GET", "/api/v1/studio/streams/visited/vods", { key: null, headers })
+        return status === 200 ? status : body.type
+      }
+      assert.strictEqual(await from("198.51.100.1"), 200)
+      const release = await hold(studio)
+      const greedy = Array.from({ length: 100 }, () => from("198.51.100.1"))
+      const refused = await Promise.any(greedy)
+      const modest = from("198.51.100.2")
+      const first = await Promise.race([modest, new Promise((resolve) => setTimeout(() => resolve("waits"), 500))])
+      await release()
+      assert.strictEqual(refused, "urn:spillway:problem:too-many-requests")
+      assert.strictEqual(first, "waits")
+      assert.strictEqual(await modest, 200)
+      await Promise.all(greedy)
+    }).pipe(Effect.provide(Studio.layer({ SPILLWAY_DB_POOL: "6" })))
+  )
 })
