@@ -133,7 +133,7 @@ export function streamOf({ broadcast, conversation, leftAt, startedAt, ...row }:
 
 type Sql = SqlClient.SqlClient
 
-/** Of `streams s` and `broadcasts b`. */
+/** Of `tables`. */
 export function columns(sql: Sql) {
   return sql`
     s.id::float8 as id, s.uid, slug, title, description, visibility, chat_enabled as "chatEnabled",
@@ -141,10 +141,17 @@ export function columns(sql: Sql) {
     b.started_at as "startedAt", b.left_at as "leftAt"`
 }
 
+/** `streams s` with `broadcasts b` that are live, looked up one by one: a join would read those of all streams. */
+export function tables(sql: Sql) {
+  return sql`
+    streams s left join lateral (
+      select id, conversation, started_at, left_at from broadcasts where stream_id = s.id and ended_at is null limit 1
+    ) b on true`
+}
+
 const select = (sql: Sql, rest: Statement.Fragment) =>
   sql`
-    select ${columns(sql)}
-    from streams s left join broadcasts b on b.stream_id = s.id and b.ended_at is null
+    select ${columns(sql)} from ${tables(sql)}
     where deleted_at is null and ${rest}`.pipe(
     Effect.flatMap(decodeRows),
     Effect.map((rows) => rows.map(streamOf)),
@@ -229,9 +236,7 @@ const make = Effect.gen(function* () {
                 chat_enabled = coalesce(${changes.chatEnabled ?? null}::boolean, chat_enabled),
                 slow_mode_seconds = coalesce(${changes.slowModeSeconds ?? null}::int, slow_mode_seconds),
                 revision = revision + 1
-            where id = ${String(id)}::bigint`.pipe(
-            Effect.catchIf(isTaken, () => new SlugTaken({ slug: next }))
-          )
+            where id = ${String(id)}::bigint`.pipe(Effect.catchIf(isTaken, () => new SlugTaken({ slug: next })))
           yield* notify(sql, topic, id)
           return Option.some(yield* byId(sql, id))
         })

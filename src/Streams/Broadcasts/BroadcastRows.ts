@@ -267,7 +267,9 @@ const make = Effect.gen(function* () {
           Effect.fnUntraced(function* (sql) {
             // Another node ends it, or a capture enters it.
             if ((yield* lock(sql, stream, sql`true for update skip locked`)) === undefined) return 0
-            return (yield* end(sql, stream, asLeft(sql), isLate(sql))).length
+            // Found by its stream: by the time, the planner would read all that are late.
+            const ended = yield* end(sql, stream, asLeft(sql), sql`(${isLate(sql)}) is true`)
+            return ended.length
           })
         )
       )

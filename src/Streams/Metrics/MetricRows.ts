@@ -3,7 +3,7 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { Db, type DbError } from "../../Db.ts"
 import type { Stream } from "../Stream.ts"
-import { columns, Row, streamOf } from "../StreamRows.ts"
+import { columns, Row, streamOf, tables } from "../StreamRows.ts"
 
 /** A row that was not written for as long is ignored: its node is gone. */
 const freshFor = "12 seconds"
@@ -83,7 +83,7 @@ const make = Effect.gen(function* () {
         .read("MetricRows.read", (sql) =>
           sql`
             select ${columns(sql)}, n.bitrate, n.listeners, n.queued, n.deferred
-            from streams s left join broadcasts b on b.stream_id = s.id and b.ended_at is null
+            from ${tables(sql)}
             cross join lateral (
               select coalesce(sum(bitrate), 0) as bitrate, coalesce(sum(listeners), 0)::int as listeners,
                      coalesce(sum(queued), 0)::int as queued, coalesce(sum(deferred), 0)::int as deferred

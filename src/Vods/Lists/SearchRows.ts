@@ -80,7 +80,10 @@ export function selectRead(
          (select count(*)::int from list) as read`
 }
 
-/** `ids` as in `selectRead`, in all of the list. `matching`: VODs of the owner with the words. */
+/**
+ * `ids` as in `selectRead`, in all of the list. `matching`: VODs of the owner with the words. Each of them is looked up: a join
+ * would read all VODs of a user with some thousands.
+ */
 export function selectMatching(
   sql: Sql,
   filter: Filter,
@@ -93,8 +96,10 @@ export function selectMatching(
       select id from matching_vods(${matches(sql, words)}${owner}, ${maxMatching + 1}) as m(id)
     )
     select array(
-             select v.id::text from matching m join vods v on v.id = m.id
-             where ${isListed(sql, filter)} ${isBefore(sql, after)}
+             select v.id::text from matching m cross join lateral (
+               select v.id, v.created_at from vods v
+               where v.id = m.id and ${isListed(sql, filter)} ${isBefore(sql, after)} limit 1
+             ) v
              order by v.created_at desc, v.id desc limit ${limit}
            ) as ids,
            (select count(*)::int from matching) as matching`

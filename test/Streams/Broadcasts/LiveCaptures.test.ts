@@ -87,8 +87,7 @@ it.effect("begins a broadcast from now on when its own has ended, also if the da
       hasEnded = false
       return Effect.succeedSome({ broadcast: entries.length, conversation: entry.conversation ?? entry.proposed })
     },
-    beat: (beats) =>
-      Effect.sync(() => new Map(hasEnded ? beats.map(({ capture }) => [capture, "ended" as const]) : []))
+    beat: (beats) => Effect.sync(() => new Map(hasEnded ? beats.map(({ capture }) => [capture, "ended" as const]) : []))
   }
   return Effect.gen(function* () {
     const { find } = yield* LiveCaptures
