@@ -7,7 +7,7 @@ import type { WebSocket } from "ws"
 import { Authentication } from "../Auth.ts"
 import { NoSeat, Seats } from "../Bulkhead.ts"
 import { Chat, type Visit } from "../Chat.ts"
-import { callerOf, DbCaller } from "../Db.ts"
+import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Clients, Handshake, Problem, ProblemRules } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
 import { ChatConfig } from "./ChatConfig.ts"
@@ -58,6 +58,16 @@ const tooManyAttempts = (wait: number) =>
     "Open fewer, or keep one open.",
     Math.ceil(wait / 1_000)
   )
+
+/** An unavailable database revokes nothing. */
+const unlessRevoked = <A>(check: Effect.Effect<A, Closing | Problem | DbError>): Effect.Effect<void, Closing> =>
+  Effect.catchTags(Effect.asVoid(check), {
+    Problem: ({ message, status }) =>
+      status === 401 ? new Closing({ code: closeCodes.policy, reason: Protocol.reasonOf(message) }) : Effect.void,
+    DbUnavailable: () => Effect.void,
+    DbTimeout: () => Effect.void,
+    DbBusy: () => Effect.void
+  })
 
 const make = Effect.gen(function* () {
   const config = yield* ChatConfig
@@ -205,9 +215,12 @@ const make = Effect.gen(function* () {
     return yield* Effect.forever(receive)
   })
 
-  /** Posts what the client sends, one message after the other. */
+  /** Fails when the key is not valid any more. Nodes remember it for 10 seconds, in which no query is made. */
+  const checkKey = (request: HttpServerRequest.HttpServerRequest) => unlessRevoked(authenticate(request, keySources))
+
+  /** Posts what the client sends, one message after the other, while `check` permits it: who was erased writes no more. */
   const receive = Effect.fnUntraced(
-    function* (socket: WebSocket, visit: Visit, address: string) {
+    function* (socket: WebSocket, visit: Visit, address: string, check: Effect.Effect<void, Closing>) {
       const connection = yield* Socket.fromWebSocket(Effect.succeed(socket))
       const { pull } = yield* connection.reader
       const frames = new Clients.Rate(60 * config.framesPerSecond, now)
@@ -220,7 +233,7 @@ const make = Effect.gen(function* () {
               if (typeof frame !== "string")
                 return new Closing({ code: closeCodes.unsupported, reason: "messages are text frames with JSON" })
               if (frames.take("") > 0) return new Closing({ code: closeCodes.policy, reason: "too many messages" })
-              return Effect.flatMap(sender.receive(visit, address, frame), write)
+              return Effect.andThen(check, Effect.flatMap(sender.receive(visit, address, frame), write))
             },
             { discard: true }
           )
@@ -232,21 +245,12 @@ const make = Effect.gen(function* () {
     Effect.catchTag("SocketError", () => Effect.void)
   )
 
-  /** Fails when the key is revoked, or the user may not read the stream any more. An unavailable database revokes nothing. */
+  /** Fails when the key is revoked, or the user may not read the stream any more. */
   const checkAccess = (request: HttpServerRequest.HttpServerRequest, slug: string, hasKey: boolean) =>
     Effect.gen(function* () {
       const principal = hasKey ? yield* authenticate(request, keySources) : undefined
       if (Option.isNone(yield* chat.enter(slug, principal))) return yield* notReadable
-    }).pipe(
-      checks.withPermit,
-      Effect.catchTags({
-        Problem: ({ message, status }) =>
-          status === 401 ? new Closing({ code: closeCodes.policy, reason: Protocol.reasonOf(message) }) : Effect.void,
-        DbUnavailable: () => Effect.void,
-        DbTimeout: () => Effect.void,
-        DbBusy: () => Effect.void
-      })
-    )
+    }).pipe(checks.withPermit, unlessRevoked)
 
   /** Pings, and cuts the connection if the last ping was not answered. */
   const watch = (socket: WebSocket, check: Effect.Effect<void, Closing>) => {
@@ -273,7 +277,7 @@ const make = Effect.gen(function* () {
       yield* takeSeats(visit, address)
       const room = yield* rooms.join(visit.stream.id)
       yield* Effect.raceAllFirst([
-        receive(socket, visit, address),
+        receive(socket, visit, address, visit.uid === undefined ? Effect.void : checkKey(request)),
         follow(socket, room, visit, after),
         watch(socket, checkAccess(request, slug, visit.uid !== undefined)),
         Effect.andThen(draining, new Closing({ code: closeCodes.goingAway, reason: "the server is stopping" }))

@@ -255,3 +255,22 @@ describe("A chat socket", () => {
     while ((await metric("spillway_chat_rooms")) > 1) await new Promise((resolve) => setTimeout(resolve, 50))
   })
 })
+
+describe("Behind a long ping interval, a chat socket", () => {
+  const quiet = fileServer({ CHAT_PING_INTERVAL: "1 hour" })
+
+  test("takes no message with a key that was revoked", async () => {
+    const owner = await keyOf(quiet, "owner")
+    await call(quiet, "POST", path, { key: owner, body: { slug: "quiet", title: "T" } })
+    const made = await call(quiet, "POST", "/v1/keys", { body: { uid: "eve" } })
+    const eve = await openChat(quiet, "quiet", { key: made.body.key })
+    eve.send({ type: "post", nonce: "1", text: "before" })
+    await eve.find(ofType("accepted"))
+    await call(quiet, "DELETE", `/v1/keys/${made.body.id}`)
+    eve.send({ type: "post", nonce: "2", text: "after" })
+    const posted = eve.find((frame) => frame.type === "accepted" && frame["nonce"] === "2").catch(() => eve.closed)
+    assert.deepInclude(await posted, { code: 1008 })
+    const { messages } = (await call(quiet, "GET", `${path}/quiet/chat/messages`)).body
+    assert.lengthOf(messages, 1)
+  })
+})
