@@ -104,8 +104,9 @@ const make = Effect.gen(function* () {
       return vod
     }),
     settle: Effect.gen(function* () {
-      const ended = yield* jobs.create
-      const dead = yield* jobs.bury
+      const { hasDead, hasEnded } = yield* jobs.unsettled
+      const ended = hasEnded ? yield* jobs.create : 0
+      const dead = hasDead ? yield* jobs.bury : 0
       if (ended > 0) {
         yield* Metric.update(created, ended)
         yield* worker.requested

@@ -47,9 +47,17 @@ export class VodNotFailed extends Schema.TaggedError<VodNotFailed>()("VodNotFail
   }
 }
 
+/** `hasEnded`: a broadcast has ended and has no VOD. `hasDead`: a job is dead. */
+export interface Unsettled {
+  readonly hasEnded: boolean
+  readonly hasDead: boolean
+}
+
 export class JobRows extends Context.Service<
   JobRows,
   FairClaims.FairClaims<typeof Columns.Type> & {
+    /** Whether `create` and `bury` have something to do, in one statement outside of a transaction. */
+    readonly unsettled: Effect.Effect<Unsettled, DbError>
     /** Creates the VODs of broadcasts that have ended, one each, with their jobs. Returns how many broadcasts it has seen. */
     readonly create: Effect.Effect<number, DbError>
     /** The VOD is processing from now on. */
@@ -131,6 +139,15 @@ const make = Effect.gen(function* () {
 
   return JobRows.of({
     ...turns,
+    unsettled: db.read("JobRows.unsettled", (sql) =>
+      Effect.map(
+        sql<{ readonly [Key in keyof Unsettled]: true | null }>`
+          select (select true from broadcasts where ended_at is not null and not has_vod
+                  order by ended_at, stream_id, id limit 1) as "hasEnded",
+                 (select true from vod_jobs where dead_at is not null order by dead_at, id limit 1) as "hasDead"`,
+        ([row]) => ({ hasEnded: row?.hasEnded === true, hasDead: row?.hasDead === true })
+      )
+    ),
     create: db.transactionIdempotent("JobRows.create", (sql) =>
       Effect.gen(function* () {
         const ended = yield* selectEnded(sql)
