@@ -3,6 +3,7 @@ import { bulkhead as cockatielBulkhead } from "cockatiel"
 import { Duration, Effect, Semaphore } from "effect"
 import pLimit from "p-limit"
 import * as Bulkhead from "../src/Bulkhead/Bulkhead.ts"
+import { median } from "./Measurement.ts"
 
 const permits = 8
 const workers = 64
@@ -88,8 +89,6 @@ const nanos = async (run: (count: number) => Promise<void>, count: number) => {
   await run(count)
   return Number(process.hrtime.bigint() - start) / count
 }
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
 /** Every round runs every contender, so that other load affects all alike. */
 const measure = async (all: ReadonlyArray<Contender>, count: number, rounds: number) => {

@@ -9,6 +9,7 @@ import { Db } from "../src/Db.ts"
 import * as Database from "../src/Db/Database.ts"
 import { DbConfig } from "../src/Db/DbConfig.ts"
 import { NodeConfig } from "../src/NodeConfig.ts"
+import { median } from "./Measurement.ts"
 
 /** A contender: with the policy or without. `fibers` run at a time. */
 interface Case {
@@ -19,8 +20,6 @@ interface Case {
 }
 
 const warmUp = 20
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
 /** Microseconds of a run of `effect`, when `fibers` fibers run it `count` times in all. */
 const time = (effect: Effect.Effect<unknown, unknown>, fibers: number, count: number) =>

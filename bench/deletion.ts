@@ -3,7 +3,6 @@
  * and a transaction that another session keeps open; beside other queues on the same PostgreSQL, alternating. `--held` keeps
  * the transaction open for ten minutes.
  */
-import * as fs from "node:fs"
 import { PgClient } from "@effect/sql-pg"
 import { Duration, Effect, Exit, Layer, Redacted, Schedule, Scope } from "effect"
 import { StorageBulkheads } from "../src/Bulkhead.ts"
@@ -16,13 +15,9 @@ import { Storage } from "../src/Storage.ts"
 import * as MemoryStorage from "../src/Storage/MemoryStorage.ts"
 import { makeObjects, putObjects, startNode } from "../test/Deletion/support/Nodes.ts"
 import * as ScratchDatabase from "../test/support/ScratchDatabase.ts"
+import { median, round, rssMB } from "./Measurement.ts"
 import { batch, type Contender, graphile, pgBoss, raw, spillway } from "./deletion/Contenders.ts"
 import { holdTransaction } from "./deletion/HeldTransaction.ts"
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
-const round = (value: number, digits = 0) => Number(value.toFixed(digits))
-const rssMB = (pid: number) =>
-  Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
 
 let removed = 0
 /** Counts what it is asked to remove. */
@@ -54,9 +49,9 @@ const compare = async (contenders: ReadonlyArray<Contender>, rounds: number, cou
   }
   return found.map(({ execute, name, schedule }) => ({
     name,
-    schedule: round(median(schedule)),
-    execute: round(median(execute)),
-    best: round(Math.max(...execute))
+    schedule: round(median(schedule), 0),
+    execute: round(median(execute), 0),
+    best: round(Math.max(...execute), 0)
   }))
 }
 
@@ -144,7 +139,7 @@ const program = (quick: boolean, held: boolean) =>
     const steady = yield* holdTransaction(deletion, sql, () => removed, { perSecond: 2_000, seconds })
     yield* Scope.close(janitor, Exit.void)
     console.log(
-      `a transaction held for ${seconds} s at ${round(steady.arrivalsPerSecond)} tombstones/s: ${round(steady.firstPerSecond)} deletions/s first, ${round(steady.lastPerSecond)} last, ${steady.behind} behind, caught up in ${steady.catchUpSeconds.toFixed(1)} s`
+      `a transaction held for ${seconds} s at ${round(steady.arrivalsPerSecond, 0)} tombstones/s: ${round(steady.firstPerSecond, 0)} deletions/s first, ${round(steady.lastPerSecond, 0)} last, ${steady.behind} behind, caught up in ${steady.catchUpSeconds.toFixed(1)} s`
     )
     const mine = rates[0]
     console.log(

@@ -12,6 +12,7 @@ import { WebSocket } from "ws"
 import { Timeline } from "../src/Audio.ts"
 import { audioFrame, readAck, stream, switchTo } from "../test/support/Capturer.ts"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
+import { pause, quantile, round, rssMB } from "./Measurement.ts"
 
 const sampleRate = 16_000
 const minute = 60 * sampleRate
@@ -27,14 +28,6 @@ const stalled = 32
 const commitInterval = "1 millis"
 /** How long `/health/live` is polled while followers poll. */
 const watchedMillis = 10_000
-
-const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
-const round = (value: number, digits = 2) => Number(value.toFixed(digits))
-const quantile = (values: ReadonlyArray<number>, at: number) =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * at))] ?? 0
-
-const rssMB = (pid: number) =>
-  Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
 
 const agent = new http.Agent({ keepAlive: true })
 

@@ -13,7 +13,7 @@ import { draw } from "./ingest/Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
 import { keepCold, type Waits, watchLoop } from "./ingest/Loop.ts"
-import { cpuSeconds, median, pause, rssMB } from "./playback/Listening.ts"
+import { cpuSeconds, median, pause, rssMB } from "./Measurement.ts"
 
 interface Level {
   readonly server: string

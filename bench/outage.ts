@@ -8,7 +8,8 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
-import { cpuSeconds, median, metric, pause, round, rssMB } from "./playback/Listening.ts"
+import { cpuSeconds, median, pause, round, rssMB } from "./Measurement.ts"
+import { metric } from "./playback/Listening.ts"
 
 const sampleRate = 16_000
 const bytesPerSecond = sampleRate * 2

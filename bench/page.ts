@@ -4,10 +4,14 @@ import * as path from "node:path"
 import { launch } from "../test/support/Browser.ts"
 import { dataDirectory, startServer } from "../test/support/Server.ts"
 import { open } from "../test/Web/support/Chromium.ts"
+import { median, round } from "./Measurement.ts"
 import { longTalk, longTalkSettings, seekTo, send } from "../test/Web/support/LongTalk.ts"
 
-const sorted = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b).map(Math.round)
-const median = (values: ReadonlyArray<number>) => sorted(values)[Math.floor(values.length / 2)] ?? 0
+const listed = (values: ReadonlyArray<number>) =>
+  values
+    .toSorted((a, b) => a - b)
+    .map(Math.round)
+    .join(", ")
 
 export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const rounds = args.includes("--quick") ? 5 : 20
@@ -29,13 +33,13 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     // Steps that never come near a place where audio has been fetched.
     const shares = Array.from({ length: rounds }, (_, round) => 0.02 + ((round * 0.381_966) % 0.96))
     const seeks = await seekTo(page, "two-hours", pcm, shares)
-    console.log(`paints after ${sorted(paints).join(", ")} ms; plays ${sorted(seeks).join(", ")} ms after a seek`)
+    console.log(`paints after ${listed(paints)} ms; plays ${listed(seeks)} ms after a seek`)
     console.log(
       JSON.stringify({
         bench: "page",
-        paintMs: median(paints),
-        seekMs: median(seeks),
-        worstSeekMs: Math.round(Math.max(...seeks))
+        paintMs: round(median(paints), 0),
+        seekMs: round(median(seeks), 0),
+        worstSeekMs: round(Math.max(...seeks), 0)
       })
     )
   } finally {

@@ -5,14 +5,11 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { dataDirectory, startServer } from "../test/support/Server.ts"
+import { cpuSeconds, median, round, rssMB } from "./Measurement.ts"
 import {
-  cpuSeconds,
   keysIn,
   listen,
-  median,
   record,
-  round,
-  rssMB,
   sampleRate,
   speech,
   startPeer,

@@ -8,15 +8,12 @@ import * as path from "node:path"
 import { Wav } from "../src/Audio.ts"
 import { GcsServer } from "../test/support/gcs/Server.ts"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
+import { median, pause, quantile, round } from "./Measurement.ts"
 import {
   keysIn,
   listen,
-  median,
   metric,
-  pause,
-  quantile,
   record,
-  round,
   sampleRate,
   speech,
   startPeer,

@@ -4,6 +4,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Account from "../test/support/gcs/Account.ts"
+import { median } from "./Measurement.ts"
 import type { Operation } from "./storage/StoragePeer.ts"
 
 const operations: ReadonlyArray<Operation> = ["put", "get", "range"]
@@ -16,8 +17,6 @@ const peers = [
 
 /** Operations in a row, so that clients are warm and a row is longer than a scheduling pause. */
 const row: Readonly<Record<Operation, number>> = { put: 15, get: 25, range: 150 }
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
 const startServer = async (): Promise<{ readonly child: ChildProcess; readonly url: string }> => {
   const script = path.join(import.meta.dirname, "../scripts/gcs-server.ts")

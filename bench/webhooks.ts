@@ -20,10 +20,8 @@ import * as Pusher from "../src/Pusher.ts"
 import { WebhooksConfig } from "../src/Webhooks/WebhooksConfig.ts"
 import * as ScratchDatabase from "../test/support/ScratchDatabase.ts"
 import { environment } from "../test/support/Settings.ts"
+import { median, quantile, round } from "./Measurement.ts"
 
-const round = (value: number, digits = 1) => Number(value.toFixed(digits))
-const percentile = (sorted: ReadonlyArray<number>, part: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? NaN
 const now = () => performance.timeOrigin + performance.now()
 
 const said = Events.define({
@@ -110,14 +108,12 @@ const steady = (arrivals: Arrivals, rate: number, seconds: number, users = endpo
       })
     )
     yield* until(() => [...committed.keys()].every((n) => arrivals.times.has(n)), 10_000)
-    const lags = [...committed]
-      .map(([n, at]) => Math.max(0, (arrivals.times.get(n) ?? Infinity) - at))
-      .sort((a, b) => a - b)
+    const lags = [...committed].map(([n, at]) => Math.max(0, (arrivals.times.get(n) ?? Infinity) - at))
     return {
       rate: round(made / seconds, 0),
-      p50: round(percentile(lags, 0.5)),
-      p95: round(percentile(lags, 0.95)),
-      p99: round(percentile(lags, 0.99)),
+      p50: round(quantile(lags, 0.5), 1),
+      p95: round(quantile(lags, 0.95), 1),
+      p99: round(quantile(lags, 0.99), 1),
       lost: lags.filter((lag) => lag === Infinity).length
     }
   })
@@ -211,8 +207,6 @@ const endpoint = (uid: string, url: string) =>
       "v1"
     )
   )
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
 /** The 99th percentile of all others, by what one endpoint does: in turns, because the machine has other work. */
 const besideOne = (arrivals: Arrivals, quick: boolean) =>

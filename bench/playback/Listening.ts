@@ -5,6 +5,7 @@ import * as http from "node:http"
 import * as path from "node:path"
 import { stream } from "../../test/support/Capturer.ts"
 import type { Server } from "../../test/support/Server.ts"
+import { pause } from "../Measurement.ts"
 
 export interface Target {
   readonly pid: number
@@ -16,21 +17,6 @@ export const sampleRate = 16_000
 export const wavHeader = 44
 
 const agent = new http.Agent({ keepAlive: true })
-
-/** The value that the part `of` of the values is below. */
-export const quantile = (values: ReadonlyArray<number>, of: number): number =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * of))] ?? 0
-export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
-export const round = (value: number, digits = 2): number => Number(value.toFixed(digits))
-export const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
-
-export const rssMB = (pid: number): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
-
-export const cpuSeconds = (pid: number): number => {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
 
 export interface Heard {
   /** Milliseconds to the first byte of audio, not of headers. */

@@ -3,7 +3,8 @@ import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
-import { adopt, pause, type Target } from "./Listening.ts"
+import { pause } from "../Measurement.ts"
+import { adopt, type Target } from "./Listening.ts"
 
 export const isInstalled = (program: string): boolean => spawnSync(program, ["-v"]).error === undefined
 

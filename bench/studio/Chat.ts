@@ -6,18 +6,12 @@ import { SqlClient } from "effect/sql"
 import { WebSocket } from "ws"
 import { MessageRows } from "../../src/Chat/MessageRows.ts"
 import { dataDirectory, startServer } from "../../test/support/Server.ts"
+import { pause, quantile, round } from "../Measurement.ts"
+import { medianOfRounds, pageMillis, pagesPerSecond } from "./Pages.ts"
 
 export const layer = MessageRows.layer
 
 const pageSize = 50
-
-/** Requests at once: as many as have a connection of their own. */
-const atOnce = 8
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
-const percentile = (values: ReadonlyArray<number>, part: number) =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? NaN
-const round = (value: number, digits = 2) => Number(value.toFixed(digits))
 
 /** Most messages are in one room. A tenth is deleted. */
 const fill = (count: number) =>
@@ -34,31 +28,6 @@ const fill = (count: number) =>
     yield* sql`create index chat_messages_visible on chat_messages (stream_id, (id + 0) desc) where deleted_at is null`
     yield* sql`vacuum analyze chat_messages`
   })
-
-/** Pages a second, in `seconds` of them. */
-const rate = <A, E, R>(page: (n: number) => Effect.Effect<A, E, R>, seconds: number) =>
-  Effect.gen(function* () {
-    const began = performance.now()
-    let pages = 0
-    const loop = Effect.repeat(
-      Effect.suspend(() => page(pages++)),
-      { until: () => performance.now() - began > seconds * 1_000 }
-    )
-    yield* Effect.all(
-      Array.from({ length: atOnce }, () => loop),
-      { concurrency: atOnce, discard: true }
-    )
-    return (pages * 1_000) / (performance.now() - began)
-  })
-
-/** Milliseconds of one page after another. */
-const alone = <A, E, R>(page: Effect.Effect<A, E, R>, count: number) =>
-  Effect.map(
-    Effect.forEach(Array.from({ length: count }), () =>
-      Effect.map(Effect.timed(page), ([took]) => Duration.toMillis(took))
-    ),
-    median
-  )
 
 export const pages = (quick: boolean) =>
   Effect.gen(function* () {
@@ -77,16 +46,14 @@ export const pages = (quick: boolean) =>
     const seconds = quick ? 1 : 3
     const measured = Effect.gen(function* () {
       return {
-        first: yield* rate(() => page(undefined), seconds),
-        anywhere: yield* rate((n) => page(oldest + ((n * 7_919_993) % (count - oldest))), seconds),
-        firstMs: yield* alone(page(undefined), 200),
-        deepestMs: yield* alone(page(oldest), 200),
-        offsetDeepestMs: yield* alone(peer(deepest), 3)
+        first: yield* pagesPerSecond(() => page(undefined), seconds),
+        anywhere: yield* pagesPerSecond((n) => page(oldest + ((n * 7_919_993) % (count - oldest))), seconds),
+        firstMs: yield* pageMillis(page(undefined), 200),
+        deepestMs: yield* pageMillis(page(oldest), 200),
+        offsetDeepestMs: yield* pageMillis(peer(deepest), 3)
       }
     })
-    const rounds = yield* Effect.all([measured, measured, measured])
-    console.table(rounds.map((each) => Object.fromEntries(Object.entries(each).map(([key, v]) => [key, round(v)]))))
-    const of = (key: keyof (typeof rounds)[number]) => median(rounds.map((each) => each[key]))
+    const of = yield* medianOfRounds(measured)
     return {
       messages: count,
       chatPagesPerSecond: round(of("first"), 0),
@@ -142,16 +109,16 @@ export const fanout = async (quick: boolean) => {
     const count = warmUp + (quick ? 250 : 1_000)
     const began = performance.now()
     for (let n = 0; n < count; n++) {
-      while (performance.now() - began < (n * 1_000) / posters) await new Promise((resolve) => setTimeout(resolve, 2))
+      while (performance.now() - began < (n * 1_000) / posters) await pause(2)
       sent.push(performance.now())
       users[n % posters]?.send(JSON.stringify({ type: "post", nonce: `n${n}`, text: String(n) }))
       if (n === warmUp) lags.length = 0
     }
     const isOver = () => received === count * sockets
-    for (let tick = 0; tick < 1_000 && !isOver(); tick++) await new Promise((resolve) => setTimeout(resolve, 10))
+    for (let tick = 0; tick < 1_000 && !isOver(); tick++) await pause(10)
     return {
-      fanoutP50Ms: round(percentile(lags, 0.5), 1),
-      fanoutP99Ms: round(percentile(lags, 0.99), 1),
+      fanoutP50Ms: round(quantile(lags, 0.5), 1),
+      fanoutP99Ms: round(quantile(lags, 0.99), 1),
       fanoutMissing: count * sockets - received
     }
   } finally {

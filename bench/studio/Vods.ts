@@ -3,41 +3,12 @@ import { Duration, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { ListRows, type Place } from "../../src/Vods/Lists/ListRows.ts"
 import { fill } from "../../test/Vods/support/Many.ts"
+import { round } from "../Measurement.ts"
+import { medianOfRounds, pageMillis, pagesPerSecond } from "./Pages.ts"
 
 export const layer = ListRows.layer
 
 const pageSize = 20
-
-/** Requests at once: as many as have a connection of their own. */
-const atOnce = 8
-
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
-const round = (value: number, digits = 2) => Number(value.toFixed(digits))
-
-/** Pages a second, in `seconds` of them. */
-const rate = <A, E, R>(page: Effect.Effect<A, E, R>, seconds: number) =>
-  Effect.gen(function* () {
-    const began = performance.now()
-    let pages = 0
-    const loop = Effect.repeat(
-      Effect.tap(page, () => Effect.sync(() => pages++)),
-      { until: () => performance.now() - began > seconds * 1_000 }
-    )
-    yield* Effect.all(
-      Array.from({ length: atOnce }, () => loop),
-      { concurrency: atOnce, discard: true }
-    )
-    return (pages * 1_000) / (performance.now() - began)
-  })
-
-/** Milliseconds of one page after another. */
-const alone = <A, E, R>(page: Effect.Effect<A, E, R>, count: number) =>
-  Effect.map(
-    Effect.forEach(Array.from({ length: count }), () =>
-      Effect.map(Effect.timed(page), ([took]) => Duration.toMillis(took))
-    ),
-    median
-  )
 
 export const measure = (quick: boolean) =>
   Effect.gen(function* () {
@@ -58,20 +29,18 @@ export const measure = (quick: boolean) =>
       order by created_at desc, id desc offset ${depth} limit ${pageSize}`
 
     const seconds = quick ? 1 : 3
-    const one = Effect.gen(function* () {
+    const measured = Effect.gen(function* () {
       return {
-        first: yield* rate(page({ skipped: 0 }), seconds),
-        deepest: yield* rate(page(deep), seconds),
-        firstMs: yield* alone(page({ skipped: 0 }), 100),
-        deepestMs: yield* alone(page(deep), 100),
-        numberedMs: yield* alone(page({ skipped: 9_980 }), 20),
-        offsetFirstMs: yield* alone(peer(0), 3),
-        offsetDeepestMs: yield* alone(peer(deepest), 3)
+        first: yield* pagesPerSecond(() => page({ skipped: 0 }), seconds),
+        deepest: yield* pagesPerSecond(() => page(deep), seconds),
+        firstMs: yield* pageMillis(page({ skipped: 0 }), 100),
+        deepestMs: yield* pageMillis(page(deep), 100),
+        numberedMs: yield* pageMillis(page({ skipped: 9_980 }), 20),
+        offsetFirstMs: yield* pageMillis(peer(0), 3),
+        offsetDeepestMs: yield* pageMillis(peer(deepest), 3)
       }
     })
-    const rounds = yield* Effect.replicateEffect(one, 3)
-    console.table(rounds.map((each) => Object.fromEntries(Object.entries(each).map(([key, v]) => [key, round(v)]))))
-    const of = (key: keyof (typeof rounds)[number]) => median(rounds.map((each) => each[key]))
+    const of = yield* medianOfRounds(measured)
     return {
       vods: count,
       vodPagesPerSecond: round(of("first"), 0),

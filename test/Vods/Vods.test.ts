@@ -9,7 +9,8 @@ import { Vods } from "../../src/Vods.ts"
 import { problemsOf, statementsOf } from "../support/Plans.ts"
 import * as World from "./support/World.ts"
 
-const others = Layer.mergeAll(Layer.mock(Purges, {}), Layer.mock(Playback, {}), Layer.mock(Precache, {}))
+const playback = Layer.mock(Playback, { render: () => assert.fail("a round plays nothing") })
+const others = Layer.mergeAll(Layer.mock(Purges, {}), playback, Layer.mock(Precache, {}))
 const world = Vods.layer.pipe(Layer.provide(others), Layer.provideMerge(World.layer))
 
 layer(world, { excludeTestServices: true })("A round", (it) => {
