@@ -6,7 +6,7 @@
 import { Cause, Clock, Duration, Effect, Option, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { SqlClient, Statement } from "effect/sql"
-import { Db, type DbError } from "./Db.ts"
+import { Db, type DbError, intervalOf } from "./Db.ts"
 
 /** Most rows of one claim; the next one takes the rest. */
 export const maxClaimed = 500
@@ -102,8 +102,6 @@ interface Position {
   readonly id: string | undefined
 }
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 const Found = Schema.Struct({
   now: Schema.Finite,
   id: Schema.NullOr(Schema.String),
@@ -143,7 +141,7 @@ export function leases(db: Db["Service"], { idType, name }: Pick<Table<never>, "
   const extend = Effect.fnUntraced(function* (token: string, ids: ReadonlyArray<string>) {
     const rows = yield* db.writeIdempotent(`${name}.extend`, (sql) =>
       sql`
-        UPDATE ${sql(name)} SET due_at = now() + ${secondsOf(lease)}::interval
+        UPDATE ${sql(name)} SET due_at = now() + ${intervalOf(lease)}::interval
         WHERE id = ANY(${ids}::${sql.literal(idType)}[]) AND token = ${token}::uuid
         RETURNING id::text AS id`.pipe(Effect.flatMap(decodeIds), Effect.catchTag("SchemaError", Effect.die))
     )
@@ -184,7 +182,7 @@ export const make = Effect.fnUntraced(function* <Columns>(
           SELECT ctid, id, due_at FROM ${sql(name)} WHERE due_at <= now() AND ${isAhead(sql)}
           ORDER BY due_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED
         ), claimed AS (
-          UPDATE ${sql(name)} SET due_at = now() + ${secondsOf(lease)}::interval, token = ${token}::uuid
+          UPDATE ${sql(name)} SET due_at = now() + ${intervalOf(lease)}::interval, token = ${token}::uuid
           WHERE ctid = ANY(ARRAY(SELECT ctid FROM due))
           RETURNING id AS row_id, attempts, ${sql.literal(table.columns.join(", "))}
         ), ordered AS (

@@ -1,5 +1,5 @@
 /** The database as modules use it: one policy for the timeouts, deadlines and retries of every query. */
-import { Context, Effect, Schema } from "effect"
+import { Context, Duration, Effect, Schema } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
 export { notify, Notifications } from "./Db/Notifications.ts"
@@ -69,6 +69,11 @@ export function afterCommit(task: () => void): Effect.Effect<void> {
     else tasks.add(task)
     return Effect.void
   })
+}
+
+/** The text of a duration that PostgreSQL casts to an interval. */
+export function intervalOf(duration: Duration.Duration): string {
+  return `${Duration.toSeconds(duration)} seconds`
 }
 
 type Query<A, E> = (sql: SqlClient.SqlClient) => Effect.Effect<A, E | SqlError.SqlError>

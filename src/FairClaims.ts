@@ -7,7 +7,7 @@ import { Duration, Effect, Option, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { SqlClient, type SqlError, type Statement } from "effect/sql"
 import * as Claims from "./Claims.ts"
-import { Db, type DbError } from "./Db.ts"
+import { Db, type DbError, intervalOf } from "./Db.ts"
 
 export * as Worker from "./FairClaims/Worker.ts"
 
@@ -89,8 +89,6 @@ const pruned = 500
 /** Rows are counted up to this number. */
 const maxCounted = 10_000
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 /** A condition: the claim has the row's lease. */
 export function isOwned(sql: Sql, { id, token }: Pick<Claimed, "id" | "token">): Statement.Fragment {
   return sql`id = ${id}::bigint and token = ${token}::uuid`
@@ -104,7 +102,7 @@ export function takeTurn(
   after: Duration.Duration = Duration.zero
 ): Effect.Effect<void, SqlError.SqlError> {
   return Effect.asVoid(sql`
-    insert into ${sql(turns)} as t (uid, due_at) values (${uid}, now() + ${secondsOf(after)}::interval)
+    insert into ${sql(turns)} as t (uid, due_at) values (${uid}, now() + ${intervalOf(after)}::interval)
     on conflict (uid) do update set due_at = least(t.due_at, excluded.due_at), token = null`)
 }
 
@@ -143,7 +141,7 @@ export const make = Effect.fnUntraced(function* <Columns>(
           update ${sql(name)}
           set attempts = failures, token = case verdict when 'claimed' then ${token}::uuid end,
               due_at = case verdict
-                when 'claimed' then now() + ${secondsOf(Claims.lease)}::interval
+                when 'claimed' then now() + ${intervalOf(Claims.lease)}::interval
                 when 'failed' then now() + least(${Claims.longestBackoff}::interval, interval '1 second' * power(2, failures - 1))
               end,
               dead_at = case verdict when 'dead' then now() end,
@@ -156,7 +154,7 @@ export const make = Effect.fnUntraced(function* <Columns>(
           order by due_at, id limit 1
         ), next as (
           select greatest(
-            due_at, now() + case when exists (select from taken) then '0' else ${secondsOf(lockedPause)} end::interval
+            due_at, now() + case when exists (select from taken) then '0' else ${intervalOf(lockedPause)} end::interval
           ) as due_at
           from (select least((select due_at from others), (select due_at from taken)) as due_at) as waiting
           where due_at is not null
@@ -195,7 +193,7 @@ export const make = Effect.fnUntraced(function* <Columns>(
     postpone: (claimed, after) =>
       db.writeIdempotent(`${name}.postpone`, (sql) =>
         Effect.asVoid(sql`
-          update ${sql(name)} set due_at = now() + ${secondsOf(after)}::interval, token = null
+          update ${sql(name)} set due_at = now() + ${intervalOf(after)}::interval, token = null
           where ${isOwned(sql, claimed)}`)
       ),
     release: (claimed) =>
@@ -210,7 +208,7 @@ export const make = Effect.fnUntraced(function* <Columns>(
       Effect.asVoid(sql`
         delete from ${sql(name)} where id in (
           select id from ${sql(name)}
-          where due_at is null and greatest(${sql(ended)}, dead_at) < now() - ${secondsOf(rowsKept)}::interval
+          where due_at is null and greatest(${sql(ended)}, dead_at) < now() - ${intervalOf(rowsKept)}::interval
           order by greatest(${sql(ended)}, dead_at), id limit ${pruned}
         )`)
     ),

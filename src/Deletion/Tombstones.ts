@@ -2,7 +2,7 @@
 import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
 import * as Claims from "../Claims.ts"
-import { Db, type DbError } from "../Db.ts"
+import { Db, type DbError, intervalOf } from "../Db.ts"
 import * as Backlog from "./Backlog.ts"
 
 /**
@@ -129,7 +129,7 @@ const make = Effect.gen(function* () {
               ${objects.map(({ generation }) => generation)}::text[],
               ${objects.map(({ uid }) => uid)}::text[]
             ) AS o(key, generation, uid),
-            (SELECT clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval) AS d(due_at)
+            (SELECT clock_timestamp() + ${intervalOf(after)}::interval) AS d(due_at)
             ORDER BY key, generation
             ON CONFLICT (key, generation) DO UPDATE
             SET due_at = excluded.due_at, attempts = 0, token = NULL, last_error = NULL, dead_at = NULL`,
@@ -207,7 +207,7 @@ const make = Effect.gen(function* () {
   const removeUnder = Effect.fn("Tombstones.removeUnder")(function* (prefix: string, limit: number) {
     // The keys with the prefix are those between it and `end`, because `0` follows `/`.
     const end = `${prefix.slice(0, -1)}0`
-    const soon = `${Duration.toSeconds(longestMaking)} seconds`
+    const soon = intervalOf(longestMaking)
     const rows = yield* db.writeIdempotent("Tombstones.removeUnder", (sql) => {
       const isUnder = sql`key >= ${prefix} AND key < ${end}`
       return sql`

@@ -1,7 +1,7 @@
 /** The rows of artifacts: which are to be made, which exist, and why the last attempt failed. */
 import { Context, Duration, Effect, Layer, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
-import { Db, type DbError } from "../Db.ts"
+import { Db, type DbError, intervalOf } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
 import { Reason } from "../Playback.ts"
 import * as FairClaims from "../FairClaims.ts"
@@ -21,8 +21,6 @@ interface Target {
   readonly conversation: string
 }
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 /** `file`: the id of an audio file. `key`, `fingerprint`: of the artifact that exists; no fingerprint if it expires soon. */
 const Columns = Schema.Struct({
   conversation: Schema.String,
@@ -40,7 +38,7 @@ const jobs: FairClaims.Jobs<typeof Columns.Type> = {
   turns: "artifact_turns",
   columns: (sql) => sql`
     conversation_id as conversation, file, format, requested, key,
-    case when expires_at > now() + ${secondsOf(urlLifetime)}::interval then fingerprint end as fingerprint`,
+    case when expires_at > now() + ${intervalOf(urlLifetime)}::interval then fingerprint end as fingerprint`,
   schema: Columns,
   ended: "expires_at",
   lapsed: { error: "the node that merged it has ended or was cut off", reason: "merge_failed" }
@@ -136,7 +134,7 @@ const make = Effect.gen(function* () {
           UPDATE artifacts
           SET due_at = NULL, token = NULL, attempts = 0, last_error = NULL, dead_at = NULL, reason = NULL,
               requested = false, key = ${key}, fingerprint = ${fingerprint}, bytes = ${String(bytes)}::bigint,
-              expires_at = now() + ${secondsOf(expiresIn)}::interval
+              expires_at = now() + ${intervalOf(expiresIn)}::interval
           WHERE ${FairClaims.isOwned(sql, claimed)} OR (id = ${claimed.id}::bigint AND key = ${key})
           RETURNING 1`
         if (rows.length === 0) return yield* new FairClaims.LeaseEnded({ table: jobs.name, id: claimed.id })
@@ -152,7 +150,7 @@ const make = Effect.gen(function* () {
       db.read("ArtifactRows.list", (sql) =>
         sql`
           SELECT a.file, a.key, a.due_at IS NOT NULL AS "isWanted", a.reason,
-                 CASE WHEN a.expires_at > now() + ${secondsOf(urlLifetime)}::interval THEN a.fingerprint END AS fingerprint
+                 CASE WHEN a.expires_at > now() + ${intervalOf(urlLifetime)}::interval THEN a.fingerprint END AS fingerprint
           FROM artifacts a WHERE a.uid = ${uid} AND a.conversation_id = ${conversation} AND a.format = ${format}
           ORDER BY a.id DESC LIMIT ${maxFiles}`.pipe(
           Effect.flatMap(decodeArtifacts),

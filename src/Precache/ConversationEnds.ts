@@ -1,7 +1,7 @@
 /** Conversations that are being recorded, until no audio was stored for a while. The index writes a row with the first chunk. */
-import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import * as Claims from "../Claims.ts"
-import { Db, type DbError } from "../Db.ts"
+import { Db, type DbError, intervalOf } from "../Db.ts"
 import { Recording } from "../Recording.ts"
 import { Storage } from "../Storage.ts"
 import { ArtifactRows } from "./ArtifactRows.ts"
@@ -65,7 +65,7 @@ const make = Effect.gen(function* () {
     db.writeIdempotent("ConversationEnds.wait", (sql) =>
       Effect.asVoid(sql`
         UPDATE conversation_ends
-        SET is_quiet = true, token = NULL, due_at = now() + ${`${Duration.toSeconds(config.quiet)} seconds`}::interval
+        SET is_quiet = true, token = NULL, due_at = now() + ${intervalOf(config.quiet)}::interval
         WHERE id = ANY(${ids}::bigint[]) AND token = ${token}::uuid`)
     )
 

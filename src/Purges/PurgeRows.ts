@@ -3,7 +3,7 @@ import { Context, Duration, Effect, Layer, Option, Schema, SchemaGetter } from "
 import { SecureRandom } from "effect/crypto"
 import type { SqlClient, Statement } from "effect/sql"
 import * as Claims from "../Claims.ts"
-import { Db, type DbError } from "../Db.ts"
+import { Db, type DbError, intervalOf } from "../Db.ts"
 import { Fence, type Target } from "../Recording.ts"
 import { columns, type Counts, decode, noCounts, type Purge } from "./Purge.ts"
 
@@ -250,7 +250,7 @@ const make = Effect.gen(function* () {
       db.writeIdempotent("PurgeRows.postpone", (sql) =>
         Effect.asVoid(sql`
           update purges
-          set due_at = clock_timestamp() + ${`${Duration.toMillis(after)} milliseconds`}::interval, token = null, attempts = 0, last_error = null
+          set due_at = clock_timestamp() + ${intervalOf(after)}::interval, token = null, attempts = 0, last_error = null
           where ${isOwned(sql, purge)}`)
       ),
     complete: Effect.fn("PurgeRows.complete")(function* (purge) {

@@ -5,7 +5,7 @@
 import { Clock, Context, Duration, Effect, Layer, Option, Queue, Schema } from "effect"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
 import { BoundedMap } from "../BoundedMap.ts"
-import { Db } from "../Db.ts"
+import { Db, intervalOf } from "../Db.ts"
 
 /** How long a conversation is continued after its last audio (omi's backend reconnects within minutes). */
 const recentFor = Duration.minutes(10)
@@ -53,8 +53,6 @@ export class RecentConversations extends Context.Service<
   )
 }
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 const decode = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ conversation: Schema.String })))
 
 const make = Effect.gen(function* () {
@@ -99,7 +97,7 @@ const make = Effect.gen(function* () {
     (sql) => sql`
       DELETE FROM recent_conversations WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM recent_conversations
-        WHERE fed_at < now() - ${secondsOf(recentFor)}::interval ORDER BY fed_at LIMIT ${pruned}
+        WHERE fed_at < now() - ${intervalOf(recentFor)}::interval ORDER BY fed_at LIMIT ${pruned}
       ))`
   )
   yield* BackgroundLoop.every(pruneEvery, prune, "old conversations of apps could not be forgotten")
@@ -121,7 +119,7 @@ const make = Effect.gen(function* () {
           sql`
             SELECT conversation_id AS conversation FROM recent_conversations
             WHERE uid = ${uid} AND client_kind = ${clientKind}
-              AND fed_at > now() - ${secondsOf(recentFor)}::interval`.pipe(
+              AND fed_at > now() - ${intervalOf(recentFor)}::interval`.pipe(
             Effect.flatMap(decode),
             Effect.catchTag("SchemaError", Effect.die)
           )

@@ -1,7 +1,7 @@
 /** Speaker samples as rows: requested, stored, or ended without one. Users take turns at them. */
 import { createHash } from "node:crypto"
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
-import { Db, type DbError } from "../Db.ts"
+import { Db, type DbError, intervalOf } from "../Db.ts"
 import { anyGeneration, Deletion } from "../Deletion.ts"
 import * as FairClaims from "../FairClaims.ts"
 
@@ -147,7 +147,7 @@ const make = Effect.gen(function* () {
           union all
           (select 1 from speaker_samples where uid = ${uid} and person_id = ${person} and (due_at is not null or key is not null)
            offset ${maxSamplesOfPerson - 1} limit 1)`
-        const after = `${Duration.toMillis(delay)} milliseconds`
+        const after = intervalOf(delay)
         const isNew = full.length === 0
         const due = yield* sql`
           insert into speaker_samples as s (uid, person_id, conversation_id, request, segments, due_at)

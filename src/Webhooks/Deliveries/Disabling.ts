@@ -1,7 +1,7 @@
 /** Disables endpoints that fail for too long or are gone, and enables those that recover. */
 import { Context, DateTime, Duration, Effect, Layer, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
-import { Db, type DbError } from "../../Db.ts"
+import { Db, type DbError, intervalOf } from "../../Db.ts"
 import * as Events from "../../Events.ts"
 import { DisabledReason } from "../Endpoints/Endpoint.ts"
 import { subscribe } from "../Endpoints/EndpointRows.ts"
@@ -49,8 +49,6 @@ export class Disabling extends Context.Service<
   ).pipe(Layer.provide(Events.Events.layer))
 }
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 const make = Effect.gen(function* () {
   const db = yield* Db
   const events = yield* Events.Events
@@ -67,7 +65,7 @@ const make = Effect.gen(function* () {
     )
   const end = (sql: SqlClient.SqlClient, endpoint: string, after: Duration.Duration | undefined) => sql`
     update webhook_turns set token = null, is_woken = false, paused_until = null,
-      due_at = now() + ${after === undefined ? null : secondsOf(after)}::interval
+      due_at = now() + ${after === undefined ? null : intervalOf(after)}::interval
     where endpoint_id = ${endpoint}::uuid`
 
   return Disabling.of({

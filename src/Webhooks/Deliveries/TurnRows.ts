@@ -6,7 +6,7 @@
 import { Context, Duration, Effect, Layer, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { SqlClient } from "effect/sql"
-import { Db, type DbError } from "../../Db.ts"
+import { Db, type DbError, intervalOf } from "../../Db.ts"
 import { isActive } from "../Endpoints/EndpointRows.ts"
 
 /** A turn whose node was killed is taken again after this time. */
@@ -169,8 +169,6 @@ const lanesOf = (moved: ReadonlyArray<Moved>): ReadonlySet<Lane> => {
   return new Set(due.map(({ isFailing }) => (isFailing ? "failing" : "healthy")))
 }
 
-const millisOf = (duration: Duration.Duration) => `${Duration.toMillis(duration)} milliseconds`
-
 const turnsOf = (token: string, rows: ReadonlyArray<typeof Row.Type>): ReadonlyArray<Turn> => {
   const turns = new Map<string, Turn & { readonly deliveries: Array<DueDelivery> }>()
   for (const row of rows) {
@@ -239,7 +237,7 @@ const takeDue = (sql: Sql, lane: Lane, limit: number, token: string) => sql`
     order by due_at limit ${limit} for update skip locked
   ), moved as (
     update webhook_turns t
-    set due_at = now() + ${millisOf(lease)}::interval, token = ${token}::uuid, is_woken = false
+    set due_at = now() + ${intervalOf(lease)}::interval, token = ${token}::uuid, is_woken = false
     from due join webhook_turns seen on seen.endpoint_id = due.endpoint_id and seen.xmin = due.version
     where t.endpoint_id = due.endpoint_id
     returning t.endpoint_id, t.failures, t.failing_since, t.scan_from, true as is_taken, false as is_due
@@ -263,7 +261,7 @@ const wake = (sql: Sql, endpoints: ReadonlyArray<string>, limits: Limits, token:
     update webhook_turns t
     set token = case when k.endpoint_id is null then t.token else ${token}::uuid end,
         is_woken = k.endpoint_id is null and t.token is not null,
-        due_at = case when k.endpoint_id is not null then now() + ${millisOf(lease)}::interval
+        due_at = case when k.endpoint_id is not null then now() + ${intervalOf(lease)}::interval
                       when t.token is null then least(t.due_at, greatest(now(), t.paused_until)) else t.due_at end
     from woken w left join taken k on k.endpoint_id = w.endpoint_id
     where t.endpoint_id = w.endpoint_id
@@ -307,7 +305,7 @@ const complete = (sql: Sql, results: ReadonlyArray<Result>, releases: ReadonlyAr
       and a.number <= d.attempts_made - ${keptAttempts}
   ), ended as (
     select l.*, now() + l.pause * interval '1 millisecond' as paused_until,
-           least(n.due_at, now() - ${millisOf(lateCommits)}::interval) as scan_from,
+           least(n.due_at, now() - ${intervalOf(lateCommits)}::interval) as scan_from,
            case when not ${isActive(sql, sql`e`)} then null when o.is_woken then now() else least(
              n.due_at, (select now() + min(r.due) * interval '1 millisecond' from r where r.endpoint = l.endpoint)
            ) end as due_at
@@ -358,7 +356,7 @@ const make = Effect.gen(function* () {
             ) as h(endpoint, token) on t.endpoint_id = h.endpoint and t.token = h.token
             order by t.endpoint_id for update of t
           )
-          update webhook_turns t set due_at = now() + ${millisOf(lease)}::interval
+          update webhook_turns t set due_at = now() + ${intervalOf(lease)}::interval
           from held where t.endpoint_id = held.endpoint_id
           returning t.endpoint_id::text as endpoint`
       )

@@ -3,7 +3,7 @@
  * listener that no longer polls is removed with its deliveries.
  */
 import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
-import { Db, type DbError } from "../../Db.ts"
+import { Db, type DbError, intervalOf } from "../../Db.ts"
 import { type DecryptionFailed, Protection } from "../../Encryption.ts"
 import { liveSecrets, makeCredentials } from "../Endpoints/Endpoint.ts"
 import { remove } from "../Endpoints/EndpointErasure.ts"
@@ -126,10 +126,7 @@ const make = Effect.gen(function* () {
         .pipe(Effect.map((count) => count > 0))
     ),
     removeIdle: db.transactionIdempotent("ListenerRows.removeIdle", (sql) =>
-      remove(
-        sql,
-        sql`deleted_at is null and polled_at < now() - ${`${Duration.toSeconds(idleLimit)} seconds`}::interval`
-      )
+      remove(sql, sql`deleted_at is null and polled_at < now() - ${intervalOf(idleLimit)}::interval`)
     )
   })
 })
