@@ -4,6 +4,7 @@ import { Authentication, isAdministrator, type Principal } from "./Auth.ts"
 import type { DbError } from "./Db.ts"
 import { Events } from "./Events.ts"
 import { Finalization } from "./Finalization.ts"
+import { Problem } from "./Http.ts"
 import { BroadcastRows } from "./Streams/Broadcasts/BroadcastRows.ts"
 import { Audience } from "./Streams/Audience.ts"
 import { LiveCaptures } from "./Streams/Broadcasts/LiveCaptures.ts"
@@ -20,6 +21,9 @@ const currentFor = Duration.seconds(3)
 
 /** Streams in the cache. At the bound, the one that was read longest ago is evicted. */
 const maxCurrent = 1_000
+
+/** Answers a slug that no stream has, and that of a stream which the caller may not read or manage. */
+export const noStream = Problem.notFound("There is no stream with this slug.")
 
 /** Whether a user may read a private stream that is not its own. */
 type Admits = (stream: Stream, uid: string) => Effect.Effect<boolean, DbError>

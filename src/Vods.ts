@@ -12,7 +12,7 @@ import { SearchRows } from "./Vods/Lists/SearchRows.ts"
 import { PlayRows } from "./Vods/Plays/PlayRows.ts"
 import { type Purged, purgeBatch, VodRows } from "./Vods/VodRows.ts"
 
-export type { Manager, Vod } from "./Vods/Vod.ts"
+export type { Vod } from "./Vods/Vod.ts"
 
 /** VODs that this node prepares at once. A step takes some milliseconds; the merges are counted elsewhere. */
 const maxRunning = 8

@@ -33,6 +33,18 @@ export function isAdministrator({ isActing, scopes }: Principal["Service"]): boo
   return scopes.length > 0 && isActing !== true
 }
 
+/** Manages resources of users: a user its own ones, an administrator all. */
+export interface Manager {
+  readonly uid: string
+  readonly isAdmin: boolean
+}
+
+/** The manager that a request acts as. */
+export const manager: Effect.Effect<Manager, never, Principal> = Effect.map(Principal, (principal) => ({
+  uid: principal.uid,
+  isAdmin: isAdministrator(principal)
+}))
+
 const decodeId = Schema.decodeUnknownOption(Id)
 
 /** The principal with the user of the query parameter `uid`. Another user requires the scope `service`. */

@@ -5,6 +5,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Principal, Visitor } from "../Auth.ts"
 import { Chat, NoMessage, NotBannable, NotPermitted, type Visit } from "../Chat.ts"
 import { Clients, Problem, ProblemRules, rule } from "../Http.ts"
+import { noStream } from "../Streams.ts"
 import { ChatApi } from "./Api.ts"
 import { type Moderator, TooManyModerators } from "./MemberRows.ts"
 import { type Ban, type Message, mistakeOf } from "./Message.ts"
@@ -17,13 +18,8 @@ import * as ChatSocket from "./Socket.ts"
 
 const defaultLimit = 50
 
-/** Also for a private stream that the caller may not read. */
-const noStream = Problem.notFound("There is no stream with this slug.")
 const noModerator = Problem.notFound("The user is no moderator of the stream.")
 const noBan = Problem.notFound("The user is neither banned nor timed out.")
-
-const mistaken = (field: string, message: string) =>
-  Problem.badRequest(`query.${field}: ${message}`, [{ path: ["query", field], message }])
 
 const timeOf = (date: Date | undefined) => (date === undefined ? null : DateTime.fromDateUnsafe(date))
 
@@ -65,9 +61,11 @@ interface Query {
 /** Fields that can't be used together. */
 const conflictOf = ({ before_id, broadcast, from_offset_ms, to_offset_ms }: Query) => {
   if (broadcast !== undefined)
-    return before_id === undefined ? undefined : mistaken("before_id", "A broadcast is read from `from_offset_ms` on")
-  if (from_offset_ms !== undefined) return mistaken("from_offset_ms", "Expected with `broadcast` only")
-  return to_offset_ms === undefined ? undefined : mistaken("to_offset_ms", "Expected with `broadcast` only")
+    return before_id === undefined
+      ? undefined
+      : Problem.badQuery("before_id", "A broadcast is read from `from_offset_ms` on")
+  if (from_offset_ms !== undefined) return Problem.badQuery("from_offset_ms", "Expected with `broadcast` only")
+  return to_offset_ms === undefined ? undefined : Problem.badQuery("to_offset_ms", "Expected with `broadcast` only")
 }
 
 const stateOf = Effect.fnUntraced(function* (visit: Visit) {

@@ -10,6 +10,7 @@ import { Chat, type Visit } from "../Chat.ts"
 import { callerOf, DbCaller, type DbError } from "../Db.ts"
 import { Clients, Handshake, Problem, ProblemRules } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
+import { noStream } from "../Streams.ts"
 import { ChatConfig } from "./ChatConfig.ts"
 import { MessageRows } from "./MessageRows.ts"
 import * as Protocol from "./Protocol.ts"
@@ -47,7 +48,6 @@ const refusedTotal = Metric.counter("spillway_chat_refused_total", {
 })
 
 const later = (reason: string) => new Closing({ code: closeCodes.later, reason: `Retry-After: 5; ${reason}` })
-const noStream = Problem.notFound("There is no stream with this slug.")
 const notReadable = new Closing({ code: closeCodes.noStream, reason: "the stream can't be read any more" })
 const badQuery = new Closing({ code: closeCodes.policy, reason: "bad query: after_id is the id of a message, or 0" })
 

@@ -96,6 +96,11 @@ export class Problem extends Schema.TaggedError<Problem>()("Problem", {
     return Problem.badRequest(errors.map(({ message, path }) => `${path.join(".")}: ${message}`).join("; "), errors)
   }
 
+  /** A query parameter that is decoded, but not allowed here. */
+  static badQuery(field: string, message: string) {
+    return Problem.badRequest(`query.${field}: ${message}`, [{ path: ["query", field], message }])
+  }
+
   static unauthorized(detail: string) {
     return make(401, "unauthorized", "A valid key is needed", detail, { headers: { "www-authenticate": "Bearer" } })
   }

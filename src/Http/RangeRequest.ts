@@ -1,4 +1,6 @@
-/** Range requests and their preconditions (RFC 9110, sections 8.8.3, 13.1 and 14.2). */
+/** Range requests, ETags and preconditions (RFC 9110, sections 8.8.3, 13.1 and 14.2). */
+import { Effect } from "effect"
+import { HttpEffect, type HttpServerRequest, HttpServerResponse } from "effect/http"
 
 /** Bytes `start` to `end` (exclusive). */
 interface Range {
@@ -73,4 +75,21 @@ export function isMatch(header: string | undefined, etag: string): boolean {
 /** `If-Range`: the strong tag. Dates never match: there is no `Last-Modified`. */
 export function isSameRange(header: string | undefined, etag: string): boolean {
   return header === undefined || header.trim() === etag
+}
+
+/** Whether a change is wanted of a resource with this revision. */
+export type IsExpected = (revision: number) => boolean
+
+const etagOf = (revision: number) => `"${revision}"`
+
+/** The revisions that an `If-Match` header expects: all without one. */
+export function expecting(ifMatch: string | undefined): IsExpected {
+  return (revision) => isMatch(ifMatch, etagOf(revision))
+}
+
+/** Sends the ETag of a resource with this revision, unless the response is an error. */
+export function tag(revision: number): Effect.Effect<void, never, HttpServerRequest.HttpServerRequest> {
+  return HttpEffect.appendPreResponseHandler((_request, response) =>
+    Effect.succeed(response.status < 400 ? HttpServerResponse.setHeader(response, "etag", etagOf(revision)) : response)
+  )
 }

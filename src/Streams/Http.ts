@@ -1,12 +1,11 @@
 /** `/api/v1/studio/streams`. */
 import { DateTime, Effect, Layer, Option, Redacted, Stream } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { isAdministrator, Principal, Visitor } from "../Auth.ts"
+import { manager, Principal, Visitor } from "../Auth.ts"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
 import { Problem, ProblemRules, RangeRequest, ResponseBody, rule } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
-import { Streams } from "../Streams.ts"
+import { noStream, Streams } from "../Streams.ts"
 import { type MetricsInfo, StreamsApi, type StreamInfo } from "./Api.ts"
 import * as AudioHttp from "./Audio/Http.ts"
 import type { Measured } from "./Metrics/StreamMetrics.ts"
@@ -60,20 +59,8 @@ const metricsInfo = (found: Channel.StreamFor & { readonly measured: Measured })
 
 const ownInfo = (stream: Channel.Stream) => info({ stream, role: "owner" })
 
-const etagOf = (revision: number) => `"${revision}"`
-
-const withEtag = ({ revision }: Channel.Stream) =>
-  HttpEffect.appendPreResponseHandler((_request, response) =>
-    Effect.succeed(HttpServerResponse.setHeader(response, "etag", etagOf(revision)))
-  )
-
-/** Also for a stream that the caller may not read or manage. */
-const notFound = Problem.notFound("There is no stream with this slug.")
-
-const manager = Effect.map(Principal, (principal) => ({ uid: principal.uid, isAdmin: isAdministrator(principal) }))
-
 const found = <A>(result: Option.Option<A>) =>
-  Option.match(result, { onNone: () => Effect.fail(notFound), onSome: Effect.succeed })
+  Option.match(result, { onNone: () => Effect.fail(noStream), onSome: Effect.succeed })
 
 interface Payload extends Partial<Pick<Channel.Fields, "slug" | "title" | "description" | "visibility">> {
   readonly chat?: { readonly enabled?: boolean; readonly slow_mode_seconds?: number }
@@ -85,8 +72,6 @@ const changesOf = ({ chat, ...fields }: Payload): Partial<Channel.Fields> => ({
   ...(chat?.enabled === undefined ? {} : { chatEnabled: chat.enabled }),
   ...(chat?.slow_mode_seconds === undefined ? {} : { slowModeSeconds: chat.slow_mode_seconds })
 })
-
-const expecting = (ifMatch: string | undefined) => (revision: number) => RangeRequest.isMatch(ifMatch, etagOf(revision))
 
 const group = HttpApiBuilder.group(
   StreamsApi,
@@ -108,21 +93,21 @@ const group = HttpApiBuilder.group(
         const defaults = { description: "", visibility: "public", chatEnabled: true, slowModeSeconds: 0 } as const
         const fields = { ...defaults, ...changesOf(payload), slug: payload.slug, title: payload.title.trim() }
         const { key, stream } = yield* answer(streams.create(uid, fields))
-        yield* withEtag(stream)
+        yield* RangeRequest.tag(stream.revision)
         return { stream: ownInfo(stream), key: Redacted.value(key) }
       }),
       update: Effect.fnUntraced(function* ({ headers: { "if-match": ifMatch }, params: { slug }, payload }) {
-        const change = streams.update(yield* manager, slug, changesOf(payload), expecting(ifMatch))
+        const change = streams.update(yield* manager, slug, changesOf(payload), RangeRequest.expecting(ifMatch))
         const stream = yield* found(yield* answer(change))
-        yield* withEtag(stream)
+        yield* RangeRequest.tag(stream.revision)
         return ownInfo(stream)
       }),
       remove: Effect.fnUntraced(function* ({ headers: { "if-match": ifMatch }, params: { slug } }) {
-        yield* found(yield* answer(streams.remove(yield* manager, slug, expecting(ifMatch))))
+        yield* found(yield* answer(streams.remove(yield* manager, slug, RangeRequest.expecting(ifMatch))))
       }),
       end: Effect.fnUntraced(function* ({ params: { slug } }) {
         const { stream } = yield* found(yield* answer(streams.end(yield* manager, slug)))
-        yield* withEtag(stream)
+        yield* RangeRequest.tag(stream.revision)
         return ownInfo(stream)
       }),
       rotateKey: Effect.fnUntraced(function* ({ params: { slug } }) {
@@ -148,7 +133,7 @@ const forAudience = HttpApiBuilder.group(
       get: Effect.fnUntraced(function* ({ params: { slug } }) {
         const reader = Option.getOrUndefined(yield* Visitor)
         const stream = yield* found(yield* answer(streams.findFor(slug, reader)))
-        yield* withEtag(stream.stream)
+        yield* RangeRequest.tag(stream.stream.revision)
         return info(stream)
       }),
       metrics: Effect.fnUntraced(function* ({ params: { slug } }) {

@@ -2,7 +2,9 @@
 import { hash, randomBytes } from "node:crypto"
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { SqlClient, SqlError, Statement } from "effect/sql"
+import type { Manager } from "../Auth.ts"
 import { Db, type DbError, notify } from "../Db.ts"
+import type { RangeRequest } from "../Http.ts"
 import { BroadcastRows } from "./Broadcasts/BroadcastRows.ts"
 import { type Fields, isSlug, type Stream, Visibility } from "./Stream.ts"
 
@@ -34,12 +36,6 @@ export class StreamChanged extends Schema.TaggedError<StreamChanged>()("StreamCh
   }
 }
 
-/** The manager of streams: a user of its own ones, an admin of all. */
-export interface Manager {
-  readonly uid: string
-  readonly isAdmin: boolean
-}
-
 export interface NewStream {
   readonly stream: Stream
   readonly key: Redacted.Redacted
@@ -58,9 +54,6 @@ export interface KeyOwner {
   readonly keyHash: string
 }
 
-/** Whether the caller's precondition holds for the revision. */
-export type IsExpected = (revision: number) => boolean
-
 export class StreamRows extends Context.Service<
   StreamRows,
   {
@@ -78,13 +71,13 @@ export class StreamRows extends Context.Service<
       by: Manager,
       slug: string,
       changes: Partial<Fields>,
-      isExpected: IsExpected
+      isExpected: RangeRequest.IsExpected
     ): Effect.Effect<Option.Option<Stream>, DbError | SlugTaken | StreamChanged>
     /** Gives up the slug and the key. None as in `update`. */
     remove(
       by: Manager,
       slug: string,
-      isExpected: IsExpected
+      isExpected: RangeRequest.IsExpected
     ): Effect.Effect<Option.Option<Stream>, DbError | StreamChanged>
     /** Ends the live broadcast, if there is one. None as in `update`. */
     end(by: Manager, slug: string): Effect.Effect<Option.Option<EndedStream>, DbError>
@@ -182,7 +175,12 @@ const make = Effect.gen(function* () {
       ([row]) => row
     )
 
-  const lockExpected = Effect.fnUntraced(function* (sql: Sql, by: Manager, slug: string, isExpected: IsExpected) {
+  const lockExpected = Effect.fnUntraced(function* (
+    sql: Sql,
+    by: Manager,
+    slug: string,
+    isExpected: RangeRequest.IsExpected
+  ) {
     const row = yield* lock(sql, by, slug)
     if (row !== undefined && !isExpected(row.revision))
       return yield* new StreamChanged({ slug, revision: row.revision })

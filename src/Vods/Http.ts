@@ -2,10 +2,10 @@
 import { Clock, DateTime, Effect, Layer, Metric, Option } from "effect"
 import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { isAdministrator, Principal, Visitor } from "../Auth.ts"
+import { isAdministrator, manager, Visitor } from "../Auth.ts"
 import { Clients, Problem, ProblemRules, RangeRequest, rule } from "../Http.ts"
-import { Streams } from "../Streams.ts"
-import { type Manager, type Vod, Vods } from "../Vods.ts"
+import { noStream, Streams } from "../Streams.ts"
+import { type Vod, Vods } from "../Vods.ts"
 import { type VodInfo, VodsApi } from "./Api.ts"
 import { VodNotFailed } from "./Jobs/JobRows.ts"
 import { wordsOf } from "./Lists/SearchRows.ts"
@@ -58,17 +58,19 @@ const sums = ({ completion, uniqueListeners, views, watchSeconds }: Sums) => ({
   completion: completion ?? null
 })
 
-const etagOf = (revision: number) => `"${revision}"`
-
-const expecting = (ifMatch: string | undefined) => (revision: number) => RangeRequest.isMatch(ifMatch, etagOf(revision))
-
 const withHeader = (name: string, value: string) =>
   HttpEffect.appendPreResponseHandler((_request, response) =>
     Effect.succeed(response.status < 400 ? HttpServerResponse.setHeader(response, name, value) : response)
   )
 
 const notFound = Problem.notFound("There is no VOD with this id.")
-const noStream = Problem.notFound("There is no stream with this slug.")
+
+/** A page of `size`, of whose list one VOD more was read. */
+const pageOf = (list: ReadonlyArray<Vod>, size: number) => {
+  const vods = list.slice(0, size)
+  const hasMore = list.length > size
+  return { vods, page_size: size, has_more: hasMore, cursor: hasMore ? (vods.at(-1)?.cursor ?? null) : null }
+}
 
 const tooManyReports = (seconds: number) =>
   Problem.tooMany(
@@ -81,17 +83,9 @@ const tooManyReports = (seconds: number) =>
 const found = <A>(result: Option.Option<A>) =>
   Option.match(result, { onNone: () => Effect.fail(notFound), onSome: Effect.succeed })
 
-const badQuery = (field: string, message: string) =>
-  Problem.badRequest(`query.${field}: ${message}`, [{ path: ["query", field], message }])
-
-const manager: Effect.Effect<Manager, never, Principal> = Effect.map(Principal, (principal) => ({
-  uid: principal.uid,
-  isAdmin: isAdministrator(principal)
-}))
-
 /** The VOD of a response, with its ETag. */
 const tagged = Effect.fnUntraced(function* (vod: Vod) {
-  yield* withHeader("etag", etagOf(vod.revision))
+  yield* RangeRequest.tag(vod.revision)
   return info(vod)
 })
 
@@ -108,11 +102,12 @@ const managed = HttpApiBuilder.group(
         const { isAdmin, uid } = yield* manager
         const filter = { owner: isAdmin ? undefined : uid, state }
         if (page !== undefined && cursor !== undefined)
-          return yield* badQuery("cursor", "Expected either `page` or `cursor`")
+          return yield* Problem.badQuery("cursor", "Expected either `page` or `cursor`")
         if (q !== undefined) {
-          if (page !== undefined && page > 1) return yield* badQuery("page", "Expected `cursor` with `q`, not `page`")
+          if (page !== undefined && page > 1)
+            return yield* Problem.badQuery("page", "Expected `cursor` with `q`, not `page`")
           const words = wordsOf(q)
-          if (words.length === 0) return yield* badQuery("q", "Expected a word or a number")
+          if (words.length === 0) return yield* Problem.badQuery("q", "Expected a word or a number")
           const { next, vods: list } = yield* answer(vods.search(filter, words, { after: cursor, limit: size }))
           return {
             vods: list.map(info),
@@ -125,33 +120,27 @@ const managed = HttpApiBuilder.group(
         }
         const number = page ?? 1
         if (number * size > maxNumbered)
-          return yield* badQuery(
+          return yield* Problem.badQuery(
             "page",
             `Expected a page within the first ${maxNumbered} VODs. Continue with the \`cursor\` of a page.`
           )
         const place = cursor === undefined ? { skipped: (number - 1) * size } : { after: cursor }
         const { total, vods: list } = yield* answer(vods.page(filter, place, size + 1))
-        const shown = list.slice(0, size)
-        const hasMore = list.length > size
-        return {
-          vods: shown.map(info),
-          total,
-          page: cursor === undefined ? number : null,
-          page_size: size,
-          has_more: hasMore,
-          cursor: hasMore ? (shown.at(-1)?.cursor ?? null) : null
-        }
+        const { vods: shown, ...rest } = pageOf(list, size)
+        return { vods: shown.map(info), total, page: cursor === undefined ? number : null, ...rest }
       }),
       get: Effect.fnUntraced(function* ({ params: { id } }) {
         return yield* tagged(yield* found(yield* answer(vods.find(yield* manager, id))))
       }),
       update: Effect.fnUntraced(function* ({ headers: { "if-match": ifMatch }, params: { id }, payload }) {
         const changes = { title: payload.title?.trim(), description: payload.description }
-        const change = vods.update(yield* manager, id, changes, expecting(ifMatch))
+        const change = vods.update(yield* manager, id, changes, RangeRequest.expecting(ifMatch))
         return yield* tagged(yield* found(yield* answer(change)))
       }),
       remove: Effect.fnUntraced(function* ({ headers: { "if-match": ifMatch }, params: { id } }) {
-        return yield* tagged(yield* found(yield* answer(vods.remove(yield* manager, id, expecting(ifMatch)))))
+        return yield* tagged(
+          yield* found(yield* answer(vods.remove(yield* manager, id, RangeRequest.expecting(ifMatch))))
+        )
       }),
       restore: Effect.fnUntraced(function* ({ params: { id } }) {
         return yield* tagged(yield* found(yield* answer(vods.restore(yield* manager, id))))
@@ -180,7 +169,7 @@ const forAudience = HttpApiBuilder.group(
     const { answer } = yield* ProblemRules
 
     /** A VOD that is ready and whose stream the visitor can read. Its owner and admins need no stream. */
-    const heard = Effect.fnUntraced(function* (id: string) {
+    const findReadable = Effect.fnUntraced(function* (id: string) {
       const visitor = Option.getOrUndefined(yield* Visitor)
       const vod = yield* found(yield* answer(vods.findReady(id)))
       if (visitor !== undefined && (visitor.uid === vod.uid || isAdministrator(visitor))) return vod
@@ -197,19 +186,15 @@ const forAudience = HttpApiBuilder.group(
         )
         if (stream === undefined) return yield* noStream
         const list = yield* answer(vods.ofStream(stream.stream.id, { after, limit: size + 1 }))
-        const shown = list.slice(0, size)
-        const hasMore = list.length > size
-        return {
-          vods: shown.map(publicInfo),
-          page_size: size,
-          has_more: hasMore,
-          cursor: hasMore ? (shown.at(-1)?.cursor ?? null) : null
-        }
+        const { vods: shown, ...rest } = pageOf(list, size)
+        return { vods: shown.map(publicInfo), ...rest }
       }),
       urls: Effect.fnUntraced(function* ({ params: { id } }) {
         // The URLs are secrets.
         yield* withHeader("cache-control", "private, no-store")
-        const { contentType, expiresAt, files, url } = yield* found(yield* answer(playable.urls(yield* heard(id))))
+        const { contentType, expiresAt, files, url } = yield* found(
+          yield* answer(playable.urls(yield* findReadable(id)))
+        )
         return {
           url: url ?? null,
           content_type: contentType,
@@ -230,7 +215,7 @@ const forAudience = HttpApiBuilder.group(
           yield* Metric.update(Metric.withAttributes(plays, { outcome: "rejected" }), 1)
           return yield* answer(Effect.fail(tooManyReports(Math.ceil(wait / 1_000))))
         }
-        const vod = yield* heard(id)
+        const vod = yield* findReadable(id)
         const play = { session, seconds, listener: Option.getOrElse(visitor, () => listener ?? session) }
         const outcome = yield* answer(vods.plays.record({ ...vod, duration: vod.duration ?? 0 }, play))
         yield* Metric.update(Metric.withAttributes(plays, { outcome }), 1)

@@ -47,9 +47,3 @@ export interface Vod {
   /** Its place in lists. */
   readonly cursor: string
 }
-
-/** A user, who manages its own VODs, or an admin, who manages all. */
-export interface Manager {
-  readonly uid: string
-  readonly isAdmin: boolean
-}

@@ -1,9 +1,11 @@
 /** One VOD: read, changed, deleted and restored by who manages it. */
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { SqlClient, SqlError, Statement } from "effect/sql"
-import { Db, type DbError } from "../Db.ts"
+import type { Manager } from "../Auth.ts"
+import { Db, type DbError, intervalOf } from "../Db.ts"
 import { Events } from "../Events.ts"
-import type { Manager, Status, Vod } from "./Vod.ts"
+import type { RangeRequest } from "../Http.ts"
+import type { Status, Vod } from "./Vod.ts"
 import * as VodColumns from "./VodColumns.ts"
 import * as VodEvents from "./VodEvents.ts"
 
@@ -33,9 +35,6 @@ export class VodDeleted extends Schema.TaggedError<VodDeleted>()("VodDeleted", {
   }
 }
 
-/** Whether the caller's precondition holds for the revision. */
-export type IsExpected = (revision: number) => boolean
-
 const Purged = Schema.Struct({
   id: Schema.String,
   uid: Schema.String,
@@ -61,10 +60,14 @@ export class VodRows extends Context.Service<
       by: Manager,
       id: string,
       changes: Changes,
-      isExpected: IsExpected
+      isExpected: RangeRequest.IsExpected
     ): Effect.Effect<Option.Option<Vod>, DbError | VodChanged | VodDeleted>
     /** Again has no effect. None as in `find`. */
-    remove(by: Manager, id: string, isExpected: IsExpected): Effect.Effect<Option.Option<Vod>, DbError | VodChanged>
+    remove(
+      by: Manager,
+      id: string,
+      isExpected: RangeRequest.IsExpected
+    ): Effect.Effect<Option.Option<Vod>, DbError | VodChanged>
     /** One that became ready meanwhile is announced now. Of one that is not deleted: no effect. None as in `find`, and once the VOD is being purged. */
     restore(by: Manager, id: string): Effect.Effect<Option.Option<Vod>, DbError>
     /** Deleted VODs whose time to be restored is over. From now on they can't be. */
@@ -85,8 +88,6 @@ export class VodRows extends Context.Service<
 }
 
 type Sql = SqlClient.SqlClient
-
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
 
 const select = (sql: Sql, where: Statement.Fragment) =>
   Effect.map(sql<VodColumns.Row>`select ${VodColumns.columns(sql)} from vods v where ${where} limit 1`, ([row]) =>
@@ -155,7 +156,7 @@ const make = Effect.gen(function* () {
           if (!isExpected(row.revision)) return yield* new VodChanged({ id, revision: row.revision })
           yield* sql`
             update vods
-            set deleted_at = now(), purge_at = now() + ${secondsOf(restorable)}::interval,
+            set deleted_at = now(), purge_at = now() + ${intervalOf(restorable)}::interval,
                 revision = revision + 1
             where id = ${id}::bigint`
           return yield* byId(sql, id)
@@ -180,7 +181,7 @@ const make = Effect.gen(function* () {
     ),
     claimDeleted: db.write("VodRows.claimDeleted", (sql) =>
       sql`
-        update vods set is_purging = true, purge_at = now() + ${secondsOf(purgeLease)}::interval
+        update vods set is_purging = true, purge_at = now() + ${intervalOf(purgeLease)}::interval
         where id = any(array(
           select id from vods where purge_at <= now() order by purge_at, id limit ${purgeBatch} for no key update skip locked
         ))

@@ -8,7 +8,7 @@ import { Problem, RawRoute, ResponseBody } from "../../Http.ts"
 import { Opus } from "../../Opus.ts"
 import { contentTypes, Follow } from "../../Playback.ts"
 import { Recording } from "../../Recording.ts"
-import { Streams } from "../../Streams.ts"
+import { noStream, Streams } from "../../Streams.ts"
 import { listening } from "../Api.ts"
 import type { Stream } from "../Stream.ts"
 import { firstSample, LiveOgg } from "./LiveOgg.ts"
@@ -18,8 +18,6 @@ const defaultFrom = -3
 
 /** How often a listener's access is checked while audio is sent. */
 const checkEvery = Duration.seconds(3)
-
-const notFound = Problem.notFound("There is no stream with this slug.")
 
 const offline = new Problem({
   status: 404,
@@ -117,7 +115,7 @@ const route = RawRoute.layer(
         const { params, request } = parts
         const reader = Option.getOrUndefined(yield* visitor(request, { query: true }))
         const found = yield* streams.findFor(params.slug, reader)
-        if (Option.isNone(found)) return yield* notFound
+        if (Option.isNone(found)) return yield* noStream
         const { stream } = found.value
         const headers = {
           "cache-control": "no-store",

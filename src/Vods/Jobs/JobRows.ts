@@ -1,11 +1,12 @@
 /** The jobs that prepare VODs, as rows. Users take turns at them. */
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
-import { Db, type DbError } from "../../Db.ts"
+import type { Manager } from "../../Auth.ts"
+import { Db, type DbError, intervalOf } from "../../Db.ts"
 import * as Events from "../../Events.ts"
 import * as FairClaims from "../../FairClaims.ts"
 import { Fence } from "../../Recording.ts"
-import type { FailureReason, Format, Manager, Vod } from "../Vod.ts"
+import type { FailureReason, Format, Vod } from "../Vod.ts"
 import * as VodColumns from "../VodColumns.ts"
 import * as VodEvents from "../VodEvents.ts"
 import { lock } from "../VodRows.ts"
@@ -85,14 +86,12 @@ export class JobRows extends Context.Service<
 
 type Sql = SqlClient.SqlClient
 
-const secondsOf = (duration: Duration.Duration) => `${Duration.toSeconds(duration)} seconds`
-
 const takeTurns = (sql: Sql, uids: ReadonlyArray<string>, after: Duration.Duration) =>
   Effect.forEach([...new Set(uids)].toSorted(), (uid) => FairClaims.takeTurn(sql, jobs, uid, after), { discard: true })
 
 const enqueue = (sql: Sql, vods: ReadonlyArray<string>, after: Duration.Duration) => sql`
   insert into vod_jobs (vod_id, uid, conversation_id, due_at)
-  select id, uid, conversation_id, now() + ${secondsOf(after)}::interval from vods
+  select id, uid, conversation_id, now() + ${intervalOf(after)}::interval from vods
   where id = any(${vods}::bigint[]) order by id
   on conflict (vod_id) do nothing`
 
@@ -181,7 +180,7 @@ const make = Effect.gen(function* () {
     requested: ({ id, token }, after) =>
       db.writeIdempotent("JobRows.requested", (sql) =>
         Effect.asVoid(sql`
-          update vod_jobs set is_requested = true, token = null, due_at = now() + ${secondsOf(after)}::interval
+          update vod_jobs set is_requested = true, token = null, due_at = now() + ${intervalOf(after)}::interval
           where ${FairClaims.isOwned(sql, { id, token })}`)
       ),
     complete: Effect.fn("JobRows.complete")((job, { duration, format }) =>
