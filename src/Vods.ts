@@ -28,7 +28,7 @@ export class Vods extends Context.Service<
       /** Creates the VODs of broadcasts that have ended; VODs whose jobs are dead have failed. True if there may be more. */
       readonly settle: Effect.Effect<boolean, DbError>
       /** Requests purges of the recordings of VODs that were deleted long ago. True if there may be more. */
-      readonly purgeDeleted: Effect.Effect<boolean, DbError | StorageUnavailable | StorageRefused>
+      readonly purgeDeleted: Effect.Effect<boolean, DbError | StorageUnavailable>
     }
 >()("spillway/Vods") {
   static readonly layerNoDeps = Layer.effect(
@@ -57,6 +57,16 @@ const purged = Metric.counter("spillway_vod_purges_total", {
     "Deleted VODs whose purge was requested, or that were removed alone: without a recording, or with one that is used elsewhere",
   incremental: true
 })
+
+/** What fails for one VOD keeps no other one of its batch, which would be claimed with it each time. */
+const isolated = <E>({ id, uid }: Purged, work: Effect.Effect<void, E | StorageRefused>) => {
+  const log = (cause: unknown) =>
+    Effect.annotateLogs(Effect.logError("a deleted VOD could not be purged and is tried again", cause), {
+      vod: id,
+      uid
+    })
+  return work.pipe(Effect.catchTag("StorageRefused", log), Effect.catchDefect(log))
+}
 
 const make = Effect.gen(function* () {
   const vods = yield* VodRows
@@ -115,7 +125,7 @@ const make = Effect.gen(function* () {
     }),
     purgeDeleted: Effect.gen(function* () {
       const claimed = yield* vods.claimDeleted
-      yield* Effect.forEach(claimed, purge, { discard: true })
+      yield* Effect.forEach(claimed, (vod) => isolated(vod, purge(vod)), { discard: true })
       return claimed.length === purgeBatch
     })
   })

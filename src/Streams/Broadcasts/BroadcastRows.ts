@@ -169,6 +169,18 @@ const make = Effect.gen(function* () {
     return id
   })
 
+  const endLate = (stream: number) =>
+    db.transactionIdempotent(
+      "BroadcastRows.end",
+      Effect.fnUntraced(function* (sql) {
+        // Another node ends it, or a capture enters it.
+        if ((yield* lock(sql, stream, sql`true for update skip locked`)) === undefined) return 0
+        // Found by its stream: by the time, the planner would read all that are late.
+        const ended = yield* end(sql, stream, asLeft(sql), sql`(${isLate(sql)}) is true`)
+        return ended.length
+      })
+    )
+
   return BroadcastRows.of({
     enter: Effect.fn("BroadcastRows.enter")((entry) =>
       db.transactionIdempotent(
@@ -262,15 +274,9 @@ const make = Effect.gen(function* () {
           where ended_at is null and ${isLate(sql)} order by seen_at limit ${swept}`
       )
       const counts = yield* Effect.forEach(due, ({ stream }) =>
-        db.transactionIdempotent(
-          "BroadcastRows.end",
-          Effect.fnUntraced(function* (sql) {
-            // Another node ends it, or a capture enters it.
-            if ((yield* lock(sql, stream, sql`true for update skip locked`)) === undefined) return 0
-            // Found by its stream: by the time, the planner would read all that are late.
-            const ended = yield* end(sql, stream, asLeft(sql), sql`(${isLate(sql)}) is true`)
-            return ended.length
-          })
+        // A stream with a defect keeps no other one, although it stays the first.
+        Effect.catchDefect(endLate(stream), (defect) =>
+          Effect.as(Effect.logError("a broadcast could not be ended and is tried again", defect), 0)
         )
       )
       return counts.reduce((sum, count) => sum + count, 0)

@@ -11,15 +11,18 @@ import { StreamsConfig } from "../../../src/Streams/StreamsConfig.ts"
 import * as Postgres from "../../support/Postgres.ts"
 import { environment } from "../../support/Settings.ts"
 
-export const layer = Layer.mergeAll(StreamRows.layer, MetricRows.layer, StreamErasure.layer).pipe(
-  Layer.provideMerge(BroadcastRows.layer),
-  Layer.provide([
-    Events.layer,
-    Layer.mock(Finalization, { request: () => Effect.succeed(true) }),
-    StreamsConfig.layer.pipe(Layer.provide(environment({})))
-  ]),
-  Layer.provideMerge(Postgres.layer)
-)
+export const layerWith = (finalization: Pick<Finalization["Service"], "request">) =>
+  Layer.mergeAll(StreamRows.layer, MetricRows.layer, StreamErasure.layer).pipe(
+    Layer.provideMerge(BroadcastRows.layer),
+    Layer.provide([
+      Events.layer,
+      Layer.mock(Finalization, finalization),
+      StreamsConfig.layer.pipe(Layer.provide(environment({})))
+    ]),
+    Layer.provideMerge(Postgres.layer)
+  )
+
+export const layer = layerWith({ request: () => Effect.succeed(true) })
 
 /** The base64 of the hash of the stream key that `keyed` gives a stream. */
 export const keyHashOf = (stream: number) => Buffer.from(String(stream)).toString("base64")
