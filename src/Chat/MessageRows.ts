@@ -70,7 +70,8 @@ const RoomState = Schema.Struct({
   stream: Schema.Finite,
   lastId: Schema.Finite,
   isEnabled: Schema.Boolean,
-  slowModeSeconds: Schema.Int
+  slowModeSeconds: Schema.Int,
+  isPrivate: Schema.Boolean
 })
 /** `lastId`: of the latest message or change; 0 before the first one. */
 export type RoomState = typeof RoomState.Type
@@ -166,7 +167,7 @@ const make = Effect.gen(function* () {
       db.read("MessageRows.states", (sql) =>
         sql`
           select s.id::float8 as stream, coalesce(r.last_id, 0)::float8 as "lastId", s.chat_enabled as "isEnabled",
-                 s.slow_mode_seconds as "slowModeSeconds"
+                 s.slow_mode_seconds as "slowModeSeconds", s.visibility = 'private' as "isPrivate"
           from streams s left join chat_rooms r on r.stream_id = s.id
           where s.id = any(${streams.map(String)}::bigint[]) and s.deleted_at is null limit ${streams.length}`.pipe(
           Effect.flatMap(decodeStates),

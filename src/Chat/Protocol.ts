@@ -59,7 +59,12 @@ export interface Frame {
   readonly text: string
   /** Closes the sockets of a user, or all. */
   readonly closes: { readonly uid: string | undefined; readonly code: number; readonly reason: string } | undefined
+  /** Sends nothing: each socket checks whether it may still read the stream. */
+  readonly checks?: boolean
 }
+
+/** The stream has become private. */
+export const accessFrame: Frame = { id: undefined, text: "", closes: undefined, checks: true }
 
 export interface RoomSettings {
   readonly isEnabled: boolean

@@ -42,6 +42,7 @@ export interface ChatRoom {
   /** All changes up to this id are published. */
   readonly position: () => number
   readonly settings: () => Protocol.RoomSettings
+  readonly isPrivate: () => boolean
 }
 
 /** The stream was deleted meanwhile. */
@@ -82,6 +83,7 @@ class OpenRoom implements ChatRoom {
   #published = 0
   #position = 0
   #settings: Protocol.RoomSettings = { isEnabled: true, slowModeSeconds: 0 }
+  #isPrivate = false
 
   constructor(stream: number, batches: PubSub.PubSub<Batch>, signal: Queue.Queue<void>) {
     this.stream = stream
@@ -92,9 +94,11 @@ class OpenRoom implements ChatRoom {
   readonly published = () => this.#published
   readonly position = () => this.#position
   readonly settings = () => this.#settings
+  readonly isPrivate = () => this.#isPrivate
 
-  start({ isEnabled, lastId, slowModeSeconds }: RoomState) {
+  start({ isEnabled, isPrivate, lastId, slowModeSeconds }: RoomState) {
     this.#position = lastId
+    this.#isPrivate = isPrivate
     this.#settings = { isEnabled, slowModeSeconds }
   }
 
@@ -115,11 +119,16 @@ class OpenRoom implements ChatRoom {
     return this.publish(changes.map(Protocol.frameOf))
   }
 
-  publishSettings({ isEnabled, slowModeSeconds }: RoomState) {
+  publishState({ isEnabled, isPrivate, slowModeSeconds }: RoomState) {
+    const frames: Array<Protocol.Frame> = []
+    if (isPrivate && !this.#isPrivate) frames.push(Protocol.accessFrame)
+    this.#isPrivate = isPrivate
     const known = this.#settings
-    if (known.isEnabled === isEnabled && known.slowModeSeconds === slowModeSeconds) return Effect.void
-    this.#settings = { isEnabled, slowModeSeconds }
-    return this.publish([Protocol.settingsFrame(this.#settings)])
+    if (known.isEnabled !== isEnabled || known.slowModeSeconds !== slowModeSeconds) {
+      this.#settings = { isEnabled, slowModeSeconds }
+      frames.push(Protocol.settingsFrame(this.#settings))
+    }
+    return frames.length === 0 ? Effect.void : this.publish(frames)
   }
 }
 
@@ -150,7 +159,7 @@ const make = Effect.gen(function* () {
       yield* Effect.gen(function* () {
         if (isStateStale) {
           const [state] = yield* rows.states([room.stream])
-          yield* state === undefined ? room.publish([streamGone]) : room.publishSettings(state)
+          yield* state === undefined ? room.publish([streamGone]) : room.publishState(state)
         }
         let read: number = pageSize
         while (read === pageSize) {
@@ -220,5 +229,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-const hasOther = (room: ChatRoom, { isEnabled, slowModeSeconds }: RoomState) =>
-  room.settings().isEnabled !== isEnabled || room.settings().slowModeSeconds !== slowModeSeconds
+const hasOther = (room: ChatRoom, { isEnabled, isPrivate, slowModeSeconds }: RoomState) =>
+  room.isPrivate() !== isPrivate ||
+  room.settings().isEnabled !== isEnabled ||
+  room.settings().slowModeSeconds !== slowModeSeconds

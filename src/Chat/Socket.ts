@@ -183,7 +183,8 @@ const make = Effect.gen(function* () {
     socket: WebSocket,
     room: ChatRoom,
     visit: Visit,
-    after: number | undefined
+    after: number | undefined,
+    check: Effect.Effect<void, Closing>
   ) {
     const batches = yield* PubSub.subscribe(room.batches)
     let taken = room.published()
@@ -198,19 +199,22 @@ const make = Effect.gen(function* () {
     const you = uid === undefined ? null : { uid, role, permissions }
     yield* write([Protocol.hello({ lastId: position, settings: room.settings(), you })])
     let sent = after === undefined ? position : yield* replay(room, { after, through: position }, write)
-    const receive = Effect.flatMap(PubSub.takeAll(batches), (all) => {
+    const receive = Effect.gen(function* () {
       const frames: Array<string> = []
-      for (const batch of all) {
-        if (batch.number > taken + 1) return tooSlow
+      for (const batch of yield* PubSub.takeAll(batches)) {
+        if (batch.number > taken + 1) return yield* tooSlow
         taken = Math.max(taken, batch.number)
-        for (const { closes, id, text } of batch.frames) {
-          if (id === undefined || id > sent) frames.push(text)
+        for (const { checks, closes, id, text } of batch.frames) {
+          if (checks === true) yield* check
+          else if (id === undefined || id > sent) frames.push(text)
           sent = Math.max(sent, id ?? sent)
-          if (closes !== undefined && (closes.uid === undefined || closes.uid === uid) && role !== "admin")
-            return Effect.andThen(write(frames), new Closing(closes))
+          if (closes !== undefined && (closes.uid === undefined || closes.uid === uid) && role !== "admin") {
+            yield* write(frames)
+            return yield* new Closing(closes)
+          }
         }
       }
-      return frames.length === 0 ? Effect.void : write(frames)
+      if (frames.length > 0) yield* write(frames)
     })
     return yield* Effect.forever(receive)
   })
@@ -276,10 +280,11 @@ const make = Effect.gen(function* () {
       const after = yield* Effect.mapError(Effect.fromOption(Protocol.afterIdOf(request.url)), () => badQuery)
       yield* takeSeats(visit, address)
       const room = yield* rooms.join(visit.stream.id)
+      const check = checkAccess(request, slug, visit.uid !== undefined)
       yield* Effect.raceAllFirst([
         receive(socket, visit, address, visit.uid === undefined ? Effect.void : checkKey(request)),
-        follow(socket, room, visit, after),
-        watch(socket, checkAccess(request, slug, visit.uid !== undefined)),
+        follow(socket, room, visit, after, check),
+        watch(socket, check),
         Effect.andThen(draining, new Closing({ code: closeCodes.goingAway, reason: "the server is stopping" }))
       ])
     })

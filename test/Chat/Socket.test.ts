@@ -273,4 +273,26 @@ describe("Behind a long ping interval, a chat socket", () => {
     const { messages } = (await call(quiet, "GET", `${path}/quiet/chat/messages`)).body
     assert.lengthOf(messages, 1)
   })
+
+  test("closes as soon as its stream becomes private, unless its user may read it", async () => {
+    const owner = await keyOf(quiet, "owner")
+    const key = await keyOf(quiet, "ada")
+    await call(quiet, "POST", path, { key: owner, body: { slug: "closing", title: "T" } })
+    const as = (method: string, rest: string, body: unknown) =>
+      call(quiet, method, `${path}/closing${rest}`, { key: owner, body })
+    await as("PUT", "/chat/moderators/mod", { permissions: [] })
+    const [visitor, ada, own, mod] = await Promise.all([
+      openChat(quiet, "closing"),
+      openChat(quiet, "closing", { key }),
+      openChat(quiet, "closing", { key: owner }),
+      openChat(quiet, "closing", { key: await keyOf(quiet, "mod") })
+    ])
+    for (const { find } of [visitor, ada, own, mod]) await find(ofType("hello"))
+    await as("PATCH", "", { visibility: "private" })
+    await as("POST", "/chat/messages", { text: "among us" })
+    for (const { find } of [own, mod]) await find(ofType("message"))
+    const found = [visitor, ada].map(({ closed, find }) => find(ofType("message")).catch(() => closed))
+    for (const closing of await Promise.all(found)) assert.deepInclude(closing, { code: 4004 })
+    await end(own, mod)
+  })
 })
