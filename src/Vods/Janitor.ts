@@ -10,6 +10,9 @@ const settleEvery = Duration.seconds(1)
 const purgeEvery = Duration.minutes(1)
 const pruneEvery = Duration.minutes(1)
 
+/** Pause between two batches of old plays. */
+const nextBatch = Duration.millis(100)
+
 const waiting = Metric.gauge("spillway_vod_waiting", {
   description: "VODs that are being prepared or are to be, counted to 10,000"
 })
@@ -29,7 +32,10 @@ const loops = Layer.effectDiscard(
       Effect.map(vods.purgeDeleted, (isMore) => (isMore ? Duration.zero : purgeEvery)),
       { failed: "deleted VODs could not be purged", retryAfter: purgeEvery }
     )
-    yield* BackgroundLoop.every(pruneEvery, vods.plays.prune, "old plays of VODs could not be removed")
+    yield* BackgroundLoop.fork(
+      Effect.map(vods.plays.prune, (isMore) => (isMore ? nextBatch : pruneEvery)),
+      { failed: "old plays of VODs could not be removed", retryAfter: pruneEvery }
+    )
   })
 )
 

@@ -40,8 +40,8 @@ export class PlayRows extends Context.Service<
     record(vod: Recording & { readonly duration: number }, play: Play): Effect.Effect<Outcome, DbError>
     /** Of the last 30 days. */
     analytics(vod: Recording): Effect.Effect<Analytics.Analytics, DbError>
-    /** Removes a bounded number of old rows. */
-    readonly prune: Effect.Effect<void, DbError>
+    /** Removes a bounded number of old rows. True if there may be more. */
+    readonly prune: Effect.Effect<boolean, DbError>
   }
 >()("spillway/Vods/Plays/PlayRows") {
   static readonly layer = Layer.effect(
@@ -119,14 +119,15 @@ const make = Effect.gen(function* () {
     ),
     prune: db.writeIdempotent("PlayRows.prune", (sql) =>
       Effect.gen(function* () {
-        yield* sql`
+        const plays = yield* sql`
           delete from vod_plays where ctid = any(array(
             select ctid from vod_plays where day < ${today(sql)} - ${sessionDays}::int order by day limit ${pruned}
-          ))`
-        yield* sql`
+          )) returning 1`
+        const days = yield* sql`
           delete from vod_days where ctid = any(array(
             select ctid from vod_days where day <= ${today(sql)} - ${reported}::int order by day limit ${pruned}
-          ))`
+          )) returning 1`
+        return Math.max(plays.length, days.length) === pruned
       })
     )
   })
