@@ -1,7 +1,8 @@
 /** `/api/v1/studio/streams`. */
 import { DateTime, Effect, Layer, Option, Redacted, Stream } from "effect"
+import { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { manager, Principal, Visitor } from "../Auth.ts"
+import { Authentication, manager, Principal, Visitor } from "../Auth.ts"
 import { type NoSeat, Seats } from "../Bulkhead.ts"
 import { Problem, ProblemRules, RangeRequest, ResponseBody, rule } from "../Http.ts"
 import { Readiness } from "../Readiness.ts"
@@ -123,6 +124,7 @@ const forAudience = HttpApiBuilder.group(
   "stream",
   Effect.fn(function* (handlers) {
     const streams = yield* Streams
+    const { visitor } = yield* Authentication
     const readiness = yield* Readiness
     const config = yield* StreamsConfig
     const { viewers: limit } = StreamsConfig.settings
@@ -141,12 +143,18 @@ const forAudience = HttpApiBuilder.group(
         return metricsInfo(yield* found(yield* answer(streams.metricsFor(slug, reader))))
       }),
       events: Effect.fnUntraced(function* ({ params: { slug } }) {
+        const request = yield* HttpServerRequest.HttpServerRequest
         const reader = Option.getOrUndefined(yield* Visitor)
         yield* answer(Effect.catchTag(viewers.take(slug), "NoSeat", tooManyViewers))
         yield* found(yield* answer(streams.metricsFor(slug, reader)))
         yield* ResponseBody.unbuffered
+        // A key that is not valid any more ends the response.
+        const next = visitor(request).pipe(
+          Effect.flatMap((reader) => streams.metricsFor(slug, Option.getOrUndefined(reader))),
+          Effect.catchTag("Problem", () => Effect.succeedNone)
+        )
         return Stream.tick(eventsEvery).pipe(
-          Stream.mapEffect(() => streams.metricsFor(slug, reader)),
+          Stream.mapEffect(() => next),
           Stream.takeWhile(Option.isSome),
           Stream.map(({ value }) => metricsInfo(value)),
           Stream.catchCause((cause) =>

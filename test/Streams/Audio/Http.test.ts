@@ -229,4 +229,18 @@ describe("The metrics of a stream", () => {
     assert.strictEqual((await fetch(`${server.url}${path}/none-such/metrics`)).status, 404)
     socket.socket.close()
   })
+
+  test("are sent to a key until it is revoked", async () => {
+    await api("POST", path, { slug: "revoked", title: "revoked" })
+    const { body: made } = await api("POST", "/v1/keys", { uid: "ada" })
+    const abort = new AbortController()
+    const headers = { authorization: `Bearer ${made.key}` }
+    const response = await fetch(`${server.url}${path}/revoked/events`, { headers, signal: abort.signal })
+    assert.strictEqual(response.status, 200)
+    assert.strictEqual((await api("DELETE", `/v1/keys/${made.id}`)).status, 204)
+    const late = new Promise((resolve) => setTimeout(() => resolve("it goes on"), 8_000))
+    const end = await Promise.race([response.text(), late])
+    abort.abort()
+    assert.notStrictEqual(end, "it goes on")
+  })
 })
