@@ -104,6 +104,8 @@ describe("the command line", () => {
     assert.strictEqual(out, `acknowledged 10.0 s, all of ${wav}\n`)
     const { live } = JSON.parse(await (await fetch(`${streams}/from-the-cli`)).text())
     assert.strictEqual(live?.broadcast, 1)
+    assert.include(err, "The broadcast ends in 30 seconds, unless a capture continues it")
+    assert.include((await run(["stream", "--help"])).out, "or the stream key of a stream, which goes live")
     const refused = await run(["fetch", "on-air", "-o", "-"], { SPILLWAY_KEY: key })
     assert.strictEqual(refused.code, 1)
     assert.include(refused.err, "A stream key is for capture only")

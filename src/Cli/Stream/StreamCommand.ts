@@ -15,6 +15,9 @@ import * as Wav from "./Wav.ts"
 /** A stream key captures and does nothing else: the conversation can't be read with it. */
 const streamKeyPrefix = "spw_live_"
 
+/** The grace of broadcasts is that of the server. */
+const graceHint = "The broadcast ends in 30 seconds, unless a capture continues it. The studio ends it at once."
+
 /** The conversation appears shortly after the socket closes: retries for about 2 s. */
 const listed = Schedule.max([Schedule.spaced("200 millis"), Schedule.recurs(10)])
 
@@ -95,7 +98,12 @@ export const StreamCommand = Command.make(
       Flag.withMetavar("ID"),
       Flag.optional
     ),
-    ...Flags.server
+    ...Flags.server,
+    key: Flags.server.key.pipe(
+      Flag.withDescription(
+        "Access key, or the stream key of a stream, which goes live; default: SPILLWAY_KEY, then this machine's admin key"
+      )
+    )
   },
   Effect.fnUntraced(function* ({ conversation, fast, file, realtime, ...flags }) {
     const to = yield* Target.target(flags)
@@ -111,6 +119,7 @@ export const StreamCommand = Command.make(
     const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
     if (known === undefined) yield* warnOfCut(file, wav, wav.extent())
     yield* (yield* Screen).result(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
-    if (!isBroadcast) yield* playback(to, id)
+    if (isBroadcast) yield* (yield* Screen).print(graceHint)
+    else yield* playback(to, id)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Send a WAV file as live audio, until the server has acknowledged all of it"))

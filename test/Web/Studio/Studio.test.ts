@@ -35,6 +35,7 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await page.keyboard.press("Enter")
   await page.waitForFunction(() => document.activeElement?.id === "stream-title")
   await page.keyboard.type("Late talk")
+  assert.strictEqual(await page.getByLabel("Address").inputValue(), "late-talk")
   await page.keyboard.press("Tab")
   await page.keyboard.type("Not a slug")
   await page.keyboard.press("Enter")

@@ -17,6 +17,16 @@ const visibilities = [
   { value: "private", title: "Private: with a key" }
 ] as const
 
+/** An address for the title; empty if it has no letters of one. */
+const slugOf = (title: string): string =>
+  title
+    .normalize("NFD")
+    .replaceAll(/\p{M}/gu, "")
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .slice(0, 64)
+    .replaceAll(/^-|-$/g, "")
+
 export function StreamForm({
   initial,
   label,
@@ -70,7 +80,12 @@ export function StreamForm({
           maxLength={255}
           value={values.title}
           aria-invalid={isWrong("title")}
-          onInput={(event) => change({ title: event.currentTarget.value })}
+          onInput={(event) => {
+            const title = event.currentTarget.value
+            // A new stream's address follows the title until another one is typed.
+            const isSuggested = initial.slug === "" && values.slug === slugOf(values.title)
+            change(isSuggested ? { title, slug: slugOf(title) } : { title })
+          }}
         />
       </p>
       <p>
