@@ -109,14 +109,25 @@ export function bannedReason(reason: string): string {
   return reasonOf(reason === "" ? "you are banned from this chat" : `you are banned from this chat: ${reason}`)
 }
 
+interface You {
+  readonly uid: string
+  readonly role: string
+  readonly permissions: ReadonlyArray<string>
+}
+
 interface Hello {
   readonly lastId: number
   readonly settings: RoomSettings
-  readonly you: { readonly uid: string; readonly role: string; readonly permissions: ReadonlyArray<string> } | null
+  readonly you: You | null
 }
 
 export function hello({ lastId, settings, you }: Hello): string {
   return JSON.stringify({ type: "hello", last_id: lastId, ...settingsInfo(settings), you })
+}
+
+/** The user's role or permissions have changed. */
+export function you(you: You): string {
+  return JSON.stringify({ type: "you", you })
 }
 
 /** What is after `after` and up to `through` is not replayed. */

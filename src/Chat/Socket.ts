@@ -249,12 +249,21 @@ const make = Effect.gen(function* () {
     Effect.catchTag("SocketError", () => Effect.void)
   )
 
-  /** Fails when the key is revoked, or the user may not read the stream any more. */
-  const checkAccess = (request: HttpServerRequest.HttpServerRequest, slug: string, hasKey: boolean) =>
-    Effect.gen(function* () {
-      const principal = hasKey ? yield* authenticate(request, keySources) : undefined
-      if (Option.isNone(yield* chat.enter(slug, principal))) return yield* notReadable
+  /** Fails when the key is revoked, or the user may not read the stream any more. Sends what the user may do when that changes. */
+  const checkAccess = (request: HttpServerRequest.HttpServerRequest, socket: WebSocket, visit: Visit) => {
+    const mayOf = ({ permissions, role }: Visit) => `${role} ${permissions.join(" ")}`
+    let known = mayOf(visit)
+    return Effect.gen(function* () {
+      const principal = visit.uid === undefined ? undefined : yield* authenticate(request, keySources)
+      const entered = yield* chat.enter(visit.stream.slug, principal)
+      if (Option.isNone(entered)) return yield* notReadable
+      const { permissions, role, uid } = entered.value
+      if (uid === undefined || mayOf(entered.value) === known) return
+      known = mayOf(entered.value)
+      // One frame of a check: it does not wait for the connection.
+      socket.send(Protocol.you({ uid, role, permissions }))
     }).pipe(checks.withPermit, unlessRevoked)
+  }
 
   /** Pings, and cuts the connection if the last ping was not answered. */
   const watch = (socket: WebSocket, check: Effect.Effect<void, Closing>) => {
@@ -275,12 +284,11 @@ const make = Effect.gen(function* () {
     visit: Visit,
     address: string
   ): Effect.fn.Return<void, Closing, Scope.Scope> {
-    const slug = visit.stream.slug
     const run = Effect.gen(function* () {
       const after = yield* Effect.mapError(Effect.fromOption(Protocol.afterIdOf(request.url)), () => badQuery)
       yield* takeSeats(visit, address)
       const room = yield* rooms.join(visit.stream.id)
-      const check = checkAccess(request, slug, visit.uid !== undefined)
+      const check = checkAccess(request, socket, visit)
       yield* Effect.raceAllFirst([
         receive(socket, visit, address, visit.uid === undefined ? Effect.void : checkKey(request)),
         follow(socket, room, visit, after, check),

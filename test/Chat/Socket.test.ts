@@ -102,6 +102,22 @@ describe("A chat socket", () => {
     await end(reader, owner)
   })
 
+  test("says when its user becomes a moderator, or is one no more, and nothing while that stays", async () => {
+    const chat = await stream()
+    const ada = await chat.open("ada")
+    assert.deepInclude((await ada.find(ofType("hello"))).you, { role: "reader", permissions: [] })
+    assert.strictEqual((await chat.as("owner", "PUT", "moderators/ada", { permissions: ["delete"] })).status, 200)
+    assert.deepStrictEqual((await ada.find(ofType("you"))).you, {
+      uid: "ada",
+      role: "moderator",
+      permissions: ["delete"]
+    })
+    assert.strictEqual((await chat.as("owner", "DELETE", "moderators/ada")).status, 204)
+    await ada.find((frame) => frame.type === "you" && JSON.stringify(frame).includes("reader"))
+    assert.lengthOf(ada.frames.filter(ofType("you")), 2)
+    await end(ada)
+  })
+
   test("answers each frame that it does not accept, and stays open", async () => {
     const chat = await stream({ chat: { slow_mode_seconds: 60 } })
     const ada = await chat.open("ada")

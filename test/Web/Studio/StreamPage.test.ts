@@ -143,6 +143,14 @@ it("shows the same chat to all, without gaps after a lost connection, and markup
 it("tells a user of the slow mode, and lets the owner delete, time out and ban", async () => {
   const owner = await visit(here.server.key)
   const user = await visit(bobKey)
+  await user.page.getByLabel(/^Message as/).waitFor()
+  await user.page.evaluate((uid) => {
+    const you = { uid, role: "moderator", permissions: ["delete"] }
+    const data = JSON.stringify({ type: "you", you })
+    window.sockets.at(-1)?.dispatchEvent(new MessageEvent("message", { data }))
+  }, bob)
+  await user.page.locator(".message .more").first().waitFor()
+  await user.page.reload()
   await post(user.page, "first")
   await owner.page.locator(".message").getByText("first", { exact: true }).waitFor()
   await api(here.server, `${chat}/settings`, { method: "PATCH", body: JSON.stringify({ slow_mode_seconds: 60 }) })

@@ -222,6 +222,10 @@ export class ChatRoom {
         const { enabled, slow_mode_seconds } = Json.parse(Model.frames.settings, data)
         return this.state.update({ isEnabled: enabled, slowModeSeconds: slow_mode_seconds })
       }
+      case "you": {
+        const { you } = Json.parse(Model.frames.you, data)
+        return this.state.update({ you: you ?? undefined })
+      }
       case "gap":
         return void this.#skip(Json.parse(Model.frames.gap, data).through_id)
       case "accepted":

@@ -43,6 +43,7 @@ export const frames = {
   ban: Json.record({ uid: Json.text, until: Json.nullable(Json.text) }),
   unban: Json.record({ uid: Json.text }),
   settings: Json.record(settings),
+  you: Json.record({ you }),
   gap: Json.record({ through_id: Json.number }),
   accepted: Json.record({ nonce: Json.text }),
   rejected: Json.record({
