@@ -12,7 +12,7 @@ export const fill = Effect.fnUntraced(function* (count: number) {
     yield* sql`
         insert into vods (uid, stream_id, broadcast_id, conversation_id, status, title, search, started_at, created_at,
                           deleted_at, purge_at)
-        select uid, n % 1000, n, 'c' || n, status, 'Talk ' || n,
+        select uid, n / 1000, n, 'c' || n, status, 'Talk ' || n,
                array_to_tsvector(array['owner ' || uid, 'talk', (n % 20000)::text, case when n % 5000 = 8 then 'rare' else 'often' end]),
                at, at, case when is_deleted then now() end, case when is_deleted then now() + interval '30 days' end
         from (
