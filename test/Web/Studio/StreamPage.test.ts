@@ -144,6 +144,7 @@ it("tells a user of the slow mode, and lets the owner delete, time out and ban",
   const owner = await visit(here.server.key)
   const user = await visit(bobKey)
   await user.page.getByLabel(/^Message as/).waitFor()
+  await user.page.locator(".message").first().waitFor()
   await user.page.evaluate((uid) => {
     const you = { uid, role: "moderator", permissions: ["delete"] }
     const data = JSON.stringify({ type: "you", you })
