@@ -16,7 +16,7 @@ export type { Stream } from "./Streams/Stream.ts"
 export { Erasure as StreamErasure } from "./Streams/Erasure.ts"
 export { topic } from "./Streams/StreamRows.ts"
 
-/** What those who listen for long may read is looked up at most so often, for all of a stream together. */
+/** How long a stream is cached whose listeners are checked again. They share one query. */
 const currentFor = Duration.seconds(3)
 
 /** Streams in the cache. At the bound, the one that was read longest ago is evicted. */
@@ -33,20 +33,20 @@ export class Streams extends Context.Service<
   Pick<StreamRows["Service"], "create" | "list" | "update" | "remove" | "end" | "rotateKey"> & {
     /** The stream, and what the principal, or a visitor without a key, is to it. None if it may not read the stream. */
     findFor(slug: string, principal: Principal["Service"] | undefined): Effect.Effect<Option.Option<StreamFor>, DbError>
-    /** Whether a stream that was found may still be read, by what was known 3 seconds ago at the earliest. A new slug changes nothing. */
+    /** Whether the principal may still read a stream, whatever its slug is by now. The stream is cached for 3 seconds. */
     isReadable(id: number, principal: Principal["Service"] | undefined): Effect.Effect<boolean, DbError>
-    /** As `findFor`, with its live metrics, at most 3 seconds old. */
+    /** As `findFor`, with the live metrics. Both are cached for 3 seconds. */
     metricsFor(
       slug: string,
       principal: Principal["Service"] | undefined
     ): Effect.Effect<Option.Option<StreamFor & { readonly measured: Measured }>, DbError>
-    /** Who measures chats. */
+    /** Sets the source of the figures of chats. Metrics have none without it. */
     measureChatBy(source: ChatSource): Effect.Effect<void>
-    /** The conversation that a capture of this node feeds for the stream. */
+    /** What a capture of this node feeds for the stream; undefined if none does. */
     readonly liveOn: LiveCaptures["Service"]["find"]
     /** Counts a listener of the stream until the scope closes. */
     readonly listen: Audience["Service"]["enter"]
-    /** Adds readers to private streams: their moderators. */
+    /** Lets more users read private streams: their moderators. */
     admit(admits: Admits): Effect.Effect<void>
     /** Ends broadcasts that nothing has fed for the grace, a bounded number; returns how many. */
     readonly sweep: BroadcastRows["Service"]["sweep"]

@@ -10,7 +10,7 @@ import * as Preparation from "./Vods/Jobs/Preparation.ts"
 import { ListRows } from "./Vods/Lists/ListRows.ts"
 import { SearchRows } from "./Vods/Lists/SearchRows.ts"
 import { PlayRows } from "./Vods/Plays/PlayRows.ts"
-import { type Purged, purgeBatch, VodRows } from "./Vods/VodRows.ts"
+import { type ClaimedVod, purgeBatch, VodRows } from "./Vods/VodRows.ts"
 
 export type { Vod } from "./Vods/Vod.ts"
 
@@ -59,7 +59,7 @@ const purged = Metric.counter("spillway_vod_purges_total", {
 })
 
 /** What fails for one VOD keeps no other one of its batch, which would be claimed with it each time. */
-const isolated = <E>({ id, uid }: Purged, work: Effect.Effect<void, E | StorageRefused>) => {
+const isolated = <E>({ id, uid }: ClaimedVod, work: Effect.Effect<void, E | StorageRefused>) => {
   const log = (cause: unknown) =>
     Effect.annotateLogs(Effect.logError("a deleted VOD could not be purged and is tried again", cause), {
       vod: id,
@@ -90,7 +90,7 @@ const make = Effect.gen(function* () {
   })
 
   /** A purge that is requested again is the same one. One that has ended has left no recording. */
-  const purge = Effect.fnUntraced(function* (vod: Purged) {
+  const purge = Effect.fnUntraced(function* (vod: ClaimedVod) {
     const { conversation, id, uid } = vod
     const requested = yield* purges.request({ uid, conversation }, Duration.zero, vods.isUnused(vod))
     if (Option.isNone(requested) || requested.value.finishedAt !== undefined) yield* vods.forget(id)
@@ -116,7 +116,7 @@ const make = Effect.gen(function* () {
     settle: Effect.gen(function* () {
       const { hasDead, hasEnded } = yield* jobs.unsettled
       const ended = hasEnded ? yield* jobs.create : 0
-      const dead = hasDead ? yield* jobs.bury : 0
+      const dead = hasDead ? yield* jobs.failDead : 0
       if (ended > 0) {
         yield* Metric.update(created, ended)
         yield* worker.requested

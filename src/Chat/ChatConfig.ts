@@ -77,7 +77,7 @@ const settings = {
     Settings.duration(
       "CHAT_POLL_INTERVAL",
       "1 second",
-      "Time between two looks for changes of open rooms while the database sends no notifications"
+      "Time between two polls of open rooms for changes while the database sends no notifications"
     )
   )
 }

@@ -213,7 +213,10 @@ const make = Effect.gen(function* () {
       for (const stream of asked) {
         const room = open.get(stream)
         const state = states.get(stream)
-        if (room !== undefined && (state === undefined || state.lastId > room.position() || hasOther(room, state)))
+        if (
+          room !== undefined &&
+          (state === undefined || state.lastId > room.position() || hasOtherSettings(room, state))
+        )
           room.wake(true)
       }
     }
@@ -229,7 +232,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-const hasOther = (room: ChatRoom, { isEnabled, isPrivate, slowModeSeconds }: RoomState) =>
+const hasOtherSettings = (room: ChatRoom, { isEnabled, isPrivate, slowModeSeconds }: RoomState) =>
   room.isPrivate() !== isPrivate ||
   room.settings().isEnabled !== isEnabled ||
   room.settings().slowModeSeconds !== slowModeSeconds

@@ -43,11 +43,17 @@ const droppedTotal = Metric.counter("spillway_chat_slow_readers_total", {
   incremental: true
 })
 const refusedTotal = Metric.counter("spillway_chat_refused_total", {
-  description: "Chat sockets that were closed at their start, by reason",
+  description:
+    "Chat sockets that were closed at their start (1013), by reason: user, address, stream, node or database",
   incremental: true
 })
 
-const later = (reason: string) => new Closing({ code: closeCodes.later, reason: `Retry-After: 5; ${reason}` })
+/** `by`: whose limit is reached, or that the database fails. */
+const later = (by: "user" | "address" | "stream" | "node" | "database", reason: string) =>
+  Effect.andThen(
+    Metric.update(Metric.withAttributes(refusedTotal, { reason: by }), 1),
+    new Closing({ code: closeCodes.later, reason: `Retry-After: 5; ${reason}` })
+  )
 const notReadable = new Closing({ code: closeCodes.noStream, reason: "the stream can't be read any more" })
 const badQuery = new Closing({ code: closeCodes.policy, reason: "bad query: after_id is the id of a message, or 0" })
 
@@ -100,7 +106,8 @@ const make = Effect.gen(function* () {
     Effect.acquireRelease(
       Effect.suspend(() => {
         const taken = perStream.get(stream) ?? 0
-        if (taken >= config.socketsPerStream) return later(`the stream has ${taken} chat sockets on this node`)
+        if (taken >= config.socketsPerStream)
+          return later("stream", `the stream has ${taken} chat sockets on this node`)
         perStream.set(stream, taken + 1)
         return Effect.void
       }),
@@ -113,8 +120,10 @@ const make = Effect.gen(function* () {
     )
 
   const refusal = ({ limit, of, seats }: NoSeat, isAnonymous: boolean) => {
-    if (of === "node") return later(`the node has ${limit} ${seats}`)
-    return later(isAnonymous ? `the address has ${limit} chat sockets` : `the user has ${limit} sockets in this chat`)
+    if (of === "node") return later("node", `the node has ${limit} ${seats}`)
+    return isAnonymous
+      ? later("address", `the address has ${limit} chat sockets`)
+      : later("user", `the user has ${limit} sockets in this chat`)
   }
 
   const takeSeats = Effect.fnUntraced(function* ({ stream, uid }: Visit, address: string) {
@@ -300,10 +309,10 @@ const make = Effect.gen(function* () {
       Effect.catchTags({
         NoSeat: (full) => refusal(full, visit.uid === undefined),
         NoRoom: () => notReadable,
-        ExceededCapacityError: () => later("the node has too many chat rooms"),
-        DbUnavailable: () => later("the database does not respond"),
-        DbTimeout: () => later("the database is too slow"),
-        DbBusy: () => later("the user has too many requests at once")
+        ExceededCapacityError: () => later("node", "the node has too many chat rooms"),
+        DbUnavailable: () => later("database", "the database does not respond"),
+        DbTimeout: () => later("database", "the database is too slow"),
+        DbBusy: () => later("user", "the user has too many requests at once")
       }),
       Effect.catchDefect((defect) =>
         Effect.andThen(
@@ -331,12 +340,7 @@ const make = Effect.gen(function* () {
     yield* serve(request, socket, visit, address).pipe(
       Effect.provideService(DbCaller, visit.uid === undefined ? anonymousCaller : callerOf(visit.uid)),
       Effect.catchTag("Closing", ({ code, reason }) =>
-        Effect.andThen(
-          code === closeCodes.later
-            ? Metric.update(Metric.withAttributes(refusedTotal, { reason: "later" }), 1)
-            : Effect.void,
-          Effect.sync(() => socket.close(code, Protocol.reasonOf(reason)))
-        )
+        Effect.sync(() => socket.close(code, Protocol.reasonOf(reason)))
       ),
       Effect.scoped
     )

@@ -187,7 +187,7 @@ export class StreamGroup extends HttpApiGroup.make("stream")
       query,
       success: MetricsInfo,
       error: Problem.documented(404)
-    }).annotate(OpenApi.Summary, "Live metrics, at most 3 seconds old"),
+    }).annotate(OpenApi.Summary, "Live metrics, cached for 3 seconds"),
     HttpApiEndpoint.get("events", "/:slug/events", {
       params,
       query,

@@ -4,8 +4,8 @@ import type { SqlClient } from "effect/sql"
 import { Db, type DbError, notify } from "../Db.ts"
 import { topic } from "./StreamRows.ts"
 
-/** Broadcasts that one batch removes. */
-const erased = 1_000
+/** Broadcasts of one batch. */
+const batchSize = 1_000
 
 export class Erasure extends Context.Service<
   Erasure,
@@ -51,10 +51,10 @@ const erase = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, stream: str
   const broadcasts = yield* sql`
     delete from broadcasts
     where stream_id = ${stream}::bigint and id = any(array(
-      select id from broadcasts where stream_id = ${stream}::bigint order by id limit ${erased}
+      select id from broadcasts where stream_id = ${stream}::bigint order by id limit ${batchSize}
     ))
     returning 1 as one`
-  if (broadcasts.length < erased) yield* sql`delete from streams where id = ${stream}::bigint`
+  if (broadcasts.length < batchSize) yield* sql`delete from streams where id = ${stream}::bigint`
   yield* notify(sql, topic, stream)
   return broadcasts.length + 1
 })

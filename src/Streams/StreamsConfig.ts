@@ -6,9 +6,9 @@ const settings = {
   grace: Settings.constant(
     Settings.duration("STREAM_GRACE", "30 seconds", "How long a broadcast waits for its capture to come back")
   ),
-  beat: Settings.constant(
+  heartbeat: Settings.constant(
     Settings.duration(
-      "STREAM_BEAT",
+      "STREAM_HEARTBEAT",
       "3 seconds",
       "How often a node says which broadcasts it feeds; a tenth of the grace, so that some may fail"
     )

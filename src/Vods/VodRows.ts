@@ -35,13 +35,13 @@ export class VodDeleted extends Schema.TaggedError<VodDeleted>()("VodDeleted", {
   }
 }
 
-const Purged = Schema.Struct({
+const ClaimedVod = Schema.Struct({
   id: Schema.String,
   uid: Schema.String,
   conversation: Schema.String
 })
-export type Purged = typeof Purged.Type
-const decodePurged = Schema.decodeUnknownEffect(Schema.Array(Purged))
+export type ClaimedVod = typeof ClaimedVod.Type
+const decodeClaimed = Schema.decodeUnknownEffect(Schema.Array(ClaimedVod))
 
 export interface Changes {
   readonly title: string | undefined
@@ -62,21 +62,21 @@ export class VodRows extends Context.Service<
       changes: Changes,
       isExpected: RangeRequest.IsExpected
     ): Effect.Effect<Option.Option<Vod>, DbError | VodChanged | VodDeleted>
-    /** Again has no effect. None as in `find`. */
+    /** Has no effect on a deleted one. None as in `find`. */
     remove(
       by: Manager,
       id: string,
       isExpected: RangeRequest.IsExpected
     ): Effect.Effect<Option.Option<Vod>, DbError | VodChanged>
-    /** One that became ready meanwhile is announced now. Of one that is not deleted: no effect. None as in `find`, and once the VOD is being purged. */
+    /** Announces one that became ready meanwhile. Has no effect on one that is not deleted. None as in `find`, or while it is purged. */
     restore(by: Manager, id: string): Effect.Effect<Option.Option<Vod>, DbError>
     /** Deleted VODs whose time to be restored is over. From now on they can't be. */
-    readonly claimDeleted: Effect.Effect<ReadonlyArray<Purged>, DbError>
+    readonly claimDeleted: Effect.Effect<ReadonlyArray<ClaimedVod>, DbError>
     /**
      * Whether nothing else needs the recording of a claimed one. A capture client can choose one conversation for several
      * broadcasts: it is needed by VODs that are not claimed, and by broadcasts that are live or have no VOD yet.
      */
-    isUnused(purged: Purged): Effect.Effect<boolean, DbError>
+    isUnused(vod: ClaimedVod): Effect.Effect<boolean, DbError>
     /** Removes a claimed one, without its recording. */
     forget(id: string): Effect.Effect<void, DbError>
   }
@@ -186,7 +186,7 @@ const make = Effect.gen(function* () {
           select id from vods where purge_at <= now() order by purge_at, id limit ${purgeBatch} for no key update skip locked
         ))
         returning id::text as id, uid, conversation_id as conversation`.pipe(
-        Effect.flatMap(decodePurged),
+        Effect.flatMap(decodeClaimed),
         Effect.catchTag("SchemaError", Effect.die)
       )
     ),

@@ -77,7 +77,7 @@ layer(World.layer, { excludeTestServices: true })("Every statement of streams", 
         slowModeSeconds: 0
       } as const
       const admin = { uid: "admin", isAdmin: true }
-      const beat = (n: number) => ({ stream: n, broadcast: n, conversation: `c${n}`, capture: uuid(n) })
+      const heartbeat = (n: number) => ({ stream: n, broadcast: n, conversation: `c${n}`, capture: uuid(n) })
       const hundred = Array.from({ length: 100 }, (_, n) => n + 300)
       const figures = { bitrate: 1, listeners: 1, queued: 0, deferred: 0 }
       const always = () => true
@@ -97,8 +97,8 @@ layer(World.layer, { excludeTestServices: true })("Every statement of streams", 
         "end and start": [broadcasts.enter(entry(1, undefined)), 1],
         revoked: [broadcasts.revoked(hundred.map((stream) => ({ stream, keyHash: "AAAA" }))), 200],
         // It can be merged with the live broadcasts of all nodes.
-        beat: [broadcasts.beat(hundred.map(beat)), 500],
-        leave: [broadcasts.leave(beat(400)), 1],
+        heartbeat: [broadcasts.heartbeat(hundred.map(heartbeat)), 500],
+        leave: [broadcasts.leave(heartbeat(400)), 1],
         sweep: [broadcasts.sweep, 50],
         write: [metrics.write(hundred.map((stream) => ({ stream, ...figures }))), 700],
         read: [metrics.read("s400"), 10],

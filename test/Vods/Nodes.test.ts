@@ -12,7 +12,7 @@ const path = "/api/v1/studio/vods"
 
 const world = World.layer({
   STREAM_GRACE: "1 second",
-  STREAM_BEAT: "200 millis",
+  STREAM_HEARTBEAT: "200 millis",
   STREAM_SWEEP: "200 millis",
   SPILLWAY_WEBHOOK_ALLOW_HTTP: "yes",
   SPILLWAY_WEBHOOK_ALLOW_ADDRESSES: "127.0.0.1/32"

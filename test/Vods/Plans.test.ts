@@ -108,7 +108,7 @@ layer(World.layer, { excludeTestServices: true })("With a million VODs", (it) =>
       yield* sql`update vod_jobs set due_at = now() where id between 400 and 410`
       yield* sql`insert into vod_turns (uid, due_at) select distinct uid, now() from vod_jobs where due_at <= now()`
       yield* checked(jobs.create, 400, 5)
-      yield* checked(jobs.bury, 400)
+      yield* checked(jobs.failDead, 400)
       const claimed = Option.getOrUndefined(yield* jobs.claim)
       const job = claimed?.job ?? assert.fail("none is due")
       yield* checked(jobs.begin(job), 2)

@@ -15,7 +15,7 @@ export const pageSettings = {
   SPILLWAY_CAPTURES_PER_USER: "100",
   FRAMES_PER_SECOND: "100000",
   STREAM_GRACE: "5 seconds",
-  STREAM_BEAT: "500 millis",
+  STREAM_HEARTBEAT: "500 millis",
   STREAM_SWEEP: "500 millis"
 }
 

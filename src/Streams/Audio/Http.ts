@@ -13,7 +13,7 @@ import { listening } from "../Api.ts"
 import type { Stream } from "../Stream.ts"
 import { firstSample, LiveOgg } from "./LiveOgg.ts"
 
-/** What a player can begin with at once. */
+/** Seconds before the present: a player begins with them at once. */
 const defaultFrom = -3
 
 /** How often a listener's access is checked while audio is sent. */

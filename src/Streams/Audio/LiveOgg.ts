@@ -7,7 +7,7 @@ import { type CodecFailed, encodedFrom, Opus } from "../../Opus.ts"
 
 type Pieces = ReadonlyArray<Uint8Array>
 
-/** PCM16 of a file from a sample on. */
+/** Samples of a file as PCM16, from one of them on. */
 export interface LivePcm<E> {
   readonly uid: string
   /** Names the file, the user's conversation included. */
@@ -19,8 +19,9 @@ export interface LivePcm<E> {
 }
 
 export interface LivePages<E> {
+  /** The header pages. */
   readonly heads: Uint8Array
-  /** A second; undefined at the end. */
+  /** The page of the next second; undefined at the end. */
   readonly next: Effect.Effect<Pieces | undefined, E | CodecFailed | Saturated>
 }
 
@@ -30,14 +31,14 @@ const packetsOfBlock = 50
 /** Encoded seconds of all streams, 4 KB each. At the bound the oldest is evicted, and encoded again for a late listener. */
 const maxBlocks = 512
 
-const kept = Duration.seconds(30)
+const timeToLive = Duration.seconds(30)
 
-/** Audio before a block that its encoder needs, in seconds. */
-const lead = 0.5
+/** Seconds of audio before a block with which its encoder begins. */
+const preRoll = 0.5
 
-/** The first sample that a listener needs who hears the file from a second on. */
+/** The first sample that is needed to play the file from a second on. */
 export function firstSample(second: number, sampleRate: number): number {
-  return Math.max(0, Math.round((Math.floor(second) - lead) * sampleRate))
+  return Math.max(0, Math.round((Math.floor(second) - preRoll) * sampleRate))
 }
 
 /** A second of a file, with the samples from which it is encoded. */
@@ -68,7 +69,7 @@ class Block implements Equal.Equal {
 export class LiveOgg extends Context.Service<
   LiveOgg,
   {
-    /** From the whole second on that `firstSample` is of. */
+    /** `second`: as given to `firstSample`. Playback begins with its whole second. */
     readonly open: <E>(pcm: LivePcm<E>, second: number) => LivePages<E>
   }
 >()("spillway/Streams/Audio/LiveOgg") {
@@ -120,7 +121,7 @@ const make = Effect.gen(function* () {
   const encoded = yield* Cache.makeWith(
     ({ index, pcm, sampleRate, uid }: Block) =>
       Effect.retry(opus.encode(uid, pcm, sampleRate, index * packetsOfBlock, packetsOfBlock), whileSaturated),
-    { capacity: maxBlocks, timeToLive: (exit) => (Exit.isSuccess(exit) ? kept : Duration.zero) }
+    { capacity: maxBlocks, timeToLive: (exit) => (Exit.isSuccess(exit) ? timeToLive : Duration.zero) }
   )
 
   return LiveOgg.of({

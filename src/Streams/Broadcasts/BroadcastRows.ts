@@ -1,10 +1,10 @@
 /**
- * Rows of broadcasts. The capture that entered last feeds the broadcast of its stream, and its node says so every few seconds; a
+ * Rows of broadcasts. The capture that entered last feeds the broadcast of its stream, and its node says so every few seconds. A
  * broadcast that none has fed for the grace has ended. Starts and ends hold the lock of the stream's row, so that each happens once.
  */
-import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { SqlClient, SqlError, Statement } from "effect/sql"
-import { Db, type DbError } from "../../Db.ts"
+import { Db, type DbError, intervalOf } from "../../Db.ts"
 import { Events } from "../../Events.ts"
 import { Finalization } from "../../Finalization.ts"
 import { Fence } from "../../Recording.ts"
@@ -32,7 +32,7 @@ export interface Entered {
   readonly conversation: string
 }
 
-export interface Beat extends Entered {
+export interface Heartbeat extends Entered {
   readonly stream: number
   readonly capture: string
 }
@@ -54,17 +54,17 @@ export class BroadcastRows extends Context.Service<
      * ends it and starts the next one. None if the stream key is not valid any more.
      */
     enter(entry: Entry): Effect.Effect<Option.Option<Entered>, DbError>
-    /** Those of the keys that are not valid. */
+    /** The hashes of those keys that are not valid. */
     revoked(keys: ReadonlyArray<Pick<Entry, "stream" | "keyHash">>): Effect.Effect<ReadonlySet<string>, DbError>
-    /** The captures feed their broadcasts. Returns those that do not, by capture. */
-    beat(beats: ReadonlyArray<Beat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
-    /** The capture has ended. */
-    leave(beat: Beat): Effect.Effect<void, DbError>
+    /** Says that the captures feed their broadcasts. Returns why others have lost theirs, by capture. */
+    heartbeat(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
+    /** The capture has ended. Its broadcast waits for another one. */
+    leave(heartbeat: Heartbeat): Effect.Effect<void, DbError>
     /** Ends broadcasts that nothing feeds, a bounded number; returns how many. */
     readonly sweep: Effect.Effect<number, DbError>
     /**
-     * Ends the live broadcast of a stream whose row the caller has locked: for its capture, the owner has stopped it. Returns which.
-     * Part of a transaction.
+     * Ends the live broadcast of a stream whose row the caller has locked, and returns its number. Its capture finds that the owner
+     * has stopped it. Part of a transaction.
      */
     stop(sql: SqlClient.SqlClient, stream: number): Effect.Effect<number | undefined, SqlError.SqlError | DbError>
     /** The capture of a stream whose row the caller has locked feeds it no more. Part of a transaction. */
@@ -112,7 +112,7 @@ const make = Effect.gen(function* () {
   const finalization = yield* Finalization
   const { grace } = yield* StreamsConfig
 
-  const isLate = (sql: Sql) => sql`seen_at < now() - ${`${Duration.toSeconds(grace)} seconds`}::interval`
+  const isLate = (sql: Sql) => sql`seen_at < now() - ${intervalOf(grace)}::interval`
 
   const lock = (sql: Sql, stream: number, rest: Statement.Fragment) =>
     sql`select uid, slug, title from streams where id = ${key(stream)}::bigint and ${rest}`.pipe(
@@ -227,10 +227,10 @@ const make = Effect.gen(function* () {
         (rows) => new Set(rows.map(({ keyHash }) => keyHash))
       )
     ),
-    beat: Effect.fn("BroadcastRows.beat")(function* (beats) {
-      const given = beats.map(({ broadcast, capture, stream }) => ({ stream, broadcast, capture }))
-      // A change that the update has waited for is not in the snapshot of the query: the next beat sees it.
-      const losses = yield* db.writeIdempotent("BroadcastRows.beat", (sql) =>
+    heartbeat: Effect.fn("BroadcastRows.heartbeat")(function* (heartbeats) {
+      const given = heartbeats.map(({ broadcast, capture, stream }) => ({ stream, broadcast, capture }))
+      // A change that the update has waited for is not in the snapshot of the query: the next heartbeat sees it.
+      const losses = yield* db.writeIdempotent("BroadcastRows.heartbeat", (sql) =>
         sql`
           with given as materialized (
             select g.* from json_to_recordset(${JSON.stringify(given)}::json)
@@ -251,7 +251,7 @@ const make = Effect.gen(function* () {
           end as loss
           from given g left join broadcasts b on b.stream_id = g.stream and b.id = g.broadcast
           where g.capture not in (select capture from fed) and (b.ended_at is not null or b.capture is distinct from g.capture)
-          limit ${beats.length}`.pipe(Effect.flatMap(decodeLosses), Effect.catchTag("SchemaError", Effect.die))
+          limit ${heartbeats.length}`.pipe(Effect.flatMap(decodeLosses), Effect.catchTag("SchemaError", Effect.die))
       )
       return new Map(losses.map(({ capture, loss }) => [capture, loss]))
     }),

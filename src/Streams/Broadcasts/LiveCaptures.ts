@@ -11,7 +11,7 @@ import { BroadcastRows, type Entered } from "./BroadcastRows.ts"
 /** How long a capture that names no conversation waits for the database to say which one is live. */
 const searchLimit = Duration.seconds(5)
 
-/** Time for the last word of a capture that ends; after it the broadcast waits as for a node that was killed. */
+/** Timeout of the statement with which a capture leaves. Without it, the grace begins at the last heartbeat, as after a kill. */
 const leaveLimit = Duration.seconds(5)
 
 const retries = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
@@ -59,16 +59,16 @@ interface Live extends Pusher.StreamCapture {
   readonly token: string
   readonly stream: number
   readonly window: BitrateWindow
-  /** What it sends, since when. */
+  /** The conversation of its audio, and since when it sends that, in monotonic milliseconds. */
   sends: { readonly conversation: string; readonly since: number } | undefined
   entered: Entered | undefined
-  /** It is being closed, and enters nothing more. */
+  /** It is being closed, and enters no broadcast any more. */
   isEnded: boolean
   /** Enters the broadcast of what it sends, unless it is in it; again and again, until the database answers. */
   readonly enterSoon: () => void
 }
 
-/** Such as `live-2030-01-31T093000Z-3f9c2a17`. */
+/** The id of a new conversation, such as `live-2030-01-31T093000Z-3f9c2a17`. */
 const propose = (now: number) => {
   const at = new Date(now).toISOString().slice(0, 19).replaceAll(":", "")
   return `live-${at}Z-${SecureRandom.uuidV4Unsafe().slice(0, 8)}`
@@ -161,8 +161,8 @@ const make = Effect.gen(function* () {
     const enterSoon = () => void Queue.offerUnsafe(changed, undefined)
     const unentered = { sends: undefined, entered: undefined, isEnded: false }
     const live: Live = { ...capture, token, stream, window, ...unentered, enterSoon }
-    const turn = yield* Semaphore.make(1)
-    const enterInTurn = (conversation: string | undefined) => turn.withPermit(enter(live, conversation))
+    const mutex = yield* Semaphore.make(1)
+    const enterAlone = (conversation: string | undefined) => mutex.withPermit(enter(live, conversation))
 
     yield* Effect.acquireRelease(
       Effect.sync(() => void byStream.set(stream, others.add(live))),
@@ -177,7 +177,7 @@ const make = Effect.gen(function* () {
     const enterIfNeeded = Effect.suspend(() =>
       live.isEnded || live.sends === undefined || live.sends.conversation === live.entered?.conversation
         ? Effect.void
-        : Effect.asVoid(enterInTurn(live.sends.conversation))
+        : Effect.asVoid(enterAlone(live.sends.conversation))
     ).pipe(
       Effect.catchDefect(Effect.fail),
       Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast, and tries again", error)),
@@ -191,7 +191,7 @@ const make = Effect.gen(function* () {
     )
 
     return {
-      conversation: enterInTurn(undefined).pipe(
+      conversation: enterAlone(undefined).pipe(
         Effect.provideService(DbCaller, ingestCaller),
         Effect.timeout(searchLimit),
         Effect.catch(() => Effect.sync(() => propose(clock.currentTimeMillisUnsafe())))
@@ -216,26 +216,28 @@ const make = Effect.gen(function* () {
     live.enterSoon()
   }
 
-  /** Renews what the captures feed, and ends those that lost it. */
-  const keepUp = Effect.fnUntraced(function* (captures: ReadonlyArray<Live>) {
+  /** Sends the heartbeats of the captures, and ends those that have lost their broadcasts. */
+  const renew = Effect.fnUntraced(function* (captures: ReadonlyArray<Live>) {
     const feeding = captures.flatMap((live) =>
-      live.entered === undefined ? [] : [{ live, beat: { ...live.entered, stream: live.stream, capture: live.token } }]
+      live.entered === undefined
+        ? []
+        : [{ live, heartbeat: { ...live.entered, stream: live.stream, capture: live.token } }]
     )
     if (feeding.length === 0) return
-    const losses = yield* rows.beat(feeding.map(({ beat }) => beat))
-    for (const { beat, live } of feeding) {
+    const losses = yield* rows.heartbeat(feeding.map(({ heartbeat }) => heartbeat))
+    for (const { heartbeat, live } of feeding) {
       const loss = losses.get(live.token)
-      if (loss === undefined || live.entered?.broadcast !== beat.broadcast) continue
+      if (loss === undefined || live.entered?.broadcast !== heartbeat.broadcast) continue
       if (loss === "ended") reenter(live)
       else endOne(live, loss)
     }
   })
 
-  const beat = Effect.gen(function* () {
+  const heartbeat = Effect.gen(function* () {
     const captures = all()
     const feeding = captures.filter(({ entered }) => entered !== undefined)
     yield* Metric.update(liveGauge, new Set(feeding.map(({ stream }) => stream)).size)
-    yield* keepUp(captures)
+    yield* renew(captures)
   })
   /** Changed on some node: their keys may be revoked, their broadcasts ended. Bounded by the streams of captures of this node. */
   const changed = new Set<number>()
@@ -257,17 +259,17 @@ const make = Effect.gen(function* () {
       .revoked(open.map(({ grant: { keyHash, stream } }) => ({ keyHash, stream })))
       .pipe(Effect.onError(() => Effect.sync(() => noteChange(streams))))
     for (const live of open) if (revoked.has(live.grant.keyHash)) endOne(live, "revoked")
-    yield* keepUp(open)
+    yield* renew(open)
     return Duration.zero
   })
   yield* BackgroundLoop.fork(Effect.provideService(endChanged, DbCaller, ingestCaller), {
     failed: "changed streams could not be checked",
-    retryAfter: config.beat
+    retryAfter: config.heartbeat
   })
   yield* BackgroundLoop.every(
-    config.beat,
-    Effect.provideService(beat, DbCaller, ingestCaller),
-    "the broadcasts of this node could not be kept up"
+    config.heartbeat,
+    Effect.provideService(heartbeat, DbCaller, ingestCaller),
+    "the heartbeats of broadcasts could not be written"
   )
 
   return LiveCaptures.of({

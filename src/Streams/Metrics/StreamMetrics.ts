@@ -31,9 +31,9 @@ export type ChatSource = (stream: Stream) => Effect.Effect<ChatFigures, DbError>
 export class StreamMetrics extends Context.Service<
   StreamMetrics,
   {
-    /** At most 3 seconds old. All who ask meanwhile share one query. None without such a stream. */
+    /** Cached for 3 seconds. Readers who wait share one query. None without such a stream. */
     get(slug: string): Effect.Effect<Option.Option<Measured>, DbError>
-    /** Who measures chats. */
+    /** Sets the source of the figures of chats. */
     measureChatBy(source: ChatSource): Effect.Effect<void>
   }
 >()("spillway/Streams/Metrics/StreamMetrics") {
@@ -44,7 +44,7 @@ export class StreamMetrics extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(MetricRows.layer))
 }
 
-/** In whose turns the queries are that many readers share. No id of a user. */
+/** The caller of queries that many readers share. It is not the id of a user, whose turns they would take. */
 const sharedCaller = callerOf("(metrics of streams)")
 
 const lookupsTotal = Metric.counter("spillway_stream_metrics_lookups_total", {
@@ -85,7 +85,7 @@ const make = Effect.gen(function* () {
     return isNeeded ? rows.write(measured) : Effect.void
   })
   yield* BackgroundLoop.every(
-    config.beat,
+    config.heartbeat,
     Effect.provideService(write, DbCaller, ingestCaller),
     "metrics of streams could not be written"
   )

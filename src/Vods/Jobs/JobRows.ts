@@ -57,7 +57,7 @@ export interface Unsettled {
 export class JobRows extends Context.Service<
   JobRows,
   FairClaims.FairClaims<typeof Columns.Type> & {
-    /** Whether `create` and `bury` have something to do, in one statement outside of a transaction. */
+    /** Whether `create` and `failDead` have something to do, in one statement outside of a transaction. */
     readonly unsettled: Effect.Effect<Unsettled, DbError>
     /** Creates the VODs of broadcasts that have ended, one each, with their jobs. Returns how many broadcasts it has seen. */
     readonly create: Effect.Effect<number, DbError>
@@ -73,7 +73,7 @@ export class JobRows extends Context.Service<
     /** The VOD has failed. Ends the job. Fails without the lease. */
     abandon(job: ClaimedJob, reason: FailureReason): Effect.Effect<void, DbError | FairClaims.LeaseEnded>
     /** VODs whose jobs are dead have failed. Returns how many, a bounded number. */
-    readonly bury: Effect.Effect<number, DbError>
+    readonly failDead: Effect.Effect<number, DbError>
     /** The VOD is pending again. None if the manager has no such VOD. */
     retry(by: Manager, id: string): Effect.Effect<Option.Option<Vod>, DbError | VodNotFailed>
   }
@@ -206,7 +206,7 @@ const make = Effect.gen(function* () {
         })
       )
     ),
-    bury: db.writeIdempotent("JobRows.bury", (sql) =>
+    failDead: db.writeIdempotent("JobRows.failDead", (sql) =>
       Effect.map(
         sql`
           with dead as (

@@ -8,19 +8,19 @@ import type { Conversation } from "../../Recording.ts"
 import { type ClaimedJob, JobRows } from "./JobRows.ts"
 import type { FailureReason, Format } from "../Vod.ts"
 
-/** Between steps: at first, and after a minute. */
-const soon = Duration.seconds(1)
-const later = Duration.seconds(10)
-const soonSeconds = 60
+/** Pause between steps, in the first minute and after it. */
+const firstPause = Duration.seconds(1)
+const laterPause = Duration.seconds(10)
+const firstSeconds = 60
 
 /** Time for the first audio of a broadcast to be in the index. */
 const indexSeconds = 60
 
-/** Time for merges that fail to succeed. Further attempts are made, but the VOD has failed. */
+/** A VOD with a merge that still fails after this time has failed. The merge is attempted further. */
 const retrySeconds = 600
 
-/** Time for merges that have not failed: for their audio to be stored, above all. */
-const patienceSeconds = 86_400
+/** A VOD that is not ready after this time has failed: most likely its audio was not stored. */
+const deadlineSeconds = 86_400
 
 /** `abandoned`: the VOD has failed. */
 export type Outcome = "ready" | "abandoned" | "waiting"
@@ -42,7 +42,7 @@ export const make = Effect.gen(function* () {
   const precache = yield* Precache
 
   const wait = (job: ClaimedJob) =>
-    Effect.as(rows.postpone(job, job.seconds < soonSeconds ? soon : later), "waiting" as const)
+    Effect.as(rows.postpone(job, job.seconds < firstSeconds ? firstPause : laterPause), "waiting" as const)
   const abandon = (job: ClaimedJob, reason: FailureReason) => Effect.as(rows.abandon(job, reason), "abandoned" as const)
 
   return Effect.fnUntraced(function* (job: ClaimedJob): Effect.fn.Return<Outcome, DbError | LeaseEnded> {
@@ -50,18 +50,18 @@ export const make = Effect.gen(function* () {
     yield* rows.begin(job)
     const conversation = Option.getOrUndefined(yield* playback.conversation(uid, id, {}))
     // A file that still grows would be merged again.
-    if (conversation?.live === true && seconds < patienceSeconds) return yield* wait(job)
+    if (conversation?.live === true && seconds < deadlineSeconds) return yield* wait(job)
     if (conversation === undefined || conversation.capturedSeconds === 0)
       return yield* seconds < indexSeconds ? wait(job) : abandon(job, "no_audio")
     const format = formatOf(conversation)
     if (!job.isRequested) {
       yield* precache.request(uid, id, format)
-      return yield* Effect.as(rows.requested(job, soon), "waiting" as const)
+      return yield* Effect.as(rows.requested(job, firstPause), "waiting" as const)
     }
     const { dead, failing, merging } = yield* precache.progress(uid, id, format)
     if (dead !== undefined) return yield* abandon(job, reasons[dead])
     if (failing !== undefined && seconds >= retrySeconds) return yield* abandon(job, reasons[failing])
-    if (merging > 0) return yield* seconds < patienceSeconds ? wait(job) : abandon(job, "too_slow")
+    if (merging > 0) return yield* seconds < deadlineSeconds ? wait(job) : abandon(job, "too_slow")
     return yield* Effect.as(rows.complete(job, { duration: durationOf(conversation), format }), "ready" as const)
   })
 })

@@ -9,8 +9,8 @@ import { DateTime, Schema } from "effect"
 const registers = 1_024
 const indexBits = 10
 
-/** The register that a listener raises, and to what. */
-export function place(listener: string): { readonly register: number; readonly rank: number } {
+/** The register that a listener raises, and the rank to which. */
+export function registerOf(listener: string): { readonly register: number; readonly rank: number } {
   const digest = hash("sha256", listener, "buffer")
   const register = digest.readUInt16BE(0) >>> (16 - indexBits)
   return { register, rank: Math.clz32(digest.readUInt32BE(4)) + 1 }

@@ -9,7 +9,7 @@ import * as Analytics from "./Analytics.ts"
 const maxSessions = 10_000
 
 /** Days that are kept and reported, today included. */
-const reported = 30
+const keptDays = 30
 
 /** Days after which a session that reports again is another view. */
 const sessionDays = 2
@@ -36,7 +36,7 @@ export type Outcome = "counted" | "updated" | "full"
 export class PlayRows extends Context.Service<
   PlayRows,
   {
-    /** Again has no effect, and neither has a report of less than before. */
+    /** A report that is repeated, or of less than the one before, has no effect. */
     record(vod: Recording & { readonly duration: number }, play: Play): Effect.Effect<Outcome, DbError>
     /** Of the last 30 days. */
     analytics(vod: Recording): Effect.Effect<Analytics.Analytics, DbError>
@@ -63,7 +63,7 @@ const ofVod = (sql: Sql, { conversation, uid }: Recording) => sql`uid = ${uid} a
 export function selectDays(sql: Sql, vod: Recording): Statement.Statement<object> {
   return sql`
     select day::text as day, views, completed, seconds, listeners from vod_days
-    where ${ofVod(sql, vod)} and day > ${today(sql)} - ${reported}::int order by vod_days.day limit ${reported}`
+    where ${ofVod(sql, vod)} and day > ${today(sql)} - ${keptDays}::int order by vod_days.day limit ${keptDays}`
 }
 
 const make = Effect.gen(function* () {
@@ -93,7 +93,7 @@ const make = Effect.gen(function* () {
       insert into vod_plays as p (uid, conversation_id, session, day, seconds)
       values (${vod.uid}, ${vod.conversation}, ${session}, ${day}, ${String(most)}::float8)
       on conflict (uid, conversation_id, session) do update set seconds = excluded.seconds`
-    const { rank, register } = Analytics.place(`${vod.uid}/${vod.conversation}/${listener}`)
+    const { rank, register } = Analytics.registerOf(`${vod.uid}/${vod.conversation}/${listener}`)
     yield* sql`
       update vod_days
       set views = views + ${before === undefined ? 1 : 0}, completed = completed + ${isCompleted ? 1 : 0},
@@ -113,7 +113,7 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           const [now] = yield* Effect.flatMap(sql`select ${today(sql)}::text as today`, decodeToday)
           const days = yield* Effect.flatMap(selectDays(sql, vod), decodeDays)
-          return Analytics.of(now.today, reported, days)
+          return Analytics.of(now.today, keptDays, days)
         }).pipe(Effect.catchTag("SchemaError", Effect.die))
       )
     ),
@@ -125,7 +125,7 @@ const make = Effect.gen(function* () {
           )) returning 1`
         const days = yield* sql`
           delete from vod_days where ctid = any(array(
-            select ctid from vod_days where day <= ${today(sql)} - ${reported}::int order by day limit ${pruned}
+            select ctid from vod_days where day <= ${today(sql)} - ${keptDays}::int order by day limit ${pruned}
           )) returning 1`
         return Math.max(plays.length, days.length) === pruned
       })

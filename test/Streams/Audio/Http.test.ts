@@ -11,7 +11,7 @@ const { Decoder }: typeof import("@evan/opus") = createRequire(import.meta.url)(
 const server = fileServer({
   SPILLWAY_COMMIT_INTERVAL: "20 millis",
   STREAM_GRACE: "2 seconds",
-  STREAM_BEAT: "200 millis",
+  STREAM_HEARTBEAT: "200 millis",
   STREAM_SWEEP: "200 millis",
   FOLLOW_GRACE: "500 millis",
   FOLLOW_INTERVAL: "50 millis",

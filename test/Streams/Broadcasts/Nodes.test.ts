@@ -7,7 +7,7 @@ import { type CaptureSocket, openCaptureSocket } from "../../support/CaptureSock
 import * as Postgres from "../../support/Postgres.ts"
 import type { Server } from "../../support/Server.ts"
 
-const env = { STREAM_GRACE: "2 seconds", STREAM_BEAT: "200 millis", STREAM_SWEEP: "200 millis" }
+const env = { STREAM_GRACE: "2 seconds", STREAM_HEARTBEAT: "200 millis", STREAM_SWEEP: "200 millis" }
 const world = World.layer(env).pipe(Layer.provide(Postgres.layerServer))
 
 const path = "/api/v1/studio/streams"
