@@ -1,6 +1,7 @@
 /** A message, and what the reader may do about it. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { moment, time } from "../Format.ts"
+import { Alert } from "../Outcome.tsx"
 import { change, changeJson, messageFor } from "../Server.ts"
 import * as Model from "./Model.ts"
 
@@ -99,7 +100,7 @@ const Actions = ({
           Ban {uid}
         </button>
       )}
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+      <Alert>{problem}</Alert>
     </div>
   )
 }

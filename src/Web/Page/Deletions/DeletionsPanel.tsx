@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks"
 import * as Deletions from "./Deletions.ts"
 import { count, date, duration } from "../Format.ts"
 import type { Backlog, Deletion, GivenUp } from "../Model.ts"
+import { Alert } from "../Outcome.tsx"
 import { useStore } from "../Store.ts"
 
 /** The server counts to this number. */
@@ -168,7 +169,7 @@ export function DeletionsPanel() {
       <h3 id="deletions-title">
         Deletions {backlog !== undefined && <span class="count">{objects(backlog.pending)} pending</span>}
       </h3>
-      <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
+      <Alert>{message}</Alert>
       {backlog === undefined ? (
         <p class="hint">Waiting for the server …</p>
       ) : (

@@ -1,6 +1,7 @@
 /** The settings of the key's user: read when the view opens, and changed by its form. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import * as Model from "../Model.ts"
+import { Alert } from "../Outcome.tsx"
 import { changeJson, fetchJson, isAbort, messageFor } from "../Server.ts"
 import { Store, useStore } from "../Store.ts"
 
@@ -157,7 +158,7 @@ export function SettingsView() {
         <Form isSaving={isSaving} settings={settings} />
       )}
       <div role="status">{saved !== "" && <p class="hint">{saved}</p>}</div>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+      <Alert>{problem}</Alert>
     </section>
   )
 }

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks"
 import { date, duration } from "../Format.ts"
 import { pause } from "../Pause.ts"
+import { Alert } from "../Outcome.tsx"
 import { fetchJson, isAbort, messageFor } from "../Server.ts"
 import * as Model from "./Model.ts"
 
@@ -85,7 +86,7 @@ export function StreamVods({
           Older recordings
         </button>
       )}
-      <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
+      <Alert>{message}</Alert>
     </section>
   )
 }

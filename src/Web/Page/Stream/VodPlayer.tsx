@@ -1,6 +1,7 @@
 /** Plays a VOD with its chat in time, and reports how much of it is heard. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import { clock, date } from "../Format.ts"
+import { Alert } from "../Outcome.tsx"
 import { fetchJson, messageFor, resolveSigned, send } from "../Server.ts"
 import { useStore } from "../Store.ts"
 import * as Model from "./Model.ts"
@@ -195,7 +196,7 @@ export function VodPlayer({
             </a>
           </>
         )}
-        <div role="alert">{message !== "" && <p class="problem">{message}</p>}</div>
+        <Alert>{message}</Alert>
       </section>
       {replay !== undefined && <ReplayPanel replay={replay} heading={Title} />}
     </>

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks"
 import * as Chat from "../Chat/Model.ts"
 import { moment } from "../Format.ts"
 import type { Decoder } from "../Json.ts"
+import { Outcome } from "../Outcome.tsx"
 import { change, changeJson, fetchJson, isAbort, messageFor } from "../Server.ts"
 import * as Model from "./Model.ts"
 
@@ -176,8 +177,7 @@ export function Moderation({
   const pathOf = (list: "bans" | "moderators", uid: string) => `${path}/${list}/${encodeURIComponent(uid)}`
   return (
     <section class="moderation" aria-label="Moderation">
-      <div role="status">{done !== "" && <p class="hint">{done}</p>}</div>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+      <Outcome done={done} problem={problem} />
       <Settings path={path} act={act} />
       <div class="row">
         <h4>Bans and timeouts</h4>

@@ -2,9 +2,10 @@
 import { useState } from "preact/hooks"
 import { ChatPanel } from "../Chat/ChatPanel.tsx"
 import { count, time } from "../Format.ts"
+import { Confirm } from "../Manage/Confirm.tsx"
+import { Alert } from "../Outcome.tsx"
 import { messageFor } from "../Server.ts"
 import type { Metrics, Stream } from "../Stream/Model.ts"
-import { Confirm } from "../Webhooks/Confirm.tsx"
 import { GoLive, useJob } from "./GoLive.tsx"
 import { Moderation } from "./Moderation.tsx"
 import { StreamForm } from "./StreamForm.tsx"
@@ -123,7 +124,7 @@ export function StreamCard({ metrics, stream }: { readonly stream: Stream; reado
           }
         />
       </div>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+      <Alert>{problem}</Alert>
       {editing !== undefined && (
         <StreamForm
           key={editing.etag}

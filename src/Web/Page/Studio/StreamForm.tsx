@@ -1,6 +1,5 @@
 /** Form that creates or changes a stream. */
-import { useEffect, useRef, useState } from "preact/hooks"
-import { messageFor, type Mistake, Refused } from "../Server.ts"
+import { Field, Form, useForm } from "../Manage/Form.tsx"
 import type { Fields } from "./Streams.ts"
 
 export const blank: Fields = {
@@ -27,6 +26,9 @@ const slugOf = (title: string): string =>
     .slice(0, 64)
     .replaceAll(/^-|-$/g, "")
 
+/** Names in requests. */
+const fields = ["title", "slug", "description", "chat"]
+
 export function StreamForm({
   initial,
   label,
@@ -41,87 +43,48 @@ export function StreamForm({
   /** `isDone` false: it was cancelled. */
   readonly onClose: (isDone: boolean) => void
 }) {
-  const [values, setValues] = useState(initial)
-  const [isSending, setSending] = useState(false)
-  const [problem, setProblem] = useState("")
-  const [mistakes, setMistakes] = useState<ReadonlyArray<Mistake>>([])
-  const first = useRef<HTMLInputElement>(null)
-  useEffect(() => first.current?.focus(), [])
-  const change = (changed: Partial<Fields>) => setValues({ ...values, ...changed })
-  const isWrong = (name: string) => mistakes.some(({ field }) => field === name)
-  const submit = async () => {
-    setSending(true)
-    setProblem("")
-    setMistakes([])
-    try {
-      await onSubmit(values)
-      onClose(true)
-    } catch (cause) {
-      setMistakes(cause instanceof Refused ? cause.mistakes : [])
-      setProblem(messageFor(cause))
-      setSending(false)
-    }
-  }
+  const form = useForm(initial, fields, async (values) => {
+    await onSubmit(values)
+    onClose(true)
+  })
+  const { change, mistakesOf, values } = form
+  const { chat, description, slug, title, visibility } = values
+  /** The address of a new stream follows the title until another one is typed. */
+  const isSuggested = initial.slug === "" && slug === slugOf(title)
   return (
-    <form
-      class="studio-form"
-      aria-label={label}
-      onSubmit={(event) => {
-        event.preventDefault()
-        void submit()
-      }}
-    >
-      <p>
-        <label for="stream-title">Title</label>
-        <input
-          id="stream-title"
-          ref={first}
-          required
-          maxLength={255}
-          value={values.title}
-          aria-invalid={isWrong("title")}
-          onInput={(event) => {
-            const title = event.currentTarget.value
-            // A new stream's address follows the title until another one is typed.
-            const isSuggested = initial.slug === "" && values.slug === slugOf(values.title)
-            change(isSuggested ? { title, slug: slugOf(title) } : { title })
-          }}
-        />
-      </p>
-      <p>
-        <label for="stream-slug">Address</label>
-        <input
-          id="stream-slug"
-          required
-          autocomplete="off"
-          autocapitalize="none"
-          spellcheck={false}
-          maxLength={64}
-          value={values.slug}
-          aria-invalid={isWrong("slug")}
-          aria-describedby="stream-slug-hint"
-          onInput={(event) => change({ slug: event.currentTarget.value })}
-        />
-        <span id="stream-slug-hint" class="hint">
-          3 to 64 of a–z, 0–9 and -. {values.slug !== "" && `The page of the stream is /s/${values.slug}`}
-        </span>
-      </p>
-      <p>
-        <label for="stream-description">Description</label>
-        <textarea
-          id="stream-description"
-          rows={3}
-          maxLength={5_000}
-          value={values.description}
-          aria-invalid={isWrong("description")}
-          onInput={(event) => change({ description: event.currentTarget.value })}
-        />
-      </p>
+    <Form class="studio-form" label={label} action={label} state={form} onCancel={() => onClose(false)}>
+      <Field
+        id="stream-title"
+        label="Title"
+        isFirst
+        value={title}
+        mistakes={mistakesOf("title")}
+        onInput={(title) => change(isSuggested ? { title, slug: slugOf(title) } : { title })}
+        attributes={{ required: true, maxLength: 255 }}
+      />
+      <Field
+        id="stream-slug"
+        label="Address"
+        hint={`3 to 64 of a–z, 0–9 and -. ${slug === "" ? "" : `The page of the stream is /s/${slug}`}`}
+        value={slug}
+        mistakes={mistakesOf("slug")}
+        onInput={(slug) => change({ slug })}
+        attributes={{ required: true, maxLength: 64, autocomplete: "off", autocapitalize: "none", spellcheck: false }}
+      />
+      <Field
+        id="stream-description"
+        label="Description"
+        rows={3}
+        value={description}
+        mistakes={mistakesOf("description")}
+        onInput={(description) => change({ description })}
+        attributes={{ maxLength: 5_000 }}
+      />
       <p>
         <label for="stream-visibility">Visibility</label>
         <select
           id="stream-visibility"
-          value={values.visibility}
+          value={visibility}
           onChange={(event) => change({ visibility: event.currentTarget.value })}
         >
           {visibilities.map(({ title, value }) => (
@@ -134,35 +97,19 @@ export function StreamForm({
       <label class="check">
         <input
           type="checkbox"
-          checked={values.chat.enabled}
-          onChange={(event) => change({ chat: { ...values.chat, enabled: event.currentTarget.checked } })}
+          checked={chat.enabled}
+          onChange={(event) => change({ chat: { ...chat, enabled: event.currentTarget.checked } })}
         />
         Chat
       </label>
-      <p>
-        <label for="stream-slow">Slow mode, seconds between two messages of a user</label>
-        <input
-          id="stream-slow"
-          type="number"
-          min={0}
-          max={120}
-          step={1}
-          value={values.chat.slow_mode_seconds}
-          aria-invalid={isWrong("chat")}
-          onInput={(event) =>
-            change({ chat: { ...values.chat, slow_mode_seconds: Math.round(event.currentTarget.valueAsNumber || 0) } })
-          }
-        />
-      </p>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
-      <div class="row">
-        <button type="submit" class="primary" disabled={isSending}>
-          {label}
-        </button>
-        <button type="button" class="quiet" onClick={() => onClose(false)}>
-          Cancel
-        </button>
-      </div>
-    </form>
+      <Field
+        id="stream-slow"
+        label="Slow mode, seconds between two messages of a user"
+        value={String(chat.slow_mode_seconds)}
+        mistakes={mistakesOf("chat")}
+        onInput={(seconds) => change({ chat: { ...chat, slow_mode_seconds: Math.round(Number(seconds) || 0) } })}
+        attributes={{ type: "number", min: 0, max: 120, step: 1 }}
+      />
+    </Form>
   )
 }

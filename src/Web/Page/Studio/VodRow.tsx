@@ -1,6 +1,8 @@
 /** A recording in the studio's table, and what can be done to it. */
-import { useEffect, useRef, useState } from "preact/hooks"
+import { useRef, useState } from "preact/hooks"
 import { date, duration } from "../Format.ts"
+import { Field, Form, useForm } from "../Manage/Form.tsx"
+import { Alert } from "../Outcome.tsx"
 import { messageFor } from "../Server.ts"
 import { VodPlayer } from "../Stream/VodPlayer.tsx"
 import { AnalyticsPanel } from "./Analytics.tsx"
@@ -36,62 +38,38 @@ const EditForm = ({
   readonly initial: Editing
   readonly onClose: () => void
 }) => {
-  const [values, setValues] = useState(fields)
-  const first = useRef<HTMLInputElement>(null)
-  useEffect(() => first.current?.focus(), [])
-  const [problem, setProblem] = useState("")
-  const submit = async () => {
-    setProblem("")
-    try {
-      await Vods.edit(vod, values, etag)
-      onClose()
-    } catch (cause) {
-      setProblem(messageFor(cause))
-    }
-  }
+  const form = useForm(fields, ["title", "description"], async (values) => {
+    await Vods.edit(vod, values, etag)
+    onClose()
+  })
+  const { change, mistakesOf, values } = form
   return (
-    <form
-      class="studio-form"
-      aria-label={`Edit ${vod.title}`}
+    <div
       onKeyDown={(event) => {
         if (event.key === "Escape") onClose()
       }}
-      onSubmit={(event) => {
-        event.preventDefault()
-        void submit()
-      }}
     >
-      <p>
-        <label for={`vod-title-${vod.id}`}>Title</label>
-        <input
+      <Form class="studio-form" label={`Edit ${vod.title}`} action="Save" state={form} onCancel={onClose}>
+        <Field
           id={`vod-title-${vod.id}`}
-          ref={first}
-          required
-          maxLength={255}
+          label="Title"
+          isFirst
           value={values.title}
-          onInput={(event) => setValues({ ...values, title: event.currentTarget.value })}
+          mistakes={mistakesOf("title")}
+          onInput={(title) => change({ title })}
+          attributes={{ required: true, maxLength: 255 }}
         />
-      </p>
-      <p>
-        <label for={`vod-description-${vod.id}`}>Description</label>
-        <textarea
+        <Field
           id={`vod-description-${vod.id}`}
+          label="Description"
           rows={3}
-          maxLength={5_000}
           value={values.description}
-          onInput={(event) => setValues({ ...values, description: event.currentTarget.value })}
+          mistakes={mistakesOf("description")}
+          onInput={(description) => change({ description })}
+          attributes={{ maxLength: 5_000 }}
         />
-      </p>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
-      <div class="row">
-        <button type="submit" class="primary">
-          Save
-        </button>
-        <button type="button" class="quiet" onClick={onClose}>
-          Cancel
-        </button>
-      </div>
-    </form>
+      </Form>
+    </div>
   )
 }
 
@@ -176,7 +154,7 @@ export function VodRow({ vod }: { readonly vod: Vod }) {
               </>
             )}
           </div>
-          <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+          <Alert>{problem}</Alert>
         </td>
       </tr>
       {panel !== undefined && !isDeleted && (

@@ -1,6 +1,7 @@
 /** The table of recordings, with its search. */
 import { useEffect, useState } from "preact/hooks"
 import { count } from "../Format.ts"
+import { Alert } from "../Outcome.tsx"
 import { useStore } from "../Store.ts"
 import { VodRow } from "./VodRow.tsx"
 import * as Vods from "./Vods.ts"
@@ -71,10 +72,7 @@ export function VodsPanel() {
           <p class="hint">{isFiltered ? "No recording matches." : "Each broadcast leaves a recording here."}</p>
         )}
       </div>
-      <div role="alert">
-        {problem !== "" && <p class="problem">{problem}</p>}
-        {message !== "" && <p class="problem">{message}</p>}
-      </div>
+      <Alert>{[problem, message]}</Alert>
       {vods !== undefined && vods.length > 0 && (
         <table class="vods">
           <thead>

@@ -1,5 +1,6 @@
 /** The log of a webhook: filters, a page of deliveries, and the replay of a range. */
 import { useEffect, useRef } from "preact/hooks"
+import { Outcome } from "../Outcome.tsx"
 import { useStore } from "../Store.ts"
 import { DeliveryRow } from "./DeliveryRow.tsx"
 import * as Log from "./Log.ts"
@@ -109,11 +110,7 @@ export function LogPanel({ types, webhook }: { readonly webhook: Webhook; readon
         />
       </div>
       <ReplayRange canReplay={canReplay} />
-      <div role="status">{done !== "" && <p class="hint">{done}</p>}</div>
-      <div role="alert">
-        {problem !== "" && <p class="problem">{problem}</p>}
-        {message !== "" && <p class="problem">{message}</p>}
-      </div>
+      <Outcome done={done} problem={problem} message={message} />
       <Page log={log} canReplay={canReplay} />
     </div>
   )

@@ -1,5 +1,6 @@
 /** Sends the deliveries of a time range again: counts them first, then asks. */
 import { useEffect, useRef, useState } from "preact/hooks"
+import { Alert } from "../Outcome.tsx"
 import { messageFor } from "../Server.ts"
 import * as Log from "./Log.ts"
 import { counted, localTime, rangeOf, type RangeForm, replayable, replaying } from "./Wording.ts"
@@ -99,7 +100,7 @@ export function ReplayRange({ canReplay }: { readonly canReplay: boolean }) {
           </>
         )}
       </div>
-      <div role="alert">{problem !== "" && <p class="problem">{problem}</p>}</div>
+      <Alert>{problem}</Alert>
     </details>
   )
 }

@@ -1,7 +1,7 @@
 /** A webhook with its state, what can be done to it, and its log. */
 import { useState } from "preact/hooks"
 import { moment } from "../Format.ts"
-import { Confirm } from "./Confirm.tsx"
+import { Confirm } from "../Manage/Confirm.tsx"
 import { LogPanel } from "./LogPanel.tsx"
 import type { Health } from "./Model.ts"
 import { WebhookForm } from "./WebhookForm.tsx"
