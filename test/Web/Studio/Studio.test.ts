@@ -39,7 +39,10 @@ it("goes live from the browser, is heard in a second page, chats with it and mod
   await page.keyboard.press("Tab")
   await page.keyboard.type("Not a slug")
   await page.keyboard.press("Enter")
-  await page.getByRole("alert").filter({ hasText: /^Expected 3 to 64 characters/ }).waitFor()
+  await page
+    .getByRole("alert")
+    .filter({ hasText: /^Expected 3 to 64 characters/ })
+    .waitFor()
   assert.strictEqual(await page.getByLabel("Address").getAttribute("aria-invalid"), "true")
   await page.getByLabel("Address").fill(slug)
   await page.keyboard.press("Enter")
