@@ -12,7 +12,7 @@ import { type ChatSource, type Measured, StreamMetrics } from "./Streams/Metrics
 import type { Stream, StreamFor } from "./Streams/Stream.ts"
 import { StreamRows } from "./Streams/StreamRows.ts"
 
-export type { Stream } from "./Streams/Stream.ts"
+export { ChatChanges, Description, maxSlowModeSeconds, type Stream, Title } from "./Streams/Stream.ts"
 export { Erasure as StreamErasure } from "./Streams/Erasure.ts"
 export { topic } from "./Streams/StreamRows.ts"
 

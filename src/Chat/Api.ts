@@ -4,9 +4,9 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Authorization, OptionalAuthorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
+import { ChatChanges } from "../Streams.ts"
 import { Permission } from "./MemberRows.ts"
 import { Nonce } from "./Message.ts"
-import { maxSlowModeSeconds } from "./Post.ts"
 
 /** The longest timeout. */
 const maxTimeoutDays = 14
@@ -61,12 +61,6 @@ const ChatState = Schema.Struct({
     })
   )
 }).annotate({ identifier: "Chat" })
-
-/** What is left out is kept. */
-const SettingsChanges = Schema.Struct({
-  enabled: Schema.optionalKey(Schema.Boolean),
-  slow_mode_seconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maxSlowModeSeconds })))
-}).annotate({ identifier: "ChatChanges" })
 
 /** `text`: 1 to 500 characters once trimmed. With the same `nonce`, the message is posted once. */
 const NewMessage = Schema.Struct({
@@ -146,7 +140,7 @@ export class ModerationGroup extends HttpApiGroup.make("moderation")
     HttpApiEndpoint.patch("settings", "/settings", {
       params,
       query,
-      payload: SettingsChanges,
+      payload: ChatChanges,
       success: ChatState,
       error: Problem.documented(404)
     }).annotate(OpenApi.Summary, "Switch the chat on or off, and set the slow mode; needs the permission `settings`"),

@@ -1,13 +1,11 @@
 /** Posting a message: bans, slow mode and rates, checked under the lock of the room. */
 import { Duration, Effect, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
+import { maxSlowModeSeconds } from "../Streams.ts"
 import { columns, type MessageRow, messagesOf } from "./Message.ts"
 
 /** Messages that a user posts in a minute, in all streams. */
 export const messagesPerMinute = 60
-
-/** The longest slow mode. Messages of a user in this time are compared with a new one. */
-export const maxSlowModeSeconds = 120
 
 export interface Post {
   readonly stream: number

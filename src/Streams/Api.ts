@@ -5,30 +5,16 @@ import { Authorization, OptionalAuthorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
 import { contentTypes } from "../Playback.ts"
-import { isSlug, Visibility } from "./Stream.ts"
+import { ChatChanges, Description, isSlug, Title, Visibility } from "./Stream.ts"
 
 export const Slug = Schema.String.check(
   Schema.makeFilter(isSlug, { expected: "3 to 64 characters of a-z 0-9 -, no - at an end" })
-)
-
-const Title = Schema.String.check(
-  Schema.makeFilter((title) => title.trim() !== "" && title.length <= 255 && !title.includes("\0"), {
-    expected: "1 to 255 characters, not only spaces"
-  })
-)
-const Description = Schema.String.check(
-  Schema.makeFilter((text) => text.length <= 5_000 && !text.includes("\0"), { expected: "at most 5,000 characters" })
 )
 
 /** `slow_mode_seconds`: least time between two messages of a user. */
 const ChatInfo = Schema.Struct({ enabled: Schema.Boolean, slow_mode_seconds: Schema.Int }).annotate({
   identifier: "ChatSettings"
 })
-const ChatChanges = Schema.Struct({
-  enabled: Schema.optionalKey(Schema.Boolean),
-  slow_mode_seconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 120 })))
-})
-
 /** `reconnecting`: no capture feeds it now. `conversation_id`: for its owner and admins. */
 const LiveInfo = Schema.Struct({
   broadcast: Schema.Int,

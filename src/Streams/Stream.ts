@@ -5,6 +5,25 @@ import { Schema } from "effect"
 export const Visibility = Schema.Literals(["public", "unlisted", "private"])
 export type Visibility = typeof Visibility.Type
 
+/** Titles and descriptions of streams, and of the recordings of their broadcasts. Titles are trimmed. */
+export const Title = Schema.String.check(
+  Schema.makeFilter((title) => title.trim() !== "" && title.trim().length <= 255 && !title.includes("\0"), {
+    expected: "1 to 255 characters, not only spaces"
+  })
+)
+export const Description = Schema.String.check(
+  Schema.makeFilter((text) => text.length <= 5_000 && !text.includes("\0"), { expected: "at most 5,000 characters" })
+)
+
+/** The longest slow mode. */
+export const maxSlowModeSeconds = 120
+
+/** `slow_mode_seconds`: least time between two messages of a user. What is left out is kept. */
+export const ChatChanges = Schema.Struct({
+  enabled: Schema.optionalKey(Schema.Boolean),
+  slow_mode_seconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: maxSlowModeSeconds })))
+}).annotate({ identifier: "ChatChanges" })
+
 /** Whether a stream can have this slug. */
 export function isSlug(text: string): boolean {
   return /^[a-z0-9](?:[a-z0-9-]{1,62})[a-z0-9]$/.test(text)

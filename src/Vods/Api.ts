@@ -4,16 +4,8 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Authorization, OptionalAuthorization } from "../Auth.ts"
 import { Problem, strict } from "../Http.ts"
 import { Id } from "../Id.ts"
+import { Description, Title } from "../Streams.ts"
 import { FailureReason, Format, State, Status } from "./Vod.ts"
-
-const Title = Schema.String.check(
-  Schema.makeFilter((title) => title.trim() !== "" && title.trim().length <= 255 && !title.includes("\0"), {
-    expected: "1 to 255 characters, not only spaces"
-  })
-)
-const Description = Schema.String.check(
-  Schema.makeFilter((text) => text.length <= 5_000 && !text.includes("\0"), { expected: "at most 5,000 characters" })
-)
 
 /** What its audience sees. `stream`: the slug; null if the stream is deleted. `duration`: seconds of audio. */
 const PublicVodInfo = Schema.Struct({
