@@ -1,6 +1,7 @@
 /** The chat of a stream as its socket tells it: connected again after the last change that was received, so that none is missed. */
 import * as Json from "../Json.ts"
 import { pause } from "../Pause.ts"
+import { randomId } from "../RandomId.ts"
 import { fetchJson, messageFor, Refused, urlOf } from "../Server.ts"
 import { session } from "../Session.ts"
 import { Store } from "../Store.ts"
@@ -43,9 +44,6 @@ const closeCodes = { policy: 1008, later: 1013, banned: 4003, noStream: 4004, sl
 
 /** A random suffix, so that clients do not return all at once. */
 const spread = (millis: number) => millis * (0.5 + Math.random())
-
-const nonce = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 const secondsIn = (reason: string) => Number(/^Retry-After: (\d+)/.exec(reason)?.[1] ?? 5)
 
@@ -128,7 +126,7 @@ export class ChatRoom {
   /** One message at a time. It is sent again after a reconnection, and posted once. */
   post(text: string): void {
     if (this.#pending !== undefined) return
-    this.#pending = { nonce: nonce(), text }
+    this.#pending = { nonce: randomId(), text }
     this.state.update({ isPosting: true, rejected: undefined })
     this.#sendPending()
   }

@@ -1,19 +1,18 @@
 /** Plays a VOD with its chat in time, and reports how much of it is heard. */
 import { useEffect, useRef, useState } from "preact/hooks"
-import { clock, date } from "../Format.ts"
+import { date } from "../Format.ts"
 import { Alert } from "../Outcome.tsx"
+import { randomId } from "../RandomId.ts"
 import { fetchJson, messageFor, resolveSigned, send } from "../Server.ts"
-import { useStore } from "../Store.ts"
 import * as Model from "./Model.ts"
 import { ChatReplay } from "./Replay.ts"
+import { ReplayPanel } from "./ReplayPanel.tsx"
 
+/** Interval of the reports. */
 const reportMillis = 15_000
+
 /** A longer step of the position is a seek. */
 const maxStepSeconds = 2
-
-/** A random id. `crypto.randomUUID` exists on secure pages only. */
-const randomId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")
 
 const listenerItem = "spillway-listener"
 
@@ -22,6 +21,35 @@ const listenerId = (): string => {
   const id = localStorage.getItem(listenerItem) ?? randomId()
   localStorage.setItem(listenerItem, id)
   return id
+}
+
+/** Reports to the server how much of a VOD is heard in one playing. */
+class PlayReports {
+  readonly #session = randomId()
+  readonly #vod: string
+  #position = 0
+  #heard = 0
+  #reported = 0
+
+  constructor(vod: string) {
+    this.#vod = vod
+  }
+
+  /** Call it often while the VOD plays, and after each seek. `position`: seconds. */
+  reach(position: number): void {
+    const step = position - this.#position
+    if (step > 0 && step < maxStepSeconds) this.#heard += step
+    this.#position = position
+  }
+
+  /** What is not reported is in the next report. */
+  report(): void {
+    if (this.#heard === this.#reported) return
+    this.#reported = this.#heard
+    const json = { session: this.#session, listener: listenerId(), seconds: Math.round(this.#heard * 10) / 10 }
+    const signal = AbortSignal.timeout(reportMillis)
+    send(`${Model.vodPath(this.#vod)}/plays`, { method: "POST", json, signal, keepalive: true }).catch(() => {})
+  }
 }
 
 interface Source {
@@ -49,63 +77,6 @@ const offsetOf = (vod: Model.PublicVod, { file, urls: { files, url } }: Source, 
   return last === undefined ? 0 : Date.parse(last.started_at) + last.duration * 1_000 - start
 }
 
-/** Reports the seconds that were heard in this playing. */
-class Plays {
-  readonly #session = randomId()
-  readonly #vod: string
-  #position = 0
-  #heard = 0
-  #reported = 0
-
-  constructor(vod: string) {
-    this.#vod = vod
-  }
-
-  reach(position: number): void {
-    const step = position - this.#position
-    if (step > 0 && step < maxStepSeconds) this.#heard += step
-    this.#position = position
-  }
-
-  /** What is not reported is in the next report. */
-  report(): void {
-    if (this.#heard === this.#reported) return
-    this.#reported = this.#heard
-    const json = { session: this.#session, listener: listenerId(), seconds: Math.round(this.#heard * 10) / 10 }
-    const signal = AbortSignal.timeout(reportMillis)
-    send(`${Model.vodPath(this.#vod)}/plays`, { method: "POST", json, signal, keepalive: true }).catch(() => {})
-  }
-}
-
-type Heading = "h2" | "h4"
-
-const ReplayPanel = ({ heading: Title, replay }: { readonly heading: Heading; readonly replay: ChatReplay }) => {
-  const { message, messages } = useStore(replay.state)
-  const log = useRef<HTMLDivElement>(null)
-  useEffect(() => log.current?.scrollTo(0, log.current.scrollHeight), [messages])
-  return (
-    <section class="card chat" aria-labelledby="replay-title">
-      <Title id="replay-title">Chat of this recording</Title>
-      <div ref={log} class="chat-log" role="region" aria-label="Messages up to this moment" tabIndex={0}>
-        {messages.length === 0 && <p class="hint">No messages up to this moment.</p>}
-        <ol>
-          {messages.map(({ id, stream_offset_ms, text, uid }) => (
-            <li key={id} class="message">
-              <p>
-                <span class="at">{clock((stream_offset_ms ?? 0) / 1_000)}</span> <bdi class="author">{uid}</bdi>{" "}
-                <span class="text" dir="auto">
-                  {text}
-                </span>
-              </p>
-            </li>
-          ))}
-        </ol>
-      </div>
-      <div role="status">{message !== "" && <p class="hint">{message}</p>}</div>
-    </section>
-  )
-}
-
 export function VodPlayer({
   heading: Title,
   onClose,
@@ -113,13 +84,13 @@ export function VodPlayer({
 }: {
   readonly vod: Model.PublicVod
   /** The level of its titles. */
-  readonly heading: Heading
+  readonly heading: "h2" | "h4"
   readonly onClose: () => void
 }) {
   const [source, setSource] = useState<Source>()
   const [message, setMessage] = useState("")
   const [replay] = useState(() => (vod.stream === null ? undefined : new ChatReplay(vod.stream, vod.broadcast)))
-  const [plays] = useState(() => new Plays(vod.id))
+  const [plays] = useState(() => new PlayReports(vod.id))
   const audio = useRef<HTMLAudioElement>(null)
   const title = useRef<HTMLHeadingElement>(null)
 
