@@ -276,7 +276,10 @@ const make = Effect.gen(function* () {
     )
   })
   yield* Effect.addFinalizer(() =>
-    Effect.ignore(Effect.timeout(idle, config.drainTimeout)).pipe(
+    // What has failed is tried once more: the store may be back.
+    Effect.andThen(sweep, idle).pipe(
+      Effect.timeout(config.drainTimeout),
+      Effect.ignore,
       // After a clean stop the journal holds only what is not stored: clients have their acknowledgements, and replay nothing.
       Effect.andThen(live.releaseRetained("all")),
       Effect.andThen(logStop)

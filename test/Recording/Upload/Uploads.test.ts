@@ -207,6 +207,24 @@ it.live("plays a chunk from the journal while the store is down, and stores it a
   }).pipe(inWorld)
 )
 
+it.live("stores what had failed when the node stops, if the store is back, and keeps it in the journal otherwise", () =>
+  Effect.gen(function* () {
+    for (const isBack of [false, true]) {
+      const dataDir = yield* temporaryDirectory
+      const { put, state } = failing()
+      yield* Effect.gen(function* () {
+        yield* record(8000)
+        yield* idle
+        assert.deepStrictEqual([state.puts, yield* liveChunks], [1, 1])
+        state.down = !isBack
+      }).pipe(Effect.provide(node(dataDir, { put })))
+      assert.strictEqual(state.puts, 2)
+      assert.lengthOf(yield* objects, isBack ? 1 : 0)
+      assert.strictEqual(yield* rowCount, isBack ? 1 : 0)
+    }
+  }).pipe(inWorld)
+)
+
 it.live("chooses another key for a chunk whose key another object has", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
