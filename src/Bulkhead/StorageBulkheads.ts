@@ -11,7 +11,7 @@ const listenersShare = 4
 const yieldingMillis = 1_000
 
 /** Pause after a background read, as a multiple of it, and its bound. */
-const pauses = 3
+const pauses = 8
 const maxPause = Duration.millis(30)
 
 /** Leaves the processors, the disk and the network to listeners: permits of their own do not. */

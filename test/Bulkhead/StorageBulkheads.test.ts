@@ -129,7 +129,7 @@ it.effect("reads in the background one at a time, with pauses, until a second af
       }).pipe(inBackground, Effect.forkChild)
     yield* read.run("listener")(Effect.void)
     const yielding = yield* jobs(4)
-    yield* TestClock.adjust(27)
+    yield* TestClock.adjust(47)
     assert.deepStrictEqual([most, done], [1, 2])
     yield* TestClock.adjust(1_000)
     yield* Fiber.join(yielding)
