@@ -279,7 +279,7 @@ const make = Effect.gen(function* () {
     // What has failed is tried once more: the store may be back.
     Effect.andThen(sweep, idle).pipe(
       Effect.timeout(config.drainTimeout),
-      Effect.ignore,
+      Effect.ignoreCause,
       // After a clean stop the journal holds only what is not stored: clients have their acknowledgements, and replay nothing.
       Effect.andThen(live.releaseRetained("all")),
       Effect.andThen(logStop)
