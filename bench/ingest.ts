@@ -4,16 +4,17 @@
  * PostgreSQL and the load have the other. Uploads go to the disk store. With `--cold` the page cache loses the journal once a
  * second, so that chunks are read back from the disk. Numbers are levels of captures; `--seconds=N` shortens each.
  */
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { dataDirectory, startServer } from "../test/support/Server.ts"
-import { draw } from "./ingest/Curves.ts"
+import { draw } from "./Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
 import { keepCold, type Waits, watchLoop } from "./ingest/Loop.ts"
 import { cpuSeconds, median, pause, rssMB } from "./Measurement.ts"
+import * as Results from "./Results.ts"
 
 interface Level {
   readonly server: string
@@ -166,25 +167,6 @@ const figuresOf = (level: Level) => ({
 
 type Figures = ReturnType<typeof figuresOf>
 
-/** The first line says where, when and of what the figures are. */
-const csvOf = (figures: ReadonlyArray<Figures>) => {
-  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim()
-  const load = os.loadavg().map((value) => value.toFixed(1))
-  const machine = `${os.cpus().length} x ${os.cpus()[0]?.model ?? ""}, Node ${process.version}`
-  const columns = Object.keys(figures[0] ?? {})
-  const lines = figures.map((each) =>
-    Object.values(each)
-      .map((value) => (Number.isNaN(value) ? "" : String(value)))
-      .join()
-  )
-  return [
-    `# ${new Date().toISOString()}, commit ${commit}, ${machine}, load average ${load.join(" ")}`,
-    columns.join(),
-    ...lines,
-    ""
-  ].join("\n")
-}
-
 const curvesOf = (figures: ReadonlyArray<Figures>, of: (each: Figures) => number) =>
   [...new Set(figures.map(({ server }) => server))].map((name) => ({
     name,
@@ -192,15 +174,12 @@ const curvesOf = (figures: ReadonlyArray<Figures>, of: (each: Figures) => number
   }))
 
 const writeResults = (figures: ReadonlyArray<Figures>) => {
-  const results = path.join(import.meta.dirname, "results")
-  fs.mkdirSync(results, { recursive: true })
-  const write = (name: string, text: string) => fs.writeFileSync(path.join(results, name), text)
-  write("ingest.csv", csvOf(figures))
+  Results.writeTable("ingest.csv", figures)
   const x = "captures, of which each sends 16 kHz PCM16 in frames of 100 ms"
   const rss = curvesOf(figures, ({ rssMB }) => rssMB)
-  write("ingest-rss.svg", draw({ title: "Resident memory", x, y: "MB", curves: rss }))
+  Results.write("ingest-rss.svg", draw({ title: "Resident memory", x, y: "MB", curves: rss }))
   const acks = curvesOf(figures, ({ ackP99Ms }) => ackP99Ms).filter(({ points }) => points.some(({ y }) => y >= 0))
-  write("ingest-ack.svg", draw({ title: "99th percentile of acknowledgements", x, y: "ms", curves: acks }))
+  Results.write("ingest-ack.svg", draw({ title: "99th percentile of acknowledgements", x, y: "ms", curves: acks }))
 }
 
 export const run = async (args: ReadonlyArray<string>): Promise<void> => {

@@ -7,9 +7,11 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
+import { draw } from "./Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import { cpuSeconds, median, pause, round, rssMB } from "./Measurement.ts"
 import { metric } from "./playback/Listening.ts"
+import * as Results from "./Results.ts"
 
 const sampleRate = 16_000
 const bytesPerSecond = sampleRate * 2
@@ -47,13 +49,33 @@ const recordedSeconds = async (server: Server, captures: number) => {
   return seconds
 }
 
-const csvOf = (samples: ReadonlyArray<Sample>) =>
-  [
-    "second,state,rss_mb,journal_mb,cpu",
-    ...samples.map(({ cpu, journalMB, rssMB, second, state }) =>
-      [second, state, rssMB.toFixed(1), journalMB.toFixed(1), cpu.toFixed(2)].join(",")
-    )
-  ].join("\n")
+/** One curve for each state. */
+const drawingOf = (samples: ReadonlyArray<Sample>, title: string, megabytes: (sample: Sample) => number) => {
+  const curves = [...Map.groupBy(samples, ({ state }) => state)].map(([state, inState]) => ({
+    name: state === "outage" ? "store away" : state,
+    points: inState.map((sample) => ({ x: sample.second, y: megabytes(sample) }))
+  }))
+  return draw({ title, x: "seconds", y: "MB", curves })
+}
+
+const writeResults = (samples: ReadonlyArray<Sample>) => {
+  const rounded = samples.map((sample) => ({
+    second: sample.second,
+    state: sample.state,
+    rssMB: round(sample.rssMB, 1),
+    journalMB: round(sample.journalMB, 1),
+    cpu: round(sample.cpu, 2)
+  }))
+  Results.writeTable("outage.csv", rounded)
+  Results.write(
+    "outage-rss.svg",
+    drawingOf(samples, "Resident memory", ({ rssMB }) => rssMB)
+  )
+  Results.write(
+    "outage-journal.svg",
+    drawingOf(samples, "Journal", ({ journalMB }) => journalMB)
+  )
+}
 
 export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const quick = args.includes("--quick")
@@ -124,9 +146,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     const half = (values: ReadonlyArray<number>) => values.slice(Math.floor(values.length / 2))
     const rssBefore = median(half(of("before", "rssMB")))
     const rssOutage = median(half(of("outage", "rssMB")))
-    const results = path.join(import.meta.dirname, "results")
-    fs.mkdirSync(results, { recursive: true })
-    if (!quick) fs.writeFileSync(path.join(results, "outage.csv"), `${csvOf(samples)}\n`)
+    if (!quick) writeResults(samples)
     console.log(`${captures} captures, the store away for ${outage} s:`)
     console.log(`  RSS ${round(rssBefore, 0)} MB before, ${round(rssOutage, 0)} MB in the second half of the outage`)
     console.log(

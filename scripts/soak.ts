@@ -6,6 +6,8 @@
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { draw } from "../bench/Curves.ts"
+import * as Results from "../bench/Results.ts"
 import { startBalancer } from "../test/support/Balancer.ts"
 import { random } from "../test/support/Crash.ts"
 import { startPostgres } from "../test/support/PostgresServer.ts"
@@ -174,11 +176,13 @@ try {
     complain(code !== 0 || seconds > maxStopSeconds, `node ${node} stopped with ${code} after ${round(seconds)} s`)
   complain(/"level":"(ERROR|FATAL)"/i.test(nodes.output()), "a node has logged an error")
 
-  const results = path.join(import.meta.dirname, "../bench/results")
-  fs.mkdirSync(results, { recursive: true })
-  const columns = Object.keys(nodes.samples[0] ?? {})
-  const rows = nodes.samples.map((sample) => Object.values(sample).map((value) => Math.round(value * 100) / 100))
-  fs.writeFileSync(path.join(results, "soak.csv"), [columns, ...rows].map((row) => row.join(",")).join("\n") + "\n")
+  const rounded = (sample: NodeSample) =>
+    Object.fromEntries(Object.entries(sample).map(([name, value]) => [name, Math.round(value * 100) / 100]))
+  Results.writeTable("soak.csv", nodes.samples.map(rounded))
+  const curves = [...Map.groupBy(nodes.samples, ({ node, pid }) => `node ${node}, process ${pid}`)].map(
+    ([name, samples]) => ({ name, points: samples.map(({ at, rssMB }) => ({ x: at / 60, y: rssMB })) })
+  )
+  Results.write("soak-rss.svg", draw({ title: "Resident memory", x: "minutes", y: "MB", curves }))
   const summary = {
     soak: { minutes, captures, seed },
     wrong,
@@ -186,7 +190,7 @@ try {
     stops: nodes.stops.map((stop) => ({ ...stop, seconds: round(stop.seconds) })),
     audio
   }
-  fs.writeFileSync(path.join(results, "soak.json"), `${JSON.stringify(summary, undefined, 2)}\n`)
+  Results.write("soak.json", `${JSON.stringify(summary, undefined, 2)}\n`)
   console.log(JSON.stringify(summary))
 } finally {
   await balancer.stop()

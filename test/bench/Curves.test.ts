@@ -1,7 +1,7 @@
-/** `bench/ingest/Curves.ts`: what the drawing shows, whatever the values. */
+/** `bench/Curves.ts`: what the drawing shows, whatever the values. */
 import { assert, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { draw } from "../../bench/ingest/Curves.ts"
+import { draw } from "../../bench/Curves.ts"
 
 const Value = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1e7 }))
 const Points = Schema.Array(Schema.Struct({ x: Value, y: Value })).check(Schema.isMaxLength(20))

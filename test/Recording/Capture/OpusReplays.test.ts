@@ -152,8 +152,11 @@ it.effect("keeps a packet that would reach over recorded audio after the end, an
 const Send = Schema.Struct({
   packets: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
   seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })),
-  /** Tenths of a millisecond. */
-  jitter: Schema.Int.check(Schema.isBetween({ minimum: -9, maximum: 9 })),
+  /**
+   * Tenths of a millisecond. A replay of a packet of 2.5 ms is found if its stamp has moved by less than 1.5 ms: later it
+   * begins within the tolerance of the end, as new audio does.
+   */
+  jitter: Schema.Int.check(Schema.isBetween({ minimum: -7, maximum: 7 })),
   /** Milliseconds of silence before, if it is more than 20. */
   pause: Schema.Int.check(Schema.isBetween({ minimum: -100, maximum: 100 })),
   /** If positive, reconnects first and sends so many packets again. */

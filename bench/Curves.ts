@@ -35,6 +35,9 @@ const ticksOf = (most: number): ReadonlyArray<number> => {
   return Array.from({ length: Math.ceil(most / step) + 1 }, (_, index) => index * step)
 }
 
+/** More points are a line without dots. */
+const maxDots = 50
+
 /** Axes begin at zero. Points that are not finite are left out. */
 export function draw({ curves, title, x, y }: Drawing): string {
   const finite = curves.map(({ name, points }) => ({
@@ -70,7 +73,9 @@ export function draw({ curves, title, x, y }: Drawing): string {
       const colour = colours[index % colours.length] ?? ""
       return [
         `<polyline stroke="${colour}" points="${points.map(at).join(" ")}"/>`,
-        ...points.map((point) => `<circle cx="${at(point).split(",").join('" cy="')}" r="3" fill="${colour}"/>`),
+        ...(points.length > maxDots ? [] : points).map(
+          (point) => `<circle cx="${at(point).split(",").join('" cy="')}" r="3" fill="${colour}"/>`
+        ),
         `<circle cx="${width - right + 16}" cy="${top + 8 + index * 20}" r="4" fill="${colour}"/>`,
         `<text x="${width - right + 26}" y="${top + 12 + index * 20}">${escape(name)}</text>`
       ]
