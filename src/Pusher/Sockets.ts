@@ -9,6 +9,7 @@ import { Recording } from "../Recording.ts"
 import { PusherConfig } from "./PusherConfig.ts"
 import * as Protocol from "./Protocol.ts"
 import type { ReceivedTotals, Session } from "./Session.ts"
+import { TokenBucket } from "./TokenBucket.ts"
 
 export class Sockets extends Context.Service<
   Sockets,
@@ -130,16 +131,15 @@ const make = Effect.gen(function* () {
 
   const clock = yield* Clock.Clock
   const context = yield* Effect.context()
-  const selecting = new BoundedMap<{ readonly credit: number; readonly at: number }>(maxSelecting)
+  const selectionRates = new BoundedMap<TokenBucket>(maxSelecting)
   const perMinute = config.conversationsPerMinute
   const maySelect = (uid: string) => {
     const at = clock.currentTimeMillisUnsafe()
-    const most = perMinute * selectionMinutes
-    const before = selecting.get(uid) ?? { credit: most, at }
-    const credit = Math.min(most, before.credit + (Math.max(0, at - before.at) / 60_000) * perMinute)
-    selecting.set(uid, { credit: Math.max(0, credit - 1), at })
-    if (credit < 1) rejectedSelections.updateUnsafe(1, context)
-    return credit >= 1
+    const rate = selectionRates.get(uid) ?? new TokenBucket(perMinute / 60, perMinute * selectionMinutes, at)
+    selectionRates.set(uid, rate)
+    const isAllowed = rate.take(1, at)
+    if (!isAllowed) rejectedSelections.updateUnsafe(1, context)
+    return isAllowed
   }
 
   const pingMillis = Duration.toMillis(config.pingInterval)

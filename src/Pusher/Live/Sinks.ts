@@ -6,6 +6,7 @@ import { LiveQueue, type Queued } from "./Queue.ts"
 import { decode, type LiveTranscript } from "./Transcript.ts"
 import { MessageHandlers, type Sender } from "../MessageHandlers.ts"
 import * as Protocol from "../Protocol.ts"
+import { TokenBucket } from "../TokenBucket.ts"
 
 const drainEvery = Duration.seconds(1)
 
@@ -54,22 +55,19 @@ const make = Effect.gen(function* () {
   const handlers = yield* MessageHandlers
   const clock = yield* Clock.Clock
   const queues = new Set<LiveQueue>()
-  const credits = new WeakMap<Sender, { readonly bytes: number; readonly at: number }>()
+  const rates = new WeakMap<Sender, TokenBucket>()
   let rejected = 0
 
-  /** Takes the bytes from the credit of the capture, if it has as many. */
-  const spend = (sender: Sender, bytes: number, now: number): boolean => {
-    const { at, bytes: left } = credits.get(sender) ?? { at: now, bytes: burstBytes }
-    const credit = Math.min(burstBytes, left + ((now - at) / 1_000) * bytesPerSecond)
-    if (bytes > credit) return false
-    credits.set(sender, { bytes: credit - bytes, at: now })
-    return true
+  const rateOf = (sender: Sender, now: number): TokenBucket => {
+    const rate = rates.get(sender) ?? new TokenBucket(bytesPerSecond, burstBytes, now)
+    rates.set(sender, rate)
+    return rate
   }
 
   yield* handlers.add(Protocol.opcodes.transcript, (sender, text) => {
     if (queues.size === 0) return true
     const receivedAt = Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-    if (!spend(sender, text.length, receivedAt)) return false
+    if (!rateOf(sender, receivedAt).take(text.length, receivedAt)) return false
     const decoded = decode(text, sender.conversation())
     if (Option.isNone(decoded)) return false
     const { chars, conversation, segments } = decoded.value
