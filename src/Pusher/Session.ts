@@ -5,6 +5,8 @@ import type { Acknowledgement, Capture, CaptureFailure } from "../Recording.ts"
 import type { AudioTap } from "./Live/Audio.ts"
 import type { MessageHandlers, Sender } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
+import { type Admit, ReceiveMemory } from "./ReceiveMemory.ts"
+import { TokenBucket } from "./TokenBucket.ts"
 
 /** Burst of the message rate limit, in seconds of the rate. */
 const rateWindow = 10
@@ -23,25 +25,8 @@ const maxUnanswered = 2
 /** Interval at which a socket says that it feeds its conversation. */
 const fedMillis = 60_000
 
-/** A message of which more than this has arrived waits for its turn: the rest would need as much memory. */
-const largeBytes = 128 * 1024
-
 /** A longer text of a JSON message is ignored, because parsing it would hold up all captures. */
 const maxTextBytes = 1024 * 1024
-
-/** Bytes before the payload of a client's frame: its opcode, length and mask. */
-const headBytes = (payload: number) => (payload < 126 ? 6 : payload < 65_536 ? 8 : 14)
-
-/**
- * Frees what a message was received with, unless it holds more than that message: `ws` keeps what follows, and the payload of a
- * ping until it is answered. Left to the garbage collector, what all captures send within a second piles up.
- */
-const free = ({ buffer, byteOffset, length }: Buffer, message: Buffer): void => {
-  const head = headBytes(message.length)
-  const isAll =
-    message.buffer === buffer && message.byteOffset === byteOffset + head && message.length === length - head
-  if (isAll && buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0)
-}
 
 export interface SessionOptions {
   readonly uid: string
@@ -70,8 +55,7 @@ export interface SessionHost {
   readonly relay: ((message: Buffer) => void) | undefined
   /** A handler of JSON messages, the relay or a live sink has thrown. */
   readonly died: (cause: unknown) => void
-  /** Calls `admitted` when a large message may be read, with what ends its turn. */
-  readonly admit: (admitted: (done: () => void) => void) => void
+  readonly admit: Admit
 }
 
 /**
@@ -95,8 +79,8 @@ export class Session {
   #conversation: string | undefined
   #fedAt = 0
   #receivedAt: number
-  #credit: number
-  #creditAt: number
+  readonly #messageRate: TokenBucket
+  readonly #memory: ReceiveMemory
   /** Time of the last clock notice, and a later shift that has not been sent. */
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
@@ -105,19 +89,12 @@ export class Session {
   #heldBytes = 0
   #isSearching = false
   #wasSearched = false
-  /** Why the socket is not read: the capture is full, or a large message waits for its turn. */
+  /** The capture is full, so the socket is not read. */
   #isFull = false
-  #isWaiting = false
   /** The client has the notice that its audio is not stored. */
-  #saidUnstored = false
-  /** Bytes since the last whole message. */
-  #partial = 0
-  /** The last message of what is being received. */
-  #message: Buffer | undefined
+  #hasUnstoredNotice = false
   /** Pings since which nothing has arrived. */
   #unanswered = 0
-  #endTurn: (() => void) | undefined
-  #hasStopped = false
   /** What `stored` said last of the selected conversation. */
   #storedSent: number | undefined
 
@@ -126,8 +103,12 @@ export class Session {
     this.#options = options
     this.#host = host
     this.#receivedAt = host.now()
-    this.#creditAt = this.#receivedAt
-    this.#credit = options.framesPerSecond * rateWindow
+    const { framesPerSecond } = options
+    this.#messageRate = new TokenBucket(framesPerSecond, framesPerSecond * rateWindow, this.#receivedAt)
+    this.#memory = new ReceiveMemory(host.admit, (isWaiting) => {
+      if (!isWaiting) this.#receivedAt = host.now()
+      this.#pauseOrResume()
+    })
     this.#sender = {
       uid: options.uid,
       conversation: () => this.#conversation,
@@ -145,13 +126,11 @@ export class Session {
   start(capture: Capture): void {
     this.#capture = capture
     this.#socket.on("message", (data, isBinary) => {
-      this.#partial = 0
-      if (!isBinary) this.close(Protocol.closeCodes.badFrame, "messages are binary")
-      else if (Buffer.isBuffer(data)) {
-        this.#receive(data)
-        this.#message = data
-      }
-      if (!this.#isFull) this.#finishTurn()
+      const message = isBinary && Buffer.isBuffer(data) ? data : undefined
+      this.#memory.received(message)
+      if (message !== undefined) this.#receive(message)
+      else this.close(Protocol.closeCodes.badFrame, "messages are binary")
+      if (!this.#isFull) this.#memory.finishTurn()
     })
     // Control frames take part in the rate of messages. A peer that doesn't read gets no more pongs.
     this.#socket.on("ping", (data: Buffer) => {
@@ -162,36 +141,23 @@ export class Session {
     this.#pauseOrResume()
   }
 
-  /** Bytes have arrived, and their messages were received: nothing uses those any more. */
+  /** Bytes have arrived, and their messages were received. */
   arrived(bytes: Buffer): void {
     this.#unanswered = 0
-    this.#partial += bytes.length
-    if (this.#message !== undefined) free(bytes, this.#message)
-    this.#message = undefined
-    if (this.#partial <= largeBytes || this.#isWaiting || this.#endTurn !== undefined) return
-    this.#isWaiting = true
-    this.#pauseOrResume()
-    this.#host.admit((done) => {
-      if (this.#hasStopped) return done()
-      this.#isWaiting = false
-      this.#endTurn = done
-      this.#receivedAt = this.#host.now()
-      this.#pauseOrResume()
-    })
+    this.#memory.arrived(bytes)
   }
 
   /** Stops reading frames. Audio that was read stays in the capture. */
   stop(): void {
-    this.#hasStopped = true
     this.#capture = undefined
     this.#flushSinks()
-    this.#finishTurn()
+    this.#memory.stop()
   }
 
   /** Called periodically. Ends a socket that received nothing for too long, and sends due pings and notices. */
   check(ping: boolean): void {
     const isLate = this.#host.now() - this.#receivedAt >= this.#options.receiveTimeoutMillis
-    if (isLate && !this.#isWaiting) {
+    if (isLate && !this.#memory.isWaiting) {
       this.close(Protocol.closeCodes.internal, "nothing was received for too long")
     } else this.#sendShift()
     if (ping) this.#ping()
@@ -199,7 +165,7 @@ export class Session {
 
   #ping(): void {
     // A socket that is not read can't have answered.
-    if (this.#isFull || this.#isWaiting) this.#unanswered = 0
+    if (this.#isFull || this.#memory.isWaiting) this.#unanswered = 0
     if (this.#unanswered === maxUnanswered) {
       this.#host.received.unresponsive++
       return this.#socket.terminate()
@@ -221,7 +187,7 @@ export class Session {
   onRoom(): void {
     this.#receivedAt = this.#host.now()
     this.#isFull = false
-    this.#finishTurn()
+    this.#memory.finishTurn()
     this.#pauseOrResume()
   }
 
@@ -264,21 +230,15 @@ export class Session {
   close(code: number, reason: string): void {
     this.#capture = undefined
     this.#isFull = false
-    this.#isWaiting = false
-    this.#finishTurn()
+    this.#memory.cancelTurn()
     this.#pauseOrResume()
     this.#socket.close(code, reason)
   }
 
   #pauseOrResume(): void {
-    const isPaused = this.#isFull || this.#isWaiting
+    const isPaused = this.#isFull || this.#memory.isWaiting
     if (isPaused) this.#socket.pause()
     else if (this.#socket.isPaused) this.#socket.resume()
-  }
-
-  #finishTurn(): void {
-    this.#endTurn?.()
-    this.#endTurn = undefined
   }
 
   #sendShift(): void {
@@ -359,7 +319,7 @@ export class Session {
   #append(capture: Capture, start: number, audio: Uint8Array): void {
     if (this.#conversation !== undefined) this.#appendToSinks(this.#conversation, audio)
     if (!this.#host.storesAudio()) return this.#discard(audio)
-    this.#saidUnstored = false
+    this.#hasUnstoredNotice = false
     const answer = capture.append(start, audio)
     if (answer === "refused") return this.#hold(start, audio)
     if (this.#conversation !== undefined && this.#receivedAt - this.#fedAt > fedMillis) this.#feed(this.#conversation)
@@ -372,8 +332,8 @@ export class Session {
   /** Audio of a user who has not agreed to its storage. */
   #discard(audio: Uint8Array): void {
     this.#host.received.unstored += audio.length
-    if (this.#saidUnstored) return
-    this.#saidUnstored = true
+    if (this.#hasUnstoredNotice) return
+    this.#hasUnstoredNotice = true
     this.notice("limit", "the user's settings say that audio is not stored")
   }
 
@@ -433,12 +393,7 @@ export class Session {
   /** Counts a message. Closes the socket, and returns false, if there are too many. */
   #isCounted(): boolean {
     if (this.#capture === undefined) return false
-    const now = this.#host.now()
-    const { framesPerSecond } = this.#options
-    const earned = ((now - this.#creditAt) / 1000) * framesPerSecond
-    this.#credit = Math.min(framesPerSecond * rateWindow, this.#credit + earned) - 1
-    this.#creditAt = now
-    if (this.#credit >= 0) return true
+    if (this.#messageRate.take(1, this.#host.now())) return true
     this.close(Protocol.closeCodes.policy, "too many messages a second")
     return false
   }
