@@ -1,4 +1,4 @@
-/** Received audio on its way to the journal: placed audio in the buffer, unplaced audio in the backlog. */
+/** Placed audio of a capture on its way to the journal. */
 import type { Batch } from "../Journal/Batch.ts"
 import type { JournalChunk } from "../Journal/JournalChunk.ts"
 
@@ -97,63 +97,5 @@ export class CaptureBuffer {
   #free(): void {
     this.#buffer?.buffer.transfer(0)
     this.#buffer = undefined
-  }
-}
-
-type Waiting =
-  | { readonly _tag: "Audio"; readonly start: number; readonly audio: Uint8Array }
-  | { readonly _tag: "Switch"; readonly conversation: string }
-  | { readonly _tag: "Seal" }
-
-const sizeOf = (item: Waiting) => {
-  if (item._tag === "Audio") return item.audio.length
-  return item._tag === "Switch" ? item.conversation.length : 1
-}
-
-/** Audio, conversation switches and seals that a capture can't process yet, in order. */
-export class Backlog {
-  #items: Array<Waiting> = []
-  #bytes = 0
-
-  get bytes(): number {
-    return this.#bytes
-  }
-
-  get length(): number {
-    return this.#items.length
-  }
-
-  get hasSeal(): boolean {
-    return this.#items.some(({ _tag }) => _tag === "Seal")
-  }
-
-  get last(): Waiting | undefined {
-    return this.#items.at(-1)
-  }
-
-  get first(): Waiting | undefined {
-    return this.#items[0]
-  }
-
-  push(item: Waiting): void {
-    this.#bytes += sizeOf(item)
-    this.#items.push(item)
-  }
-
-  shift(): void {
-    const item = this.#items.shift()
-    if (item !== undefined) this.#bytes -= sizeOf(item)
-  }
-
-  /** Replaces the first item by its unplaced rest, which begins at `start`. */
-  leave(start: number, audio: Uint8Array): void {
-    this.shift()
-    this.#bytes += audio.length
-    this.#items.unshift({ _tag: "Audio", start, audio })
-  }
-
-  clear(): void {
-    this.#items = []
-    this.#bytes = 0
   }
 }
