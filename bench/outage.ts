@@ -1,15 +1,15 @@
 /**
- * The object store fails while captures go on: how memory grows, what is lost, and how long the backlog takes afterwards. The
+ * The object store fails while captures record: how memory grows, what is lost, and how long the backlog takes afterwards. The
  * server has one core; its PostgreSQL, the bucket and the load have the other. `--hang`: the store takes requests and never
  * answers, instead of refusing them with 503.
  */
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
 import { draw } from "./Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import { cpuSeconds, median, pause, round, rssMB } from "./Measurement.ts"
+import { startBucket } from "./outage/BucketProcess.ts"
 import { metric } from "./playback/Listening.ts"
 import * as Results from "./Results.ts"
 
@@ -22,20 +22,6 @@ interface Sample {
   readonly rssMB: number
   readonly journalMB: number
   readonly cpu: number
-}
-
-const startBucket = async () => {
-  const script = path.join(import.meta.dirname, "outage/Bucket.ts")
-  const child = spawn("taskset", ["-c", otherCore, process.execPath, script], { stdio: ["pipe", "pipe", "inherit"] })
-  const port = await new Promise<number>((resolve, reject) => {
-    child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
-    child.once("exit", (code) => reject(new Error(`the bucket ended with ${code}`)))
-  })
-  return {
-    url: `http://127.0.0.1:${port}`,
-    become: (state: "work" | "refuse" | "hang") => void child.stdin.write(`${state}\n`),
-    stop: () => void child.kill("SIGKILL")
-  }
 }
 
 /** Seconds of audio that the database has of all users of the load. */
@@ -82,7 +68,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const [captures, before, outage] = quick ? [100, 30, 60] : [500, 120, 600]
   const after = outage * 2
   const dataDir = dataDirectory()
-  const bucket = await startBucket()
+  const bucket = await startBucket(1, { core: otherCore })
   const server = await startServer(dataDir, {
     SPILLWAY_LOG_LEVEL: "Error",
     SPILLWAY_CAPTURES: "10000",

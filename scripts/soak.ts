@@ -3,10 +3,10 @@
  * the store and rolling restarts. Prints and writes what becomes of memory, handles and audio. Exit code 1: a figure
  * grows, or audio is lost, doubled or different.
  */
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { draw } from "../bench/Curves.ts"
+import { startBucket } from "../bench/outage/BucketProcess.ts"
 import * as Results from "../bench/Results.ts"
 import { startBalancer } from "../test/support/Balancer.ts"
 import { random } from "../test/support/Crash.ts"
@@ -48,20 +48,6 @@ const maxDoubled = 0.001
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
-const startBucket = async () => {
-  const script = path.join(import.meta.dirname, "../bench/outage/Bucket.ts")
-  const child = spawn(process.execPath, [script, String(storedSeconds)], { stdio: ["pipe", "pipe", "inherit"] })
-  const port = await new Promise<number>((resolve, reject) => {
-    child.stdout.once("data", (data: Buffer) => resolve(JSON.parse(data.toString()).port))
-    child.once("exit", (code) => reject(new Error(`the bucket ended with ${code}`)))
-  })
-  return {
-    url: `http://127.0.0.1:${port}`,
-    become: (state: "work" | "refuse" | "hang") => void child.stdin.write(`${state}\n`),
-    stop: () => void child.kill("SIGKILL")
-  }
-}
-
 const round = (value: number) => Math.round(value * 10) / 10
 
 /** Trends of a process that lived all of the judged time. */
@@ -87,7 +73,7 @@ const next = random(seed)
 fill(next)
 console.log(`${minutes} minutes, ${captures} captures, seed ${seed}`)
 const databaseDir = dataDirectory()
-const [database, store] = [await startPostgres(databaseDir), await startBucket()]
+const [database, store] = [await startPostgres(databaseDir), await startBucket(storedSeconds)]
 const nodes = await Nodes.start(2, {
   DATABASE_URL: database.url,
   SPILLWAY_BUCKET: bucket,
