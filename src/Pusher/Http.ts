@@ -37,9 +37,6 @@ const path = "/v1/trigger/listen"
 
 const keySources = { query: true, subprotocol: true, basic: true, streamKeys: true }
 
-/** Opcode and start of an audio message. */
-const audioHead = 12
-
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
   const { authenticate } = yield* Authentication
@@ -55,7 +52,7 @@ const make = Effect.gen(function* () {
   const readiness = yield* Readiness
   const router = yield* HttpRouter.HttpRouter
   const handshake = yield* Handshake.make(path, {
-    maxPayload: config.audioBytes + audioHead,
+    maxPayload: config.audioBytes + Protocol.audioHead,
     // The session answers pings, as far as the peer reads.
     autoPong: false
   })

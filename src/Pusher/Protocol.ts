@@ -1,4 +1,4 @@
-/** The binary messages of `WS /v1/trigger/listen`, compatible with omi's pusher; 203 and 204 are sent only with `ack=1`. */
+/** The binary messages of `WS /v1/trigger/listen`, compatible with omi's pusher; 203 and 204 are sent only to clients that ask for them. */
 import { Option, Schema } from "effect"
 import { OpusPacket, Span } from "../Audio.ts"
 import { Id } from "../Id.ts"
@@ -44,7 +44,8 @@ export type Inbound =
 /** Year 2286. Object names have ten digits before the point. */
 const maxStart = 9_999_999_999
 
-const audioHead = 12
+/** Bytes of an audio message before its audio: the opcode and the start. */
+export const audioHead = 12
 
 const malformed = (reason: string): Inbound => ({ _tag: "Malformed", reason })
 const heartbeat: Inbound = { _tag: "Heartbeat" }

@@ -160,7 +160,7 @@ const make = Effect.gen(function* () {
       isFailureLogged = !isUp
       yield* isUp
         ? Effect.logInfo("the upstream pusher can be reached again")
-        : Effect.logWarning("the upstream pusher can't be reached: messages of captures wait, 50 each")
+        : Effect.logWarning(`the upstream pusher can't be reached: messages of captures wait, ${maxWaiting} each`)
     })
 
   const run = Effect.fnUntraced(function* (base: string, capture: RelayedCapture, queue: Waiting) {
