@@ -27,9 +27,9 @@ const sentence = (text: string) => (text.endsWith(".") ? text : `${text}.`)
 const finalCodes = [1002, 1003, 1007, 1008, 1009]
 
 /** Limits of rates and of the server's buffer, which a later connection meets. */
-const isPace = (reason: string) =>
+const isRateLimit = (reason: string) =>
   /^(too many messages a second|too many conversations a minute|more was sent than can be buffered)$/.test(reason)
-const isKey = (reason: string) => reason === "the key is no longer valid"
+const isInvalidKey = (reason: string) => reason === "the key is no longer valid"
 
 const later = /^Retry-After: (\d{1,9}); (.+)$/
 
@@ -38,9 +38,10 @@ export function ended(reason: string, closeCode?: number): Ending {
 }
 
 /** `canRenew`: the next connection can have another key. */
-export function ofClose(code: number, said: string, canRenew: boolean): Ending {
-  const [, seconds, text = said] = later.exec(said) ?? []
-  const isTransient = !finalCodes.includes(code) || (code === 1008 && (isPace(text) || (canRenew && isKey(text))))
+export function ofClose(code: number, closeReason: string, canRenew: boolean): Ending {
+  const [, seconds, text = closeReason] = later.exec(closeReason) ?? []
+  const isTransient =
+    !finalCodes.includes(code) || (code === 1008 && (isRateLimit(text) || (canRenew && isInvalidKey(text))))
   const words = text === "" ? `${code}` : `${code}: ${text}`
   return {
     ...transient,

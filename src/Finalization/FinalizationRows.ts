@@ -70,9 +70,9 @@ const State = Schema.Struct({
 })
 const decodeStates = Schema.decodeUnknownEffect(Schema.Array(State))
 
-const stateOf = (state: typeof State.Type, asked: number): JobState => {
+const stateOf = (state: typeof State.Type, generation: number): JobState => {
   if (state.generation === null) return "gone"
-  if (state.generation > asked) return "stale"
+  if (state.generation > generation) return "stale"
   if (state.outcome !== null) return state.outcome
   if (state.isDead) return "dead"
   if ((state.attempts ?? 0) === 0) return "leased"

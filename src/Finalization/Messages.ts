@@ -14,13 +14,13 @@ const maxTextBytes = 64 * 1024
 /** Requests that are made durable at once, in turns of their users. */
 const maxAccepting = 4
 
-/** Requests that wait to be made durable; the next one is answered at once that it has failed. */
+/** Requests that wait to be made durable; the next one is answered at once with a failure. */
 const maxUnaccepted = 1_000
 const maxUnacceptedPerUser = 100
 
-/** Requests that wait for their answer; the next one of the node is answered that it has failed, and is asked again. */
-const maxAsked = 10_000
-const maxAskedPerUser = 1_000
+/** Requests that wait for their answer; the next one is answered with a failure, and the client repeats it. */
+const maxPending = 10_000
+const maxPendingPerUser = 1_000
 
 /** Requests in one query; the next ones follow in the next query. */
 const maxRead = 1_000
@@ -54,7 +54,7 @@ const decode = Schema.decodeUnknownOption(Request)
 /** The protocol in which answers say which generation is stale. */
 const generationProtocol = 2
 
-interface Asked extends JobRequest {
+interface PendingRequest extends JobRequest {
   readonly sender: Pusher.Sender
   readonly knowsGenerations: boolean
   /** Monotonic milliseconds. */
@@ -71,8 +71,8 @@ const failed: Answer = { error: "processing_failed" }
 /** Another request would have the same answer. */
 const terminal = (error: string): Answer => ({ error, terminal: true })
 
-/** None while the job goes on. */
-const answerTo = ({ generation, knowsGenerations }: Asked, state: JobState): Answer | undefined => {
+/** Undefined while the job runs or is retried. */
+const answerTo = ({ generation, knowsGenerations }: PendingRequest, state: JobState): Answer | undefined => {
   switch (state) {
     case "finished":
       return { success: true }
@@ -92,7 +92,7 @@ const answerTo = ({ generation, knowsGenerations }: Asked, state: JobState): Ans
   }
 }
 
-/** Of a job that goes on when its answer is due. The request can be repeated. */
+/** The answer when the job has not ended in time. The request can be repeated. */
 const lateAnswerTo = (state: JobState): Answer => {
   if (state === "leased") return { error: "job_leased" }
   return state === "conflicting" ? { error: "job_completion_conflict" } : failed
@@ -120,7 +120,7 @@ const make = Effect.gen(function* () {
     warnEvery: bulkheads.warnEvery
   })
   /** The one that was read longest ago is first. */
-  const asked = new Set<Asked>()
+  const pending = new Set<PendingRequest>()
   const ofUser = new Map<string, number>()
   const added = yield* Queue.sliding<void>(1)
 
@@ -130,7 +130,7 @@ const make = Effect.gen(function* () {
     else ofUser.set(uid, left)
   }
 
-  const send = ({ conversation, sender }: Pick<Asked, "conversation" | "sender">, answer: Answer) =>
+  const send = ({ conversation, sender }: Pick<PendingRequest, "conversation" | "sender">, answer: Answer) =>
     Effect.suspend(() => {
       sender.send(
         Pusher.Protocol.withJson(Pusher.Protocol.opcodes.finished, { conversation_id: conversation, ...answer })
@@ -138,15 +138,15 @@ const make = Effect.gen(function* () {
       return Metric.update(Metric.withAttributes(answers, { result: labelOf(answer) }), 1)
     })
 
-  const add = (each: Asked) =>
+  const add = (each: PendingRequest) =>
     Effect.suspend(() => {
-      if (asked.size >= maxAsked || (ofUser.get(each.uid) ?? 0) >= maxAskedPerUser) return send(each, failed)
-      asked.add(each)
+      if (pending.size >= maxPending || (ofUser.get(each.uid) ?? 0) >= maxPendingPerUser) return send(each, failed)
+      pending.add(each)
       count(each.uid, 1)
       return Effect.asVoid(Queue.offer(added, undefined))
     })
 
-  const accept = (each: Asked) =>
+  const accept = (each: PendingRequest) =>
     finalization.request(each).pipe(
       accepting.run(each.uid),
       Effect.timeout(acceptLimit),
@@ -163,14 +163,14 @@ const make = Effect.gen(function* () {
       Effect.provideService(DbCaller, ingestCaller)
     )
 
-  const settle = (each: Asked, answer: Answer) =>
+  const settle = (each: PendingRequest, answer: Answer) =>
     Effect.suspend(() => {
-      if (asked.delete(each)) count(each.uid, -1)
+      if (pending.delete(each)) count(each.uid, -1)
       return send(each, answer)
     })
 
   const read = Effect.fnUntraced(
-    function* (some: ReadonlyArray<Asked>) {
+    function* (some: ReadonlyArray<PendingRequest>) {
       const states = yield* Effect.timeout(finalization.states(some), readLimit)
       for (const [n, each] of some.entries()) {
         const state = states[n] ?? "gone"
@@ -178,8 +178,8 @@ const make = Effect.gen(function* () {
         if (answer !== undefined) yield* settle(each, answer)
         else if (now() >= each.until) yield* settle(each, lateAnswerTo(state))
         else {
-          asked.delete(each)
-          asked.add(each)
+          pending.delete(each)
+          pending.add(each)
         }
       }
     },
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
   /** Without the database it is unknown whether a job has ended. */
   const expire = Effect.suspend(() =>
     Effect.forEach(
-      [...asked].filter(({ until }) => now() >= until + Duration.toMillis(readLimit)),
+      [...pending].filter(({ until }) => now() >= until + Duration.toMillis(readLimit)),
       (each) => settle(each, failed),
       { discard: true }
     )
@@ -197,10 +197,10 @@ const make = Effect.gen(function* () {
 
   yield* BackgroundLoop.fork(
     Effect.gen(function* () {
-      if (asked.size === 0) yield* Queue.take(added)
+      if (pending.size === 0) yield* Queue.take(added)
       yield* expire
-      yield* read([...asked].slice(0, maxRead))
-      yield* finalization.waitForEnd(asked.size > maxRead ? readPause : readEvery)
+      yield* read([...pending].slice(0, maxRead))
+      yield* finalization.waitForEnd(pending.size > maxRead ? readPause : readEvery)
       return Duration.zero
     }),
     { failed: "the states of requests to finish conversations can't be read", retryAfter: readEvery }
@@ -216,7 +216,7 @@ const make = Effect.gen(function* () {
       finalization_job_id,
       finalization_result_protocol
     } = request
-    const each: Asked = {
+    const each: PendingRequest = {
       uid: sender.uid,
       conversation,
       job: finalization_job_id ?? "",
