@@ -11,6 +11,10 @@ export const round = (value: number, digits = 2): number => Number(value.toFixed
 
 export const pause = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
 
+/** The first group of the line in the metrics of a server; 0 without such a line. */
+export const metric = async ({ url }: { readonly url: string }, line: RegExp): Promise<number> =>
+  Number(line.exec(await (await fetch(`${url}/metrics`)).text())?.[1] ?? 0)
+
 export const rssMB = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024
 

@@ -13,7 +13,7 @@ import { draw } from "./Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
 import type { LoadOptions, LoadResult } from "./ingest/Load.ts"
 import { keepCold, type Waits, watchLoop } from "./ingest/Loop.ts"
-import { cpuSeconds, median, pause, rssMB } from "./Measurement.ts"
+import { cpuSeconds, median, metric, pause, rssMB } from "./Measurement.ts"
 import * as Results from "./Results.ts"
 
 interface Level {
@@ -72,8 +72,7 @@ const ours = async (
     const warm = isCold ? keepCold(path.join(dataDir, "journal")) : async () => {}
     const target = { port: Number(new URL(server.url).port), key: server.key }
     const level = await measure(server.pid, shape, target, async () => {
-      const text = await (await fetch(`${server.url}/metrics`)).text()
-      return Number(/^spillway_upload_chunks_total (\S+)/m.exec(text)?.[1] ?? 0)
+      return metric(server, /^spillway_upload_chunks_total (\S+)/m)
     })
     await warm()
     return { ...level, server: "spillway", live: await waits() }

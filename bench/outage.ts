@@ -8,9 +8,8 @@ import * as path from "node:path"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
 import { draw } from "./Curves.ts"
 import { descendants, otherCore, pin, runLoad, serverCore } from "./ingest/Cores.ts"
-import { cpuSeconds, median, pause, round, rssMB } from "./Measurement.ts"
+import { cpuSeconds, median, metric, pause, round, rssMB } from "./Measurement.ts"
 import { startBucket } from "./outage/BucketProcess.ts"
-import { metric } from "./playback/Listening.ts"
 import * as Results from "./Results.ts"
 
 const sampleRate = 16_000

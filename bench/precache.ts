@@ -8,11 +8,10 @@ import * as path from "node:path"
 import { Wav } from "../src/Audio.ts"
 import { GcsServer } from "../test/support/gcs/Server.ts"
 import { dataDirectory, type Server, startServer } from "../test/support/Server.ts"
-import { median, pause, quantile, round } from "./Measurement.ts"
+import { median, metric, pause, quantile, round } from "./Measurement.ts"
 import {
   keysIn,
   listen,
-  metric,
   record,
   sampleRate,
   speech,

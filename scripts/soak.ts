@@ -6,6 +6,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { draw } from "../bench/Curves.ts"
+import * as Measurement from "../bench/Measurement.ts"
 import { startBucket } from "../bench/outage/BucketProcess.ts"
 import * as Results from "../bench/Results.ts"
 import { startBalancer } from "../test/support/Balancer.ts"
@@ -46,9 +47,7 @@ const maxStopSeconds = 35
 /** Part of the samples. What is sent again and can't be compared, as the store is away, is kept and played twice. */
 const maxDoubled = 0.001
 
-const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
-
-const round = (value: number) => Math.round(value * 10) / 10
+const round = (value: number) => Measurement.round(value, 1)
 
 /** Trends of a process that lived all of the judged time. */
 const judge = (samples: ReadonlyArray<NodeSample>) => {
@@ -102,7 +101,7 @@ try {
     for (const device of devices) device.send()
   }, frameMillis / 4)
   const cutting = setInterval(() => balancer.cut(next()), (cutEvery * 1000) / captures)
-  const until = (part: number) => pause(Math.max(0, part * seconds - elapsed()) * 1000)
+  const until = (part: number) => Measurement.pause(Math.max(0, part * seconds - elapsed()) * 1000)
   const events = [
     ...restarts.map((at) => ({ at, run: () => nodes.restart() })),
     ...outages.flatMap(({ from, how, to }) => [
@@ -118,7 +117,7 @@ try {
   })()
   let printed = 0
   while (elapsed() < seconds) {
-    await pause(sampleMillis)
+    await Measurement.pause(sampleMillis)
     await nodes.sample()
     if (elapsed() < printed) continue
     printed = elapsed() + Math.min(60, seconds / 10)

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { pause, quantile } from "../Measurement.ts"
 
 export interface Waits {
   readonly p50: number
@@ -11,8 +12,6 @@ export interface Waits {
 
 const probeMillis = 50
 const evictMillis = 1_000
-
-const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
 /** Polls until it is stopped; returns the latencies in milliseconds. */
 export const watchLoop = (url: string): (() => Promise<Waits>) => {
@@ -29,9 +28,7 @@ export const watchLoop = (url: string): (() => Promise<Waits>) => {
   return async () => {
     stop.abort()
     await watching
-    const sorted = waits.toSorted((a, b) => a - b)
-    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
-    return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0 }
+    return { p50: quantile(waits, 0.5), p99: quantile(waits, 0.99), max: quantile(waits, 1) }
   }
 }
 

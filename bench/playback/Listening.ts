@@ -5,7 +5,7 @@ import * as http from "node:http"
 import * as path from "node:path"
 import { stream } from "../../test/support/Capturer.ts"
 import type { Server } from "../../test/support/Server.ts"
-import { pause } from "../Measurement.ts"
+import { metric, pause } from "../Measurement.ts"
 
 export interface Target {
   readonly pid: number
@@ -82,9 +82,6 @@ export const speech = (minutes: number): Buffer => {
   }
   return pcm
 }
-
-export const metric = async (server: Pick<Server, "url">, line: RegExp): Promise<number> =>
-  Number(line.exec(await (await fetch(`${server.url}/metrics`)).text())?.[1] ?? 0)
 
 const stored = (server: Server) => metric(server, /^spillway_upload_chunks_total (\S+)/m)
 

@@ -1,6 +1,7 @@
 /** Servers that share a database and a store, sampled while they run, and restarted one after another. */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { pause } from "../../bench/Measurement.ts"
 import { dataDirectory, type Server, startServer } from "../../test/support/Server.ts"
 
 export interface NodeSample {
@@ -30,8 +31,6 @@ const patienceMillis = 10_000
 
 /** Active resources of a capture: its socket and a timer. */
 const perCapture = 2
-
-const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
 export class Nodes {
   readonly samples: Array<NodeSample> = []
