@@ -24,8 +24,8 @@ type Open = (capture: StreamCapture) => Effect.Effect<StreamFeed, never, Scope.S
 export class StreamCaptures extends Context.Service<
   StreamCaptures,
   {
-    /** Who takes the captures. Without it, they are captures of their users. */
-    openBy(open: Open): Effect.Effect<void>
+    /** Registers what opens captures with a stream key. Until then they are captures of their users. */
+    register(open: Open): Effect.Effect<void>
     /** Until the scope closes. None for a capture with another key. */
     open(
       capture: Omit<StreamCapture, "grant"> & { readonly grant: Grant | undefined }
@@ -33,14 +33,16 @@ export class StreamCaptures extends Context.Service<
   }
 >()("spillway/Pusher/StreamCaptures") {
   static readonly layer = Layer.sync(StreamCaptures, () => {
-    let opened: Open | undefined
+    let registered: Open | undefined
     return StreamCaptures.of({
-      openBy: (open) =>
+      register: (open) =>
         Effect.sync(() => {
-          opened = open
+          registered = open
         }),
       open: ({ grant, ...capture }) =>
-        opened === undefined || grant === undefined ? Effect.succeedNone : Effect.asSome(opened({ ...capture, grant }))
+        registered === undefined || grant === undefined
+          ? Effect.succeedNone
+          : Effect.asSome(registered({ ...capture, grant }))
     })
   })
 }

@@ -205,7 +205,7 @@ const make = Effect.gen(function* () {
       }
     }
   })
-  yield* captures.openBy(open)
+  yield* captures.register(open)
 
   const all = () => [...byStream.values()].flatMap((lives) => [...lives])
 
