@@ -211,7 +211,7 @@ export class Session {
       this.notice("limit", "the conversation has reached its limit of chunks")
       this.close(Protocol.closeCodes.policy, "the conversation is full")
     } else if (failure._tag === "TooManyChunks") {
-      this.notice("limit", "too many chunks wait for the store: retry later, with longer chunks")
+      this.notice("limit", "too many chunks wait for the store: retry later")
       this.close(Protocol.closeCodes.later, "too many chunks wait for the store")
     } else if (failure._tag === "Superseded") {
       this.close(Protocol.closeCodes.policy, "another socket continues this conversation")
