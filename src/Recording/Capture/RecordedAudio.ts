@@ -150,7 +150,7 @@ const make = Effect.gen(function* () {
       if (parts.length > 0) runs.push(joined(parts))
       parts = []
     }
-    const passOver = (from: number, to: number) => {
+    const addIncomparable = (from: number, to: number) => {
       if (from >= to) return
       endRun()
       runs.push({ at: from, samples: to - from, audio: undefined })
@@ -169,21 +169,21 @@ const make = Effect.gen(function* () {
       const isComparable = chunk.sampleRate === sampleRate && chunk.codec === codec
       /** At most `left` bytes from `begin` on, without parts of packets, and whether this bound cut it. */
       const audioOf = codec === "opus" ? packetsOf : pcmOf
-      const found = isComparable ? yield* audioOf(bitstream, chunk, begin - place, rest, left) : undefined
-      if (found?.audio === undefined) {
-        passOver(begin, end)
+      const read = isComparable ? yield* audioOf(bitstream, chunk, begin - place, rest, left) : undefined
+      if (read?.audio === undefined) {
+        addIncomparable(begin, end)
         continue
       }
-      const { audio, isCut, skipped } = found
+      const { audio, isCut, skipped } = read
       const heard = { at: begin + skipped, samples: bitstream.samples(audio), audio }
-      passOver(begin, heard.at)
+      addIncomparable(begin, heard.at)
       if (heard.samples > 0) parts.push(heard)
       left -= audio.length
       if (isCut || place + length > samples) {
         samples = heard.at + heard.samples
         break
       }
-      passOver(heard.at + heard.samples, end)
+      addIncomparable(heard.at + heard.samples, end)
     }
     endRun()
     const span: RecordedSpan = { start, bitstream, samples, runs }
