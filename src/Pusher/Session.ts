@@ -317,12 +317,19 @@ export class Session {
   }
 
   #append(capture: Capture, start: number, audio: Uint8Array): void {
-    if (this.#conversation !== undefined) this.#appendToSinks(this.#conversation, audio)
-    if (!this.#host.storesAudio()) return this.#discard(audio)
+    const conversation = this.#conversation
+    if (conversation !== undefined) {
+      this.#appendToSinks(conversation, audio)
+      if (this.#receivedAt - this.#fedAt > fedMillis) this.#feed(conversation)
+    }
+    if (!this.#host.storesAudio()) {
+      // Live sinks have the audio of the latest conversation, stored or not.
+      const isUnassigned = conversation === undefined && !this.#wasSearched
+      return isUnassigned ? this.#hold(start, audio) : this.#discard(audio)
+    }
     this.#hasUnstoredNotice = false
     const answer = capture.append(start, audio)
     if (answer === "refused") return this.#hold(start, audio)
-    if (this.#conversation !== undefined && this.#receivedAt - this.#fedAt > fedMillis) this.#feed(this.#conversation)
     // A socket that is being closed is read to the end, for the answer to its close frame.
     if (answer === "ok" || this.#capture === undefined) return
     this.#isFull = true

@@ -44,12 +44,14 @@ const sessionOf = (on: SessionHost = host) => {
   const options = { uid: "u", framesPerSecond: 200, receiveTimeoutMillis: 1e6, acks: "none", codec: "pcm16" } as const
   const session = new Session(socket as unknown as WebSocket, options, on)
   const recorded: Array<Uint8Array> = []
+  let hasConversation = false
   session.start({
     append: (_, audio) => {
+      if (!hasConversation) return "refused"
       recorded.push(Uint8Array.from(audio))
       return "ok"
     },
-    switchTo: () => {}
+    switchTo: () => void (hasConversation = true)
   })
   return { session, socket, recorded, receive: (message: Buffer) => socket.emit("message", message, true) }
 }
@@ -58,6 +60,7 @@ for (const samples of [4, 1_600, 100_000])
   it(`records a message before its memory is freed: ${samples} samples`, () => {
     const { receive, recorded, session } = sessionOf()
     const { bytes, message } = framed(samples)
+    receive(switchTo("c"))
     receive(message)
     session.arrived(bytes)
     assert.strictEqual(bytes.length, 0)
@@ -96,4 +99,38 @@ it("records on when a live sink throws", () => {
   session.stop()
   assert.strictEqual(recorded.length, 1)
   assert.strictEqual(causes.length, 3)
+})
+
+it("finds the latest conversation of a user whose audio is not stored, for the live sinks", () => {
+  const live: Array<string> = []
+  const fed: Array<string> = []
+  let at = 0
+  const { receive, recorded } = sessionOf({
+    ...host,
+    now: () => at,
+    received: { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 },
+    storesAudio: () => false,
+    audio: { append: (conversation, audio) => live.push(`${conversation}: ${audio.length}`), flush: () => {} },
+    fed: (conversation) => fed.push(conversation),
+    findRecent: (found) => found("latest")
+  })
+  receive(audioFrame(1_700_000_000, new Uint8Array(320)))
+  at = 61_000
+  receive(audioFrame(1_700_000_061, new Uint8Array(640)))
+  assert.deepStrictEqual(live, ["latest: 320", "latest: 640"])
+  assert.deepStrictEqual(fed, ["latest", "latest"])
+  assert.strictEqual(recorded.length, 0)
+})
+
+it("keeps a socket open whose audio is neither stored nor of a known conversation", () => {
+  const received = { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 }
+  const { receive, socket } = sessionOf({
+    ...host,
+    received,
+    storesAudio: () => false,
+    findRecent: (found) => found(undefined)
+  })
+  for (let frame = 0; frame < 100; frame++) receive(audioFrame(1_700_000_000 + frame, new Uint8Array(3_200)))
+  assert.strictEqual(socket.readyState, socket.OPEN)
+  assert.strictEqual(received.unstored, 99 * 3_200)
 })
