@@ -355,6 +355,8 @@ export class Session {
     this.#heldBytes = 0
     let into = conversation
     for (const held of this.#held.splice(0)) {
+      // A closed socket is read to the end, so it must not be paused again.
+      if (this.#capture === undefined) return
       if ("selected" in held) {
         into = held.selected
         this.#select(capture, into)

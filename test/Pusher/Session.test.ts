@@ -7,8 +7,7 @@ import { audioFrame, switchTo } from "../support/Capturer.ts"
 import { framed } from "./support/Frames.ts"
 
 class FakeSocket extends EventEmitter {
-  readonly isPaused = false
-  readonly pause = () => {}
+  isPaused = false
   readonly OPEN = 1
   readyState = 1
   bufferedAmount = 0
@@ -21,6 +20,15 @@ class FakeSocket extends EventEmitter {
   }
   terminate() {
     this.sent.push("cut")
+  }
+  pause() {
+    this.isPaused = true
+  }
+  resume() {
+    this.isPaused = false
+  }
+  close() {
+    this.readyState = 2
   }
 }
 
@@ -133,4 +141,25 @@ it("keeps a socket open whose audio is neither stored nor of a known conversatio
   for (let frame = 0; frame < 100; frame++) receive(audioFrame(1_700_000_000 + frame, new Uint8Array(3_200)))
   assert.strictEqual(socket.readyState, socket.OPEN)
   assert.strictEqual(received.unstored, 99 * 3_200)
+})
+
+it("reads a socket on that is closed while held audio and selections are passed on", () => {
+  const socket = new FakeSocket()
+  const options = { uid: "u", framesPerSecond: 200, receiveTimeoutMillis: 1e6, acks: "none", codec: "pcm16" } as const
+  let found: Parameters<SessionHost["findRecent"]>[0] = () => {}
+  const findRecent: SessionHost["findRecent"] = (later) => (found = later)
+  const session = new Session(socket as unknown as WebSocket, options, { ...host, findRecent })
+  let isSelected = false
+  session.start({
+    append: () => {
+      if (!isSelected) return "refused"
+      session.onFailure({ _tag: "BacklogFull" })
+      return "full"
+    },
+    switchTo: () => (isSelected = true)
+  })
+  socket.emit("message", audioFrame(1, Buffer.alloc(320)), true)
+  socket.emit("message", switchTo("next"), true)
+  found("recent")
+  assert.deepStrictEqual([socket.readyState, socket.isPaused], [2, false])
 })
