@@ -51,6 +51,8 @@ interface Connection {
   readonly end: (ending: Ending.Ending) => void
   isOpened: boolean
   isDraining: boolean
+  /** What is sent is not acknowledged, and not kept. */
+  isUnstored: boolean
   openedAt: number
   /** When an acknowledgement arrived, or nothing was due. */
   heardAt: number
@@ -126,7 +128,10 @@ export class CaptureClient {
    */
   send(start: number, audio: ArrayBufferView | ReadonlyArray<ArrayBufferView>): boolean {
     const { codec, whenFull } = this.#options
-    const bytes = joined(codec, ArrayBuffer.isView(audio) ? [audio] : audio)
+    const pieces = ArrayBuffer.isView(audio) ? [audio] : audio
+    if (pieces.some((piece) => piece instanceof Float32Array || piece instanceof Float64Array))
+      throw new TypeError("audio has floating-point samples: send an Int16Array of their values times 32767")
+    const bytes = joined(codec, pieces)
     if (bytes.length > maxAudioBytes)
       throw new RangeError(`audio has ${bytes.length} bytes, more than ${maxAudioBytes}`)
     if (codec === "pcm16" && bytes.length % 2 === 1) throw new RangeError("audio ends within a sample")
@@ -272,6 +277,7 @@ export class CaptureClient {
         socket,
         isOpened: false,
         isDraining: false,
+        isUnstored: false,
         credit: this.#options.messagesPerSecond,
         ...times,
         // Does not wait for the server's close frame: a hanging server never sends it.
@@ -322,6 +328,10 @@ export class CaptureClient {
         connection.heardAt = performance.now()
       }
       this.#options.onNotice?.(received.notice)
+      if (received.notice.isUnstored) {
+        connection.isUnstored = true
+        this.#forget()
+      }
     }
     if (received?.kind !== "acknowledgement") return
     connection.heardAt = performance.now()
@@ -330,7 +340,9 @@ export class CaptureClient {
     this.#options.onAcknowledgement?.(received.acknowledgement)
     this.#changed()
     if (this.#isClosing && this.#buffer.unacknowledged === 0) return this.#finish("complete")
-    if (isWhole) this.#pump()
+    // What was not stored is not counted in the acknowledgements of this connection, so another one begins anew.
+    if (connection.isUnstored) connection.end({ ...Ending.ended("Audio is stored again.", broken), isHandover: true })
+    else if (isWhole) this.#pump()
     else connection.end(Ending.ended("The server left a conversation without acknowledging its end.", broken))
   }
 
@@ -360,7 +372,15 @@ export class CaptureClient {
       if (outgoing.selects !== undefined) this.#transmit(connection, Messages.conversation(outgoing.selects))
       this.#transmit(connection, outgoing.message)
     }
-    if (this.#buffer.unsent < before) this.#options.onChange?.()
+    if (this.#buffer.unsent === before) return
+    if (connection.isUnstored) this.#forget()
+    else this.#options.onChange?.()
+  }
+
+  #forget(): void {
+    this.#buffer.forgetSent()
+    this.#changed()
+    if (this.#isClosing && this.#buffer.unacknowledged === 0) this.#finish("complete")
   }
 
   #tick(connection: Connection): void {

@@ -20,6 +20,8 @@ export interface Notice {
   readonly detail: string
   /** `clock`: seconds by which the audio lies later than its timestamps. */
   readonly shift: number | undefined
+  /** The server stores no audio of this user and acknowledges none, but takes it for those who listen live. */
+  readonly isUnstored: boolean
 }
 
 export type Received =
@@ -75,8 +77,9 @@ export function decode(data: ArrayBuffer): Received | undefined {
   if (opcode !== opcodes.ack && opcode !== opcodes.notice) return undefined
   const fields = parseRecord(new TextDecoder().decode(new Uint8Array(data, 4)))
   if (opcode === opcodes.notice) {
-    const { detail, shift, type } = fields
-    return { kind: "notice", notice: { type: textOf(type), detail: textOf(detail), shift: numberOf(shift) } }
+    const { detail, shift, stored, type } = fields
+    const said = { type: textOf(type), detail: textOf(detail), shift: numberOf(shift) }
+    return { kind: "notice", notice: { ...said, isUnstored: stored === false } }
   }
   const [bytes, through] = [numberOf(fields["bytes"]), numberOf(fields["through"])]
   if (bytes === undefined || through === undefined) return undefined

@@ -86,6 +86,12 @@ export class PacketBuffer {
     this.#sent = Math.max(0, this.#sent - count)
   }
 
+  /** Drops what this connection has sent: it will not be acknowledged, and is not to be sent again. */
+  forgetSent(): void {
+    for (const { audio } of this.#entries.splice(0, this.#sent)) this.dropped += audio.length
+    this.#sent = 0
+  }
+
   /** Begins a connection, or ends one: everything is sent again. */
   reset(): void {
     this.#sent = 0

@@ -102,6 +102,13 @@ export function notice(type: NoticeType, detail: string): Buffer {
   return withJson(opcodes.notice, { type, detail })
 }
 
+/** The user has not agreed to storage: the audio is not acknowledged, and the socket stays open. */
+export const unstoredNotice: Buffer = withJson(opcodes.notice, {
+  type: "limit",
+  stored: false,
+  detail: "the user's settings say that audio is not stored"
+})
+
 /** Acknowledged audio from Unix second `start` was given up. */
 export function lostNotice(lost: { readonly conversation: string; readonly start: number; readonly seconds: number }) {
   return withJson(opcodes.notice, {

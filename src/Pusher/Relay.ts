@@ -152,15 +152,20 @@ const make = Effect.gen(function* () {
     count(dropped)
   }
 
-  const noteOutcome = (exit: Exit.Exit<unknown, unknown>) =>
+  const noteOutcome = (exit: Exit.Exit<unknown, UpstreamFailed>) =>
     Effect.gen(function* () {
       const isUp = Exit.isSuccess(exit)
       yield* Metric.update(Metric.withAttributes(connections, { outcome: isUp ? "connected" : "failed" }), 1)
       if (isUp === !isFailureLogged) return
       isFailureLogged = !isUp
-      yield* isUp
-        ? Effect.logInfo("the upstream pusher can be reached again")
-        : Effect.logWarning(`the upstream pusher can't be reached: messages of captures wait, ${maxWaiting} each`)
+      if (isUp) return yield* Effect.logInfo("the upstream pusher can be reached again")
+      const reason = Option.match(Exit.findErrorOption(exit), {
+        onNone: () => "",
+        onSome: (each) => ` (${each.reason})`
+      })
+      yield* Effect.logWarning(
+        `the pusher of SPILLWAY_UPSTREAM_PUSHER can't be reached${reason}: messages of captures wait, ${maxWaiting} each`
+      )
     })
 
   const run = Effect.fnUntraced(function* (base: string, capture: RelayedCapture, queue: Waiting) {

@@ -341,7 +341,7 @@ export class Session {
     this.#host.received.unstored += audio.length
     if (this.#hasUnstoredNotice) return
     this.#hasUnstoredNotice = true
-    this.notice("limit", "the user's settings say that audio is not stored")
+    if (this.#options.acks !== "none") this.#send(Protocol.unstoredNotice)
   }
 
   /** Feeds the conversation, with the audio from before it was selected. */

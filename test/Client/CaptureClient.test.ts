@@ -276,3 +276,37 @@ it("rejects audio that no server accepts", async () => {
   assert.throws(() => client.send(start, new Uint8Array(1024 * 1024)), /more than 1048564/)
   assert.isTrue(await client.ready().then(() => client.send(start, new Int16Array(0))))
 })
+
+it("forgets what a user who stores no audio has said, waits for nothing, and is acknowledged when it is stored again", async () => {
+  const user = await userOf("unstored")
+  const headers = { authorization: `Bearer ${user.key}`, "content-type": "application/json" }
+  const store = (store_audio: boolean) =>
+    fetch(`${user.url}/v1/users/settings`, { method: "PUT", headers, body: JSON.stringify({ store_audio }) })
+  const pcm = noise(6)
+  const [unheard, heard] = [pcm.subarray(0, 3 * 32_000), pcm.subarray(3 * 32_000)]
+  await store(false)
+  const off = openSender(user, { patienceMillis: 500 })
+  await sendAll(off.client, unheard)
+  const end = await off.client.close({ deadlineMillis: 10_000 })
+  assert.deepStrictEqual([end.cause, off.client.totals.dropped], ["complete", unheard.length])
+  assert.lengthOf(off.notices, 1)
+  const { client, notices, when } = openSender(user, { patienceMillis: 500 })
+  await sendAll(client, unheard)
+  await when(({ totals }) => totals.dropped === unheard.length)
+  await store(true)
+  let at = start + 10
+  for (; client.totals.acknowledged === 0; at += 0.1) {
+    client.send(at, heard.subarray(0, 3_200))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  await sendAll(client, heard, at)
+  assert.strictEqual((await client.close(forever)).cause, "complete")
+  assert.isTrue((await played(user)).subarray(-heard.length).equals(heard))
+  assert.isFalse((await played(user)).includes(unheard.subarray(0, 1_000)))
+  assert.isTrue(notices.every(({ isUnstored }) => isUnstored))
+})
+
+it("rejects samples of a Web Audio buffer, which would be heard as noise", () => {
+  const { client } = openSender({ url: "http://127.0.0.1:1", key: "k" })
+  assert.throws(() => client.send(start, new Float32Array(160)), /Int16Array/)
+})

@@ -97,6 +97,8 @@ it("keeps the latest 50 messages of a capture while the upstream is down, and se
   for (let n = 0; n < count; n++) capture.socket.send(message(102, { segments: [], memory_id: `${n}` }))
   capture.socket.send(audioFrame(start, second))
   await capture.acknowledged(second.length)
+  await until(() => /SPILLWAY_UPSTREAM_PUSHER can't be reached \(.*ECONNREFUSED/.test(server.output()))
+  assert.notInclude(server.output(), "secret-of-upstream")
   // One of them may be waiting to be sent, and not in the queue any more.
   await until(async () => (await dropped(server)) >= count - 51)
   const upstream = await startUpstream(port)

@@ -91,7 +91,9 @@ it("writes no audio of a user who has opted out, says so once, and acknowledges 
   await Promise.all([out.until((all) => all.some(isNotStored)), other.acknowledged(others.length)])
   out.socket.close()
   await out.closed
-  assert.deepStrictEqual(notices(out), [{ type: "limit", detail: "the user's settings say that audio is not stored" }])
+  assert.deepStrictEqual(notices(out), [
+    { type: "limit", stored: false, detail: "the user's settings say that audio is not stored" }
+  ])
   assert.strictEqual(acked(out), 0)
   assert.isTrue(isWritten(server.dataDir, others.subarray(0, 1_000)))
   assert.isFalse(isWritten(server.dataDir, mine.subarray(0, 1_000)))

@@ -60,6 +60,8 @@ it("says that the user's settings keep audio from being stored, until they no lo
   await store(true)
   await reach(page, "onDisk", stored + 0.5)
   await notice.waitFor({ state: "detached", timeout: patience })
+  await stop(page)
+  await job(page).getByText("The server has not stored all of it").waitFor({ timeout: patience })
   assert.deepStrictEqual(broken, [])
   await context.close()
 })

@@ -116,9 +116,16 @@ export const StreamCommand = Command.make(
     if (Option.isNone(conversation)) yield* (yield* Screen).print(`Sending it as the conversation ${id}`)
     const isBroadcast = Redacted.value(to.key).startsWith(streamKeyPrefix)
     const notBefore = Option.isSome(conversation) && !isBroadcast ? yield* endOf(to, id) : 0
-    const { seconds } = yield* Upload.run({ wav, conversation: id, ...to, realtime: realtime || !fast, notBefore })
+    const job = { wav, conversation: id, ...to, realtime: realtime || !fast, notBefore }
+    const { seconds, unstoredSeconds } = yield* Upload.run(job)
     if (known === undefined) yield* warnOfCut(file, wav, wav.extent())
-    yield* (yield* Screen).result(`acknowledged ${seconds.toFixed(1)} s, all of ${file}`)
+    if (unstoredSeconds > 0 && !isBroadcast) {
+      const what = `${unstoredSeconds.toFixed(1)} s of ${file} are not stored`
+      return yield* new Upload.StreamFailed({ reason: `${what}: the user's setting store_audio says so` })
+    }
+    yield* (yield* Screen).result(
+      `${unstoredSeconds > 0 ? "sent" : "acknowledged"} ${seconds.toFixed(1)} s, all of ${file}`
+    )
     if (isBroadcast) yield* (yield* Screen).print(graceHint)
     else yield* playback(to, id)
   }, Effect.scoped)

@@ -131,5 +131,5 @@ export const run = Effect.fnUntraced(function* (job: Job) {
   yield* printMessages
   yield* show
   if (end.cause !== "complete") return yield* failureOf(end)
-  return { seconds: reached / sampleRate }
+  return { seconds: reached / sampleRate, unstoredSeconds: client.totals.dropped / 2 / sampleRate }
 }, Effect.scoped)

@@ -72,6 +72,15 @@ for (const behaviour of patterns) {
   )
 }
 
+it.live("ends without an acknowledgement of audio that the server does not store, and says how much that is", () =>
+  Effect.gen(function* () {
+    const detail = "the user's settings say that audio is not stored"
+    const { url } = yield* fakeServer({ notice: { type: "limit", stored: false, detail } })
+    const { unstoredSeconds } = yield* upload(url)
+    assert.isAbove(unstoredSeconds, 0)
+  })
+)
+
 it.live("prints what the server says of the audio", () =>
   Effect.gen(function* () {
     const said: Array<string> = []

@@ -19,7 +19,7 @@ export interface Behaviour {
   /** Frames that one acknowledgement covers. */
   readonly ackEvery?: number
   /** Sent with the first audio of each connection, as a 204. */
-  readonly notice?: { readonly type: string; readonly detail: string }
+  readonly notice?: { readonly type: string; readonly detail: string; readonly stored?: boolean }
   /** Samples beyond which nothing is acknowledged. */
   readonly ackAtMost?: number
   /** Closes every socket with this code after its first audio. */

@@ -92,7 +92,9 @@ export class Uplink {
       this.#stop("failed", messageFor(cause))
     }
     const end = await client.close({ deadlineMillis: Infinity })
-    if (end.cause === "complete") this.#stop("done", "")
+    const isUnstored = client.totals.dropped > 0 && this.#streamKey === undefined
+    if (isUnstored) this.#stop("failed", "The server has not stored all of it, as the user's settings say.")
+    else if (end.cause === "complete") this.#stop("done", "")
     else this.#stop("failed", reasonOf(end))
   }
 
