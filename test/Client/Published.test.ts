@@ -148,7 +148,7 @@ it.runIf(python !== undefined)(
   "runs the client for Python, which resumes after SIGKILL without loss or doubles",
   async () => {
     const code = example("python")
-    assert.isAtMost(code.trim().split("\n").length, 60)
+    assert.isAtMost(code.trim().split("\n").length, 62)
     const folder = testFolder()
     const [dataDir, port] = [testDirectory(), String(await freePort())]
     const env = { SPILLWAY_PORT: port, SPILLWAY_COMMIT_INTERVAL: "60 millis" }
@@ -170,5 +170,10 @@ it.runIf(python !== undefined)(
     assert.deepStrictEqual(refused, { code: 1, out: "HTTP/1.1 401 Unauthorized\n" })
     const unnamed = await run(python ?? "", [Path.join(folder, "client.py"), server.url, server.key, "no id", wav])
     assert.match(unnamed.out, /^1003: a conversation id has/)
+    const settings = { method: "PUT", body: JSON.stringify({ store_audio: false }) }
+    const json = { ...headers, "content-type": "application/json" }
+    assert.isTrue((await fetch(`${server.url}/v1/users/settings`, { ...settings, headers: json })).ok)
+    const unstored = await run(python ?? "", [Path.join(folder, "client.py"), server.url, server.key, "new", wav])
+    assert.deepStrictEqual(unstored, { code: 1, out: "the user's settings say that audio is not stored\n" })
   }
 )
