@@ -44,9 +44,6 @@ const maxGrowth = 0.1
 const maxHandles = 15
 const maxStopSeconds = 35
 
-/** Part of the samples. What is sent again and can't be compared, as the store is away, is kept and played twice. */
-const maxDoubled = 0.001
-
 const round = (value: number) => Measurement.round(value, 1)
 
 /** Trends of a process that lived all of the judged time. */
@@ -154,7 +151,7 @@ try {
     complain(!(resources.growth <= maxHandles), `node ${node}: ${resources.growth} more active resources`)
   }
   complain(audio.missing + audio.different > 0 || audio.sentSamples === 0, "audio is missing or different")
-  complain(audio.doubled > maxDoubled * audio.sentSamples, `${audio.doubled} samples are played twice`)
+  complain(audio.doubled > 0, `${audio.doubled} samples are played twice`)
   complain(rejectedFrames > 0, `${rejectedFrames} frames found no room in their client`)
   for (const end of new Set(ends)) complain(end !== "complete", `a capture ended with ${end}`)
   for (const { code, node, seconds } of nodes.stops)
