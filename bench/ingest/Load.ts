@@ -24,7 +24,7 @@ export interface LoadResult {
   readonly broken: number
   readonly sentBytes: number
   readonly acknowledgedBytes: number
-  /** From handing the last sample of an acknowledged frame to the socket until its acknowledgement, milliseconds. */
+  /** From handing the newest frame that is acknowledged to the socket until then, milliseconds. The oldest waits a second more. */
   readonly ackMillis: { readonly p50: number; readonly p99: number; readonly max: number; readonly count: number }
   /** The most bytes that a socket buffered: above a few frames the server has stopped reading. */
   readonly maxUnsentBytes: number
@@ -94,6 +94,8 @@ export const load = async (options: LoadOptions): Promise<LoadResult> => {
   const run = randomBytes(4).toString("hex")
 
   const onAck = (client: Client, ack: { readonly bytes: number }) => {
+    // It says again what is on the disk, as more of it is stored now.
+    if (ack.bytes === client.acknowledged) return
     client.acknowledged = ack.bytes
     // A frame may be written in parts: its acknowledgement is the one that covers its end.
     const frame = Math.ceil(ack.bytes / audio.length)
