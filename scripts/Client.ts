@@ -1,6 +1,6 @@
 /**
  * Builds the client of the capture socket for npm, browsers and Node 18: `npm run client` writes `dist/client.js`, one
- * module without dependencies, and its types. `npm pack` runs it first.
+ * module without dependencies, its types, and the manifest with which `npm pack ./dist` makes a package of both.
  */
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -27,6 +27,14 @@ const types = (to: string) => {
   }
 }
 
+/** The server's dependencies are not the client's. */
+const published = () => {
+  const manifest = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"))
+  const { description, exports, license, name, type, version } = manifest
+  const inFolder = JSON.stringify(exports).replaceAll("./dist/", "./")
+  return { name, version, description, license, type, exports: JSON.parse(inFolder), engines: { node: ">=18" } }
+}
+
 /** Writes into a folder, which it empties before. */
 export const build = async (folder: string): Promise<void> => {
   fs.rmSync(folder, { recursive: true, force: true })
@@ -41,6 +49,8 @@ export const build = async (folder: string): Promise<void> => {
     target: ["es2022", "node18"],
     logLevel: "silent"
   })
+  fs.copyFileSync(path.join(root, "LICENSE"), path.join(folder, "LICENSE"))
+  fs.writeFileSync(path.join(folder, "package.json"), `${JSON.stringify(published(), undefined, 2)}\n`)
 }
 
 if (import.meta.main) await build(path.join(root, "dist"))

@@ -161,9 +161,10 @@ try {
   const rounded = (sample: NodeSample) =>
     Object.fromEntries(Object.entries(sample).map(([name, value]) => [name, Math.round(value * 100) / 100]))
   Results.writeTable("soak.csv", nodes.samples.map(rounded))
-  const curves = [...Map.groupBy(nodes.samples, ({ node, pid }) => `node ${node}, process ${pid}`)].map(
-    ([name, samples]) => ({ name, points: samples.map(({ at, rssMB }) => ({ x: at / 60, y: rssMB })) })
-  )
+  const curves = [...Map.groupBy(nodes.samples, ({ node }) => `node ${node}`)].map(([name, samples]) => ({
+    name,
+    points: samples.map(({ at, rssMB }) => ({ x: at / 60, y: rssMB }))
+  }))
   Results.write("soak-rss.svg", draw({ title: "Resident memory", x: "minutes", y: "MB", curves }))
   const summary = {
     soak: { minutes, captures, seed },

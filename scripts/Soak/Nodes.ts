@@ -29,8 +29,8 @@ export interface Stop {
 /** A node that does not answer in time has no sample. */
 const patienceMillis = 10_000
 
-/** Active resources of a capture: its socket and a timer. */
-const perCapture = 2
+/** Active resources of a capture: its socket. */
+const perCapture = 1
 
 export class Nodes {
   readonly samples: Array<NodeSample> = []

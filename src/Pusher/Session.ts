@@ -70,6 +70,13 @@ export interface ReceivedTotals {
   unresponsive: number
 }
 
+interface HeldAudio {
+  readonly start: number
+  readonly audio: Uint8Array
+  /** The user agreed to its storage when it was received. */
+  readonly isStorable: boolean
+}
+
 export class Session {
   readonly #socket: WebSocket
   readonly #options: SessionOptions
@@ -85,7 +92,7 @@ export class Session {
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
   /** Audio from before the conversation is known, and conversations that were selected meanwhile. */
-  #held: Array<{ readonly start: number; readonly audio: Uint8Array } | { readonly selected: string }> = []
+  #held: Array<HeldAudio | { readonly selected: string }> = []
   #heldBytes = 0
   #isSearching = false
   #wasSearched = false
@@ -363,7 +370,7 @@ export class Session {
         continue
       }
       this.#appendToSinks(into, held.audio)
-      if (this.#host.storesAudio()) capture.append(held.start, held.audio)
+      if (held.isStorable && this.#host.storesAudio()) capture.append(held.start, held.audio)
       else this.#discard(held.audio)
     }
   }
@@ -378,7 +385,7 @@ export class Session {
   #hold(start: number, audio: Uint8Array): void {
     if (this.#heldBytes + audio.length > maxHeldBytes && this.#wasSearched)
       return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
-    this.#held.push({ start, audio: Uint8Array.from(audio) })
+    this.#held.push({ start, audio: Uint8Array.from(audio), isStorable: this.#host.storesAudio() })
     this.#heldBytes += audio.length
     if (this.#isSearching || this.#wasSearched) return
     this.#isSearching = true

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
+import { build } from "../../scripts/Client.ts"
 import { findProgram } from "../support/Programs.ts"
 import { freePort } from "../support/FreePort.ts"
 import { testFolder } from "../support/TestFolder.ts"
@@ -14,9 +15,12 @@ const root = Path.join(import.meta.dirname, "../..")
 const here = fileServer({ SPILLWAY_COMMIT_INTERVAL: "60 millis" })
 const package_ = Fs.mkdtempSync("/tmp/spillway-package-")
 
-/** What `npm pack` ships, installed beside a user's program. */
-beforeAll(() => {
-  const pack = spawnSync("npm", ["pack", "--silent", "--pack-destination", package_], { cwd: root, encoding: "utf8" })
+/** What `npm pack ./dist` ships, installed beside a user's program. */
+beforeAll(async () => {
+  const dist = Path.join(package_, "dist")
+  await build(dist)
+  const packing = ["pack", "./dist", "--silent", "--pack-destination", package_]
+  const pack = spawnSync("npm", packing, { cwd: package_, encoding: "utf8" })
   assert.strictEqual(pack.status, 0, pack.stderr)
   const [file = ""] = pack.stdout.trim().split("\n").slice(-1)
   const to = Path.join(package_, "node_modules/spillway")
@@ -80,6 +84,13 @@ const oldNode = (process.env["PATH"] ?? "")
   .map((folder) => Path.join(folder, "node"))
   .find((node) => Fs.existsSync(node) && ofVersion(node) < 22)
 if (oldNode === undefined) console.warn("Skipped: the client in a Node before 22, which this system does not have.")
+
+it("needs no other package", () => {
+  const manifest = JSON.parse(Fs.readFileSync(Path.join(package_, "node_modules/spillway/package.json"), "utf8"))
+  const isNeeded = (field: string) => /dependencies$/i.test(field)
+  assert.deepStrictEqual(Object.keys(manifest).filter(isNeeded), [])
+  assert.deepStrictEqual(manifest.exports["./client"].default, "./client.js")
+})
 
 it("runs the example of the documents in Node, from the package", async () => {
   const pcm = noise(3)

@@ -163,3 +163,21 @@ it("reads a socket on that is closed while held audio and selections are passed 
   found("recent")
   assert.deepStrictEqual([socket.readyState, socket.isPaused], [2, false])
 })
+
+it("never stores what was received without consent, also if it waited for its conversation until there was consent", () => {
+  let storesAudio = false
+  const { receive, recorded } = sessionOf({
+    ...host,
+    received: { frames: 0, bytes: 0, ignored: 0, unstored: 0, unresponsive: 0 },
+    storesAudio: () => storesAudio,
+    findRecent: (found) => found(undefined)
+  })
+  receive(audioFrame(1_700_000_000, new Uint8Array(320)))
+  storesAudio = true
+  receive(switchTo("c"))
+  receive(audioFrame(1_700_000_001, new Uint8Array(640)))
+  assert.deepStrictEqual(
+    recorded.map(({ length }) => length),
+    [640]
+  )
+})
