@@ -64,13 +64,15 @@ const writeResults = (samples: ReadonlyArray<Sample>) => {
 
 export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   const quick = args.includes("--quick")
-  const [captures, before, outage] = quick ? [100, 30, 60] : [500, 120, 600]
+  const [captures, before, outage] = quick ? [100, 30, 60] : [500, 300, 600]
   const after = outage * 2
   const dataDir = dataDirectory()
   const bucket = await startBucket(1, { core: otherCore })
   const server = await startServer(dataDir, {
     SPILLWAY_LOG_LEVEL: "Error",
     SPILLWAY_CAPTURES: "10000",
+    // Ten minutes of 500 captures are as much as the default, beyond which the oldest audio is given up.
+    SPILLWAY_JOURNAL_BYTES: "20 GiB",
     SPILLWAY_GCS_ENDPOINT: bucket.url,
     SPILLWAY_BUCKET: "bench",
     ...(quick ? { SPILLWAY_CHUNK_DURATION: "10 seconds" } : {})
@@ -144,6 +146,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
         bench: "outage",
         rssGrowth: round(rssOutage / rssBefore),
         lostSamples: Math.round(Math.max(0, sentBytes / 2 - recorded * sampleRate)),
+        givenUpSeconds: await metric(server, /^spillway_lost_seconds_total (\S+)/m),
         drainRatio: round(drainSeconds / outage),
         captures,
         outageSeconds: outage,
