@@ -180,11 +180,13 @@ it("reports acknowledgements and notices as the server sends them, and ignores m
   last.receive(203, { conversation_id: "talk", through: start + 1, bytes: 4 })
   last.receive(203, { conversation_id: "talk" })
   last.receive(204, { type: "clock", shift: 1.5, detail: "later" })
+  last.receive(204, { type: "limit", stored: false, detail: "not stored" })
   last.receive(299, {})
   assert.deepStrictEqual(seen, [
     { conversation: "talk", through: start, bytes: 2, stored: start - 1 },
     { conversation: "talk", through: start + 1, bytes: 4, stored: undefined },
-    { type: "clock", shift: 1.5, detail: "later" }
+    { type: "clock", shift: 1.5, detail: "later", isUnstored: false },
+    { type: "limit", shift: undefined, detail: "not stored", isUnstored: true }
   ])
 })
 
