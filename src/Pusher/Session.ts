@@ -351,6 +351,11 @@ export class Session {
     if (this.#options.acks !== "none") this.#send(Protocol.unstoredNotice)
   }
 
+  #discardHeld(): void {
+    this.#heldBytes = 0
+    for (const held of this.#held.splice(0)) if ("audio" in held) this.#discard(held.audio)
+  }
+
   /** Feeds the conversation, with the audio from before it was selected. */
   #select(capture: Capture, conversation: string): void {
     this.#isFull = true
@@ -400,6 +405,7 @@ export class Session {
       const first = this.#held.findIndex((held) => "selected" in held)
       const [next] = first === -1 ? [] : this.#held.splice(first, 1)
       if (next !== undefined && "selected" in next) return this.#select(capture, next.selected)
+      if (!this.#host.storesAudio()) this.#discardHeld()
       if (this.#heldBytes > maxHeldBytes)
         return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
       this.onRoom()

@@ -138,9 +138,10 @@ it("keeps a socket open whose audio is neither stored nor of a known conversatio
     storesAudio: () => false,
     findRecent: (found) => found(undefined)
   })
+  receive(audioFrame(1_699_999_000, new Uint8Array(100_000)))
   for (let frame = 0; frame < 100; frame++) receive(audioFrame(1_700_000_000 + frame, new Uint8Array(3_200)))
   assert.strictEqual(socket.readyState, socket.OPEN)
-  assert.strictEqual(received.unstored, 99 * 3_200)
+  assert.strictEqual(received.unstored, 100_000 + 100 * 3_200)
 })
 
 it("reads a socket on that is closed while held audio and selections are passed on", () => {
