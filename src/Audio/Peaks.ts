@@ -58,6 +58,11 @@ export class Peaks {
     return new Uint8Array(this.#pairs.slice(0, pairBytes * (1 + this.#count)).buffer)
   }
 
+  /** Frees the room for more audio. */
+  compact(): void {
+    this.#pairs = this.#pairs.slice(0, pairBytes * (1 + this.#count))
+  }
+
   #open(): void {
     this.#count++
     this.#end = Math.ceil((this.#count * this.#sampleRate) / perSecond)

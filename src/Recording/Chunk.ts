@@ -35,7 +35,7 @@ const ownNames = 95_000
  */
 export function objectKey(
   chunk: {
-    readonly id: Uint8Array
+    readonly id: string
     readonly uid: string
     readonly conversation: string
     readonly start: number
@@ -44,8 +44,9 @@ export function objectKey(
   attempt = 0
 ): string {
   const { codec, conversation, id, start, uid } = chunk
-  const ids = new DataView(id.buffer, id.byteOffset, id.byteLength)
-  const own = attempt < commonNames ? 0 : (ids.getUint32(0) + attempt * ids.getUint32(4)) % ownNames
+  const ids = id.replaceAll("-", "")
+  const [first, step] = [Number.parseInt(ids.slice(0, 8), 16), Number.parseInt(ids.slice(8, 16), 16)]
+  const own = attempt < commonNames ? 0 : (first + attempt * step) % ownNames
   const millis = attempt < commonNames ? attempt : commonNames + Math.floor(own / 1000)
   const micros = attempt < commonNames ? "" : String(own % 1000).padStart(3, "0")
   const seconds = (Math.round(start * 1000 + millis) / 1000).toFixed(3)

@@ -36,6 +36,7 @@ it.effect.prop("gives the same peaks however the samples are split", [Sound], ([
     for (const cut of cuts) {
       peaks.add(whole.subarray(at, at + cut * 2))
       at = Math.min(whole.length, at + cut * 2)
+      if (cut % 4 === 0) peaks.compact()
     }
     peaks.add(whole.subarray(at))
     assert.deepStrictEqual([...new Int8Array(peaks.encode().buffer)], expected(samples, rate))

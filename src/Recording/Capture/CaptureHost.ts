@@ -18,7 +18,7 @@ export interface CaptureHost {
   readonly now: () => number
   /** Monotonic milliseconds. */
   readonly monotonic: () => number
-  readonly newId: (conversation: LiveConversation) => Uint8Array
+  readonly newId: (conversation: LiveConversation) => string
   readonly markDirty: (source: CommitSource) => void
   readonly markUrgent: (source: CommitSource) => void
   /** Always calls `entered` later, also after a failure. */

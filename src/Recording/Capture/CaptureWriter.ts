@@ -353,6 +353,7 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
 
   #handOver(chunk: JournalChunk): void {
     chunk.state = "waiting"
+    chunk.compact()
     this.#host.sealed(this, chunk)
   }
 

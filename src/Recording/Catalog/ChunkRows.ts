@@ -10,7 +10,7 @@ import type { NewChunk } from "./ChunkIndex.ts"
 import * as ConversationEvents from "../ConversationEvents.ts"
 import * as Fence from "../Purge/Fence.ts"
 import { ChunkColumns, chunkColumns, chunkOf, type Name, PlacedColumns, placedColumns, placedOf } from "./IndexRows.ts"
-import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import * as PeaksAtRest from "./PeaksAtRest.ts"
 import type { Key, Placed } from "./LayoutMerge.ts"
 
@@ -117,7 +117,7 @@ const make = Effect.gen(function* () {
     const atRest = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
     const { clockShift, codec, sampleRate, start } = chunk
     const addition: NewChunk = {
-      id: uuidText(chunk.id),
+      id: chunk.id,
       start,
       samples: chunk.durableSamples,
       sampleRate,
@@ -203,7 +203,7 @@ const make = Effect.gen(function* () {
             select c.id::text as id, c.samples::float8 as samples, c.lost as "isLost"
             from unnest(
               ${batch.map((c) => c.uid)}::text[], ${batch.map((c) => c.conversation)}::text[],
-              ${batch.map((c) => String(c.start))}::text[]::float8[], ${batch.map((c) => uuidText(c.id))}::uuid[]
+              ${batch.map((c) => String(c.start))}::text[]::float8[], ${batch.map((c) => c.id)}::uuid[]
             ) as wanted(uid, conversation_id, start_at, id)
             join chunks c using (uid, conversation_id, start_at, id)`
         )

@@ -12,17 +12,28 @@ const timeAt = 10
 const timeBytes = 6
 
 /** `knownAt`: milliseconds of the database's clock. */
-export function make(knownAt: number): Uint8Array {
+export function make(knownAt: number): string {
   const id = Crypto.randomBytes(bytes)
   id.writeUInt8((id.readUInt8(6) & 0x0f) | version, 6)
   id.writeUInt8((id.readUInt8(8) & 0x3f) | variant, 8)
   id.writeUIntBE(knownAt, timeAt, timeBytes)
-  return id
+  return textOf(id)
 }
 
 /** Zero for the id of an earlier release, which is older than every purge. */
-export function knownAt(id: Uint8Array): number {
-  const read = Buffer.from(id.buffer, id.byteOffset, id.byteLength)
+export function knownAt(id: string): number {
+  const read = bytesOf(id)
   const isOurs = (read.readUInt8(6) & 0xf0) === version && (read.readUInt8(8) & 0xc0) === variant
   return isOurs ? read.readUIntBE(timeAt, timeBytes) : 0
+}
+
+/** Lowercase and hyphenated, as PostgreSQL prints a uuid. A copy, because V8 keeps concatenated text as its parts. */
+export function textOf(id: Uint8Array): string {
+  const hex = Buffer.from(id).toString("hex")
+  const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)]
+  return Buffer.from(parts.join("-"), "latin1").toString("latin1")
+}
+
+export function bytesOf(id: string): Buffer {
+  return Buffer.from(id.replaceAll("-", ""), "hex")
 }

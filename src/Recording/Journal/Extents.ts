@@ -30,11 +30,16 @@ export class Extents implements Iterable<RecordExtent> {
 
   push(extent: RecordExtent): void {
     if (this.#length * fields === this.#numbers.length) {
-      const grown = new Uint32Array(this.#numbers.length * 2)
+      const grown = new Uint32Array(Math.max(firstExtents, this.#length * 2) * fields)
       grown.set(this.#numbers)
       this.#numbers = grown
     }
     this.replace(this.#length++, extent)
+  }
+
+  /** Frees the room for more extents. */
+  compact(): void {
+    this.#numbers = this.#numbers.slice(0, this.#length * fields)
   }
 
   replace(index: number, { length, position, samples, segment }: RecordExtent): void {

@@ -13,7 +13,7 @@ import { type Extent, Extents, type RecordExtent } from "./Extents.ts"
 export type JournalChunkState = "open" | "sealing" | "waiting" | "queued" | "uploading" | "retained" | "released"
 
 export class JournalChunk {
-  readonly id: Uint8Array
+  readonly id: string
   readonly uid: string
   readonly conversation: string
   readonly start: number
@@ -22,7 +22,7 @@ export class JournalChunk {
   /** Clock milliseconds. */
   readonly openedAt: number
   /** The chunk named in the records, and the sample of it at which this one begins. Differs only after a hole. */
-  readonly origin: { readonly id: Uint8Array; readonly start: number; readonly sample: number }
+  readonly origin: { readonly id: string; readonly start: number; readonly sample: number }
   /** In order, contiguous from 0; `durable` bytes in total. */
   readonly extents = new Extents()
   /** Covers audio written by this process only. */
@@ -30,7 +30,8 @@ export class JournalChunk {
   /** The last result of `toChunk`, and its `nameAttempts`. */
   #chunk: Chunk | undefined
   #chunkAttempts = 0
-  #head: Buffer
+  /** Encoded when it is needed. */
+  #head: Buffer | undefined
   /** The most seconds by which its audio is placed after the sender's timestamps; 0 for none. */
   #clockShift: number
   state: JournalChunkState = "open"
@@ -67,10 +68,10 @@ export class JournalChunk {
     this.openedAt = openedAt
     this.origin = origin
     this.#clockShift = head.clockShift ?? 0
-    this.#head = this.#encodeHead()
   }
 
   get head(): Buffer {
+    this.#head ??= this.#encodeHead()
     return this.#head
   }
 
@@ -82,7 +83,7 @@ export class JournalChunk {
   addClockShift(shift: number): void {
     if (shift <= this.#clockShift) return
     this.#clockShift = shift
-    this.#head = this.#encodeHead()
+    this.#head = undefined
   }
 
   /** The node knew the purges up to then when the chunk was opened: milliseconds of the database's clock. */
@@ -114,6 +115,13 @@ export class JournalChunk {
   settle(): void {
     this.appended = this.durable
     this.appendedSamples = this.durableSamples
+  }
+
+  /** No audio is added to it any more: thousands of such chunks wait while the store is unavailable. */
+  compact(): void {
+    this.extents.compact()
+    this.peaks.compact()
+    this.#head = undefined
   }
 
   /** Where the audio from byte `start` to `end` (exclusive) is in the segments, in order. */
@@ -149,17 +157,10 @@ export class JournalChunk {
     const state = this.state === "open" ? ("open" as const) : ("sealed" as const)
     const known = this.#chunk
     if (known?.samples === samples && known.state === state && this.#chunkAttempts === this.nameAttempts) return known
-    const { clockShift, codec, conversation, key, sampleRate, start, uid } = this
-    const id = uuidText(this.id)
+    const { clockShift, codec, conversation, id, key, sampleRate, start, uid } = this
     const chunk = { id, uid, conversation, start, samples, sampleRate, codec, state, clockShift, key }
     this.#chunk = chunk
     this.#chunkAttempts = this.nameAttempts
     return chunk
   }
-}
-
-/** Lowercase and hyphenated, as PostgreSQL prints a uuid. */
-export function uuidText(id: Uint8Array): string {
-  const hex = Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString("hex")
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

@@ -8,6 +8,7 @@
  */
 import { crc32c } from "@node-rs/crc32"
 import type { Span } from "../../Audio.ts"
+import * as ChunkId from "./ChunkId.ts"
 
 /** Common prefix of the magic of all versions. */
 export const magicBytes = Buffer.from("SPJ", "latin1")
@@ -20,7 +21,7 @@ const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
 const namesAt = (found: number): number => (found === magicShifted ? fixedBytes + shiftBytes : fixedBytes)
 
 export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
-  readonly id: Uint8Array
+  readonly id: string
   readonly uid: string
   readonly conversation: string
   readonly codec: Span.Codec
@@ -48,7 +49,7 @@ export function encodeHead(head: ChunkHead): Buffer {
   bytes.writeUInt32LE(bytes.length, 8)
   bytes.writeUInt32LE(head.sampleRate, 20)
   bytes.writeDoubleLE(head.start, 24)
-  bytes.set(head.id, 32)
+  bytes.set(ChunkId.bytesOf(head.id), 32)
   bytes[48] = codecs.indexOf(head.codec)
   bytes[49] = uid.length
   bytes[50] = conversation.length
@@ -93,7 +94,7 @@ export function readRecord(source: Buffer, at: number): JournalRecord | "more" |
   const conversation = names + (source[at + 49] ?? 0)
   const audioOffset = conversation + (source[at + 50] ?? 0)
   return {
-    id: Uint8Array.from(source.subarray(at + 32, at + 48)),
+    id: ChunkId.textOf(source.subarray(at + 32, at + 48)),
     uid: source.toString("latin1", names, conversation),
     conversation: source.toString("latin1", conversation, audioOffset),
     start: source.readDoubleLE(at + 24),
@@ -115,7 +116,7 @@ export const maxHeadBytes = fixedBytes + shiftBytes + 256
 /** A record without audio that belongs to no chunk; recovery skips it. */
 export const emptyRecord: Uint8Array = (() => {
   const head = encodeHead({
-    id: new Uint8Array(16),
+    id: ChunkId.textOf(new Uint8Array(16)),
     uid: "",
     conversation: "",
     start: 0,

@@ -1,5 +1,5 @@
 /** A conversation that this node records, or has audio of in its journal. */
-import { type JournalChunk, uuidText } from "./JournalChunk.ts"
+import type { JournalChunk } from "./JournalChunk.ts"
 
 /** What one user has in the journal; shared by the user's conversations. */
 export interface JournalUsage {
@@ -132,7 +132,7 @@ export class LiveConversation {
   }
 
   addChunk(chunk: JournalChunk): void {
-    this.#chunks.set(uuidText(chunk.id), chunk)
+    this.#chunks.set(chunk.id, chunk)
     this.#unstoredFrom = undefined
     this.chunkCount++
     this.usage.chunks++
@@ -142,12 +142,12 @@ export class LiveConversation {
   /** Keeps a stored chunk until `removeChunk`. */
   retain(chunk: JournalChunk): void {
     this.removeChunk(chunk)
-    this.#retained.set(uuidText(chunk.id), chunk)
+    this.#retained.set(chunk.id, chunk)
   }
 
   removeChunk(chunk: JournalChunk): void {
-    this.#retained.delete(uuidText(chunk.id))
-    if (!this.#chunks.delete(uuidText(chunk.id))) return
+    this.#retained.delete(chunk.id)
+    if (!this.#chunks.delete(chunk.id)) return
     this.#unstoredFrom = undefined
     this.usage.chunks--
     if (chunk.durable > 0 && !this.hasPurged(chunk)) this.#storedEnd = Math.max(this.#storedEnd, chunk.durableEnd)

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { Bitstream } from "../../Audio.ts"
 import * as Crypto from "node:crypto"
 import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, readRecord } from "./JournalRecord.ts"
+import * as ChunkId from "./ChunkId.ts"
 import type { RecordExtent } from "./Extents.ts"
 import { JournalChunk } from "./JournalChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
@@ -18,8 +19,6 @@ interface Found {
   clockShift: number
   readonly pieces: Array<{ readonly chunkSample: number; readonly extent: RecordExtent }>
 }
-
-const hex = (id: Uint8Array) => Buffer.from(id).toString("hex")
 
 const isRecord = (found: ReturnType<typeof readRecord>): found is JournalRecord =>
   found !== undefined && found !== "more"
@@ -40,10 +39,9 @@ const addPiece = (
   extent: RecordExtent,
   isBoundary: boolean
 ): boolean => {
-  const id = hex(record.id)
-  const entry = found.get(id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
+  const entry = found.get(record.id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
   if (entry === undefined) return false
-  found.set(id, entry)
+  found.set(record.id, entry)
   entry.clockShift = Math.max(entry.clockShift, record.clockShift)
   entry.pieces.push({ chunkSample: record.chunkSample, extent })
   return true
@@ -104,10 +102,10 @@ const scan = Effect.fnUntraced(function* (segment: Segment, buffer: Buffer, foun
 })
 
 /** Id of the audio after a hole in a chunk: deterministic, so that repeated recoveries store it once. */
-const idAfterHole = (id: Uint8Array, chunkSample: number): Uint8Array =>
-  Uint8Array.from(
+const idAfterHole = (id: string, chunkSample: number): string =>
+  ChunkId.textOf(
     Crypto.createHash("sha256")
-      .update(id)
+      .update(ChunkId.bytesOf(id))
       .update(String(chunkSample * 2))
       .digest()
       .subarray(0, 16)

@@ -1,6 +1,6 @@
 /** Puts the object of a chunk, and finds it again. The audio is in memory only until the store has it. */
 import { crc32c } from "@node-rs/crc32"
-import { Effect, Stream } from "effect"
+import { Effect, Exit, Stream } from "effect"
 import { type Saturated, StorageBulkheads, whileSaturated } from "../../Bulkhead.ts"
 import { Bitstream, OpusPacket, Peaks } from "../../Audio.ts"
 import { type ObjectHead, rereadDamaged, Storage, type StorageError } from "../../Storage.ts"
@@ -16,7 +16,7 @@ const namesAtOnce = 20
 /** Of a chunk: a minute at 16 kHz. */
 const usualBytes = 60 * 16_000 * 2
 
-/** Most pooled buffers; the memory of others is freed as soon as the store has the chunk. */
+/** Most pooled buffers; the memory of others is freed as soon as the store has the chunk. An outage needs fewer. */
 const keptBuffers = 4
 
 export const make = Effect.gen(function* () {
@@ -33,11 +33,11 @@ export const make = Effect.gen(function* () {
     // V8 maps the memory of a resizable buffer apart from the C heap, so that the system gets it back when it is freed.
     return pooled ?? new ArrayBuffer(size, { maxByteLength: size })
   }
-  /** Not called after a failure, when a write may still read the buffer. */
-  const returnBuffer = (buffer: ArrayBuffer): void => {
+  /** Detaching frees the memory of a stored chunk at once: left to the garbage collector, dozens of buffers pile up. */
+  const returnBuffer = (buffer: ArrayBuffer, isStored: boolean): void => {
     if (buffers.length < keptBuffers) buffers.push(buffer)
-    // Detaching frees the memory at once. Left to the garbage collector, dozens of buffers pile up.
-    else buffer.transfer(0)
+    // The system may still read the memory for a request that was aborted.
+    else if (isStored) buffer.transfer(0)
   }
 
   /** The existing object if it holds the same plain bytes, which encrypt to different bytes each time. */
@@ -118,16 +118,19 @@ export const make = Effect.gen(function* () {
           )
         )
 
-  const store = Effect.fnUntraced(function* (chunk: JournalChunk) {
-    const audio = yield* journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable))
+  const storeAudio = Effect.fnUntraced(function* (chunk: JournalChunk, audio: Uint8Array<ArrayBuffer>) {
     const plain = Bitstream.of(chunk.codec, chunk.sampleRate).object(audio)
     const level = yield* protection.levelOf(chunk.uid)
     const body = level === "enhanced" ? yield* protection.encrypt(chunk.uid, plain) : plain
     chunk.mayBeStored = true
-    const object = { ...(yield* put(chunk, plain, body)), peaks: yield* peaksFor(chunk, audio) }
-    returnBuffer(audio.buffer)
-    return object
+    return { ...(yield* put(chunk, plain, body)), peaks: yield* peaksFor(chunk, audio) }
   })
+  const store = (chunk: JournalChunk) =>
+    Effect.flatMap(journal.read(chunk, 0, chunk.durable, takeBuffer(chunk.durable)), (audio) =>
+      Effect.onExit(storeAudio(chunk, audio), (exit) =>
+        Effect.sync(() => returnBuffer(audio.buffer, Exit.isSuccess(exit)))
+      )
+    )
 
   const findOne = Effect.fnUntraced(function* (chunk: JournalChunk, isEncrypted: boolean) {
     let plain: Uint8Array | undefined

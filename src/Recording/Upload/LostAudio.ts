@@ -1,7 +1,7 @@
 /** Gives up audio that the journal has no room for: its row says that it is lost, then the journal releases it. */
 import { Effect, Exit, Metric } from "effect"
 import { ChunkRows } from "../Catalog/ChunkRows.ts"
-import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 
 const lostSeconds = Metric.counter("spillway_lost_seconds_total", {
@@ -41,7 +41,7 @@ export const make = Effect.gen(function* () {
       yield* Metric.update(lostSeconds, seconds)
       yield* Effect.logError(
         "audio was discarded: the journal exceeds its budget; restore uploads to the store or raise the budget"
-      ).pipe(Effect.annotateLogs({ ...lost, chunk: uuidText(chunk.id) }))
+      ).pipe(Effect.annotateLogs({ ...lost, chunk: chunk.id }))
     }
     return true
   })

@@ -89,10 +89,20 @@ export function postponeChunk(chunk: JournalChunk, round: number, isItsOwn: bool
 /** Lateness of a commit at which acknowledgements take over a second with the default commit interval. */
 export const lateMillis = 500
 
-/** Concurrent uploads: halved after a late commit, one more after a timely one, so that uploads yield to acknowledgements. */
+/**
+ * Most uploads during an outage of the store or the database: each holds the audio of a chunk in memory until it fails. A second
+ * one finds that the outage is over while the first one hangs.
+ */
+export const outageUploads = 2
+
+/**
+ * Concurrent uploads: halved after a late commit, one more after a timely one, so that uploads yield to acknowledgements. At
+ * most `outageUploads` after one that failed because of the store or the database, until one succeeds.
+ */
 export class UploadLimit {
   readonly #most: number
   #limit: number
+  #isOutage = false
 
   constructor(most: number) {
     this.#most = most
@@ -104,8 +114,14 @@ export class UploadLimit {
    * take precedence over timely acknowledgements.
    */
   limit(lateBy: number, isPressed: boolean): number {
-    if (isPressed) return this.#most
-    return lateBy > lateMillis ? 1 : this.#limit
+    const most = this.#isOutage ? Math.min(outageUploads, this.#most) : this.#most
+    if (isPressed) return most
+    return lateBy > lateMillis ? 1 : Math.min(this.#limit, most)
+  }
+
+  /** An upload has failed because of the store or the database, or has succeeded. */
+  attempted(isOutage: boolean): void {
+    this.#isOutage = isOutage
   }
 
   /** A periodic commit has ended, `lateBy` milliseconds after it was due. */

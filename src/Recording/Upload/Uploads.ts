@@ -6,7 +6,7 @@ import * as DurationHistogram from "../../DurationHistogram.ts"
 import type { StorageError } from "../../Storage.ts"
 import { ChunkRows, type ExistingChunk } from "../Catalog/ChunkRows.ts"
 import { Journal } from "../Journal/Journal.ts"
-import { type JournalChunk, uuidText } from "../Journal/JournalChunk.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import { LiveConversations } from "../Journal/LiveConversations.ts"
 import { RecordingConfig } from "../RecordingConfig.ts"
 import type { JournalError } from "../Journal/Segment.ts"
@@ -75,8 +75,8 @@ const orderPatience = "1 second"
  * `unstored`: it must be stored, also if it is recorded as lost but complete.
  */
 const recoveredState = ({ durableSamples, id, origin }: JournalChunk, rows: ReadonlyMap<string, ExistingChunk>) => {
-  if (rows.get(uuidText(id))?.isLost === false) return "stored"
-  const whole = rows.get(uuidText(origin.id))
+  if (rows.get(id)?.isLost === false) return "stored"
+  const whole = rows.get(origin.id)
   if (whole === undefined || origin.sample + durableSamples > whole.samples) return "unstored"
   if (!whole.isLost) return "stored"
   return durableSamples === whole.samples ? "unstored" : "lost"
@@ -125,6 +125,7 @@ const make = Effect.gen(function* () {
     postponeChunk(chunk, round, own)
     const isLogged = !own && loggedRound === round
     if (!own) {
+      uploadsLimit.attempted(true)
       more = false
       loggedRound = round
     }
@@ -142,6 +143,7 @@ const make = Effect.gen(function* () {
       Effect.flatMap((stored) =>
         rows.insertStored(chunk, stored).pipe(
           Effect.andThen(Effect.sync(() => uploaded++)),
+          Effect.andThen(Effect.sync(() => uploadsLimit.attempted(false))),
           Effect.andThen(Metric.update(storedChunks, 1)),
           Effect.andThen(Metric.update(storedSeconds, chunk.durableSamples / chunk.sampleRate)),
           Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored)))

@@ -54,8 +54,7 @@ const world = Catalog.layer.pipe(
 const setLive = (conversation: string, chunks: ReadonlyArray<NewChunk>) => {
   const made = new LiveConversation("u", conversation, new Date(0), { chunks: 0 })
   for (const { codec, id, sampleRate, samples, start } of chunks) {
-    const bytes = Buffer.from(id.replaceAll("-", ""), "hex")
-    const chunk = new JournalChunk({ id: bytes, uid: "u", conversation, start, sampleRate, codec }, 0)
+    const chunk = new JournalChunk({ id, uid: "u", conversation, start, sampleRate, codec }, 0)
     chunk.durable = samples * 2
     chunk.durableSamples = samples
     made.addChunk(chunk)

@@ -5,7 +5,7 @@ import { SqlClient } from "effect/sql"
 import { Peaks } from "../../../src/Audio.ts"
 import { ChunkRows } from "../../../src/Recording/Catalog/ChunkRows.ts"
 import { minKey, maxKey } from "../../../src/Recording/Catalog/IndexChange.ts"
-import { JournalChunk, uuidText } from "../../../src/Recording/Journal/JournalChunk.ts"
+import { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { Protection } from "../../../src/Encryption.ts"
 import { ProtectionConfig } from "../../../src/Encryption/ProtectionConfig.ts"
 import * as Postgres from "../../support/Postgres.ts"
@@ -158,18 +158,18 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       const made = [chunk("one", 1_700_000_000.123_456_7), chunk("one", 1_700_000_000.123_456_7), chunk("one", 5)]
       for (const [index, each] of made.entries()) yield* rows.insertStored(each, object(`k${index}`))
       for (const [index, each] of made.entries()) {
-        const found = Option.getOrThrow(yield* rows.find({ ...each, id: uuidText(each.id) }))
-        assert.deepStrictEqual([found.id, found.key], [uuidText(each.id), `k${index}`])
+        const found = Option.getOrThrow(yield* rows.find({ ...each, id: each.id }))
+        assert.deepStrictEqual([found.id, found.key], [each.id, `k${index}`])
         assert.deepStrictEqual(
           [found],
           (yield* Stream.runCollect(rows.within("u", "one", { from: 0, to: Infinity }))).filter(
             ({ id }) => id === found.id
           )
         )
-        assert.isTrue(Option.isNone(yield* rows.find({ ...each, uid: "v", id: uuidText(each.id) })))
+        assert.isTrue(Option.isNone(yield* rows.find({ ...each, uid: "v", id: each.id })))
       }
       const missing = chunk("one", 5)
-      assert.isTrue(Option.isNone(yield* rows.find({ ...missing, id: uuidText(missing.id) })))
+      assert.isTrue(Option.isNone(yield* rows.find({ ...missing, id: missing.id })))
     })
   )
 
@@ -217,7 +217,7 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       const rows = yield* ChunkRows
       const shifted = chunk("placed later", 5)
       shifted.addClockShift(1.5)
-      for (const one of [chunk("placed later", 1), shifted]) yield* rows.insertStored(one, object(uuidText(one.id)))
+      for (const one of [chunk("placed later", 1), shifted]) yield* rows.insertStored(one, object(one.id))
       assert.deepStrictEqual(yield* rows.shifted("u", "placed later"), [{ start: 5, clockShift: 1.5 }])
       for (let index = 0; index < 64; index++) yield* rows.insertLost(chunk("placed later", 10 + index))
       assert.deepStrictEqual(yield* rows.shifted("u", "placed later"), [])

@@ -6,7 +6,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { Journal } from "../../../src/Recording/Journal/Journal.ts"
 import { Uploads } from "../../../src/Recording/Upload/Uploads.ts"
-import { type JournalChunk, uuidText } from "../../../src/Recording/Journal/JournalChunk.ts"
+import type { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { StorageUnavailable } from "../../../src/Storage.ts"
 import {
   allChunks,
@@ -66,7 +66,7 @@ it.effect.prop(
         const journal = yield* Journal
         const node = new TestNode(journal, { bufferBytes: bounds.captureBuffer })
         const release = (chunk: JournalChunk) => {
-          gone.add(uuidText(chunk.id))
+          gone.add(chunk.id)
           return journal.release(chunk)
         }
         journal.whenFull((chunks) => Effect.as(Effect.forEach(chunks, release, { discard: true }), true))
@@ -96,14 +96,14 @@ it.effect.prop(
         // Nothing is written while it is compared.
         yield* Effect.forEach(users, ({ capture }) => ended(capture, journal), { discard: true })
         const chunks = [...node.conversations.values()].flatMap((conversation) => [...conversation.chunks])
-        const kept = chunks.filter((chunk) => !gone.has(uuidText(chunk.id)) && chunk.durable > 0)
+        const kept = chunks.filter((chunk) => !gone.has(chunk.id) && chunk.durable > 0)
         yield* assertWhole(journal, kept)
-        return new Map(kept.map((chunk) => [uuidText(chunk.id), chunk.durable]))
+        return new Map(kept.map((chunk) => [chunk.id, chunk.durable]))
       }).pipe(Effect.provide(layer))
       yield* Effect.gen(function* () {
         const journal = yield* Journal
-        const found = journal.recovered.filter((chunk) => !gone.has(uuidText(chunk.origin.id)))
-        assert.deepStrictEqual(new Map(found.map((chunk) => [uuidText(chunk.id), chunk.durable])), kept)
+        const found = journal.recovered.filter((chunk) => !gone.has(chunk.origin.id))
+        assert.deepStrictEqual(new Map(found.map((chunk) => [chunk.id, chunk.durable])), kept)
         yield* assertWhole(journal, found)
       }).pipe(Effect.provide(Layer.fresh(layer)))
     },

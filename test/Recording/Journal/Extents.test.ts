@@ -26,6 +26,11 @@ it.prop("returns extents in order, and knows the segments that they are in", [Ca
   const expected = given.map(extentOf)
   for (const extent of expected) extents.push(extent)
   assert.deepStrictEqual([...extents], expected)
+  extents.compact()
+  assert.deepStrictEqual([...extents], expected)
+  const more = later.slice(given.length).map(extentOf)
+  for (const extent of more) extents.push(extent)
+  expected.push(...more)
   for (const [index, value] of later.slice(0, given.length).entries()) {
     expected[index] = extentOf(value)
     extents.replace(index, extentOf(value))

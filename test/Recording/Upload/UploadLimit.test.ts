@@ -29,6 +29,17 @@ it("allows one upload while a commit is late, and the maximum when the journal i
   assert.strictEqual(pace.limit(0, false), 16)
 })
 
+it("allows two uploads after one that failed in an outage, also when the journal is nearly full, until one succeeds", () => {
+  const pace = new UploadLimit(16)
+  pace.attempted(true)
+  assert.deepStrictEqual([pace.limit(0, false), pace.limit(0, true), pace.limit(late, false)], [2, 2, 1])
+  pace.attempted(false)
+  assert.strictEqual(pace.limit(0, false), 16)
+  const small = new UploadLimit(1)
+  small.attempted(true)
+  assert.strictEqual(small.limit(0, true), 1)
+})
+
 it.live("runs one upload while a commit is late, more after each commit in time, and stores every chunk", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

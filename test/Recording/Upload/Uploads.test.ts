@@ -338,60 +338,6 @@ it.live("retries a rejected chunk at growing intervals", () =>
   }).pipe(inWorld)
 )
 
-it.live("holds the audio of four chunks at most once the store has them, however long their rows take", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    const chunks = 6
-    const [allPut, allStored, database] = [
-      yield* Deferred.make<void>(),
-      yield* Deferred.make<void>(),
-      yield* Deferred.make<void>()
-    ]
-    const bodies: Array<Uint8Array> = []
-    let rows = 0
-    const hooks: Hooks = {
-      put: (put, _key, body) => {
-        if (body instanceof Uint8Array && bodies.push(body) === chunks) Deferred.doneUnsafe(allPut, Effect.void)
-        return Effect.andThen(Deferred.await(allPut), put)
-      },
-      row: (row) =>
-        Effect.suspend(() => {
-          if (++rows === chunks) Deferred.doneUnsafe(allStored, Effect.void)
-          return Effect.andThen(Deferred.await(database), row)
-        })
-    }
-    yield* Effect.gen(function* () {
-      for (let index = 0; index < chunks; index++) yield* record(800, 0, `c${index}`)
-      yield* Deferred.await(allStored)
-      assert.strictEqual(bodies.filter(({ length }) => length > 0).length, 4)
-      yield* Deferred.succeed(database, undefined)
-      yield* idle
-      assert.strictEqual(yield* liveChunks, 0)
-      assert.strictEqual(yield* storedOf("u"), chunks)
-    }).pipe(Effect.provide(node(dataDir, hooks)))
-  }).pipe(inWorld)
-)
-
-it.live("reads chunks into memory apart from the C heap, which keeps what it once took from the system", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    const areResizable: Array<boolean> = []
-    const put: Hooks["put"] = (put, _key, body) => {
-      if (body instanceof Uint8Array) areResizable.push(body.buffer instanceof ArrayBuffer && body.buffer.resizable)
-      return put
-    }
-    yield* Effect.gen(function* () {
-      for (let index = 0; index < 6; index++) yield* record(800, 0, `c${index}`)
-      yield* idle
-      assert.deepStrictEqual(
-        areResizable,
-        Array.from({ length: 6 }, () => true)
-      )
-      assert.strictEqual(yield* storedOf("u"), 6)
-    }).pipe(Effect.provide(node(dataDir, { put })))
-  }).pipe(inWorld)
-)
-
 it.live("uploads the last chunk of a capture that ended before its audio was durable", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory

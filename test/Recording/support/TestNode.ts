@@ -32,11 +32,7 @@ export const journalIn = (dataDir: string, overrides: Partial<RecordingConfig["S
 let ids = 0
 
 /** Ids that differ from call to call. */
-export const newId = (): Uint8Array => {
-  const id = Buffer.alloc(16)
-  id.writeUInt32BE(++ids, 12)
-  return id
-}
+export const newId = (): string => `00000000-0000-0000-0000-${String(++ids).padStart(12, "0")}`
 
 /** A chunk of user "u" in conversation "c", without audio. */
 export const journalChunk = (): JournalChunk =>
