@@ -11,9 +11,11 @@ export const write = (name: string, text: string): void => {
   fs.writeFileSync(path.join(directory, name), text)
 }
 
+/** Read when the bench starts, because commits may be made while it runs. `-dirty`: with changes that are not committed. */
+const commit = execFileSync("git", ["describe", "--always", "--dirty", "--exclude=*"], { encoding: "utf8" }).trim()
+
 /** Where, when and of what the figures are. */
 const origin = (): string => {
-  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim()
   const load = os.loadavg().map((value) => value.toFixed(1))
   const machine = `${os.cpus().length} x ${os.cpus()[0]?.model ?? ""}, Node ${process.version}`
   return `# ${new Date().toISOString()}, commit ${commit}, ${machine}, load average ${load.join(" ")}`

@@ -94,6 +94,6 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   try {
     await Effect.runPromise(Effect.provide(program(quick ? 150 : 300, 160), database))
   } finally {
-    fs.rmSync(dataDir, { recursive: true, force: true })
+    fs.rmSync(dataDir, { recursive: true, force: true, maxRetries: 20 })
   }
 }

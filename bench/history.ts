@@ -257,6 +257,6 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   } finally {
     await server.kill()
     agent.destroy()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }

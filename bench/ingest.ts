@@ -78,7 +78,7 @@ const ours = async (
     return { ...level, server: "spillway", live: await waits() }
   } finally {
     await server.kill()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }
 
@@ -119,7 +119,7 @@ const ofPeer = async ({ acknowledges, name, protocol, script }: Peer, shape: Sha
     return { ...level, server: name, load, live: none }
   } finally {
     child.kill("SIGKILL")
-    fs.rmSync(directory, { recursive: true, force: true })
+    fs.rmSync(directory, { recursive: true, force: true, maxRetries: 20 })
   }
 }
 

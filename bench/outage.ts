@@ -159,6 +159,6 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   } finally {
     await server.kill()
     bucket.stop()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }

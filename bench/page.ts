@@ -45,6 +45,6 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   } finally {
     await browser.close()
     await server.kill()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }

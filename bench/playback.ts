@@ -107,7 +107,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   } finally {
     await server.kill()
     stopPeers()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }
 

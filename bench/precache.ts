@@ -96,7 +96,7 @@ const composed = async (pcm: Buffer) => {
   } finally {
     await server.kill()
     await bucket.stop()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }
 
@@ -198,6 +198,6 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
   } finally {
     stopPeers()
     await server.kill()
-    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true })
+    fs.rmSync(path.dirname(dataDir), { recursive: true, force: true, maxRetries: 20 })
   }
 }

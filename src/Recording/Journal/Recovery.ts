@@ -138,6 +138,7 @@ const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChu
     piece.extent.segment.live.add(chunk)
     next = piece.chunkSample + piece.extent.samples
   }
+  for (const recovered of chunks) recovered.compact()
   return chunks
 }
 

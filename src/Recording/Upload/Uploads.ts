@@ -42,7 +42,8 @@ const deferredChunks = Metric.counter("spillway_upload_deferred_total", {
 })
 const queuedChunks = Metric.gauge("spillway_upload_queued", { description: "Chunks in the upload queue" })
 const uploadLimit = Metric.gauge("spillway_upload_limit", {
-  description: "Limit of concurrent uploads; reduced while journal commits are late"
+  description:
+    "Limit of concurrent uploads; reduced while journal commits are late, and while the store or the database fails"
 })
 const storedChunks = Metric.counter("spillway_upload_chunks_total", { description: "Chunks stored", incremental: true })
 const storedSeconds = Metric.counter("spillway_upload_audio_seconds_total", {
