@@ -6,7 +6,8 @@ import {
   type Resolved,
   resolve,
   type Status,
-  type Totals
+  type Totals,
+  urlProblem
 } from "./ClientOptions.ts"
 import * as Ending from "./Ending.ts"
 import * as Messages from "./Messages.ts"
@@ -200,6 +201,8 @@ export class CaptureClient {
   }
 
   async #run(): Promise<void> {
+    const reason = urlProblem(this.#options.url)
+    if (reason !== undefined) return this.#finish("refused", { reason })
     let attempt = 0
     while (!this.#isOver) {
       const before = this.#buffer.acknowledged

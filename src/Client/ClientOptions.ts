@@ -45,6 +45,8 @@ export interface ClientOptions {
   readonly codec?: Codec
   /** Another user, for a key with the scope `service`. */
   readonly uid?: string
+  /** What the app says it is, up to 64 characters of `A-Za-z0-9._-`; the server lists it with its captures. */
+  readonly clientKind?: string
   /** Default: that of the platform. Node has one from version 22 on. */
   readonly WebSocket?: WebSocketConstructor
   /** Bound of unacknowledged audio, default 16 MiB: eight minutes of PCM at 16 kHz. */
@@ -107,14 +109,21 @@ export function resolve(options: ClientOptions): Resolved {
   return { ...defaults, ...options }
 }
 
-export function endpoint({ codec, sampleRate, uid, url }: Resolved): string {
+/** Why the client can't connect to `url`. */
+export function urlProblem(url: string): string | undefined {
+  if (/^(https?|wss?):\/\/[^/\s]/i.test(url)) return undefined
+  return `${JSON.stringify(url)} is not the URL of a server, such as https://audio.example.org.`
+}
+
+export function endpoint({ clientKind, codec, sampleRate, uid, url }: Resolved): string {
   const base = url.replace(/^http/, "ws").replace(/\/+$/, "")
   const query = new URLSearchParams({
     sample_rate: `${sampleRate}`,
     codec,
     audio_timeline: "2",
     ack: "1",
-    ...(uid === undefined ? {} : { uid })
+    ...(uid === undefined ? {} : { uid }),
+    ...(clientKind === undefined ? {} : { client_kind: clientKind })
   })
   return `${base}/v1/trigger/listen?${query}`
 }

@@ -1,5 +1,5 @@
 /** The route of the capture socket. Uses `ws` directly, because Effect's `Socket` costs twice as much per message. */
-import { Duration, Effect, Fiber, FiberSet, Layer, Option } from "effect"
+import { Duration, Effect, Fiber, FiberSet, Layer, Option, Result } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { IncomingMessage } from "node:http"
 import type { WebSocket } from "ws"
@@ -102,7 +102,7 @@ const make = Effect.gen(function* () {
     if (Option.isNone(offer)) return yield* Handshake.notWebSocket
     const { incoming } = offer.value
     const query = Protocol.query(request.url)
-    const isUnacknowledged = Option.exists(query, ({ acks }) => acks === "none")
+    const isUnacknowledged = Result.isSuccess(query) && query.success.acks === "none"
     if (isUnacknowledged && !sockets.isOpen()) return yield* stopping
     const noSeat = yield* Effect.flip(sockets.takeSeat(uid)).pipe(Effect.option)
     const socket = yield* Effect.acquireRelease(handshake.accept(offer.value), goAway)
@@ -113,8 +113,8 @@ const make = Effect.gen(function* () {
       return closed
     }
     if (Option.isSome(noSeat)) return yield* refuse(Protocol.closeCodes.later, retryReason(noSeat.value))
-    if (Option.isNone(query)) return yield* refuse(Protocol.closeCodes.policy, `bad query: ${Protocol.queryHelp}`)
-    const { acks, clientKind, codec, exact, sampleRate } = query.value
+    if (Result.isFailure(query)) return yield* refuse(Protocol.closeCodes.policy, query.failure)
+    const { acks, clientKind, codec, exact, sampleRate } = query.success
     if (exact) socket.send(Protocol.timeline)
     const user = yield* Effect.raceAllFirst([
       Effect.timeoutOption(users.enter(uid), config.settingsTimeout),

@@ -1,5 +1,5 @@
 /** The binary messages of `WS /v1/trigger/listen`, compatible with omi's pusher; 203 and 204 are sent only to clients that ask for them. */
-import { Option, Schema } from "effect"
+import { Option, Result, Schema } from "effect"
 import { OpusPacket, Span } from "../Audio.ts"
 import { Id } from "../Id.ts"
 import type { Acknowledgement } from "../Recording.ts"
@@ -158,19 +158,36 @@ interface CaptureQuery {
   readonly clientKind: string
 }
 
-/** None if the query is invalid. */
-export function query(url: string): Option.Option<CaptureQuery> {
-  return decodeQuery(Object.fromEntries(URL.parse(url, "ws://node")?.searchParams ?? [["codec", ""]])).pipe(
-    Option.map((query) => ({
-      sampleRate: query.sample_rate ?? 16_000,
-      codec: query.codec ?? "pcm16",
-      exact: query.audio_timeline === "2",
-      acks: acks[query.ack ?? "0"],
-      clientKind: query.client_kind ?? ""
-    })),
-    Option.filter(({ codec, sampleRate }) => codec !== "opus" || OpusPacket.sampleRates.includes(sampleRate))
-  )
+const validParameters: Readonly<Record<keyof typeof Query.Type, string>> = {
+  sample_rate: "a whole number from 8000 to 48000",
+  codec: "pcm16 or opus",
+  audio_timeline: "2 or 0",
+  ack: "1, store or 0",
+  client_kind: "1-64 characters A-Za-z0-9._-"
 }
 
-export const queryHelp =
-  "sample_rate 8000-48000, codec pcm16 or opus (8, 12, 16, 24, 48 kHz), audio_timeline 2, ack 1|store, client_kind"
+/** Why the query is invalid. Fits into a close frame. */
+const queryProblem = (given: Readonly<Record<string, string>>): string => {
+  const [name, valid] = Object.entries(validParameters).find(
+    ([name]) => name in given && Option.isNone(decodeQuery({ [name]: given[name] }))
+  ) ?? ["", ""]
+  return `bad query: ${name} must be ${valid}`
+}
+
+/** Fails with the reason for a close frame. */
+export function query(url: string): Result.Result<CaptureQuery, string> {
+  const given = Object.fromEntries(URL.parse(url, "ws://node")?.searchParams ?? [])
+  return Option.match(decodeQuery(given), {
+    onNone: () => Result.fail(queryProblem(given)),
+    onSome: ({ ack = "0", audio_timeline, client_kind = "", codec = "pcm16", sample_rate = 16_000 }) =>
+      codec === "opus" && !OpusPacket.sampleRates.includes(sample_rate)
+        ? Result.fail(`bad query: with codec=opus, sample_rate must be one of ${OpusPacket.sampleRates.join(", ")}`)
+        : Result.succeed({
+            sampleRate: sample_rate,
+            codec,
+            exact: audio_timeline === "2",
+            acks: acks[ack],
+            clientKind: client_kind
+          })
+  })
+}

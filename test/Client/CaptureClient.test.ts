@@ -117,9 +117,31 @@ it("does not reconnect where another device took the conversation over, or the s
   assert.deepStrictEqual([ended.cause, ended.closeCode, ended.attempt], ["refused", 1003, 1])
   const query = await openSender(user, { sampleRate: 7_999 }).client.ended
   assert.deepStrictEqual([query.cause, query.closeCode], ["refused", 1008])
+  assert.match(query.reason, /1008: bad query: sample_rate must be a whole number from 8000 to 48000/)
   await sendAll(other.client, pcm)
   assert.strictEqual((await other.client.close(forever)).cause, "complete")
   assert.isTrue((await played(user)).equals(pcm))
+})
+
+it("ends before it connects when its URL is not that of a server", async () => {
+  for (const url of ["", "audio.example.org", "ftp://audio.example.org", "http://"]) {
+    const end = await openSender({ url, key: "k" }).client.ended
+    assert.deepStrictEqual([end.cause, end.attempt, end.httpStatus], ["refused", 0, undefined])
+    assert.strictEqual(end.reason, `"${url}" is not the URL of a server, such as https://audio.example.org.`)
+  }
+})
+
+it("names the app to the server", async () => {
+  const user = await userOf("named")
+  const { client, when } = openSender(user, { clientKind: "my-recorder" })
+  await sendAll(client, noise(1))
+  await when(({ totals }) => totals.unacknowledged === 0)
+  const response = await fetch(`${here.url}/v1/captures`, { headers: { authorization: `Bearer ${user.key}` } })
+  const { captures } = JSON.parse(await response.text())
+  assert.deepStrictEqual(
+    captures.map((capture: { client_kind: string }) => capture.client_kind),
+    ["my-recorder"]
+  )
 })
 
 it("ends with the audio that is left when its key is not valid, and resumes with another one where it can", async () => {

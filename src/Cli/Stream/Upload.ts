@@ -59,6 +59,7 @@ export const run = Effect.fnUntraced(function* (job: Job) {
         key: Redacted.value(key),
         conversation,
         sampleRate,
+        clientKind: "spillway-cli",
         WebSocket,
         bufferBytes: window * 2,
         socketBytes: config.maxBuffered,

@@ -75,6 +75,7 @@ export class Uplink {
       key: this.#streamKey ?? (() => this.#nextKey()),
       conversation: this.#conversation,
       sampleRate,
+      clientKind: "spillway-page",
       bufferBytes: Math.min(windowBytes, 2 * windowSeconds * sampleRate),
       maxBackoffMillis,
       maxRetryAfterMillis: Infinity,
