@@ -39,6 +39,7 @@ import { streamNodes } from "./Migrations/0029_stream_nodes.ts"
 import { streamIndexes } from "./Migrations/0030_stream_indexes.ts"
 import { unannouncedVods } from "./Migrations/0031_unannounced_vods.ts"
 import { chatDeletions } from "./Migrations/0032_chat_deletions.ts"
+import { broadcastAudio } from "./Migrations/0033_broadcast_audio.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -73,7 +74,8 @@ export const migrations = {
   "0029_stream_nodes": streamNodes,
   "0030_stream_indexes": streamIndexes,
   "0031_unannounced_vods": unannouncedVods,
-  "0032_chat_deletions": chatDeletions
+  "0032_chat_deletions": chatDeletions,
+  "0033_broadcast_audio": broadcastAudio
 }
 
 const table = "spillway_migrations"

@@ -77,7 +77,13 @@ layer(World.layer, { excludeTestServices: true })("Every statement of streams", 
         slowModeSeconds: 0
       } as const
       const admin = { uid: "admin", isAdmin: true }
-      const heartbeat = (n: number) => ({ stream: n, broadcast: n, conversation: `c${n}`, capture: uuid(n) })
+      const heartbeat = (n: number) => ({
+        stream: n,
+        broadcast: n,
+        conversation: `c${n}`,
+        capture: uuid(n),
+        audioEnd: 1_760_000_000.5
+      })
       const hundred = Array.from({ length: 100 }, (_, n) => n + 300)
       const figures = { bitrate: 1, listeners: 1, queued: 0, deferred: 0 }
       const always = () => true

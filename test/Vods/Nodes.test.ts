@@ -36,11 +36,11 @@ const call = async (nodes: Nodes, method: string, target: string, body?: object)
 const stream = (nodes: Nodes, slug: string) =>
   nodes.query(`insert into streams (uid, slug, title) values ('admin', '${slug}', 'On ${slug}')`)
 
-/** Broadcasts of recorded conversations end now, in one transaction. */
-const end = (nodes: Nodes, slug: string, conversations: ReadonlyArray<string>) =>
+/** Broadcasts of recorded conversations end now, in one transaction. `audioEnd`: Unix second at which their audio ends. */
+const end = (nodes: Nodes, slug: string, conversations: ReadonlyArray<string>, audioEnd: number | null = null) =>
   nodes.query(`
-    insert into broadcasts (stream_id, id, uid, conversation, ended_at)
-    select s.id, n, s.uid, c, now() from streams s,
+    insert into broadcasts (stream_id, id, uid, conversation, ended_at, audio_end)
+    select s.id, n, s.uid, c, now(), ${audioEnd} from streams s,
       unnest(array[${conversations.map((id) => `'${id}'`).join(",")}]) with ordinality as c(c, n) where slug = '${slug}'`)
 
 interface Row {
@@ -101,6 +101,36 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("VODs", (it) => {
       // Prepared again, it fails again.
       const retried = await call(nodes, "POST", `${path}/${silent?.id}/retry`)
       assert.deepStrictEqual([retried.status, retried.body.status], [202, "pending"])
+    })
+  )
+
+  it.effect("wait for audio that a node has recorded and not uploaded yet, for an hour", () =>
+    test(async (nodes) => {
+      await stream(nodes, "late")
+      for (const name of ["late", "lost"]) await record(nodes, serverOf(nodes), name, [{ at: 0, pcm: sound(rate * 2) }])
+      await end(nodes, "late", ["late", "lost"], epoch + 4)
+      const dues = new Set<string>()
+      const jobs = () =>
+        nodes.query<{ readonly due: string }>(`
+          select due_at::text as due from vod_jobs where conversation_id in ('late', 'lost')`)
+      await until(jobs, (all) => {
+        for (const { due } of all) dues.add(due)
+        // Both are postponed again and again, each time with a lease before it.
+        return dues.size > 16
+      })
+      assert.deepStrictEqual(
+        (await vods(nodes, "late")).map(({ status }) => status),
+        ["processing", "processing"]
+      )
+      await record(nodes, serverOf(nodes), "late", [{ at: 2, pcm: sound(rate * 2) }])
+      await nodes.query(`update vod_jobs set begun_at = now() - interval '1 hour' where conversation_id = 'lost'`)
+      assert.deepStrictEqual(
+        (await settled(nodes, "late", 2)).map(({ duration, status }) => [status, duration]),
+        [
+          ["ready", 4],
+          ["ready", 2]
+        ]
+      )
     })
   )
 
@@ -168,6 +198,9 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("VODs", (it) => {
         const { vods: list } = await until(listed, (page) => page.vods.length > 0)
         const [vod] = list
         assert.deepInclude(vod, { stream: "on-air", broadcast: 1, title: "On air", duration: 3 })
+        const ends = await nodes.query(`
+          select audio_end as "end" from broadcasts b join streams s on s.id = stream_id where slug = 'on-air'`)
+        assert.deepStrictEqual(ends, [{ end: epoch + 3 }])
         assert.strictEqual(list.length, 1)
         const managed = await call(nodes, "GET", `${path}/${vod.id}`)
         assert.deepInclude(managed.body, { status: "ready", conversation_id: live.live.conversation_id })

@@ -35,6 +35,8 @@ export interface Entered {
 export interface Heartbeat extends Entered {
   readonly stream: number
   readonly capture: string
+  /** Unix second at which the durable audio of the conversation ends, as far as the node knows; none without audio. */
+  readonly audioEnd: number | undefined
 }
 
 /**
@@ -58,7 +60,7 @@ export class BroadcastRows extends Context.Service<
     revoked(keys: ReadonlyArray<Pick<Entry, "stream" | "keyHash">>): Effect.Effect<ReadonlySet<string>, DbError>
     /** Says that the captures feed their broadcasts. Returns why others have lost theirs, by capture. */
     heartbeat(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
-    /** The capture has ended. Its broadcast waits for another one. */
+    /** The capture has ended. A broadcast that it feeds waits for another one. */
     leave(heartbeat: Heartbeat): Effect.Effect<void, DbError>
     /** Ends broadcasts that nothing feeds, a bounded number; returns how many. */
     readonly sweep: Effect.Effect<number, DbError>
@@ -228,15 +230,21 @@ const make = Effect.gen(function* () {
       )
     ),
     heartbeat: Effect.fn("BroadcastRows.heartbeat")(function* (heartbeats) {
-      const given = heartbeats.map(({ broadcast, capture, stream }) => ({ stream, broadcast, capture }))
+      const given = heartbeats.map(({ audioEnd, broadcast, capture, stream }) => ({
+        stream,
+        broadcast,
+        capture,
+        audioEnd
+      }))
       // A change that the update has waited for is not in the snapshot of the query: the next heartbeat sees it.
       const losses = yield* db.writeIdempotent("BroadcastRows.heartbeat", (sql) =>
         sql`
           with given as materialized (
             select g.* from json_to_recordset(${JSON.stringify(given)}::json)
-              as g(stream bigint, broadcast bigint, capture uuid) order by g.stream, g.broadcast
+              as g(stream bigint, broadcast bigint, capture uuid, "audioEnd" float8) order by g.stream, g.broadcast
           ), fed as (
-            update broadcasts b set seen_at = now(), left_at = null from given g
+            update broadcasts b
+            set seen_at = now(), left_at = null, audio_end = greatest(b.audio_end, g."audioEnd") from given g
             where b.stream_id = g.stream and b.id = g.broadcast and b.capture = g.capture and b.ended_at is null
             returning b.capture
           )
@@ -255,16 +263,18 @@ const make = Effect.gen(function* () {
       )
       return new Map(losses.map(({ capture, loss }) => [capture, loss]))
     }),
-    leave: Effect.fn("BroadcastRows.leave")(({ broadcast, capture, stream }) =>
-      Effect.asVoid(
-        db.writeIdempotent(
-          "BroadcastRows.leave",
-          (sql) => sql`
-            update broadcasts set capture = null, left_at = now(), seen_at = now()
-            where stream_id = ${key(stream)}::bigint and id = ${key(broadcast)}::bigint and capture = ${capture}::uuid
-              and ended_at is null`
-        )
-      )
+    leave: Effect.fn("BroadcastRows.leave")(({ audioEnd, broadcast, capture, stream }) =>
+      db.transactionIdempotent("BroadcastRows.leave", (sql) => {
+        const own = sql`stream_id = ${key(stream)}::bigint and id = ${key(broadcast)}::bigint`
+        // Also when it feeds the broadcast no more: its last audio is part of it.
+        const ended = sql`
+          update broadcasts set audio_end = greatest(audio_end, ${audioEnd === undefined ? null : String(audioEnd)}::float8)
+          where ${own}`
+        const left = sql`
+          update broadcasts set capture = null, left_at = now(), seen_at = now()
+          where ${own} and capture = ${capture}::uuid and ended_at is null`
+        return Effect.asVoid(Effect.andThen(ended, left))
+      })
     ),
     sweep: Effect.gen(function* () {
       const due = yield* db.read(

@@ -4,9 +4,10 @@ import { SecureRandom } from "effect/crypto"
 import * as BackgroundLoop from "../../BackgroundLoop.ts"
 import { DbCaller, ingestCaller, Notifications } from "../../Db.ts"
 import * as Pusher from "../../Pusher.ts"
+import { Recording } from "../../Recording.ts"
 import { topic } from "../StreamRows.ts"
 import { StreamsConfig } from "../StreamsConfig.ts"
-import { BroadcastRows, type Entered } from "./BroadcastRows.ts"
+import { BroadcastRows, type Entered, type Heartbeat } from "./BroadcastRows.ts"
 
 /** How long a capture that names no conversation waits for the database to say which one is live. */
 const searchLimit = Duration.seconds(5)
@@ -62,6 +63,8 @@ interface Live extends Pusher.StreamCapture {
   /** The conversation of its audio, and since when it sends that, in monotonic milliseconds. */
   sends: { readonly conversation: string; readonly since: number } | undefined
   entered: Entered | undefined
+  /** The broadcast that it has entered last, also when it feeds that no more. */
+  last: Entered | undefined
   /** It is being closed, and enters no broadcast any more. */
   isEnded: boolean
   /** Enters the broadcast of what it sends, unless it is in it; again and again, until the database answers. */
@@ -119,6 +122,7 @@ export class BitrateWindow {
 const make = Effect.gen(function* () {
   const rows = yield* BroadcastRows
   const captures = yield* Pusher.StreamCaptures
+  const recording = yield* Recording
   const config = yield* StreamsConfig
   const notifications = yield* Notifications
   const clock = yield* Clock.Clock
@@ -133,6 +137,14 @@ const make = Effect.gen(function* () {
     live.end(reasons[reason])
   }
 
+  const heartbeatOf = ({ stream, token, uid }: Live, entered: Entered): Effect.Effect<Heartbeat> =>
+    Effect.map(recording.progress({ uid, conversation: entered.conversation }), ({ end }) => ({
+      ...entered,
+      stream,
+      capture: token,
+      audioEnd: Number.isFinite(end) ? end : undefined
+    }))
+
   const enter = Effect.fnUntraced(function* (live: Live, conversation: string | undefined) {
     const { grant, stream, token } = live
     const since = live.sends?.since ?? now()
@@ -143,7 +155,7 @@ const make = Effect.gen(function* () {
       endOne(live, "revoked")
       return proposed
     }
-    live.entered = entered.value
+    live.entered = live.last = entered.value
     live.sends ??= { conversation: entered.value.conversation, since }
     for (const other of byStream.get(stream) ?? []) {
       if (other !== live && other.entered !== undefined) endOne(other, "replaced")
@@ -159,7 +171,7 @@ const make = Effect.gen(function* () {
     const window = first?.window ?? new BitrateWindow()
     const changed = yield* Queue.sliding<void>(1)
     const enterSoon = () => void Queue.offerUnsafe(changed, undefined)
-    const unentered = { sends: undefined, entered: undefined, isEnded: false }
+    const unentered = { sends: undefined, entered: undefined, last: undefined, isEnded: false }
     const live: Live = { ...capture, token, stream, window, ...unentered, enterSoon }
     const mutex = yield* Semaphore.make(1)
     const enterAlone = (conversation: string | undefined) => mutex.withPermit(enter(live, conversation))
@@ -170,8 +182,11 @@ const make = Effect.gen(function* () {
         Effect.suspend(() => {
           others.delete(live)
           if (others.size === 0 && byStream.get(stream) === others) byStream.delete(stream)
-          if (live.entered === undefined) return Effect.void
-          return Effect.ignore(Effect.timeout(rows.leave({ ...live.entered, stream, capture: token }), leaveLimit))
+          if (live.last === undefined) return Effect.void
+          return Effect.flatMap(heartbeatOf(live, live.last), rows.leave).pipe(
+            Effect.timeout(leaveLimit),
+            Effect.ignore
+          )
         })
     )
     const enterIfNeeded = Effect.suspend(() =>
@@ -218,10 +233,9 @@ const make = Effect.gen(function* () {
 
   /** Sends the heartbeats of the captures, and ends those that have lost their broadcasts. */
   const renew = Effect.fnUntraced(function* (captures: ReadonlyArray<Live>) {
-    const feeding = captures.flatMap((live) =>
-      live.entered === undefined
-        ? []
-        : [{ live, heartbeat: { ...live.entered, stream: live.stream, capture: live.token } }]
+    const feeding = yield* Effect.forEach(
+      captures.flatMap((live) => (live.entered === undefined ? [] : [{ live, entered: live.entered }])),
+      ({ entered, live }) => Effect.map(heartbeatOf(live, entered), (heartbeat) => ({ live, heartbeat }))
     )
     if (feeding.length === 0) return
     const losses = yield* rows.heartbeat(feeding.map(({ heartbeat }) => heartbeat))

@@ -22,7 +22,9 @@ const Columns = Schema.Struct({
   conversation: Schema.String,
   isRequested: Schema.Boolean,
   /** Since the job began, or was retried by its user. */
-  seconds: Schema.Finite
+  seconds: Schema.Finite,
+  /** Unix second at which the audio ends that nodes have recorded of the broadcast. */
+  audioEnd: Schema.NullOr(Schema.Finite)
 })
 
 const jobs: FairClaims.Jobs<typeof Columns.Type> = {
@@ -30,7 +32,9 @@ const jobs: FairClaims.Jobs<typeof Columns.Type> = {
   turns: "vod_turns",
   columns: (sql) => sql`
     vod_id::text as vod, conversation_id as conversation, is_requested as "isRequested",
-    extract(epoch from now() - begun_at)::float8 as seconds`,
+    extract(epoch from now() - begun_at)::float8 as seconds,
+    (select audio_end from vods v join broadcasts b on b.stream_id = v.stream_id and b.id = v.broadcast_id
+     where v.id = vod_id) as "audioEnd"`,
   schema: Columns,
   ended: "dead_at",
   lapsed: { error: "the node that prepared the VOD has ended or was cut off" }

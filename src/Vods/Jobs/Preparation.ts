@@ -16,6 +16,12 @@ const firstSeconds = 60
 /** Time for the first audio of a broadcast to be in the index. */
 const indexSeconds = 60
 
+/** Time for all audio of a broadcast to be stored. After it, the VOD is made of what there is: its node may never come back. */
+const storeSeconds = 3_600
+
+/** Rounding of Unix seconds that chunks begin and end at. */
+const roundingSeconds = 0.01
+
 /** A VOD with a merge that still fails after this time has failed. The merge is attempted further. */
 const retrySeconds = 600
 
@@ -51,6 +57,10 @@ export const make = Effect.gen(function* () {
     const conversation = Option.getOrUndefined(yield* playback.conversation(uid, id, {}))
     // A file that still grows would be merged again.
     if (conversation?.live === true && seconds < deadlineSeconds) return yield* wait(job)
+    // What its node has recorded, but not uploaded, is known to that node only.
+    const storedEnd = conversation?.span?.end ?? -Infinity
+    const isIncomplete = job.audioEnd !== null && storedEnd < job.audioEnd - roundingSeconds
+    if (isIncomplete && seconds < storeSeconds) return yield* wait(job)
     if (conversation === undefined || conversation.capturedSeconds === 0)
       return yield* seconds < indexSeconds ? wait(job) : abandon(job, "no_audio")
     const format = formatOf(conversation)

@@ -4,18 +4,28 @@ import { Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { DbTimeout, Notifications } from "../../../src/Db.ts"
 import { StreamCaptures } from "../../../src/Pusher/StreamCaptures.ts"
-import { BroadcastRows, type Entry } from "../../../src/Streams/Broadcasts/BroadcastRows.ts"
+import { Recording } from "../../../src/Recording.ts"
+import { BroadcastRows, type Entry, type Heartbeat } from "../../../src/Streams/Broadcasts/BroadcastRows.ts"
 import { StreamsConfig } from "../../../src/Streams/StreamsConfig.ts"
 import { environment } from "../../support/Settings.ts"
 import { LiveCaptures } from "../../../src/Streams/Broadcasts/LiveCaptures.ts"
 
 const noAnswer = new DbTimeout({ operation: "BroadcastRows", limit: "deadline" })
 
+/** What the node has recorded. */
+const recorded = { end: -Infinity }
+
 const world = (rows: Partial<BroadcastRows["Service"]>) =>
   LiveCaptures.layer.pipe(
     Layer.provideMerge(StreamCaptures.layer),
     Layer.provide([
       Layer.mock(BroadcastRows, { heartbeat: () => Effect.succeed(new Map()), leave: () => Effect.void, ...rows }),
+      Layer.mock(Recording, {
+        progress: () => Effect.sync(() => ({ isGrowing: false, end: recorded.end })),
+        captures: () => [],
+        journal: () => assert.fail("not read"),
+        uploads: () => assert.fail("not read")
+      }),
       Layer.mock(Notifications, { listen: () => Effect.void, isListening: () => false }),
       StreamsConfig.layer.pipe(Layer.provide(environment({})))
     ])
@@ -75,4 +85,37 @@ it.effect("begins a broadcast from now on when its own has ended, also if the da
     feed.received("talk", 100)
     assert.deepInclude(find(7), { uid: "ada", conversation: "talk" })
   }).pipe(Effect.scoped, Effect.provide(world(rows)))
+})
+
+it.effect("says where the recorded audio ends, also when its broadcast was ended before its capture", () => {
+  const heartbeats: Array<Heartbeat> = []
+  const left: Array<Heartbeat> = []
+  let isStopped = false
+  const rows: Partial<BroadcastRows["Service"]> = {
+    enter: ({ conversation, proposed }) => Effect.succeedSome({ broadcast: 1, conversation: conversation ?? proposed }),
+    heartbeat: (given) =>
+      Effect.sync(() => {
+        heartbeats.push(...given)
+        return new Map(isStopped ? given.map(({ capture }) => [capture, "stopped" as const]) : [])
+      }),
+    leave: (heartbeat) => Effect.sync(() => void left.push(heartbeat))
+  }
+  return Effect.gen(function* () {
+    recorded.end = -Infinity
+    yield* Effect.gen(function* () {
+      const feed = yield* openOne
+      feed.received("talk", 100)
+      yield* TestClock.adjust("5 seconds")
+      recorded.end = 1_760_000_004.5
+      yield* TestClock.adjust("5 seconds")
+      isStopped = true
+      yield* TestClock.adjust("5 seconds")
+      recorded.end = 1_760_000_012
+    }).pipe(Effect.scoped)
+    assert.deepStrictEqual([...new Set(heartbeats.map(({ audioEnd }) => audioEnd))], [undefined, 1_760_000_004.5])
+    assert.deepStrictEqual(
+      left.map(({ audioEnd, broadcast, conversation }) => [broadcast, conversation, audioEnd]),
+      [[1, "talk", 1_760_000_012]]
+    )
+  }).pipe(Effect.provide(world(rows)))
 })
