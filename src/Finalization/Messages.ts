@@ -1,7 +1,6 @@
 /** Requests to finish a conversation (104) and their answers (201) on capture sockets, as omi's backend sends and expects them. */
 import { Clock, Duration, Effect, FiberSet, Layer, Metric, Option, Queue, Schema } from "effect"
 import * as BackgroundLoop from "../BackgroundLoop.ts"
-import { Bulkhead, BulkheadConfig } from "../Bulkhead.ts"
 import { DbCaller, ingestCaller } from "../Db.ts"
 import { Finalization, type JobRequest, type JobState } from "../Finalization.ts"
 import { Id } from "../Id.ts"
@@ -10,13 +9,6 @@ import * as Pusher from "../Pusher.ts"
 
 /** A longer text is ignored. The users' keys for providers, which are not read, take some hundred bytes. */
 const maxTextBytes = 64 * 1024
-
-/** Requests that are made durable at once, in turns of their users. */
-const maxAccepting = 4
-
-/** Requests that wait to be made durable; the next one is answered at once with a failure. */
-const maxUnaccepted = 1_000
-const maxUnacceptedPerUser = 100
 
 /** Requests that wait for their answer; the next one is answered with a failure, and the client repeats it. */
 const maxPending = 10_000
@@ -106,19 +98,12 @@ const labelOf = (answer: Answer) => {
 const make = Effect.gen(function* () {
   const finalization = yield* Finalization
   const handlers = yield* Pusher.MessageHandlers
-  const bulkheads = yield* BulkheadConfig
   const { answerWithin } = yield* FinalizationConfig
   const clock = yield* Clock.Clock
   const fork = yield* FiberSet.makeRuntime<never>()
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const accepting = yield* Bulkhead.make({
-    name: "finalization requests",
-    permits: maxAccepting,
-    maxWaiting: maxUnaccepted,
-    maxWaitingPerKey: maxUnacceptedPerUser,
-    retryAfter: bulkheads.retryAfter,
-    warnEvery: bulkheads.warnEvery
-  })
+  /** A request beyond its bounds is answered at once with a failure. */
+  const accepting = yield* Pusher.acceptBulkhead("finalization requests")
   /** The one that was read longest ago is first. */
   const pending = new Set<PendingRequest>()
   const ofUser = new Map<string, number>()

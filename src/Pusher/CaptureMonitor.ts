@@ -146,9 +146,9 @@ const storeUse = (metrics: ReadonlyArray<Metric.Metric.Snapshot>): StoreUse => {
   }
 }
 
-/** Order of the captures that are shown: deferred chunks, then queued ones, then lags. */
-const severity = ({ ackLag, deferred, queued, uploadLag }: CaptureStats): number =>
-  deferred * 1000 + queued * 10 + ackLag + uploadLag / 60
+/** Order of the captures that are shown: most deferred chunks first, then most queued ones, then the longest lags. */
+const bySeverity = (a: CaptureStats, b: CaptureStats): number =>
+  b.deferred - a.deferred || b.queued - a.queued || b.ackLag - a.ackLag || b.uploadLag - a.uploadLag
 
 const make = Effect.gen(function* () {
   const config = yield* PusherConfig
@@ -190,10 +190,7 @@ const make = Effect.gen(function* () {
   const now = Effect.fnUntraced(function* ({ node, uid }: View) {
     const found = yield* sample
     const all = uid === undefined ? found.captures : found.captures.filter((capture) => capture.uid === uid)
-    const shown =
-      all.length <= config.capturesShown
-        ? all
-        : [...all].sort((a, b) => severity(b) - severity(a)).slice(0, config.capturesShown)
+    const shown = all.length <= config.capturesShown ? all : all.toSorted(bySeverity).slice(0, config.capturesShown)
     return { at: found.at, total: all.length, captures: shown, node: node ? found.node : undefined }
   })
 

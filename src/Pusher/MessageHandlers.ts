@@ -1,6 +1,14 @@
 /** Handlers of the JSON messages of capture sockets. A module registers for its opcode. */
 import { Context, Effect, Layer } from "effect"
+import { Bulkhead, BulkheadConfig } from "../Bulkhead.ts"
 import type { JsonOpcode } from "./Protocol.ts"
+
+/** Requests that a module makes durable at once, in turns of their users. */
+const maxAccepting = 4
+
+/** Requests that wait to be made durable, of all users and of one; the next one fails with `Saturated`. */
+const maxUnaccepted = 1_000
+const maxUnacceptedPerUser = 100
 
 /** The socket that a message came from. */
 export interface Sender {
@@ -31,3 +39,16 @@ export class MessageHandlers extends Context.Service<
     })
   })
 }
+
+/** For handlers that make requests durable. `name` names what is bounded in logs and metrics. */
+export const acceptBulkhead = Effect.fnUntraced(function* (name: string) {
+  const { retryAfter, warnEvery } = yield* BulkheadConfig
+  return yield* Bulkhead.make({
+    name,
+    permits: maxAccepting,
+    maxWaiting: maxUnaccepted,
+    maxWaitingPerKey: maxUnacceptedPerUser,
+    retryAfter,
+    warnEvery
+  })
+})

@@ -5,7 +5,8 @@ import type { Acknowledgement, Capture, CaptureFailure } from "../Recording.ts"
 import type { AudioTap } from "./Live/Audio.ts"
 import type { MessageHandlers, Sender } from "./MessageHandlers.ts"
 import * as Protocol from "./Protocol.ts"
-import { type Admit, ReceiveMemory } from "./ReceiveMemory.ts"
+import { HeldAudio } from "./Session/HeldAudio.ts"
+import { type Admit, ReceiveMemory } from "./Session/ReceiveMemory.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 
 /** Burst of the message rate limit, in seconds of the rate. */
@@ -15,9 +16,6 @@ const maxUnsentBytes = 64 * 1024
 
 /** Least interval between two clock notices. */
 const shiftMillis = 1_000
-
-/** Audio before the first 103, in bytes. More closes the socket. */
-const maxHeldBytes = 64 * 1024
 
 /** Pings in a row that a peer may leave unanswered; at the next one its connection is cut. */
 const maxUnanswered = 2
@@ -70,13 +68,6 @@ export interface ReceivedTotals {
   unresponsive: number
 }
 
-interface HeldAudio {
-  readonly start: number
-  readonly audio: Uint8Array
-  /** The user agreed to its storage when it was received. */
-  readonly isStorable: boolean
-}
-
 export class Session {
   readonly #socket: WebSocket
   readonly #options: SessionOptions
@@ -91,11 +82,7 @@ export class Session {
   /** Time of the last clock notice, and a later shift that has not been sent. */
   #shiftSentAt = -Infinity
   #unsentShift: number | undefined
-  /** Audio from before the conversation is known, and conversations that were selected meanwhile. */
-  #held: Array<HeldAudio | { readonly selected: string }> = []
-  #heldBytes = 0
-  #isSearching = false
-  #wasSearched = false
+  readonly #held = new HeldAudio()
   /** The capture is full, so the socket is not read. */
   #isFull = false
   /** The client has the notice that its audio is not stored. */
@@ -276,7 +263,7 @@ export class Session {
       case "Conversation":
         if (this.#host.maySelect()) {
           // The audio before it may belong to the conversation that is searched for.
-          if (this.#isSearching) this.#held.push({ selected: inbound.id })
+          if (this.#held.isSearching) this.#held.select(inbound.id)
           else this.#select(capture, inbound.id)
           return
         }
@@ -331,7 +318,7 @@ export class Session {
     }
     if (!this.#host.storesAudio()) {
       // Live sinks have the audio of the latest conversation, stored or not.
-      const isUnassigned = conversation === undefined && !this.#wasSearched
+      const isUnassigned = conversation === undefined && !this.#held.wasSearched
       return isUnassigned ? this.#hold(start, audio) : this.#discard(audio)
     }
     this.#hasUnstoredNotice = false
@@ -352,8 +339,7 @@ export class Session {
   }
 
   #discardHeld(): void {
-    this.#heldBytes = 0
-    for (const held of this.#held.splice(0)) if ("audio" in held) this.#discard(held.audio)
+    for (const held of this.#held.takeAll()) if ("audio" in held) this.#discard(held.audio)
   }
 
   /** Feeds the conversation, with the audio from before it was selected. */
@@ -364,9 +350,8 @@ export class Session {
     capture.switchTo(conversation)
     this.#storedSent = undefined
     this.#feed(conversation)
-    this.#heldBytes = 0
     let into = conversation
-    for (const held of this.#held.splice(0)) {
+    for (const held of this.#held.takeAll()) {
       // A closed socket is read to the end, so it must not be paused again.
       if (this.#capture === undefined) return
       if ("selected" in held) {
@@ -388,28 +373,26 @@ export class Session {
 
   /** Keeps audio until its conversation is known. */
   #hold(start: number, audio: Uint8Array): void {
-    if (this.#heldBytes + audio.length > maxHeldBytes && this.#wasSearched)
-      return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
-    this.#held.push({ start, audio: Uint8Array.from(audio), isStorable: this.#host.storesAudio() })
-    this.#heldBytes += audio.length
-    if (this.#isSearching || this.#wasSearched) return
-    this.#isSearching = true
+    if (!this.#held.hasRoomFor(audio)) return this.#closeWithoutConversation()
+    this.#held.add(start, audio, this.#host.storesAudio())
+    if (!this.#held.beginSearch()) return
     this.#isFull = true
     this.#pauseOrResume()
     this.#host.findRecent((recent) => {
-      this.#isSearching = false
-      this.#wasSearched = true
+      this.#held.endSearch()
       const capture = this.#capture
       if (capture === undefined) return
       if (recent !== undefined) return this.#select(capture, recent)
-      const first = this.#held.findIndex((held) => "selected" in held)
-      const [next] = first === -1 ? [] : this.#held.splice(first, 1)
-      if (next !== undefined && "selected" in next) return this.#select(capture, next.selected)
+      const selected = this.#held.takeSelected()
+      if (selected !== undefined) return this.#select(capture, selected)
       if (!this.#host.storesAudio()) this.#discardHeld()
-      if (this.#heldBytes > maxHeldBytes)
-        return this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
-      this.onRoom()
+      if (this.#held.isOverfull) this.#closeWithoutConversation()
+      else this.onRoom()
     })
+  }
+
+  #closeWithoutConversation(): void {
+    this.close(Protocol.closeCodes.badFrame, "choose a conversation (103) before audio")
   }
 
   /** Counts a message. Closes the socket, and returns false, if there are too many. */

@@ -1,6 +1,5 @@
 /** Requests for speaker samples (105) on capture sockets, as omi's backend sends them. They have no answer. */
 import { Duration, Effect, FiberSet, Layer, Metric, Option, Schedule, Schema } from "effect"
-import { Bulkhead, BulkheadConfig } from "../Bulkhead.ts"
 import { DbCaller, ingestCaller } from "../Db.ts"
 import { Id } from "../Id.ts"
 import * as Pusher from "../Pusher.ts"
@@ -14,13 +13,6 @@ const maxSegments = 1_000
 
 /** Segments that are kept, the first ones: more than a sample has room for. */
 const keptSegments = 200
-
-/** Requests that are made durable at once, in turns of their users. */
-const maxAccepting = 4
-
-/** Requests that wait to be made durable; the next one is dropped. */
-const maxUnaccepted = 1_000
-const maxUnacceptedPerUser = 100
 
 /** While the database is away, a request is tried again with backoff for this long, and is dropped then. */
 const acceptLimit = Duration.minutes(5)
@@ -49,16 +41,9 @@ const decode = Schema.decodeUnknownOption(Request)
 const make = Effect.gen(function* () {
   const samples = yield* SpeakerSamples
   const handlers = yield* Pusher.MessageHandlers
-  const bulkheads = yield* BulkheadConfig
   const fork = yield* FiberSet.makeRuntime<never>()
-  const accepting = yield* Bulkhead.make({
-    name: "speaker sample requests",
-    permits: maxAccepting,
-    maxWaiting: maxUnaccepted,
-    maxWaitingPerKey: maxUnacceptedPerUser,
-    retryAfter: bulkheads.retryAfter,
-    warnEvery: bulkheads.warnEvery
-  })
+  /** A request beyond its bounds is dropped. */
+  const accepting = yield* Pusher.acceptBulkhead("speaker sample requests")
 
   const accept = (request: SampleRequest) =>
     samples.request(request).pipe(

@@ -1,7 +1,7 @@
-/** What is freed of received messages, and the turns of large ones: `src/Pusher/ReceiveMemory.ts`. */
+/** What is freed of received messages, and the turns of large ones: `src/Pusher/Session/ReceiveMemory.ts`. */
 import { assert, it } from "@effect/vitest"
-import { ReceiveMemory } from "../../src/Pusher/ReceiveMemory.ts"
-import { framed, packet } from "./support/Frames.ts"
+import { ReceiveMemory } from "../../../src/Pusher/Session/ReceiveMemory.ts"
+import { framed, packet } from "../support/Frames.ts"
 
 const memoryOf = () =>
   new ReceiveMemory(
