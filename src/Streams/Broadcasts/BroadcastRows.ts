@@ -60,6 +60,8 @@ export class BroadcastRows extends Context.Service<
     revoked(keys: ReadonlyArray<Pick<Entry, "stream" | "keyHash">>): Effect.Effect<ReadonlySet<string>, DbError>
     /** Says that the captures feed their broadcasts. Returns why others have lost theirs, by capture. */
     heartbeat(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
+    /** Says where the audio of broadcasts ends that captures feed no more, at most one of each. */
+    extend(parted: ReadonlyArray<Heartbeat>): Effect.Effect<void, DbError>
     /** The capture has ended. A broadcast that it feeds waits for another one. */
     leave(heartbeat: Heartbeat): Effect.Effect<void, DbError>
     /** Ends broadcasts that nothing feeds, a bounded number; returns how many. */
@@ -262,6 +264,21 @@ const make = Effect.gen(function* () {
           limit ${heartbeats.length}`.pipe(Effect.flatMap(decodeLosses), Effect.catchTag("SchemaError", Effect.die))
       )
       return new Map(losses.map(({ capture, loss }) => [capture, loss]))
+    }),
+    extend: Effect.fn("BroadcastRows.extend")((parted) => {
+      const given = parted.map(({ audioEnd, broadcast, stream }) => ({ stream, broadcast, audioEnd }))
+      return Effect.asVoid(
+        db.writeIdempotent(
+          "BroadcastRows.extend",
+          (sql) => sql`
+            with given as materialized (
+              select g.* from json_to_recordset(${JSON.stringify(given)}::json)
+                as g(stream bigint, broadcast bigint, "audioEnd" float8) order by g.stream, g.broadcast
+            )
+            update broadcasts b set audio_end = g."audioEnd" from given g
+            where b.stream_id = g.stream and b.id = g.broadcast and g."audioEnd" > coalesce(b.audio_end, '-infinity')`
+        )
+      )
     }),
     leave: Effect.fn("BroadcastRows.leave")(({ audioEnd, broadcast, capture, stream }) =>
       db.transactionIdempotent("BroadcastRows.leave", (sql) => {

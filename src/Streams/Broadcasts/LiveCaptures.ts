@@ -15,6 +15,9 @@ const searchLimit = Duration.seconds(5)
 /** Timeout of the statement with which a capture leaves. Without it, the grace begins at the last heartbeat, as after a kill. */
 const leaveLimit = Duration.seconds(5)
 
+/** Broadcasts whose end of the audio is not written. Beyond it the oldest is forgotten: its VOD may be ready without its last audio. */
+const maxParted = 10_000
+
 const retries = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
 const reasons = {
@@ -69,6 +72,11 @@ interface Live extends Pusher.StreamCapture {
   isEnded: boolean
   /** Enters the broadcast of what it sends, unless it is in it; again and again, until the database answers. */
   readonly enterSoon: () => void
+}
+
+interface Parted {
+  readonly live: Live
+  readonly entered: Entered
 }
 
 /** The id of a new conversation, such as `live-2030-01-31T093000Z-3f9c2a17`. */
@@ -145,6 +153,35 @@ const make = Effect.gen(function* () {
       audioEnd: Number.isFinite(end) ? end : undefined
     }))
 
+  /** Broadcasts that captures have left or changed for another one, until the end of their audio is in the database. */
+  const parted = new Map<string, Parted>()
+  const part = (live: Live, entered: Entered) => {
+    const key = `${live.stream}/${entered.broadcast}`
+    parted.delete(key)
+    parted.set(key, { live, entered })
+    for (const oldest of parted.keys()) {
+      if (parted.size <= maxParted) break
+      parted.delete(oldest)
+    }
+  }
+  /** Whether its audio is durable, or is that of the next broadcast, too. A capture that has closed leaves nothing undurable. */
+  const isFinal = ({ entered, live }: Parted) =>
+    byStream.get(live.stream)?.has(live) !== true || live.entered?.conversation === entered.conversation
+      ? Effect.succeed(true)
+      : Effect.map(
+          recording.progress({ uid: live.uid, conversation: entered.conversation }),
+          ({ isGrowing }) => !isGrowing
+        )
+  const extend = Effect.suspend(() => {
+    const given = [...parted]
+    if (given.length === 0) return Effect.void
+    return Effect.gen(function* () {
+      const final = yield* Effect.filter(given, ([, each]) => isFinal(each))
+      yield* rows.extend(yield* Effect.forEach(given, ([, { entered, live }]) => heartbeatOf(live, entered)))
+      for (const [key, each] of final) if (parted.get(key) === each) parted.delete(key)
+    })
+  })
+
   const enter = Effect.fnUntraced(function* (live: Live, conversation: string | undefined) {
     const { grant, stream, token } = live
     const since = live.sends?.since ?? now()
@@ -155,6 +192,7 @@ const make = Effect.gen(function* () {
       endOne(live, "revoked")
       return proposed
     }
+    if (live.last !== undefined && live.last.broadcast !== entered.value.broadcast) part(live, live.last)
     live.entered = live.last = entered.value
     live.sends ??= { conversation: entered.value.conversation, since }
     for (const other of byStream.get(stream) ?? []) {
@@ -182,17 +220,18 @@ const make = Effect.gen(function* () {
         Effect.suspend(() => {
           others.delete(live)
           if (others.size === 0 && byStream.get(stream) === others) byStream.delete(stream)
-          if (live.last === undefined) return Effect.void
-          return Effect.flatMap(heartbeatOf(live, live.last), rows.leave).pipe(
+          const { last } = live
+          if (last === undefined) return Effect.void
+          return Effect.flatMap(heartbeatOf(live, last), rows.leave).pipe(
             Effect.timeout(leaveLimit),
-            Effect.ignore
+            Effect.catch(() => Effect.sync(() => part(live, last)))
           )
         })
     )
     const enterIfNeeded = Effect.suspend(() =>
       live.isEnded || live.sends === undefined || live.sends.conversation === live.entered?.conversation
         ? Effect.void
-        : Effect.asVoid(enterAlone(live.sends.conversation))
+        : Effect.andThen(enterAlone(live.sends.conversation), Effect.ignore(extend))
     ).pipe(
       Effect.catchDefect(Effect.fail),
       Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast, and tries again", error)),
@@ -252,6 +291,7 @@ const make = Effect.gen(function* () {
     const feeding = captures.filter(({ entered }) => entered !== undefined)
     yield* Metric.update(liveGauge, new Set(feeding.map(({ stream }) => stream)).size)
     yield* renew(captures)
+    yield* extend
   })
   /** Changed on some node: their keys may be revoked, their broadcasts ended. Bounded by the streams of captures of this node. */
   const changed = new Set<number>()

@@ -1,4 +1,4 @@
-/** The end of broadcasts that nothing feeds, on a real database. */
+/** The end of broadcasts that nothing feeds, and of their audio, on a real database. */
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
@@ -22,6 +22,29 @@ layer(world, { excludeTestServices: true })("A sweep", (it) => {
       assert.strictEqual(yield* sweep, 0)
       const live = yield* sql`select conversation from broadcasts where ended_at is null`
       assert.deepStrictEqual(live, [{ conversation: "c1" }])
+    })
+  )
+})
+
+layer(world, { excludeTestServices: true })("The audio of a broadcast", (it) => {
+  it.effect("ends where the latest report says, also when the broadcast has ended", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const { extend } = yield* BroadcastRows
+      yield* sql`insert into streams (uid, slug, title) values ('u', 'ends', 'T')`
+      const [row] = yield* sql<{ readonly stream: number }>`
+        insert into broadcasts (stream_id, id, uid, conversation, ended_at)
+        select s.id, n, uid, 'c', now() from streams s, generate_series(1, 2) as n
+        returning stream_id::float8 as stream`
+      const stream = row?.stream ?? assert.fail("it is there")
+      const report = { stream, conversation: "c", capture: "00000000-0000-4000-8000-000000000001" }
+      for (const audioEnd of [undefined, 5.5, 4, undefined])
+        yield* extend([
+          { ...report, broadcast: 1, audioEnd },
+          { ...report, broadcast: 2, audioEnd: 3 }
+        ])
+      const ends = yield* sql`select audio_end as "end" from broadcasts order by id`
+      assert.deepStrictEqual(ends, [{ end: 5.5 }, { end: 3 }])
     })
   )
 })

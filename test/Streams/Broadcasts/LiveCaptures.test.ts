@@ -13,15 +13,20 @@ import { LiveCaptures } from "../../../src/Streams/Broadcasts/LiveCaptures.ts"
 const noAnswer = new DbTimeout({ operation: "BroadcastRows", limit: "deadline" })
 
 /** What the node has recorded. */
-const recorded = { end: -Infinity }
+const recorded = { end: -Infinity, isGrowing: false }
 
 const world = (rows: Partial<BroadcastRows["Service"]>) =>
   LiveCaptures.layer.pipe(
     Layer.provideMerge(StreamCaptures.layer),
     Layer.provide([
-      Layer.mock(BroadcastRows, { heartbeat: () => Effect.succeed(new Map()), leave: () => Effect.void, ...rows }),
+      Layer.mock(BroadcastRows, {
+        heartbeat: () => Effect.succeed(new Map()),
+        extend: () => Effect.void,
+        leave: () => Effect.void,
+        ...rows
+      }),
       Layer.mock(Recording, {
-        progress: () => Effect.sync(() => ({ isGrowing: false, end: recorded.end })),
+        progress: () => Effect.sync(() => ({ ...recorded })),
         captures: () => [],
         journal: () => assert.fail("not read"),
         uploads: () => assert.fail("not read")
@@ -117,5 +122,57 @@ it.effect("says where the recorded audio ends, also when its broadcast was ended
       left.map(({ audioEnd, broadcast, conversation }) => [broadcast, conversation, audioEnd]),
       [[1, "talk", 1_760_000_012]]
     )
+  }).pipe(Effect.provide(world(rows)))
+})
+
+const partsOf = (parted: ReadonlyArray<Heartbeat>) =>
+  parted.map(({ audioEnd, broadcast, conversation }) => [broadcast, conversation, audioEnd])
+
+it.effect(
+  "says where the audio of a broadcast ends that its capture has changed for another one, until it is durable",
+  () => {
+    const extended: Array<ReadonlyArray<unknown>> = []
+    const rows: Partial<BroadcastRows["Service"]> = {
+      enter: ({ conversation = "" }) =>
+        Effect.succeedSome({ broadcast: conversation === "talk" ? 1 : 2, conversation }),
+      extend: (parted) => Effect.sync(() => void extended.push(...partsOf(parted)))
+    }
+    return Effect.gen(function* () {
+      Object.assign(recorded, { end: 1_760_000_001, isGrowing: true })
+      const feed = yield* openOne
+      feed.received("talk", 100)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(extended, [])
+      feed.received("next", 100)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(extended, [[1, "talk", 1_760_000_001]])
+      Object.assign(recorded, { end: 1_760_000_002, isGrowing: false })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(extended.slice(1), [[1, "talk", 1_760_000_002]])
+    }).pipe(Effect.scoped, Effect.provide(world(rows)))
+  }
+)
+
+it.effect("says where the audio ends of a capture that ended while the database was away", () => {
+  const extended: Array<ReadonlyArray<unknown>> = []
+  let isAway = false
+  const rows: Partial<BroadcastRows["Service"]> = {
+    enter: ({ conversation = "" }) => Effect.succeedSome({ broadcast: 1, conversation }),
+    leave: () => noAnswer,
+    extend: (parted) => (isAway ? noAnswer : Effect.sync(() => void extended.push(...partsOf(parted))))
+  }
+  return Effect.gen(function* () {
+    Object.assign(recorded, { end: 1_760_000_003, isGrowing: false })
+    yield* Effect.gen(function* () {
+      const feed = yield* openOne
+      feed.received("talk", 100)
+      yield* TestClock.adjust("1 second")
+      isAway = true
+    }).pipe(Effect.scoped)
+    yield* TestClock.adjust("1 minute")
+    assert.deepStrictEqual(extended, [])
+    isAway = false
+    yield* TestClock.adjust("1 minute")
+    assert.deepStrictEqual(extended, [[1, "talk", 1_760_000_003]])
   }).pipe(Effect.provide(world(rows)))
 })
