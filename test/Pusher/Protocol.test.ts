@@ -38,7 +38,7 @@ const codecOf = (query: string): string =>
     onSuccess: ({ codec }) => codec
   })
 
-it("takes Opus at its own sample rates, and PCM16 at all", () => {
+it("takes Opus at its own sample rates, and PCM16 at any", () => {
   for (const rate of [8_000, 12_000, 16_000, 24_000, 48_000])
     assert.strictEqual(codecOf(`codec=opus&sample_rate=${rate}`), "opus")
   assert.strictEqual(codecOf("codec=opus"), "opus")

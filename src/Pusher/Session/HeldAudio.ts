@@ -1,9 +1,9 @@
 /** What a capture socket receives before its conversation is known: audio, and the conversations that are selected meanwhile. */
 
-/** Bytes of held audio once the search has ended; more closes the socket. While it lasts, the socket is not read. */
+/** Bytes of held audio once the search has ended; more closes the socket. During the search the socket is not read. */
 const maxBytes = 64 * 1024
 
-export interface HeldSpan {
+interface HeldPiece {
   /** Unix second of the first sample. */
   readonly start: number
   readonly audio: Uint8Array
@@ -11,13 +11,13 @@ export interface HeldSpan {
   readonly isStorable: boolean
 }
 
-export interface HeldSelection {
+interface HeldSelection {
   readonly selected: string
 }
 
 export class HeldAudio {
   #search: "none" | "running" | "done" = "none"
-  #items: Array<HeldSpan | HeldSelection> = []
+  #items: Array<HeldPiece | HeldSelection> = []
   #bytes = 0
 
   /** The conversation that the audio continues is being searched for. */
@@ -66,7 +66,7 @@ export class HeldAudio {
   }
 
   /** Removes and returns all, in order. */
-  takeAll(): ReadonlyArray<HeldSpan | HeldSelection> {
+  takeAll(): ReadonlyArray<HeldPiece | HeldSelection> {
     this.#bytes = 0
     return this.#items.splice(0)
   }

@@ -27,11 +27,10 @@ export function knownAt(id: string): number {
   return isOurs ? read.readUIntBE(timeAt, timeBytes) : 0
 }
 
-/** Lowercase and hyphenated, as PostgreSQL prints a uuid. A copy, because V8 keeps concatenated text as its parts. */
+/** Lowercase and hyphenated, as PostgreSQL prints a uuid. Joined, because V8 keeps concatenated text as its parts. */
 export function textOf(id: Uint8Array): string {
   const hex = Buffer.from(id).toString("hex")
-  const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)]
-  return Buffer.from(parts.join("-"), "latin1").toString("latin1")
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-")
 }
 
 export function bytesOf(id: string): Buffer {

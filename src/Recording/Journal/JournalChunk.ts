@@ -117,7 +117,7 @@ export class JournalChunk {
     this.appendedSamples = this.durableSamples
   }
 
-  /** No audio is added to it any more: thousands of such chunks wait while the store is unavailable. */
+  /** Frees what only more audio needs: thousands of sealed chunks wait while the store is unavailable. */
   compact(): void {
     this.extents.compact()
     this.peaks.compact()

@@ -36,7 +36,7 @@ export const make = Effect.gen(function* () {
   /** Detaching frees the memory of a stored chunk at once: left to the garbage collector, dozens of buffers pile up. */
   const returnBuffer = (buffer: ArrayBuffer, isStored: boolean): void => {
     if (buffers.length < keptBuffers) buffers.push(buffer)
-    // The system may still read the memory for a request that was aborted.
+    // An aborted request may still read the memory: its object is not stored, so the memory may change, but must exist.
     else if (isStored) buffer.transfer(0)
   }
 

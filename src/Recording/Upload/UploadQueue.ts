@@ -119,9 +119,13 @@ export class UploadLimit {
     return lateBy > lateMillis ? 1 : Math.min(this.#limit, most)
   }
 
-  /** An upload has failed because of the store or the database, or has succeeded. */
-  attempted(isOutage: boolean): void {
-    this.#isOutage = isOutage
+  /** An upload has failed because of the store or the database. */
+  failed(): void {
+    this.#isOutage = true
+  }
+
+  succeeded(): void {
+    this.#isOutage = false
   }
 
   /** A periodic commit has ended, `lateBy` milliseconds after it was due. */

@@ -126,7 +126,7 @@ const make = Effect.gen(function* () {
     postponeChunk(chunk, round, own)
     const isLogged = !own && loggedRound === round
     if (!own) {
-      uploadsLimit.attempted(true)
+      uploadsLimit.failed()
       more = false
       loggedRound = round
     }
@@ -143,8 +143,12 @@ const make = Effect.gen(function* () {
       Effect.tap(() => untilInOrder(chunk)),
       Effect.flatMap((stored) =>
         rows.insertStored(chunk, stored).pipe(
-          Effect.andThen(Effect.sync(() => uploaded++)),
-          Effect.andThen(Effect.sync(() => uploadsLimit.attempted(false))),
+          Effect.andThen(
+            Effect.sync(() => {
+              uploaded++
+              uploadsLimit.succeeded()
+            })
+          ),
           Effect.andThen(Metric.update(storedChunks, 1)),
           Effect.andThen(Metric.update(storedSeconds, chunk.durableSamples / chunk.sampleRate)),
           Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored)))

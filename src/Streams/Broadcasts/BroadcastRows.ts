@@ -284,13 +284,13 @@ const make = Effect.gen(function* () {
       db.transactionIdempotent("BroadcastRows.leave", (sql) => {
         const own = sql`stream_id = ${key(stream)}::bigint and id = ${key(broadcast)}::bigint`
         // Also when it feeds the broadcast no more: its last audio is part of it.
-        const ended = sql`
+        const setEnd = sql`
           update broadcasts set audio_end = greatest(audio_end, ${audioEnd === undefined ? null : String(audioEnd)}::float8)
           where ${own}`
-        const left = sql`
+        const setLeft = sql`
           update broadcasts set capture = null, left_at = now(), seen_at = now()
           where ${own} and capture = ${capture}::uuid and ended_at is null`
-        return Effect.asVoid(Effect.andThen(ended, left))
+        return Effect.asVoid(Effect.andThen(setEnd, setLeft))
       })
     ),
     sweep: Effect.gen(function* () {

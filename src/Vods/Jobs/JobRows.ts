@@ -23,7 +23,7 @@ const Columns = Schema.Struct({
   isRequested: Schema.Boolean,
   /** Since the job began, or was retried by its user. */
   seconds: Schema.Finite,
-  /** Unix second at which the audio ends that nodes have recorded of the broadcast. */
+  /** Unix second at which the recorded audio of the broadcast ends, stored or not. */
   audioEnd: Schema.NullOr(Schema.Finite)
 })
 

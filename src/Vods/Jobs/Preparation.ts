@@ -19,7 +19,7 @@ const indexSeconds = 60
 /** Time for all audio of a broadcast to be stored. After it, the VOD is made of what there is: its node may never come back. */
 const storeSeconds = 3_600
 
-/** Rounding of Unix seconds that chunks begin and end at. */
+/** By how much the ends of the same audio may differ, because they are rounded. */
 const roundingSeconds = 0.01
 
 /** A VOD with a merge that still fails after this time has failed. The merge is attempted further. */

@@ -48,5 +48,6 @@ it("holds a minute of audio that waits for the store in less than 5 KB", () => {
   const held = Array.from({ length: chunks }, () => waiting(segments))
   const each = (retainedBytes() - before) / held.length
   assert.isBelow(each, 5_000)
+  // Less would mean that they were collected.
   assert.isAbove(each, 3_000)
 })

@@ -56,16 +56,15 @@ it.live("reads what failed into the same memory again, in two uploads at a time 
     const dataDir = yield* temporaryDirectory
     const chunks = 6
     const buffers = new Set<ArrayBufferLike>()
-    const allPut = yield* Deferred.make<void>()
-    const state = { down: true, puts: 0 }
+    const state = { down: true, puts: 0, allPut: yield* Deferred.make<void>() }
     const put = <A, E>(
       put: Effect.Effect<A, E>,
       _key: string,
       body: NewObject["body"]
     ): Effect.Effect<A, E | StorageUnavailable> => {
       if (body instanceof Uint8Array) buffers.add(body.buffer)
-      if (++state.puts === chunks) Deferred.doneUnsafe(allPut, Effect.void)
-      return Deferred.await(allPut).pipe(
+      if (++state.puts % chunks === 0) Deferred.doneUnsafe(state.allPut, Effect.void)
+      return Deferred.await(state.allPut).pipe(
         Effect.andThen(Effect.suspend((): Effect.Effect<A, E | StorageUnavailable> => (state.down ? unavailable : put)))
       )
     }
@@ -84,6 +83,10 @@ it.live("reads what failed into the same memory again, in two uploads at a time 
       yield* sweep
       assert.strictEqual(yield* liveChunks, 0)
       assert.strictEqual(yield* storedOf("u"), chunks)
+      state.allPut = yield* Deferred.make<void>()
+      for (let index = 0; index < chunks; index++) yield* record(800, 0, `d${index}`)
+      yield* idle
+      assert.strictEqual(yield* storedOf("u"), 2 * chunks)
     }).pipe(Effect.provide(node(dataDir, { put })))
   }).pipe(inWorld)
 )

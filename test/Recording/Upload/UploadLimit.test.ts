@@ -31,12 +31,12 @@ it("allows one upload while a commit is late, and the maximum when the journal i
 
 it("allows two uploads after one that failed in an outage, also when the journal is nearly full, until one succeeds", () => {
   const pace = new UploadLimit(16)
-  pace.attempted(true)
+  pace.failed()
   assert.deepStrictEqual([pace.limit(0, false), pace.limit(0, true), pace.limit(late, false)], [2, 2, 1])
-  pace.attempted(false)
+  pace.succeeded()
   assert.strictEqual(pace.limit(0, false), 16)
   const small = new UploadLimit(1)
-  small.attempted(true)
+  small.failed()
   assert.strictEqual(small.limit(0, true), 1)
 })
 
