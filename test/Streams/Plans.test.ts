@@ -104,7 +104,7 @@ layer(World.layer, { excludeTestServices: true })("Every statement of streams", 
         revoked: [broadcasts.revoked(hundred.map((stream) => ({ stream, keyHash: "AAAA" }))), 200],
         // It can be merged with the live broadcasts of all nodes.
         heartbeat: [broadcasts.heartbeat(hundred.map(heartbeat)), 500],
-        extend: [broadcasts.extend(hundred.map(heartbeat)), 500],
+        writeAudioEnds: [broadcasts.writeAudioEnds(hundred.map(heartbeat)), 500],
         leave: [broadcasts.leave(heartbeat(400)), 1],
         sweep: [broadcasts.sweep, 50],
         write: [metrics.write(hundred.map((stream) => ({ stream, ...figures }))), 700],

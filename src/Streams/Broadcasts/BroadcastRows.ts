@@ -60,8 +60,8 @@ export class BroadcastRows extends Context.Service<
     revoked(keys: ReadonlyArray<Pick<Entry, "stream" | "keyHash">>): Effect.Effect<ReadonlySet<string>, DbError>
     /** Says that the captures feed their broadcasts. Returns why others have lost theirs, by capture. */
     heartbeat(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
-    /** Says where the audio of broadcasts ends that captures feed no more, at most one of each. */
-    extend(parted: ReadonlyArray<Heartbeat>): Effect.Effect<void, DbError>
+    /** Says where the audio of broadcasts ends, also when they have ended. At most one heartbeat of each. */
+    writeAudioEnds(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<void, DbError>
     /** The capture has ended. A broadcast that it feeds waits for another one. */
     leave(heartbeat: Heartbeat): Effect.Effect<void, DbError>
     /** Ends broadcasts that nothing feeds, a bounded number; returns how many. */
@@ -265,11 +265,11 @@ const make = Effect.gen(function* () {
       )
       return new Map(losses.map(({ capture, loss }) => [capture, loss]))
     }),
-    extend: Effect.fn("BroadcastRows.extend")((parted) => {
-      const given = parted.map(({ audioEnd, broadcast, stream }) => ({ stream, broadcast, audioEnd }))
+    writeAudioEnds: Effect.fn("BroadcastRows.writeAudioEnds")((heartbeats) => {
+      const given = heartbeats.map(({ audioEnd, broadcast, stream }) => ({ stream, broadcast, audioEnd }))
       return Effect.asVoid(
         db.writeIdempotent(
-          "BroadcastRows.extend",
+          "BroadcastRows.writeAudioEnds",
           (sql) => sql`
             with given as materialized (
               select g.* from json_to_recordset(${JSON.stringify(given)}::json)

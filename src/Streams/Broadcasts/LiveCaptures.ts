@@ -15,8 +15,8 @@ const searchLimit = Duration.seconds(5)
 /** Timeout of the statement with which a capture leaves. Without it, the grace begins at the last heartbeat, as after a kill. */
 const leaveLimit = Duration.seconds(5)
 
-/** Broadcasts whose end of the audio is not written. Beyond it the oldest is forgotten: its VOD may be ready without its last audio. */
-const maxParted = 10_000
+/** Ends that wait to be written. Beyond it the oldest is dropped: its VOD may be ready without its last audio. */
+const maxUnwrittenEnds = 10_000
 
 const retries = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])
 
@@ -74,7 +74,7 @@ interface Live extends Pusher.StreamCapture {
   readonly enterSoon: () => void
 }
 
-interface Parted {
+interface UnwrittenEnd {
   readonly live: Live
   readonly entered: Entered
 }
@@ -154,31 +154,31 @@ const make = Effect.gen(function* () {
     }))
 
   /** Broadcasts that captures have left or changed for another one, until the end of their audio is in the database. */
-  const parted = new Map<string, Parted>()
-  const part = (live: Live, entered: Entered) => {
+  const unwrittenEnds = new Map<string, UnwrittenEnd>()
+  const writeEndLater = (live: Live, entered: Entered) => {
     const key = `${live.stream}/${entered.broadcast}`
-    parted.delete(key)
-    parted.set(key, { live, entered })
-    for (const oldest of parted.keys()) {
-      if (parted.size <= maxParted) break
-      parted.delete(oldest)
+    unwrittenEnds.delete(key)
+    unwrittenEnds.set(key, { live, entered })
+    for (const oldest of unwrittenEnds.keys()) {
+      if (unwrittenEnds.size <= maxUnwrittenEnds) break
+      unwrittenEnds.delete(oldest)
     }
   }
-  /** Whether its audio is durable, or is that of the next broadcast, too. A capture that has closed leaves nothing undurable. */
-  const isFinal = ({ entered, live }: Parted) =>
+  /** Its audio is durable, or is that of the next broadcast, too. A capture that has closed leaves nothing undurable. */
+  const isFinal = ({ entered, live }: UnwrittenEnd) =>
     byStream.get(live.stream)?.has(live) !== true || live.entered?.conversation === entered.conversation
       ? Effect.succeed(true)
       : Effect.map(
           recording.progress({ uid: live.uid, conversation: entered.conversation }),
           ({ isGrowing }) => !isGrowing
         )
-  const extend = Effect.suspend(() => {
-    const given = [...parted]
+  const writeEnds = Effect.suspend(() => {
+    const given = [...unwrittenEnds]
     if (given.length === 0) return Effect.void
     return Effect.gen(function* () {
       const final = yield* Effect.filter(given, ([, each]) => isFinal(each))
-      yield* rows.extend(yield* Effect.forEach(given, ([, { entered, live }]) => heartbeatOf(live, entered)))
-      for (const [key, each] of final) if (parted.get(key) === each) parted.delete(key)
+      yield* rows.writeAudioEnds(yield* Effect.forEach(given, ([, { entered, live }]) => heartbeatOf(live, entered)))
+      for (const [key, each] of final) if (unwrittenEnds.get(key) === each) unwrittenEnds.delete(key)
     })
   })
 
@@ -192,7 +192,7 @@ const make = Effect.gen(function* () {
       endOne(live, "revoked")
       return proposed
     }
-    if (live.last !== undefined && live.last.broadcast !== entered.value.broadcast) part(live, live.last)
+    if (live.last !== undefined && live.last.broadcast !== entered.value.broadcast) writeEndLater(live, live.last)
     live.entered = live.last = entered.value
     live.sends ??= { conversation: entered.value.conversation, since }
     for (const other of byStream.get(stream) ?? []) {
@@ -224,14 +224,14 @@ const make = Effect.gen(function* () {
           if (last === undefined) return Effect.void
           return Effect.flatMap(heartbeatOf(live, last), rows.leave).pipe(
             Effect.timeout(leaveLimit),
-            Effect.catch(() => Effect.sync(() => part(live, last)))
+            Effect.catch(() => Effect.sync(() => writeEndLater(live, last)))
           )
         })
     )
     const enterIfNeeded = Effect.suspend(() =>
       live.isEnded || live.sends === undefined || live.sends.conversation === live.entered?.conversation
         ? Effect.void
-        : Effect.andThen(enterAlone(live.sends.conversation), Effect.ignore(extend))
+        : Effect.andThen(enterAlone(live.sends.conversation), Effect.ignore(writeEnds))
     ).pipe(
       Effect.catchDefect(Effect.fail),
       Effect.tapError((error) => Effect.logWarning("a capture could not enter its broadcast, and tries again", error)),
@@ -291,7 +291,7 @@ const make = Effect.gen(function* () {
     const feeding = captures.filter(({ entered }) => entered !== undefined)
     yield* Metric.update(liveGauge, new Set(feeding.map(({ stream }) => stream)).size)
     yield* renew(captures)
-    yield* extend
+    yield* writeEnds
   })
   /** Changed on some node: their keys may be revoked, their broadcasts ended. Bounded by the streams of captures of this node. */
   const changed = new Set<number>()

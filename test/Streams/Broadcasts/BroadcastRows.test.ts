@@ -30,7 +30,7 @@ layer(world, { excludeTestServices: true })("The audio of a broadcast", (it) => 
   it.effect("ends where the latest report says, also when the broadcast has ended", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const { extend } = yield* BroadcastRows
+      const { writeAudioEnds } = yield* BroadcastRows
       yield* sql`insert into streams (uid, slug, title) values ('u', 'ends', 'T')`
       const [row] = yield* sql<{ readonly stream: number }>`
         insert into broadcasts (stream_id, id, uid, conversation, ended_at)
@@ -39,7 +39,7 @@ layer(world, { excludeTestServices: true })("The audio of a broadcast", (it) => 
       const stream = row?.stream ?? assert.fail("it is there")
       const report = { stream, conversation: "c", capture: "00000000-0000-4000-8000-000000000001" }
       for (const audioEnd of [undefined, 5.5, 4, undefined])
-        yield* extend([
+        yield* writeAudioEnds([
           { ...report, broadcast: 1, audioEnd },
           { ...report, broadcast: 2, audioEnd: 3 }
         ])

@@ -21,7 +21,7 @@ const world = (rows: Partial<BroadcastRows["Service"]>) =>
     Layer.provide([
       Layer.mock(BroadcastRows, {
         heartbeat: () => Effect.succeed(new Map()),
-        extend: () => Effect.void,
+        writeAudioEnds: () => Effect.void,
         leave: () => Effect.void,
         ...rows
       }),
@@ -125,41 +125,41 @@ it.effect("says where the recorded audio ends, also when its broadcast was ended
   }).pipe(Effect.provide(world(rows)))
 })
 
-const partsOf = (parted: ReadonlyArray<Heartbeat>) =>
-  parted.map(({ audioEnd, broadcast, conversation }) => [broadcast, conversation, audioEnd])
+const endsOf = (heartbeats: ReadonlyArray<Heartbeat>) =>
+  heartbeats.map(({ audioEnd, broadcast, conversation }) => [broadcast, conversation, audioEnd])
 
 it.effect(
   "says where the audio of a broadcast ends that its capture has changed for another one, until it is durable",
   () => {
-    const extended: Array<ReadonlyArray<unknown>> = []
+    const written: Array<ReadonlyArray<unknown>> = []
     const rows: Partial<BroadcastRows["Service"]> = {
       enter: ({ conversation = "" }) =>
         Effect.succeedSome({ broadcast: conversation === "talk" ? 1 : 2, conversation }),
-      extend: (parted) => Effect.sync(() => void extended.push(...partsOf(parted)))
+      writeAudioEnds: (given) => Effect.sync(() => void written.push(...endsOf(given)))
     }
     return Effect.gen(function* () {
       Object.assign(recorded, { end: 1_760_000_001, isGrowing: true })
       const feed = yield* openOne
       feed.received("talk", 100)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(extended, [])
+      assert.deepStrictEqual(written, [])
       feed.received("next", 100)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(extended, [[1, "talk", 1_760_000_001]])
+      assert.deepStrictEqual(written, [[1, "talk", 1_760_000_001]])
       Object.assign(recorded, { end: 1_760_000_002, isGrowing: false })
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(extended.slice(1), [[1, "talk", 1_760_000_002]])
+      assert.deepStrictEqual(written.slice(1), [[1, "talk", 1_760_000_002]])
     }).pipe(Effect.scoped, Effect.provide(world(rows)))
   }
 )
 
 it.effect("says where the audio ends of a capture that ended while the database was away", () => {
-  const extended: Array<ReadonlyArray<unknown>> = []
+  const written: Array<ReadonlyArray<unknown>> = []
   let isAway = false
   const rows: Partial<BroadcastRows["Service"]> = {
     enter: ({ conversation = "" }) => Effect.succeedSome({ broadcast: 1, conversation }),
     leave: () => noAnswer,
-    extend: (parted) => (isAway ? noAnswer : Effect.sync(() => void extended.push(...partsOf(parted))))
+    writeAudioEnds: (given) => (isAway ? noAnswer : Effect.sync(() => void written.push(...endsOf(given))))
   }
   return Effect.gen(function* () {
     Object.assign(recorded, { end: 1_760_000_003, isGrowing: false })
@@ -170,9 +170,9 @@ it.effect("says where the audio ends of a capture that ended while the database 
       isAway = true
     }).pipe(Effect.scoped)
     yield* TestClock.adjust("1 minute")
-    assert.deepStrictEqual(extended, [])
+    assert.deepStrictEqual(written, [])
     isAway = false
     yield* TestClock.adjust("1 minute")
-    assert.deepStrictEqual(extended, [[1, "talk", 1_760_000_003]])
+    assert.deepStrictEqual(written, [[1, "talk", 1_760_000_003]])
   }).pipe(Effect.provide(world(rows)))
 })
