@@ -40,6 +40,7 @@ import { streamIndexes } from "./Migrations/0030_stream_indexes.ts"
 import { unannouncedVods } from "./Migrations/0031_unannounced_vods.ts"
 import { chatDeletions } from "./Migrations/0032_chat_deletions.ts"
 import { broadcastAudio } from "./Migrations/0033_broadcast_audio.ts"
+import { vodRequests } from "./Migrations/0034_vod_requests.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -75,7 +76,8 @@ export const migrations = {
   "0030_stream_indexes": streamIndexes,
   "0031_unannounced_vods": unannouncedVods,
   "0032_chat_deletions": chatDeletions,
-  "0033_broadcast_audio": broadcastAudio
+  "0033_broadcast_audio": broadcastAudio,
+  "0034_vod_requests": vodRequests
 }
 
 const table = "spillway_migrations"

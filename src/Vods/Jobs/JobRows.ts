@@ -23,6 +23,8 @@ const Columns = Schema.Struct({
   isRequested: Schema.Boolean,
   /** Since the job began, or was retried by its user. */
   seconds: Schema.Finite,
+  /** Since the merge was requested; before that, as `seconds`. */
+  requestedSeconds: Schema.Finite,
   /** Unix second at which the recorded audio of the broadcast ends, stored or not. */
   audioEnd: Schema.NullOr(Schema.Finite)
 })
@@ -33,6 +35,7 @@ const jobs: FairClaims.Jobs<typeof Columns.Type> = {
   columns: (sql) => sql`
     vod_id::text as vod, conversation_id as conversation, is_requested as "isRequested",
     extract(epoch from now() - begun_at)::float8 as seconds,
+    extract(epoch from now() - coalesce(requested_at, begun_at))::float8 as "requestedSeconds",
     (select audio_end from vods v join broadcasts b on b.stream_id = v.stream_id and b.id = v.broadcast_id
      where v.id = vod_id) as "audioEnd"`,
   schema: Columns,
@@ -184,7 +187,7 @@ const make = Effect.gen(function* () {
     requested: ({ id, token }, after) =>
       db.writeIdempotent("JobRows.requested", (sql) =>
         Effect.asVoid(sql`
-          update vod_jobs set is_requested = true, token = null, due_at = now() + ${intervalOf(after)}::interval
+          update vod_jobs set is_requested = true, requested_at = now(), token = null, due_at = now() + ${intervalOf(after)}::interval
           where ${FairClaims.isOwned(sql, { id, token })}`)
       ),
     complete: Effect.fn("JobRows.complete")((job, { duration, format }) =>

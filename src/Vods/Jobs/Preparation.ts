@@ -22,7 +22,7 @@ const storeSeconds = 3_600
 /** By how much the ends of the same audio may differ, because they are rounded. */
 const roundingSeconds = 0.01
 
-/** A VOD with a merge that still fails after this time has failed. The merge is attempted further. */
+/** A VOD with a merge that still fails this long after its request has failed. The merge is attempted further. */
 const retrySeconds = 600
 
 /** A VOD that is not ready after this time has failed: most likely its audio was not stored. */
@@ -70,7 +70,7 @@ export const make = Effect.gen(function* () {
     }
     const { dead, failing, merging } = yield* precache.progress(uid, id, format)
     if (dead !== undefined) return yield* abandon(job, reasons[dead])
-    if (failing !== undefined && seconds >= retrySeconds) return yield* abandon(job, reasons[failing])
+    if (failing !== undefined && job.requestedSeconds >= retrySeconds) return yield* abandon(job, reasons[failing])
     if (merging > 0) return yield* seconds < deadlineSeconds ? wait(job) : abandon(job, "too_slow")
     return yield* Effect.as(rows.complete(job, { duration: durationOf(conversation), format }), "ready" as const)
   })
