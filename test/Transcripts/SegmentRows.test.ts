@@ -114,6 +114,8 @@ layer(worldOf({}), { excludeTestServices: true })("Transcripts", (it) => {
         )
       yield* talk("short", 10)
       yield* talk("long", 50_000)
+      // As autovacuum does within a minute: connections drop the plans that they cached while the table was small.
+      yield* sql`analyze transcript_segments`
       const read = (
         conversation: string,
         query: (name: { uid: string; conversation: string }) => Effect.Effect<unknown, unknown>

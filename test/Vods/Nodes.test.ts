@@ -116,7 +116,7 @@ layer(world, { excludeTestServices: true, timeout: 180_000 })("VODs", (it) => {
       await until(jobs, (all) => {
         for (const { due } of all) dues.add(due)
         // Both are postponed again and again, each time with a lease before it.
-        return dues.size > 16
+        return dues.size > 12
       })
       assert.deepStrictEqual(
         (await vods(nodes, "late")).map(({ status }) => status),

@@ -9,7 +9,7 @@ import { Segment } from "../../../src/Recording/Journal/Segment.ts"
 setFlagsFromString("--expose-gc")
 const collect: () => void = runInNewContext("gc")
 
-const [chunks, commits, rate] = [2_000, 120, 16_000]
+const [chunks, commits, rate] = [2_000, 120, 160]
 
 /** The second collection waits for the first one's sweep of array buffers. */
 const retainedBytes = (): number => {
