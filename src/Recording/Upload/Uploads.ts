@@ -143,12 +143,7 @@ const make = Effect.gen(function* () {
       Effect.tap(() => untilInOrder(chunk)),
       Effect.flatMap((stored) =>
         rows.insertStored(chunk, stored).pipe(
-          Effect.andThen(
-            Effect.sync(() => {
-              uploaded++
-              uploadsLimit.succeeded()
-            })
-          ),
+          Effect.andThen(Effect.sync(() => uploaded++)),
           Effect.andThen(Metric.update(storedChunks, 1)),
           Effect.andThen(Metric.update(storedSeconds, chunk.durableSamples / chunk.sampleRate)),
           Effect.catchTag("Purged", () => storageWrite.run(chunk.uid)(purges.removeObject(chunk, stored)))
@@ -175,6 +170,7 @@ const make = Effect.gen(function* () {
     active.add(own)
     yield* (isPurged ? unstore(chunk) : store(chunk)).pipe(
       Effect.timeout(config.uploadDeadline),
+      Effect.tap(() => Effect.sync(() => uploadsLimit.succeeded())),
       Effect.andThen(live.retain(chunk)),
       DurationHistogram.track(uploadSeconds),
       Effect.catchCause((cause) => postpone(chunk, cause)),

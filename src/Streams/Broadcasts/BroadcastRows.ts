@@ -39,6 +39,8 @@ export interface Heartbeat extends Entered {
   readonly audioEnd: number | undefined
 }
 
+export type AudioEnd = Pick<Heartbeat, "stream" | "broadcast" | "audioEnd">
+
 /**
  * Why a capture feeds its broadcast no more: that `ended` without it, its owner `stopped` it, another capture `replaced` it, or its
  * stream key was `revoked`.
@@ -60,8 +62,8 @@ export class BroadcastRows extends Context.Service<
     revoked(keys: ReadonlyArray<Pick<Entry, "stream" | "keyHash">>): Effect.Effect<ReadonlySet<string>, DbError>
     /** Says that the captures feed their broadcasts. Returns why others have lost theirs, by capture. */
     heartbeat(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<ReadonlyMap<string, Loss>, DbError>
-    /** Says where the audio of broadcasts ends, also when they have ended. At most one heartbeat of each. */
-    writeAudioEnds(heartbeats: ReadonlyArray<Heartbeat>): Effect.Effect<void, DbError>
+    /** Says where the audio of broadcasts ends, also when they have ended. At most one end of each. */
+    writeAudioEnds(ends: ReadonlyArray<AudioEnd>): Effect.Effect<void, DbError>
     /** The capture has ended. A broadcast that it feeds waits for another one. */
     leave(heartbeat: Heartbeat): Effect.Effect<void, DbError>
     /** Ends broadcasts that nothing feeds, a bounded number; returns how many. */
@@ -109,6 +111,17 @@ const decodeEnded = Schema.decodeUnknownEffect(Schema.Array(Ended))
 type Sql = SqlClient.SqlClient
 
 const key = (id: number) => String(id)
+
+const setAudioEnds = (sql: Sql, ends: ReadonlyArray<AudioEnd>) => {
+  const given = ends.map(({ audioEnd, broadcast, stream }) => ({ stream, broadcast, audioEnd }))
+  return sql`
+    with given as materialized (
+      select g.* from json_to_recordset(${JSON.stringify(given)}::json)
+        as g(stream bigint, broadcast bigint, "audioEnd" float8) order by g.stream, g.broadcast
+    )
+    update broadcasts b set audio_end = g."audioEnd" from given g
+    where b.stream_id = g.stream and b.id = g.broadcast and g."audioEnd" > coalesce(b.audio_end, '-infinity')`
+}
 
 const make = Effect.gen(function* () {
   const db = yield* Db
@@ -265,32 +278,18 @@ const make = Effect.gen(function* () {
       )
       return new Map(losses.map(({ capture, loss }) => [capture, loss]))
     }),
-    writeAudioEnds: Effect.fn("BroadcastRows.writeAudioEnds")((heartbeats) => {
-      const given = heartbeats.map(({ audioEnd, broadcast, stream }) => ({ stream, broadcast, audioEnd }))
-      return Effect.asVoid(
-        db.writeIdempotent(
-          "BroadcastRows.writeAudioEnds",
-          (sql) => sql`
-            with given as materialized (
-              select g.* from json_to_recordset(${JSON.stringify(given)}::json)
-                as g(stream bigint, broadcast bigint, "audioEnd" float8) order by g.stream, g.broadcast
-            )
-            update broadcasts b set audio_end = g."audioEnd" from given g
-            where b.stream_id = g.stream and b.id = g.broadcast and g."audioEnd" > coalesce(b.audio_end, '-infinity')`
-        )
-      )
-    }),
-    leave: Effect.fn("BroadcastRows.leave")(({ audioEnd, broadcast, capture, stream }) =>
+    writeAudioEnds: Effect.fn("BroadcastRows.writeAudioEnds")((ends) =>
+      Effect.asVoid(db.writeIdempotent("BroadcastRows.writeAudioEnds", (sql) => setAudioEnds(sql, ends)))
+    ),
+    leave: Effect.fn("BroadcastRows.leave")((heartbeat) =>
       db.transactionIdempotent("BroadcastRows.leave", (sql) => {
-        const own = sql`stream_id = ${key(stream)}::bigint and id = ${key(broadcast)}::bigint`
-        // Also when it feeds the broadcast no more: its last audio is part of it.
-        const setEnd = sql`
-          update broadcasts set audio_end = greatest(audio_end, ${audioEnd === undefined ? null : String(audioEnd)}::float8)
-          where ${own}`
+        const { broadcast, capture, stream } = heartbeat
         const setLeft = sql`
           update broadcasts set capture = null, left_at = now(), seen_at = now()
-          where ${own} and capture = ${capture}::uuid and ended_at is null`
-        return Effect.asVoid(Effect.andThen(setEnd, setLeft))
+          where stream_id = ${key(stream)}::bigint and id = ${key(broadcast)}::bigint and capture = ${capture}::uuid
+            and ended_at is null`
+        // Also when it feeds the broadcast no more: its last audio is part of it.
+        return Effect.asVoid(Effect.andThen(setAudioEnds(sql, [heartbeat]), setLeft))
       })
     ),
     sweep: Effect.gen(function* () {

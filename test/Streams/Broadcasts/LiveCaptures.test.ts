@@ -5,7 +5,12 @@ import { TestClock } from "effect/testing"
 import { DbTimeout, Notifications } from "../../../src/Db.ts"
 import { StreamCaptures } from "../../../src/Pusher/StreamCaptures.ts"
 import { Recording } from "../../../src/Recording.ts"
-import { BroadcastRows, type Entry, type Heartbeat } from "../../../src/Streams/Broadcasts/BroadcastRows.ts"
+import {
+  type AudioEnd,
+  BroadcastRows,
+  type Entry,
+  type Heartbeat
+} from "../../../src/Streams/Broadcasts/BroadcastRows.ts"
 import { StreamsConfig } from "../../../src/Streams/StreamsConfig.ts"
 import { environment } from "../../support/Settings.ts"
 import { LiveCaptures } from "../../../src/Streams/Broadcasts/LiveCaptures.ts"
@@ -125,8 +130,7 @@ it.effect("says where the recorded audio ends, also when its broadcast was ended
   }).pipe(Effect.provide(world(rows)))
 })
 
-const endsOf = (heartbeats: ReadonlyArray<Heartbeat>) =>
-  heartbeats.map(({ audioEnd, broadcast, conversation }) => [broadcast, conversation, audioEnd])
+const endsOf = (ends: ReadonlyArray<AudioEnd>) => ends.map(({ audioEnd, broadcast }) => [broadcast, audioEnd])
 
 it.effect(
   "says where the audio of a broadcast ends that its capture has changed for another one, until it is durable",
@@ -145,10 +149,10 @@ it.effect(
       assert.deepStrictEqual(written, [])
       feed.received("next", 100)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(written, [[1, "talk", 1_760_000_001]])
+      assert.deepStrictEqual(written, [[1, 1_760_000_001]])
       Object.assign(recorded, { end: 1_760_000_002, isGrowing: false })
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(written.slice(1), [[1, "talk", 1_760_000_002]])
+      assert.deepStrictEqual(written.slice(1), [[1, 1_760_000_002]])
     }).pipe(Effect.scoped, Effect.provide(world(rows)))
   }
 )
@@ -173,6 +177,6 @@ it.effect("says where the audio ends of a capture that ended while the database 
     assert.deepStrictEqual(written, [])
     isAway = false
     yield* TestClock.adjust("1 minute")
-    assert.deepStrictEqual(written, [[1, "talk", 1_760_000_003]])
+    assert.deepStrictEqual(written, [[1, 1_760_000_003]])
   }).pipe(Effect.provide(world(rows)))
 })
