@@ -41,6 +41,7 @@ import { unannouncedVods } from "./Migrations/0031_unannounced_vods.ts"
 import { chatDeletions } from "./Migrations/0032_chat_deletions.ts"
 import { broadcastAudio } from "./Migrations/0033_broadcast_audio.ts"
 import { vodRequests } from "./Migrations/0034_vod_requests.ts"
+import { chunkClockShifts } from "./Migrations/0035_chunk_clock_shifts.ts"
 
 /** In order of number. A released migration is never edited, and the previous release runs while this one starts. */
 export const migrations = {
@@ -77,7 +78,8 @@ export const migrations = {
   "0031_unannounced_vods": unannouncedVods,
   "0032_chat_deletions": chatDeletions,
   "0033_broadcast_audio": broadcastAudio,
-  "0034_vod_requests": vodRequests
+  "0034_vod_requests": vodRequests,
+  "0035_chunk_clock_shifts": chunkClockShifts
 }
 
 const table = "spillway_migrations"

@@ -16,8 +16,8 @@ export interface Chunk extends Span.Span {
   readonly conversation: string
   readonly codec: Span.Codec
   readonly state: ChunkState
-  /** Seconds; only of a chunk in the journal. See `JournalChunk`. */
-  readonly clockShift?: number
+  /** Seconds; only of a chunk in the journal. See `ClockShifts`. */
+  readonly clockShifts?: ReadonlyArray<number>
   /** The object's key, assigned before the upload. */
   readonly key: string
   /** Size and checksum of the stored bytes, encrypted or not; whole reads are verified against it. */

@@ -352,6 +352,28 @@ for (const where of ["in the journal, after a kill", "stored"] as const)
     }).pipe(inWorld)
   )
 
+for (const where of ["in the journal, after a kill", "stored"] as const)
+  it.live(`keeps replayed audio once of a clock that was set twice within a chunk, when it is ${where}`, () =>
+    Effect.gen(function* () {
+      const dataDir = yield* temporaryDirectory
+      const hooks = where === "stored" ? {} : { put: failing().put }
+      const on = node(dataDir, hooks, { chunkDuration: Duration.minutes(5) })
+      const late = (seconds: number, from: number, to: number) =>
+        frames(from * rate, to * rate, 800).map(({ audio, start }) => ({ audio, start: start - seconds }))
+      yield* send([...late(0, 0, 10), ...late(5, 10, 12), ...late(0, 12, 14), ...late(2, 14, 16)]).pipe(
+        Effect.andThen(where === "stored" ? idle : Effect.void),
+        Effect.provide(on)
+      )
+      yield* Effect.gen(function* () {
+        assert.lengthOf(yield* allChunks("u", "c"), 1)
+        assert.deepStrictEqual((yield* send(late(2, 15, 17))).shifts, [2])
+        assert.isTrue((yield* heard).equals(ramp(17 * rate)))
+        assert.deepStrictEqual((yield* send(late(5, 10, 11))).shifts, [])
+        assert.isTrue((yield* heard).equals(ramp(17 * rate)))
+      }).pipe(Effect.provide(on))
+    }).pipe(inWorld)
+  )
+
 it.live("compares replays with stored audio in the background, apart from the reads of listeners", () =>
   Effect.gen(function* () {
     const priorities = new Set<string>()

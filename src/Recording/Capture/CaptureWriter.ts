@@ -13,6 +13,9 @@ import { type Placement, ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts
 import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
 
+/** A shorter part of a message waits for room: were it durable alone, it would not be recognized when the message is sent again. */
+const leastPartBytes = 4096
+
 export class CaptureWriter implements CommitSource, Capture, ConversationWriter {
   readonly options: CaptureOptions
   readonly bitstream: Bitstream.Bitstream
@@ -230,9 +233,9 @@ export class CaptureWriter implements CommitSource, Capture, ConversationWriter 
         this.#host.markUrgent(this)
         continue
       }
-      const { room } = this.#buffer
-      const length = this.bitstream.cut(item.audio, room)
-      if (length === 0) return this.#host.markUrgent(this)
+      const length = this.bitstream.cut(item.audio, this.#buffer.room)
+      const isSmall = length < Math.min(item.audio.length, leastPartBytes)
+      if (length === 0 || (isSmall && this.#buffer.used > 0)) return this.#host.markUrgent(this)
       const stamp = this.#replayCheck.stampOf(item.start)
       const placed = this.#place(stamp, item.audio.subarray(0, length))
       if (this.#failure !== undefined) break

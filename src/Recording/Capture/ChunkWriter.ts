@@ -61,7 +61,7 @@ export class ChunkWriter {
       const { chunk } = this.#open ?? this.#begin(conversation, start + doneSamples / rate)
       const room = this.#fullSamples(bitstream) - chunk.appendedSamples
       const length = bitstream.bytesOf(rest, room) || bitstream.first(rest)
-      if (shift > 0) chunk.addClockShift(shift)
+      chunk.addClockShift(shift)
       // A view costs as much as the copy of a frame.
       const part = length === rest.length ? rest : rest.subarray(0, length)
       const partSamples = part === audio ? samples : bitstream.samples(part)

@@ -6,7 +6,9 @@ import type { DbError } from "../../Db.ts"
 import type { Chunk } from "../Chunk.ts"
 import { ChunkAudio, type ReadError } from "../Read/ChunkAudio.ts"
 import { ChunkRows, type ShiftedChunk } from "../Catalog/ChunkRows.ts"
+import { bandOf, bandSeconds } from "../Journal/ClockShifts.ts"
 import { Journal } from "../Journal/Journal.ts"
+import type { JournalChunk } from "../Journal/JournalChunk.ts"
 import type { LiveConversation } from "../Journal/LiveConversation.ts"
 import { compare, find, marginSeconds, type RecordedSpan, type Run, slackSeconds } from "./RecordedSpan.ts"
 
@@ -49,7 +51,7 @@ const spanSeconds = 60
 const spanRows = 64
 
 /** How far from its timestamps a replay is searched for: either timestamp may be the time of arrival. */
-const aroundSeconds = 0.25
+const aroundSeconds = bandSeconds
 
 /** Clock shifts tried in the search for a replay. A replay with any other one is kept as new audio. */
 const maxShifts = 8
@@ -67,6 +69,9 @@ const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
   })
   return gap === -1 ? chunks : chunks.slice(0, gap)
 }
+
+const shiftsOf = (chunks: ReadonlyArray<JournalChunk>): ReadonlyArray<ShiftedChunk> =>
+  chunks.flatMap(({ clockShifts, start }) => clockShifts.map((clockShift) => ({ start, clockShift })))
 
 const make = Effect.gen(function* () {
   const journal = yield* Journal
@@ -193,8 +198,12 @@ const make = Effect.gen(function* () {
   /** Where audio with timestamp `at` may be recorded, by the shifts of these chunks. */
   const placesOf = (at: number, chunks: ReadonlyArray<ShiftedChunk>): ReadonlyArray<number> => {
     const distance = ({ clockShift, start }: ShiftedChunk) => Math.abs(start - clockShift - at)
-    const shifts = new Set(chunks.toSorted((a, b) => distance(a) - distance(b)).map(({ clockShift }) => clockShift))
-    return [...shifts].slice(0, maxShifts).map((shift) => at + shift)
+    const byBand = new Map<number, number>()
+    for (const { clockShift } of chunks.toSorted((a, b) => distance(a) - distance(b))) {
+      const band = bandOf(clockShift)
+      if (!byBand.has(band)) byBand.set(band, clockShift)
+    }
+    return [...byBand.values()].slice(0, maxShifts).map((shift) => at + shift)
   }
 
   /** The Unix second near one of these at which the audio is recorded. */
@@ -226,7 +235,7 @@ const make = Effect.gen(function* () {
       if (audio === undefined || needle === undefined) return { span, moved: 0 }
       if (compare(span, at, needle)._tag === "Same") return { span, moved: 0 }
       const wanted = { audio, bitstream, needle }
-      const near = placesOf(at, conversation.inJournal)
+      const near = placesOf(at, shiftsOf(conversation.inJournal))
       const tried = new Set([at, replayEnd ?? at, at + conversation.clockShift, ...near])
       const found =
         (yield* search(conversation, wanted, tried)) ??

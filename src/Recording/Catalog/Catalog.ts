@@ -199,7 +199,7 @@ const make = Effect.gen(function* () {
   ) => {
     const { began = Infinity, captured = 0, ended = -Infinity, files = [], id, lost = 0 } = row
     const page = pageOf(files, view, before, limit)
-    const shifted = view.live.filter(({ chunk: { clockShift = 0 } }) => clockShift > 0)
+    const shifted = view.live.filter(({ chunk: { clockShifts = [] } }) => clockShifts.length > 0)
     const spans = [...view.files].map((file) => headOf("", file))
     const start = spans.reduce((start, file) => Math.min(start, file.start), began)
     const end = spans.reduce((end, file) => Math.max(end, file.start + file.samples / file.sampleRate), ended)

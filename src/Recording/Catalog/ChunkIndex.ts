@@ -27,8 +27,8 @@ export interface NewChunk {
   readonly state: ChunkState
   readonly key: string
   readonly object?: { readonly bytes: number; readonly crc32c: number } | undefined
-  /** Seconds by which its audio is placed after its timestamps. */
-  readonly clockShift?: number
+  /** Seconds by which its audio is placed after its timestamps, the latest last; default none. */
+  readonly clockShifts?: ReadonlyArray<number>
   readonly peaks?: Uint8Array | null
   readonly sealedPeaks?: Uint8Array | null
 }
@@ -118,6 +118,8 @@ const finite = (number: number): number | null => (Number.isFinite(number) ? num
 const hexOf = (bytes: Uint8Array | null | undefined): string | null =>
   bytes === null || bytes === undefined ? null : Buffer.from(bytes).toString("hex")
 
+const shiftsOf = ({ clockShifts = [] }: NewChunk) => clockShifts
+
 const chunkRecord = ({ chunk, isAdded, placement }: Change<NewChunk>) => {
   const { at, begins, heard, lost, skip, state } = placement
   return {
@@ -141,7 +143,8 @@ const chunkRecord = ({ chunk, isAdded, placement }: Change<NewChunk>) => {
           bytes: chunk.object?.bytes ?? 0,
           crc32c: chunk.object?.crc32c ?? null,
           lost: chunk.state === "lost",
-          clock_shift: chunk.clockShift ?? 0,
+          clock_shift: Math.max(0, ...shiftsOf(chunk)),
+          clock_shifts: shiftsOf(chunk).length > 1 ? shiftsOf(chunk) : null,
           peaks: hexOf(chunk.peaks),
           sealed_peaks: hexOf(chunk.sealedPeaks)
         }
@@ -173,7 +176,7 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
   const { files, from, open, placed, to, total } = change
   const added = placed.filter(({ isAdded }) => isAdded)
   const hours = [...new Set(added.flatMap(({ chunk }) => hoursOf(chunk.start, Span.end(chunk))))]
-  const shifts = placed.filter(({ chunk, isNew }) => isNew && (chunk.clockShift ?? 0) !== 0).length
+  const shifts = placed.filter(({ chunk, isNew }) => isNew && shiftsOf(chunk).length > 0).length
   const { conversation, uid } = name
   const ends = added.map(({ chunk }) => Span.end(chunk))
   const endedOn = isImport
@@ -186,7 +189,8 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
       select * from json_to_recordset(${JSON.stringify(placed.filter(({ isChanged }) => isChanged).map(chunkRecord))}::json) as w(
         start_at float8, id uuid, added boolean, begins boolean, at bigint, skip bigint, heard bigint,
         lost_samples bigint, heard_end bigint, end_at bigint, pending text, samples bigint, sample_rate int, codec text,
-        object_key text, bytes bigint, crc32c bigint, lost boolean, clock_shift float8, peaks text, sealed_peaks text
+        object_key text, bytes bigint, crc32c bigint, lost boolean, clock_shift float8, clock_shifts float8[],
+        peaks text, sealed_peaks text
       )
     ), moved as (
       update chunks c
@@ -197,9 +201,9 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
     ), added as (
       insert into chunks
         (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, clock_shift,
-         peaks, sealed_peaks, begins, at, skip, heard, lost_samples, heard_end, end_at, pending)
+         clock_shifts, peaks, sealed_peaks, begins, at, skip, heard, lost_samples, heard_end, end_at, pending)
       select ${uid}, ${conversation}, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, clock_shift,
-             decode(peaks, 'hex'), decode(sealed_peaks, 'hex'), begins, at, skip, heard, lost_samples, heard_end, end_at,
+             clock_shifts, decode(peaks, 'hex'), decode(sealed_peaks, 'hex'), begins, at, skip, heard, lost_samples, heard_end, end_at,
              pending
       from w where added
       on conflict (uid, conversation_id, start_at, id) do update set

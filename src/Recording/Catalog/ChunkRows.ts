@@ -67,7 +67,7 @@ export class ChunkRows extends Context.Service<
     ): Stream.Stream<Chunk, DbError>
     /** The end of the stored conversation, and of its last purge. */
     tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
-    /** Of the latest 64 chunks, those whose audio is placed after its timestamps. */
+    /** Of the latest 64 chunks, those whose audio is placed after its timestamps, with each of their shifts. */
     shifted(uid: string, conversation: string): Effect.Effect<ReadonlyArray<ShiftedChunk>, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */
@@ -115,7 +115,7 @@ const make = Effect.gen(function* () {
 
   const insert = Effect.fnUntraced(function* (chunk: JournalChunk, object: StoredObject | undefined) {
     const atRest = yield* PeaksAtRest.toRow(protection, chunk.uid, object?.key ?? "", object?.peaks)
-    const { clockShift, codec, sampleRate, start } = chunk
+    const { clockShifts, codec, sampleRate, start } = chunk
     const addition: NewChunk = {
       id: chunk.id,
       start,
@@ -125,7 +125,7 @@ const make = Effect.gen(function* () {
       state: object === undefined ? "lost" : "stored",
       key: object?.key ?? "",
       object,
-      clockShift,
+      clockShifts,
       ...atRest
     }
     return yield* index.insert({ uid: chunk.uid, conversation: chunk.conversation }, [addition], {
@@ -254,8 +254,10 @@ const make = Effect.gen(function* () {
               from (select) as one
               left join conversations as v on v.uid = ${uid} and v.id = ${conversation}
               left join lateral (
-                select start_at + samples / sample_rate::float8 as "end", clock_shift as "clockShift" from (
-                  select start_at, samples, sample_rate, clock_shift from chunks
+                select start_at + samples / sample_rate::float8 as "end",
+                       coalesce(clock_shifts[cardinality(clock_shifts)], clock_shift) as "clockShift"
+                from (
+                  select start_at, samples, sample_rate, clock_shift, clock_shifts from chunks
                   where uid = ${uid} and conversation_id = ${conversation}
                   order by start_at desc, id desc limit ${tailRows}
                 ) as tail
@@ -269,8 +271,8 @@ const make = Effect.gen(function* () {
       return yield* db.read(
         "ChunkRows.shifted",
         (sql) => sql<ShiftedChunk>`
-          select start_at as start, clock_shift as "clockShift" from (
-            select start_at, clock_shift from chunks
+          select start_at as start, unnest(coalesce(clock_shifts, array[clock_shift])) as "clockShift" from (
+            select start_at, clock_shift, clock_shifts from chunks
             where uid = ${uid} and conversation_id = ${conversation}
             order by start_at desc, id desc limit ${tailRows}
           ) as latest

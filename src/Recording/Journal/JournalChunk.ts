@@ -2,6 +2,7 @@
 import { Peaks, type Span } from "../../Audio.ts"
 import { type Chunk, objectKey } from "../Chunk.ts"
 import * as ChunkId from "./ChunkId.ts"
+import { ClockShifts } from "./ClockShifts.ts"
 import { type ChunkHead, encodeHead } from "./JournalRecord.ts"
 import { type Extent, Extents, type RecordExtent } from "./Extents.ts"
 
@@ -32,8 +33,8 @@ export class JournalChunk {
   #chunkAttempts = 0
   /** Encoded when it is needed. */
   #head: Buffer | undefined
-  /** The most seconds by which its audio is placed after the sender's timestamps; 0 for none. */
-  #clockShift: number
+  /** Few chunks have any. */
+  #clockShifts: ClockShifts | undefined
   state: JournalChunkState = "open"
   /** Bytes handed to the journal's next commit, or already in it. */
   appended = 0
@@ -67,7 +68,6 @@ export class JournalChunk {
     this.peaks = new Peaks.Peaks(head.sampleRate)
     this.openedAt = openedAt
     this.origin = origin
-    this.#clockShift = head.clockShift ?? 0
   }
 
   get head(): Buffer {
@@ -75,15 +75,16 @@ export class JournalChunk {
     return this.#head
   }
 
-  get clockShift(): number {
-    return this.#clockShift
+  /** See `ClockShifts`. */
+  get clockShifts(): ReadonlyArray<number> {
+    return this.#clockShifts?.all ?? []
   }
 
   /** Audio appended from here on is placed `shift` seconds after its timestamps. */
   addClockShift(shift: number): void {
-    if (shift <= this.#clockShift) return
-    this.#clockShift = shift
-    this.#head = undefined
+    if (shift <= 0) return
+    this.#clockShifts ??= new ClockShifts()
+    if (this.#clockShifts.add(shift)) this.#head = undefined
   }
 
   /** The node knew the purges up to then when the chunk was opened: milliseconds of the database's clock. */
@@ -139,7 +140,7 @@ export class JournalChunk {
   }
 
   #encodeHead(): Buffer {
-    const { codec, conversation, origin, sampleRate, uid } = this
+    const { clockShifts, codec, conversation, origin, sampleRate, uid } = this
     return encodeHead({
       id: origin.id,
       uid,
@@ -147,7 +148,7 @@ export class JournalChunk {
       start: origin.start,
       sampleRate,
       codec,
-      clockShift: this.#clockShift
+      clockShifts
     })
   }
 
@@ -157,8 +158,8 @@ export class JournalChunk {
     const state = this.state === "open" ? ("open" as const) : ("sealed" as const)
     const known = this.#chunk
     if (known?.samples === samples && known.state === state && this.#chunkAttempts === this.nameAttempts) return known
-    const { clockShift, codec, conversation, id, key, sampleRate, start, uid } = this
-    const chunk = { id, uid, conversation, start, samples, sampleRate, codec, state, clockShift, key }
+    const { clockShifts, codec, conversation, id, key, sampleRate, start, uid } = this
+    const chunk = { id, uid, conversation, start, samples, sampleRate, codec, state, clockShifts, key }
     this.#chunk = chunk
     this.#chunkAttempts = this.nameAttempts
     return chunk

@@ -3,34 +3,47 @@
  *
  * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
  * chunk u32 (in bytes of PCM16, whatever the codec), sample rate u32, start of the chunk f64 (Unix seconds), chunk id 16 bytes, codec u8, uid length u8,
- * conversation length u8, reserved u8, in version 2 the clock shift f64 (seconds), uid, conversation; then the audio. The
- * lengths are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) after.
+ * conversation length u8, number of clock shifts u8, these as f64 (seconds), uid, conversation; then the audio. The lengths
+ * are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) with one, where
+ * the number is 0, and version 3 (`SPJ3`) with several.
  */
 import { crc32c } from "@node-rs/crc32"
 import type { Span } from "../../Audio.ts"
 import * as ChunkId from "./ChunkId.ts"
+import { maxBands } from "./ClockShifts.ts"
 
 /** Common prefix of the magic of all versions. */
 export const magicBytes = Buffer.from("SPJ", "latin1")
 const magicOf = (version: number) => Buffer.from(`SPJ${version}`, "latin1").readUInt32LE(0)
-const [magic, magicShifted] = [magicOf(1), magicOf(2)]
+const [magic, magicShifted, magicSeveral] = [magicOf(1), magicOf(2), magicOf(3)]
 const fixedBytes = 52
 const shiftBytes = 8
 const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
 
-const namesAt = (found: number): number => (found === magicShifted ? fixedBytes + shiftBytes : fixedBytes)
+/** The number of clock shifts in the head at `at`; undefined if none begins there. */
+const shiftsIn = (source: Buffer, at: number): number | undefined => {
+  switch (source.readUInt32LE(at)) {
+    case magic:
+      return 0
+    case magicShifted:
+      return 1
+    case magicSeveral:
+      return source[at + 51]
+  }
+  return undefined
+}
 
 export interface ChunkHead extends Pick<Span.Span, "start" | "sampleRate"> {
   readonly id: string
   readonly uid: string
   readonly conversation: string
   readonly codec: Span.Codec
-  /** Seconds, see `JournalChunk`; default 0. */
-  readonly clockShift?: number
+  /** See `ClockShifts`; default none. */
+  readonly clockShifts?: ReadonlyArray<number>
 }
 
 export interface JournalRecord extends ChunkHead {
-  readonly clockShift: number
+  readonly clockShifts: ReadonlyArray<number>
   /** Sample of the chunk at which the audio begins. */
   readonly chunkSample: number
   readonly audioOffset: number
@@ -41,11 +54,10 @@ export interface JournalRecord extends ChunkHead {
 export function encodeHead(head: ChunkHead): Buffer {
   const uid = Buffer.from(head.uid, "latin1")
   const conversation = Buffer.from(head.conversation, "latin1")
-  const { clockShift = 0 } = head
-  const version = clockShift === 0 ? magic : magicShifted
-  const names = namesAt(version)
+  const { clockShifts = [] } = head
+  const names = fixedBytes + clockShifts.length * shiftBytes
   const bytes = Buffer.alloc(names + uid.length + conversation.length)
-  bytes.writeUInt32LE(version, 0)
+  bytes.writeUInt32LE([magic, magicShifted][clockShifts.length] ?? magicSeveral, 0)
   bytes.writeUInt32LE(bytes.length, 8)
   bytes.writeUInt32LE(head.sampleRate, 20)
   bytes.writeDoubleLE(head.start, 24)
@@ -53,7 +65,8 @@ export function encodeHead(head: ChunkHead): Buffer {
   bytes[48] = codecs.indexOf(head.codec)
   bytes[49] = uid.length
   bytes[50] = conversation.length
-  if (clockShift !== 0) bytes.writeDoubleLE(clockShift, fixedBytes)
+  if (clockShifts.length > 1) bytes[51] = clockShifts.length
+  for (const [index, shift] of clockShifts.entries()) bytes.writeDoubleLE(shift, fixedBytes + index * shiftBytes)
   bytes.set(uid, names)
   bytes.set(conversation, names + uid.length)
   return bytes
@@ -75,10 +88,10 @@ export function claimedEnd(source: Buffer, at: number): number | undefined {
   if (source.length - at < fixedBytes) return undefined
   const headLength = source.readUInt32LE(at + 8)
   const audioLength = source.readUInt32LE(at + 12)
+  const shifts = shiftsIn(source, at)
+  if (shifts === undefined || shifts > maxBands || audioLength > maxAudioBytes) return undefined
   const names = (source[at + 49] ?? 0) + (source[at + 50] ?? 0)
-  const found = source.readUInt32LE(at)
-  if (found !== magic && found !== magicShifted) return undefined
-  if (headLength !== namesAt(found) + names || audioLength > maxAudioBytes) return undefined
+  if (headLength !== fixedBytes + shifts * shiftBytes + names) return undefined
   return at + headLength + audioLength
 }
 
@@ -90,7 +103,9 @@ export function readRecord(source: Buffer, at: number): JournalRecord | "more" |
   if (end === undefined || codec === undefined) return undefined
   if (source.length < end) return "more"
   if (crc32c(source.subarray(at + 8, end)) !== source.readUInt32LE(at + 4)) return undefined
-  const names = at + namesAt(source.readUInt32LE(at))
+  const shiftsAt = at + fixedBytes
+  const shifts = shiftsIn(source, at) ?? 0
+  const names = shiftsAt + shifts * shiftBytes
   const conversation = names + (source[at + 49] ?? 0)
   const audioOffset = conversation + (source[at + 50] ?? 0)
   return {
@@ -100,7 +115,7 @@ export function readRecord(source: Buffer, at: number): JournalRecord | "more" |
     start: source.readDoubleLE(at + 24),
     sampleRate: source.readUInt32LE(at + 20),
     codec,
-    clockShift: names === at + fixedBytes ? 0 : source.readDoubleLE(at + fixedBytes),
+    clockShifts: Array.from({ length: shifts }, (_, index) => source.readDoubleLE(shiftsAt + index * shiftBytes)),
     chunkSample: source.readUInt32LE(at + 16) / 2,
     audioOffset,
     audioLength: end - audioOffset
@@ -110,8 +125,8 @@ export function readRecord(source: Buffer, at: number): JournalRecord | "more" |
 /** Longest audio in one record; a length beyond it is corruption. */
 export const maxAudioBytes = 8 * 1024 * 1024
 
-/** Longest head: the fixed part and two ids of 128 characters. */
-export const maxHeadBytes = fixedBytes + shiftBytes + 256
+/** Longest head: the fixed part, the clock shifts, and two ids of 128 characters. */
+export const maxHeadBytes = fixedBytes + maxBands * shiftBytes + 256
 
 /** A record without audio that belongs to no chunk; recovery skips it. */
 export const emptyRecord: Uint8Array = (() => {

@@ -38,7 +38,7 @@ export class LiveConversation {
   writer: ConversationWriter | undefined
   /** Unix second at which the recorded audio ends, including buffered audio. */
   end = -Infinity
-  /** Seconds by which the audio at the end is placed after its timestamps. */
+  /** Seconds by which the audio at the end is placed after its timestamps; of a recovered or stored end, the last one above 0. */
   clockShift = 0
   /** Unix second at which audio released from the journal ends. */
   #storedEnd = -Infinity
@@ -213,6 +213,6 @@ export class LiveConversation {
   #extend(chunk: JournalChunk): void {
     if (chunk.appended === 0 || chunk.appendedEnd <= this.end) return
     this.end = chunk.appendedEnd
-    this.clockShift = chunk.clockShift
+    this.clockShift = chunk.clockShifts.at(-1) ?? 0
   }
 }

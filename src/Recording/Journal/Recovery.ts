@@ -4,6 +4,7 @@ import { Bitstream } from "../../Audio.ts"
 import * as Crypto from "node:crypto"
 import { claimedEnd, type JournalRecord, magicBytes, maxAudioBytes, maxHeadBytes, readRecord } from "./JournalRecord.ts"
 import * as ChunkId from "./ChunkId.ts"
+import { ClockShifts } from "./ClockShifts.ts"
 import type { RecordExtent } from "./Extents.ts"
 import { JournalChunk } from "./JournalChunk.ts"
 import type { JournalError, Segment } from "./Segment.ts"
@@ -16,7 +17,7 @@ export interface Recovered {
 
 interface Found {
   readonly head: JournalRecord
-  clockShift: number
+  readonly clockShifts: ClockShifts
   readonly pieces: Array<{ readonly chunkSample: number; readonly extent: RecordExtent }>
 }
 
@@ -39,10 +40,11 @@ const addPiece = (
   extent: RecordExtent,
   isBoundary: boolean
 ): boolean => {
-  const entry = found.get(record.id) ?? (isBoundary ? { head: record, clockShift: 0, pieces: [] } : undefined)
+  const entry =
+    found.get(record.id) ?? (isBoundary ? { head: record, clockShifts: new ClockShifts(), pieces: [] } : undefined)
   if (entry === undefined) return false
   found.set(record.id, entry)
-  entry.clockShift = Math.max(entry.clockShift, record.clockShift)
+  for (const shift of record.clockShifts) entry.clockShifts.add(shift)
   entry.pieces.push({ chunkSample: record.chunkSample, extent })
   return true
 }
@@ -111,7 +113,7 @@ const idAfterHole = (id: string, chunkSample: number): string =>
       .subarray(0, 16)
   )
 
-const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChunk> => {
+const assemble = ({ clockShifts, head, pieces }: Found): ReadonlyArray<JournalChunk> => {
   const chunks: Array<JournalChunk> = []
   let chunk: JournalChunk | undefined
   let next = 0
@@ -122,13 +124,13 @@ const assemble = ({ clockShift, head, pieces }: Found): ReadonlyArray<JournalChu
       chunk = new JournalChunk(
         {
           ...head,
-          clockShift,
           id: isFirst ? head.id : idAfterHole(head.id, piece.chunkSample),
           start: head.start + piece.chunkSample / head.sampleRate
         },
         0,
         { id: head.id, start: head.start, sample: piece.chunkSample }
       )
+      for (const shift of clockShifts.all) chunk.addClockShift(shift)
       chunk.state = "waiting"
       chunk.mayBeStored = true
       chunks.push(chunk)

@@ -39,7 +39,7 @@ export class ChunkAudio extends Context.Service<
 const journalReadBytes = 256 * 1024
 
 /** The same for every snapshot with as many samples, whether the chunk is still open or not. */
-const keyOf = (chunk: Chunk): Chunk => ({ ...chunk, state: "sealed", clockShift: 0 })
+const keyOf = (chunk: Chunk): Chunk => ({ ...chunk, state: "sealed", clockShifts: [] })
 
 const make = Effect.gen(function* () {
   const config = yield* RecordingConfig

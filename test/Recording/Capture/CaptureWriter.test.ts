@@ -60,6 +60,28 @@ it.effect.prop(
   { arbitrary: { runs: 20 } }
 )
 
+it.effect("commits no small part of a message without the rest of it", () =>
+  onJournal(
+    ({ node, journal }) =>
+      Effect.gen(function* () {
+        const { capture } = node.capture()
+        capture.switchTo("c")
+        const [first, second] = [ramp(32_760), ramp(2_000, 32_760)]
+        assert.strictEqual(capture.append(epoch, first), "ok")
+        assert.strictEqual(capture.append(epoch + 32_760 / rate, second), "full")
+        yield* journal.commit
+        assert.deepStrictEqual(
+          (yield* stored(node, "c")).map(({ audio }) => audio.length),
+          [first.length]
+        )
+        yield* ended(capture, journal)
+        const [{ audio } = assert.fail("it is stored")] = yield* stored(node, "c")
+        assert.deepStrictEqual(Buffer.from(audio), Buffer.concat([first, second]))
+      }),
+    { host: { markUrgent: () => {} } }
+  )
+)
+
 it.effect("seals a chunk at exactly 60 s, and continues without a gap", () =>
   onJournal(({ node, journal }) =>
     Effect.gen(function* () {

@@ -215,10 +215,21 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
   it.effect("tell which of the latest chunks are placed after their timestamps", () =>
     Effect.gen(function* () {
       const rows = yield* ChunkRows
-      const shifted = chunk("placed later", 5)
-      shifted.addClockShift(1.5)
-      for (const one of [chunk("placed later", 1), shifted]) yield* rows.insertStored(one, object(one.id))
-      assert.deepStrictEqual(yield* rows.shifted("u", "placed later"), [{ start: 5, clockShift: 1.5 }])
+      const [once, twice] = [chunk("placed later", 5), chunk("placed later", 7)]
+      once.addClockShift(1.5)
+      for (const shift of [4, 2]) twice.addClockShift(shift)
+      for (const one of [chunk("placed later", 1), once, twice]) yield* rows.insertStored(one, object(one.id))
+      const shifted = yield* rows.shifted("u", "placed later")
+      assert.deepStrictEqual(
+        shifted.map(({ clockShift, start }) => [start, clockShift]),
+        [
+          [7, 4],
+          [7, 2],
+          [5, 1.5]
+        ]
+      )
+      const { clockShift } = yield* rows.tail("u", "placed later")
+      assert.strictEqual(clockShift, 2)
       for (let index = 0; index < 64; index++) yield* rows.insertLost(chunk("placed later", 10 + index))
       assert.deepStrictEqual(yield* rows.shifted("u", "placed later"), [])
     })

@@ -9,6 +9,7 @@ import { encodeHead, writeRecord } from "../../../src/Recording/Journal/JournalR
 import type { JournalChunk } from "../../../src/Recording/Journal/JournalChunk.ts"
 import { packets } from "../support/OpusPackets.ts"
 import { journalIn, newId, ramp, TestNode } from "../support/TestNode.ts"
+import { frame, frames, inOrder, Sender } from "../support/Sender.ts"
 import { temporaryDirectory } from "../../support/TemporaryDirectory.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -205,8 +206,8 @@ it.effect("reads the journal of a release without clock shifts", () =>
       const [chunk, ...others] = (yield* Journal).recovered
       assert.strictEqual(others.length, 0)
       assert.deepStrictEqual(
-        [chunk?.start, chunk?.uid, chunk?.conversation, chunk?.clockShift, chunk?.durable],
-        [1_700_000_000.25, "u", "c", 0, 12]
+        [chunk?.start, chunk?.uid, chunk?.conversation, chunk?.clockShifts, chunk?.durable],
+        [1_700_000_000.25, "u", "c", [], 12]
       )
     }).pipe(Effect.provide(journalIn(dataDir)))
     assert.deepStrictEqual(yield* found(dataDir), [
@@ -215,28 +216,29 @@ it.effect("reads the journal of a release without clock shifts", () =>
   }).pipe(Effect.scoped)
 )
 
-it.effect("recovers a chunk's clock shift from the first record that has it", () =>
+it.effect("recovers the clock shifts of a chunk's audio, also of shifts that share a commit", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     yield* Effect.gen(function* () {
-      const journal = yield* Journal
-      const node = new TestNode(journal)
-      const { capture } = node.capture()
-      capture.switchTo("c")
-      for (const [index, shift] of [0, 1.5, 0.5].entries()) {
-        capture.append(1_000_000 + index / 10, ramp(800, index * 800))
-        for (const chunk of node.conversation("c").chunks) chunk.addClockShift(shift)
-        yield* journal.commit
+      const sender = new Sender(new TestNode(yield* Journal))
+      yield* sender.send(frames(20, 0, inOrder))
+      // The fifth of them ends a commit.
+      for (const [part, late] of [1.5, 0, 0.5].entries()) {
+        const first = 20 + part * 7
+        yield* sender.send(frames(7, first * frame, (index) => inOrder(first + index) - late))
       }
+      yield* sender.end
     }).pipe(Effect.provide(journalIn(dataDir)))
     yield* Effect.gen(function* () {
       const { recovered } = yield* Journal
       assert.deepStrictEqual(
-        recovered.map(({ clockShift, durable }) => [clockShift, durable]),
-        [[1.5, 4800]]
+        recovered.map(({ clockShifts, durable }) => [
+          clockShifts.map((shift) => Math.round(shift * 1e6) / 1e6),
+          durable
+        ]),
+        [[[1.5, 0.5], 41 * frame * 2]]
       )
     }).pipe(Effect.provide(journalIn(dataDir)))
-    assert.deepStrictEqual(yield* found(dataDir), [[1_000_000, Buffer.from(ramp(2400)).toString("base64")]])
   }).pipe(Effect.scoped)
 )
 

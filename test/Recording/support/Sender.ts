@@ -75,7 +75,7 @@ export const playback = (node: TestNode) =>
       audio: Buffer.concat(audio),
       files: files.map(({ samples, start }) => [Math.round((start - epoch) * rate), samples]),
       chunks: [...conversation.chunks].length,
-      shifts: [...conversation.chunks].map(({ clockShift }) => Math.round(clockShift * 1000) / 1000)
+      shifts: [...conversation.chunks].map(({ clockShifts }) => Math.round(Math.max(0, ...clockShifts) * 1000) / 1000)
     }
   })
 

@@ -82,6 +82,8 @@ export class Messages {
       this.#last = []
     } else if (chance < 0.03) {
       const pauseSeconds = this.#next() * maxPause
+      // The times of the gap are free: with the clock still set back, what is sent next would belong there.
+      if (pauseSeconds < this.#setBack) this.#setBack = 0
       this.time += pauseSeconds
       this.#contiguous = 0
       return { ...nothing, pauseSeconds }

@@ -133,7 +133,7 @@ export class SimulatedNode {
     const last = this.#store.last(conversation.id)
     const end = last === undefined ? -Infinity : Span.end(last)
     const isOverlapping = conversation.isUncheckedBefore(end)
-    conversation.load(this.#store.of(conversation.id).length, end, last?.clockShift ?? 0)
+    conversation.load(this.#store.of(conversation.id).length, end, last?.clockShifts?.at(-1) ?? 0)
     return isOverlapping
   }
 
@@ -163,7 +163,13 @@ export class SimulatedNode {
   #recall(capture: CaptureWriter, conversation: LiveConversation, wanted: Wanted): void {
     const rows = Layer.mock(ChunkRows, {
       shifted: (_, id) =>
-        Effect.succeed(this.#store.of(id).map(({ chunk: { clockShift = 0, start } }) => ({ clockShift, start }))),
+        Effect.succeed(
+          this.#store
+            .of(id)
+            .flatMap(({ chunk: { clockShifts = [], start } }) =>
+              clockShifts.map((clockShift) => ({ start, clockShift }))
+            )
+        ),
       within: (_, id, { from, to }) =>
         Stream.fromIterable(
           this.#store
