@@ -26,6 +26,9 @@ const expected = [
   "read ECONNRESET",
   "WebSocket was closed before the connection was established",
   "The server refused the connection.",
+  // A client whose connection was refused asks for the reason, and that connection is cut or ends with its server, too.
+  "The server can't be reached (other side closed).",
+  "The server can't be reached (read ECONNRESET).",
   // The device alternates between its conversations, which takes another connection.
   "The conversation is selected again."
 ]

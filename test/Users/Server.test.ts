@@ -3,6 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Crypto from "node:crypto"
 import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
 import { suspend } from "../Db/support/Embedded.ts"
 import { audioFrame, readAck, switchTo } from "../support/Capturer.ts"
 import { type CaptureSocket, openCaptureSocket } from "../support/CaptureSocket.ts"
@@ -153,7 +154,7 @@ it("keeps to what it has read while the database does not answer, and receives n
   knownIn.socket.send(audioFrame(start, first))
   knownOut.socket.send(audioFrame(start, noise()))
   await Promise.all([knownIn.acknowledged(first.length), knownOut.until((all) => all.some(isNotStored))])
-  const pids = suspend(dataDir)
+  const pids = await Effect.runPromise(suspend(dataDir))
   const unknown = await open("unknown-out", own)
   const [during, hidden, secret] = [noise(), noise(), noise()]
   unknown.socket.send(switchTo("talk"))

@@ -65,12 +65,12 @@ it.live("stops in bounded time when all processes of PostgreSQL hang, leaves non
         yield* insert(Context.get(context, Db), "a")
         // Its connection must not wait for PostgreSQL either.
         yield* until(Effect.sync(Context.get(context, Notifications).isListening), (is) => is)
-        return suspend(dataDir)
+        return yield* suspend(dataDir)
       })
     ).pipe(Effect.timeout("2 minutes"))
     for (const pid of pids) yield* gone(pid)
     const { child } = yield* program(dataDir)
-    const orphans = suspend(dataDir)
+    const orphans = yield* suspend(dataDir)
     child.kill("SIGKILL")
     yield* until(
       Effect.sync(() => child.signalCode),

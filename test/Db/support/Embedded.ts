@@ -83,13 +83,21 @@ export const isRunning = (pid: number) => {
   }
 }
 
+const isSuspended = (pid: number) => /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))
+
 /** Sends SIGSTOP to PostgreSQL and all its processes; returns their ids. */
-export const suspend = (dataDir: string) => {
+export const suspend = Effect.fnUntraced(function* (dataDir: string) {
   const postmaster = pidIn(dataDir)
-  const pids = [postmaster, ...childrenOf(postmaster).map(({ pid }) => pid)]
-  for (const pid of pids) process.kill(pid, "SIGSTOP")
-  return pids
-}
+  process.kill(postmaster, "SIGSTOP")
+  // From then on it has the same processes: one that ends keeps its id, which a running postmaster would take back.
+  yield* until(
+    Effect.sync(() => isSuspended(postmaster)),
+    (is) => is
+  )
+  const children = childrenOf(postmaster).map(({ pid }) => pid)
+  for (const pid of children) process.kill(pid, "SIGSTOP")
+  return [postmaster, ...children]
+})
 
 export const gone = (pid: number) =>
   until(
