@@ -120,7 +120,11 @@ export class ReplayCheck {
       case "Same": {
         // Silence matches any silence: with a stuck clock it counts as new.
         if (this.#isStuck(stamp) && this.#isSilent(audio, verdict.samples)) break
-        return this.#replay(stamp, at + verdict.offset / this.#bitstream.sampleRate, verdict.samples)
+        const found = at + verdict.offset / this.#bitstream.sampleRate
+        const seconds = verdict.samples / this.#bitstream.sampleRate
+        // Times in a span are rounded to samples: new audio must not be taken for the rest of a replay.
+        const isAtEnd = verdict.isAtEnd && Math.abs(end - found - seconds) <= toleranceSeconds
+        return this.#replay(stamp, isAtEnd ? end - seconds : found, verdict.samples)
       }
       case "Other":
         break

@@ -1,6 +1,8 @@
 /** Replayed audio is kept once, and new audio is kept whole, whatever the stamps. */
 import { assert, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
+import { Bitstream } from "../../../src/Audio.ts"
+import { ReplayCheck } from "../../../src/Recording/Capture/ReplayCheck.ts"
 import { assertHeard, epoch, frame, frames, inOrder, playback, rate, Sender, unique } from "../support/Sender.ts"
 import { onJournal, ramp } from "../support/TestNode.ts"
 
@@ -70,6 +72,22 @@ it.effect("keeps replayed audio once whose last samples end less than a millisec
     })
   )
 )
+
+it("keeps the first sample after a replay of audio whose time lies between two samples", () => {
+  const bitstream = Bitstream.of("pcm16", rate)
+  const check = new ReplayCheck(bitstream, true)
+  const [start, recorded] = [epoch - 0.1, ramp(frame)]
+  const runs = [{ at: frame, samples: frame, audio: recorded }]
+  const span = { start, bitstream, samples: 3 * frame, runs }
+  // Half a sample after the place that is rounded to the samples of the span.
+  const end = start + (2 * frame + 0.5) / rate
+  const none = () => undefined
+  assert.strictEqual(check.next(epoch, recorded, end, none)._tag, "Recall")
+  check.recalled(epoch, end, span, 0)
+  assert.deepStrictEqual(check.next(epoch, recorded, end, none), { _tag: "Replay", samples: frame })
+  const next = check.next(epoch + frame / rate, ramp(frame, frame), end, none)
+  assert.deepInclude(next, { _tag: "New", at: end, samples: frame })
+})
 
 it.effect("keeps audio once when it is replayed after its clock was set several times", () =>
   onJournal(({ node }) =>
