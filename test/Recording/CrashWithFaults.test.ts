@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { crashWithFaults, faultComplaints } from "../support/Crash/Faults.ts"
 
 /** `npm run crash` makes a thousand. */
-const kills = 90
+const kills = 50
 const killsWhenFull = 10
 
 it(

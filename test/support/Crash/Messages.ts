@@ -83,7 +83,7 @@ export class Messages {
     } else if (chance < 0.03) {
       const pauseSeconds = this.#next() * maxPause
       // The times of the gap are free: with the clock still set back, what is sent next would belong there.
-      if (pauseSeconds < this.#setBack) this.#setBack = 0
+      if (pauseSeconds < this.#setBack) this.#set(0)
       this.time += pauseSeconds
       this.#contiguous = 0
       return { ...nothing, pauseSeconds }
@@ -92,10 +92,15 @@ export class Messages {
       const again = this.#last.slice(-2 - Math.floor(this.#next() * (maxRepeated - 1)))
       if (again.length >= 2) return { ...nothing, again }
     } else if (chance < 0.055 && !this.#hasRightClock) {
-      this.#setBack = this.#setBack > 0 ? 0 : this.#next() * this.#contiguous
+      this.#set(this.#setBack > 0 ? 0 : this.#next() * this.#contiguous)
       this.#contiguous = 0
-      this.#last = []
     }
     return nothing
+  }
+
+  /** By the clock as it is then, what was sent before would be new audio. */
+  #set(back: number): void {
+    this.#setBack = back
+    this.#last = []
   }
 }
