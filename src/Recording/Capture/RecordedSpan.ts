@@ -24,7 +24,7 @@ export type Verdict =
   | { readonly _tag: "Unknown" }
   /** Nothing is recorded at the first `samples` samples if they begin `offset` samples later; `follows`: at the end of a run. */
   | { readonly _tag: "Free"; readonly samples: number; readonly offset: number; readonly follows: boolean }
-  /** The first `samples` samples are recorded, `offset` samples after the position; `isAtEnd`: up to the end of a run. */
+  /** The first `samples` samples are recorded, `offset` samples after the position; `isAtEnd`: nothing is right after them. */
   | { readonly _tag: "Same"; readonly samples: number; readonly offset: number; readonly isAtEnd: boolean }
   /** Other audio is recorded at the position. */
   | { readonly _tag: "Other" }
@@ -60,9 +60,9 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
     .filter((run) => run.at <= at + slack && run.at + run.samples > at - slack)
     .flatMap((run) => {
       const match = run.audio === undefined ? undefined : bitstream.align(run.audio, at - run.at, slack, audio)
-      return match === undefined
-        ? []
-        : { ...match, isAtEnd: at + match.offset + match.samples === run.at + run.samples }
+      if (match === undefined) return []
+      const end = at + match.offset + match.samples
+      return { ...match, isAtEnd: end === run.at + run.samples && end < span.samples }
     })
     .sort((a, b) => Math.abs(a.offset) - Math.abs(b.offset))[0]
   if (found !== undefined) return { _tag: "Same", ...found }

@@ -73,20 +73,29 @@ it.effect("keeps replayed audio once whose last samples end less than a millisec
   )
 )
 
-it("keeps the first sample after a replay of audio whose time lies between two samples", () => {
+/** A check that has compared a frame with a span: it holds the frame, and this much more, of which nothing is recorded. */
+const compared = ({ end, known }: { readonly end: number; readonly known: number }) => {
   const bitstream = Bitstream.of("pcm16", rate)
   const check = new ReplayCheck(bitstream, true)
-  const [start, recorded] = [epoch - 0.1, ramp(frame)]
-  const runs = [{ at: frame, samples: frame, audio: recorded }]
-  const span = { start, bitstream, samples: 3 * frame, runs }
-  // Half a sample after the place that is rounded to the samples of the span.
-  const end = start + (2 * frame + 0.5) / rate
-  const none = () => undefined
-  assert.strictEqual(check.next(epoch, recorded, end, none)._tag, "Recall")
-  check.recalled(epoch, end, span, 0)
-  assert.deepStrictEqual(check.next(epoch, recorded, end, none), { _tag: "Replay", samples: frame })
-  const next = check.next(epoch + frame / rate, ramp(frame, frame), end, none)
-  assert.deepInclude(next, { _tag: "New", at: end, samples: frame })
+  const audio = ramp(frame)
+  const runs = [{ at: frame, samples: frame, audio }]
+  assert.strictEqual(check.next(epoch, audio, end, () => undefined)._tag, "Recall")
+  check.recalled(epoch, end, { start: epoch - frame / rate, bitstream, samples: 2 * frame + known, runs }, 0)
+  assert.deepStrictEqual(
+    check.next(epoch, audio, end, () => undefined),
+    { _tag: "Replay", samples: frame }
+  )
+  return check.next(epoch + frame / rate, ramp(frame, frame), end, () => undefined)
+}
+
+it("keeps the first sample after a replay of audio whose time lies between two samples", () => {
+  const end = epoch + (frame + 0.5) / rate
+  assert.deepInclude(compared({ end, known: frame }), { _tag: "New", at: end, samples: frame })
+})
+
+it("takes the few samples after what was compared for the rest of a replay", () => {
+  const end = epoch + (frame + 5) / rate
+  assert.deepStrictEqual(compared({ end, known: 0 }), { _tag: "Replay", samples: 5 })
 })
 
 it.effect("keeps audio once when it is replayed after its clock was set several times", () =>
