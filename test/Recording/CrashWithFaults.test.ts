@@ -3,7 +3,7 @@ import { assert, it } from "@effect/vitest"
 import { crashWithFaults, faultComplaints } from "../support/Crash/Faults.ts"
 
 /** `npm run crash` makes a thousand. */
-const kills = 50
+const kills = 82
 const killsWhenFull = 10
 
 it(
