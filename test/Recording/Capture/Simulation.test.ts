@@ -14,11 +14,13 @@ const calm: Chances = {
   store: 0.3,
   retain: 0.5,
   enterUnloaded: 0,
-  loadLater: 0
+  loadLater: 0,
+  setClock: 0.005
 }
 const cases: ReadonlyArray<readonly [string, Chances]> = [
   ["now and then", calm],
   ["again and again", { ...calm, kill: 0.08, disconnect: 0.06, commit: 0.15 }],
+  ["while its clock is set again and again", { ...calm, kill: 0.03, disconnect: 0.05, setClock: 0.1 }],
   ["before the database answers", { ...calm, kill: 0.05, disconnect: 0.05, enterUnloaded: 0.5, loadLater: 0.2 }]
 ]
 

@@ -26,6 +26,8 @@ export interface Chances extends NodeChances {
   readonly store: number
   /** That the stored state of conversations which captures have entered without it becomes known. */
   readonly loadLater: number
+  /** That the clock of the device is set. */
+  readonly setClock: number
 }
 
 export interface Outcome {
@@ -78,7 +80,7 @@ export const simulate = ({
     const say = (event: string) => {
       events.push(event)
     }
-    const messages = new Messages("c", next)
+    const messages = new Messages("c", next, chances)
     const buffer = new PacketBuffer(Infinity)
     const store = new SimulatedStore()
     const progress = { drawn: 0, kills: 0 }

@@ -29,7 +29,7 @@ export class Device {
     const { hasRightClock = false, key, next, uid, url } = options
     this.uid = uid
     this.#next = next
-    this.#messages = new Messages(uid, next, { hasRightClock })
+    this.#messages = new Messages(uid, next, hasRightClock ? { setClock: 0 } : {})
     const opened = (socket: WebSocket) => {
       this.connections++
       this.#sockets.add(socket)

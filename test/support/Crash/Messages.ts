@@ -42,7 +42,7 @@ export class Messages {
   readonly sent = new Map<string, Array<Buffer>>()
   readonly #next: () => number
   readonly #name: string
-  readonly #hasRightClock: boolean
+  readonly #setClock: number
   conversation: string
   /** Unix seconds by the right clock. */
   time: number
@@ -52,11 +52,11 @@ export class Messages {
   #contiguous = 0
   #last: ReadonlyArray<Message> = []
 
-  /** `hasRightClock`: the clock is never set. */
-  constructor(name: string, next: () => number, { hasRightClock = false } = {}) {
+  /** `setClock`: the probability, for each message, that the clock is set. */
+  constructor(name: string, next: () => number, { setClock = 0.005 } = {}) {
     this.#name = name
     this.#next = next
-    this.#hasRightClock = hasRightClock
+    this.#setClock = setClock
     this.conversation = `${name}-0`
     this.time = 1_700_000_000 + next() * 1e6
   }
@@ -77,9 +77,8 @@ export class Messages {
     const chance = this.#next()
     if (chance < 0.01) {
       this.conversation = `${this.#name}-${Math.floor(this.#next() * 3)}`
-      this.#setBack = 0
+      this.#set(0)
       this.#contiguous = 0
-      this.#last = []
     } else if (chance < 0.03) {
       const pauseSeconds = this.#next() * maxPause
       // The times of the gap are free: with the clock still set back, what is sent next would belong there.
@@ -91,7 +90,7 @@ export class Messages {
       // One alone looks like a clock that stands still, so its samples would be new.
       const again = this.#last.slice(-2 - Math.floor(this.#next() * (maxRepeated - 1)))
       if (again.length >= 2) return { ...nothing, again }
-    } else if (chance < 0.055 && !this.#hasRightClock) {
+    } else if (this.#setClock > 0 && chance < 0.05 + this.#setClock) {
       this.#set(this.#setBack > 0 ? 0 : this.#next() * this.#contiguous)
       this.#contiguous = 0
     }
