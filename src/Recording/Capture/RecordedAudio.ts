@@ -71,7 +71,9 @@ const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
 }
 
 const shiftsOf = (chunks: ReadonlyArray<JournalChunk>): ReadonlyArray<ShiftedChunk> =>
-  chunks.flatMap(({ clockShifts, start }) => clockShifts.map((clockShift) => ({ start, clockShift })))
+  chunks.flatMap(({ appendedEnd: end, clockShifts, start }) =>
+    clockShifts.map((clockShift) => ({ start, end, clockShift }))
+  )
 
 const make = Effect.gen(function* () {
   const journal = yield* Journal
@@ -195,11 +197,13 @@ const make = Effect.gen(function* () {
     return span
   })
 
-  /** Where audio with timestamp `at` may be recorded, by the shifts of these chunks. */
+  /** Where audio with timestamp `at` may be recorded, by the shifts of these chunks: of those at these times, the latest first. */
   const placesOf = (at: number, chunks: ReadonlyArray<ShiftedChunk>): ReadonlyArray<number> => {
-    const distance = ({ clockShift, start }: ShiftedChunk) => Math.abs(start - clockShift - at)
+    const distance = ({ clockShift, end, start }: ShiftedChunk) =>
+      Math.max(start - clockShift - at, at + clockShift - end, aroundSeconds)
+    const nearest = chunks.toReversed().sort((a, b) => distance(a) - distance(b) || b.start - a.start)
     const byBand = new Map<number, number>()
-    for (const { clockShift } of chunks.toSorted((a, b) => distance(a) - distance(b))) {
+    for (const { clockShift } of nearest) {
       const band = bandOf(clockShift)
       if (!byBand.has(band)) byBand.set(band, clockShift)
     }

@@ -80,9 +80,10 @@ export class ChunkRows extends Context.Service<
   ).pipe(Layer.provide([ChunkIndex.layer, Events.layer]))
 }
 
-/** Unix second, and the seconds by which it is after the timestamps. */
+/** Unix seconds, and the seconds by which audio of it is after the timestamps. */
 export interface ShiftedChunk {
   readonly start: number
+  readonly end: number
   readonly clockShift: number
 }
 
@@ -271,8 +272,10 @@ const make = Effect.gen(function* () {
       return yield* db.read(
         "ChunkRows.shifted",
         (sql) => sql<ShiftedChunk>`
-          select start_at as start, unnest(coalesce(clock_shifts, array[clock_shift])) as "clockShift" from (
-            select start_at, clock_shift, clock_shifts from chunks
+          select start_at as start, start_at + samples / sample_rate::float8 as "end",
+                 unnest(coalesce(clock_shifts, array[clock_shift])) as "clockShift"
+          from (
+            select start_at, samples, sample_rate, clock_shift, clock_shifts from chunks
             where uid = ${uid} and conversation_id = ${conversation}
             order by start_at desc, id desc limit ${tailRows}
           ) as latest

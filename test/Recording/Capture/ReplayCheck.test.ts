@@ -206,6 +206,24 @@ it.effect("fills a gap with late audio, around the audio already recorded in it"
   )
 )
 
+it.effect("keeps replayed audio of a clock that stands still once, wherever a chunk of it ends", () =>
+  onJournal(
+    ({ node }) =>
+      Effect.gen(function* () {
+        const first = new Sender(node)
+        yield* first.send(frames(74, 0, () => epoch))
+        yield* first.end
+        for (const replayed of [20, 15, 10, 5]) {
+          const sender = new Sender(node)
+          yield* sender.send(frames(replayed, (74 - replayed) * frame, () => epoch))
+          yield* sender.end
+        }
+        assertHeard((yield* playback(node)).audio, ramp(74 * frame))
+      }),
+    { host: { chunkSeconds: 2 } }
+  )
+)
+
 it.effect("treats silence as a replay while the clock runs, and keeps it when the clock stands still", () =>
   onJournal(({ node }) =>
     Effect.gen(function* () {

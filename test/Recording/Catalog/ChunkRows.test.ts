@@ -221,11 +221,11 @@ layer(world, { excludeTestServices: true })("the rows of chunks", (it) => {
       for (const one of [chunk("placed later", 1), once, twice]) yield* rows.insertStored(one, object(one.id))
       const shifted = yield* rows.shifted("u", "placed later")
       assert.deepStrictEqual(
-        shifted.map(({ clockShift, start }) => [start, clockShift]),
+        shifted.map(({ clockShift, end, start }) => [start, end, clockShift]),
         [
-          [7, 4],
-          [7, 2],
-          [5, 1.5]
+          [7, 8, 4],
+          [7, 8, 2],
+          [5, 6, 1.5]
         ]
       )
       const { clockShift } = yield* rows.tail("u", "placed later")

@@ -166,8 +166,8 @@ export class SimulatedNode {
         Effect.succeed(
           this.#store
             .of(id)
-            .flatMap(({ chunk: { clockShifts = [], start } }) =>
-              clockShifts.map((clockShift) => ({ start, clockShift }))
+            .flatMap(({ chunk }) =>
+              (chunk.clockShifts ?? []).map((clockShift) => ({ start: chunk.start, end: Span.end(chunk), clockShift }))
             )
         ),
       within: (_, id, { from, to }) =>
