@@ -11,6 +11,8 @@ export interface Bitstream {
   /** A chunk with as many bytes, or with as many samples, is full. */
   readonly chunkBytes: number
   readonly chunkSamples: number
+  /** Fewer bytes are found by chance. */
+  readonly leastNeedle: number
   samples(audio: Uint8Array): number
   first(audio: Uint8Array): number
   /** Bytes of the longest beginning of at most `samples` samples. */
@@ -40,9 +42,8 @@ const sampleBytes = 2
 /** Fewer equal samples at the end of recorded audio prove no replay. */
 const leastSamples = 8
 
-/** Most and fewest bytes that are searched for. */
+/** Most bytes that are searched for. */
 const needleBytes = 4096
-const leastNeedleBytes = 64
 
 class PcmBitstream implements Bitstream {
   readonly codec = "pcm16"
@@ -51,6 +52,7 @@ class PcmBitstream implements Bitstream {
   readonly largestPart = sampleBytes
   readonly chunkBytes = Infinity
   readonly chunkSamples = Infinity
+  readonly leastNeedle = 64
 
   constructor(sampleRate: number) {
     this.sampleRate = sampleRate
@@ -93,7 +95,7 @@ class PcmBitstream implements Bitstream {
 
   needle(audio: Uint8Array): Uint8Array | undefined {
     const needle = audio.subarray(0, needleBytes)
-    return needle.length < leastNeedleBytes || this.isSilent(needle) ? undefined : needle
+    return needle.length < this.leastNeedle || this.isSilent(needle) ? undefined : needle
   }
 
   isSilent(audio: Uint8Array): boolean {

@@ -10,9 +10,8 @@ const chunkBytes = 8 * 1024 * 1024
 
 const usualBytesPerSecond = 6_200
 
-/** Most and fewest bytes of packets that are searched for; at least one packet is. */
+/** Most bytes of packets that are searched for; at least one packet is. */
 const needleBytes = 256
-const leastNeedleBytes = 18
 
 /** Packets of digital silence have at most 3 bytes, those of discontinuous transmission fewer. */
 const silentBytes = 3
@@ -24,6 +23,7 @@ export class OpusBitstream implements Bitstream {
   readonly largestPart = lengthBytes + OpusPacket.largestPacket
   readonly chunkBytes = chunkBytes
   readonly chunkSamples = chunkBytes / 2
+  readonly leastNeedle = 18
 
   constructor(sampleRate: number) {
     this.sampleRate = sampleRate
@@ -81,7 +81,7 @@ export class OpusBitstream implements Bitstream {
 
   needle(audio: Uint8Array): Uint8Array | undefined {
     const needle = audio.subarray(0, this.cut(audio, needleBytes) || this.first(audio))
-    return needle.length < leastNeedleBytes || this.isSilent(needle) ? undefined : needle
+    return needle.length < this.leastNeedle || this.isSilent(needle) ? undefined : needle
   }
 
   isSilent(audio: Uint8Array): boolean {

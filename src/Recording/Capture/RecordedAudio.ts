@@ -56,11 +56,15 @@ const aroundSeconds = bandSeconds
 /** Clock shifts tried in the search for a replay. A replay with any other one is kept as new audio. */
 const maxShifts = 8
 
-const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => ({
-  at: parts[0]?.at ?? 0,
-  samples: parts.reduce((sum, { samples }) => sum + samples, 0),
-  audio: parts.length === 1 ? parts[0]?.audio : Buffer.concat(parts.map(({ audio }) => audio))
-})
+const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run => {
+  const [{ at } = { at: 0 }, ...next] = parts
+  return {
+    at,
+    samples: parts.reduce((sum, { samples }) => sum + samples, 0),
+    audio: parts.length === 1 ? parts[0]?.audio : Buffer.concat(parts.map(({ audio }) => audio)),
+    cuts: next.map((part) => part.at - at)
+  }
+}
 
 const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
   const gap = chunks.findIndex((chunk, index) => {

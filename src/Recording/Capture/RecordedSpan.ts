@@ -7,6 +7,8 @@ export interface Run {
   readonly samples: number
   /** Undefined if it can't be compared: another sample rate or codec, or unreadable. */
   readonly audio: Uint8Array | undefined
+  /** Samples of the run at which one of its chunks ends and the next one begins; default none. */
+  readonly cuts?: ReadonlyArray<number>
 }
 
 /** All audio recorded in `samples` samples from Unix second `start`. */
@@ -44,6 +46,24 @@ const toleranceOf = ({ bitstream }: RecordedSpan): number =>
 const sampleOf = ({ bitstream, start }: RecordedSpan, position: number): number =>
   Math.round((position - start) * bitstream.sampleRate)
 
+/** Finds `audio` in a run: all of it, or the part that fills the end of a gap, because other audio is recorded after the gap. */
+function* matchesIn(
+  { bitstream }: RecordedSpan,
+  { audio: recorded, cuts = [] }: Run,
+  position: number,
+  slack: number,
+  audio: Uint8Array
+): Generator<Bitstream.Match, void> {
+  if (recorded === undefined) return
+  const whole = bitstream.align(recorded, position, slack, audio)
+  if (whole !== undefined) return yield whole
+  for (const cut of cuts.toReversed()) {
+    if (cut <= position) return
+    const match = bitstream.align(recorded.subarray(0, bitstream.bytesOf(recorded, cut)), position, slack, audio)
+    if (match !== undefined && bitstream.bytesOf(audio, match.samples) >= bitstream.leastNeedle) yield match
+  }
+}
+
 export function reaches(span: RecordedSpan, position: number): boolean {
   return (
     sampleOf(span, position) >= 0 && sampleOf(span, position + slackSeconds + Timeline.toleranceSeconds) < span.samples
@@ -58,12 +78,12 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   const slack = Math.ceil(slackSeconds * bitstream.sampleRate)
   const found = span.runs
     .filter((run) => run.at <= at + slack && run.at + run.samples > at - slack)
-    .flatMap((run) => {
-      const match = run.audio === undefined ? undefined : bitstream.align(run.audio, at - run.at, slack, audio)
-      if (match === undefined) return []
-      const end = at + match.offset + match.samples
-      return { ...match, isAtEnd: end === run.at + run.samples && end < span.samples }
-    })
+    .flatMap((run) =>
+      [...matchesIn(span, run, at - run.at, slack, audio)].map((match) => {
+        const end = at + match.offset + match.samples
+        return { ...match, isAtEnd: end === run.at + run.samples && end < span.samples }
+      })
+    )
     .sort((a, b) => Math.abs(a.offset) - Math.abs(b.offset))[0]
   if (found !== undefined) return { _tag: "Same", ...found }
   const tolerance = toleranceOf(span)
@@ -78,10 +98,11 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   const mayOverlap = exactBegin + length - next <= Timeline.toleranceSeconds * bitstream.sampleRate - 0.5
   const room = run !== undefined && mayOverlap ? length : Math.min(length, next - begin)
   const fits = bitstream.bytesOf(audio, room)
-  // A packet that reaches into the run would cover the beginning of it.
-  if (fits === 0 && run !== undefined) return other
+  // So small a part would not be found again.
+  const isSmall = fits < Math.min(audio.length, bitstream.leastNeedle)
+  if (isSmall && run !== undefined) return other
   // Nothing is recorded later if a span from here on ends so soon.
-  if (fits === 0 && at > 2 * slack) return unknown
+  if (isSmall && at > 2 * slack) return unknown
   const samples = bitstream.samples(audio.subarray(0, fits || bitstream.first(audio)))
   return { _tag: "Free", samples, offset: begin - at, follows: before !== undefined }
 }

@@ -126,8 +126,12 @@ export class ReplayCheck {
         const isAtEnd = verdict.isAtEnd && Math.abs(end - found - seconds) <= toleranceSeconds
         return this.#replay(stamp, isAtEnd ? end - seconds : found, verdict.samples)
       }
-      case "Other":
-        break
+      case "Other": {
+        if (!this.mayHaveMoved || this.#hasSearched) break
+        // Earlier audio with contiguous timestamps may have filled a gap, and this one was placed at the end.
+        this.#expected = undefined
+        return this.next(stamp, audio, end, tail)
+      }
     }
     if (this.#last === undefined || this.#isSetBack(stamp)) this.#shift = end - stamp
     this.#span = undefined

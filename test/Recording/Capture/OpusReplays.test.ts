@@ -149,6 +149,27 @@ it.effect("keeps a packet that would reach over recorded audio after the end, an
   )
 )
 
+it.effect("keeps packets once that fill a gap and continue after the end, when they are replayed", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      // 20 ms each; the gap from 40 to 100 ms has room for three.
+      const all = Array.from({ length: 9 }, (_, index) => Buffer.concat([Buffer.of(0x48), Buffer.alloc(30, index + 1)]))
+      const at = (index: number, start: number, count = 2) => ({
+        start: epoch + start,
+        audio: OpusPacket.join(all.slice(index, index + count))
+      })
+      yield* sent(node, [at(0, 0), at(2, 0.1)])
+      const late = [at(4, 0.04), at(6, 0.08), at(8, 0.12, 1)]
+      for (const again of [late, late, late.slice(1)]) yield* sent(node, again)
+      const order = [0, 1, 4, 5, 6, 2, 3, 7, 8]
+      yield* assertKept(
+        node,
+        order.flatMap((index) => all[index] ?? [])
+      )
+    })
+  )
+)
+
 const Send = Schema.Struct({
   packets: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
   seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })),

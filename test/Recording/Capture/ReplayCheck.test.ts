@@ -206,6 +206,39 @@ it.effect("fills a gap with late audio, around the audio already recorded in it"
   )
 )
 
+/** Samples of the gap after its first frame, and how many of them the second frame fills. */
+const gaps: ReadonlyArray<readonly [number, number]> = [
+  [798, frame],
+  [400, 400],
+  [50, 50],
+  // Too few to be found again.
+  [3, 0]
+]
+
+for (const [gap, filled] of gaps)
+  it.effect(
+    `keeps audio once that fills a gap of ${gap} samples and continues after the end, when it is replayed`,
+    () =>
+      onJournal(({ node }) =>
+        Effect.gen(function* () {
+          const late = frames(3, 10 * frame, (index) => inOrder(10 + index))
+          const first = new Sender(node)
+          yield* first.send(frames(10, 0, inOrder))
+          yield* first.send(frames(10, 20 * frame, (index) => inOrder(11 + index) + gap / rate))
+          yield* first.send(late)
+          yield* first.end
+          for (const again of [late, late.slice(1), late.slice(2)]) {
+            const sender = new Sender(node)
+            yield* sender.send(again)
+            yield* sender.end
+          }
+          const [end, last] = [11 * frame + filled, 13 * frame]
+          const heard = [ramp(end), ramp(10 * frame, 20 * frame), ramp(last - end, end)]
+          assertHeard((yield* playback(node)).audio, Buffer.concat(heard))
+        })
+      )
+  )
+
 it.effect("keeps replayed audio of a clock that stands still once, wherever a chunk of it ends", () =>
   onJournal(
     ({ node }) =>

@@ -5,7 +5,7 @@ export const sampleRate = 16_000
 /** Seconds. */
 const maxMessage = 0.6
 
-/** A shorter replay can't be told from chance: see `leastNeedleBytes` in `src/Audio/Bitstream.ts`. */
+/** A shorter replay can't be told from chance: see `leastNeedle` in `src/Audio/Bitstream.ts`. */
 const leastSamples = 32
 
 /** Seconds. A pause of more than 90 begins another audio file. */
