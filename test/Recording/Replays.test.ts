@@ -139,6 +139,29 @@ for (const how of ["", " on a node that was killed"])
     }).pipe(inWorld)
   )
 
+it.live("recognizes a replay over a chunk of less than a millisecond that has left the journal", () =>
+  Effect.gen(function* () {
+    yield* Effect.gen(function* () {
+      const live = yield* LiveConversations
+      const [from, to] = [rate, rate + 5]
+      for (const [start, end] of [
+        [0, from],
+        [from, to],
+        [to, 2 * rate]
+      ] as const)
+        yield* send(frames(start, end, end - start))
+      yield* (yield* Uploads).idle
+      const conversation = live.get("u", "c") ?? assert.fail("it is in the journal")
+      const short = conversation.inJournal.find(({ durable }) => durable === 10) ?? assert.fail("it has 5 samples")
+      yield* live.release(short)
+      assert.lengthOf(conversation.inJournal, 2)
+      const { shifts } = yield* send([...frames(2 * rate, 3 * rate, rate), ...frames(rate / 2, 4 * rate, rate)])
+      assert.deepStrictEqual(shifts, [])
+      assert.isTrue((yield* heard).equals(ramp(4 * rate)))
+    }).pipe(Effect.provide(node(yield* temporaryDirectory)))
+  }).pipe(inWorld)
+)
+
 it.live("knows what another node has recorded since its own last capture", () =>
   Effect.gen(function* () {
     const [dataDir, other] = [yield* temporaryDirectory, yield* temporaryDirectory]

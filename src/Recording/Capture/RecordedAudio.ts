@@ -66,10 +66,11 @@ const joined = (parts: ReadonlyArray<Run & { readonly audio: Uint8Array }>): Run
   }
 }
 
+/** The first ones, up to where a chunk of one sample may lie between two: it may have left the journal before they do. */
 const contiguous = (chunks: ReadonlyArray<Chunk>): ReadonlyArray<Chunk> => {
   const gap = chunks.findIndex((chunk, index) => {
     const before = chunks[index - 1]
-    return before !== undefined && chunk.start > Span.end(before) + contiguousSeconds
+    return before !== undefined && chunk.start > Span.end(before) + 0.5 / before.sampleRate
   })
   return gap === -1 ? chunks : chunks.slice(0, gap)
 }
