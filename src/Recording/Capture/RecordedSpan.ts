@@ -60,7 +60,9 @@ function* matchesIn(
   for (const cut of cuts.toReversed()) {
     if (cut <= position) return
     const match = bitstream.align(recorded.subarray(0, bitstream.bytesOf(recorded, cut)), position, slack, audio)
-    if (match !== undefined && bitstream.bytesOf(audio, match.samples) >= bitstream.leastNeedle) yield match
+    if (match === undefined) continue
+    const part = audio.subarray(0, bitstream.bytesOf(audio, match.samples))
+    if (bitstream.needle(part) !== undefined) yield match
   }
 }
 

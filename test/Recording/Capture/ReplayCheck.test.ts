@@ -257,6 +257,25 @@ it.effect("keeps replayed audio of a clock that stands still once, wherever a ch
   )
 )
 
+it.effect("keeps new audio that begins with silence, as recorded audio does before the end of a chunk", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const silence = new Uint8Array(frame)
+      const recorded = [Buffer.concat([ramp(frame), silence]), ramp(frame, frame)]
+      for (const [index, audio] of recorded.entries()) {
+        const sender = new Sender(node)
+        yield* sender.send([{ start: epoch + index * 0.15, audio }])
+        yield* sender.end
+      }
+      const other = Buffer.concat([silence, ramp(frame, 9_000)])
+      const late = new Sender(node)
+      yield* late.send([{ start: epoch + 0.1, audio: other }])
+      yield* late.end
+      assertHeard((yield* playback(node)).audio, Buffer.concat([...recorded, other]))
+    })
+  )
+)
+
 it.effect("treats silence as a replay while the clock runs, and keeps it when the clock stands still", () =>
   onJournal(({ node }) =>
     Effect.gen(function* () {
