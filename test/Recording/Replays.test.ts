@@ -245,18 +245,6 @@ it.live("keeps all audio when it can't be compared because the store has lost th
   )
 )
 
-it.live("recognizes replays of audio in the journal without the database, also after a kill", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* temporaryDirectory
-    const { put } = failing()
-    yield* Effect.provide(record(30 * rate), node(dataDir, { put }))
-    yield* Effect.gen(function* () {
-      yield* send(frames(10 * rate, 35 * rate, 800))
-      assert.isTrue((yield* heard).equals(ramp(35 * rate)))
-    }).pipe(Effect.provide(node(dataDir, { put, enter: () => Effect.die("down"), compare: () => Stream.die("asked") })))
-  }).pipe(inWorld)
-)
-
 for (const [what, enter] of [
   ["dies", () => Effect.die("a bug")],
   ["does not answer", () => Effect.never]

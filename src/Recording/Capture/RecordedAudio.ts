@@ -80,6 +80,9 @@ const shiftsOf = (chunks: ReadonlyArray<JournalChunk>): ReadonlyArray<ShiftedChu
     clockShifts.map((clockShift) => ({ start, end, clockShift }))
   )
 
+/** What is searched: the journal alone, or also what is stored. */
+type Where = "journal" | "anywhere"
+
 const make = Effect.gen(function* () {
   const journal = yield* Journal
   const rows = yield* ChunkRows
@@ -87,11 +90,17 @@ const make = Effect.gen(function* () {
 
   /**
    * Chunks in a time range, by start, and how far they are complete. The database is not read if the journal covers all from
-   * `at` to `until`.
+   * `at` to `until`, or if only the journal is searched.
    */
   const chunksIn = Effect.fnUntraced(function* (
     conversation: LiveConversation,
-    { at, from, to, until }: { readonly from: number; readonly at: number; readonly until: number; readonly to: number }
+    {
+      at,
+      from,
+      to,
+      until
+    }: { readonly from: number; readonly at: number; readonly until: number; readonly to: number },
+    where: Where
   ) {
     const near = () =>
       conversation.inJournal.filter((chunk) => chunk.appended > 0 && chunk.start < to && chunk.appendedEnd > from)
@@ -109,6 +118,7 @@ const make = Effect.gen(function* () {
       const end = Math.max(...chunks.map(Span.end))
       if (end > until + marginSeconds || end >= conversation.end) return { chunks, to: Math.min(to, end) }
     }
+    if (where === "journal") return { chunks: isComplete ? live : [], to }
     const stored = yield* Stream.runCollect(
       rows.within(conversation.uid, conversation.id, { from, to }).pipe(Stream.take(spanRows))
     )
@@ -146,12 +156,13 @@ const make = Effect.gen(function* () {
     conversation: LiveConversation,
     bitstream: Bitstream.Bitstream,
     at: number,
-    until: number = at
+    until: number = at,
+    where: Where = "anywhere"
   ) {
     const { codec, sampleRate } = bitstream
     const start = at - slackSeconds
     const to = Math.min(conversation.end, at + spanSeconds)
-    const found = yield* chunksIn(conversation, { from: start, at, until, to })
+    const found = yield* chunksIn(conversation, { from: start, at, until, to }, where)
     const known = found.to >= conversation.end ? found.to + marginSeconds : found.to
     let samples = Math.round((known - start) * sampleRate)
     let left = spanBytes
@@ -223,12 +234,19 @@ const make = Effect.gen(function* () {
       bitstream,
       needle
     }: { readonly audio: Uint8Array; readonly bitstream: Bitstream.Bitstream; readonly needle: Uint8Array },
-    places: Iterable<number>
+    places: Iterable<number>,
+    where: Where = "anywhere"
   ) {
     const seconds = bitstream.samples(needle) / bitstream.sampleRate
     for (const place of places) {
       if (place >= conversation.end) continue
-      const around = yield* spanOf(conversation, bitstream, place - aroundSeconds, place + aroundSeconds + seconds)
+      const around = yield* spanOf(
+        conversation,
+        bitstream,
+        place - aroundSeconds,
+        place + aroundSeconds + seconds,
+        where
+      )
       // Of the last message before a kill, less than is searched for may be recorded.
       const there = compare(around, place, audio)
       const found = there._tag === "Same" ? place + there.offset / bitstream.sampleRate : find(around, place, needle)
@@ -239,13 +257,17 @@ const make = Effect.gen(function* () {
 
   return RecordedAudio.of({
     recall: Effect.fn("RecordedAudio.recall")(function* (conversation, { at, audio, bitstream, replayEnd }) {
-      const span = yield* spanOf(conversation, bitstream, at)
       const needle = audio === undefined ? undefined : bitstream.needle(audio)
-      if (audio === undefined || needle === undefined) return { span, moved: 0 }
-      if (compare(span, at, needle)._tag === "Same") return { span, moved: 0 }
+      if (audio === undefined || needle === undefined)
+        return { span: yield* spanOf(conversation, bitstream, at), moved: 0 }
       const wanted = { audio, bitstream, needle }
       const near = placesOf(at, shiftsOf(conversation.inJournal))
       const tried = new Set([at, replayEnd ?? at, at + conversation.clockShift, ...near])
+      // The database may be away, also where the timestamp lies in time that has left the journal.
+      const live = yield* search(conversation, wanted, tried, "journal")
+      if (live !== undefined) return { span: yield* spanOf(conversation, bitstream, live), moved: live - at }
+      const span = yield* spanOf(conversation, bitstream, at)
+      if (compare(span, at, needle)._tag === "Same") return { span, moved: 0 }
       const found =
         (yield* search(conversation, wanted, tried)) ??
         (yield* search(
