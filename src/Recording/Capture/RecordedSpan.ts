@@ -100,9 +100,13 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   const mayOverlap = exactBegin + length - next <= Timeline.toleranceSeconds * bitstream.sampleRate - 0.5
   const room = run !== undefined && mayOverlap ? length : Math.min(length, next - begin)
   const fits = bitstream.bytesOf(audio, room)
-  // So small a part would not be found again.
   const isSmall = fits < Math.min(audio.length, bitstream.leastNeedle)
-  if (isSmall && run !== undefined) return other
+  if (isSmall && run !== undefined) {
+    // A packet that reaches into the run would cover the beginning of it.
+    if (fits === 0) return other
+    // Without a replay after it, so small a part would not be found again.
+    if (matchesIn(span, run, 0, slack, audio.subarray(fits)).next().done === true) return other
+  }
   // Nothing is recorded later if a span from here on ends so soon.
   if (isSmall && at > 2 * slack) return unknown
   const samples = bitstream.samples(audio.subarray(0, fits || bitstream.first(audio)))

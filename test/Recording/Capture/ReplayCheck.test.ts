@@ -239,6 +239,21 @@ for (const [gap, filled] of gaps)
       )
   )
 
+it.effect("keeps a message once whose first samples are new and whose others are a replay", () =>
+  onJournal(({ node }) =>
+    Effect.gen(function* () {
+      const sender = new Sender(node)
+      yield* sender.send([
+        { start: epoch, audio: ramp(frame) },
+        { start: inOrder(1) + 16 / rate, audio: ramp(frame, frame + 16) },
+        { start: inOrder(1), audio: ramp(frame, frame) }
+      ])
+      yield* sender.end
+      assertHeard((yield* playback(node)).audio, ramp(2 * frame + 16))
+    })
+  )
+)
+
 it.effect("keeps replayed audio of a clock that stands still once, wherever a chunk of it ends", () =>
   onJournal(
     ({ node }) =>
