@@ -34,12 +34,18 @@ const isolated = files.filter((file) =>
   [...importsOf(file)].some(([path, text]) => ownsProcess.test(text) || (path !== file && endsFile.test(text)))
 )
 
+/** Its tests take minutes by themselves. */
+const isLongest = /\btimeout: 600_000\b/
+
 /** Files that start servers take the longest, and mostly wait: they go first, so that none of them is left for the end. */
 class ServersFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
     const sorted = await super.sort(files)
-    const rank = ({ moduleId }: TestSpecification) =>
-      importsOf(relative(root, moduleId)).has("test/support/Server.ts") ? 0 : 1
+    const rank = ({ moduleId }: TestSpecification) => {
+      const imports = importsOf(relative(root, moduleId))
+      if (isLongest.test(imports.get(relative(root, moduleId)) ?? "")) return 0
+      return imports.has("test/support/Server.ts") ? 1 : 2
+    }
     const ranked = sorted.map((file) => ({ file, rank: rank(file) }))
     return ranked.toSorted((a, b) => a.rank - b.rank).map(({ file }) => file)
   }
