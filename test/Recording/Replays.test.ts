@@ -15,7 +15,6 @@ import {
   allChunks,
   epoch,
   failing,
-  hanging,
   type Hooks,
   idle,
   inWorld,
@@ -190,7 +189,7 @@ it.live("acknowledges audio of a conversation that it knows while the database i
       const { bytes } = yield* send(frames(25 * rate, 35 * rate, 800))
       assert.strictEqual(bytes, 20 * rate)
       assert.isTrue((yield* heard).equals(ramp(35 * rate)))
-    }).pipe(Effect.provide(node(yield* temporaryDirectory, { enter, put }, hanging)))
+    }).pipe(Effect.provide(node(yield* temporaryDirectory, { enter, put })))
   }).pipe(inWorld)
 )
 
@@ -203,9 +202,7 @@ it.live("keeps audio once that is sent again in an outage in which the conversat
       const { shifts } = yield* send(frames(0, 12 * rate, 800))
       assert.deepStrictEqual(shifts, [])
       assert.isTrue((yield* heard).equals(ramp(12 * rate)))
-    }).pipe(
-      Effect.provide(node(yield* temporaryDirectory, hooks, { ...hanging, conversationLookup: Duration.seconds(5) }))
-    )
+    }).pipe(Effect.provide(node(yield* temporaryDirectory, hooks, { conversationLookup: Duration.seconds(5) })))
   }).pipe(inWorld)
 )
 
