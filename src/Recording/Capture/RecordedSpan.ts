@@ -8,7 +8,7 @@ export interface Run {
   /** Undefined if it can't be compared: another sample rate or codec, or unreadable. */
   readonly audio: Uint8Array | undefined
   /** Samples of the run at which one of its chunks ends and the next one begins; default none. */
-  readonly cuts?: ReadonlyArray<number>
+  readonly boundaries?: ReadonlyArray<number>
 }
 
 /** All audio recorded in `samples` samples from Unix second `start`. */
@@ -46,10 +46,13 @@ const toleranceOf = ({ bitstream }: RecordedSpan): number =>
 const sampleOf = ({ bitstream, start }: RecordedSpan, position: number): number =>
   Math.round((position - start) * bitstream.sampleRate)
 
-/** Finds `audio` in a run: all of it, or the part that fills the end of a gap, because other audio is recorded after the gap. */
+/**
+ * Finds `audio` in a run, at most `slack` samples from sample `position`: all of it, or else beginnings of it that end where a
+ * chunk ends, because they filled the end of a gap, and other audio is recorded after the gap.
+ */
 function* matchesIn(
   { bitstream }: RecordedSpan,
-  { audio: recorded, cuts = [] }: Run,
+  { audio: recorded, boundaries = [] }: Run,
   position: number,
   slack: number,
   audio: Uint8Array
@@ -57,9 +60,10 @@ function* matchesIn(
   if (recorded === undefined) return
   const whole = bitstream.align(recorded, position, slack, audio)
   if (whole !== undefined) return yield whole
-  for (const cut of cuts.toReversed()) {
-    if (cut <= position) return
-    const match = bitstream.align(recorded.subarray(0, bitstream.bytesOf(recorded, cut)), position, slack, audio)
+  for (const boundary of boundaries.toReversed()) {
+    if (boundary <= position) return
+    const before = recorded.subarray(0, bitstream.bytesOf(recorded, boundary))
+    const match = bitstream.align(before, position, slack, audio)
     if (match === undefined) continue
     const part = audio.subarray(0, bitstream.bytesOf(audio, match.samples))
     if (bitstream.needle(part) !== undefined) yield match
@@ -100,7 +104,7 @@ export function compare(span: RecordedSpan, position: number, audio: Uint8Array)
   const mayOverlap = exactBegin + length - next <= Timeline.toleranceSeconds * bitstream.sampleRate - 0.5
   const room = run !== undefined && mayOverlap ? length : Math.min(length, next - begin)
   const fits = bitstream.bytesOf(audio, room)
-  const isSmall = fits < Math.min(audio.length, bitstream.leastNeedle)
+  const isSmall = fits < Math.min(audio.length, bitstream.leastNeedleBytes)
   if (isSmall && run !== undefined) {
     // A packet that reaches into the run would cover the beginning of it.
     if (fits === 0) return other
