@@ -242,6 +242,24 @@ it.effect("recovers the clock shifts of a chunk's audio, also of shifts that sha
   }).pipe(Effect.scoped)
 )
 
+it.effect("recovers the latest eight clock shifts of a clock that stands still, one for each quarter of a second", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* temporaryDirectory
+    yield* Effect.gen(function* () {
+      const sender = new Sender(new TestNode(yield* Journal))
+      yield* sender.send(frames(40, 0, () => inOrder(0)))
+      yield* sender.end
+    }).pipe(Effect.provide(journalIn(dataDir)))
+    yield* Effect.gen(function* () {
+      const { recovered } = yield* Journal
+      assert.deepStrictEqual(
+        recovered.map(({ clockShifts, durable }) => [clockShifts.map((shift) => Math.round(shift * 10) / 10), durable]),
+        [[[2.3, 2.6, 2.8, 3.1, 3.3, 3.6, 3.8, 3.9], 40 * frame * 2]]
+      )
+    }).pipe(Effect.provide(journalIn(dataDir)))
+  }).pipe(Effect.scoped)
+)
+
 it.effect("never reads audio that looks like a record as a record, whatever is damaged or cut", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
