@@ -34,11 +34,11 @@ const isolated = files.filter((file) =>
   [...importsOf(file)].some(([path, text]) => ownsProcess.test(text) || (path !== file && endsFile.test(text)))
 )
 
-/** Its tests take minutes by themselves. */
+/** A timeout of its own, longer than `testTimeout`: the test takes minutes by itself. */
 const isLongest = /\btimeout: 600_000\b/
 
-/** Files that start servers take the longest, and mostly wait: they go first, so that none of them is left for the end. */
-class ServersFirst extends BaseSequencer {
+/** The longest files go first, so that none is left for the end: those of minutes, then those that start servers, and mostly wait. */
+class LongestFirst extends BaseSequencer {
   override async sort(files: Array<TestSpecification>) {
     const sorted = await super.sort(files)
     const rank = ({ moduleId }: TestSpecification) => {
@@ -69,7 +69,7 @@ export default defineConfig({
     // Most files wait for processes and timers most of the time: more run at once than there are cores. They share the
     // connections of one PostgreSQL.
     maxWorkers: Math.min(availableParallelism() + 2, 12),
-    sequence: { sequencer: ServersFirst },
+    sequence: { sequencer: LongestFirst },
     // For what hangs: on a busy machine a test may well take ten times as long as on a quiet one.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -11,8 +11,8 @@ export interface Bitstream {
   /** A chunk with as many bytes, or with as many samples, is full. */
   readonly chunkBytes: number
   readonly chunkSamples: number
-  /** Fewer bytes are found by chance. */
-  readonly leastNeedle: number
+  /** Fewer bytes may be found by chance. */
+  readonly leastNeedleBytes: number
   samples(audio: Uint8Array): number
   first(audio: Uint8Array): number
   /** Bytes of the longest beginning of at most `samples` samples. */
@@ -52,7 +52,7 @@ class PcmBitstream implements Bitstream {
   readonly largestPart = sampleBytes
   readonly chunkBytes = Infinity
   readonly chunkSamples = Infinity
-  readonly leastNeedle = 64
+  readonly leastNeedleBytes = 64
 
   constructor(sampleRate: number) {
     this.sampleRate = sampleRate
@@ -95,7 +95,7 @@ class PcmBitstream implements Bitstream {
 
   needle(audio: Uint8Array): Uint8Array | undefined {
     const needle = audio.subarray(0, needleBytes)
-    return needle.length < this.leastNeedle || this.isSilent(needle) ? undefined : needle
+    return needle.length < this.leastNeedleBytes || this.isSilent(needle) ? undefined : needle
   }
 
   isSilent(audio: Uint8Array): boolean {

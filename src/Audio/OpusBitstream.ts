@@ -23,7 +23,7 @@ export class OpusBitstream implements Bitstream {
   readonly largestPart = lengthBytes + OpusPacket.largestPacket
   readonly chunkBytes = chunkBytes
   readonly chunkSamples = chunkBytes / 2
-  readonly leastNeedle = 18
+  readonly leastNeedleBytes = 18
 
   constructor(sampleRate: number) {
     this.sampleRate = sampleRate
@@ -81,7 +81,7 @@ export class OpusBitstream implements Bitstream {
 
   needle(audio: Uint8Array): Uint8Array | undefined {
     const needle = audio.subarray(0, this.cut(audio, needleBytes) || this.first(audio))
-    return needle.length < this.leastNeedle || this.isSilent(needle) ? undefined : needle
+    return needle.length < this.leastNeedleBytes || this.isSilent(needle) ? undefined : needle
   }
 
   isSilent(audio: Uint8Array): boolean {

@@ -2,7 +2,7 @@
 import { assert, it } from "@effect/vitest"
 import { crashWithFaults, faultComplaints } from "../support/Crash/Faults.ts"
 
-/** `npm run crash` makes a thousand. */
+/** A hundred with those of `Crash.test.ts`; `npm run crash` makes a thousand. */
 const kills = 82
 const killsWhenFull = 10
 

@@ -5,6 +5,6 @@ import { SqlClient } from "effect/sql"
 export const chunkClockShifts = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
-  // Null if `clock_shift`, the longest, is the only one. The latest is the last one.
+  // The latest one last. Null if `clock_shift`, which is the longest, is the only one or 0.
   yield* sql`alter table chunks add column clock_shifts float8[]`
 })

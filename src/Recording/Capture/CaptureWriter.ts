@@ -13,7 +13,7 @@ import { type Placement, ReplayCheck, leastShiftSeconds } from "./ReplayCheck.ts
 import { AckProgress, ByteRate } from "./AckProgress.ts"
 import type { Recalled } from "./RecordedAudio.ts"
 
-/** A shorter part of a message waits for room: were it durable alone, it would not be recognized when the message is sent again. */
+/** A shorter part of a message waits for room for more: durable alone, it might not be recognized when the message is sent again. */
 const leastPartBytes = 4096
 
 export class CaptureWriter implements CommitSource, Capture, ConversationWriter {

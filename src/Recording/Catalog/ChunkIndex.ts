@@ -27,7 +27,7 @@ export interface NewChunk {
   readonly state: ChunkState
   readonly key: string
   readonly object?: { readonly bytes: number; readonly crc32c: number } | undefined
-  /** Seconds by which its audio is placed after its timestamps, the latest last; default none. */
+  /** See `ClockShifts`; default none. */
   readonly clockShifts?: ReadonlyArray<number>
   readonly peaks?: Uint8Array | null
   readonly sealedPeaks?: Uint8Array | null

@@ -67,7 +67,7 @@ export class ChunkRows extends Context.Service<
     ): Stream.Stream<Chunk, DbError>
     /** The end of the stored conversation, and of its last purge. */
     tail(uid: string, conversation: string): Effect.Effect<Tail, DbError>
-    /** Of the latest 64 chunks, those whose audio is placed after its timestamps, with each of their shifts. */
+    /** The clock shifts of the latest 64 chunks: by chunk, the latest one first, and for each its latest shift last. */
     shifted(uid: string, conversation: string): Effect.Effect<ReadonlyArray<ShiftedChunk>, DbError>
     find(chunk: Pick<Chunk, "uid" | "conversation" | "start" | "id">): Effect.Effect<Option.Option<Chunk>, DbError>
     /** Rows from one key to another (inclusive), in order, read page by page. */
@@ -80,7 +80,7 @@ export class ChunkRows extends Context.Service<
   ).pipe(Layer.provide([ChunkIndex.layer, Events.layer]))
 }
 
-/** Unix seconds, and the seconds by which audio of it is after the timestamps. */
+/** Unix seconds of a chunk, and the seconds by which some of its audio is placed after its timestamps. */
 export interface ShiftedChunk {
   readonly start: number
   readonly end: number

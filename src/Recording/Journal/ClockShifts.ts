@@ -1,12 +1,15 @@
 /**
- * The clock shifts of a chunk's audio: by how many seconds it is placed after its timestamps. There are several if the clock of
- * the sender was set repeatedly, or stands still, while the chunk was open.
+ * The clock shifts of a chunk: by how many seconds its audio is placed after its timestamps. There are several if the clock of
+ * the sender was set repeatedly, or stood still, while the chunk was open.
  */
 
-/** Shifts of one band count as one, and the last of them stands for it. A replay is searched for as far around it. */
+/** Shifts are rounded to bands of so many seconds, and the last one of each is kept. A replay is searched for as far around it. */
 export const bandSeconds = 0.25
 
-/** At most so many bands of a chunk, the latest ones: what is sent again is what was sent last. */
+/**
+ * Bands of one chunk; more displace the oldest ones, because what is sent again is what was sent last. A record with more is
+ * taken for corrupt, so this must not become less.
+ */
 export const maxBands = 8
 
 export function bandOf(shift: number): number {
@@ -17,12 +20,12 @@ export class ClockShifts {
   readonly #byBand = new Map<number, number>()
   #last = 0
 
-  /** By the time at which each was last seen, the latest last. */
+  /** Seconds, in the order in which they were last added. */
   get all(): ReadonlyArray<number> {
     return [...this.#byBand.values()]
   }
 
-  /** `shift`: seconds, more than 0. Returns whether it is another one than the last. */
+  /** `shift`: seconds, more than 0. Returns whether `all` has changed. */
   add(shift: number): boolean {
     if (shift === this.#last) return false
     this.#last = shift

@@ -68,6 +68,7 @@ export class JournalChunk {
     this.peaks = new Peaks.Peaks(head.sampleRate)
     this.openedAt = openedAt
     this.origin = origin
+    for (const shift of head.clockShifts ?? []) this.addClockShift(shift)
   }
 
   get head(): Buffer {

@@ -3,9 +3,10 @@
  *
  * Little-endian: magic u32, CRC32C u32 (of all that follows), head length u32, audio length u32, offset of the audio in its
  * chunk u32 (in bytes of PCM16, whatever the codec), sample rate u32, start of the chunk f64 (Unix seconds), chunk id 16 bytes, codec u8, uid length u8,
- * conversation length u8, number of clock shifts u8, these as f64 (seconds), uid, conversation; then the audio. The lengths
- * are under the CRC as well. Version 1 (`SPJ1`) is written while a chunk has no clock shift, version 2 (`SPJ2`) with one, where
- * the number is 0, and version 3 (`SPJ3`) with several.
+ * conversation length u8, number of clock shifts u8, clock shifts f64 each (seconds), uid, conversation; then the audio. The
+ * lengths are under the CRC as well. Version 1 (`SPJ1`) has no clock shift, version 2 (`SPJ2`) one, and version 3 (`SPJ3`) as many
+ * as the number says, which is 0 in the other two. Each record has the lowest version that fits it, so that
+ * earlier releases can read it.
  */
 import { crc32c } from "@node-rs/crc32"
 import type { Span } from "../../Audio.ts"
@@ -20,8 +21,8 @@ const fixedBytes = 52
 const shiftBytes = 8
 const codecs: ReadonlyArray<Span.Codec> = ["pcm16", "opus"]
 
-/** The number of clock shifts in the head at `at`; undefined if none begins there. */
-const shiftsIn = (source: Buffer, at: number): number | undefined => {
+/** The number of clock shifts in the head at `at`; undefined if no head begins there. */
+const shiftCount = (source: Buffer, at: number): number | undefined => {
   switch (source.readUInt32LE(at)) {
     case magic:
       return 0
@@ -88,7 +89,7 @@ export function claimedEnd(source: Buffer, at: number): number | undefined {
   if (source.length - at < fixedBytes) return undefined
   const headLength = source.readUInt32LE(at + 8)
   const audioLength = source.readUInt32LE(at + 12)
-  const shifts = shiftsIn(source, at)
+  const shifts = shiftCount(source, at)
   if (shifts === undefined || shifts > maxBands || audioLength > maxAudioBytes) return undefined
   const names = (source[at + 49] ?? 0) + (source[at + 50] ?? 0)
   if (headLength !== fixedBytes + shifts * shiftBytes + names) return undefined
@@ -104,7 +105,7 @@ export function readRecord(source: Buffer, at: number): JournalRecord | "more" |
   if (source.length < end) return "more"
   if (crc32c(source.subarray(at + 8, end)) !== source.readUInt32LE(at + 4)) return undefined
   const shiftsAt = at + fixedBytes
-  const shifts = shiftsIn(source, at) ?? 0
+  const shifts = shiftCount(source, at) ?? 0
   const names = shiftsAt + shifts * shiftBytes
   const conversation = names + (source[at + 49] ?? 0)
   const audioOffset = conversation + (source[at + 50] ?? 0)

@@ -38,7 +38,7 @@ export class LiveConversation {
   writer: ConversationWriter | undefined
   /** Unix second at which the recorded audio ends, including buffered audio. */
   end = -Infinity
-  /** Seconds by which the audio at the end is placed after its timestamps; of a recovered or stored end, the last one above 0. */
+  /** Seconds by which the audio at the end is placed after its timestamps. Recovered or stored: the last shift of its chunk. */
   clockShift = 0
   /** Unix second at which audio released from the journal ends. */
   #storedEnd = -Infinity
@@ -174,7 +174,7 @@ export class LiveConversation {
     return sealed
   }
 
-  /** Takes the stored state: chunk count, Unix second of the end, clock shift of the last chunk in seconds. */
+  /** Takes the stored state: chunk count, Unix second of the end, last clock shift of the last chunk in seconds. */
   load(chunks: number, end: number, clockShift: number): void {
     this.chunkCount = Math.max(this.chunkCount, chunks + this.#chunks.size)
     this.#storedEnd = Math.max(this.#storedEnd, end)

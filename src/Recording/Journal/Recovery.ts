@@ -124,13 +124,13 @@ const assemble = ({ clockShifts, head, pieces }: Found): ReadonlyArray<JournalCh
       chunk = new JournalChunk(
         {
           ...head,
+          clockShifts: clockShifts.all,
           id: isFirst ? head.id : idAfterHole(head.id, piece.chunkSample),
           start: head.start + piece.chunkSample / head.sampleRate
         },
         0,
         { id: head.id, start: head.start, sample: piece.chunkSample }
       )
-      for (const shift of clockShifts.all) chunk.addClockShift(shift)
       chunk.state = "waiting"
       chunk.mayBeStored = true
       chunks.push(chunk)

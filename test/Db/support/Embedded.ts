@@ -89,7 +89,7 @@ const isSuspended = (pid: number) => /^State:\s+T/m.test(readFileSync(`/proc/${p
 export const suspend = Effect.fnUntraced(function* (dataDir: string) {
   const postmaster = pidIn(dataDir)
   process.kill(postmaster, "SIGSTOP")
-  // From then on it has the same processes: one that ends keeps its id, which a running postmaster would take back.
+  // A stopped postmaster starts no process and reaps none, so that the ids below remain those of its processes.
   yield* until(
     Effect.sync(() => isSuspended(postmaster)),
     (is) => is

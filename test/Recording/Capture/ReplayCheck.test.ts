@@ -73,8 +73,8 @@ it.effect("keeps replayed audio once whose last samples end less than a millisec
   )
 )
 
-/** A check that has compared a frame with a span: it holds the frame, and this much more, of which nothing is recorded. */
-const compared = ({ end, known }: { readonly end: number; readonly known: number }) => {
+/** The step after a replayed frame, whose span ends `known` samples after it. The recorded audio ends at Unix second `end`. */
+const stepAfterReplay = ({ end, known }: { readonly end: number; readonly known: number }) => {
   const bitstream = Bitstream.of("pcm16", rate)
   const check = new ReplayCheck(bitstream, true)
   const audio = ramp(frame)
@@ -90,12 +90,12 @@ const compared = ({ end, known }: { readonly end: number; readonly known: number
 
 it("keeps the first sample after a replay of audio whose time lies between two samples", () => {
   const end = epoch + (frame + 0.5) / rate
-  assert.deepInclude(compared({ end, known: frame }), { _tag: "New", at: end, samples: frame })
+  assert.deepInclude(stepAfterReplay({ end, known: frame }), { _tag: "New", at: end, samples: frame })
 })
 
 it("takes the few samples after what was compared for the rest of a replay", () => {
   const end = epoch + (frame + 5) / rate
-  assert.deepStrictEqual(compared({ end, known: 0 }), { _tag: "Replay", samples: 5 })
+  assert.deepStrictEqual(stepAfterReplay({ end, known: 0 }), { _tag: "Replay", samples: 5 })
 })
 
 it.effect("keeps audio once when it is replayed after its clock was set several times", () =>

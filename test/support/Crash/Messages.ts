@@ -5,7 +5,7 @@ export const sampleRate = 16_000
 /** Seconds. */
 const maxMessage = 0.6
 
-/** A shorter replay can't be told from chance: see `leastNeedle` in `src/Audio/Bitstream.ts`. */
+/** A shorter replay can't be told from chance: see `leastNeedleBytes` in `src/Audio/Bitstream.ts`. */
 const leastSamples = 32
 
 /** Seconds. A pause of more than 90 begins another audio file. */
@@ -42,7 +42,7 @@ export class Messages {
   readonly sent = new Map<string, Array<Buffer>>()
   readonly #next: () => number
   readonly #name: string
-  readonly #setClock: number
+  readonly #clockChance: number
   conversation: string
   /** Unix seconds by the right clock. */
   time: number
@@ -52,11 +52,11 @@ export class Messages {
   #contiguous = 0
   #last: ReadonlyArray<Message> = []
 
-  /** `setClock`: the probability, for each message, that the clock is set. */
+  /** `setClock`: the probability, for each message, that the clock is set back. It is set right more often. */
   constructor(name: string, next: () => number, { setClock = 0.005 } = {}) {
     this.#name = name
     this.#next = next
-    this.#setClock = setClock
+    this.#clockChance = setClock
     this.conversation = `${name}-0`
     this.time = 1_700_000_000 + next() * 1e6
   }
@@ -77,12 +77,12 @@ export class Messages {
     const chance = this.#next()
     if (chance < 0.01) {
       this.conversation = `${this.#name}-${Math.floor(this.#next() * 3)}`
-      this.#set(0)
+      this.#setClockBack(0)
       this.#contiguous = 0
     } else if (chance < 0.03) {
       const pauseSeconds = this.#next() * maxPause
       // The times of the gap are free: with the clock still set back, what is sent next would belong there.
-      if (pauseSeconds < this.#setBack) this.#set(0)
+      if (pauseSeconds < this.#setBack) this.#setClockBack(0)
       this.time += pauseSeconds
       this.#contiguous = 0
       return { ...nothing, pauseSeconds }
@@ -90,16 +90,16 @@ export class Messages {
       // One alone looks like a clock that stands still, so its samples would be new.
       const again = this.#last.slice(-2 - Math.floor(this.#next() * (maxRepeated - 1)))
       if (again.length >= 2) return { ...nothing, again }
-    } else if (this.#setClock > 0 && chance < 0.05 + this.#setClock) {
-      this.#set(this.#setBack > 0 ? 0 : this.#next() * this.#contiguous)
+    } else if (this.#clockChance > 0 && chance < 0.05 + this.#clockChance) {
+      this.#setClockBack(this.#setBack > 0 ? 0 : this.#next() * this.#contiguous)
       this.#contiguous = 0
     }
     return nothing
   }
 
-  /** By the clock as it is then, what was sent before would be new audio. */
-  #set(back: number): void {
-    this.#setBack = back
+  /** What was sent before is not sent again: by the clock as it is then, it would be new audio. */
+  #setClockBack(seconds: number): void {
+    this.#setBack = seconds
     this.#last = []
   }
 }
