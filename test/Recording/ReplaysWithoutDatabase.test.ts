@@ -6,6 +6,8 @@ import { failing, idle, inWorld, leaveJournal, node, rate, record } from "./supp
 import { ramp } from "./support/TestNode.ts"
 import { temporaryDirectory } from "../support/TemporaryDirectory.ts"
 
+const down = { enter: () => Effect.die("down"), compare: () => Stream.never }
+
 it.live("recognizes replays of audio in the journal without the database, also after a kill", () =>
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
@@ -22,7 +24,6 @@ it.live("recognizes replays in the journal without the database whose timestamps
   Effect.gen(function* () {
     const dataDir = yield* temporaryDirectory
     const { put } = failing()
-    const down = { enter: () => Effect.die("down"), compare: () => Stream.never }
     const setBack = (from: number, to: number) =>
       frames(from * rate, to * rate, 800).map(({ audio, start }) => ({ audio, start: start - 28 }))
     yield* Effect.provide(Effect.andThen(record(30 * rate), idle), node(dataDir))
@@ -38,3 +39,27 @@ it.live("recognizes replays in the journal without the database whose timestamps
     }).pipe(Effect.provide(node(dataDir, { put, ...down }, { conversationLookup: Duration.millis(500) })))
   }).pipe(inWorld)
 )
+
+for (const samples of [-0.3, 0, 0.3])
+  it.live(
+    `recognizes a replay in the journal without the database that seems to begin ${samples} samples after its chunk`,
+    () =>
+      Effect.gen(function* () {
+        const dataDir = yield* temporaryDirectory
+        const { put } = failing()
+        const early = (from: number, to: number) =>
+          frames(from * rate, to * rate, 800).map(({ audio, start }) => ({
+            audio,
+            start: start - 0.1 + samples / rate
+          }))
+        yield* Effect.provide(Effect.andThen(record(30 * rate), idle), node(dataDir))
+        yield* Effect.gen(function* () {
+          yield* leaveJournal
+          yield* send(frames(40 * rate, 42 * rate, 800))
+        }).pipe(Effect.provide(node(dataDir, { put })))
+        yield* Effect.gen(function* () {
+          yield* send(early(40, 43))
+          assert.isTrue((yield* heard).equals(Buffer.concat([ramp(30 * rate), ramp(3 * rate, 40 * rate)])))
+        }).pipe(Effect.provide(node(dataDir, { put, ...down }, { conversationLookup: Duration.millis(500) })))
+      }).pipe(inWorld)
+  )

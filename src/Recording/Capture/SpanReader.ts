@@ -72,7 +72,9 @@ export const make = Effect.gen(function* () {
     // An unchecked chunk may overlap stored audio, which is then played instead of it. While the stored state is unknown,
     // nothing is acknowledged; if there is an overlap, the client sends all of it again.
     const isComplete = !conversation.loaded || !found.some(({ isUnchecked }) => isUnchecked)
-    const here = isComplete ? live.findIndex((chunk) => chunk.start <= at && Span.end(chunk) > at) : -1
+    // Times in a span are rounded to samples: audio may be found half a sample before its chunk.
+    const isHere = (chunk: Chunk) => chunk.start <= at + 0.5 / chunk.sampleRate && Span.end(chunk) > at
+    const here = isComplete ? live.findIndex(isHere) : -1
     if (here !== -1) {
       const chunks = contiguous(live.slice(here))
       const end = Math.max(...chunks.map(Span.end))
