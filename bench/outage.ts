@@ -139,7 +139,11 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     console.log(
       `  journal ${round(level, 0)} MB before, ${round(Math.max(...of("outage", "journalMB")), 0)} MB at most`
     )
-    console.log(`  drained ${round(drainSeconds, 0)} s after the store was back`)
+    console.log(
+      Number.isNaN(drainSeconds)
+        ? `  the journal is larger than before ${after} s after the store was back, its retained minute included`
+        : `  drained ${round(drainSeconds, 0)} s after the store was back`
+    )
     console.log(`  acknowledgements ${round(ackMillis.p50, 0)} ms at p50, ${round(ackMillis.p99, 0)} ms at p99`)
     console.log(
       JSON.stringify({
