@@ -141,7 +141,7 @@ export const run = async (args: ReadonlyArray<string>): Promise<void> => {
     )
     console.log(
       Number.isNaN(drainSeconds)
-        ? `  the journal is larger than before ${after} s after the store was back, its retained minute included`
+        ? `  not drained to the size of before within ${after} s: stored audio stays in the journal for a minute`
         : `  drained ${round(drainSeconds, 0)} s after the store was back`
     )
     console.log(`  acknowledgements ${round(ackMillis.p50, 0)} ms at p50, ${round(ackMillis.p99, 0)} ms at p99`)

@@ -203,8 +203,8 @@ function writePage(sql: SqlClient.SqlClient, name: Name, change: IndexChange<New
         (uid, conversation_id, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, clock_shift,
          clock_shifts, peaks, sealed_peaks, begins, at, skip, heard, lost_samples, heard_end, end_at, pending)
       select ${uid}, ${conversation}, start_at, id, samples, sample_rate, codec, object_key, bytes, crc32c, lost, clock_shift,
-             clock_shifts, decode(peaks, 'hex'), decode(sealed_peaks, 'hex'), begins, at, skip, heard, lost_samples, heard_end, end_at,
-             pending
+             clock_shifts, decode(peaks, 'hex'), decode(sealed_peaks, 'hex'), begins, at, skip, heard, lost_samples,
+             heard_end, end_at, pending
       from w where added
       on conflict (uid, conversation_id, start_at, id) do update set
         samples = excluded.samples, object_key = excluded.object_key, bytes = excluded.bytes, crc32c = excluded.crc32c,
